@@ -1,0 +1,47 @@
+# Every module of the repository, the root first. What only a proof needs is
+# in a nested module, so that users of the library inherit none of it.
+MODULES := . conformance/demo conformance/jaeger
+
+GO ?= go
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## run a small shop on "sqlitemw", and print its spans, connections and stats
+	@cd conformance/demo && $(GO) run .
+
+.PHONY: test
+test: ## run all tests but those that need a Jaeger
+	@for m in $(MODULES); do (cd $$m && $(GO) test ./...) || exit 1; done
+
+.PHONY: race
+race: ## run the tests under the race detector (needs a C compiler)
+	@for m in $(MODULES); do (cd $$m && CGO_ENABLED=1 $(GO) test -race ./...) || exit 1; done
+
+.PHONY: lint
+lint: ## check format, tidiness, vet, staticcheck and what may import what
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
+	@for m in $(MODULES); do (cd $$m && $(GO) mod tidy -diff && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./...) || exit 1; done
+	@if $(GO) list -deps ./tracing ./driver/wrap | grep ncruces; then echo "tracing and driver/wrap must know no engine"; exit 1; fi
+
+.PHONY: fuzz
+fuzz: ## fuzz DSNs and query texts, a minute each
+	$(GO) test -run '^$$' -fuzz FuzzDSN -fuzztime 1m ./driver
+	$(GO) test -run '^$$' -fuzz FuzzDescribe -fuzztime 1m ./tracing
+
+.PHONY: bench
+bench: ## compare with the plain driver, side by side
+	$(GO) test -run '^$$' -bench . -benchmem -count 6 ./driver
+
+.PHONY: jaeger
+jaeger: ## build a Jaeger (minutes, once), start it and print its address
+	@cd conformance/jaeger && $(GO) run .
+
+.PHONY: e2e
+e2e: ## run the demo against a Jaeger, and check what Jaeger then knows
+	cd conformance/jaeger && SQLITEMW_E2E=1 $(GO) test -count 1 -timeout 30m ./...

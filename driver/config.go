@@ -1,0 +1,72 @@
+package driver
+
+import (
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/tracing"
+)
+
+// Config is what a DSN cannot say. The zero Config is good: it changes nothing.
+type Config struct {
+	// Pragmas are applied to every connection, besides the DSN's.
+	Pragmas []Pragma
+
+	// Init, if not nil, is called for every new connection, once its pragmas
+	// are set and before they are read back. It is the place for functions,
+	// collations, extensions and attached files. An error of it fails the
+	// connection. It may be called on several connections at once, and must
+	// not keep the connection.
+	Init func(*sqlite3.Conn) error
+
+	// Term, if not nil, is called before a connection for which Init returned
+	// nil is closed, once. It may be called while database/sql holds its
+	// mutex: it must not call a *sql.DB. Its error is that of closing.
+	Term func(*sqlite3.Conn) error
+
+	// Tracing makes the spans. Nil means [tracing.Default]: spans go to
+	// OpenTelemetry's global provider.
+	Tracing *tracing.Tracer
+
+	// Recorder is told of every step in a connection's life. Nil means none.
+	Recorder Recorder
+}
+
+// The vocabulary of events is package wrap's.
+type (
+	// An Event is one step in a connection's life.
+	Event = wrap.Event
+	// A Kind is which step it is.
+	Kind = wrap.Kind
+	// A Reason is why a connection was discarded or closed.
+	Reason = wrap.Reason
+	// A ConnID names a connection in this process.
+	ConnID = wrap.ConnID
+	// A Recorder is told of events.
+	Recorder = wrap.Recorder
+	// A RecorderFunc is a function that is a Recorder.
+	RecorderFunc = wrap.RecorderFunc
+)
+
+// The kinds of events: see package wrap.
+const (
+	KindConnect = wrap.KindConnect
+	KindAcquire = wrap.KindAcquire
+	KindRelease = wrap.KindRelease
+	KindDiscard = wrap.KindDiscard
+	KindClose   = wrap.KindClose
+)
+
+// The reasons for which a connection is discarded or closed: see package wrap.
+const (
+	ReasonBad            = wrap.ReasonBad
+	ReasonPanic          = wrap.ReasonPanic
+	ReasonExpired        = wrap.ReasonExpired
+	ReasonSurplus        = wrap.ReasonSurplus
+	ReasonShrunk         = wrap.ReasonShrunk
+	ReasonDatabaseClosed = wrap.ReasonDatabaseClosed
+	ReasonOther          = wrap.ReasonOther
+)
+
+// Tee returns a Recorder that passes every event to each of rs, in their order.
+func Tee(rs ...Recorder) Recorder { return wrap.Tee(rs...) }

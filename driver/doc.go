@@ -1,0 +1,60 @@
+// Package driver registers the [database/sql] driver "sqlitemw": SQLite by
+// github.com/ncruces/go-sqlite3, with connections that are configured and
+// checked, traced by OpenTelemetry, and accounted for.
+//
+//	import _ "github.com/sqlitemw/sqlitemw/driver"
+//
+//	db, err := sql.Open("sqlitemw", "file:app.db?_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)")
+//
+// A program that used "sqlite3" changes that one word. Where the DSN and
+// [Config] say nothing, nothing else changes.
+//
+// # Data source names
+//
+// A DSN is what ncruces/go-sqlite3/driver takes: a file's name, or a "file:"
+// URI (https://sqlite.org/uri.html) with SQLite's own parameters (mode, vfs,
+// immutable, ...) and these:
+//
+//	_pragma    name(value) or name=value; may be repeated; see below
+//	_txlock    deferred (default), immediate, exclusive or concurrent: how Begin begins
+//	_timefmt   auto, sqlite, rfc3339, or another format of sqlite3.TimeFormat: how times are written and read
+//
+// Another parameter that begins with an underscore is refused, and so are
+// parameters behind a name that is no URI: SQLite would ignore the one, and
+// make the other part of the file's name. The errors are [ErrDSN].
+//
+// # Pragmas
+//
+// The pragmas of the DSN and of [Config] are applied to every connection, in
+// an order that works (a key; busy_timeout; locking_mode; page_size, encoding
+// and auto_vacuum; journal_mode; all others as written; query_only), and each
+// is read back after Config.Init has run. A pragma that SQLite does not know,
+// or answers with another value than was asked, fails the connection with a
+// [*PragmaError]. For the same pragma, the DSN wins over Config, and the last
+// in the DSN over those before it.
+//
+// As in the plain driver, the busy timeout is one minute, unless the DSN has
+// any _pragma at all: then it is what that says, else zero. Pragmas in Config
+// do not turn it off.
+//
+// # Differences from the plain driver
+//
+//	DSN            unknown underscore parameters, parameters of a name that is no URI, an unknown _txlock,
+//	               a _timefmt that would lose the time and malformed pragmas are refused, in OpenConnector
+//	pragmas        ordered and read back, as said above; a value that is no plain value is refused
+//	opening        a file that is no database, or cannot be read, fails to open, not at the first query
+//	               (not checked if the DSN names a vfs, which may want a key first)
+//	mode=rw, rwc   a database that can only be read, as that of a read-only vfs, fails to open
+//	journal_mode   is tried again until the busy timeout is over where SQLite says BUSY at once
+//	Ping           reads the file's header; the plain driver's does nothing
+//	transactions   the connection of a transaction whose context ended is kept; database/sql discards the plain driver's
+//	panics         a connection through which a panic passed is closed when it is released
+//	db.Driver()    is *Driver
+//	savepoints     the name that driver.Savepoint makes up holds another function's name
+//
+// # The connection
+//
+// (*sql.Conn).Raw gives a [Conn], which is also ncruces' driver.Conn, and has
+// all methods of *sqlite3.Conn, so that backups, blobs, hooks and functions
+// work as on the plain driver.
+package driver

@@ -1,0 +1,182 @@
+package driver
+
+import (
+	"net/url"
+	"strings"
+	"time"
+)
+
+// A dsn is a data source name taken apart.
+type dsn struct {
+	name string // as given
+
+	uri    bool
+	path   string   // before "?" and "#", as given, without "file:"
+	params []string // between "&", as given, without _pragma
+	tail   string   // from "#" on
+
+	mode    string
+	vfs     string
+	pragmas []Pragma // in their order
+}
+
+// parseDSN takes name apart. Errors are [ErrDSN], and hold no parameter's value
+// but that of one known to be no secret.
+func parseDSN(name string) (*dsn, error) {
+	d := &dsn{name: name, path: name}
+	if strings.ContainsRune(name, 0) {
+		return nil, dsnError("it holds a NUL byte, at which SQLite would cut it off")
+	}
+	rest, ok := strings.CutPrefix(name, "file:")
+	if !ok {
+		return d, d.checkName()
+	}
+	d.uri = true
+	rest, tail, ok := strings.Cut(rest, "#")
+	if ok {
+		d.tail = "#" + tail
+	}
+	path, query, _ := strings.Cut(rest, "?")
+	d.path = path
+	if u, err := url.Parse("file:" + path); err != nil {
+		return nil, dsnError("the path of the URI cannot be read: write a percent sign as %%25, and a control character as its %%xx")
+	} else if u.Host != "" && u.Host != "localhost" {
+		return nil, dsnError("the URI names the host %q: write file:relative/path or file:///absolute/path", u.Host)
+	}
+	if query == "" {
+		return d, nil
+	}
+	for param := range strings.SplitSeq(query, "&") {
+		if err := d.addParam(param); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// checkName refuses a name that means more than a file's name, but would be
+// taken for one.
+func (d *dsn) checkName() error {
+	path, query, ok := strings.Cut(d.name, "?")
+	if !ok || !strings.Contains(query, "=") {
+		return nil
+	}
+	return dsnError("parameters need a URI, or they become part of the file's name: write file:%s?... for %s?...", path, path)
+}
+
+func (d *dsn) addParam(param string) error {
+	if param == "" {
+		return nil
+	}
+	rawKey, rawValue, _ := strings.Cut(param, "=")
+	key, err := url.QueryUnescape(rawKey)
+	if err != nil {
+		return dsnError("the name of a parameter is badly escaped: write a percent sign as %%25")
+	}
+	value, err := url.QueryUnescape(rawValue)
+	if err != nil {
+		return dsnError("the value of %q is badly escaped: write a percent sign as %%25", key)
+	}
+	if strings.Contains(param, ";") {
+		return dsnError("the parameter %q holds a semicolon: parameters are separated by &; write a semicolon as %%3B", key)
+	}
+
+	switch key {
+	case "_pragma":
+		p, err := parsePragma(value)
+		if err != nil {
+			return err
+		}
+		d.pragmas = append(d.pragmas, p)
+		return nil
+	case "_txlock":
+		switch value {
+		case "", "deferred", "immediate", "exclusive", "concurrent":
+		default:
+			return dsnError("_txlock is %q: use deferred, immediate, exclusive or concurrent", value)
+		}
+	case "_timefmt":
+		if !knownTimeFormat(value) {
+			return dsnError("_timefmt is %q, which would store that text for every time: use auto, sqlite, rfc3339 or a layout of package time", value)
+		}
+	case "mode":
+		d.mode = value
+	case "vfs":
+		d.vfs = value
+	default:
+		if strings.HasPrefix(key, "_") {
+			return dsnError("the parameter %q is not known: use _pragma, _txlock or _timefmt%s", key, remedy(key))
+		}
+	}
+	d.params = append(d.params, param)
+	return nil
+}
+
+// remedy says how to write what a parameter of another driver means.
+func remedy(key string) string {
+	name := strings.ToLower(strings.TrimPrefix(key, "_"))
+	if other, ok := map[string]string{
+		"fk": "foreign_keys", "journal": "journal_mode", "timeout": "busy_timeout",
+		"sync": "synchronous", "vacuum": "auto_vacuum", "locking": "locking_mode",
+		"rt": "recursive_triggers", "cslike": "case_sensitive_like", "defer_fk": "defer_foreign_keys",
+	}[name]; ok {
+		name = other
+	}
+	if _, ok := pragmas[name]; ok {
+		return ", as in _pragma=" + name + "(...)"
+	}
+	return ""
+}
+
+// knownTimeFormat reports whether ncruces' driver has a meaning for a _timefmt:
+// a name of its own, a format of sqlite3.TimeFormat, or a layout.
+func knownTimeFormat(f string) bool {
+	switch f {
+	case "", "auto", "sqlite", "rfc3339",
+		"julianday", "unixepoch", "unixepoch_frac", "unixepoch_milli", "unixepoch_micro", "unixepoch_nano":
+		return true
+	}
+	t := time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)
+	return t.Format(f) != t.AddDate(1, 1, 1).Add(time.Hour+time.Minute+time.Second).Format(f)
+}
+
+// namespace is the database's name for people: the path, without parameters.
+func (d *dsn) namespace() string {
+	switch {
+	case d.path == "" || d.path == ":memory:" || d.mode == "memory":
+		return ":memory:"
+	default:
+		return d.path
+	}
+}
+
+// render returns the name for the plain driver: the one given, but with these
+// pragmas instead of its own.
+func (d *dsn) render(ps []Pragma) string {
+	if len(ps) == 0 && (!d.uri || len(d.pragmas) == 0) {
+		return d.name
+	}
+	path := d.path
+	if !d.uri {
+		path = escapePath(path)
+	}
+	params := d.params
+	for _, p := range ps {
+		params = append(params[:len(params):len(params)], "_pragma="+url.QueryEscape(p.text()))
+	}
+	name := "file:" + path
+	if len(params) > 0 {
+		name += "?" + strings.Join(params, "&")
+	}
+	return name + d.tail
+}
+
+// escapePath makes a file's name the path of a URI.
+// https://sqlite.org/uri.html#the_uri_path
+func escapePath(name string) string {
+	name = strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(name)
+	if strings.HasPrefix(name, "/") {
+		return "//" + name // an empty authority, so that "//x" names no host
+	}
+	return name
+}

@@ -1,0 +1,42 @@
+package driver
+
+import (
+	"strings"
+	"testing"
+)
+
+// Whatever the name, reading it does not panic, and what is rendered of it
+// reads as the same again.
+func FuzzDSN(f *testing.F) {
+	for _, name := range []string{
+		"", ":memory:", "a.db", "a b%.db", "file:", "file:a.db", "file:///a.db?mode=ro#x", "file:a.db?_pragma=cache_size(5)&vfs=x",
+		"file:a?_pragma=textkey('it''s')&_pragma=b=c", "file:?_txlock=immediate&_timefmt=auto", "file:a?_pragma=main.user_version%3D7",
+	} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		d, err := parseDSN(name)
+		if err != nil {
+			return
+		}
+		rendered := d.render(d.pragmas)
+		again, err := parseDSN(rendered)
+		if err != nil {
+			t.Fatalf("%q renders as %q: %v", name, rendered, err)
+		}
+		if len(again.pragmas) != len(d.pragmas) {
+			t.Fatalf("%q renders as %q: pragmas %+v, then %+v", name, rendered, d.pragmas, again.pragmas)
+		}
+		for i, p := range d.pragmas {
+			if again.pragmas[i] != p {
+				t.Fatalf("%q renders as %q: pragma %+v, then %+v", name, rendered, p, again.pragmas[i])
+			}
+		}
+		if again.mode != d.mode || again.vfs != d.vfs || strings.Join(again.params, "&") != strings.Join(d.params, "&") || again.tail != d.tail {
+			t.Fatalf("%q renders as %q: %+v, then %+v", name, rendered, d, again)
+		}
+		if twice := again.render(again.pragmas); twice != rendered && len(d.pragmas) > 0 {
+			t.Fatalf("%q renders as %q, then as %q", name, rendered, twice)
+		}
+	})
+}

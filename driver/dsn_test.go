@@ -1,0 +1,246 @@
+package driver_test
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+	sqlite3driver "github.com/ncruces/go-sqlite3/driver"
+	_ "github.com/ncruces/go-sqlite3/vfs/memdb"
+
+	"github.com/sqlitemw/sqlitemw/driver"
+)
+
+// Where DSN and Config say nothing, the driver changes nothing: every setting
+// of a connection is the plain driver's, and so is what it says of a DSN.
+func TestDSNMeansWhatThePlainDriverMeans(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, dsn := range []string{
+		"plain.db",
+		"./dir with space.db",
+		"per%cent.db",
+		":memory:",
+		"",
+		"file:",
+		"file:uri.db",
+		"file:uri%20space.db",
+		"file::memory:",
+		"file:x?mode=memory",
+		"file:/shared?vfs=memdb",
+		"file:a.db?_pragma=foreign_keys(0)",
+		"file:b.db?_pragma=foreign_keys=off&_pragma=busy_timeout(77)",
+		"file:c.db?_pragma=journal_mode(wal)&_pragma=synchronous(normal)&_pragma=cache_size(-4000)",
+		"file:d.db?mode=rwc&_txlock=immediate&_timefmt=sqlite",
+		"file:e.db?_pragma=page_size(8192)&_pragma=auto_vacuum(incremental)&_pragma=journal_mode('WAL')",
+		"file:f.db?_pragma=query_only(1)",
+		"file:g.db?_pragma=main.cache_size(-77)&psow=0#fragment",
+		"file:h.db?_txlock=&_timefmt=",
+		"file:i.db?_timefmt=unixepoch_milli",
+		"file:j.db?_timefmt=15:04",
+		"file:k.db?_pragma=optimize&_pragma=synchronous",
+	} {
+		t.Run(dsn, func(t *testing.T) {
+			plain := settingsOf(t, "sqlite3", dsn)
+			ours := settingsOf(t, driver.Name, dsn)
+			if plain != ours {
+				t.Errorf("settings differ\nplain: %s\nours:  %s", plain, ours)
+			}
+		})
+	}
+}
+
+// settingsOf opens a DSN in a directory of its own and says all that can be
+// read of a connection's settings, and what it does with times and locks.
+func settingsOf(t *testing.T, name, dsn string) string {
+	t.Helper()
+	dir := t.TempDir()
+	t.Chdir(dir)
+	db, err := sql.Open(name, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	var b strings.Builder
+	for _, pragma := range strings.Fields(`analysis_limit application_id auto_vacuum automatic_index
+		busy_timeout cache_size cache_spill cell_size_check checkpoint_fullfsync encoding foreign_keys
+		fullfsync ignore_check_constraints journal_mode journal_size_limit legacy_alter_table locking_mode
+		max_page_count page_size query_only read_uncommitted recursive_triggers reverse_unordered_selects
+		secure_delete synchronous temp_store trusted_schema user_version wal_autocheckpoint writable_schema`) {
+		fmt.Fprintf(&b, "%s=%v ", pragma, value[any](t, db, "PRAGMA "+pragma))
+	}
+	fmt.Fprintf(&b, "wrote=%v ", value[string](t, db, "SELECT CAST(? AS TEXT)", time.Unix(1e9, 5e6).UTC()))
+	_, err = db.Exec("CREATE TABLE IF NOT EXISTS t(a)")
+	fmt.Fprintf(&b, "create=%v ", err)
+	fmt.Fprintf(&b, "begin=%v ", lockOfBegin(t, db))
+	files, err := filepath.Glob("*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(&b, "files=%v", files)
+	return strings.ReplaceAll(b.String(), dir, "DIR")
+}
+
+// lockOfBegin says which lock a transaction begins with.
+func lockOfBegin(t *testing.T, db *sql.DB) (state sqlite3.TxnState) {
+	t.Helper()
+	conn, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	tx, err := conn.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	raw(t, conn, func(c *sqlite3.Conn) { state = c.TxnState("main") })
+	return state
+}
+
+// Nothing in a DSN is silently ignored, or taken for a file's name. Each error
+// is at sql.Open, says what is wrong and what to write, and no secret.
+func TestDSNRefused(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	for _, tc := range []struct {
+		dsn  string
+		says []string
+	}{
+		{"file:a.db?_busy_timeout=77", []string{"_busy_timeout", "_pragma=busy_timeout(...)"}},
+		{"file:a.db?_fk=1", []string{"_fk", "_pragma=foreign_keys(...)"}},
+		{"file:a.db?_journal=WAL", []string{"_journal", "_pragma=journal_mode(...)"}},
+		{"file:a.db?_loc=auto", []string{"_loc", "_timefmt"}},
+		{"file:a.db?_PRAGMA=foreign_keys(1)", []string{"_PRAGMA"}},
+		{"file:a.db?_txlock=bogus", []string{"_txlock", "bogus", "immediate"}},
+		{"file:a.db?_txlock=IMMEDIATE", []string{"_txlock", "IMMEDIATE", "immediate"}},
+		{"file:a.db?_timefmt=unix", []string{"_timefmt", `"unix"`, "layout"}},
+		{"a.db?_pragma=busy_timeout(5)", []string{"file:a.db?", "URI"}},
+		{":memory:?cache=shared", []string{"file::memory:?"}},
+		{"./test.db?cache=shared&mode=rwc", []string{"file:./test.db?"}},
+		{"file:a.db?_pragma=busy_timeout(5)%3BCREATE%20TABLE%20pwn(a)", []string{"busy_timeout", "_pragma=busy_timeout(value)"}},
+		{"file:a.db?_pragma=busy_timeout(5));CREATE%20TABLE%20pwn(a)", []string{"semicolon", "%3B"}},
+		{"file:a.db?_pragma=", []string{"letters, digits"}},
+		{"file:a.db?_pragma=(1)", []string{"letters, digits"}},
+		{"file:a.db?_pragma=foreign_keys(maybe)", []string{"foreign_keys", `"maybe"`, "on or off"}},
+		{"file:a.db?_pragma=journal_mode(walx)", []string{"journal_mode", `"walx"`, "wal"}},
+		{"file:a.db?_pragma=synchronous=7", []string{"synchronous", `"7"`, "full"}},
+		{"file:a.db?_pragma=cache_size(many)", []string{"cache_size", `"many"`, "whole number"}},
+		{"file:a.db?_pragma=cache_size(1 or 2)", []string{"cache_size"}},
+		{"file:a.db?_pragma=hexkey(abc def)", []string{"hexkey"}},
+		{"file:a.db?x=%zz", []string{`"x"`, "%25"}},
+		{"file:a.db?%zz=1", []string{"%25"}},
+		{"file:///%zz.db", []string{"%25"}},
+		{"file://host/a.db", []string{`"host"`, "file:///"}},
+		{"a\x00.db", []string{"NUL"}},
+	} {
+		t.Run(tc.dsn, func(t *testing.T) {
+			db, err := sql.Open(driver.Name, tc.dsn)
+			if err == nil {
+				db.Close()
+				t.Fatal("accepted")
+			}
+			if !errors.Is(err, driver.ErrDSN) {
+				t.Errorf("%v is no ErrDSN", err)
+			}
+			for _, s := range tc.says {
+				if !strings.Contains(err.Error(), s) {
+					t.Errorf("%q does not say %q", err, s)
+				}
+			}
+			for _, s := range []string{"abc def", "pwn"} {
+				if strings.Contains(err.Error(), s) {
+					t.Errorf("%q says %q", err, s)
+				}
+			}
+		})
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) > 0 {
+		t.Errorf("files were made: %v", entries)
+	}
+}
+
+// A secret that a DSN holds is in no error, wherever it stands.
+func TestDSNSecretIsNotShown(t *testing.T) {
+	const secret = "s3cr3t"
+	for _, dsn := range []string{
+		"file:a.db?_pragma=hexkey('" + secret + "')",
+		"file:a.db?_pragma=key('" + secret + "')&_pragma=foreign_keys(maybe)",
+		"file:a.db?_pragma=textkey(" + secret + "&x=1",
+		"file:a.db?textkey=" + secret + "&_nope=1",
+		"file:a.db?textkey=" + secret + "%zz",
+		"file:a.db?_pragma=textkey('" + secret + "')&vfs=nope",
+		"file:a.db?_key=" + secret,
+		"file:a.db?_auth_pass=" + secret,
+		"file:/nowhere/at/all/a.db?_pragma=textkey('" + secret + "')",
+	} {
+		t.Run(dsn, func(t *testing.T) {
+			t.Chdir(t.TempDir())
+			db, err := sql.Open(driver.Name, dsn)
+			if err == nil {
+				defer db.Close()
+				err = db.Ping()
+			}
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			for e := err; e != nil; e = errors.Unwrap(e) {
+				if s := fmt.Sprintf("%v %+v %#v", e, e, e); strings.Contains(s, secret) {
+					t.Errorf("the error shows the secret: %s", s)
+				}
+			}
+		})
+	}
+}
+
+// A name without a scheme means a file of that name, also when a pragma makes
+// it a URI for the plain driver.
+func TestNameBecomesURI(t *testing.T) {
+	for _, name := range []string{"a.db", "b%20c.db", "d#e.db", "f g.db", "what?.db"} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			t.Chdir(dir)
+			for _, name := range []string{name, filepath.Join(dir, "abs"+name), "//" + filepath.Join(dir, "two"+name)} {
+				db := open(t, name, driver.Config{Pragmas: []driver.Pragma{{Name: "user_version", Value: "3"}}})
+				exec(t, db, "CREATE TABLE t(a)")
+				ro := open(t, name, driver.Config{Pragmas: []driver.Pragma{{Name: "query_only", Value: "on"}}})
+				if n := value[int](t, ro, "SELECT count(*) FROM t"); n != 0 {
+					t.Errorf("%d rows", n)
+				}
+				if _, err := os.Stat(name); err != nil {
+					t.Error(err)
+				}
+			}
+			if entries, _ := filepath.Glob("*"); len(entries) != 3 {
+				t.Errorf("files: %v", entries)
+			}
+		})
+	}
+}
+
+// The driver stands beside the plain one.
+func TestBesideThePlainDriver(t *testing.T) {
+	dsn := file(t)
+	ours := open(t, dsn, driver.Config{})
+	exec(t, ours, "CREATE TABLE t(a); INSERT INTO t VALUES (1)")
+	plain, err := sql.Open("sqlite3", dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	if n := value[int](t, plain, "SELECT a FROM t"); n != 1 {
+		t.Errorf("the plain driver reads %d", n)
+	}
+	if _, ok := plain.Driver().(*sqlite3driver.SQLite); !ok {
+		t.Errorf("the plain driver is %T", plain.Driver())
+	}
+	if c := driver.ConnectorOf(plain); c != nil {
+		t.Error("the plain driver has a connector of ours")
+	}
+}

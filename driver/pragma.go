@@ -1,0 +1,346 @@
+package driver
+
+import (
+	"cmp"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A Pragma is a setting of a connection or its database.
+// https://sqlite.org/pragma.html
+type Pragma struct {
+	// Name is the pragma's, with its schema if it has one: "main.cache_size".
+	Name string
+
+	// Value is a number, a word or any text, without quotes.
+	// Empty for a pragma that takes none, such as optimize.
+	Value string
+}
+
+// parsePragma reads a DSN's _pragma, "name", "name=value" or "name(value)",
+// where the value may be in quotes. It is an [ErrDSN] if it is anything else:
+// the plain driver would execute it.
+func parsePragma(s string) (Pragma, error) {
+	s = strings.TrimSpace(s)
+	name, value := s, ""
+	if i := strings.IndexAny(s, "=("); i >= 0 {
+		name, value = strings.TrimSpace(s[:i]), strings.TrimSpace(s[i+1:])
+		ok := true
+		if s[i] == '(' {
+			value, ok = strings.CutSuffix(value, ")")
+			value = strings.TrimSpace(value)
+		}
+		if ok {
+			value, ok = plainValue(value)
+		}
+		if !ok {
+			return Pragma{}, dsnError("the value of pragma %q is no number, word or quoted text: write _pragma=%s(value)", printable(name), printable(name))
+		}
+	}
+	p := Pragma{Name: name, Value: value}
+	if err := p.check(); err != nil {
+		return Pragma{}, dsnError("%w", err)
+	}
+	return p, nil
+}
+
+// plainValue takes the quotes off a value. Without quotes, only a number or
+// a word is plain.
+func plainValue(s string) (string, bool) {
+	if len(s) >= 2 && (s[0] == '\'' || s[0] == '"') && s[len(s)-1] == s[0] {
+		quote := s[:1]
+		inner := strings.ReplaceAll(s[1:len(s)-1], quote+quote, "\x00")
+		if strings.Contains(inner, quote) {
+			return "", false
+		}
+		return strings.ReplaceAll(inner, "\x00", quote), true
+	}
+	return s, isWord(s) || isNumber(s)
+}
+
+func isWord(s string) bool {
+	for i, r := range s {
+		letter := r == '_' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+		if !letter && (i == 0 || r != '-' && (r < '0' || r > '9')) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// number is what SQLite's grammar takes for one in a pragma.
+var number = regexp.MustCompile(`^[+-]?(0[xX][0-9a-fA-F]+|([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?)$`)
+
+func isNumber(s string) bool { return number.MatchString(s) }
+
+// parseInt reads an integer as SQLite writes them: decimal, or hexadecimal.
+func parseInt(s string) (int64, error) {
+	if hex, ok := strings.CutPrefix(strings.ToLower(s), "0x"); ok {
+		return strconv.ParseInt(hex, 16, 64)
+	}
+	return strconv.ParseInt(s, 10, 64)
+}
+
+// printable keeps what may be a mistyped secret out of an error.
+func printable(name string) string {
+	if len(name) > 64 {
+		return name[:64] + "..."
+	}
+	return name
+}
+
+// text returns the pragma as a _pragma parameter has it and SQL allows it.
+// A value that is more than a word or a number is quoted, so that nothing in
+// it is ever executed.
+func (p Pragma) text() string {
+	switch {
+	case p.Value == "":
+		return p.Name
+	case pragmas[p.key()].kind == secret: // text, whatever it looks like
+	case isNumber(p.Value), isWord(p.Value) && !strings.Contains(p.Value, "-"):
+		return p.Name + "(" + p.Value + ")"
+	}
+	return p.Name + "('" + strings.ReplaceAll(p.Value, "'", "''") + "')"
+}
+
+// key returns the name in lower case, without its schema.
+func (p Pragma) key() string {
+	_, name := p.split()
+	return name
+}
+
+func (p Pragma) split() (schema, name string) {
+	schema, name, ok := strings.Cut(strings.ToLower(p.Name), ".")
+	if !ok {
+		schema, name = "", schema
+	}
+	return schema, name
+}
+
+// check refuses what could not take effect, or be executed as something else.
+// An unknown name is not refused: a VFS may know it.
+func (p Pragma) check() error {
+	schema, name := p.split()
+	if !isWord(name) || strings.Contains(name, "-") || schema != "" && !isWord(schema) {
+		return &PragmaError{Name: printable(p.Name), Hint: "write the name as letters, digits and underscores, after a schema and a dot if need be"}
+	}
+	if strings.ContainsRune(p.Value, 0) {
+		return &PragmaError{Name: p.Name, Want: p.shown(), Hint: "the value holds a NUL byte"}
+	}
+	known, ok := pragmas[name]
+	if !ok || p.Value == "" {
+		return nil
+	}
+	if _, ok := known.want(p.Value); !ok {
+		return &PragmaError{Name: p.Name, Want: p.shown(), Hint: "use " + known.values()}
+	}
+	return nil
+}
+
+// shown is the value for an error or a span: nothing of a secret.
+func (p Pragma) shown() string {
+	if pragmas[p.key()].kind == secret {
+		return "..."
+	}
+	return p.Value
+}
+
+// A pragmaKind is how a pragma's value is written, and read back.
+type pragmaKind uint8
+
+const (
+	unknown pragmaKind = iota
+	flag               // on or off; reads 1 or 0
+	integer            // reads as written
+	word               // one of words; reads as words says
+	probe              // on or off, and cannot be read: case_sensitive_like
+	action             // does something; there is nothing to read
+	secret             // a key for the VFS; there is nothing to read
+)
+
+type pragmaInfo struct {
+	kind  pragmaKind
+	order int               // when it is applied; see orderPragmas
+	words map[string]string // word: what each value reads as
+	floor *int64            // integer: what any lesser value becomes
+}
+
+// The order in which pragmas work. The keys come first, because nothing can be
+// read without; the busy timeout before anything that may have to wait; the
+// locking mode before the first access, so that a WAL needs no shared memory;
+// what shapes the file before it is written, which the journal mode may do;
+// query_only last, because it forbids the rest.
+const (
+	orderKey = iota - 6
+	orderBusy
+	orderLocking
+	orderPage // fixed once auto_vacuum or the encoding has been looked at
+	orderShape
+	orderJournal
+	orderRest
+	orderLast
+)
+
+var (
+	zero     = new(int64)
+	minusOne = func() *int64 { n := int64(-1); return &n }()
+)
+
+// pragmas are those that SQLite's own build here can set, and those that only
+// look harmless. Pragmas that answer questions are actions: they do nothing to
+// a connection, as in the plain driver.
+var pragmas = map[string]pragmaInfo{
+	"key":       {kind: secret, order: orderKey},
+	"hexkey":    {kind: secret, order: orderKey},
+	"textkey":   {kind: secret, order: orderKey},
+	"rekey":     {kind: secret, order: orderKey},
+	"hexrekey":  {kind: secret, order: orderKey},
+	"textrekey": {kind: secret, order: orderKey},
+
+	"busy_timeout": {kind: integer, order: orderBusy, floor: zero},
+	"locking_mode": {kind: word, order: orderLocking, words: same("normal", "exclusive")},
+	"page_size":    {kind: integer, order: orderPage},
+	"encoding": {kind: word, order: orderShape, words: map[string]string{
+		"utf-8": "utf-8", "utf8": "utf-8", "utf-16le": "utf-16le", "utf16le": "utf-16le", "utf-16be": "utf-16be", "utf16be": "utf-16be",
+		"utf-16": "utf-16le", "utf16": "utf-16le"}},
+	"auto_vacuum":  {kind: word, order: orderShape, words: numbered("none", "full", "incremental")},
+	"journal_mode": {kind: word, order: orderJournal, words: same("delete", "truncate", "persist", "memory", "wal", "off")},
+
+	"analysis_limit":            {kind: integer},
+	"application_id":            {kind: integer},
+	"automatic_index":           {kind: flag},
+	"cache_size":                {kind: integer},
+	"case_sensitive_like":       {kind: probe},
+	"cell_size_check":           {kind: flag},
+	"checkpoint_fullfsync":      {kind: flag},
+	"defer_foreign_keys":        {kind: flag},
+	"foreign_keys":              {kind: flag},
+	"fullfsync":                 {kind: flag},
+	"hard_heap_limit":           {kind: integer},
+	"ignore_check_constraints":  {kind: flag},
+	"journal_size_limit":        {kind: integer, floor: minusOne},
+	"legacy_alter_table":        {kind: flag},
+	"max_page_count":            {kind: integer},
+	"mmap_size":                 {kind: integer},
+	"read_uncommitted":          {kind: flag},
+	"recursive_triggers":        {kind: flag},
+	"reverse_unordered_selects": {kind: flag},
+	"secure_delete":             {kind: word, words: merge(flags, map[string]string{"fast": "2"})},
+	"soft_heap_limit":           {kind: integer},
+	"synchronous":               {kind: word, words: numbered("off", "normal", "full", "extra")},
+	"temp_store":                {kind: word, words: numbered("default", "file", "memory")},
+	"threads":                   {kind: integer},
+	"trusted_schema":            {kind: flag},
+	"user_version":              {kind: integer},
+	"wal_autocheckpoint":        {kind: integer, floor: zero},
+	"writable_schema":           {kind: word, words: merge(flags, map[string]string{"reset": "0"})},
+	"cache_spill":               {kind: unknown}, // a flag or a number of pages, which reads as neither
+
+	"foreign_key_check":  {kind: action},
+	"incremental_vacuum": {kind: action},
+	"integrity_check":    {kind: action},
+	"optimize":           {kind: action},
+	"quick_check":        {kind: action},
+	"shrink_memory":      {kind: action},
+	"wal_checkpoint":     {kind: action},
+
+	"query_only": {kind: flag, order: orderLast},
+}
+
+// flags are the words of SQLite for on and off. Any other means off to it, and
+// is a mistake here.
+var flags = map[string]string{
+	"1": "1", "on": "1", "yes": "1", "true": "1",
+	"0": "0", "off": "0", "no": "0", "false": "0",
+}
+
+// same makes values that read as they are written.
+func same(names ...string) map[string]string {
+	words := make(map[string]string)
+	for _, name := range names {
+		words[name] = name
+	}
+	return words
+}
+
+// numbered makes values that read as their number, and may be written as it.
+func numbered(names ...string) map[string]string {
+	words := make(map[string]string)
+	for i, name := range names {
+		n := strconv.Itoa(i)
+		words[name], words[n] = n, n
+	}
+	return words
+}
+
+func merge(a, b map[string]string) map[string]string {
+	words := make(map[string]string)
+	for _, m := range []map[string]string{a, b} {
+		for k, v := range m {
+			words[k] = v
+		}
+	}
+	return words
+}
+
+// want returns what a value reads as once it is in force, in lower case,
+// or false if it is no value of the pragma's.
+func (p pragmaInfo) want(value string) (string, bool) {
+	value = strings.ToLower(value)
+	switch p.kind {
+	case flag, probe:
+		if n, err := parseInt(value); err == nil && n != 0 {
+			value = "1"
+		}
+		w, ok := flags[value]
+		return w, ok
+	case word:
+		w, ok := p.words[value]
+		return w, ok
+	case integer:
+		n, err := parseInt(value)
+		if err != nil {
+			return "", false
+		}
+		if p.floor != nil {
+			n = max(n, *p.floor)
+		}
+		return strconv.FormatInt(n, 10), true
+	default:
+		return value, true
+	}
+}
+
+// values lists what may be written, for an error.
+func (p pragmaInfo) values() string {
+	switch p.kind {
+	case flag, probe:
+		return "on or off"
+	case integer:
+		return "a whole number"
+	}
+	var names []string
+	for name := range p.words {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return "one of " + strings.Join(names, ", ")
+}
+
+// mergePragmas returns the pragmas of both, in the order in which they work,
+// each once: the last of two with the same name and schema.
+func mergePragmas(config, dsn []Pragma) []Pragma {
+	var merged []Pragma
+	for _, p := range slices.Concat(config, dsn) {
+		merged = slices.DeleteFunc(merged, func(q Pragma) bool {
+			return strings.EqualFold(p.Name, q.Name) && pragmas[p.key()].kind != action
+		})
+		merged = append(merged, p)
+	}
+	slices.SortStableFunc(merged, func(p, q Pragma) int {
+		return cmp.Compare(pragmas[p.key()].order, pragmas[q.key()].order)
+	})
+	return merged
+}

@@ -1,0 +1,252 @@
+package driver
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// settings are the pragmas of every connection of a connector, in their order.
+type settings struct {
+	pragmas []Pragma
+
+	// busy is the plain driver's timeout for the DSN, for when busy_timeout
+	// is not among the pragmas.
+	busy time.Duration
+}
+
+func newSettings(cfg Config, d *dsn) (settings, error) {
+	for _, p := range cfg.Pragmas {
+		if err := p.check(); err != nil {
+			return settings{}, err
+		}
+	}
+	s := settings{pragmas: mergePragmas(cfg.Pragmas, d.pragmas), busy: time.Minute}
+	if len(d.pragmas) > 0 {
+		s.busy = 0
+	}
+	return s, nil
+}
+
+// forBase returns what the plain driver must see in its DSN: a key, which goes
+// before automatic extensions; and query_only, which it asks for once, to know
+// what to restore after a read-only transaction.
+func (s settings) forBase() []Pragma {
+	var ps []Pragma
+	for _, p := range s.pragmas {
+		info := pragmas[p.key()]
+		if info.kind == secret {
+			ps = append(ps, p)
+		}
+		if want, _ := info.want(p.Value); p.key() == "query_only" && want == "1" {
+			ps = append(ps, p)
+		}
+	}
+	return ps
+}
+
+// apply applies the pragmas to a new connection. A key has been applied.
+func (s settings) apply(c *sqlite3.Conn) error {
+	if err := c.BusyTimeout(s.busy); err != nil {
+		return err
+	}
+	queryOnly := slices.ContainsFunc(s.forBase(), func(p Pragma) bool { return p.key() == "query_only" })
+	if queryOnly {
+		// In the way of the others, until its turn comes.
+		if err := c.Exec("PRAGMA query_only=off"); err != nil {
+			return err
+		}
+	}
+	for _, p := range s.pragmas {
+		info, known := pragmas[p.key()]
+		if info.kind == secret {
+			if err := keyTaken(c, p); err != nil {
+				return err
+			}
+			continue
+		}
+		rows, err := s.set(c, p)
+		if err != nil {
+			return pragmaFailed(p, err)
+		}
+		if !known && len(rows) == 0 && !listed(c, p.key()) {
+			return &PragmaError{Name: p.Name, Want: p.Value, Hint: "SQLite does not know it" + didYouMean(p.key())}
+		}
+	}
+	return nil
+}
+
+// set executes a pragma. Changing the journal mode wants an exclusive lock, and
+// where waiting for one might deadlock, SQLite says BUSY at once, whatever the
+// busy timeout: of many that open a new file together, a few would fail. So the
+// timeout is kept here.
+func (s settings) set(c *sqlite3.Conn, p Pragma) ([]string, error) {
+	rows, err := pragmaRows(c, p)
+	if p.key() != "journal_mode" || !errors.Is(err, sqlite3.BUSY) {
+		return rows, err
+	}
+	timeout, readErr := busyTimeout(c)
+	if readErr != nil {
+		return nil, readErr
+	}
+	ctx := c.GetInterrupt()
+	for start := time.Now(); errors.Is(err, sqlite3.BUSY) && time.Since(start) < timeout && ctx.Err() == nil; {
+		time.Sleep(time.Millisecond)
+		rows, err = pragmaRows(c, p)
+	}
+	return rows, err
+}
+
+func busyTimeout(c *sqlite3.Conn) (time.Duration, error) {
+	text, err := scalar(c, "PRAGMA busy_timeout")
+	if err != nil {
+		return 0, err
+	}
+	ms, err := parseInt(text)
+	return time.Duration(ms) * time.Millisecond, err
+}
+
+// verify reads the pragmas back.
+func (s settings) verify(c *sqlite3.Conn) error {
+	for _, p := range s.pragmas {
+		if p.Value == "" {
+			continue
+		}
+		info := pragmas[p.key()]
+		want, _ := info.want(p.Value)
+		var got string
+		var err error
+		switch info.kind {
+		case flag, integer, word:
+			got, err = readPragma(c, p)
+		case probe:
+			got, err = scalar(c, "SELECT 'a' NOT LIKE 'A'")
+		default:
+			continue
+		}
+		if err != nil {
+			return pragmaFailed(p, err)
+		}
+		if !strings.EqualFold(got, want) {
+			return &PragmaError{Name: p.Name, Want: p.Value, Got: got, Hint: refusal(p, got)}
+		}
+	}
+	return nil
+}
+
+// refusal explains why a known pragma has another value than was asked for.
+func refusal(p Pragma, got string) string {
+	switch p.key() {
+	case "journal_mode":
+		if got == "memory" {
+			return "a database in memory keeps no other journal: leave the pragma out"
+		}
+		return "the file, its VFS or another connection does not allow it"
+	case "mmap_size", "threads":
+		return "this build of SQLite cannot: leave the pragma out"
+	case "page_size", "auto_vacuum", "encoding":
+		return "the database exists and was made otherwise: leave the pragma out, or convert the database"
+	case "busy_timeout":
+		return "Config.Init installed a busy handler, or set another timeout"
+	}
+	return "SQLite refused it, or Config.Init changed it"
+}
+
+// pragmaFailed keeps the code of what SQLite said: the error's text and SQL may
+// hold the value.
+func pragmaFailed(p Pragma, err error) error {
+	e := &PragmaError{Name: p.Name, Want: p.shown(), Err: err}
+	if code := sqlite3.ExtendedErrorCode(0); errors.As(err, &code) {
+		e.Err = code
+	}
+	return e
+}
+
+// keyTaken tells whether a VFS took the key: SQLite itself says nothing, and
+// writes the file unencrypted.
+func keyTaken(c *sqlite3.Conn, p Pragma) error {
+	rows, err := pragmaRows(c, p)
+	if err != nil {
+		return pragmaFailed(p, err)
+	}
+	if len(rows) == 0 {
+		return &PragmaError{Name: p.Name, Want: p.shown(), Hint: "nothing encrypts this database: name a VFS that does in the DSN, as in vfs=adiantum"}
+	}
+	return nil
+}
+
+// listed reports whether SQLite lists the pragma: one that this package does
+// not know may be new.
+func listed(c *sqlite3.Conn, name string) bool {
+	n, err := scalar(c, "SELECT count(*) FROM pragma_pragma_list WHERE name = '"+name+"'")
+	return err == nil && n != "0"
+}
+
+func pragmaRows(c *sqlite3.Conn, p Pragma) ([]string, error) {
+	return column(c, "PRAGMA "+p.text())
+}
+
+func readPragma(c *sqlite3.Conn, p Pragma) (string, error) {
+	return scalar(c, "PRAGMA "+p.Name)
+}
+
+func scalar(c *sqlite3.Conn, sql string) (string, error) {
+	rows, err := column(c, sql)
+	if err != nil || len(rows) == 0 {
+		return "", err
+	}
+	return rows[0], nil
+}
+
+// column returns the first column of every row.
+func column(c *sqlite3.Conn, sql string) ([]string, error) {
+	s, _, err := c.Prepare(sql)
+	if err != nil {
+		return nil, err
+	}
+	var rows []string
+	for s.Step() {
+		rows = append(rows, s.ColumnText(0))
+	}
+	err = s.Err()
+	return rows, errors.Join(err, s.Close())
+}
+
+// didYouMean suggests the known pragma that is nearest to name, if one is near.
+func didYouMean(name string) string {
+	best, nearest := 3, "" // at most two letters off
+	for known := range pragmas {
+		if d := distance(name, known); d < best || d == best && known < nearest {
+			best, nearest = d, known
+		}
+	}
+	if nearest == "" {
+		return ""
+	}
+	return ": did you mean " + nearest + "?"
+}
+
+// distance is how many letters must be put in, left out or changed to make
+// b of a (Levenshtein's).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			next := min(row[j+1]+1, row[j]+1, diagonal+cost)
+			diagonal, row[j+1] = row[j+1], next
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,236 @@
+package wrap
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"io"
+)
+
+// An adapter gives any connection all the interfaces that sqlmw may call, and
+// does what database/sql does where the connection has none. sqlmw's own
+// fallbacks are not used: they drop isolation levels and panic without Execer.
+//
+// It also serves what the connection would leave to a second and third call:
+// a text with arguments that is to be prepared, executed and closed.
+type adapter struct {
+	parent driver.Conn
+
+	// The parent's optional interfaces, nil where it has none.
+	begin     driver.ConnBeginTx
+	prepare   driver.ConnPrepareContext
+	execCtx   driver.ExecerContext
+	exec      driver.Execer //nolint:staticcheck // a parent may have no other
+	queryCtx  driver.QueryerContext
+	query     driver.Queryer //nolint:staticcheck // likewise
+	pinger    driver.Pinger
+	resetter  driver.SessionResetter
+	validator driver.Validator
+
+	// What was made by the call under way, for Conn to take: sqlmw puts
+	// objects of its own around them.
+	madeRows *rows
+	madeStmt *innerStmt
+}
+
+var _ chain = &adapter{}
+
+func newAdapter(parent driver.Conn) *adapter {
+	a := &adapter{parent: parent}
+	a.begin, _ = parent.(driver.ConnBeginTx)
+	a.prepare, _ = parent.(driver.ConnPrepareContext)
+	a.execCtx, _ = parent.(driver.ExecerContext)
+	a.exec, _ = parent.(driver.Execer) //nolint:staticcheck // see the field
+	a.queryCtx, _ = parent.(driver.QueryerContext)
+	a.query, _ = parent.(driver.Queryer) //nolint:staticcheck // see the field
+	a.pinger, _ = parent.(driver.Pinger)
+	a.resetter, _ = parent.(driver.SessionResetter)
+	a.validator, _ = parent.(driver.Validator)
+	return a
+}
+
+func (a *adapter) takeRows() *rows {
+	r := a.madeRows
+	a.madeRows = nil
+	return r
+}
+
+func (a *adapter) takeStmt() *innerStmt {
+	s := a.madeStmt
+	a.madeStmt = nil
+	return s
+}
+
+// ExecContext executes in one call. ctx reaches the parent as it is.
+func (a *adapter) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	if a.execCtx != nil || a.exec != nil {
+		converted, err := convertArgs(a.parent, nil, args)
+		if err != nil {
+			return nil, err
+		}
+		res, err := a.execDirect(ctx, query, converted)
+		if err != driver.ErrSkip {
+			return res, err
+		}
+	}
+
+	stmt, err := a.prepareParent(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	defer stmt.Close()
+	converted, err := convertArgs(a.parent, stmt, args)
+	if err != nil {
+		return nil, err
+	}
+	return execStmt(ctx, stmt, converted)
+}
+
+func (a *adapter) execDirect(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	if a.execCtx != nil {
+		return a.execCtx.ExecContext(ctx, query, args)
+	}
+	values, err := plainArgs(args)
+	if err != nil {
+		return nil, err
+	}
+	if err := done(ctx); err != nil {
+		return nil, err
+	}
+	return a.exec.Exec(query, values)
+}
+
+// QueryContext queries in one call. ctx reaches the parent as it is.
+func (a *adapter) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	if a.queryCtx != nil || a.query != nil {
+		converted, err := convertArgs(a.parent, nil, args)
+		if err != nil {
+			return nil, err
+		}
+		rows, err := a.queryDirect(ctx, query, converted)
+		if err != driver.ErrSkip {
+			return a.made(rows, nil, err)
+		}
+	}
+
+	stmt, err := a.prepareParent(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := a.queryOnce(ctx, stmt, args)
+	if err != nil {
+		stmt.Close()
+	}
+	return a.made(rows, stmt, err)
+}
+
+func (a *adapter) queryOnce(ctx context.Context, stmt driver.Stmt, args []driver.NamedValue) (driver.Rows, error) {
+	converted, err := convertArgs(a.parent, stmt, args)
+	if err != nil {
+		return nil, err
+	}
+	return queryStmt(ctx, stmt, converted)
+}
+
+func (a *adapter) queryDirect(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	if a.queryCtx != nil {
+		return a.queryCtx.QueryContext(ctx, query, args)
+	}
+	values, err := plainArgs(args)
+	if err != nil {
+		return nil, err
+	}
+	if err := done(ctx); err != nil {
+		return nil, err
+	}
+	return a.query.Query(query, values)
+}
+
+// made keeps the rows for Conn to take. stmt, if not nil, is closed with them.
+func (a *adapter) made(parent driver.Rows, stmt driver.Stmt, err error) (driver.Rows, error) {
+	if err != nil {
+		return nil, err
+	}
+	a.madeRows = newRows(parent, stmt)
+	return standIn{}, nil
+}
+
+// standIn is what sqlmw is given for rows: an object that costs nothing to put
+// another around, since Conn leaves out what sqlmw makes of it.
+type standIn struct{}
+
+func (standIn) Columns() []string         { return nil }
+func (standIn) Close() error              { return nil }
+func (standIn) Next([]driver.Value) error { return io.EOF }
+
+// PrepareContext prepares a statement that the program asked for.
+func (a *adapter) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	stmt, err := a.prepareParent(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	a.madeStmt = &innerStmt{adapter: a, parent: stmt}
+	return a.madeStmt, nil
+}
+
+func (a *adapter) prepareParent(ctx context.Context, query string) (driver.Stmt, error) {
+	if a.prepare != nil {
+		return a.prepare.PrepareContext(ctx, query)
+	}
+	stmt, err := a.parent.Prepare(query)
+	if err == nil {
+		if err := done(ctx); err != nil {
+			stmt.Close()
+			return nil, err
+		}
+	}
+	return stmt, err
+}
+
+// BeginTx refuses what a parent without BeginTx cannot do.
+func (a *adapter) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	if a.begin != nil {
+		return a.begin.BeginTx(ctx, opts)
+	}
+	if sql.IsolationLevel(opts.Isolation) != sql.LevelDefault {
+		return nil, errors.New("sql: driver does not support non-default isolation level")
+	}
+	if opts.ReadOnly {
+		return nil, errors.New("sql: driver does not support read-only transactions")
+	}
+	tx, err := a.parent.Begin() //nolint:staticcheck // the parent has nothing else
+	if err == nil {
+		if err := done(ctx); err != nil {
+			tx.Rollback()
+			return nil, err
+		}
+	}
+	return tx, err
+}
+
+// Ping is called only where the parent can.
+func (a *adapter) Ping(ctx context.Context) error { return a.pinger.Ping(ctx) }
+
+// Close closes the parent.
+func (a *adapter) Close() error { return a.parent.Close() }
+
+// Prepare implements [driver.Conn]; sqlmw has no use for it.
+func (a *adapter) Prepare(query string) (driver.Stmt, error) {
+	return a.PrepareContext(context.Background(), query)
+}
+
+// Begin implements [driver.Conn]; sqlmw has no use for it.
+func (a *adapter) Begin() (driver.Tx, error) {
+	return a.BeginTx(context.Background(), driver.TxOptions{})
+}
+
+// done returns the context's error if it is over, without waiting.
+func done(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	default:
+		return nil
+	}
+}

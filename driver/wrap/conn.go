@@ -1,0 +1,314 @@
+package wrap
+
+import (
+	"context"
+	"database/sql/driver"
+	"time"
+
+	"github.com/ngrok/sqlmw"
+
+	"github.com/sqlitemw/sqlitemw/tracing"
+)
+
+// A Conn is a connection as database/sql sees it. It keeps the account of the
+// connection's life, and hands every call to sqlmw, which hands it to the
+// interceptors and they to the parent.
+//
+// Like every driver's, a Conn is used by one goroutine at a time;
+// database/sql sees to that.
+type Conn struct {
+	opener  *Opener
+	id      ConnID
+	adapter *adapter
+	chain   chain // sqlmw around adapter
+	spans   *tracing.Conn
+
+	opened   time.Time
+	state    state
+	since    time.Time // when state began
+	uses     uint64
+	inCall   bool   // a call is under way, or was when a panic passed
+	unfit    Reason // why the connection is to be closed at its release
+	released bool   // IsValid has answered since the last acquire
+}
+
+// chain is what sqlmw makes of a connection.
+type chain interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+	driver.ExecerContext
+	driver.QueryerContext
+	driver.Pinger
+}
+
+var (
+	_ chain                    = &Conn{}
+	_ driver.SessionResetter   = &Conn{}
+	_ driver.Validator         = &Conn{}
+	_ driver.NamedValueChecker = &Conn{}
+)
+
+// A state is where a connection is in its life.
+//
+//	opening → inUse ⇄ idle → closed
+//	       ↘ pending ↗
+type state uint8
+
+const (
+	inUse   state = iota
+	pending       // opened by database/sql in the background; nobody has used it
+	idle
+	closed
+)
+
+func newConn(o *Opener, id ConnID, parent driver.Conn, spans *tracing.Conn, now time.Time) *Conn {
+	c := &Conn{
+		opener:  o,
+		id:      id,
+		adapter: newAdapter(parent),
+		spans:   spans,
+		opened:  now,
+		since:   now,
+	}
+	// An sqlmw driver whose Open hands over a connection that is already open:
+	// so each connection gets interceptors of its own.
+	conn, _ := sqlmw.Driver(handoff{c.adapter}, spans).Open("") // handoff never fails
+	c.chain = conn.(chain)
+	return c
+}
+
+type handoff struct{ conn driver.Conn }
+
+func (h handoff) Open(string) (driver.Conn, error) { return h.conn, nil }
+
+// ID returns the connection's name.
+func (c *Conn) ID() ConnID { return c.id }
+
+// Parent returns the connection that is wrapped.
+func (c *Conn) Parent() driver.Conn { return c.adapter.parent }
+
+// enter begins a call. A connection that nobody was seen to acquire is
+// acquired by its first call.
+func (c *Conn) enter(ctx context.Context) {
+	if c.state != inUse {
+		c.acquired(Event{Time: time.Now(), Trace: traceOf(ctx), Derived: true})
+		c.spans.Acquired(ctx)
+	}
+	c.startCall()
+}
+
+// startCall and endCall stand around every call of the engine. They are in no
+// defer: that a panic passed is seen later, at no cost to the calls it did not
+// pass.
+func (c *Conn) startCall() {
+	if c.inCall {
+		c.unfit = ReasonPanic
+	}
+	c.inCall = true
+}
+
+func (c *Conn) endCall() { c.inCall = false }
+
+// PrepareContext implements [driver.ConnPrepareContext].
+func (c *Conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	c.enter(ctx)
+	outer, err := c.chain.PrepareContext(ctx, query)
+	c.endCall()
+	inner := c.adapter.takeStmt()
+	if err != nil {
+		return nil, err
+	}
+	return newStmt(c, outer, inner), nil
+}
+
+// ExecContext implements [driver.ExecerContext].
+func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	c.enter(ctx)
+	res, err := c.chain.ExecContext(ctx, query, args)
+	c.endCall()
+	return res, err
+}
+
+// QueryContext implements [driver.QueryerContext].
+func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	c.enter(ctx)
+	_, err := c.chain.QueryContext(ctx, query, args)
+	c.endCall()
+	return c.answer(err)
+}
+
+// answer returns the rows that the adapter made. sqlmw's rows, which stand
+// around them, are left out: they can do less (Go 1.27's RowsColumnScanner),
+// and no interceptor of ours looks at rows.
+func (c *Conn) answer(err error) (driver.Rows, error) {
+	rows := c.adapter.takeRows()
+	if err != nil {
+		return nil, err
+	}
+	rows.conn = c
+	rows.call = c.spans.TakeRows()
+	return rows.shaped, nil
+}
+
+// BeginTx implements [driver.ConnBeginTx].
+func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	c.enter(ctx)
+	tx, err := c.chain.BeginTx(ctx, opts)
+	c.endCall()
+	return tx, err
+}
+
+// Ping implements [driver.Pinger]. Where the parent cannot, it does nothing.
+func (c *Conn) Ping(ctx context.Context) error {
+	c.enter(ctx)
+	var err error
+	if c.adapter.pinger != nil {
+		err = c.chain.Ping(ctx)
+	}
+	c.endCall()
+	return err
+}
+
+// CheckNamedValue implements [driver.NamedValueChecker]. It accepts everything:
+// the adapter checks arguments, once it knows what they are for.
+func (c *Conn) CheckNamedValue(*driver.NamedValue) error { return nil }
+
+// Prepare implements [driver.Conn].
+func (c *Conn) Prepare(query string) (driver.Stmt, error) {
+	return c.PrepareContext(context.Background(), query)
+}
+
+// Begin implements [driver.Conn].
+//
+// Deprecated: use BeginTx.
+func (c *Conn) Begin() (driver.Tx, error) {
+	return c.BeginTx(context.Background(), driver.TxOptions{})
+}
+
+// ResetSession implements [driver.SessionResetter]: database/sql calls it when
+// it hands out a connection that has been released before.
+func (c *Conn) ResetSession(ctx context.Context) error {
+	if c.adapter.resetter != nil {
+		if err := c.adapter.resetter.ResetSession(ctx); err != nil {
+			return err
+		}
+	}
+	c.acquired(Event{Time: time.Now(), Trace: traceOf(ctx)})
+	c.spans.Acquired(ctx)
+	return nil
+}
+
+// acquired moves the connection into use and records it as e, filling in what
+// the connection knows.
+func (c *Conn) acquired(e Event) {
+	c.uses++
+	e.Kind, e.Conn, e.Uses = KindAcquire, c.id, c.uses
+	e.Age = e.Time.Sub(c.opened)
+	if c.state != inUse {
+		e.Idle = e.Time.Sub(c.since)
+	}
+	c.state, c.since, c.released = inUse, e.Time, false
+	c.opener.record(e)
+}
+
+// IsValid implements [driver.Validator]: database/sql calls it when a
+// connection is given back, unless the call it was for said ErrBadConn.
+//
+// It is also called, with nothing to release, when a connection handed to a
+// waiter bounces because the waiter has gone.
+func (c *Conn) IsValid() bool {
+	if c.inCall {
+		c.unfit = ReasonPanic
+	} else if c.unfit == "" && c.adapter.validator != nil && !c.adapter.validator.IsValid() {
+		c.unfit = ReasonBad
+	}
+	if c.state == inUse {
+		kind := KindRelease
+		if c.unfit != "" {
+			kind = KindDiscard
+		}
+		c.leaveUse(kind, time.Now())
+	}
+	return c.unfit == ""
+}
+
+func (c *Conn) leaveUse(kind Kind, now time.Time) {
+	c.opener.record(Event{
+		Time:     now,
+		Kind:     kind,
+		Conn:     c.id,
+		Duration: now.Sub(c.since),
+		Age:      now.Sub(c.opened),
+		Uses:     c.uses,
+		Reason:   c.unfit,
+	})
+	c.state, c.since = idle, now
+}
+
+// Close implements [driver.Conn]. It may be called while database/sql holds
+// its mutex: nothing here calls a *sql.DB or waits for anything but the engine.
+func (c *Conn) Close() error {
+	if c.state == closed {
+		return c.adapter.Close()
+	}
+	start := time.Now()
+	reason, derived := c.unfit, false
+	if c.state == inUse {
+		// Nobody asked whether it was valid: it is not.
+		if c.inCall {
+			c.unfit = ReasonPanic
+		} else {
+			c.unfit = ReasonBad
+		}
+		reason = c.unfit
+		c.leaveUse(KindDiscard, start)
+	} else if reason == "" {
+		reason, derived = closeReason(), true
+	}
+
+	e := Event{
+		Kind:    KindClose,
+		Conn:    c.id,
+		Idle:    start.Sub(c.since),
+		Age:     start.Sub(c.opened),
+		Uses:    c.uses,
+		Reason:  reason,
+		Derived: derived,
+	}
+	c.state = closed
+	span := c.spans.Close(string(reason))
+	defer span.Panicked()
+	err := c.adapter.Close()
+	span.End(err)
+	e.Time = time.Now()
+	e.Duration = e.Time.Sub(start)
+	e.Err = c.opener.errorText(err)
+	c.opener.record(e)
+	return err
+}
+
+// closeReason tells from database/sql's own functions among the callers why an
+// idle connection is closed.
+func closeReason() Reason {
+	switch caller(
+		"(*DB).connectionCleaner",
+		"(*DB).conn",
+		"(*DB).SetMaxIdleConns",
+		"(*DB).SetMaxOpenConns",
+		"(*DB).Close",
+		"(*DB).putConn",
+		"(*DB).openNewConnection",
+	) {
+	case "(*DB).connectionCleaner", "(*DB).conn":
+		return ReasonExpired
+	case "(*DB).SetMaxIdleConns", "(*DB).SetMaxOpenConns":
+		return ReasonShrunk
+	case "(*DB).Close":
+		return ReasonDatabaseClosed
+	case "(*DB).putConn", "(*DB).openNewConnection":
+		return ReasonSurplus
+	default:
+		return ReasonOther
+	}
+}

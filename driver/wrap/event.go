@@ -1,0 +1,150 @@
+package wrap
+
+import (
+	"strconv"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+)
+
+// A ConnID names a connection. It is unique in the process, counts from 1,
+// and is the sqlitemw.connection.id of the connection's spans.
+type ConnID uint64
+
+func (id ConnID) String() string { return strconv.FormatUint(uint64(id), 10) }
+
+// A Kind is a step in a connection's life.
+// Where there is a span of the step, it has the same name.
+type Kind uint8
+
+const (
+	// KindConnect occurs when a connection has been opened and configured, or
+	// has failed to be.
+	KindConnect Kind = iota + 1
+
+	// KindAcquire occurs when a connection is handed to a call: once it is
+	// opened for it, when it is taken from the idle ones, or, if database/sql
+	// opened it in the background, at its first use.
+	KindAcquire
+
+	// KindRelease occurs when a connection is given back.
+	KindRelease
+
+	// KindDiscard occurs in place of KindRelease when a connection in use is
+	// thrown away; KindClose follows.
+	KindDiscard
+
+	// KindClose occurs when a connection has been closed.
+	KindClose
+)
+
+var kinds = [...]string{"unknown", "connect", "acquire", "release", "discard", "close"}
+
+// String returns the kind's name: connect, acquire, release, discard or close.
+func (k Kind) String() string {
+	if int(k) >= len(kinds) {
+		k = 0
+	}
+	return kinds[k]
+}
+
+// A Reason is why a connection was discarded or closed.
+type Reason string
+
+const (
+	// ReasonBad: a call said [database/sql/driver.ErrBadConn], or (*sql.Conn).Raw panicked.
+	ReasonBad Reason = "bad"
+
+	// ReasonPanic: a panic passed through the connection.
+	ReasonPanic Reason = "panic"
+
+	// ReasonExpired: database/sql's idle time or lifetime was over.
+	ReasonExpired Reason = "expired"
+
+	// ReasonSurplus: there were more idle connections than database/sql keeps,
+	// or its lifetime ended while in use, or the database was closed meanwhile.
+	ReasonSurplus Reason = "surplus"
+
+	// ReasonShrunk: SetMaxIdleConns or SetMaxOpenConns lowered the limit.
+	ReasonShrunk Reason = "shrunk"
+
+	// ReasonDatabaseClosed: (*sql.DB).Close.
+	ReasonDatabaseClosed Reason = "database closed"
+
+	// ReasonOther: somebody other than database/sql closed it.
+	ReasonOther Reason = "other"
+)
+
+// An Event is one step in a connection's life.
+// It is a small value that points at nothing of the driver.
+type Event struct {
+	// Seq is given by what keeps the event, such as a pool.EventLog.
+	Seq uint64
+
+	Time time.Time // when the step was over
+	Kind Kind
+	Conn ConnID
+
+	// Duration is how long the step took (connect, close), or how long the
+	// connection had been in use (release, discard). For an acquire it is what
+	// the driver spent on it, which is the connect where there was one: how
+	// long the caller waited is not known to a driver.
+	Duration time.Duration
+
+	Idle time.Duration // acquire, close: how long it had been idle; 0 if it was in use or new
+	Age  time.Duration // all but connect: how long ago it was opened
+	Uses uint64        // how often it has been acquired, this one included
+
+	// Reason says why a connection was discarded or closed.
+	Reason Reason
+
+	// Err is the status code, or else the Go type, of the error that the step
+	// ended in. It is empty for none.
+	Err string
+
+	// Trace is the trace of the call that caused the step, if it is of one.
+	Trace trace.TraceID
+
+	// Background says that database/sql opened the connection on a goroutine
+	// of its own, for whoever waits longest (connect).
+	Background bool
+
+	// Derived says that the step was concluded, not seen: an acquire from the
+	// first use of a connection, a reason from who called.
+	Derived bool
+}
+
+// A Recorder is told of events.
+//
+// Record is called on the goroutine of the step, by many at once, and may be
+// called while database/sql holds its mutex: it must not block, and must not
+// call any method of a *sql.DB, not even Stats.
+type Recorder interface {
+	Record(Event)
+}
+
+// RecorderFunc is a function that is a [Recorder].
+type RecorderFunc func(Event)
+
+// Record calls f.
+func (f RecorderFunc) Record(e Event) { f(e) }
+
+// Tee returns a Recorder that passes every event to each of rs that is not nil,
+// in their order.
+func Tee(rs ...Recorder) Recorder {
+	all := make(tee, 0, len(rs))
+	for _, r := range rs {
+		if r != nil {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+type tee []Recorder
+
+func (t tee) Record(e Event) {
+	for _, r := range t {
+		r.Record(e)
+	}
+}

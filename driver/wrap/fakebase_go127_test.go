@@ -1,0 +1,57 @@
+//go:build go1.27
+
+package wrap_test
+
+import (
+	"database/sql"
+	"database/sql/driver"
+)
+
+// rowsScanner is the part of rows that scan columns themselves.
+type rowsScanner struct {
+	r   *fakeRows
+	row *[]driver.Value
+}
+
+func newRowsScanner(r *fakeRows) rowsScanner { return rowsScanner{r, new([]driver.Value)} }
+
+func (p rowsScanner) NextRow() (err error) {
+	p.r.call("NextRow", "")
+	*p.row, err = p.r.step()
+	return err
+}
+
+// ScanColumn marks strings, so that a wrapper that scans in its place is seen.
+func (p rowsScanner) ScanColumn(ctx driver.ScanContext, i int, dest any) error {
+	if err := p.r.call("ScanColumn", "%d, %T", i, dest); err != nil {
+		return err
+	}
+	if s, ok := dest.(*string); ok {
+		*s = "scanned by the base"
+		return nil
+	}
+	return sql.ConvertAssign(ctx, dest, (*p.row)[i])
+}
+
+func init() {
+	rowsKinds = append(rowsKinds,
+		rowsKind{"Scanner", func(r *fakeRows) driver.Rows {
+			return struct {
+				rowsCore
+				rowsScanner
+			}{rowsCore{r}, newRowsScanner(r)}
+		}},
+		rowsKind{"SQLite's+Scanner", func(r *fakeRows) driver.Rows {
+			return struct {
+				typedFakeRows
+				rowsScanner
+			}{newTypedFakeRows(r), newRowsScanner(r)}
+		}},
+		rowsKind{"NextResultSet+Scanner", func(r *fakeRows) driver.Rows {
+			return struct {
+				rowsCore
+				rowsNextSet
+				rowsScanner
+			}{rowsCore{r}, rowsNextSet{r}, newRowsScanner(r)}
+		}})
+}

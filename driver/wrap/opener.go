@@ -1,0 +1,144 @@
+package wrap
+
+import (
+	"context"
+	"database/sql/driver"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sqlitemw/sqlitemw/tracing"
+)
+
+// An Opener opens the wrapped connections of one database. It is what a
+// package that knows the engine builds its connector on.
+// It is safe for concurrent use, and need not be closed.
+type Opener struct {
+	db       *tracing.Database
+	classify func(error) tracing.ErrorClass
+
+	mu        sync.Mutex // serialises changes of recorders
+	recorders atomic.Pointer[[]Recorder]
+}
+
+// NewOpener returns an Opener for cfg.
+func NewOpener(cfg Config) *Opener {
+	t := cfg.Tracing
+	if t == nil {
+		t = tracing.Default()
+	}
+	o := &Opener{db: t.Database(cfg.Source), classify: cfg.Source.Classify}
+	if cfg.Recorder != nil {
+		o.Attach(cfg.Recorder)
+	}
+	return o
+}
+
+// Attach has r told of every event from now on, until detach is called.
+// An event under way on another goroutine may still reach r after that.
+func (o *Opener) Attach(r Recorder) (detach func()) {
+	// A box, so that the same Recorder attached twice is detached once.
+	box := &struct{ Recorder }{r}
+	o.change(func(rs []Recorder) []Recorder { return append(slices.Clone(rs), box) })
+	return sync.OnceFunc(func() {
+		o.change(func(rs []Recorder) []Recorder {
+			return slices.DeleteFunc(slices.Clone(rs), func(r Recorder) bool { return r == box })
+		})
+	})
+}
+
+func (o *Opener) change(f func([]Recorder) []Recorder) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var rs []Recorder
+	if p := o.recorders.Load(); p != nil {
+		rs = *p
+	}
+	rs = f(rs)
+	o.recorders.Store(&rs)
+}
+
+func (o *Opener) record(e Event) {
+	if p := o.recorders.Load(); p != nil {
+		for _, r := range *p {
+			r.Record(e)
+		}
+	}
+}
+
+// errorText is what an event may say of an error: never its text.
+func (o *Opener) errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return o.db.ErrorType(err)
+}
+
+var connIDs atomic.Uint64
+
+// Open wraps the connection that dial opens. It passes on ctx to dial as it
+// is, and the error of dial as it is.
+//
+// If dial panics, whatever it opened is dial's to close.
+func (o *Opener) Open(ctx context.Context, dial func(context.Context) (driver.Conn, error)) (*Conn, error) {
+	background := calledBy("(*DB).connectionOpener")
+	start := time.Now()
+	spans := o.db.Dial(ctx)
+	defer spans.Panicked()
+
+	parent, err := dial(ctx)
+	now := time.Now()
+	e := Event{
+		Time:       now,
+		Kind:       KindConnect,
+		Duration:   now.Sub(start),
+		Trace:      traceOf(ctx),
+		Background: background,
+	}
+	if err != nil {
+		spans.Failed(err)
+		e.Err = o.errorText(err)
+		o.record(e)
+		return nil, err
+	}
+
+	id := ConnID(connIDs.Add(1))
+	conn := newConn(o, id, parent, spans.Done(uint64(id)), now)
+	e.Conn = id
+	o.record(e)
+	if background {
+		conn.state = pending
+	} else {
+		conn.acquired(Event{Time: now, Duration: e.Duration, Trace: e.Trace})
+	}
+	return conn, nil
+}
+
+func traceOf(ctx context.Context) trace.TraceID {
+	return trace.SpanContextFromContext(ctx).TraceID()
+}
+
+// calledBy reports whether a function of database/sql, such as "(*DB).Close",
+// is among the callers. It is for rare paths: it takes about a microsecond.
+func calledBy(name string) bool { return caller(name) != "" }
+
+// caller returns the innermost of the functions of database/sql named that is
+// among the callers, or "".
+func caller(names ...string) string {
+	var pcs [32]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
+	for {
+		frame, more := frames.Next()
+		if name, ok := strings.CutPrefix(frame.Function, "database/sql."); ok && slices.Contains(names, name) {
+			return name
+		}
+		if !more {
+			return ""
+		}
+	}
+}

@@ -1,0 +1,170 @@
+package wrap
+
+import (
+	"database/sql/driver"
+	"io"
+	"reflect"
+
+	"github.com/sqlitemw/sqlitemw/tracing"
+)
+
+// rows are the parent's rows, and the call that they end.
+//
+// database/sql calls one method at a time, though not always on the same
+// goroutine, so there is no lock.
+type rows struct {
+	parent driver.Rows
+	stmt   driver.Stmt // closed with the rows; nil if it is the program's own
+	conn   *Conn
+	call   tracing.Call
+
+	// shaped is what database/sql is given: these rows with the optional
+	// interfaces that the parent's have.
+	shaped driver.Rows
+}
+
+// newRows returns rows in the shape of parent's.
+//
+// Two shapes serve all parents. typedRows is that of ncruces/go-sqlite3 and
+// most SQLite drivers, to the letter. fullRows is for any other: what the
+// parent lacks answers as database/sql does for it. Each has a variant for
+// Go 1.27's RowsColumnScanner, for which there is no neutral answer.
+func newRows(parent driver.Rows, stmt driver.Stmt) *rows {
+	_, name := parent.(driver.RowsColumnTypeDatabaseTypeName)
+	_, nullable := parent.(driver.RowsColumnTypeNullable)
+	_, scan := parent.(driver.RowsColumnTypeScanType)
+	_, next := parent.(driver.RowsNextResultSet)
+	_, length := parent.(driver.RowsColumnTypeLength)
+	_, precision := parent.(driver.RowsColumnTypePrecisionScale)
+	typed := name && nullable && scan && !next && !length && !precision
+
+	r := rows{parent: parent, stmt: stmt}
+	if s := newScannerRows(r, typed); s != nil {
+		return s
+	}
+	if typed {
+		s := &typedRows{r}
+		s.shaped = s
+		return &s.rows
+	}
+	s := &fullRows{typedRows{r}}
+	s.shaped = s
+	return &s.rows
+}
+
+func (r *rows) Columns() []string { return r.parent.Columns() }
+
+func (r *rows) Next(dest []driver.Value) error {
+	r.conn.startCall()
+	defer r.panicked()
+	return r.stepped(r.parent.Next(dest))
+}
+
+func (r *rows) stepped(err error) error {
+	r.conn.endCall()
+	if err != nil {
+		r.over(err)
+	}
+	return err
+}
+
+// panicked, in a defer, ends the call if a panic is passing: the program need
+// not close rows that panicked.
+func (r *rows) panicked() {
+	if r.conn.inCall {
+		r.call.Panicked()
+	}
+}
+
+// over ends the call once there are no more rows: whether the program closes
+// them later, or never, the query is done, unless it has another result set.
+func (r *rows) over(err error) {
+	if err == io.EOF {
+		if p, ok := r.parent.(driver.RowsNextResultSet); ok && p.HasNextResultSet() {
+			return
+		}
+	}
+	r.call.End(err)
+}
+
+func (r *rows) Close() error {
+	defer r.call.Panicked()
+	err := r.parent.Close()
+	if r.stmt != nil {
+		r.stmt.Close() // its error is nobody's in database/sql either
+		r.stmt = nil
+	}
+	r.call.Closed(err)
+	return err
+}
+
+type typedRows struct{ rows }
+
+var (
+	_ driver.RowsColumnTypeDatabaseTypeName = &typedRows{}
+	_ driver.RowsColumnTypeNullable         = &typedRows{}
+	_ driver.RowsColumnTypeScanType         = &typedRows{}
+)
+
+// ColumnTypeDatabaseTypeName implements [driver.RowsColumnTypeDatabaseTypeName].
+func (r *typedRows) ColumnTypeDatabaseTypeName(i int) string {
+	if p, ok := r.parent.(driver.RowsColumnTypeDatabaseTypeName); ok {
+		return p.ColumnTypeDatabaseTypeName(i)
+	}
+	return ""
+}
+
+// ColumnTypeNullable implements [driver.RowsColumnTypeNullable].
+func (r *typedRows) ColumnTypeNullable(i int) (nullable, ok bool) {
+	if p, ok := r.parent.(driver.RowsColumnTypeNullable); ok {
+		return p.ColumnTypeNullable(i)
+	}
+	return false, false
+}
+
+// ColumnTypeScanType implements [driver.RowsColumnTypeScanType].
+func (r *typedRows) ColumnTypeScanType(i int) reflect.Type {
+	if p, ok := r.parent.(driver.RowsColumnTypeScanType); ok {
+		return p.ColumnTypeScanType(i)
+	}
+	return reflect.TypeFor[any]()
+}
+
+type fullRows struct{ typedRows }
+
+var (
+	_ driver.RowsNextResultSet              = &fullRows{}
+	_ driver.RowsColumnTypeLength           = &fullRows{}
+	_ driver.RowsColumnTypePrecisionScale   = &fullRows{}
+	_ driver.RowsColumnTypeDatabaseTypeName = &fullRows{}
+)
+
+// HasNextResultSet implements [driver.RowsNextResultSet].
+func (r *fullRows) HasNextResultSet() bool {
+	p, ok := r.parent.(driver.RowsNextResultSet)
+	return ok && p.HasNextResultSet()
+}
+
+// NextResultSet implements [driver.RowsNextResultSet].
+func (r *fullRows) NextResultSet() error {
+	if p, ok := r.parent.(driver.RowsNextResultSet); ok {
+		return p.NextResultSet()
+	}
+	return io.EOF
+}
+
+// ColumnTypeLength implements [driver.RowsColumnTypeLength].
+func (r *fullRows) ColumnTypeLength(i int) (length int64, ok bool) {
+	if p, ok := r.parent.(driver.RowsColumnTypeLength); ok {
+		return p.ColumnTypeLength(i)
+	}
+	return 0, false
+}
+
+// ColumnTypePrecisionScale implements [driver.RowsColumnTypePrecisionScale].
+func (r *fullRows) ColumnTypePrecisionScale(i int) (precision, scale int64, ok bool) {
+	if p, ok := r.parent.(driver.RowsColumnTypePrecisionScale); ok {
+		return p.ColumnTypePrecisionScale(i)
+	}
+	return 0, 0, false
+}

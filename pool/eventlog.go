@@ -1,0 +1,125 @@
+package pool
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/sqlitemw/sqlitemw/driver"
+)
+
+// DefaultEvents is how many events an [EventLog] keeps if it is not told.
+const DefaultEvents = 1024
+
+// An EventLog keeps the latest events of connections and passes them to
+// subscribers. The zero EventLog keeps [DefaultEvents]; it is ready to use, and
+// must not be copied. All its methods are safe for concurrent use.
+type EventLog struct {
+	mu      sync.Mutex
+	size    int
+	ring    []driver.Event // grows to size, then the oldest is overwritten
+	next    int            // where the next event goes, once the ring is full
+	seq     uint64         // of the latest event
+	subs    []*Subscription
+	dropped uint64
+}
+
+var _ driver.Recorder = &EventLog{}
+
+// NewEventLog returns an EventLog that keeps the latest size events.
+// A size of zero or less means [DefaultEvents].
+func NewEventLog(size int) *EventLog {
+	return &EventLog{size: size}
+}
+
+// Record implements [driver.Recorder]. It gives the event its number, never
+// blocks on a subscriber, and allocates only until the log is full.
+func (l *EventLog) Record(e driver.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.seq++
+	e.Seq = l.seq
+	if l.size <= 0 {
+		l.size = DefaultEvents
+	}
+	if len(l.ring) < l.size {
+		l.ring = append(l.ring, e)
+	} else {
+		l.ring[l.next] = e
+		l.next = (l.next + 1) % l.size
+		l.dropped++
+	}
+	for _, s := range l.subs {
+		s.offer(e)
+	}
+}
+
+// Events returns the events kept, the oldest first. Their Seq has no gaps.
+func (l *EventLog) Events() []driver.Event {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	events := make([]driver.Event, 0, len(l.ring))
+	events = append(events, l.ring[l.next:]...)
+	return append(events, l.ring[:l.next]...)
+}
+
+// Recorded returns how many events were ever recorded.
+func (l *EventLog) Recorded() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.seq
+}
+
+// Dropped returns how many events are no longer kept.
+func (l *EventLog) Dropped() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.dropped
+}
+
+// Subscribe returns a subscription to every event from now on, with room for
+// buffer events that have not been received yet; less than one means one.
+// An event for which there is no room is lost to this subscriber, and counted.
+func (l *EventLog) Subscribe(buffer int) *Subscription {
+	s := &Subscription{log: l, events: make(chan driver.Event, max(buffer, 1))}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.subs = append(l.subs, s)
+	return s
+}
+
+// A Subscription receives the events of an [EventLog].
+type Subscription struct {
+	log    *EventLog
+	events chan driver.Event
+	lost   atomic.Uint64
+}
+
+// C returns the channel of events. It is closed by Close, after which the
+// events still in it can be received.
+func (s *Subscription) C() <-chan driver.Event { return s.events }
+
+// Lost returns how many events this subscriber had no room for.
+func (s *Subscription) Lost() uint64 { return s.lost.Load() }
+
+// Close ends the subscription. It may be called more than once.
+func (s *Subscription) Close() {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	for i, other := range s.log.subs {
+		if other == s {
+			s.log.subs = append(s.log.subs[:i:i], s.log.subs[i+1:]...)
+			close(s.events)
+			return
+		}
+	}
+}
+
+// offer passes e on if there is room. The log's mutex is held, so that no
+// event follows the close.
+func (s *Subscription) offer(e driver.Event) {
+	select {
+	case s.events <- e:
+	default:
+		s.lost.Add(1)
+	}
+}

@@ -1,0 +1,69 @@
+package pool
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/sqlitemw/sqlitemw/driver"
+)
+
+// An ObserveConfig says how a database is observed. The zero value is good.
+type ObserveConfig struct {
+	// Events is how many events are kept.
+	// Zero means [DefaultEvents]; a negative number is refused.
+	Events int
+}
+
+// An Observer watches the connections of one *sql.DB.
+// All its methods are safe for concurrent use.
+type Observer struct {
+	db     *sql.DB
+	log    *EventLog
+	sums   counters
+	detach func()
+}
+
+// Observe watches db, which was opened with sql.Open("sqlitemw", ...) or with a
+// driver.Connector, from now on, until the Observer is closed. It uses none of
+// db's connections: those opened before are seen from their next step on.
+//
+// It fails if db is another driver's ([ErrNotObservable]), if cfg is refused
+// ([ErrInvalidConfig]), or if ctx is over; ctx has no other use.
+func Observe(ctx context.Context, db *sql.DB, cfg ObserveConfig) (*Observer, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("pool: observe: %w", err)
+	}
+	if cfg.Events < 0 {
+		return nil, fmt.Errorf("%w: ObserveConfig.Events is %d: use 0 for the default, or the number of events to keep", ErrInvalidConfig, cfg.Events)
+	}
+	connector := driver.ConnectorOf(db)
+	if connector == nil {
+		return nil, fmt.Errorf("%w: its driver is %T: open it with sql.Open(%q, ...)", ErrNotObservable, db.Driver(), driver.Name)
+	}
+	o := &Observer{db: db, log: NewEventLog(cfg.Events)}
+	o.detach = connector.Attach(driver.Tee(&o.sums, o.log))
+	return o, nil
+}
+
+// Events returns the latest events, the oldest first.
+func (o *Observer) Events() []driver.Event { return o.log.Events() }
+
+// Subscribe returns a subscription to every event from now on; see
+// [EventLog.Subscribe].
+func (o *Observer) Subscribe(buffer int) *Subscription { return o.log.Subscribe(buffer) }
+
+// Stats returns how the pool stands.
+func (o *Observer) Stats() Stats {
+	s := o.sums.with(o.db.Stats())
+	s.Events, s.EventsDropped = o.log.Recorded(), o.log.Dropped()
+	return s
+}
+
+// Close ends the observation. Events and Stats go on telling what was seen;
+// subscriptions are their owners' to close. It may be called more than once.
+// It never fails.
+func (o *Observer) Close() error {
+	o.detach()
+	return nil
+}

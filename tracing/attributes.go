@@ -1,0 +1,45 @@
+package tracing
+
+import (
+	"go.opentelemetry.io/otel/attribute"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+)
+
+const schemaURL = semconv.SchemaURL
+
+// What the conventions have no name for is named after this library,
+// since it is true of a connection of any engine.
+const (
+	connectionID     = attribute.Key("sqlitemw.connection.id")
+	connectionNew    = attribute.Key("sqlitemw.connection.new")
+	connectionClosed = attribute.Key("sqlitemw.connection.close_reason")
+)
+
+var (
+	kindClient   = trace.WithSpanKind(trace.SpanKindClient)
+	kindInternal = trace.WithSpanKind(trace.SpanKindInternal)
+)
+
+// sourceAttributes are those that every span of one database carries.
+func sourceAttributes(src Source, more []attribute.KeyValue) []attribute.KeyValue {
+	attrs := make([]attribute.KeyValue, 0, 2+len(more))
+	attrs = append(attrs, semconv.DBSystemNameKey.String(src.System))
+	if src.Namespace != "" {
+		attrs = append(attrs, semconv.DBNamespace(src.Namespace))
+	}
+	return append(attrs, more...)
+}
+
+func operationAttribute(name string) attribute.KeyValue { return semconv.DBOperationName(name) }
+
+func summaryAttribute(summary string) attribute.KeyValue { return semconv.DBQuerySummary(summary) }
+
+func textAttribute(text string) attribute.KeyValue { return semconv.DBQueryText(text) }
+
+func statusAttribute(code string) attribute.KeyValue { return semconv.DBResponseStatusCode(code) }
+
+func errorTypeAttribute(typ string) attribute.KeyValue { return semconv.ErrorTypeKey.String(typ) }
+
+// errorTypeOf is the fallback of the conventions for an error of no known class.
+func errorTypeOf(err error) string { return semconv.ErrorType(err).Value.AsString() }

@@ -1,0 +1,168 @@
+package tracing
+
+import (
+	"context"
+	"database/sql/driver"
+
+	"github.com/ngrok/sqlmw"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// A Conn makes the spans of one connection's calls. It is an interceptor for
+// sqlmw, which does not say which connection a call is for: hence one for each.
+//
+// Like the connection it belongs to, it is not safe for concurrent use.
+//
+// It always passes on the context it was given. The spans it starts are seen
+// by nobody below, because a driver may know a context by its type or identity
+// (ncruces' savepoints do).
+type Conn struct {
+	sqlmw.NullInterceptor
+
+	db      *Database
+	id      trace.SpanStartOption
+	connect trace.SpanContext // of the connect span, for the close span's link
+
+	// rows is the call of the query answered last, until its rows take it.
+	rows Call
+}
+
+var _ sqlmw.Interceptor = &Conn{}
+
+func (c *Conn) start(ctx context.Context, op operation) Call {
+	span := c.db.tracer.start(ctx, op.name, kindClient, op.attrs, c.id)
+	return Call{span: span, db: c.db, ctx: ctx}
+}
+
+// ConnExecContext implements [sqlmw.Interceptor].
+func (c *Conn) ConnExecContext(ctx context.Context, conn driver.ExecerContext, query string, args []driver.NamedValue) (driver.Result, error) {
+	// An empty text is no call: it is how ncruces' driver.Savepoint reaches
+	// the connection.
+	if query == "" && len(args) == 0 || !c.db.tracer.enabled() {
+		return conn.ExecContext(ctx, query, args)
+	}
+	call := c.start(ctx, c.db.texts.of(c.db, query, len(args) > 0).execute)
+	defer call.Panicked()
+	res, err := conn.ExecContext(ctx, query, args)
+	call.End(err)
+	return res, err
+}
+
+// ConnQueryContext implements [sqlmw.Interceptor].
+// The call it starts ends with its rows: see [Conn.TakeRows].
+func (c *Conn) ConnQueryContext(ctx context.Context, conn driver.QueryerContext, query string, args []driver.NamedValue) (context.Context, driver.Rows, error) {
+	if !c.db.tracer.enabled() {
+		rows, err := conn.QueryContext(ctx, query, args)
+		return ctx, rows, err
+	}
+	call := c.start(ctx, c.db.texts.of(c.db, query, len(args) > 0).execute)
+	defer call.Panicked()
+	rows, err := conn.QueryContext(ctx, query, args)
+	c.answered(&call, err)
+	return ctx, rows, err
+}
+
+// StmtExecContext implements [sqlmw.Interceptor].
+func (c *Conn) StmtExecContext(ctx context.Context, stmt driver.StmtExecContext, query string, args []driver.NamedValue) (driver.Result, error) {
+	if !c.db.tracer.enabled() {
+		return stmt.ExecContext(ctx, args)
+	}
+	call := c.start(ctx, c.db.texts.of(c.db, query, len(args) > 0).execute)
+	defer call.Panicked()
+	res, err := stmt.ExecContext(ctx, args)
+	call.End(err)
+	return res, err
+}
+
+// StmtQueryContext implements [sqlmw.Interceptor].
+// The call it starts ends with its rows: see [Conn.TakeRows].
+func (c *Conn) StmtQueryContext(ctx context.Context, stmt driver.StmtQueryContext, query string, args []driver.NamedValue) (context.Context, driver.Rows, error) {
+	if !c.db.tracer.enabled() {
+		rows, err := stmt.QueryContext(ctx, args)
+		return ctx, rows, err
+	}
+	call := c.start(ctx, c.db.texts.of(c.db, query, len(args) > 0).execute)
+	defer call.Panicked()
+	rows, err := stmt.QueryContext(ctx, args)
+	c.answered(&call, err)
+	return ctx, rows, err
+}
+
+func (c *Conn) answered(call *Call, err error) {
+	if err != nil {
+		call.End(err)
+		return
+	}
+	c.rows, *call = *call, Call{}
+}
+
+// TakeRows hands over the call of the query answered last. Whoever takes it
+// ends it, when the rows have.
+func (c *Conn) TakeRows() Call {
+	call := c.rows
+	c.rows = Call{}
+	return call
+}
+
+// ConnPrepareContext implements [sqlmw.Interceptor].
+func (c *Conn) ConnPrepareContext(ctx context.Context, conn driver.ConnPrepareContext, query string) (context.Context, driver.Stmt, error) {
+	if !c.db.tracer.enabled() {
+		stmt, err := conn.PrepareContext(ctx, query)
+		return ctx, stmt, err
+	}
+	// Whether arguments are bound is known only once the text is prepared,
+	// and samplers want the text before: so it is sanitised.
+	call := c.start(ctx, c.db.texts.of(c.db, query, false).prepare)
+	defer call.Panicked()
+	stmt, err := conn.PrepareContext(ctx, query)
+	call.End(err)
+	return ctx, stmt, err
+}
+
+// ConnBeginTx implements [sqlmw.Interceptor].
+func (c *Conn) ConnBeginTx(ctx context.Context, conn driver.ConnBeginTx, opts driver.TxOptions) (context.Context, driver.Tx, error) {
+	if !c.db.tracer.enabled() {
+		tx, err := conn.BeginTx(ctx, opts)
+		return ctx, tx, err
+	}
+	call := c.start(ctx, c.db.begin)
+	defer call.Panicked()
+	tx, err := conn.BeginTx(ctx, opts)
+	call.End(err)
+	return ctx, tx, err
+}
+
+// TxCommit implements [sqlmw.Interceptor].
+func (c *Conn) TxCommit(ctx context.Context, tx driver.Tx) error {
+	return c.endTx(ctx, c.db.commit, tx.Commit)
+}
+
+// TxRollback implements [sqlmw.Interceptor].
+func (c *Conn) TxRollback(ctx context.Context, tx driver.Tx) error {
+	return c.endTx(ctx, c.db.rollback, tx.Rollback)
+}
+
+// endTx traces the end of a transaction under the context it began with,
+// since neither Commit nor Rollback has one.
+func (c *Conn) endTx(ctx context.Context, op operation, end func() error) error {
+	if !c.db.tracer.enabled() {
+		return end()
+	}
+	call := c.start(ctx, op)
+	defer call.Panicked()
+	err := end()
+	call.End(err)
+	return err
+}
+
+// ConnPing implements [sqlmw.Interceptor].
+func (c *Conn) ConnPing(ctx context.Context, conn driver.Pinger) error {
+	if !c.db.tracer.enabled() {
+		return conn.Ping(ctx)
+	}
+	call := c.start(ctx, c.db.ping)
+	defer call.Panicked()
+	err := conn.Ping(ctx)
+	call.End(err)
+	return err
+}

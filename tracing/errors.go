@@ -1,0 +1,14 @@
+package tracing
+
+import "fmt"
+
+// A ConfigError says which field of a [Config] was refused.
+type ConfigError struct {
+	Field  string
+	Value  any
+	Remedy string
+}
+
+func (e *ConfigError) Error() string {
+	return fmt.Sprintf("tracing: Config.%s is %v: %s", e.Field, e.Value, e.Remedy)
+}

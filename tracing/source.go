@@ -1,0 +1,99 @@
+package tracing
+
+import (
+	"context"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// A Source describes one database to a Tracer.
+// The package that knows the engine gives it.
+type Source struct {
+	// System is db.system.name, a value of the conventions' list,
+	// such as "sqlite". Empty means "other_sql".
+	System string
+
+	// Namespace is db.namespace: for SQLite, the database's file as the DSN
+	// names it. Empty leaves the attribute out.
+	Namespace string
+
+	// Classify reads an error. Nil knows no class.
+	// It is called only for errors, on the goroutine of the call.
+	Classify func(error) ErrorClass
+}
+
+// An ErrorClass is what may be shown of an error.
+// It holds nothing of the error's own text, which may quote the program's data.
+type ErrorClass struct {
+	// StatusCode is db.response.status_code: the engine's most specific code.
+	// Empty means that the error is none of the engine's.
+	StatusCode string
+
+	// Description is the engine's fixed text for the code.
+	Description string
+
+	// Interrupted says that this is how the engine reports a call that its
+	// caller's context has ended, if that context has ended.
+	Interrupted bool
+}
+
+// A Database makes the spans of one [Source]. It is safe for concurrent use.
+type Database struct {
+	tracer   *Tracer
+	classify func(error) ErrorClass
+	attrs    []attribute.KeyValue
+	common   trace.SpanStartOption // attrs, ready for a span
+	texts    statements
+
+	begin, commit, rollback, ping operation
+}
+
+// Database returns what makes the spans of src.
+func (t *Tracer) Database(src Source) *Database {
+	if src.System == "" {
+		src.System = "other_sql"
+	}
+	if src.Classify == nil {
+		src.Classify = func(error) ErrorClass { return ErrorClass{} }
+	}
+	attrs := sourceAttributes(src, t.cfg.Attributes)
+	d := &Database{
+		tracer:   t,
+		classify: src.Classify,
+		attrs:    attrs,
+		common:   trace.WithAttributes(attrs...),
+	}
+	d.begin = d.operation("BEGIN")
+	d.commit = d.operation("COMMIT")
+	d.rollback = d.operation("ROLLBACK")
+	d.ping = d.operation("PING")
+	return d
+}
+
+// An operation is a span's name and the attributes known before it starts:
+// built once, since they are the same for every such call.
+type operation struct {
+	name  string
+	attrs trace.SpanStartOption
+}
+
+func (d *Database) operation(name string, more ...attribute.KeyValue) operation {
+	attrs := make([]attribute.KeyValue, 0, len(d.attrs)+1+len(more))
+	attrs = append(attrs, d.attrs...)
+	attrs = append(attrs, operationAttribute(name))
+	return operation{name: name, attrs: trace.WithAttributes(append(attrs, more...)...)}
+}
+
+// traced reports whether a span of a connection's life may be made:
+// only within a trace of the program's.
+func (d *Database) traced(ctx context.Context) bool {
+	return d.tracer.enabled() && trace.SpanContextFromContext(ctx).IsValid()
+}
+
+// ErrorType returns the error.type of err, not knowing its caller's context.
+func (d *Database) ErrorType(err error) string {
+	call := Call{db: d}
+	typ, _ := call.judge(err)
+	return typ
+}

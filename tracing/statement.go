@@ -1,0 +1,89 @@
+package tracing
+
+import (
+	"sync"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// A statement is what the spans of one SQL text show, built once.
+type statement struct {
+	execute operation
+	prepare operation
+}
+
+// statements keeps what is built of each text. Text that binds no arguments
+// may differ from call to call, so the number kept is bounded, and a text too
+// long to be one of few is not kept at all.
+type statements struct {
+	mu   sync.RWMutex
+	kept map[statementKey]*statement
+}
+
+type statementKey struct {
+	query string
+	bound bool
+}
+
+const (
+	maxStatements    = 512
+	maxStatementText = 16 << 10 // bytes
+)
+
+// of returns what is known of query; bound says whether arguments are bound
+// to it, and so whether its text may be shown as it is.
+func (s *statements) of(d *Database, query string, bound bool) *statement {
+	key := statementKey{query, bound}
+	s.mu.RLock()
+	st := s.kept[key]
+	s.mu.RUnlock()
+	if st != nil {
+		return st
+	}
+
+	st = newStatement(d, query, bound)
+	if len(query) > maxStatementText {
+		return st
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.kept == nil {
+		s.kept = make(map[statementKey]*statement)
+	}
+	for old := range s.kept {
+		if len(s.kept) < maxStatements {
+			break
+		}
+		delete(s.kept, old) // any: map order is random
+	}
+	s.kept[key] = st
+	return st
+}
+
+func newStatement(d *Database, query string, bound bool) *statement {
+	info := describe(query)
+	more := make([]attribute.KeyValue, 0, 2)
+	name := info.summary
+	if name != "" {
+		more = append(more, summaryAttribute(name))
+	} else {
+		name = d.attrs[0].Value.AsString() // db.system.name: the conventions' last resort
+	}
+	switch policy := d.tracer.cfg.QueryText; {
+	case policy == QueryTextOff:
+	case policy == QueryTextSafe && bound && !info.sensitive:
+		more = append(more, textAttribute(query))
+	default:
+		more = append(more, textAttribute(info.sanitized))
+	}
+
+	execute := make([]attribute.KeyValue, 0, len(d.attrs)+len(more))
+	execute = append(append(execute, d.attrs...), more...)
+	prepare := d.operation("PREPARE", more...)
+	prepare.name = "PREPARE " + name
+	return &statement{
+		execute: operation{name: name, attrs: trace.WithAttributes(execute...)},
+		prepare: prepare,
+	}
+}

@@ -1,0 +1,131 @@
+package tracing
+
+import (
+	"context"
+	"reflect"
+	"runtime/debug"
+	"sync"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// ScopeName is the name of the instrumentation scope of every span.
+const ScopeName = "github.com/sqlitemw/sqlitemw/tracing"
+
+// Config says how calls are traced. The zero Config is good: spans go to
+// OpenTelemetry's global provider, and none are made while none is installed.
+type Config struct {
+	// TracerProvider makes the spans.
+	// Nil means the global provider, whenever it gets installed.
+	TracerProvider trace.TracerProvider
+
+	// Attributes are put on every span, and seen by samplers.
+	Attributes []attribute.KeyValue
+
+	// QueryText says how much of a statement's text a span shows.
+	// Zero means [QueryTextSafe].
+	QueryText QueryText
+}
+
+// QueryText is a policy for db.query.text.
+type QueryText uint8
+
+const (
+	// QueryTextSafe shows text that binds arguments as it was written,
+	// and any other text with its literals replaced by "?" and its comments
+	// left out. It is the default, as the conventions ask.
+	QueryTextSafe QueryText = iota
+
+	// QueryTextSanitized replaces literals always.
+	QueryTextSanitized
+
+	// QueryTextOff shows no text; the summary remains.
+	QueryTextOff
+)
+
+// A Tracer makes the spans of any number of databases.
+// It is safe for concurrent use.
+type Tracer struct {
+	cfg    Config
+	global bool // spans follow the global provider
+
+	once   sync.Once // defers the choice of a provider to the first span
+	tracer trace.Tracer
+}
+
+// New returns a Tracer for cfg. It fails if cfg has a value it does not know,
+// naming the field and the value.
+func New(cfg Config) (*Tracer, error) {
+	if cfg.QueryText > QueryTextOff {
+		return nil, &ConfigError{Field: "QueryText", Value: cfg.QueryText, Remedy: "use QueryTextSafe, QueryTextSanitized or QueryTextOff"}
+	}
+	for _, kv := range cfg.Attributes {
+		if !kv.Valid() {
+			return nil, &ConfigError{Field: "Attributes", Value: kv, Remedy: "give every attribute a key and a value"}
+		}
+	}
+	return &Tracer{cfg: cfg, global: cfg.TracerProvider == nil}, nil
+}
+
+// Default returns the Tracer of the zero Config, shared by all who ask.
+func Default() *Tracer { return defaultTracer }
+
+var defaultTracer = &Tracer{global: true}
+
+// enabled reports whether a span could go anywhere. It is asked before
+// anything else is done for a span, so that a program without an SDK pays
+// two loads for each call and allocates nothing.
+func (t *Tracer) enabled() bool {
+	return !t.global || !isPlaceholder(otel.GetTracerProvider())
+}
+
+// start is the only place where a span starts.
+func (t *Tracer) start(ctx context.Context, name string, opts ...trace.SpanStartOption) trace.Span {
+	t.once.Do(func() {
+		provider := t.cfg.TracerProvider
+		if provider == nil {
+			provider = otel.GetTracerProvider()
+		}
+		t.tracer = provider.Tracer(ScopeName,
+			trace.WithInstrumentationVersion(version()),
+			trace.WithSchemaURL(schemaURL))
+	})
+	_, span := t.tracer.Start(ctx, name, opts...)
+	return span
+}
+
+// isPlaceholder reports whether p is what the global provider is before an SDK
+// is installed: a type of OpenTelemetry's own, whose spans go nowhere.
+func isPlaceholder(p trace.TracerProvider) bool {
+	return reflect.TypeOf(p) == placeholderType
+}
+
+// placeholderType is nil, and so equal to no provider's type,
+// if a real provider was installed before this package was initialised.
+var placeholderType = func() reflect.Type {
+	typ := reflect.TypeOf(otel.GetTracerProvider())
+	if typ.Kind() == reflect.Pointer && typ.Elem().PkgPath() == "go.opentelemetry.io/otel/internal/global" {
+		return typ
+	}
+	return nil
+}()
+
+// version is this module's version as the program's build records it.
+var version = sync.OnceValue(func() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	const module = "github.com/sqlitemw/sqlitemw"
+	if info.Main.Path == module {
+		return info.Main.Version
+	}
+	for _, dep := range info.Deps {
+		if dep.Path == module {
+			return dep.Version
+		}
+	}
+	return ""
+})
