@@ -12,6 +12,10 @@ import (
 type Source struct {
 	// System is db.system.name, a value of the conventions' list,
 	// such as "sqlite". Empty means "other_sql".
+	//
+	// For a system that is not "sqlite", a summary is only the text's first
+	// keyword, and a text is shown only if it binds arguments: this package
+	// reads no SQL but SQLite's.
 	System string
 
 	// Namespace is db.namespace: for SQLite, the database's file as the DSN
@@ -45,6 +49,7 @@ type Database struct {
 	attrs    []attribute.KeyValue
 	common   trace.SpanStartOption // attrs, ready for a span
 	texts    statements
+	sqlite   bool // its texts can be read
 
 	begin, commit, rollback, ping operation
 }
@@ -61,6 +66,7 @@ func (t *Tracer) Database(src Source) *Database {
 	d := &Database{
 		tracer:   t,
 		classify: src.Classify,
+		sqlite:   src.System == "sqlite",
 		attrs:    attrs,
 		common:   trace.WithAttributes(attrs...),
 	}

@@ -1,6 +1,7 @@
 package tracing
 
 import (
+	"strings"
 	"sync"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -63,6 +64,11 @@ func (s *statements) of(d *Database, query string, bound bool) *statement {
 
 func newStatement(d *Database, query string, bound bool) *statement {
 	info := describe(query)
+	if !d.sqlite {
+		// Another engine's literals and names are not told apart by SQLite's
+		// rules: nothing of the text is safe but its first keyword.
+		info = queryInfo{summary: info.operation}
+	}
 	more := make([]attribute.KeyValue, 0, 2)
 	name := info.summary
 	if name != "" {
@@ -70,12 +76,12 @@ func newStatement(d *Database, query string, bound bool) *statement {
 	} else {
 		name = d.attrs[0].Value.AsString() // db.system.name: the conventions' last resort
 	}
-	switch policy := d.tracer.cfg.QueryText; {
-	case policy == QueryTextOff:
-	case policy == QueryTextSafe && bound && !info.sensitive:
-		more = append(more, textAttribute(query))
-	default:
-		more = append(more, textAttribute(info.sanitized))
+	text := info.sanitized
+	if d.tracer.cfg.QueryText == QueryTextSafe && bound && !info.sensitive {
+		text = strings.ToValidUTF8(query, "\uFFFD") // or an exporter refuses the batch
+	}
+	if text != "" && d.tracer.cfg.QueryText != QueryTextOff {
+		more = append(more, textAttribute(text))
 	}
 
 	execute := make([]attribute.KeyValue, 0, len(d.attrs)+len(more))
