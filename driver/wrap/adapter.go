@@ -75,6 +75,12 @@ func (a *adapter) ExecContext(ctx context.Context, query string, args []driver.N
 		}
 	}
 
+	res, err := a.execOnce(ctx, query, args)
+	return res, notSkipped(err)
+}
+
+// execOnce prepares, executes and closes, as database/sql does.
+func (a *adapter) execOnce(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	stmt, err := a.prepareParent(ctx, query)
 	if err != nil {
 		return nil, err
@@ -86,6 +92,21 @@ func (a *adapter) ExecContext(ctx context.Context, query string, args []driver.N
 	}
 	return execStmt(ctx, stmt, converted)
 }
+
+// notSkipped keeps database/sql from doing again what has been done: to it, an
+// ErrSkip of a call means that nothing was. A parent that says so of a statement
+// says it to the program.
+func notSkipped(err error) error {
+	if err == driver.ErrSkip {
+		return skipped{}
+	}
+	return err
+}
+
+type skipped struct{}
+
+func (skipped) Error() string { return driver.ErrSkip.Error() }
+func (skipped) Unwrap() error { return driver.ErrSkip }
 
 func (a *adapter) execDirect(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	if a.execCtx != nil {
@@ -116,13 +137,13 @@ func (a *adapter) QueryContext(ctx context.Context, query string, args []driver.
 
 	stmt, err := a.prepareParent(ctx, query)
 	if err != nil {
-		return nil, err
+		return nil, notSkipped(err)
 	}
 	rows, err := a.queryOnce(ctx, stmt, args)
 	if err != nil {
 		stmt.Close()
 	}
-	return a.made(rows, stmt, err)
+	return a.made(rows, stmt, notSkipped(err))
 }
 
 func (a *adapter) queryOnce(ctx context.Context, stmt driver.Stmt, args []driver.NamedValue) (driver.Rows, error) {

@@ -3,6 +3,7 @@ package wrap
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"time"
 
 	"github.com/ngrok/sqlmw"
@@ -189,14 +190,17 @@ func (c *Conn) Begin() (driver.Tx, error) {
 // ResetSession implements [driver.SessionResetter]: database/sql calls it when
 // it hands out a connection that has been released before.
 func (c *Conn) ResetSession(ctx context.Context) error {
+	var err error
 	if c.adapter.resetter != nil {
-		if err := c.adapter.resetter.ResetSession(ctx); err != nil {
-			return err
-		}
+		err = c.adapter.resetter.ResetSession(ctx)
+	}
+	if errors.Is(err, driver.ErrBadConn) {
+		c.unfit = ReasonBad // database/sql closes it; any other error it ignores
+		return err
 	}
 	c.acquired(Event{Time: time.Now(), Trace: traceOf(ctx)})
 	c.spans.Acquired(ctx)
-	return nil
+	return err
 }
 
 // acquired moves the connection into use and records it as e, filling in what

@@ -21,6 +21,8 @@
 //	database/sql keeps a connection whose transaction was rolled back, where it
 //	would discard one that cannot be reset and validated.
 //	A connection through which a panic passed is retired when it is released.
+//	An argument's bad name is refused before its statement is prepared, not after.
+//	An ErrSkip that a parent's Prepare or statement returns is another value, that wraps it.
 //
 // # Events
 //

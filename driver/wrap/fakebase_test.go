@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,6 +24,9 @@ type fake struct {
 	stmt stmtKind
 	rows rowsKind
 	sets int // result sets of a query, for rows that can have several
+
+	// asksForSets has questions for another result set written down, too.
+	asksForSets bool
 
 	mu    sync.Mutex
 	conns int
@@ -64,11 +68,8 @@ func (f *fake) asked() []string {
 func (f *fake) on(h hook, ops ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	n := 0
-	counted := func(ctx context.Context, _ int) error {
-		n++
-		return h(ctx, n-1)
-	}
+	var n atomic.Int64
+	counted := func(ctx context.Context, _ int) error { return h(ctx, int(n.Add(1))-1) }
 	if f.hooks == nil {
 		f.hooks = make(map[string]hook)
 	}
@@ -643,7 +644,9 @@ func (p rowsCore) Next(dest []driver.Value) error {
 }
 
 func (p rowsNextSet) HasNextResultSet() bool {
-	p.r.call("HasNextResultSet", "")
+	if p.r.c.f.asksForSets {
+		p.r.call("HasNextResultSet", "")
+	}
 	return p.r.set+1 < p.r.sets
 }
 

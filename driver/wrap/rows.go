@@ -18,6 +18,8 @@ type rows struct {
 	conn   *Conn
 	call   tracing.Call
 
+	exhausted bool // the result set at hand, if there may be another
+
 	// shaped is what database/sql is given: these rows with the optional
 	// interfaces that the parent's have.
 	shaped driver.Rows
@@ -77,12 +79,12 @@ func (r *rows) panicked() {
 }
 
 // over ends the call once there are no more rows: whether the program closes
-// them later, or never, the query is done, unless it has another result set.
+// them later, or never, the query is done. Where another result set may follow,
+// that is known when database/sql asks, which it does next.
 func (r *rows) over(err error) {
-	if err == io.EOF {
-		if p, ok := r.parent.(driver.RowsNextResultSet); ok && p.HasNextResultSet() {
-			return
-		}
+	if _, ok := r.parent.(driver.RowsNextResultSet); ok && err == io.EOF {
+		r.exhausted = true
+		return
 	}
 	r.call.End(err)
 }
@@ -94,7 +96,11 @@ func (r *rows) Close() error {
 		r.stmt.Close() // its error is nobody's in database/sql either
 		r.stmt = nil
 	}
-	r.call.Closed(err)
+	if r.exhausted {
+		r.call.End(err)
+	} else {
+		r.call.Closed(err)
+	}
 	return err
 }
 
@@ -142,12 +148,17 @@ var (
 // HasNextResultSet implements [driver.RowsNextResultSet].
 func (r *fullRows) HasNextResultSet() bool {
 	p, ok := r.parent.(driver.RowsNextResultSet)
-	return ok && p.HasNextResultSet()
+	has := ok && p.HasNextResultSet()
+	if !has && r.exhausted {
+		r.call.End(nil)
+	}
+	return has
 }
 
 // NextResultSet implements [driver.RowsNextResultSet].
 func (r *fullRows) NextResultSet() error {
 	if p, ok := r.parent.(driver.RowsNextResultSet); ok {
+		r.exhausted = false
 		return p.NextResultSet()
 	}
 	return io.EOF

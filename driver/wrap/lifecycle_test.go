@@ -1,0 +1,359 @@
+package wrap_test
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/tracing"
+)
+
+// live runs a program on a wrapped fake in a bubble of its own, and returns
+// the story of its connections.
+func live(t *testing.T, program func(*testing.T, *fake, *sql.DB)) []string {
+	t.Helper()
+	var story []string
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{conn: connOf("all with contexts"), stmt: stmtKinds[0], rows: rowsOf("SQLite's"), sets: 1}
+		events := &recorder{}
+		db := sql.OpenDB(wrap.NewConnector(f, wrap.Config{Recorder: events}))
+		program(t, f, db)
+		f.off()
+		db.Close()
+		synctest.Wait()
+		if err := events.check(false); err != nil {
+			t.Errorf("%v\n%s", err, events)
+		}
+		story = events.story()
+	})
+	return story
+}
+
+// Why a connection is closed is told for each way in which database/sql does.
+func TestCloseReasons(t *testing.T) {
+	use := func(t *testing.T, db *sql.DB) {
+		t.Helper()
+		if _, err := db.Exec("q"); err != nil {
+			t.Error(err)
+		}
+	}
+	once := []string{"1 connect", "1 acquire", "1 release"}
+	for _, tc := range []struct {
+		name    string
+		program func(*testing.T, *fake, *sql.DB)
+		want    []string
+	}{
+		{"database closed", func(t *testing.T, f *fake, db *sql.DB) {
+			use(t, db)
+		}, append(once, "1 close database closed derived")},
+		{"idle time", func(t *testing.T, f *fake, db *sql.DB) {
+			db.SetConnMaxIdleTime(10 * time.Minute)
+			use(t, db)
+			time.Sleep(21 * time.Minute)
+		}, append(once, "1 close expired derived")},
+		{"lifetime", func(t *testing.T, f *fake, db *sql.DB) {
+			db.SetConnMaxLifetime(time.Hour)
+			use(t, db)
+			time.Sleep(2 * time.Hour)
+		}, append(once, "1 close expired derived")},
+		{"lifetime, at the next use", func(t *testing.T, f *fake, db *sql.DB) {
+			use(t, db)
+			time.Sleep(2 * time.Hour)
+			db.SetConnMaxLifetime(time.Hour)
+			use(t, db)
+		}, append(once, "1 close expired derived", "2 connect", "2 acquire", "2 release", "2 close database closed derived")},
+		{"lifetime, while in use", func(t *testing.T, f *fake, db *sql.DB) {
+			db.SetConnMaxLifetime(time.Hour)
+			conn, err := db.Conn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(2 * time.Hour)
+			conn.Close()
+		}, append(once, "1 close surplus derived")},
+		{"surplus", func(t *testing.T, f *fake, db *sql.DB) {
+			db.SetMaxIdleConns(-1)
+			use(t, db)
+		}, append(once, "1 close surplus derived")},
+		{"shrunk", func(t *testing.T, f *fake, db *sql.DB) {
+			use(t, db)
+			db.SetMaxIdleConns(-1)
+		}, append(once, "1 close shrunk derived")},
+		{"closed while in use", func(t *testing.T, f *fake, db *sql.DB) {
+			conn, err := db.Conn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			db.Close()
+			conn.Close()
+		}, append(once, "1 close surplus derived")},
+		{"bad", func(t *testing.T, f *fake, db *sql.DB) {
+			f.on(func(_ context.Context, n int) error {
+				if n == 0 {
+					return driver.ErrBadConn
+				}
+				return nil
+			}, "ExecContext")
+			use(t, db)
+		}, []string{"1 connect", "1 acquire", "1 discard bad", "1 close bad", "2 connect", "2 acquire", "2 release", "2 close database closed derived"}},
+		{"bad, in the parent's eyes", func(t *testing.T, f *fake, db *sql.DB) {
+			f.on(fail(driver.ErrBadConn), "IsValid")
+			use(t, db)
+		}, []string{"1 connect", "1 acquire", "1 discard bad", "1 close bad"}},
+		{"bad, when reset", func(t *testing.T, f *fake, db *sql.DB) {
+			use(t, db)
+			f.on(func(_ context.Context, n int) error {
+				if n == 0 {
+					return driver.ErrBadConn
+				}
+				return nil
+			}, "ResetSession")
+			use(t, db)
+		}, append(once, "1 close bad", "2 connect", "2 acquire", "2 release", "2 close database closed derived")},
+		{"panic", func(t *testing.T, f *fake, db *sql.DB) {
+			f.on(func(context.Context, int) error { panic("fake") }, "ExecContext")
+			func() {
+				defer func() { recover() }()
+				db.Exec("q")
+			}()
+		}, []string{"1 connect", "1 acquire", "1 discard panic", "1 close panic"}},
+		{"panic in Raw", func(t *testing.T, f *fake, db *sql.DB) {
+			conn, err := db.Conn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			func() {
+				defer func() { recover() }()
+				conn.Raw(func(any) error { panic("program") })
+			}()
+			conn.Close()
+		}, []string{"1 connect", "1 acquire", "1 discard bad", "1 close bad"}},
+		{"no connection", func(t *testing.T, f *fake, db *sql.DB) {
+			f.on(fail(errors.New("secret")), "Connect")
+			db.Ping()
+		}, []string{"0 connect error *errors.errorString"}},
+		{"close fails", func(t *testing.T, f *fake, db *sql.DB) {
+			use(t, db)
+			f.on(fail(errors.New("secret")), "Close")
+			db.SetMaxIdleConns(-1)
+		}, append(once, "1 close shrunk error *errors.errorString derived")},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := live(t, tc.program); !slices.Equal(got, tc.want) {
+				t.Errorf("got\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(tc.want, "\n\t"))
+			}
+		})
+	}
+}
+
+// A connection that database/sql opens in the background, for a waiter that has
+// gone, is acquired by its first call, whatever call that is.
+func TestBackgroundConnect(t *testing.T) {
+	for name, first := range map[string]func(context.Context, *sql.Conn) error{
+		"exec": func(ctx context.Context, c *sql.Conn) error { _, err := c.ExecContext(ctx, "q"); return err },
+		"begin": func(ctx context.Context, c *sql.Conn) error {
+			tx, err := c.BeginTx(ctx, nil)
+			if err != nil {
+				return err
+			}
+			return tx.Rollback()
+		},
+		"ping": func(ctx context.Context, c *sql.Conn) error { return c.PingContext(ctx) },
+		"prepare": func(ctx context.Context, c *sql.Conn) error {
+			stmt, err := c.PrepareContext(ctx, "q")
+			if err != nil {
+				return err
+			}
+			return stmt.Close()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := live(t, func(t *testing.T, f *fake, db *sql.DB) {
+				db.SetMaxOpenConns(1)
+				conn, err := db.Conn(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				var wg sync.WaitGroup
+				wg.Go(func() { db.PingContext(ctx) }) // waits
+				synctest.Wait()
+				// The one connection turns out bad; while its successor is
+				// being opened for the waiter, the waiter goes.
+				f.on(func(context.Context, int) error { cancel(); wg.Wait(); return nil }, "Connect")
+				conn.Raw(func(any) error { return driver.ErrBadConn })
+				conn.Close()
+				synctest.Wait()
+				f.off()
+				next, err := db.Conn(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := first(t.Context(), next); err != nil {
+					t.Error(err)
+				}
+				next.Close()
+			})
+			want := []string{"1 connect", "1 acquire", "1 discard bad", "1 close bad",
+				"2 connect background", "2 acquire derived"}
+			if len(got) < len(want) || !slices.Equal(got[:len(want)], want) {
+				t.Errorf("got\n\t%s\nwant at first\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+			}
+		})
+	}
+}
+
+// A connection on its way to a waiter that has gone bounces: nobody acquired
+// it, and nobody releases it.
+func TestBouncedHandOff(t *testing.T) {
+	got := live(t, func(t *testing.T, f *fake, db *sql.DB) {
+		db.SetMaxOpenConns(1)
+		conn, err := db.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { db.PingContext(ctx) })
+		synctest.Wait()
+		// The waiter goes while the connection is being validated for it.
+		f.on(func(context.Context, int) error { cancel(); return nil }, "IsValid")
+		conn.Close()
+		wg.Wait()
+		f.off()
+	})
+	// Whether the waiter saw its context first or the connection, each acquire
+	// has its release: that is checked by live. There is one connection, at any rate.
+	if got[0] != "1 connect" || got[len(got)-1] != "1 close database closed derived" {
+		t.Errorf("got %v", got)
+	}
+}
+
+// A Recorder that is attached hears what follows, until it is detached, and the
+// same Recorder attached twice hears it twice.
+func TestAttach(t *testing.T) {
+	f := &fake{conn: connOf("none"), stmt: stmtKinds[0], rows: rowsOf("SQLite's"), sets: 1}
+	opener := wrap.NewOpener(wrap.Config{})
+	events := &recorder{}
+	first, second := opener.Attach(events), opener.Attach(events)
+	conn, err := opener.Open(t.Context(), f.Connect)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(events.all()); n != 4 {
+		t.Errorf("two events are recorded %d times by two attachments", n)
+	}
+	first()
+	first()
+	if conn.IsValid(); len(events.all()) != 5 {
+		t.Errorf("%d events after one attachment is gone", len(events.all()))
+	}
+	second()
+	if conn.Close(); len(events.all()) != 5 {
+		t.Errorf("%d events after both are gone", len(events.all()))
+	}
+}
+
+// Tee passes an event to all that there are.
+func TestTee(t *testing.T) {
+	a, b := &recorder{}, &recorder{}
+	var calls int
+	wrap.Tee(a, nil, wrap.RecorderFunc(func(wrap.Event) { calls++ }), b).Record(wrap.Event{Kind: wrap.KindAcquire})
+	if len(a.all()) != 1 || len(b.all()) != 1 || calls != 1 {
+		t.Errorf("recorded %d, %d and %d times", len(a.all()), len(b.all()), calls)
+	}
+}
+
+// A panic in a row ends the query's span, whether the rows are closed or not.
+func TestSpanOfRowsThatPanic(t *testing.T) {
+	spans := tracetest.NewSpanRecorder()
+	f := &fake{conn: connOf("all with contexts"), stmt: stmtKinds[0], rows: rowsOf("SQLite's"), sets: 1}
+	db := sql.OpenDB(wrap.NewConnector(f, wrap.Config{Tracing: newTracer(t, spans)}))
+	defer db.Close()
+	f.on(func(context.Context, int) error { panic("fake") }, "rows.Next")
+	rows, err := db.Query("q")
+	if err != nil {
+		t.Fatal(err)
+	}
+	func() {
+		defer func() {
+			if r := recover(); r != "fake" {
+				t.Errorf("recovered %v: a panic passes as it is", r)
+			}
+		}()
+		rows.Next()
+	}()
+	ended := spans.Ended()
+	if len(ended) != 1 || len(spans.Started()) != 1 {
+		t.Fatalf("%d of %d spans have ended", len(ended), len(spans.Started()))
+	}
+	if d := ended[0].Status().Description; d != "panic" {
+		t.Errorf("its status says %q", d)
+	}
+}
+
+// A query of several result sets is one span, until the last of them ends.
+func TestSpanOfResultSets(t *testing.T) {
+	spans := tracetest.NewSpanRecorder()
+	f := &fake{conn: connOf("all with contexts"), stmt: stmtKinds[0], rows: rowsOf("all"), sets: 2}
+	db := sql.OpenDB(wrap.NewConnector(f, wrap.Config{Tracing: newTracer(t, spans)}))
+	defer db.Close()
+	rows, err := db.Query("q")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+	}
+	if n := len(spans.Ended()); n != 0 {
+		t.Errorf("the span ended with the first set")
+	}
+	if !rows.NextResultSet() {
+		t.Fatal("there is no second set")
+	}
+	for rows.Next() {
+	}
+	if n := len(spans.Ended()); n != 1 {
+		t.Errorf("%d spans have ended with the last set", n)
+	}
+}
+
+// Without an SDK nothing is asked of OpenTelemetry; with one installed later,
+// spans come from then on.
+func TestGlobalProvider(t *testing.T) {
+	before := otel.GetTracerProvider()
+	t.Cleanup(func() { otel.SetTracerProvider(before) })
+	f := &fake{conn: connOf("all with contexts"), stmt: stmtKinds[0], rows: rowsOf("SQLite's"), sets: 1}
+	db := sql.OpenDB(wrap.NewConnector(f, wrap.Config{Source: tracing.Source{System: "some_engine"}}))
+	defer db.Close()
+	if _, err := db.Exec("q"); err != nil {
+		t.Fatal(err)
+	}
+	spans := tracetest.NewSpanRecorder()
+	otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)))
+	if _, err := db.Exec("SELECT 'secret' -- q"); err != nil {
+		t.Fatal(err)
+	}
+	ended := spans.Ended()
+	if len(ended) != 1 || ended[0].Name() != "SELECT" || ended[0].SpanKind() != trace.SpanKindClient {
+		t.Fatalf("%d spans: %v", len(ended), ended)
+	}
+	for _, kv := range ended[0].Attributes() {
+		if strings.Contains(kv.Value.String(), "secret") {
+			t.Errorf("%s shows text of an engine whose SQL nobody reads: %s", kv.Key, kv.Value)
+		}
+	}
+}

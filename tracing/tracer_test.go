@@ -1,0 +1,131 @@
+package tracing
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"go.opentelemetry.io/otel/attribute"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// What New refuses, it names, with the remedy.
+func TestNewRefuses(t *testing.T) {
+	for field, cfg := range map[string]Config{
+		"QueryText":  {QueryText: 9},
+		"Attributes": {Attributes: []attribute.KeyValue{{}}},
+	} {
+		_, err := New(cfg)
+		var e *ConfigError
+		if !errors.As(err, &e) || e.Field != field || e.Remedy == "" || !strings.Contains(err.Error(), field) {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+	if _, err := New(Config{}); err != nil {
+		t.Errorf("the zero Config: %v", err)
+	}
+}
+
+// record returns a database whose spans are recorded, and a connection of it.
+func record(t *testing.T, cfg Config) (*Database, *Conn, *tracetest.SpanRecorder) {
+	t.Helper()
+	rec := tracetest.NewSpanRecorder()
+	cfg.TracerProvider = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec))
+	tracer, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := tracer.Database(Source{System: "sqlite", Namespace: "app.db"})
+	dial := db.Dial(t.Context())
+	return db, dial.Done(1), rec
+}
+
+func attrOf(span sdktrace.ReadOnlySpan, key attribute.Key) string {
+	for _, kv := range span.Attributes() {
+		if kv.Key == key {
+			return kv.Value.String()
+		}
+	}
+	return ""
+}
+
+// How much of a text is shown is as configured, and a secret is never.
+func TestQueryText(t *testing.T) {
+	const insert, pragma = "INSERT INTO t VALUES ('secret', ?)", "PRAGMA key = 'secret'"
+	for _, tc := range []struct {
+		policy QueryText
+		query  string
+		bound  bool
+		want   string
+	}{
+		{QueryTextSafe, insert, true, insert}, // the program bound an argument: the rest is its own text
+		{QueryTextSafe, insert, false, "INSERT INTO t VALUES (?, ?)"},
+		{QueryTextSafe, pragma, true, "PRAGMA key = ?"},
+		{QueryTextSafe, pragma, false, "PRAGMA key = ?"},
+		{QueryTextSanitized, insert, true, "INSERT INTO t VALUES (?, ?)"},
+		{QueryTextOff, insert, true, ""},
+		{QueryTextSafe, "SELECT \xff", true, "SELECT \uFFFD"},
+	} {
+		db, conn, rec := record(t, Config{QueryText: tc.policy, Attributes: []attribute.KeyValue{attribute.String("app", "shop")}})
+		call := conn.start(t.Context(), db.texts.of(db, tc.query, tc.bound).execute)
+		call.End(nil)
+		span := rec.Ended()[0]
+		if got := attrOf(span, "db.query.text"); got != tc.want {
+			t.Errorf("policy %d, %s, bound %t: %q, want %q", tc.policy, tc.query, tc.bound, got, tc.want)
+		}
+		if attrOf(span, "app") != "shop" {
+			t.Error("Config.Attributes are not on the span")
+		}
+	}
+}
+
+// What is kept of texts is bounded, however many there are and however long.
+func TestStatementsAreBounded(t *testing.T) {
+	db, _, _ := record(t, Config{})
+	for i := range 3 * maxStatements {
+		db.texts.of(db, fmt.Sprintf("SELECT %d", i), false)
+	}
+	if n := len(db.texts.kept); n != maxStatements {
+		t.Errorf("%d texts are kept", n)
+	}
+	long := "SELECT " + strings.Repeat("1+", maxStatementText) + "1"
+	if db.texts.of(db, long, true); db.texts.kept[statementKey{long, true}] != nil {
+		t.Error("a very long text is kept")
+	}
+	first, second := db.texts.of(db, "SELECT a", true), db.texts.of(db, "SELECT a", true)
+	if first != second {
+		t.Error("a text is read twice")
+	}
+}
+
+// A call ends once, whoever ends it first.
+func TestCallEndsOnce(t *testing.T) {
+	_, conn, rec := record(t, Config{})
+	call := conn.start(t.Context(), conn.db.ping)
+	call.End(nil)
+	call.End(errors.New("late"))
+	call.Panicked()
+	call.Closed(nil)
+	if n := len(rec.Ended()); n != 1 {
+		t.Errorf("it ended %d times", n)
+	}
+	var none Call
+	none.End(errors.New("nobody's"))
+	none.Panicked()
+	none.Closed(nil)
+}
+
+// The text of an error is never shown: it may quote the program's data.
+func TestErrorTextIsNotShown(t *testing.T) {
+	_, conn, rec := record(t, Config{})
+	call := conn.start(t.Context(), conn.db.ping)
+	call.End(fmt.Errorf("near %q: syntax error", "secret"))
+	if s := fmt.Sprintf("%v %v", rec.Ended()[0].Status(), rec.Ended()[0].Attributes()); strings.Contains(s, "secret") {
+		t.Errorf("the span shows %s", s)
+	}
+}
