@@ -19,6 +19,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
+//lint:file-ignore SA1019 a parent may have only the deprecated interfaces, and they count as database/sql counts them
+
 // A program sees the same through this driver as through the plain one, traced
 // or not: results, types, errors. Each case writes what it sees.
 func TestSameAsThePlainDriver(t *testing.T) {

@@ -8,6 +8,8 @@ import (
 	"io"
 )
 
+//lint:file-ignore SA1019 a parent may have only the deprecated interfaces, and they count as database/sql counts them
+
 // An adapter gives any connection all the interfaces that sqlmw may call, and
 // does what database/sql does where the connection has none. sqlmw's own
 // fallbacks are not used: they drop isolation levels and panic without Execer.
@@ -21,9 +23,9 @@ type adapter struct {
 	begin     driver.ConnBeginTx
 	prepare   driver.ConnPrepareContext
 	execCtx   driver.ExecerContext
-	exec      driver.Execer //nolint:staticcheck // a parent may have no other
+	exec      driver.Execer
 	queryCtx  driver.QueryerContext
-	query     driver.Queryer //nolint:staticcheck // likewise
+	query     driver.Queryer
 	pinger    driver.Pinger
 	resetter  driver.SessionResetter
 	validator driver.Validator
@@ -41,9 +43,9 @@ func newAdapter(parent driver.Conn) *adapter {
 	a.begin, _ = parent.(driver.ConnBeginTx)
 	a.prepare, _ = parent.(driver.ConnPrepareContext)
 	a.execCtx, _ = parent.(driver.ExecerContext)
-	a.exec, _ = parent.(driver.Execer) //nolint:staticcheck // see the field
+	a.exec, _ = parent.(driver.Execer)
 	a.queryCtx, _ = parent.(driver.QueryerContext)
-	a.query, _ = parent.(driver.Queryer) //nolint:staticcheck // see the field
+	a.query, _ = parent.(driver.Queryer)
 	a.pinger, _ = parent.(driver.Pinger)
 	a.resetter, _ = parent.(driver.SessionResetter)
 	a.validator, _ = parent.(driver.Validator)
@@ -220,7 +222,7 @@ func (a *adapter) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx
 	if opts.ReadOnly {
 		return nil, errors.New("sql: driver does not support read-only transactions")
 	}
-	tx, err := a.parent.Begin() //nolint:staticcheck // the parent has nothing else
+	tx, err := a.parent.Begin()
 	if err == nil {
 		if err := done(ctx); err != nil {
 			tx.Rollback()

@@ -7,6 +7,8 @@ import (
 	"reflect"
 )
 
+//lint:file-ignore SA1019 a parent may have only the deprecated interfaces, and they count as database/sql counts them
+
 // convertArgs turns the arguments of a call into what a driver is given, as
 // database/sql does (convert.go there), so that results, errors and the calls
 // a driver sees are the same. stmt is nil where there is no statement yet.

@@ -5,6 +5,8 @@ import (
 	"database/sql/driver"
 )
 
+//lint:file-ignore SA1019 a parent may have only the deprecated interfaces, and they count as database/sql counts them
+
 // An innerStmt is a prepared statement inside of sqlmw: the parent's, with
 // database/sql's fallbacks.
 type innerStmt struct {
@@ -50,7 +52,7 @@ func execStmt(ctx context.Context, stmt driver.Stmt, args []driver.NamedValue) (
 	if err := done(ctx); err != nil {
 		return nil, err
 	}
-	return stmt.Exec(values) //nolint:staticcheck // the parent has nothing else
+	return stmt.Exec(values)
 }
 
 func queryStmt(ctx context.Context, stmt driver.Stmt, args []driver.NamedValue) (driver.Rows, error) {
@@ -64,7 +66,7 @@ func queryStmt(ctx context.Context, stmt driver.Stmt, args []driver.NamedValue) 
 	if err := done(ctx); err != nil {
 		return nil, err
 	}
-	return stmt.Query(values) //nolint:staticcheck // the parent has nothing else
+	return stmt.Query(values)
 }
 
 // A stmt is a prepared statement as database/sql sees it.
