@@ -24,6 +24,12 @@ type Config struct {
 	// mutex: it must not call a *sql.DB. Its error is that of closing.
 	Term func(*sqlite3.Conn) error
 
+	// StatementCache is how many prepared statements each connection keeps, to
+	// use them again for a call with the same text. Zero means
+	// [DefaultStatementCache]; a negative number means none.
+	// A statement takes a few kilobytes.
+	StatementCache int
+
 	// Tracing makes the spans. Nil means [tracing.Default]: spans go to
 	// OpenTelemetry's global provider.
 	Tracing *tracing.Tracer

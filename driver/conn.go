@@ -22,7 +22,8 @@ type Conn interface {
 // methods of *sqlite3.Conn, and wrap's of a driver.
 type conn struct {
 	*sqlite3.Conn
-	w *wrap.Conn
+	w       *wrap.Conn
+	session *session
 }
 
 var (
@@ -36,11 +37,12 @@ var (
 )
 
 func newConn(w *wrap.Conn) *conn {
-	return &conn{Conn: w.Parent().(*session).Raw(), w: w}
+	s := w.Parent().(*session)
+	return &conn{Conn: s.baseConn.Raw(), w: w, session: s}
 }
 
 // Raw returns SQLite's connection. It is not to be closed, nor kept.
-func (c *conn) Raw() *sqlite3.Conn { return c.Conn }
+func (c *conn) Raw() *sqlite3.Conn { return c.session.Raw() }
 
 func (c *conn) ID() ConnID { return c.w.ID() }
 

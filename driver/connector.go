@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"cmp"
 	"context"
 	"database/sql/driver"
 	"errors"
@@ -21,6 +22,7 @@ type Connector struct {
 	settings settings
 	base     driver.Connector // the plain driver's
 	opener   *wrap.Opener
+	cache    cacheCounters
 }
 
 var (
@@ -77,7 +79,8 @@ func (c *Connector) dial(ctx context.Context) (_ driver.Conn, err error) {
 	if err != nil {
 		return nil, c.openError(ctx, err)
 	}
-	s := newSession(base)
+	s := &session{baseConn: base.(baseConn), times: timeFormatsOf(c.dsn.timefmt)}
+	s.cache.size, s.cache.counters = cmp.Or(c.config.StatementCache, DefaultStatementCache), &c.cache
 	opened := false
 	defer func() { // deferred for a panic in Init, too
 		if !opened {
@@ -85,7 +88,7 @@ func (c *Connector) dial(ctx context.Context) (_ driver.Conn, err error) {
 		}
 	}()
 
-	raw := s.Raw()
+	raw := s.baseConn.Raw()
 	old := raw.SetInterrupt(ctx)
 	defer raw.SetInterrupt(old)
 	if err := c.configure(raw); err != nil {
@@ -203,3 +206,7 @@ func (c *Connector) Close() error {
 // Attach has r told of every event of the connector's connections from now on,
 // until detach is called; see [Recorder] for what it must not do.
 func (c *Connector) Attach(r Recorder) (detach func()) { return c.opener.Attach(r) }
+
+// CacheStats counts what became of the statements of the connector's
+// connections, those closed included.
+func (c *Connector) CacheStats() CacheStats { return c.cache.stats() }

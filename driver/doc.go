@@ -48,9 +48,28 @@
 //	journal_mode   is tried again until the busy timeout is over where SQLite says BUSY at once
 //	Ping           reads the file's header; the plain driver's does nothing
 //	transactions   the connection of a transaction whose context ended is kept; database/sql discards the plain driver's
+//	empty text     Query and Prepare of a text without a statement do nothing; in the plain driver they panic
+//	schema changes by another connection show at once; the plain driver fails once, or tells old column names
+//	queries        begin at the first question for columns or a row; in the plain driver, for a row
+//	Conn.Stmts     lists no statement that the connection keeps
 //	panics         a connection through which a panic passed is closed when it is released
 //	db.Driver()    is *Driver
 //	savepoints     the name that driver.Savepoint makes up holds another function's name
+//
+// # Statements
+//
+// Each connection keeps the statements it has prepared ([Config]), and uses them
+// again for a call with the same text: half the time of a short query is its
+// preparation. A query takes its first step when the program first asks for its
+// columns or a row, so that columns are those of the rows even when another
+// connection or process has changed the schema since. [Connector.CacheStats]
+// counts what became of statements.
+//
+// # Cancellation
+//
+// A call whose context ends returns SQLite's own error, as in the plain driver:
+// errors.Is(err, sqlite3.INTERRUPT), or BUSY if it was waiting for a lock, but
+// not context.Canceled. To tell that from any other interrupt, ask ctx.Err().
 //
 // # The connection
 //

@@ -16,6 +16,7 @@ type dsn struct {
 	tail   string   // from "#" on
 
 	mode    string
+	timefmt string
 	vfs     string
 	pragmas []Pragma // in their order
 }
@@ -99,6 +100,9 @@ func (d *dsn) addParam(param string) error {
 		if !knownTimeFormat(value) {
 			return dsnError("_timefmt is %q, which would store that text for every time: use auto, sqlite, rfc3339 or a layout of package time", value)
 		}
+		if d.timefmt == "" { // the plain driver takes the first
+			d.timefmt = value
+		}
 	case "mode":
 		d.mode = value
 	case "vfs":
@@ -140,14 +144,21 @@ func knownTimeFormat(f string) bool {
 	return t.Format(f) != t.AddDate(1, 1, 1).Add(time.Hour+time.Minute+time.Second).Format(f)
 }
 
-// namespace is the database's name for people: the path, without parameters.
+// namespace is the database's name for people: the file, without parameters.
 func (d *dsn) namespace() string {
-	switch {
-	case d.path == "" || d.path == ":memory:" || d.mode == "memory":
-		return ":memory:"
-	default:
-		return d.path
+	path := d.path
+	if d.uri {
+		if rest, ok := strings.CutPrefix(path, "//"); ok {
+			path = strings.TrimPrefix(rest, "localhost") // an authority, which names this machine
+		}
+		if plain, err := url.PathUnescape(path); err == nil {
+			path = plain
+		}
 	}
+	if path == "" || path == ":memory:" || d.mode == "memory" {
+		return ":memory:"
+	}
+	return path
 }
 
 // render returns the name for the plain driver: the one given, but with these

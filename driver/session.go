@@ -4,16 +4,26 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"io"
 
 	"github.com/ncruces/go-sqlite3"
 	sqlite3driver "github.com/ncruces/go-sqlite3/driver"
+
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
 // A session is the innermost connection of ours: the plain driver's, with what
-// it lacks. Package wrap serves texts with arguments on it in one call.
+// it lacks. It serves a text with its arguments in one call, from a statement
+// that it has kept if it can.
+//
+// Arguments are checked, counted and bound, and contexts, results and errors
+// made, by the plain driver's own statements, so that they are to the letter
+// the same.
 type session struct {
 	baseConn
-	term func(*sqlite3.Conn) error // nil once called
+	cache stmtCache
+	times timeFormats
+	term  func(*sqlite3.Conn) error // nil once called
 }
 
 // baseConn is what a connection of the plain driver can do.
@@ -23,13 +33,131 @@ type baseConn interface {
 	driver.NamedValueChecker
 }
 
-var _ driver.Pinger = &session{}
+var (
+	_ driver.Pinger = &session{}
+	_ wrap.Server   = &session{}
+)
 
-func newSession(base driver.Conn) *session { return &session{baseConn: base.(baseConn)} }
+// ServeExec implements [wrap.Server].
+func (s *session) ServeExec(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	kind := kindOf(query)
+	if len(args) == 0 {
+		// As it is, ctx included: it may be several statements, or a savepoint.
+		s.cache.before(kind, query)
+		return s.ExecContext(ctx, query, args)
+	}
+	if kind == textEmpty {
+		return noStmt{}.exec(args)
+	}
+	s.cache.before(kind, query)
+	st, err := s.prepare(ctx, kind, query)
+	if err != nil {
+		return nil, err
+	}
+	defer s.cache.put(st)
+	args, err = wrap.ConvertArgs(s, st.base, args)
+	if err != nil {
+		return nil, err
+	}
+	res, err := st.base.ExecContext(ctx, args)
+	if err != nil {
+		st.unclean = true
+	}
+	return res, err
+}
+
+// ServeQuery implements [wrap.Server].
+func (s *session) ServeQuery(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	kind := kindOf(query)
+	if kind == textEmpty {
+		return noStmt{}.query(args)
+	}
+	s.cache.before(kind, query)
+	st, err := s.prepare(ctx, kind, query)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.query(ctx, st, args)
+	if err != nil {
+		s.cache.put(st)
+		return nil, err
+	}
+	rows.owned = true
+	return rows, nil
+}
+
+func (s *session) query(ctx context.Context, st *cachedStmt, args []driver.NamedValue) (*rows, error) {
+	args, err := wrap.ConvertArgs(s, st.base, args)
+	if err != nil {
+		return nil, err
+	}
+	base, err := st.base.QueryContext(ctx, args)
+	if err != nil {
+		st.unclean = true
+		return nil, err
+	}
+	return newRows(s, st, base), nil
+}
+
+// prepare returns a statement for query, for the caller alone until it is put
+// back.
+func (s *session) prepare(ctx context.Context, kind textKind, query string) (*cachedStmt, error) {
+	if st := s.cache.take(query); st != nil {
+		if ctx.Err() != nil {
+			s.cache.put(st)
+			return nil, sqlite3.INTERRUPT // as if it were prepared now
+		}
+		return st, nil
+	}
+	base, err := s.baseConn.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return s.cache.add(kind, query, base.(baseStmt)), nil
+}
+
+// PrepareContext prepares a statement for the program.
+func (s *session) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	kind := kindOf(query)
+	if kind == textEmpty {
+		return noStmt{}, nil
+	}
+	st, err := s.prepare(ctx, kind, query)
+	if err != nil {
+		return nil, err
+	}
+	return &stmt{session: s, cached: st, kind: kind}, nil
+}
+
+// BeginTx begins a transaction, whose rollback may undo a change of the schema.
+func (s *session) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	tx, err := s.baseConn.BeginTx(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	return sessionTx{tx, s}, nil
+}
+
+type sessionTx struct {
+	driver.Tx
+	session *session
+}
+
+func (tx sessionTx) Commit() error {
+	err := tx.Tx.Commit()
+	tx.session.cache.ended(err != nil) // the plain driver rolls a failed commit back
+	return err
+}
+
+func (tx sessionTx) Rollback() error {
+	err := tx.Tx.Rollback()
+	tx.session.cache.ended(true)
+	return err
+}
 
 // Ping reads the first page of the file, as the plain driver's does not.
 func (s *session) Ping(ctx context.Context) error {
-	raw := s.Raw()
+	raw := s.baseConn.Raw()
 	if old := raw.SetInterrupt(ctx); old != ctx {
 		defer raw.SetInterrupt(old)
 	}
@@ -37,15 +165,67 @@ func (s *session) Ping(ctx context.Context) error {
 	return err
 }
 
+// Raw returns SQLite's connection, with nothing of ours on it: a program may do
+// anything to it.
+func (s *session) Raw() *sqlite3.Conn {
+	s.cache.forget()
+	return s.baseConn.Raw()
+}
+
 // Close calls Term, once, and closes the connection whatever it says.
 func (s *session) Close() error {
+	s.cache.forget() // or SQLite does not close
 	var err error
 	if term := s.term; term != nil {
 		s.term = nil
-		err = term(s.Raw())
+		err = term(s.baseConn.Raw())
 	}
 	if closeErr := s.baseConn.Close(); closeErr != nil {
 		return errors.Join(err, closeErr)
 	}
 	return err
 }
+
+// noStmt is what a text without SQL in it is prepared as. The plain driver's
+// panics when it is used.
+type noStmt struct{}
+
+var (
+	_ driver.StmtExecContext   = noStmt{}
+	_ driver.StmtQueryContext  = noStmt{}
+	_ driver.NamedValueChecker = noStmt{}
+)
+
+func (s noStmt) exec(args []driver.NamedValue) (driver.Result, error) {
+	if _, err := wrap.ConvertArgs(nil, s, args); err != nil {
+		return nil, err
+	}
+	return driver.RowsAffected(0), nil
+}
+
+func (s noStmt) query(args []driver.NamedValue) (driver.Rows, error) {
+	if _, err := wrap.ConvertArgs(nil, s, args); err != nil {
+		return nil, err
+	}
+	return noRows{}, nil
+}
+
+func (s noStmt) ExecContext(_ context.Context, args []driver.NamedValue) (driver.Result, error) {
+	return s.exec(args)
+}
+
+func (s noStmt) QueryContext(_ context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	return s.query(args)
+}
+
+func (noStmt) CheckNamedValue(*driver.NamedValue) error   { return nil }
+func (noStmt) NumInput() int                              { return 0 }
+func (noStmt) Exec([]driver.Value) (driver.Result, error) { return driver.RowsAffected(0), nil }
+func (noStmt) Query([]driver.Value) (driver.Rows, error)  { return noRows{}, nil }
+func (noStmt) Close() error                               { return nil }
+
+type noRows struct{}
+
+func (noRows) Columns() []string         { return []string{} }
+func (noRows) Next([]driver.Value) error { return io.EOF }
+func (noRows) Close() error              { return nil }

@@ -19,6 +19,9 @@
 // is seen by database/sql alone, which counts waits and sums their lengths:
 // Stats has both, and no event pretends to know more.
 //
+// The acquire of a connection that had to be opened for it took as long as its
+// connect: do not add the two up.
+//
 // # Recording without a *sql.DB
 //
 // An [EventLog] is a driver.Recorder, and may be given to driver.Config, so

@@ -16,6 +16,10 @@
 //	db.BeginTx, Commit, Rollback      "BEGIN", "COMMIT", "ROLLBACK"
 //	db.Ping                           "PING"
 //
+// A call that fails before it has a connection is none of the driver's, and has
+// no span: one that waits for a connection until its context is over, or whose
+// context was over before.
+//
 // The span of a query runs until its rows are exhausted, closed or failed,
 // because that is when the engine does the work.
 //

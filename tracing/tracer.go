@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
@@ -18,7 +19,7 @@ const ScopeName = "github.com/sqlitemw/sqlitemw/tracing"
 // OpenTelemetry's global provider, and none are made while none is installed.
 type Config struct {
 	// TracerProvider makes the spans.
-	// Nil means the global provider, whenever it gets installed.
+	// Nil means the global provider, whenever it gets installed or replaced.
 	TracerProvider trace.TracerProvider
 
 	// Attributes are put on every span, and seen by samplers.
@@ -48,11 +49,16 @@ const (
 // A Tracer makes the spans of any number of databases.
 // It is safe for concurrent use.
 type Tracer struct {
-	cfg    Config
-	global bool // spans follow the global provider
+	cfg Config
 
-	once   sync.Once // defers the choice of a provider to the first span
-	tracer trace.Tracer
+	// current is what spans are made with: for the global provider, which a
+	// program may install late and replace, the tracer of the one seen last.
+	current atomic.Pointer[providedTracer]
+}
+
+type providedTracer struct {
+	provider trace.TracerProvider
+	tracer   trace.Tracer
 }
 
 // New returns a Tracer for cfg. It fails if cfg has a value it does not know,
@@ -66,34 +72,47 @@ func New(cfg Config) (*Tracer, error) {
 			return nil, &ConfigError{Field: "Attributes", Value: kv, Remedy: "give every attribute a key and a value"}
 		}
 	}
-	return &Tracer{cfg: cfg, global: cfg.TracerProvider == nil}, nil
+	return &Tracer{cfg: cfg}, nil
 }
 
 // Default returns the Tracer of the zero Config, shared by all who ask.
 func Default() *Tracer { return defaultTracer }
 
-var defaultTracer = &Tracer{global: true}
+var defaultTracer = &Tracer{}
 
 // enabled reports whether a span could go anywhere. It is asked before
 // anything else is done for a span, so that a program without an SDK pays
 // two loads for each call and allocates nothing.
 func (t *Tracer) enabled() bool {
-	return !t.global || !isPlaceholder(otel.GetTracerProvider())
+	return t.cfg.TracerProvider != nil || !isPlaceholder(otel.GetTracerProvider())
 }
 
 // start is the only place where a span starts.
 func (t *Tracer) start(ctx context.Context, name string, opts ...trace.SpanStartOption) trace.Span {
-	t.once.Do(func() {
-		provider := t.cfg.TracerProvider
-		if provider == nil {
-			provider = otel.GetTracerProvider()
-		}
-		t.tracer = provider.Tracer(ScopeName,
-			trace.WithInstrumentationVersion(version()),
-			trace.WithSchemaURL(schemaURL))
-	})
-	_, span := t.tracer.Start(ctx, name, opts...)
+	_, span := t.provided().Start(ctx, name, opts...)
 	return span
+}
+
+func (t *Tracer) provided() trace.Tracer {
+	provider := t.cfg.TracerProvider
+	if provider == nil {
+		provider = otel.GetTracerProvider()
+	}
+	if p := t.current.Load(); p != nil && same(p.provider, provider) {
+		return p.tracer
+	}
+	tracer := provider.Tracer(ScopeName,
+		trace.WithInstrumentationVersion(version()),
+		trace.WithSchemaURL(schemaURL))
+	t.current.Store(&providedTracer{provider, tracer})
+	return tracer
+}
+
+// same reports whether two providers are one. A provider of a type that cannot
+// be compared is never the same: it is asked for a tracer each time.
+func same(a, b trace.TracerProvider) bool {
+	typ := reflect.TypeOf(a)
+	return typ == reflect.TypeOf(b) && typ.Comparable() && a == b
 }
 
 // isPlaceholder reports whether p is what the global provider is before an SDK

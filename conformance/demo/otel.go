@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,7 +38,7 @@ type telemetry struct {
 	recorded *tracetest.SpanRecorder // every span, for the trees that are printed
 
 	mu   sync.Mutex
-	errs []error // of the export, which the SDK tells its error handler only
+	errs []error // of the export, which the SDK tells its error handler only; each once
 }
 
 // startTelemetry installs an SDK that records every span, and exports it as
@@ -80,7 +81,10 @@ func startTelemetry(ctx context.Context) (*telemetry, error) {
 func (t *telemetry) failed(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.errs = append(t.errs, err)
+	// A collector that is away fails every batch alike.
+	if !slices.ContainsFunc(t.errs, func(e error) bool { return e.Error() == err.Error() }) {
+		t.errs = append(t.errs, err)
+	}
 }
 
 // shutdown exports what is left, and reports every error of the export, now

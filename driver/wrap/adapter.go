@@ -10,6 +10,15 @@ import (
 
 //lint:file-ignore SA1019 a parent may have only the deprecated interfaces, and they count as database/sql counts them
 
+// A Server is a connection that serves a text with its arguments in one call,
+// and checks the arguments itself: they are the program's own, with names split
+// off; see [ConvertArgs]. It never says ErrSkip.
+type Server interface {
+	driver.Conn
+	ServeExec(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error)
+	ServeQuery(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error)
+}
+
 // An adapter gives any connection all the interfaces that sqlmw may call, and
 // does what database/sql does where the connection has none. sqlmw's own
 // fallbacks are not used: they drop isolation levels and panic without Execer.
@@ -20,6 +29,7 @@ type adapter struct {
 	parent driver.Conn
 
 	// The parent's optional interfaces, nil where it has none.
+	server    Server
 	begin     driver.ConnBeginTx
 	prepare   driver.ConnPrepareContext
 	execCtx   driver.ExecerContext
@@ -40,6 +50,7 @@ var _ chain = &adapter{}
 
 func newAdapter(parent driver.Conn) *adapter {
 	a := &adapter{parent: parent}
+	a.server, _ = parent.(Server)
 	a.begin, _ = parent.(driver.ConnBeginTx)
 	a.prepare, _ = parent.(driver.ConnPrepareContext)
 	a.execCtx, _ = parent.(driver.ExecerContext)
@@ -66,6 +77,9 @@ func (a *adapter) takeStmt() *innerStmt {
 
 // ExecContext executes in one call. ctx reaches the parent as it is.
 func (a *adapter) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	if a.server != nil {
+		return a.server.ServeExec(ctx, query, args)
+	}
 	if a.execCtx != nil || a.exec != nil {
 		converted, err := convertArgs(a.parent, nil, args)
 		if err != nil {
@@ -126,6 +140,10 @@ func (a *adapter) execDirect(ctx context.Context, query string, args []driver.Na
 
 // QueryContext queries in one call. ctx reaches the parent as it is.
 func (a *adapter) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	if a.server != nil {
+		rows, err := a.server.ServeQuery(ctx, query, args)
+		return a.made(rows, nil, err)
+	}
 	if a.queryCtx != nil || a.query != nil {
 		converted, err := convertArgs(a.parent, nil, args)
 		if err != nil {

@@ -17,8 +17,19 @@ import (
 // names are split off and valid, values are the program's own.
 // args is left as it is, since it may be converted again for a statement.
 func convertArgs(conn driver.Conn, stmt driver.Stmt, args []driver.NamedValue) ([]driver.NamedValue, error) {
+	return convertArgsTo(make([]driver.NamedValue, 0, len(args)), conn, stmt, args)
+}
+
+// ConvertArgs converts the arguments that a [Server] is given for stmt, which
+// it has prepared on conn: each is checked by the statement, or else by the
+// connection, or else by database/sql's rules, and then they are counted.
+// It uses args for what it returns.
+func ConvertArgs(conn driver.Conn, stmt driver.Stmt, args []driver.NamedValue) ([]driver.NamedValue, error) {
+	return convertArgsTo(args[:0], conn, stmt, args)
+}
+
+func convertArgsTo(converted []driver.NamedValue, conn driver.Conn, stmt driver.Stmt, args []driver.NamedValue) ([]driver.NamedValue, error) {
 	check := newArgChecker(conn, stmt)
-	converted := make([]driver.NamedValue, 0, len(args))
 	for _, arg := range args {
 		converted = append(converted, arg)
 		arg := &converted[len(converted)-1]

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ngrok/sqlmw"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
@@ -24,13 +25,13 @@ type Conn struct {
 	chain   chain // sqlmw around adapter
 	spans   *tracing.Conn
 
-	opened   time.Time
-	state    state
-	since    time.Time // when state began
-	uses     uint64
-	inCall   bool   // a call is under way, or was when a panic passed
-	unfit    Reason // why the connection is to be closed at its release
-	released bool   // IsValid has answered since the last acquire
+	opened time.Time
+	state  state
+	since  time.Time     // when state began
+	trace  trace.TraceID // of the call that acquired it last
+	uses   uint64
+	inCall bool   // a call is under way, or was when a panic passed
+	unfit  Reason // why the connection is to be closed at its release
 }
 
 // chain is what sqlmw makes of a connection.
@@ -212,7 +213,7 @@ func (c *Conn) acquired(e Event) {
 	if c.state != inUse {
 		e.Idle = e.Time.Sub(c.since)
 	}
-	c.state, c.since, c.released = inUse, e.Time, false
+	c.state, c.since, c.trace = inUse, e.Time, e.Trace
 	c.opener.record(e)
 }
 
@@ -246,6 +247,7 @@ func (c *Conn) leaveUse(kind Kind, now time.Time) {
 		Age:      now.Sub(c.opened),
 		Uses:     c.uses,
 		Reason:   c.unfit,
+		Trace:    c.trace,
 	})
 	c.state, c.since = idle, now
 }

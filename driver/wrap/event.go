@@ -102,7 +102,8 @@ type Event struct {
 	// ended in. It is empty for none.
 	Err string
 
-	// Trace is the trace of the call that caused the step, if it is of one.
+	// Trace is the trace of the call that caused the step, if it is of one; for
+	// a release or discard, of the call that had acquired the connection.
 	Trace trace.TraceID
 
 	// Background says that database/sql opened the connection on a goroutine

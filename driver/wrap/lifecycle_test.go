@@ -332,7 +332,7 @@ func TestSpanOfResultSets(t *testing.T) {
 }
 
 // Without an SDK nothing is asked of OpenTelemetry; with one installed later,
-// spans come from then on.
+// spans come from then on, and with another in its place, to that.
 func TestGlobalProvider(t *testing.T) {
 	before := otel.GetTracerProvider()
 	t.Cleanup(func() { otel.SetTracerProvider(before) })
@@ -342,10 +342,15 @@ func TestGlobalProvider(t *testing.T) {
 	if _, err := db.Exec("q"); err != nil {
 		t.Fatal(err)
 	}
-	spans := tracetest.NewSpanRecorder()
-	otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)))
-	if _, err := db.Exec("SELECT 'secret' -- q"); err != nil {
-		t.Fatal(err)
+	first, spans := tracetest.NewSpanRecorder(), tracetest.NewSpanRecorder()
+	for _, rec := range []*tracetest.SpanRecorder{first, spans} { // the second replaces the first
+		otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec)))
+		if _, err := db.Exec("SELECT 'secret' -- q"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(first.Ended()); n != 1 {
+		t.Errorf("%d spans of the first provider", n)
 	}
 	ended := spans.Ended()
 	if len(ended) != 1 || ended[0].Name() != "SELECT" || ended[0].SpanKind() != trace.SpanKindClient {

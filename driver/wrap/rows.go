@@ -54,7 +54,14 @@ func newRows(parent driver.Rows, stmt driver.Stmt) *rows {
 	return &s.rows
 }
 
-func (r *rows) Columns() []string { return r.parent.Columns() }
+// Columns may run the query: some must, to know its columns.
+func (r *rows) Columns() []string {
+	r.conn.startCall()
+	defer r.panicked()
+	columns := r.parent.Columns()
+	r.conn.endCall()
+	return columns
+}
 
 func (r *rows) Next(dest []driver.Value) error {
 	r.conn.startCall()

@@ -40,3 +40,25 @@ func FuzzDSN(f *testing.F) {
 		}
 	})
 }
+
+func TestNamespace(t *testing.T) {
+	for name, want := range map[string]string{
+		"":                          ":memory:",
+		":memory:":                  ":memory:",
+		"file:":                     ":memory:",
+		"file::memory:?x=1":         ":memory:",
+		"file:x?mode=memory":        ":memory:",
+		"a b%.db":                   "a b%.db",
+		"file:a%20b.db?mode=ro#x":   "a b.db",
+		"file:///tmp/a.db":          "/tmp/a.db",
+		"file://localhost/tmp/a.db": "/tmp/a.db",
+		"file:/shared?vfs=memdb":    "/shared",
+	} {
+		d, err := parseDSN(name)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if got := d.namespace(); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}

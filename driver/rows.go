@@ -1,0 +1,332 @@
+package driver
+
+import (
+	"database/sql/driver"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// rows are the plain driver's, but for when a query begins.
+//
+// The plain driver tells of the columns of the statement as it was prepared,
+// and steps it afterwards. If the schema has changed since, SQLite prepares the
+// statement again in that step, and the columns that it told of are not those
+// of the rows. Here a statement that only reads takes its first step before
+// anything is told of columns; the row in hand is then the first that the
+// caller asks for.
+type rows struct {
+	session *session
+	cached  *cachedStmt
+	base    baseRows
+
+	owned   bool  // the statement is put back with the rows
+	program *stmt // whose rows these are, if the program prepared them
+	closed  bool
+
+	begun   bool  // the first step has been taken, or is the base's to take
+	inHand  bool  // a row has been stepped to that the caller has not asked for
+	failure error // of the first step, io.EOF included, for the caller to ask for
+	names   bool  // the base has been asked for columns, without which it panics
+}
+
+// baseRows is what rows of the plain driver can do.
+type baseRows interface {
+	driver.Rows
+	driver.RowsColumnTypeDatabaseTypeName
+	driver.RowsColumnTypeNullable
+	driver.RowsColumnTypeScanType
+	baseScanner
+	NextRow() error
+}
+
+var (
+	_ driver.RowsColumnTypeDatabaseTypeName = &rows{}
+	_ driver.RowsColumnTypeNullable         = &rows{}
+	_ driver.RowsColumnTypeScanType         = &rows{}
+)
+
+// sqliteStmt is what is asked of SQLite's statement itself.
+type sqliteStmt interface {
+	ReadOnly() bool
+	ClearBindings() error
+	Conn() *sqlite3.Conn
+	Status(op sqlite3.StmtStatus, reset bool) int
+	ColumnCount() int
+	ColumnType(int) sqlite3.Datatype
+	ColumnDeclType(int) string
+	ColumnDatabaseName(int) string
+	ColumnTableName(int) string
+	ColumnOriginName(int) string
+	ColumnInt64(int) int64
+	ColumnFloat(int) float64
+	ColumnText(int) string
+	ColumnRawBlob(int) []byte
+}
+
+func newRows(s *session, st *cachedStmt, base driver.Rows) *rows {
+	// What writes begins when the caller asks for a row, as in the plain
+	// driver: rows that nobody asks for are not written.
+	return &rows{session: s, cached: st, base: base.(baseRows), begun: !st.readOnly}
+}
+
+// begin takes the first step.
+func (r *rows) begin() {
+	if r.begun {
+		return
+	}
+	r.begun = true
+	r.failure = r.base.NextRow()
+	r.inHand = r.failure == nil
+}
+
+// Columns implements [driver.Rows].
+func (r *rows) Columns() []string {
+	r.begin()
+	r.names = true
+	return r.base.Columns()
+}
+
+// ready has the base know its columns.
+func (r *rows) ready() {
+	if !r.names {
+		r.Columns()
+	}
+}
+
+// Next implements [driver.Rows].
+func (r *rows) Next(dest []driver.Value) error {
+	r.begin()
+	switch {
+	case r.inHand:
+		r.inHand = false
+		r.read(dest)
+		return nil
+	case r.failure != nil:
+		return r.failure
+	}
+	r.ready()
+	return r.base.Next(dest)
+}
+
+// nextRow is Next without the values.
+func (r *rows) nextRow() error {
+	r.begin()
+	switch {
+	case r.inHand:
+		r.inHand = false
+		return nil
+	case r.failure != nil:
+		return r.failure
+	}
+	return r.base.NextRow()
+}
+
+// ColumnTypeDatabaseTypeName implements [driver.RowsColumnTypeDatabaseTypeName].
+func (r *rows) ColumnTypeDatabaseTypeName(i int) string {
+	r.ready()
+	return r.base.ColumnTypeDatabaseTypeName(i)
+}
+
+// ColumnTypeNullable implements [driver.RowsColumnTypeNullable].
+func (r *rows) ColumnTypeNullable(i int) (nullable, ok bool) {
+	r.ready()
+	return r.base.ColumnTypeNullable(i)
+}
+
+// ColumnTypeScanType implements [driver.RowsColumnTypeScanType]. Until the
+// caller has asked for a row, it is that of the declared type.
+func (r *rows) ColumnTypeScanType(i int) reflect.Type {
+	r.ready()
+	if r.inHand {
+		return declaredScanType(r.cached.base, i).reflect()
+	}
+	return r.base.ColumnTypeScanType(i)
+}
+
+// Close implements [driver.Rows].
+func (r *rows) Close() error {
+	err := r.base.Close()
+	if r.closed {
+		return err
+	}
+	r.closed = true
+	if r.program != nil {
+		r.program.open--
+	}
+	if r.owned {
+		r.session.cache.put(r.cached) // its error is that of the base's Close
+	}
+	return err
+}
+
+// read reads the row in hand as the plain driver does, whose own reading
+// begins with a step.
+func (r *rows) read(dest []driver.Value) {
+	st := r.cached
+	scans := st.scanTypes()
+	for i := range dest {
+		scan := anyScan
+		if i < len(scans) {
+			scan = scans[i]
+		}
+		dest[i] = r.session.times.value(st.base, i, scan)
+	}
+}
+
+// A scanType is what a column's declared type says of its values.
+type scanType uint8
+
+const (
+	anyScan scanType = iota
+	intScan
+	realScan
+	textScan
+	blobScan
+	boolScan
+	timeScan
+)
+
+// scanTypeOf reads a declared type. Only these mean something to the plain
+// driver, in any case of letters.
+func scanTypeOf(decl string) scanType {
+	switch strings.ToUpper(decl) {
+	case "INT", "INTEGER":
+		return intScan
+	case "REAL":
+		return realScan
+	case "TEXT":
+		return textScan
+	case "BLOB":
+		return blobScan
+	case "BOOLEAN":
+		return boolScan
+	case "DATE", "TIME", "DATETIME", "TIMESTAMP":
+		return timeScan
+	}
+	return anyScan
+}
+
+func (s scanType) reflect() reflect.Type {
+	switch s {
+	case intScan:
+		return reflect.TypeFor[int64]()
+	case realScan:
+		return reflect.TypeFor[float64]()
+	case textScan:
+		return reflect.TypeFor[string]()
+	case blobScan:
+		return reflect.TypeFor[[]byte]()
+	case boolScan:
+		return reflect.TypeFor[bool]()
+	case timeScan:
+		return reflect.TypeFor[time.Time]()
+	}
+	return reflect.TypeFor[any]()
+}
+
+// scanTypes returns those of the statement's columns, as they are since it was
+// last prepared.
+func (st *cachedStmt) scanTypes() []scanType {
+	n := st.base.Status(sqlite3.STMTSTATUS_REPREPARE, false)
+	if st.scans == nil || n != st.reprepared {
+		st.scans = make([]scanType, st.base.ColumnCount())
+		for i := range st.scans {
+			st.scans[i] = scanTypeOf(st.base.ColumnDeclType(i))
+		}
+		st.reprepared = n
+	}
+	return st.scans
+}
+
+// declaredScanType asks the table for a column's type: a view's column has none
+// of its own.
+func declaredScanType(st baseStmt, i int) scanType {
+	column := st.ColumnOriginName(i)
+	if column == "" {
+		return scanTypeOf(st.ColumnDeclType(i))
+	}
+	decl, _, _, _, _, _ := st.Conn().TableColumnMetadata(st.ColumnDatabaseName(i), st.ColumnTableName(i), column)
+	return scanTypeOf(decl)
+}
+
+// timeFormats is how the plain driver reads and writes times, by _timefmt.
+type timeFormats struct{ read, write sqlite3.TimeFormat }
+
+func timeFormatsOf(timefmt string) timeFormats {
+	switch timefmt {
+	case "":
+		return timeFormats{sqlite3.TimeFormatAuto, sqlite3.TimeFormatDefault}
+	case "sqlite":
+		return timeFormats{sqlite3.TimeFormatAuto, sqlite3.TimeFormat3}
+	case "rfc3339":
+		return timeFormats{sqlite3.TimeFormatDefault, sqlite3.TimeFormatDefault}
+	}
+	return timeFormats{sqlite3.TimeFormat(timefmt), sqlite3.TimeFormat(timefmt)}
+}
+
+// value reads a column of the row in hand.
+func (f timeFormats) value(st sqliteStmt, i int, scan scanType) driver.Value {
+	switch st.ColumnType(i) {
+	case sqlite3.INTEGER:
+		n := st.ColumnInt64(i)
+		switch {
+		case scan == timeScan:
+			if t, err := f.read.Decode(n); err == nil {
+				return t
+			}
+		case scan == boolScan && (n == 0 || n == 1):
+			return n == 1
+		}
+		return n
+	case sqlite3.FLOAT:
+		x := st.ColumnFloat(i)
+		if scan == timeScan {
+			if t, err := f.read.Decode(x); err == nil {
+				return t
+			}
+		}
+		return x
+	case sqlite3.TEXT:
+		s := st.ColumnText(i)
+		if scan != textScan {
+			if t, ok := f.written(s); ok {
+				return t
+			}
+		}
+		if scan == timeScan {
+			if t, err := f.read.Decode(s); err == nil {
+				return t
+			}
+		}
+		return s
+	case sqlite3.BLOB:
+		if b := st.ColumnRawBlob(i); b != nil {
+			return b
+		}
+		return []byte{}
+	}
+	return nil
+}
+
+// written reads a text as a time if it is exactly what the plain driver would
+// have written for that time, so that a string which is not meant as one reads
+// as it was.
+func (f timeFormats) written(s string) (time.Time, bool) {
+	switch f.write {
+	case "", time.RFC3339, time.RFC3339Nano:
+	default:
+		return time.Time{}, false
+	}
+	if len(s) < len("2006-01-02T15:04:05Z") || len(s) > len(time.RFC3339Nano) || s[4] != '-' || s[10] != 'T' || s[16] != ':' {
+		return time.Time{}, false
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return time.Time{}, false
+	}
+	var buf [len(time.RFC3339Nano)]byte
+	return t, string(t.AppendFormat(buf[:0], time.RFC3339Nano)) == s
+}
