@@ -3,6 +3,7 @@ package driver
 import (
 	"database/sql/driver"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,10 +27,11 @@ type rows struct {
 	program *stmt // whose rows these are, if the program prepared them
 	closed  bool
 
-	begun   bool  // the first step has been taken, or is the base's to take
-	inHand  bool  // a row has been stepped to that the caller has not asked for
-	failure error // of the first step, io.EOF included, for the caller to ask for
-	names   bool  // the base has been asked for columns, without which it panics
+	begun   bool     // the first step has been taken, or is the base's to take
+	inHand  bool     // a row has been stepped to that the caller has not asked for
+	failure error    // of the first step, io.EOF included, for the caller to ask for
+	names   []string // nil until they are asked for
+	known   bool     // the base knows its columns
 }
 
 // baseRows is what rows of the plain driver can do.
@@ -55,6 +57,7 @@ type sqliteStmt interface {
 	Conn() *sqlite3.Conn
 	Status(op sqlite3.StmtStatus, reset bool) int
 	ColumnCount() int
+	ColumnName(int) string
 	ColumnType(int) sqlite3.Datatype
 	ColumnDeclType(int) string
 	ColumnDatabaseName(int) string
@@ -85,14 +88,18 @@ func (r *rows) begin() {
 // Columns implements [driver.Rows].
 func (r *rows) Columns() []string {
 	r.begin()
-	r.names = true
-	return r.base.Columns()
+	if r.names == nil {
+		r.names = r.cached.columnNames()
+	}
+	return r.names
 }
 
-// ready has the base know its columns.
+// ready has the base know its columns, without which it panics.
 func (r *rows) ready() {
-	if !r.names {
-		r.Columns()
+	if !r.known {
+		r.begin()
+		r.base.Columns()
+		r.known = true
 	}
 }
 
@@ -227,18 +234,35 @@ func (s scanType) reflect() reflect.Type {
 	return reflect.TypeFor[any]()
 }
 
-// scanTypes returns those of the statement's columns, as they are since it was
-// last prepared.
+// columnNames returns the names of the statement's columns, for the caller.
+func (st *cachedStmt) columnNames() []string {
+	st.refresh()
+	if st.names == nil {
+		st.names = make([]string, st.base.ColumnCount())
+		for i := range st.names {
+			st.names[i] = st.base.ColumnName(i)
+		}
+	}
+	return slices.Clone(st.names)
+}
+
+// scanTypes returns those of the statement's columns.
 func (st *cachedStmt) scanTypes() []scanType {
-	n := st.base.Status(sqlite3.STMTSTATUS_REPREPARE, false)
-	if st.scans == nil || n != st.reprepared {
+	st.refresh()
+	if st.scans == nil {
 		st.scans = make([]scanType, st.base.ColumnCount())
 		for i := range st.scans {
 			st.scans[i] = scanTypeOf(st.base.ColumnDeclType(i))
 		}
-		st.reprepared = n
 	}
 	return st.scans
+}
+
+// refresh forgets the columns if SQLite has prepared the statement again.
+func (st *cachedStmt) refresh() {
+	if n := st.base.Status(sqlite3.STMTSTATUS_REPREPARE, false); n != st.reprepared {
+		st.names, st.scans, st.reprepared = nil, nil, n
+	}
 }
 
 // declaredScanType asks the table for a column's type: a view's column has none

@@ -57,8 +57,11 @@ type cachedStmt struct {
 	inUse    bool
 	age      uint64 // the cache's, when it was taken
 
-	scans      []scanType // see rows; nil until they are needed
-	reprepared int        // how often SQLite had prepared it again when scans were read
+	// What is known of its columns, and how often SQLite had prepared it again
+	// when that was read.
+	names      []string
+	scans      []scanType
+	reprepared int
 
 	newer, older *cachedStmt // in order of use
 }

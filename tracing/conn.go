@@ -29,6 +29,10 @@ type Conn struct {
 
 var _ sqlmw.Interceptor = &Conn{}
 
+// Enabled reports whether a span could go anywhere: whether there is anything
+// for the interceptor to do.
+func (c *Conn) Enabled() bool { return c.db.tracer.enabled() }
+
 func (c *Conn) start(ctx context.Context, op operation) Call {
 	span := c.db.tracer.start(ctx, op.name, kindClient, op.attrs, c.id)
 	return Call{span: span, db: c.db, ctx: ctx}
@@ -38,7 +42,7 @@ func (c *Conn) start(ctx context.Context, op operation) Call {
 func (c *Conn) ConnExecContext(ctx context.Context, conn driver.ExecerContext, query string, args []driver.NamedValue) (driver.Result, error) {
 	// An empty text is no call: it is how ncruces' driver.Savepoint reaches
 	// the connection.
-	if query == "" && len(args) == 0 || !c.db.tracer.enabled() {
+	if query == "" && len(args) == 0 || !c.Enabled() {
 		return conn.ExecContext(ctx, query, args)
 	}
 	call := c.start(ctx, c.db.texts.of(c.db, query, len(args) > 0).execute)
@@ -51,7 +55,7 @@ func (c *Conn) ConnExecContext(ctx context.Context, conn driver.ExecerContext, q
 // ConnQueryContext implements [sqlmw.Interceptor].
 // The call it starts ends with its rows: see [Conn.TakeRows].
 func (c *Conn) ConnQueryContext(ctx context.Context, conn driver.QueryerContext, query string, args []driver.NamedValue) (context.Context, driver.Rows, error) {
-	if !c.db.tracer.enabled() {
+	if !c.Enabled() {
 		rows, err := conn.QueryContext(ctx, query, args)
 		return ctx, rows, err
 	}
@@ -64,7 +68,7 @@ func (c *Conn) ConnQueryContext(ctx context.Context, conn driver.QueryerContext,
 
 // StmtExecContext implements [sqlmw.Interceptor].
 func (c *Conn) StmtExecContext(ctx context.Context, stmt driver.StmtExecContext, query string, args []driver.NamedValue) (driver.Result, error) {
-	if !c.db.tracer.enabled() {
+	if !c.Enabled() {
 		return stmt.ExecContext(ctx, args)
 	}
 	call := c.start(ctx, c.db.texts.of(c.db, query, len(args) > 0).execute)
@@ -77,7 +81,7 @@ func (c *Conn) StmtExecContext(ctx context.Context, stmt driver.StmtExecContext,
 // StmtQueryContext implements [sqlmw.Interceptor].
 // The call it starts ends with its rows: see [Conn.TakeRows].
 func (c *Conn) StmtQueryContext(ctx context.Context, stmt driver.StmtQueryContext, query string, args []driver.NamedValue) (context.Context, driver.Rows, error) {
-	if !c.db.tracer.enabled() {
+	if !c.Enabled() {
 		rows, err := stmt.QueryContext(ctx, args)
 		return ctx, rows, err
 	}
@@ -106,7 +110,7 @@ func (c *Conn) TakeRows() Call {
 
 // ConnPrepareContext implements [sqlmw.Interceptor].
 func (c *Conn) ConnPrepareContext(ctx context.Context, conn driver.ConnPrepareContext, query string) (context.Context, driver.Stmt, error) {
-	if !c.db.tracer.enabled() {
+	if !c.Enabled() {
 		stmt, err := conn.PrepareContext(ctx, query)
 		return ctx, stmt, err
 	}
@@ -121,7 +125,7 @@ func (c *Conn) ConnPrepareContext(ctx context.Context, conn driver.ConnPrepareCo
 
 // ConnBeginTx implements [sqlmw.Interceptor].
 func (c *Conn) ConnBeginTx(ctx context.Context, conn driver.ConnBeginTx, opts driver.TxOptions) (context.Context, driver.Tx, error) {
-	if !c.db.tracer.enabled() {
+	if !c.Enabled() {
 		tx, err := conn.BeginTx(ctx, opts)
 		return ctx, tx, err
 	}
@@ -145,7 +149,7 @@ func (c *Conn) TxRollback(ctx context.Context, tx driver.Tx) error {
 // endTx traces the end of a transaction under the context it began with,
 // since neither Commit nor Rollback has one.
 func (c *Conn) endTx(ctx context.Context, op operation, end func() error) error {
-	if !c.db.tracer.enabled() {
+	if !c.Enabled() {
 		return end()
 	}
 	call := c.start(ctx, op)
@@ -157,7 +161,7 @@ func (c *Conn) endTx(ctx context.Context, op operation, end func() error) error 
 
 // ConnPing implements [sqlmw.Interceptor].
 func (c *Conn) ConnPing(ctx context.Context, conn driver.Pinger) error {
-	if !c.db.tracer.enabled() {
+	if !c.Enabled() {
 		return conn.Ping(ctx)
 	}
 	call := c.start(ctx, c.db.ping)

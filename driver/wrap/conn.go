@@ -14,7 +14,8 @@ import (
 
 // A Conn is a connection as database/sql sees it. It keeps the account of the
 // connection's life, and hands every call to sqlmw, which hands it to the
-// interceptors and they to the parent.
+// interceptor and that to the parent. While there is nothing to intercept for,
+// the calls that programs make most go to the parent at once.
 //
 // Like every driver's, a Conn is used by one goroutine at a time;
 // database/sql sees to that.
@@ -94,8 +95,7 @@ func (c *Conn) Parent() driver.Conn { return c.adapter.parent }
 // acquired by its first call.
 func (c *Conn) enter(ctx context.Context) {
 	if c.state != inUse {
-		c.acquired(Event{Time: time.Now(), Trace: traceOf(ctx), Derived: true})
-		c.spans.Acquired(ctx)
+		c.handedOut(ctx, true)
 	}
 	c.startCall()
 }
@@ -127,7 +127,13 @@ func (c *Conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 // ExecContext implements [driver.ExecerContext].
 func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	c.enter(ctx)
-	res, err := c.chain.ExecContext(ctx, query, args)
+	var res driver.Result
+	var err error
+	if c.spans.Enabled() {
+		res, err = c.chain.ExecContext(ctx, query, args)
+	} else { // sqlmw would only make objects
+		res, err = c.adapter.ExecContext(ctx, query, args)
+	}
 	c.endCall()
 	return res, err
 }
@@ -135,7 +141,12 @@ func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.Name
 // QueryContext implements [driver.QueryerContext].
 func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	c.enter(ctx)
-	_, err := c.chain.QueryContext(ctx, query, args)
+	var err error
+	if c.spans.Enabled() {
+		_, err = c.chain.QueryContext(ctx, query, args)
+	} else {
+		_, err = c.adapter.QueryContext(ctx, query, args)
+	}
 	c.endCall()
 	return c.answer(err)
 }
@@ -199,9 +210,19 @@ func (c *Conn) ResetSession(ctx context.Context) error {
 		c.unfit = ReasonBad // database/sql closes it; any other error it ignores
 		return err
 	}
-	c.acquired(Event{Time: time.Now(), Trace: traceOf(ctx)})
-	c.spans.Acquired(ctx)
+	c.handedOut(ctx, false)
 	return err
+}
+
+// handedOut moves an open connection into use for the call that ctx is of.
+func (c *Conn) handedOut(ctx context.Context, derived bool) {
+	if c.opener.heard() {
+		c.acquired(Event{Time: time.Now(), Trace: traceOf(ctx), Derived: derived})
+	} else {
+		c.uses++
+		c.state, c.since, c.trace = inUse, time.Time{}, trace.TraceID{}
+	}
+	c.spans.Acquired(ctx)
 }
 
 // acquired moves the connection into use and records it as e, filling in what
@@ -211,7 +232,7 @@ func (c *Conn) acquired(e Event) {
 	e.Kind, e.Conn, e.Uses = KindAcquire, c.id, c.uses
 	e.Age = e.Time.Sub(c.opened)
 	if c.state != inUse {
-		e.Idle = e.Time.Sub(c.since)
+		e.Idle = c.sinceState(e.Time)
 	}
 	c.state, c.since, c.trace = inUse, e.Time, e.Trace
 	c.opener.record(e)
@@ -233,9 +254,22 @@ func (c *Conn) IsValid() bool {
 		if c.unfit != "" {
 			kind = KindDiscard
 		}
-		c.leaveUse(kind, time.Now())
+		if c.opener.heard() {
+			c.leaveUse(kind, time.Now())
+		} else {
+			c.state, c.since = idle, time.Time{}
+		}
 	}
 	return c.unfit == ""
+}
+
+// sinceState is how long the connection has been in its state, or 0 if nobody
+// was told when that began.
+func (c *Conn) sinceState(now time.Time) time.Duration {
+	if c.since.IsZero() {
+		return 0
+	}
+	return now.Sub(c.since)
 }
 
 func (c *Conn) leaveUse(kind Kind, now time.Time) {
@@ -243,7 +277,7 @@ func (c *Conn) leaveUse(kind Kind, now time.Time) {
 		Time:     now,
 		Kind:     kind,
 		Conn:     c.id,
-		Duration: now.Sub(c.since),
+		Duration: c.sinceState(now),
 		Age:      now.Sub(c.opened),
 		Uses:     c.uses,
 		Reason:   c.unfit,
@@ -276,7 +310,7 @@ func (c *Conn) Close() error {
 	e := Event{
 		Kind:    KindClose,
 		Conn:    c.id,
-		Idle:    start.Sub(c.since),
+		Idle:    c.sinceState(start),
 		Age:     start.Sub(c.opened),
 		Uses:    c.uses,
 		Reason:  reason,

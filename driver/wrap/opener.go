@@ -63,6 +63,13 @@ func (o *Opener) change(f func([]Recorder) []Recorder) {
 	o.recorders.Store(&rs)
 }
 
+// heard reports whether anybody is told of events. Where nobody is, a clock
+// that only events need is not read.
+func (o *Opener) heard() bool {
+	p := o.recorders.Load()
+	return p != nil && len(*p) > 0
+}
+
 func (o *Opener) record(e Event) {
 	if p := o.recorders.Load(); p != nil {
 		for _, r := range *p {

@@ -102,14 +102,25 @@ func newStmt(conn *Conn, outer driver.Stmt, inner *innerStmt) driver.Stmt {
 
 func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
 	s.conn.enter(ctx)
-	res, err := s.outer.ExecContext(ctx, args)
+	var res driver.Result
+	var err error
+	if s.conn.spans.Enabled() {
+		res, err = s.outer.ExecContext(ctx, args)
+	} else {
+		res, err = s.inner.ExecContext(ctx, args)
+	}
 	s.conn.endCall()
 	return res, err
 }
 
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
 	s.conn.enter(ctx)
-	_, err := s.outer.QueryContext(ctx, args)
+	var err error
+	if s.conn.spans.Enabled() {
+		_, err = s.outer.QueryContext(ctx, args)
+	} else {
+		_, err = s.inner.QueryContext(ctx, args)
+	}
 	s.conn.endCall()
 	return s.conn.answer(err)
 }
