@@ -2,6 +2,7 @@ package driver
 
 import (
 	"github.com/ncruces/go-sqlite3"
+	"github.com/ngrok/sqlmw"
 
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 	"github.com/sqlitemw/sqlitemw/tracing"
@@ -36,6 +37,10 @@ type Config struct {
 
 	// Recorder is told of every step in a connection's life. Nil means none.
 	Recorder Recorder
+
+	// Interceptors stand around every connection's calls, the first outermost
+	// and tracing within them; see [wrap.Config].
+	Interceptors []sqlmw.Interceptor
 }
 
 // The vocabulary of events is package wrap's.
@@ -67,6 +72,7 @@ const (
 const (
 	ReasonBad            = wrap.ReasonBad
 	ReasonPanic          = wrap.ReasonPanic
+	ReasonSick           = wrap.ReasonSick
 	ReasonExpired        = wrap.ReasonExpired
 	ReasonSurplus        = wrap.ReasonSurplus
 	ReasonShrunk         = wrap.ReasonShrunk

@@ -57,8 +57,9 @@ func NewConnector(name string, cfg Config) (*Connector, error) {
 				Namespace: d.namespace(),
 				Classify:  classify,
 			},
-			Tracing:  cfg.Tracing,
-			Recorder: cfg.Recorder,
+			Tracing:      cfg.Tracing,
+			Recorder:     cfg.Recorder,
+			Interceptors: cfg.Interceptors,
 		}),
 	}, nil
 }

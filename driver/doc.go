@@ -52,6 +52,7 @@
 //	schema changes by another connection show at once; the plain driver fails once, or tells old column names
 //	queries        begin at the first question for columns or a row; in the plain driver, for a row
 //	Conn.Stmts     lists no statement that the connection keeps
+//	sick files     a connection whose file turns out corrupt, cut short, or replaced is closed when it is released
 //	panics         a connection through which a panic passed is closed when it is released
 //	db.Driver()    is *Driver
 //	savepoints     the name that driver.Savepoint makes up holds another function's name

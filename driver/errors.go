@@ -74,5 +74,21 @@ func classify(err error) tracing.ErrorClass {
 		StatusCode:  strconv.Itoa(int(code)),
 		Description: code.Error(),
 		Interrupted: primary == sqlite3.INTERRUPT || primary == sqlite3.BUSY,
+		Sick:        sick(code),
 	}
+}
+
+// sick reports whether a connection's file is not what it was: corrupt, cut
+// short, gone, or another. One that is opened anew may find a good file, or says
+// at once what is wrong.
+func sick(code sqlite3.ExtendedErrorCode) bool {
+	switch code.Code() {
+	case sqlite3.CORRUPT, sqlite3.NOTADB:
+		return true
+	}
+	switch code {
+	case sqlite3.READONLY_DBMOVED, sqlite3.IOERR_READ, sqlite3.IOERR_SHORT_READ, sqlite3.IOERR_CORRUPTFS:
+		return true
+	}
+	return false
 }

@@ -388,8 +388,8 @@ func TestConnectSpanOfAFailure(t *testing.T) {
 	}
 }
 
-// Without an SDK there are no spans, and a call costs at most three small
-// allocations more than on the plain driver.
+// Without an SDK there are no spans, and a call allocates no more often than on
+// the plain driver.
 func TestAllocationsWithoutSDK(t *testing.T) {
 	if _, ok := otel.GetTracerProvider().(*sdktrace.TracerProvider); ok {
 		t.Fatal("a test has installed an SDK")
@@ -414,10 +414,10 @@ func TestAllocationsWithoutSDK(t *testing.T) {
 	plainQuery, plainInsert := measure("sqlite3")
 	query, insert := measure(driver.Name)
 	t.Logf("allocations: query %v, plain %v; insert %v, plain %v", query, plainQuery, insert, plainInsert)
-	if query > plainQuery+3 {
+	if query > plainQuery {
 		t.Errorf("a query takes %v allocations, on the plain driver %v", query, plainQuery)
 	}
-	if insert > plainInsert+3 {
+	if insert > plainInsert {
 		t.Errorf("an insert takes %v allocations, on the plain driver %v", insert, plainInsert)
 	}
 }

@@ -22,10 +22,11 @@ type Conn struct {
 	db      *Database
 	id      trace.SpanStartOption
 	connect trace.SpanContext // of the connect span, for the close span's link
-
-	// rows is the call of the query answered last, until its rows take it.
-	rows Call
 }
+
+// A CallHolder is rows that end the call they answer: when they are exhausted,
+// closed or failed. A call whose rows are none ends when it is answered.
+type CallHolder interface{ HoldCall(Call) }
 
 var _ sqlmw.Interceptor = &Conn{}
 
@@ -53,7 +54,7 @@ func (c *Conn) ConnExecContext(ctx context.Context, conn driver.ExecerContext, q
 }
 
 // ConnQueryContext implements [sqlmw.Interceptor].
-// The call it starts ends with its rows: see [Conn.TakeRows].
+// The call it starts ends with its rows: see [CallHolder].
 func (c *Conn) ConnQueryContext(ctx context.Context, conn driver.QueryerContext, query string, args []driver.NamedValue) (context.Context, driver.Rows, error) {
 	if !c.Enabled() {
 		rows, err := conn.QueryContext(ctx, query, args)
@@ -62,7 +63,7 @@ func (c *Conn) ConnQueryContext(ctx context.Context, conn driver.QueryerContext,
 	call := c.start(ctx, c.db.texts.of(c.db, query, len(args) > 0).execute)
 	defer call.Panicked()
 	rows, err := conn.QueryContext(ctx, query, args)
-	c.answered(&call, err)
+	c.answered(&call, rows, err)
 	return ctx, rows, err
 }
 
@@ -79,7 +80,7 @@ func (c *Conn) StmtExecContext(ctx context.Context, stmt driver.StmtExecContext,
 }
 
 // StmtQueryContext implements [sqlmw.Interceptor].
-// The call it starts ends with its rows: see [Conn.TakeRows].
+// The call it starts ends with its rows: see [CallHolder].
 func (c *Conn) StmtQueryContext(ctx context.Context, stmt driver.StmtQueryContext, query string, args []driver.NamedValue) (context.Context, driver.Rows, error) {
 	if !c.Enabled() {
 		rows, err := stmt.QueryContext(ctx, args)
@@ -88,24 +89,17 @@ func (c *Conn) StmtQueryContext(ctx context.Context, stmt driver.StmtQueryContex
 	call := c.start(ctx, c.db.texts.of(c.db, query, len(args) > 0).execute)
 	defer call.Panicked()
 	rows, err := stmt.QueryContext(ctx, args)
-	c.answered(&call, err)
+	c.answered(&call, rows, err)
 	return ctx, rows, err
 }
 
-func (c *Conn) answered(call *Call, err error) {
-	if err != nil {
-		call.End(err)
+func (c *Conn) answered(call *Call, rows driver.Rows, err error) {
+	if holder, ok := rows.(CallHolder); ok && err == nil {
+		holder.HoldCall(*call)
+		*call = Call{}
 		return
 	}
-	c.rows, *call = *call, Call{}
-}
-
-// TakeRows hands over the call of the query answered last. Whoever takes it
-// ends it, when the rows have.
-func (c *Conn) TakeRows() Call {
-	call := c.rows
-	c.rows = Call{}
-	return call
+	call.End(err)
 }
 
 // ConnPrepareContext implements [sqlmw.Interceptor].

@@ -40,6 +40,10 @@ type ErrorClass struct {
 	// Interrupted says that this is how the engine reports a call that its
 	// caller's context has ended, if that context has ended.
 	Interrupted bool
+
+	// Sick says that the connection will not recover from this error, and is
+	// better closed.
+	Sick bool
 }
 
 // A Database makes the spans of one [Source]. It is safe for concurrent use.

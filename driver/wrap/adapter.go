@@ -6,6 +6,8 @@ import (
 	"database/sql/driver"
 	"errors"
 	"io"
+
+	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
 //lint:file-ignore SA1019 a parent may have only the deprecated interfaces, and they count as database/sql counts them
@@ -26,6 +28,7 @@ type Server interface {
 // It also serves what the connection would leave to a second and third call:
 // a text with arguments that is to be prepared, executed and closed.
 type adapter struct {
+	conn   *Conn // that the adapter is for
 	parent driver.Conn
 
 	// The parent's optional interfaces, nil where it has none.
@@ -44,12 +47,14 @@ type adapter struct {
 	// objects of its own around them.
 	madeRows *rows
 	madeStmt *innerStmt
+
+	seen bool // there are interceptors that may look at rows
 }
 
 var _ chain = &adapter{}
 
-func newAdapter(parent driver.Conn) *adapter {
-	a := &adapter{parent: parent}
+func newAdapter(conn *Conn, parent driver.Conn) *adapter {
+	a := &adapter{conn: conn, parent: parent}
 	a.server, _ = parent.(Server)
 	a.begin, _ = parent.(driver.ConnBeginTx)
 	a.prepare, _ = parent.(driver.ConnPrepareContext)
@@ -193,17 +198,21 @@ func (a *adapter) made(parent driver.Rows, stmt driver.Stmt, err error) (driver.
 	if err != nil {
 		return nil, err
 	}
-	a.madeRows = newRows(parent, stmt)
-	return standIn{}, nil
+	a.madeRows = newRows(a.conn, parent, stmt)
+	if a.seen {
+		return a.madeRows.shaped, nil
+	}
+	return standIn{a.madeRows}, nil
 }
 
 // standIn is what sqlmw is given for rows: an object that costs nothing to put
 // another around, since Conn leaves out what sqlmw makes of it.
-type standIn struct{}
+type standIn struct{ rows *rows }
 
-func (standIn) Columns() []string         { return nil }
-func (standIn) Close() error              { return nil }
-func (standIn) Next([]driver.Value) error { return io.EOF }
+func (standIn) Columns() []string            { return nil }
+func (standIn) Close() error                 { return nil }
+func (standIn) Next([]driver.Value) error    { return io.EOF }
+func (s standIn) HoldCall(call tracing.Call) { s.rows.HoldCall(call) }
 
 // PrepareContext prepares a statement that the program asked for.
 func (a *adapter) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {

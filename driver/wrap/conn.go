@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/ngrok/sqlmw"
@@ -67,18 +68,27 @@ const (
 
 func newConn(o *Opener, id ConnID, parent driver.Conn, spans *tracing.Conn, now time.Time) *Conn {
 	c := &Conn{
-		opener:  o,
-		id:      id,
-		adapter: newAdapter(parent),
-		spans:   spans,
-		opened:  now,
-		since:   now,
+		opener: o,
+		id:     id,
+		spans:  spans,
+		opened: now,
+		since:  now,
 	}
-	// An sqlmw driver whose Open hands over a connection that is already open:
-	// so each connection gets interceptors of its own.
-	conn, _ := sqlmw.Driver(handoff{c.adapter}, spans).Open("") // handoff never fails
-	c.chain = conn.(chain)
+	c.adapter = newAdapter(c, parent)
+	c.chain = intercept(c.adapter, spans)
+	for _, i := range slices.Backward(o.around) {
+		c.chain = intercept(c.chain, i)
+	}
+	c.adapter.seen = len(o.around) > 0
 	return c
+}
+
+// intercept puts an interceptor around a connection: by an sqlmw driver whose
+// Open hands over a connection that is already open, so that each connection
+// can have interceptors of its own.
+func intercept(conn driver.Conn, i sqlmw.Interceptor) chain {
+	c, _ := sqlmw.Driver(handoff{conn}, i).Open("") // handoff never fails
+	return c.(chain)
 }
 
 type handoff struct{ conn driver.Conn }
@@ -110,13 +120,18 @@ func (c *Conn) startCall() {
 	c.inCall = true
 }
 
-func (c *Conn) endCall() { c.inCall = false }
+func (c *Conn) endCall(err error) {
+	c.inCall = false
+	if err != nil && c.opener.sick(err) {
+		c.unfit = ReasonSick
+	}
+}
 
 // PrepareContext implements [driver.ConnPrepareContext].
 func (c *Conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
 	c.enter(ctx)
 	outer, err := c.chain.PrepareContext(ctx, query)
-	c.endCall()
+	c.endCall(err)
 	inner := c.adapter.takeStmt()
 	if err != nil {
 		return nil, err
@@ -129,46 +144,52 @@ func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	c.enter(ctx)
 	var res driver.Result
 	var err error
-	if c.spans.Enabled() {
+	if c.intercepted() {
 		res, err = c.chain.ExecContext(ctx, query, args)
 	} else { // sqlmw would only make objects
 		res, err = c.adapter.ExecContext(ctx, query, args)
 	}
-	c.endCall()
+	c.endCall(err)
 	return res, err
 }
 
 // QueryContext implements [driver.QueryerContext].
 func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	c.enter(ctx)
+	var rows driver.Rows
 	var err error
-	if c.spans.Enabled() {
-		_, err = c.chain.QueryContext(ctx, query, args)
+	if c.intercepted() {
+		rows, err = c.chain.QueryContext(ctx, query, args)
 	} else {
-		_, err = c.adapter.QueryContext(ctx, query, args)
+		rows, err = c.adapter.QueryContext(ctx, query, args)
 	}
-	c.endCall()
-	return c.answer(err)
+	c.endCall(err)
+	return c.answer(rows, err)
 }
 
-// answer returns the rows that the adapter made. sqlmw's rows, which stand
-// around them, are left out: they can do less (Go 1.27's RowsColumnScanner),
-// and no interceptor of ours looks at rows.
-func (c *Conn) answer(err error) (driver.Rows, error) {
+// intercepted reports whether there is anything to intercept for.
+func (c *Conn) intercepted() bool { return c.adapter.seen || c.spans.Enabled() }
+
+// answer returns the rows that the adapter made. What sqlmw has put around them
+// is left out, unless a program's interceptors want to see it: it can do less
+// (Go 1.27's RowsColumnScanner), and tracing's looks at no rows.
+func (c *Conn) answer(outer driver.Rows, err error) (driver.Rows, error) {
 	rows := c.adapter.takeRows()
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case c.adapter.seen:
+		return outer, nil
+	default:
+		return rows.shaped, nil
 	}
-	rows.conn = c
-	rows.call = c.spans.TakeRows()
-	return rows.shaped, nil
 }
 
 // BeginTx implements [driver.ConnBeginTx].
 func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
 	c.enter(ctx)
 	tx, err := c.chain.BeginTx(ctx, opts)
-	c.endCall()
+	c.endCall(err)
 	return tx, err
 }
 
@@ -179,7 +200,7 @@ func (c *Conn) Ping(ctx context.Context) error {
 	if c.adapter.pinger != nil {
 		err = c.chain.Ping(ctx)
 	}
-	c.endCall()
+	c.endCall(err)
 	return err
 }
 

@@ -5,6 +5,8 @@ import (
 	"database/sql/driver"
 	"io"
 
+	"github.com/ngrok/sqlmw"
+
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
@@ -88,4 +90,11 @@ type Config struct {
 
 	// Recorder is told of every step in a connection's life. Nil means none.
 	Recorder Recorder
+
+	// Interceptors stand around every connection's calls, the first outermost;
+	// tracing stands within them, so that a call that one of them repeats is
+	// two spans, and one that it answers itself is none. They see the parent's
+	// contexts, and what they pass on is what the parent sees. With any, Go
+	// 1.27's scanning of columns by the rows themselves is not available.
+	Interceptors []sqlmw.Interceptor
 }

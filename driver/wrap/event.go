@@ -58,6 +58,9 @@ const (
 	// ReasonPanic: a panic passed through the connection.
 	ReasonPanic Reason = "panic"
 
+	// ReasonSick: an error said that the connection is of no more use.
+	ReasonSick Reason = "sick"
+
 	// ReasonExpired: database/sql's idle time or lifetime was over.
 	ReasonExpired Reason = "expired"
 

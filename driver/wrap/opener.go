@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ngrok/sqlmw"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sqlitemw/sqlitemw/tracing"
@@ -21,6 +22,7 @@ import (
 type Opener struct {
 	db       *tracing.Database
 	classify func(error) tracing.ErrorClass
+	around   []sqlmw.Interceptor
 
 	mu        sync.Mutex // serialises changes of recorders
 	recorders atomic.Pointer[[]Recorder]
@@ -32,7 +34,7 @@ func NewOpener(cfg Config) *Opener {
 	if t == nil {
 		t = tracing.Default()
 	}
-	o := &Opener{db: t.Database(cfg.Source), classify: cfg.Source.Classify}
+	o := &Opener{db: t.Database(cfg.Source), classify: cfg.Source.Classify, around: cfg.Interceptors}
 	if cfg.Recorder != nil {
 		o.Attach(cfg.Recorder)
 	}
@@ -61,6 +63,11 @@ func (o *Opener) change(f func([]Recorder) []Recorder) {
 	}
 	rs = f(rs)
 	o.recorders.Store(&rs)
+}
+
+// sick reports whether an error means that its connection is of no more use.
+func (o *Opener) sick(err error) bool {
+	return o.classify != nil && o.classify(err).Sick
 }
 
 // heard reports whether anybody is told of events. Where nobody is, a clock

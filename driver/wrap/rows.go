@@ -31,7 +31,7 @@ type rows struct {
 // most SQLite drivers, to the letter. fullRows is for any other: what the
 // parent lacks answers as database/sql does for it. Each has a variant for
 // Go 1.27's RowsColumnScanner, for which there is no neutral answer.
-func newRows(parent driver.Rows, stmt driver.Stmt) *rows {
+func newRows(conn *Conn, parent driver.Rows, stmt driver.Stmt) *rows {
 	_, name := parent.(driver.RowsColumnTypeDatabaseTypeName)
 	_, nullable := parent.(driver.RowsColumnTypeNullable)
 	_, scan := parent.(driver.RowsColumnTypeScanType)
@@ -40,7 +40,7 @@ func newRows(parent driver.Rows, stmt driver.Stmt) *rows {
 	_, precision := parent.(driver.RowsColumnTypePrecisionScale)
 	typed := name && nullable && scan && !next && !length && !precision
 
-	r := rows{parent: parent, stmt: stmt}
+	r := rows{conn: conn, parent: parent, stmt: stmt}
 	if s := newScannerRows(r, typed); s != nil {
 		return s
 	}
@@ -54,12 +54,15 @@ func newRows(parent driver.Rows, stmt driver.Stmt) *rows {
 	return &s.rows
 }
 
+// HoldCall implements [tracing.CallHolder].
+func (r *rows) HoldCall(call tracing.Call) { r.call = call }
+
 // Columns may run the query: some must, to know its columns.
 func (r *rows) Columns() []string {
 	r.conn.startCall()
 	defer r.panicked()
 	columns := r.parent.Columns()
-	r.conn.endCall()
+	r.conn.endCall(nil)
 	return columns
 }
 
@@ -70,10 +73,16 @@ func (r *rows) Next(dest []driver.Value) error {
 }
 
 func (r *rows) stepped(err error) error {
-	r.conn.endCall()
-	if err != nil {
-		r.over(err)
+	if err == nil {
+		r.conn.endCall(nil)
+		return nil
 	}
+	if err == io.EOF {
+		r.conn.endCall(nil)
+	} else {
+		r.conn.endCall(err)
+	}
+	r.over(err)
 	return err
 }
 

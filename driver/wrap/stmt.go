@@ -104,25 +104,26 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 	s.conn.enter(ctx)
 	var res driver.Result
 	var err error
-	if s.conn.spans.Enabled() {
+	if s.conn.intercepted() {
 		res, err = s.outer.ExecContext(ctx, args)
 	} else {
 		res, err = s.inner.ExecContext(ctx, args)
 	}
-	s.conn.endCall()
+	s.conn.endCall(err)
 	return res, err
 }
 
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
 	s.conn.enter(ctx)
+	var rows driver.Rows
 	var err error
-	if s.conn.spans.Enabled() {
-		_, err = s.outer.QueryContext(ctx, args)
+	if s.conn.intercepted() {
+		rows, err = s.outer.QueryContext(ctx, args)
 	} else {
-		_, err = s.inner.QueryContext(ctx, args)
+		rows, err = s.inner.QueryContext(ctx, args)
 	}
-	s.conn.endCall()
-	return s.conn.answer(err)
+	s.conn.endCall(err)
+	return s.conn.answer(rows, err)
 }
 
 // CheckNamedValue asks the parent's statement, or its connection, or leaves it
