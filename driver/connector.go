@@ -81,7 +81,7 @@ func (c *Connector) dial(ctx context.Context) (_ driver.Conn, err error) {
 		return nil, c.openError(ctx, err)
 	}
 	s := &session{baseConn: base.(baseConn), times: timeFormatsOf(c.dsn.timefmt)}
-	s.cache.size, s.cache.counters = cmp.Or(c.config.StatementCache, DefaultStatementCache), &c.cache
+	s.cache.size, s.cache.counters = cmp.Or(c.dsn.cacheSize, c.config.StatementCache, DefaultStatementCache), &c.cache
 	opened := false
 	defer func() { // deferred for a panic in Init, too
 		if !opened {

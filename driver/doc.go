@@ -19,6 +19,11 @@
 //	_txlock    deferred (default), immediate, exclusive or concurrent: how Begin begins
 //	_timefmt   auto, sqlite, rfc3339, or another format of sqlite3.TimeFormat: how times are written and read
 //
+// The parameters of mattn/go-sqlite3 (_busy_timeout, _fk, _journal_mode, ...) and
+// modernc.org/sqlite (_time_format, _time_integer_format, ...) are honoured where
+// they mean something here, and refused with a reason where they do not (_auth,
+// _loc other than UTC, _dqs=1). A _pragma wins over them, and a _timefmt.
+//
 // Another parameter that begins with an underscore is refused, and so are
 // parameters behind a name that is no URI: SQLite would ignore the one, and
 // make the other part of the file's name. The errors are [ErrDSN].
@@ -39,7 +44,7 @@
 //
 // # Differences from the plain driver
 //
-//	DSN            unknown underscore parameters, parameters of a name that is no URI, an unknown _txlock,
+//	DSN            mattn's and modernc's parameters are honoured, _txlock in any case of letters; unknown underscore parameters, parameters of a name that is no URI, an unknown _txlock,
 //	               a _timefmt that would lose the time and malformed pragmas are refused, in OpenConnector
 //	pragmas        ordered and read back, as said above; a value that is no plain value is refused
 //	opening        a file that is no database, or cannot be read, fails to open, not at the first query

@@ -2,6 +2,7 @@ package driver
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,8 +18,14 @@ type dsn struct {
 
 	mode    string
 	timefmt string
-	vfs     string
-	pragmas []Pragma // in their order
+
+	foreignTime bool // timefmt is the meaning of another driver's word
+	vfs         string
+	pragmas     []Pragma // in their order
+
+	// Of other drivers' parameters.
+	translated []Pragma // what sets a pragma
+	cacheSize  int      // as Config.StatementCache
 }
 
 // parseDSN takes name apart. Errors are [ErrDSN], and hold no parameter's value
@@ -91,8 +98,9 @@ func (d *dsn) addParam(param string) error {
 		d.pragmas = append(d.pragmas, p)
 		return nil
 	case "_txlock":
-		switch value {
+		switch lower := strings.ToLower(value); lower {
 		case "", "deferred", "immediate", "exclusive", "concurrent":
+			param = "_txlock=" + lower
 		default:
 			return dsnError("_txlock is %q: use deferred, immediate, exclusive or concurrent", value)
 		}
@@ -100,36 +108,30 @@ func (d *dsn) addParam(param string) error {
 		if !knownTimeFormat(value) {
 			return dsnError("_timefmt is %q, which would store that text for every time: use auto, sqlite, rfc3339 or a layout of package time", value)
 		}
-		if d.timefmt == "" { // the plain driver takes the first
-			d.timefmt = value
-		}
+		d.setTimeFormat(value, false)
+		return nil
 	case "mode":
 		d.mode = value
 	case "vfs":
 		d.vfs = value
 	default:
 		if strings.HasPrefix(key, "_") {
-			return dsnError("the parameter %q is not known: use _pragma, _txlock or _timefmt%s", key, remedy(key))
+			if known, err := d.foreign(key, value); known {
+				return err
+			}
+			return dsnError("the parameter %q is not known: use _pragma, _txlock or _timefmt", key)
 		}
 	}
 	d.params = append(d.params, param)
 	return nil
 }
 
-// remedy says how to write what a parameter of another driver means.
-func remedy(key string) string {
-	name := strings.ToLower(strings.TrimPrefix(key, "_"))
-	if other, ok := map[string]string{
-		"fk": "foreign_keys", "journal": "journal_mode", "timeout": "busy_timeout",
-		"sync": "synchronous", "vacuum": "auto_vacuum", "locking": "locking_mode",
-		"rt": "recursive_triggers", "cslike": "case_sensitive_like", "defer_fk": "defer_foreign_keys",
-	}[name]; ok {
-		name = other
+// setTimeFormat keeps the first format that is given, as the plain driver does.
+// A word of another driver's gives way to a _timefmt.
+func (d *dsn) setTimeFormat(format string, foreign bool) {
+	if d.timefmt == "" || d.foreignTime && !foreign {
+		d.timefmt, d.foreignTime = format, foreign
 	}
-	if _, ok := pragmas[name]; ok {
-		return ", as in _pragma=" + name + "(...)"
-	}
-	return ""
 }
 
 // knownTimeFormat reports whether ncruces' driver has a meaning for a _timefmt:
@@ -164,16 +166,19 @@ func (d *dsn) namespace() string {
 // render returns the name for the plain driver: the one given, but with these
 // pragmas instead of its own.
 func (d *dsn) render(ps []Pragma) string {
-	if len(ps) == 0 && (!d.uri || len(d.pragmas) == 0) {
+	if len(ps) == 0 && !d.uri {
 		return d.name
 	}
 	path := d.path
 	if !d.uri {
 		path = escapePath(path)
 	}
-	params := d.params
+	params := slices.Clone(d.params)
+	if d.timefmt != "" {
+		params = append(params, "_timefmt="+url.QueryEscape(d.timefmt))
+	}
 	for _, p := range ps {
-		params = append(params[:len(params):len(params)], "_pragma="+url.QueryEscape(p.text()))
+		params = append(params, "_pragma="+url.QueryEscape(p.text()))
 	}
 	name := "file:" + path
 	if len(params) > 0 {

@@ -113,14 +113,20 @@ func TestDSNRefused(t *testing.T) {
 		dsn  string
 		says []string
 	}{
-		{"file:a.db?_busy_timeout=77", []string{"_busy_timeout", "_pragma=busy_timeout(...)"}},
-		{"file:a.db?_fk=1", []string{"_fk", "_pragma=foreign_keys(...)"}},
-		{"file:a.db?_journal=WAL", []string{"_journal", "_pragma=journal_mode(...)"}},
-		{"file:a.db?_loc=auto", []string{"_loc", "_timefmt"}},
 		{"file:a.db?_PRAGMA=foreign_keys(1)", []string{"_PRAGMA"}},
 		{"file:a.db?_txlock=bogus", []string{"_txlock", "bogus", "immediate"}},
-		{"file:a.db?_txlock=IMMEDIATE", []string{"_txlock", "IMMEDIATE", "immediate"}},
 		{"file:a.db?_timefmt=unix", []string{"_timefmt", `"unix"`, "layout"}},
+		{"file:a.db?_busy_timeout=soon", []string{"_busy_timeout", `"soon"`, "whole number"}},
+		{"file:a.db?_fk=maybe", []string{"_fk", "foreign_keys", `"maybe"`, "on or off"}},
+		{"file:a.db?_journal=", []string{"_journal", "_pragma=journal_mode(...)"}},
+		{"file:a.db?_loc=auto", []string{"_loc", "auto", "UTC"}},
+		{"file:a.db?_timezone=Europe/Berlin", []string{"_timezone", "UTC"}},
+		{"file:a.db?_time_format=rfc", []string{"_time_format", "datetime, sqlite", "_timefmt"}},
+		{"file:a.db?_auth&_auth_user=admin", []string{"_auth", "adiantum"}},
+		{"file:a.db?_dqs=1", []string{"_dqs", "single quotes"}},
+		{"file:a.db?_inttotime=0", []string{"_inttotime"}},
+		{"file:a.db?_stmt_cache_size=many", []string{"_stmt_cache_size", "many"}},
+		{"file:a.db?_mutex=maybe", []string{"_mutex"}},
 		{"a.db?_pragma=busy_timeout(5)", []string{"file:a.db?", "URI"}},
 		{":memory:?cache=shared", []string{"file::memory:?"}},
 		{"./test.db?cache=shared&mode=rwc", []string{"file:./test.db?"}},
@@ -166,6 +172,62 @@ func TestDSNRefused(t *testing.T) {
 	}
 }
 
+// A DSN of mattn/go-sqlite3 or modernc.org/sqlite means here what it means there.
+func TestDSNDialects(t *testing.T) {
+	for _, tc := range []struct{ params, read, want string }{
+		{"_busy_timeout=77", "PRAGMA busy_timeout", "77"},
+		{"_timeout=78", "PRAGMA busy_timeout", "78"},
+		{"_fk=0", "PRAGMA foreign_keys", "0"},
+		{"_foreign_keys=TRUE", "PRAGMA foreign_keys", "1"},
+		{"_journal=WAL", "PRAGMA journal_mode", "wal"},
+		{"_journal_mode=Truncate&_sync=OFF", "PRAGMA synchronous", "0"},
+		{"_synchronous=3", "PRAGMA synchronous", "3"},
+		{"_vacuum=incremental", "PRAGMA auto_vacuum", "2"},
+		{"_auto_vacuum=1&_journal_mode=wal", "PRAGMA auto_vacuum", "1"},
+		{"_locking=exclusive", "PRAGMA locking_mode", "exclusive"},
+		{"_cslike=1", "SELECT 'a' LIKE 'A'", "0"},
+		{"_rt=yes", "PRAGMA recursive_triggers", "1"},
+		{"_secure_delete=fast", "PRAGMA secure_delete", "2"},
+		{"_secure_delete=default", "PRAGMA secure_delete", "0"},
+		{"_query_only=1", "PRAGMA query_only", "1"},
+		{"_cache_size=-123", "PRAGMA cache_size", "-123"},
+		{"_writable_schema=1", "PRAGMA writable_schema", "1"},
+		{"_ignore_check_constraints=1", "PRAGMA ignore_check_constraints", "1"},
+		{"_defer_fk=0", "PRAGMA defer_foreign_keys", "0"},
+		{"_busy_timeout=5&_pragma=busy_timeout(6)", "PRAGMA busy_timeout", "6"},
+		{"_fk=1", "PRAGMA busy_timeout", "60000"},
+		{"_time_format=sqlite", "SELECT CAST(? AS TEXT)", "2001-09-09 01:46:40.005+00:00"},
+		{"_time_format=datetime", "SELECT CAST(? AS TEXT)", "2001-09-09 01:46:40"},
+		{"_time_integer_format=unix_milli", "SELECT CAST(? AS TEXT)", "1000000000005"},
+		{"_time_format=datetime&_timefmt=2006", "SELECT CAST(? AS TEXT)", "2001"},
+		{"_timefmt=2006&_timefmt=01", "SELECT CAST(? AS TEXT)", "2001"},
+		{"_loc=UTC&_timezone=utc&_inttotime=1&_texttotime=true&_mutex=full&_dqs=0&_error_rc=1&_stmt_cache_size=5", "SELECT 1", "1"},
+	} {
+		t.Run(tc.params, func(t *testing.T) {
+			db := open(t, file(t, tc.params), driver.Config{})
+			var args []any
+			if strings.Contains(tc.read, "?") {
+				args = append(args, time.Unix(1e9, 5e6).UTC())
+			}
+			if got := value[string](t, db, tc.read, args...); got != tc.want {
+				t.Errorf("%s reads %q, want %q", tc.read, got, tc.want)
+			}
+		})
+	}
+	for _, lock := range []string{"immediate", "IMMEDIATE", "Exclusive"} {
+		if state := lockOfBegin(t, open(t, file(t, "_txlock="+lock), driver.Config{})); state != sqlite3.TXN_WRITE {
+			t.Errorf("_txlock=%s begins with %v", lock, state)
+		}
+	}
+	db := open(t, file(t, "_stmt_cache_size=0"), driver.Config{})
+	for range 2 {
+		value[int](t, db, "SELECT ?", 1)
+	}
+	if hits := driver.ConnectorOf(db).CacheStats().Hits; hits != 0 {
+		t.Errorf("_stmt_cache_size=0: %d hits", hits)
+	}
+}
+
 // A secret that a DSN holds is in no error, wherever it stands.
 func TestDSNSecretIsNotShown(t *testing.T) {
 	const secret = "s3cr3t"
@@ -177,6 +239,7 @@ func TestDSNSecretIsNotShown(t *testing.T) {
 		"file:a.db?textkey=" + secret + "%zz",
 		"file:a.db?_pragma=textkey('" + secret + "')&vfs=nope",
 		"file:a.db?_key=" + secret,
+		"file:a.db?_auth_user=x&_auth_crypt=" + secret,
 		"file:a.db?_auth_pass=" + secret,
 		"file:/nowhere/at/all/a.db?_pragma=textkey('" + secret + "')",
 	} {

@@ -24,7 +24,7 @@ func newSettings(cfg Config, d *dsn) (settings, error) {
 			return settings{}, err
 		}
 	}
-	s := settings{pragmas: mergePragmas(cfg.Pragmas, d.pragmas), busy: time.Minute}
+	s := settings{pragmas: mergePragmas(cfg.Pragmas, append(d.translated[:len(d.translated):len(d.translated)], d.pragmas...)), busy: time.Minute}
 	if len(d.pragmas) > 0 {
 		s.busy = 0
 	}

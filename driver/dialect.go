@@ -1,0 +1,112 @@
+package driver
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Parameters of mattn/go-sqlite3 and modernc.org/sqlite that mean something
+// here, too, so that a program keeps its DSN when it changes its driver. What
+// cannot be honoured is refused, never ignored.
+//
+// https://github.com/mattn/go-sqlite3#connection-string
+// https://pkg.go.dev/modernc.org/sqlite#Driver.Open
+
+// pragmaParams are those that set a pragma. The value is a pragma's own.
+var pragmaParams = map[string]string{
+	"_auto_vacuum": "auto_vacuum", "_vacuum": "auto_vacuum",
+	"_busy_timeout": "busy_timeout", "_timeout": "busy_timeout",
+	"_cache_size":          "cache_size",
+	"_case_sensitive_like": "case_sensitive_like", "_cslike": "case_sensitive_like",
+	"_defer_foreign_keys": "defer_foreign_keys", "_defer_fk": "defer_foreign_keys",
+	"_foreign_keys": "foreign_keys", "_fk": "foreign_keys",
+	"_ignore_check_constraints": "ignore_check_constraints",
+	"_journal_mode":             "journal_mode", "_journal": "journal_mode",
+	"_locking_mode": "locking_mode", "_locking": "locking_mode",
+	"_query_only":         "query_only",
+	"_recursive_triggers": "recursive_triggers", "_rt": "recursive_triggers",
+	"_secure_delete": "secure_delete",
+	"_synchronous":   "synchronous", "_sync": "synchronous",
+	"_writable_schema": "writable_schema",
+}
+
+// foreign reads a parameter of another driver. It reports whether it knows the
+// key; value is decoded.
+func (d *dsn) foreign(key, value string) (known bool, err error) {
+	if pragma, ok := pragmaParams[key]; ok {
+		if value == "default" && pragma == "secure_delete" {
+			return true, nil // mattn's word for leaving it alone
+		}
+		p := Pragma{Name: pragma, Value: value}
+		if value == "" {
+			return true, dsnError("the parameter %q has no value: write %s=..., or _pragma=%s(...)", key, key, pragma)
+		}
+		if err := p.check(); err != nil {
+			return true, dsnError("the parameter %q: %w", key, err)
+		}
+		d.translated = append(d.translated, p)
+		return true, nil
+	}
+	switch key {
+	case "_stmt_cache_size":
+		n, err := strconv.Atoi(value)
+		if err != nil || n < 0 {
+			return true, dsnError("_stmt_cache_size is %q: use the number of statements that each connection keeps, 0 for none", value)
+		}
+		if d.cacheSize = n; n == 0 {
+			d.cacheSize = -1
+		}
+	case "_time_format":
+		return true, d.timeFormat(key, value, map[string]string{
+			"sqlite":   "2006-01-02 15:04:05.999999999-07:00",
+			"datetime": "sqlite",
+		})
+	case "_time_integer_format":
+		return true, d.timeFormat(key, value, map[string]string{
+			"unix":       "unixepoch",
+			"unix_milli": "unixepoch_milli",
+			"unix_micro": "unixepoch_micro",
+			"unix_nano":  "unixepoch_nano",
+		})
+	case "_loc", "_timezone":
+		if !strings.EqualFold(value, "UTC") {
+			return true, dsnError("%s is %q, and times are read as they were written: use UTC, and time.Time.In for another", key, value)
+		}
+	case "_inttotime", "_texttotime":
+		if flags[strings.ToLower(value)] != "1" {
+			return true, dsnError("%s is %q, and columns declared as a date or time are always read as times: leave it out, or read them as text", key, value)
+		}
+	case "_dqs":
+		if flags[strings.ToLower(value)] != "0" {
+			return true, dsnError("_dqs is %q, and this build of SQLite takes nothing in double quotes for a string: use single quotes", value)
+		}
+	case "_mutex":
+		if value != "no" && value != "full" {
+			return true, dsnError("_mutex is %q: leave it out, since database/sql never uses a connection from two goroutines at once", value)
+		}
+	case "_error_rc":
+		// Errors always have SQLite's code.
+	default:
+		if strings.HasPrefix(key, "_auth") {
+			return true, dsnError("the parameter %q is not supported: this build of SQLite has no user authentication; for encryption, name a VFS such as vfs=adiantum", key)
+		}
+		return false, nil
+	}
+	return true, nil
+}
+
+// timeFormat sets _timefmt to what another driver's word for it means.
+func (d *dsn) timeFormat(key, value string, words map[string]string) error {
+	format, ok := words[value]
+	if !ok {
+		var known []string
+		for word := range words {
+			known = append(known, word)
+		}
+		slices.Sort(known)
+		return dsnError("%s is %q: use %s, or a _timefmt", key, value, strings.Join(known, ", "))
+	}
+	d.setTimeFormat(format, true)
+	return nil
+}
