@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 
 	"github.com/ngrok/sqlmw"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -20,9 +21,16 @@ type Conn struct {
 	sqlmw.NullInterceptor
 
 	db      *Database
-	id      trace.SpanStartOption
+	id      attribute.KeyValue
 	connect trace.SpanContext // of the connect span, for the close span's link
+
+	// What spans start with, built once: a span is started for every call.
+	acquire    []trace.SpanStartOption
+	operations map[*operation][]trace.SpanStartOption
 }
+
+// maxOperations bounds what a connection keeps. What is beyond is built again.
+const maxOperations = 256
 
 // A CallHolder is rows that end the call they answer: when they are exhausted,
 // closed or failed. A call whose rows are none ends when it is answered.
@@ -34,9 +42,31 @@ var _ sqlmw.Interceptor = &Conn{}
 // for the interceptor to do.
 func (c *Conn) Enabled() bool { return c.db.tracer.enabled() }
 
-func (c *Conn) start(ctx context.Context, op operation) Call {
-	span := c.db.tracer.start(ctx, op.name, kindClient, op.attrs, c.id)
+func (c *Conn) start(ctx context.Context, op *operation) Call {
+	span := c.db.tracer.start(ctx, op.name, c.options(op)...)
 	return Call{span: span, db: c.db, ctx: ctx}
+}
+
+// options returns what the span of an operation on this connection starts with.
+func (c *Conn) options(op *operation) []trace.SpanStartOption {
+	if opts, ok := c.operations[op]; ok {
+		return opts
+	}
+	opts := []trace.SpanStartOption{kindClient, c.attributes(op.attrs...)}
+	if len(c.operations) >= maxOperations {
+		clear(c.operations)
+	}
+	if c.operations == nil {
+		c.operations = make(map[*operation][]trace.SpanStartOption)
+	}
+	c.operations[op] = opts
+	return opts
+}
+
+// attributes is one option for the connection's and other attributes: the SDK
+// copies them once for each option.
+func (c *Conn) attributes(attrs ...attribute.KeyValue) trace.SpanStartOption {
+	return trace.WithAttributes(append(attrs[:len(attrs):len(attrs)], c.id)...)
 }
 
 // ConnExecContext implements [sqlmw.Interceptor].
@@ -46,7 +76,7 @@ func (c *Conn) ConnExecContext(ctx context.Context, conn driver.ExecerContext, q
 	if query == "" && len(args) == 0 || !c.Enabled() {
 		return conn.ExecContext(ctx, query, args)
 	}
-	call := c.start(ctx, c.db.texts.of(c.db, query, len(args) > 0).execute)
+	call := c.start(ctx, &c.db.texts.of(c.db, query, len(args) > 0).execute)
 	defer call.Panicked()
 	res, err := conn.ExecContext(ctx, query, args)
 	call.End(err)
@@ -60,7 +90,7 @@ func (c *Conn) ConnQueryContext(ctx context.Context, conn driver.QueryerContext,
 		rows, err := conn.QueryContext(ctx, query, args)
 		return ctx, rows, err
 	}
-	call := c.start(ctx, c.db.texts.of(c.db, query, len(args) > 0).execute)
+	call := c.start(ctx, &c.db.texts.of(c.db, query, len(args) > 0).execute)
 	defer call.Panicked()
 	rows, err := conn.QueryContext(ctx, query, args)
 	c.answered(&call, rows, err)
@@ -72,7 +102,7 @@ func (c *Conn) StmtExecContext(ctx context.Context, stmt driver.StmtExecContext,
 	if !c.Enabled() {
 		return stmt.ExecContext(ctx, args)
 	}
-	call := c.start(ctx, c.db.texts.of(c.db, query, len(args) > 0).execute)
+	call := c.start(ctx, &c.db.texts.of(c.db, query, len(args) > 0).execute)
 	defer call.Panicked()
 	res, err := stmt.ExecContext(ctx, args)
 	call.End(err)
@@ -86,7 +116,7 @@ func (c *Conn) StmtQueryContext(ctx context.Context, stmt driver.StmtQueryContex
 		rows, err := stmt.QueryContext(ctx, args)
 		return ctx, rows, err
 	}
-	call := c.start(ctx, c.db.texts.of(c.db, query, len(args) > 0).execute)
+	call := c.start(ctx, &c.db.texts.of(c.db, query, len(args) > 0).execute)
 	defer call.Panicked()
 	rows, err := stmt.QueryContext(ctx, args)
 	c.answered(&call, rows, err)
@@ -110,7 +140,7 @@ func (c *Conn) ConnPrepareContext(ctx context.Context, conn driver.ConnPrepareCo
 	}
 	// Whether arguments are bound is known only once the text is prepared,
 	// and samplers want the text before: so it is sanitised.
-	call := c.start(ctx, c.db.texts.of(c.db, query, false).prepare)
+	call := c.start(ctx, &c.db.texts.of(c.db, query, false).prepare)
 	defer call.Panicked()
 	stmt, err := conn.PrepareContext(ctx, query)
 	call.End(err)
@@ -123,7 +153,7 @@ func (c *Conn) ConnBeginTx(ctx context.Context, conn driver.ConnBeginTx, opts dr
 		tx, err := conn.BeginTx(ctx, opts)
 		return ctx, tx, err
 	}
-	call := c.start(ctx, c.db.begin)
+	call := c.start(ctx, &c.db.begin)
 	defer call.Panicked()
 	tx, err := conn.BeginTx(ctx, opts)
 	call.End(err)
@@ -132,17 +162,17 @@ func (c *Conn) ConnBeginTx(ctx context.Context, conn driver.ConnBeginTx, opts dr
 
 // TxCommit implements [sqlmw.Interceptor].
 func (c *Conn) TxCommit(ctx context.Context, tx driver.Tx) error {
-	return c.endTx(ctx, c.db.commit, tx.Commit)
+	return c.endTx(ctx, &c.db.commit, tx.Commit)
 }
 
 // TxRollback implements [sqlmw.Interceptor].
 func (c *Conn) TxRollback(ctx context.Context, tx driver.Tx) error {
-	return c.endTx(ctx, c.db.rollback, tx.Rollback)
+	return c.endTx(ctx, &c.db.rollback, tx.Rollback)
 }
 
 // endTx traces the end of a transaction under the context it began with,
 // since neither Commit nor Rollback has one.
-func (c *Conn) endTx(ctx context.Context, op operation, end func() error) error {
+func (c *Conn) endTx(ctx context.Context, op *operation, end func() error) error {
 	if !c.Enabled() {
 		return end()
 	}
@@ -158,7 +188,7 @@ func (c *Conn) ConnPing(ctx context.Context, conn driver.Pinger) error {
 	if !c.Enabled() {
 		return conn.Ping(ctx)
 	}
-	call := c.start(ctx, c.db.ping)
+	call := c.start(ctx, &c.db.ping)
 	defer call.Panicked()
 	err := conn.Ping(ctx)
 	call.End(err)

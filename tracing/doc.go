@@ -30,8 +30,8 @@
 //	acquire   a connection is handed to a call
 //	close     a connection is closed: a trace of its own, linked to its connect span
 //
-// They are made only under a span of the program: a connection dialled in the
-// background has none, and so never a trace nobody asked for.
+// They are made only under a sampled span of the program: a connection dialled in
+// the background has none, and so never a trace nobody asked for.
 //
 // # Attributes
 //

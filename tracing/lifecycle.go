@@ -39,7 +39,9 @@ func (d *Dial) Done(id uint64) *Conn {
 	}
 	d.connect.End(nil)
 	d.acquire.End(nil)
-	return &Conn{db: d.db, id: trace.WithAttributes(attr), connect: d.opened}
+	c := &Conn{db: d.db, id: attr, connect: d.opened}
+	c.acquire = []trace.SpanStartOption{kindInternal, c.attributes(append(d.db.attrs[:len(d.db.attrs):len(d.db.attrs)], connectionNew.Bool(false))...)}
+	return c
 }
 
 // Failed ends a dial that made no connection.
@@ -61,8 +63,7 @@ func (c *Conn) Acquired(ctx context.Context) {
 	if !c.db.traced(ctx) {
 		return
 	}
-	span := c.db.tracer.start(ctx, "acquire", kindInternal, c.db.common, c.id,
-		trace.WithAttributes(connectionNew.Bool(false)))
+	span := c.db.tracer.start(ctx, "acquire", c.acquire...)
 	call := Call{span: span, db: c.db, ctx: ctx}
 	call.End(nil)
 }
@@ -73,8 +74,8 @@ func (c *Conn) Close(reason string) Call {
 	if !c.connect.IsValid() || !c.db.tracer.enabled() {
 		return Call{}
 	}
-	span := c.db.tracer.start(context.Background(), "close", kindInternal, c.db.common, c.id,
-		trace.WithAttributes(connectionClosed.String(reason)),
+	span := c.db.tracer.start(context.Background(), "close", kindInternal, c.db.common,
+		c.attributes(connectionClosed.String(reason)),
 		trace.WithLinks(trace.Link{SpanContext: c.connect}))
 	return Call{span: span, db: c.db}
 }

@@ -85,20 +85,20 @@ func (t *Tracer) Database(src Source) *Database {
 // built once, since they are the same for every such call.
 type operation struct {
 	name  string
-	attrs trace.SpanStartOption
+	attrs []attribute.KeyValue
 }
 
 func (d *Database) operation(name string, more ...attribute.KeyValue) operation {
 	attrs := make([]attribute.KeyValue, 0, len(d.attrs)+1+len(more))
 	attrs = append(attrs, d.attrs...)
 	attrs = append(attrs, operationAttribute(name))
-	return operation{name: name, attrs: trace.WithAttributes(append(attrs, more...)...)}
+	return operation{name: name, attrs: append(attrs, more...)}
 }
 
-// traced reports whether a span of a connection's life may be made:
-// only within a trace of the program's.
+// traced reports whether a span of a connection's life may be made: only within
+// a trace of the program's, and one that is kept.
 func (d *Database) traced(ctx context.Context) bool {
-	return d.tracer.enabled() && trace.SpanContextFromContext(ctx).IsValid()
+	return d.tracer.enabled() && trace.SpanContextFromContext(ctx).IsSampled()
 }
 
 // ErrorType returns the error.type of err, not knowing its caller's context.

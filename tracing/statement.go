@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/trace"
 )
 
 // A statement is what the spans of one SQL text show, built once.
@@ -89,7 +88,7 @@ func newStatement(d *Database, query string, bound bool) *statement {
 	prepare := d.operation("PREPARE", more...)
 	prepare.name = "PREPARE " + name
 	return &statement{
-		execute: operation{name: name, attrs: trace.WithAttributes(execute...)},
+		execute: operation{name: name, attrs: execute},
 		prepare: prepare,
 	}
 }
