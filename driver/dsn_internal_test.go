@@ -1,8 +1,11 @@
 package driver
 
 import (
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/ncruces/go-sqlite3"
 )
 
 // Whatever the name, reading it does not panic, and what is rendered of it
@@ -59,6 +62,31 @@ func TestNamespace(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		} else if got := d.namespace(); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
+
+// Every pragma that this build of SQLite has is one that can be set and is
+// known, or one that only answers.
+func TestPragmasAreKnown(t *testing.T) {
+	answers := strings.Fields(`collation_list compile_options data_version database_list foreign_key_list
+		freelist_count function_list index_info index_list index_xinfo lock_status module_list page_count
+		pragma_list schema_version table_info table_list table_xinfo`)
+	deprecated := strings.Fields(`count_changes data_store_directory default_cache_size empty_result_callbacks
+		full_column_names short_column_names temp_store_directory`)
+	c, err := sqlite3.Open(":memory:")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	names, err := column(c, "SELECT name FROM pragma_pragma_list")
+	if err != nil || len(names) < 50 {
+		t.Fatalf("%d pragmas, %v", len(names), err)
+	}
+	for _, name := range names {
+		_, known := pragmas[name]
+		if !known && !slices.Contains(answers, name) && !slices.Contains(deprecated, name) {
+			t.Errorf("%s is not known", name)
 		}
 	}
 }
