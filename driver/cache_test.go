@@ -372,7 +372,7 @@ func TestCacheStats(t *testing.T) {
 	exec(t, db, "COMMIT")
 	q(5)
 	q(5)
-	want("transactions and EXPLAIN let nothing go", 4, 6, 2, 2)
+	want("transactions and EXPLAIN let nothing go", 4, 5, 2, 2)
 
 	off := open(t, file(t), driver.Config{StatementCache: -1})
 	value[int](t, off, "SELECT ?", 1)

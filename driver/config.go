@@ -20,8 +20,8 @@ type Config struct {
 	// not keep the connection.
 	Init func(*sqlite3.Conn) error
 
-	// Term, if not nil, is called before a connection for which Init returned
-	// nil is closed, once. It may be called while database/sql holds its
+	// Term, if not nil, is called once before a connection is closed for which
+	// Init is nil or has returned nil. It may be called while database/sql holds its
 	// mutex: it must not call a *sql.DB. Its error is that of closing.
 	Term func(*sqlite3.Conn) error
 

@@ -92,15 +92,15 @@ func (c *Connector) dial(ctx context.Context) (_ driver.Conn, err error) {
 	raw := s.baseConn.Raw()
 	old := raw.SetInterrupt(ctx)
 	defer raw.SetInterrupt(old)
-	if err := c.configure(raw); err != nil {
+	if err := c.configure(s); err != nil {
 		return nil, c.openError(ctx, err)
 	}
-	s.term = c.config.Term
 	opened = true
 	return s, nil
 }
 
-func (c *Connector) configure(raw *sqlite3.Conn) error {
+func (c *Connector) configure(s *session) error {
+	raw := s.baseConn.Raw()
 	if err := c.settings.apply(raw); err != nil {
 		return err
 	}
@@ -108,9 +108,11 @@ func (c *Connector) configure(raw *sqlite3.Conn) error {
 		return err
 	}
 	if c.config.Init != nil {
-		if err := c.init(raw); err != nil {
+		if err := c.init(s, raw); err != nil {
 			return err
 		}
+	} else {
+		s.term = c.config.Term
 	}
 	return c.settings.verify(raw)
 }
@@ -118,7 +120,7 @@ func (c *Connector) configure(raw *sqlite3.Conn) error {
 // init runs Config.Init. What it may not do is to set query_only: the plain
 // driver has asked for that already, and would undo it after the first
 // read-only transaction.
-func (c *Connector) init(raw *sqlite3.Conn) error {
+func (c *Connector) init(s *session, raw *sqlite3.Conn) error {
 	before, err := scalar(raw, "PRAGMA query_only")
 	if err != nil {
 		return err
@@ -126,6 +128,7 @@ func (c *Connector) init(raw *sqlite3.Conn) error {
 	if err := c.config.Init(raw); err != nil {
 		return err
 	}
+	s.term = c.config.Term
 	after, err := scalar(raw, "PRAGMA query_only")
 	if err != nil {
 		return err
@@ -143,7 +146,9 @@ func (c *Connector) usable(raw *sqlite3.Conn) error {
 			return &readOnlyError{mode: c.dsn.mode}
 		}
 	}
-	if c.dsn.vfs != "" {
+	switch c.dsn.vfs {
+	case "", "os", "memdb", "mvcc", "reader":
+	default:
 		return nil // it may want a key that Init or the program gives
 	}
 	err := readHeader(raw)

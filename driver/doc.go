@@ -48,7 +48,7 @@
 //	               a _timefmt that would lose the time and malformed pragmas are refused, in OpenConnector
 //	pragmas        ordered and read back, as said above; a value that is no plain value is refused
 //	opening        a file that is no database, or cannot be read, fails to open, not at the first query
-//	               (not checked if the DSN names a vfs, which may want a key first)
+//	               (not checked if the DSN names a vfs that may want a key first)
 //	mode=rw, rwc   a database that can only be read, as that of a read-only vfs, fails to open
 //	journal_mode   is tried again until the busy timeout is over where SQLite says BUSY at once
 //	Ping           reads the file's header; the plain driver's does nothing
@@ -58,6 +58,7 @@
 //	queries        begin at the first question for columns or a row; in the plain driver, for a row
 //	Conn.Stmts     lists no statement that the connection keeps
 //	sick files     a connection whose file turns out corrupt, cut short, or replaced is closed when it is released
+//	closing        a statement that was never closed does not keep its connection and file open
 //	panics         a connection through which a panic passed is closed when it is released
 //	db.Driver()    is *Driver
 //	savepoints     the name that driver.Savepoint makes up holds another function's name

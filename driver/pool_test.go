@@ -12,39 +12,113 @@ import (
 )
 
 // A connection through which a function's panic passed is closed when it is
-// released, and the next call gets another. The panic is the program's own.
+// released, whatever it was doing, with its locks and files; the next call gets
+// another. The panic is the program's own.
 func TestPanicRetiresTheConnection(t *testing.T) {
 	var log eventLog
 	tracer, _, _ := recordSpans(t)
-	db := open(t, file(t), driver.Config{Recorder: &log, Tracing: tracer, Init: func(c *sqlite3.Conn) error {
-		return c.CreateFunction("explode", 0, 0, func(sqlite3.Context, ...sqlite3.Value) { panic("boom") })
-	}})
+	dsn := file(t, "_pragma=busy_timeout(0)")
+	db := open(t, dsn, driver.Config{Recorder: &log, Tracing: tracer, Init: explosive})
 	db.SetMaxOpenConns(1)
-	for name, call := range map[string]func(){
-		"exec":  func() { db.Exec("SELECT explode()") },
-		"args":  func() { db.Exec("SELECT explode(), ?", 1) },
-		"query": func() { db.QueryRow("SELECT explode()").Scan(new(int)) },
-	} {
+	exec(t, db, "CREATE TABLE t(a)")
+	files := len(openFiles(t, dsnDir(dsn)))
+	calls := []func(){
+		func() { db.Exec("INSERT INTO t VALUES (explode(1))") },
+		func() { db.Exec("INSERT INTO t VALUES (1); INSERT INTO t VALUES (explode(1))") },
+		func() { db.Exec("INSERT INTO t VALUES (explode(?))", 1) },
+		func() { db.QueryRow("SELECT explode(1)").Scan(new(int)) },
+		func() { db.QueryRow("SELECT explode(a - 2) FROM t WHERE a > ?", 0).Scan(new(int)) },
+		func() { db.QueryRow("INSERT INTO t VALUES (explode(1)) RETURNING a").Scan(new(int)) },
+		func() {
+			tx, err := db.Begin()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tx.Rollback()
+			tx.Exec("INSERT INTO t VALUES (2)")
+			tx.Exec("INSERT INTO t VALUES (explode(1))")
+		},
+	}
+	for i, call := range calls {
 		func() {
 			defer func() {
 				if r := recover(); r != "boom" {
-					t.Errorf("%s: recovered %v", name, r)
+					t.Errorf("call %d: recovered %v", i, r)
 				}
 			}()
 			call()
 		}()
-		if n := value[int](t, db, "SELECT 1"); n != 1 {
-			t.Errorf("%s: the next call reads %d", name, n)
+		exec(t, db, "INSERT INTO t VALUES (3)")
+		if n := len(openFiles(t, dsnDir(dsn))); n != files {
+			t.Errorf("call %d: %d files are open, %d before", i, n, files)
 		}
 	}
-	reasons := 0
+	panics := 0
 	for _, e := range log.events {
-		if e.Kind == driver.KindClose && e.Reason == driver.ReasonPanic {
-			reasons++
+		if e.Kind == driver.KindClose && e.Reason == driver.ReasonPanic && e.Err == "" {
+			panics++
 		}
 	}
-	if reasons != 3 {
-		t.Errorf("%d of 3 connections were closed for a panic", reasons)
+	if panics != len(calls) {
+		t.Errorf("%d of %d connections were closed for a panic", panics, len(calls))
+	}
+}
+
+func explosive(c *sqlite3.Conn) error {
+	return c.CreateFunction("explode", 1, 0, func(ctx sqlite3.Context, arg ...sqlite3.Value) {
+		if arg[0].Int() == 1 {
+			panic("boom")
+		}
+		ctx.ResultValue(arg[0])
+	})
+}
+
+// A transaction that has recovered from a panic goes on as on the plain driver:
+// the statement is as good as new, and so is the transaction.
+func TestTransactionGoesOnAfterPanic(t *testing.T) {
+	db := open(t, file(t), driver.Config{Init: explosive})
+	exec(t, db, "CREATE TABLE t(a)")
+	tx, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const insert = "INSERT INTO t VALUES (explode(?))"
+	exec(t, tx, insert, 5)
+	func() {
+		defer func() { recover() }()
+		tx.Exec(insert, 1)
+	}()
+	exec(t, tx, insert, 6)
+	if err := tx.Commit(); err != nil {
+		t.Error(err)
+	}
+	if n := value[int](t, db, "SELECT count(*) FROM t"); n != 2 {
+		t.Errorf("%d rows, want 2", n)
+	}
+}
+
+// A statement that nobody closes does not keep its connection open.
+func TestForgottenStatement(t *testing.T) {
+	dsn := file(t)
+	db := open(t, dsn, driver.Config{})
+	conn, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.PrepareContext(t.Context(), "SELECT 1"); err != nil {
+		t.Fatal(err)
+	}
+	raw(t, conn, func(c *sqlite3.Conn) {
+		if _, _, err := c.Prepare("SELECT 2"); err != nil {
+			t.Fatal(err)
+		}
+	})
+	conn.Close()
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+	if files := openFiles(t, dsnDir(dsn)); len(files) > 0 {
+		t.Errorf("left open: %v", files)
 	}
 }
 

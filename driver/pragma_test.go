@@ -338,8 +338,8 @@ func TestInitFails(t *testing.T) {
 			if err := db.Ping(); !tc.is(err) {
 				t.Errorf("got %v", err)
 			}
-			if terms != 0 {
-				t.Error("Term was called for a connection that Init refused")
+			if want := map[bool]int{true: 0, false: 1}[name == "error"]; terms != want {
+				t.Errorf("Term was called %d times, want %d: once if Init returned nil", terms, want)
 			}
 			if files := openFiles(t, dsnDir(dsn)); len(files) > 0 {
 				t.Errorf("left open: %v", files)
@@ -362,6 +362,27 @@ func TestInitFails(t *testing.T) {
 			t.Errorf("left open: %v", files)
 		}
 	})
+}
+
+// A panic in Term is the program's own, and the file is closed all the same.
+func TestTermPanics(t *testing.T) {
+	dsn := file(t)
+	d := driver.Driver{Config: driver.Config{Term: func(*sqlite3.Conn) error { panic("boom") }}}
+	conn, err := d.Open(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	func() {
+		defer func() {
+			if r := recover(); r != "boom" {
+				t.Errorf("recovered %v", r)
+			}
+		}()
+		conn.Close()
+	}()
+	if files := openFiles(t, dsnDir(dsn)); len(files) > 0 {
+		t.Errorf("left open: %v", files)
+	}
 }
 
 func isPragma(name string) func(error) bool {

@@ -81,7 +81,9 @@ func (r *rows) begin() {
 		return
 	}
 	r.begun = true
+	r.cached.stepping = true
 	r.failure = r.base.NextRow()
+	r.cached.stepping = false
 	r.inHand = r.failure == nil
 }
 
@@ -115,7 +117,10 @@ func (r *rows) Next(dest []driver.Value) error {
 		return r.failure
 	}
 	r.ready()
-	return r.base.Next(dest)
+	r.cached.stepping = true
+	err := r.base.Next(dest)
+	r.cached.stepping = false
+	return err
 }
 
 // nextRow is Next without the values.
@@ -128,7 +133,10 @@ func (r *rows) nextRow() error {
 	case r.failure != nil:
 		return r.failure
 	}
-	return r.base.NextRow()
+	r.cached.stepping = true
+	err := r.base.NextRow()
+	r.cached.stepping = false
+	return err
 }
 
 // ColumnTypeDatabaseTypeName implements [driver.RowsColumnTypeDatabaseTypeName].

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/ncruces/go-sqlite3"
 	sqlite3driver "github.com/ncruces/go-sqlite3/driver"
@@ -40,31 +41,95 @@ var (
 
 // ServeExec implements [wrap.Server].
 func (s *session) ServeExec(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	kind := kindOf(query)
-	if len(args) == 0 {
-		// As it is, ctx included: it may be several statements, or a savepoint.
-		s.cache.before(kind, query)
+	if query == "" && len(args) == 0 {
+		// As it is, for it may be a savepoint, which the plain driver knows by
+		// its context. What is later rolled back to one is not seen here.
+		s.cache.suspended = true
 		return s.ExecContext(ctx, query, args)
+	}
+	kind := kindOf(query)
+	s.cache.before(kind, query)
+	if len(args) == 0 && (kind == textEmpty || severalStatements(query)) {
+		return s.execAll(ctx, query)
 	}
 	if kind == textEmpty {
 		return noStmt{}.exec(args)
 	}
-	s.cache.before(kind, query)
 	st, err := s.prepare(ctx, kind, query)
 	if err != nil {
 		return nil, err
 	}
 	defer s.cache.put(st)
-	args, err = wrap.ConvertArgs(s, st.base, args)
-	if err != nil {
-		return nil, err
+	// A text without arguments wants none, as in the plain driver's Exec of it:
+	// its parameters are NULL.
+	if len(args) > 0 {
+		if args, err = wrap.ConvertArgs(s, st.base, args); err != nil {
+			return nil, err
+		}
 	}
+	st.stepping = true
 	res, err := st.base.ExecContext(ctx, args)
-	if err != nil {
-		st.unclean = true
+	st.stepping, st.unclean = false, err != nil
+	if len(args) == 0 {
+		err = alone(err)
 	}
 	return res, err
 }
+
+// alone takes an error out of the plain driver's errors.Join, which it is not
+// in where a text is executed without a statement.
+func alone(err error) error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		if errs := joined.Unwrap(); len(errs) == 1 {
+			return errs[0]
+		}
+	}
+	return err
+}
+
+// execAll executes statements one after the other, as sqlite3_exec does. Unlike
+// its, they can be finalised when a panic has passed through them.
+func (s *session) execAll(ctx context.Context, query string) (driver.Result, error) {
+	raw := s.baseConn.Raw()
+	raw.SetLastInsertRowID(0)
+	if old := raw.SetInterrupt(ctx); old != ctx {
+		defer raw.SetInterrupt(old)
+	}
+	if ctx.Err() != nil {
+		return nil, sqlite3.INTERRUPT
+	}
+	for rest := skipSpace(query); rest != ""; rest = skipSpace(rest) {
+		stmt, tail, err := raw.Prepare(rest)
+		if err != nil {
+			return nil, err
+		}
+		err = stmt.Exec()
+		closeErr := stmt.Close()
+		if err != nil {
+			return nil, err
+		}
+		if closeErr != nil {
+			return nil, closeErr
+		}
+		rest = tail
+	}
+	return resultOf(raw), nil
+}
+
+// A result is what the last statement did. Of a statement that changed nothing,
+// there is no row ID.
+type result struct{ id, changes int64 }
+
+func resultOf(raw *sqlite3.Conn) driver.Result {
+	r := result{changes: raw.Changes()}
+	if r.changes != 0 {
+		r.id = raw.LastInsertRowID()
+	}
+	return r
+}
+
+func (r result) LastInsertId() (int64, error) { return r.id, nil }
+func (r result) RowsAffected() (int64, error) { return r.changes, nil }
 
 // ServeQuery implements [wrap.Server].
 func (s *session) ServeQuery(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
@@ -102,7 +167,7 @@ func (s *session) query(ctx context.Context, st *cachedStmt, args []driver.Named
 // prepare returns a statement for query, for the caller alone until it is put
 // back.
 func (s *session) prepare(ctx context.Context, kind textKind, query string) (*cachedStmt, error) {
-	if st := s.cache.take(query); st != nil {
+	if st := s.cache.take(kind, query); st != nil {
 		if ctx.Err() != nil {
 			s.cache.put(st)
 			return nil, sqlite3.INTERRUPT // as if it were prepared now
@@ -174,15 +239,34 @@ func (s *session) Raw() *sqlite3.Conn {
 
 // Close calls Term, once, and closes the connection whatever it says.
 func (s *session) Close() error {
-	s.cache.forget() // or SQLite does not close
-	var err error
-	if term := s.term; term != nil {
-		s.term = nil
-		err = term(s.baseConn.Raw())
+	s.cache.forget()
+	err := s.terminate()
+	// A statement that nobody closed, or through which a panic passed, would
+	// keep SQLite from closing, and the file open and locked.
+	raw := s.baseConn.Raw()
+	for _, stmt := range slices.Collect(raw.Stmts()) {
+		stmt.Close()
 	}
 	if closeErr := s.baseConn.Close(); closeErr != nil {
 		return errors.Join(err, closeErr)
 	}
+	return err
+}
+
+func (s *session) terminate() error {
+	term := s.term
+	if term == nil {
+		return nil
+	}
+	s.term = nil
+	done := false
+	defer func() {
+		if !done { // a panic: it goes on, but the connection does not
+			s.Close()
+		}
+	}()
+	err := term(s.baseConn.Raw())
+	done = true
 	return err
 }
 

@@ -211,8 +211,11 @@ func column(c *sqlite3.Conn, sql string) ([]string, error) {
 	for s.Step() {
 		rows = append(rows, s.ColumnText(0))
 	}
-	err = s.Err()
-	return rows, errors.Join(err, s.Close())
+	if err := s.Err(); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return rows, s.Close()
 }
 
 // didYouMean suggests the known pragma that is nearest to name, if one is near.

@@ -30,10 +30,9 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 		return nil, errClosed
 	}
 	s.session.cache.before(s.kind, "")
+	s.cached.stepping = true
 	res, err := s.cached.base.ExecContext(ctx, args)
-	if err != nil {
-		s.cached.unclean = true
-	}
+	s.cached.stepping, s.cached.unclean = false, s.cached.unclean || err != nil
 	return res, err
 }
 

@@ -17,7 +17,7 @@ const maxCachedText = 16 << 10
 // [Connector] together.
 type CacheStats struct {
 	Hits          uint64 // calls served by a statement that was kept
-	Misses        uint64 // calls for which one had to be prepared
+	Misses        uint64 // calls for which one had to be prepared, of a kind that may be kept
 	Evictions     uint64 // statements let go for lack of room
 	Invalidations uint64 // statements let go because the schema or the connection may have changed
 }
@@ -55,6 +55,7 @@ type cachedStmt struct {
 	kept     bool // it is in the cache
 	unclean  bool // a failure may have left bindings
 	inUse    bool
+	stepping bool   // it is being stepped, or a panic passed while it was
 	age      uint64 // the cache's, when it was taken
 
 	// What is known of its columns, and how often SQLite had prepared it again
@@ -82,13 +83,17 @@ type stmtCache struct {
 	oldest   *cachedStmt
 	age      uint64 // counts what may have changed what a text means
 	changed  bool   // the schema, in the transaction at hand
+
+	// suspended says that what is kept is not used: the transaction at hand has
+	// savepoints that the program may roll back to unseen.
+	suspended bool
 }
 
 // take returns the statement kept for query, if there is one that is free.
-func (c *stmtCache) take(query string) *cachedStmt {
+func (c *stmtCache) take(kind textKind, query string) *cachedStmt {
 	st := c.stmts[query]
-	if st == nil || st.inUse {
-		if c.size > 0 {
+	if st == nil || st.inUse || c.suspended {
+		if c.size > 0 && kind == textData {
 			c.counters.misses.Add(1)
 		}
 		return nil
@@ -105,7 +110,7 @@ func (c *stmtCache) take(query string) *cachedStmt {
 // again: a statement that writes and returns rows writes at its first row only.
 func (c *stmtCache) add(kind textKind, query string, base baseStmt) *cachedStmt {
 	st := &cachedStmt{base: base, query: query, readOnly: base.ReadOnly(), inUse: true, age: c.age}
-	if c.size <= 0 || kind != textData || len(query) > maxCachedText || c.stmts[query] != nil {
+	if c.size <= 0 || c.suspended || kind != textData || len(query) > maxCachedText || c.stmts[query] != nil {
 		return st
 	}
 	if !st.readOnly && base.ColumnCount() > 0 {
@@ -140,7 +145,7 @@ func (c *stmtCache) evict() bool {
 // of closing one that is not kept.
 func (c *stmtCache) put(st *cachedStmt) error {
 	st.inUse = false
-	if st.kept && st.age != c.age {
+	if st.kept && (st.age != c.age || st.stepping) {
 		c.drop(st)
 		c.counters.invalidations.Add(1)
 	}
@@ -177,7 +182,7 @@ func (c *stmtCache) ended(rolledBack bool) {
 	if rolledBack && c.changed {
 		c.forget()
 	}
-	c.changed = false
+	c.changed, c.suspended = false, false
 }
 
 // forget lets go of all statements: of those in use, when they are put back.
