@@ -69,6 +69,7 @@ func (d *dsn) checkName() error {
 	if !ok || !strings.Contains(query, "=") {
 		return nil
 	}
+	path = withoutUser(path)
 	return dsnError("parameters need a URI, or they become part of the file's name: write file:%s?... for %s?...", path, path)
 }
 
@@ -83,10 +84,10 @@ func (d *dsn) addParam(param string) error {
 	}
 	value, err := url.QueryUnescape(rawValue)
 	if err != nil {
-		return dsnError("the value of %q is badly escaped: write a percent sign as %%25", key)
+		return dsnError("the value of %q is badly escaped: write a percent sign as %%25", printable(key))
 	}
 	if strings.Contains(param, ";") {
-		return dsnError("the parameter %q holds a semicolon: parameters are separated by &; write a semicolon as %%3B", key)
+		return dsnError("the parameter %q holds a semicolon: parameters are separated by &; write a semicolon as %%3B", printable(key))
 	}
 
 	switch key {
@@ -119,7 +120,7 @@ func (d *dsn) addParam(param string) error {
 			if known, err := d.foreign(key, value); known {
 				return err
 			}
-			return dsnError("the parameter %q is not known: use _pragma, _txlock or _timefmt", key)
+			return dsnError("the parameter %q is not known: use _pragma, _txlock or _timefmt", printable(key))
 		}
 	}
 	d.params = append(d.params, param)
@@ -135,15 +136,18 @@ func (d *dsn) setTimeFormat(format string, foreign bool) {
 }
 
 // knownTimeFormat reports whether ncruces' driver has a meaning for a _timefmt:
-// a name of its own, a format of sqlite3.TimeFormat, or a layout.
+// a name of its own, a format of sqlite3.TimeFormat, or a layout that a time can
+// be read back from. Anything else it would store as it is, digits replaced.
 func knownTimeFormat(f string) bool {
 	switch f {
 	case "", "auto", "sqlite", "rfc3339",
-		"julianday", "unixepoch", "unixepoch_frac", "unixepoch_milli", "unixepoch_micro", "unixepoch_nano":
+		"julianday", "unixepoch", "unixepoch_frac", "unixepoch_milli", "unixepoch_micro", "unixepoch_nano",
+		"15:04", "15:04:05", "15:04:05.000", "15:04Z07:00", "15:04:05Z07:00", "15:04:05.000Z07:00":
 		return true
 	}
-	t := time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)
-	return t.Format(f) != t.AddDate(1, 1, 1).Add(time.Hour+time.Minute+time.Second).Format(f)
+	t := time.Date(2001, 12, 13, 14, 0, 0, 0, time.UTC)
+	back, err := time.Parse(f, t.Format(f))
+	return err == nil && back.Year() == t.Year() && back.YearDay() == t.YearDay()
 }
 
 // namespace is the database's name for people: the file, without parameters.
@@ -160,7 +164,21 @@ func (d *dsn) namespace() string {
 	if path == "" || path == ":memory:" || d.mode == "memory" {
 		return ":memory:"
 	}
-	return path
+	return withoutUser(path)
+}
+
+// withoutUser leaves the user and password out of what looks like another
+// database's URL: a file of that name is hardly meant.
+func withoutUser(name string) string {
+	scheme, rest, ok := strings.Cut(name, "://")
+	if !ok {
+		return name
+	}
+	at := strings.LastIndexByte(rest, '@')
+	if at < 0 {
+		return name
+	}
+	return scheme + "://..." + rest[at:]
 }
 
 // render returns the name for the plain driver: the one given, but with these

@@ -2,6 +2,8 @@ package driver
 
 import (
 	"cmp"
+	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -35,8 +37,8 @@ func parsePragma(s string) (Pragma, error) {
 		if ok {
 			value, ok = plainValue(value)
 		}
-		if !ok {
-			return Pragma{}, dsnError("the value of pragma %q is no number, word or quoted text: write _pragma=%s(value)", printable(name), printable(name))
+		if !ok || value == "" {
+			return Pragma{}, dsnError("the value of pragma %q is no number, word or text in quotes: write _pragma=%s(value)", printable(name), printable(name))
 		}
 	}
 	p := Pragma{Name: name, Value: value}
@@ -83,10 +85,15 @@ func parseInt(s string) (int64, error) {
 	return strconv.ParseInt(s, 10, 64)
 }
 
-// printable keeps what may be a mistyped secret out of an error.
+// printable keeps what may be a misplaced secret out of an error: it is the
+// letters, digits, underscores and dots that a name begins with.
 func printable(name string) string {
-	if len(name) > 64 {
-		return name[:64] + "..."
+	n := 0
+	for n < len(name) && n < 64 && (name[n] == '_' || name[n] == '.' || name[n]|0x20 >= 'a' && name[n]|0x20 <= 'z' || name[n] >= '0' && name[n] <= '9') {
+		n++
+	}
+	if n < len(name) {
+		return name[:n] + "..."
 	}
 	return name
 }
@@ -119,6 +126,13 @@ func (p Pragma) split() (schema, name string) {
 	return schema, name
 }
 
+// same reports whether both set the same: without a schema, a pragma means main.
+func (p Pragma) same(q Pragma) bool {
+	pSchema, pName := p.split()
+	qSchema, qName := q.split()
+	return pName == qName && cmp.Or(pSchema, "main") == cmp.Or(qSchema, "main")
+}
+
 // check refuses what could not take effect, or be executed as something else.
 // An unknown name is not refused: a VFS may know it.
 func (p Pragma) check() error {
@@ -139,9 +153,10 @@ func (p Pragma) check() error {
 	return nil
 }
 
-// shown is the value for an error or a span: nothing of a secret.
+// shown is the value for an error: nothing of a secret, which the value of a
+// pragma that is not known may be, as of a mistyped key.
 func (p Pragma) shown() string {
-	if pragmas[p.key()].kind == secret {
+	if info, ok := pragmas[p.key()]; p.Value != "" && (!ok || info.kind == secret) {
 		return "..."
 	}
 	return p.Value
@@ -156,7 +171,9 @@ const (
 	integer            // reads as written
 	word               // one of words; reads as words says
 	probe              // on or off, and cannot be read: case_sensitive_like
-	action             // does something; there is nothing to read
+	spill              // on, off or a number of pages; reads 0 or another number
+	answer             // answers a question, and cannot be set
+	action             // does something, or answers for an argument; there is nothing to read
 	secret             // a key for the VFS; there is nothing to read
 )
 
@@ -165,6 +182,7 @@ type pragmaInfo struct {
 	order int               // when it is applied; see orderPragmas
 	words map[string]string // word: what each value reads as
 	floor *int64            // integer: what any lesser value becomes
+	most  int64             // integer: more than this is not possible; 0 for any
 }
 
 // The order in which pragmas work. The keys come first, because nothing can be
@@ -199,7 +217,7 @@ var pragmas = map[string]pragmaInfo{
 	"hexrekey":  {kind: secret, order: orderKey},
 	"textrekey": {kind: secret, order: orderKey},
 
-	"busy_timeout": {kind: integer, order: orderBusy, floor: zero},
+	"busy_timeout": {kind: integer, order: orderBusy, floor: zero, most: math.MaxInt32},
 	"locking_mode": {kind: word, order: orderLocking, words: same("normal", "exclusive")},
 	"page_size":    {kind: integer, order: orderPage},
 	"encoding": {kind: word, order: orderShape, words: map[string]string{
@@ -236,7 +254,31 @@ var pragmas = map[string]pragmaInfo{
 	"user_version":              {kind: integer},
 	"wal_autocheckpoint":        {kind: integer, floor: zero},
 	"writable_schema":           {kind: word, words: merge(flags, map[string]string{"reset": "0"})},
-	"cache_spill":               {kind: unknown}, // a flag or a number of pages, which reads as neither
+	"cache_spill":               {kind: spill},
+	"schema_version":            {kind: integer},
+	"count_changes":             {kind: flag},
+	"empty_result_callbacks":    {kind: flag},
+	"full_column_names":         {kind: flag},
+	"short_column_names":        {kind: flag},
+
+	"collation_list":  {kind: answer},
+	"compile_options": {kind: answer},
+	"data_version":    {kind: answer},
+	"database_list":   {kind: answer},
+	"freelist_count":  {kind: answer},
+	"function_list":   {kind: answer},
+	"lock_status":     {kind: answer},
+	"module_list":     {kind: answer},
+	"page_count":      {kind: answer},
+	"pragma_list":     {kind: answer},
+
+	"foreign_key_list": {kind: action},
+	"index_info":       {kind: action},
+	"index_list":       {kind: action},
+	"index_xinfo":      {kind: action},
+	"table_info":       {kind: action},
+	"table_list":       {kind: action},
+	"table_xinfo":      {kind: action},
 
 	"foreign_key_check":  {kind: action},
 	"incremental_vacuum": {kind: action},
@@ -299,9 +341,20 @@ func (p pragmaInfo) want(value string) (string, bool) {
 	case word:
 		w, ok := p.words[value]
 		return w, ok
+	case spill:
+		if off, ok := flags[value]; ok {
+			return off, true
+		}
+		_, err := parseInt(value)
+		return "1", err == nil
+	case answer:
+		return "", false
 	case integer:
 		n, err := parseInt(value)
 		if err != nil {
+			return "", false
+		}
+		if p.most != 0 && n > p.most {
 			return "", false
 		}
 		if p.floor != nil {
@@ -319,7 +372,14 @@ func (p pragmaInfo) values() string {
 	case flag, probe:
 		return "on or off"
 	case integer:
+		if p.most != 0 {
+			return fmt.Sprintf("a whole number up to %d", p.most)
+		}
 		return "a whole number"
+	case spill:
+		return "on, off or a number of pages"
+	case answer:
+		return "it without a value: it cannot be set"
 	}
 	var names []string
 	for name := range p.words {
@@ -335,7 +395,7 @@ func mergePragmas(config, dsn []Pragma) []Pragma {
 	var merged []Pragma
 	for _, p := range slices.Concat(config, dsn) {
 		merged = slices.DeleteFunc(merged, func(q Pragma) bool {
-			return strings.EqualFold(p.Name, q.Name) && pragmas[p.key()].kind != action
+			return p.same(q) && pragmas[p.key()].kind != action
 		})
 		merged = append(merged, p)
 	}

@@ -73,7 +73,7 @@ func (s settings) apply(c *sqlite3.Conn) error {
 			return pragmaFailed(p, err)
 		}
 		if !known && len(rows) == 0 && !listed(c, p.key()) {
-			return &PragmaError{Name: p.Name, Want: p.Value, Hint: "SQLite does not know it" + didYouMean(p.key())}
+			return &PragmaError{Name: p.Name, Want: p.shown(), Hint: "SQLite does not know it" + didYouMean(p.key())}
 		}
 	}
 	return nil
@@ -122,6 +122,10 @@ func (s settings) verify(c *sqlite3.Conn) error {
 		switch info.kind {
 		case flag, integer, word:
 			got, err = readPragma(c, p)
+		case spill:
+			if got, err = readPragma(c, p); got != "0" {
+				got = "1"
+			}
 		case probe:
 			got, err = scalar(c, "SELECT 'a' NOT LIKE 'A'")
 		default:
@@ -151,6 +155,9 @@ func refusal(p Pragma, got string) string {
 		return "the database exists and was made otherwise: leave the pragma out, or convert the database"
 	case "busy_timeout":
 		return "Config.Init installed a busy handler, or set another timeout"
+	}
+	if pragmas[p.key()].kind == integer {
+		return "SQLite keeps the number within limits of its own: ask for one that it keeps; or Config.Init changed it"
 	}
 	return "SQLite refused it, or Config.Init changed it"
 }

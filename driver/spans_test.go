@@ -171,6 +171,37 @@ func TestOneSpanForEachCall(t *testing.T) {
 	}
 }
 
+// A statement that the program prepared once is prepared once, as far as it
+// knows, whatever connections it is used on.
+func TestPrepareSpanOnlyWhenAsked(t *testing.T) {
+	tracer, _, rec := recordSpans(t)
+	db := open(t, file(t), driver.Config{Tracing: tracer})
+	stmt, err := db.Prepare("SELECT ?")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stmt.Close()
+	conn, err := db.Conn(t.Context()) // the one it was prepared on
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := stmt.QueryRow(1).Scan(new(int)); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	if err := tx.Stmt(stmt).QueryRow(1).Scan(new(int)); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := spanNames(rec), []string{"PREPARE SELECT", "SELECT", "BEGIN", "SELECT"}; !slices.Equal(got, want) {
+		t.Errorf("spans %v, want %v", got, want)
+	}
+}
+
 func mustFail(err error) error {
 	if err == nil {
 		return fmt.Errorf("no failure")

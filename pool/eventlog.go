@@ -114,6 +114,16 @@ func (s *Subscription) Close() {
 	}
 }
 
+// closeSubscriptions ends all subscriptions there are.
+func (l *EventLog) closeSubscriptions() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.subs {
+		close(s.events)
+	}
+	l.subs = nil
+}
+
 // offer passes e on if there is room. The log's mutex is held, so that no
 // event follows the close.
 func (s *Subscription) offer(e driver.Event) {

@@ -37,6 +37,9 @@ func Observe(ctx context.Context, db *sql.DB, cfg ObserveConfig) (*Observer, err
 	if cfg.Events < 0 {
 		return nil, fmt.Errorf("%w: ObserveConfig.Events is %d: use 0 for the default, or the number of events to keep", ErrInvalidConfig, cfg.Events)
 	}
+	if db == nil {
+		return nil, fmt.Errorf("%w: it is nil", ErrNotObservable)
+	}
 	connector := driver.ConnectorOf(db)
 	if connector == nil {
 		return nil, fmt.Errorf("%w: its driver is %T: open it with sql.Open(%q, ...)", ErrNotObservable, db.Driver(), driver.Name)
@@ -60,10 +63,11 @@ func (o *Observer) Stats() Stats {
 	return s
 }
 
-// Close ends the observation. Events and Stats go on telling what was seen;
-// subscriptions are their owners' to close. It may be called more than once.
-// It never fails.
+// Close ends the observation and its subscriptions, whose channels are closed.
+// Events and Stats go on telling what was seen. It may be called more than
+// once. It never fails.
 func (o *Observer) Close() error {
 	o.detach()
+	o.log.closeSubscriptions()
 	return nil
 }

@@ -158,6 +158,9 @@ func TestObserveRefuses(t *testing.T) {
 	if _, err := pool.Observe(t.Context(), plain, pool.ObserveConfig{}); !errors.Is(err, pool.ErrNotObservable) || !strings.Contains(err.Error(), driver.Name) {
 		t.Errorf("another driver: %v", err)
 	}
+	if _, err := pool.Observe(t.Context(), nil, pool.ObserveConfig{}); !errors.Is(err, pool.ErrNotObservable) {
+		t.Errorf("nil: %v", err)
+	}
 	if _, err := pool.Observe(t.Context(), openDB(t), pool.ObserveConfig{Events: -3}); !errors.Is(err, pool.ErrInvalidConfig) || !strings.Contains(err.Error(), "-3") {
 		t.Errorf("a negative number: %v", err)
 	}
@@ -257,7 +260,11 @@ func TestObserverClose(t *testing.T) {
 	if n := len(second.Events()); n != 2 { // acquire, release
 		t.Errorf("the second saw %d events", n)
 	}
-	if n := len(sub.C()); n != 3 {
+	n := 0
+	for range sub.C() { // ends, because the Observer is closed
+		n++
+	}
+	if n != 3 {
 		t.Errorf("the subscriber got %d events", n)
 	}
 }

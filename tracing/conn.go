@@ -24,6 +24,10 @@ type Conn struct {
 	id      attribute.KeyValue
 	connect trace.SpanContext // of the connect span, for the close span's link
 
+	// Unasked says that a prepare under way is none of the program's: there is
+	// no span of it.
+	Unasked bool
+
 	// What spans start with, built once: a span is started for every call.
 	acquire    []trace.SpanStartOption
 	operations map[*operation][]trace.SpanStartOption
@@ -134,7 +138,7 @@ func (c *Conn) answered(call *Call, rows driver.Rows, err error) {
 
 // ConnPrepareContext implements [sqlmw.Interceptor].
 func (c *Conn) ConnPrepareContext(ctx context.Context, conn driver.ConnPrepareContext, query string) (context.Context, driver.Stmt, error) {
-	if !c.Enabled() {
+	if c.Unasked || !c.Enabled() {
 		stmt, err := conn.PrepareContext(ctx, query)
 		return ctx, stmt, err
 	}

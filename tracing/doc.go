@@ -52,7 +52,7 @@
 //
 // # What is never recorded
 //
-// Arguments; literals of a statement that binds none; comments; the value of a
-// PRAGMA; the file and key of an ATTACH; the text of an error, which may quote
+// Arguments; literals and comments of a text that binds no arguments (one that
+// does is shown as it was written: see QueryText); the value of a PRAGMA; the file and key of an ATTACH; the text of an error, which may quote
 // any of them (the status description is the engine's fixed text for its code).
 package tracing

@@ -94,11 +94,32 @@ func TestDemo(t *testing.T) {
 	checkFailure(t, awaitTrace(t, client, demo.CancelledTrace), "SELECT also_visited", "context.DeadlineExceeded", "9")
 	checkMigration(t, awaitTrace(t, client, demo.MigrateTrace))
 
-	all, err := client.Traces(t.Context(), demo.Service, 10_000)
-	if err != nil {
-		t.Fatal(err)
+	checkAll(t, awaitOrders(t, client, demo), demo.Orders)
+}
+
+// awaitOrders returns all traces of the demo's service, once there is one for
+// each order: what was sent last takes a moment to be stored.
+func awaitOrders(t *testing.T, client *Client, demo demoSummary) []Trace {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		all, err := client.Traces(t.Context(), demo.Service, 10_000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if placed(all) >= demo.Orders || time.Now().After(deadline) {
+			return all
+		}
 	}
-	checkAll(t, all, demo.Orders)
+}
+
+func placed(all []Trace) int {
+	n := 0
+	for _, trace := range all {
+		if trace.Spans[0].Operation == "place order" {
+			n++
+		}
+	}
+	return n
 }
 
 // runDemo runs the demo, exporting to the server, and returns what it says.
@@ -248,7 +269,7 @@ func checkMigration(t *testing.T, trace Trace) {
 func checkAll(t *testing.T, all []Trace, orders int) {
 	t.Helper()
 	connects := make(map[string]bool)
-	closes, placed := 0, 0
+	closes := 0
 	for _, trace := range all {
 		for _, s := range trace.Spans {
 			if s.Operation == "connect" {
@@ -257,9 +278,6 @@ func checkAll(t *testing.T, all []Trace, orders int) {
 		}
 	}
 	for _, trace := range all {
-		if trace.Spans[0].Operation == "place order" {
-			placed++
-		}
 		for _, s := range trace.Spans {
 			if strings.Contains(fmt.Sprint(s.Tags), "ErrSkip") || strings.Contains(fmt.Sprint(s.Tags), "skip fast-path") {
 				t.Errorf("%s tells of ErrSkip: %v", s.Operation, s.Tags)
@@ -276,8 +294,8 @@ func checkAll(t *testing.T, all []Trace, orders int) {
 			}
 		}
 	}
-	if placed != orders {
-		t.Errorf("%d orders were placed, and %d are traced", orders, placed)
+	if n := placed(all); n != orders {
+		t.Errorf("%d orders were placed, and %d are traced", orders, n)
 	}
 	if len(connects) == 0 || closes != len(connects) {
 		t.Errorf("%d connections were opened, %d closed", len(connects), closes)

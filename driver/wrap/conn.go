@@ -130,6 +130,9 @@ func (c *Conn) endCall(err error) {
 // PrepareContext implements [driver.ConnPrepareContext].
 func (c *Conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
 	c.enter(ctx)
+	// A statement of the program's is prepared again by database/sql on each
+	// connection that it is used on.
+	c.spans.Unasked = c.spans.Enabled() && caller("(*Stmt).connStmt", "(*Tx).StmtContext") != ""
 	outer, err := c.chain.PrepareContext(ctx, query)
 	c.endCall(err)
 	inner := c.adapter.takeStmt()

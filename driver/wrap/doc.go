@@ -1,7 +1,7 @@
 // Package wrap puts tracing and an account of connections around any
 // [database/sql/driver]. It knows no engine and registers nothing.
 //
-//	connector := wrap.NewConnector(parent, wrap.Config{System: "postgresql"})
+//	connector := wrap.NewConnector(parent, wrap.Config{Source: tracing.Source{System: "postgresql"}})
 //	db := sql.OpenDB(connector)
 //
 // # The road of a call

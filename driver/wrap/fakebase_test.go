@@ -51,6 +51,19 @@ func (f *fake) write(by byte, format string, args ...any) {
 	f.log = append(f.log, entry{by, fmt.Sprintf(format, args...)})
 }
 
+// asked returns what the base was asked so far, as "conn operation(detail)".
+func (f *fake) asked() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var texts []string
+	for _, e := range f.log {
+		if e.by == 'b' {
+			texts = append(texts, e.text)
+		}
+	}
+	return texts
+}
+
 // on installs h for each of ops, with one count for all.
 func (f *fake) on(h hook, ops ...string) {
 	f.mu.Lock()
