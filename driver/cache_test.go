@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	osexec "os/exec"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/ncruces/go-sqlite3"
+	sqlite3driver "github.com/ncruces/go-sqlite3/driver"
 
 	"github.com/sqlitemw/sqlitemw/driver"
 )
@@ -227,6 +229,66 @@ func TestCacheIsOutOfTheWayOfRaw(t *testing.T) {
 			t.Errorf("%d statements are left", n)
 		}
 	})
+}
+
+// The methods that a connection has from *sqlite3.Conn, and a savepoint that is
+// rolled back to, leave nothing stale: errors come from the call that they come
+// from on the plain driver.
+func TestCacheIsOutOfTheWayOfMethods(t *testing.T) {
+	db := open(t, file(t), driver.Config{})
+	conn, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ctx := t.Context()
+	query := func() error {
+		rows, err := conn.QueryContext(ctx, "SELECT a FROM t WHERE ? = 1", 1)
+		if err != nil {
+			return err
+		}
+		return rows.Close()
+	}
+	do := func(f func(dc any) error) {
+		t.Helper()
+		if err := conn.Raw(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	type execer interface{ Exec(string) error }
+	do(func(dc any) error { return dc.(execer).Exec("CREATE TABLE t(a)") })
+	for range 2 {
+		if err := query(); err != nil {
+			t.Error(err)
+		}
+	}
+	do(func(dc any) error {
+		if n := len(slices.Collect(dc.(interface{ Stmts() iter.Seq[*sqlite3.Stmt] }).Stmts())); n != 0 {
+			t.Errorf("%d statements are listed", n)
+		}
+		return dc.(execer).Exec("DROP TABLE t")
+	})
+	if err := query(); err == nil {
+		t.Error("a query of a table that is gone succeeds")
+	}
+
+	tx, err := conn.BeginTx(ctx, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	sp := sqlite3driver.Savepoint(tx)
+	exec(t, tx, "CREATE TABLE t(a)")
+	for range 2 {
+		value[int](t, tx, "SELECT count(a) FROM t WHERE ? = 1", 1)
+	}
+	if err := sp.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if rows, err := tx.Query("SELECT count(a) FROM t WHERE ? = 1", 1); err == nil {
+		rows.Close()
+		t.Error("a query of a table that was rolled back succeeds")
+	}
 }
 
 // A migration on a warm pool: the plain driver fails once on every other
