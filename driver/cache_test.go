@@ -263,7 +263,9 @@ func TestCacheIsOutOfTheWayOfMethods(t *testing.T) {
 		}
 	}
 	do(func(dc any) error {
-		if n := len(slices.Collect(dc.(interface{ Stmts() iter.Seq[*sqlite3.Stmt] }).Stmts())); n != 0 {
+		if n := len(slices.Collect(dc.(interface {
+			Stmts() iter.Seq[*sqlite3.Stmt]
+		}).Stmts())); n != 0 {
 			t.Errorf("%d statements are listed", n)
 		}
 		return dc.(execer).Exec("DROP TABLE t")
