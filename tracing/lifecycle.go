@@ -22,9 +22,13 @@ func (d *Database) Dial(ctx context.Context) Dial {
 	if !d.traced(ctx) {
 		return dial
 	}
-	span := d.tracer.start(ctx, "acquire", kindInternal, d.common)
-	dial.acquire = Call{span: span, db: d, ctx: ctx}
-	connect := d.tracer.start(trace.ContextWithSpan(ctx, span), "connect", kindInternal, d.common)
+	under := ctx
+	if d.tracer.cfg.Acquire != AcquireNone {
+		span := d.tracer.start(ctx, "acquire", kindInternal, d.common)
+		dial.acquire = Call{span: span, db: d, ctx: ctx}
+		under = trace.ContextWithSpan(ctx, span)
+	}
+	connect := d.tracer.start(under, "connect", kindInternal, d.common)
 	dial.connect = Call{span: connect, db: d, ctx: ctx}
 	dial.opened = connect.SpanContext()
 	return dial
@@ -33,8 +37,10 @@ func (d *Database) Dial(ctx context.Context) Dial {
 // Done ends the dial that made connection id and returns what traces it.
 func (d *Dial) Done(id uint64) *Conn {
 	attr := connectionID.Int64(int64(id))
-	if d.acquire.span != nil {
+	if d.connect.span != nil {
 		d.connect.span.SetAttributes(attr)
+	}
+	if d.acquire.span != nil {
 		d.acquire.span.SetAttributes(attr, connectionNew.Bool(true))
 	}
 	d.connect.End(nil)
@@ -60,7 +66,7 @@ func (d *Dial) Panicked() {
 // Acquired makes the span of an open connection being handed to a call. It has
 // no length: how long the caller waited is not known to a driver.
 func (c *Conn) Acquired(ctx context.Context) {
-	if !c.db.traced(ctx) {
+	if c.db.tracer.cfg.Acquire != AcquireAll || !c.db.traced(ctx) {
 		return
 	}
 	span := c.db.tracer.start(ctx, "acquire", c.acquire...)

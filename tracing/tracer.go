@@ -28,7 +28,26 @@ type Config struct {
 	// QueryText says how much of a statement's text a span shows.
 	// Zero means [QueryTextSafe].
 	QueryText QueryText
+
+	// Acquire says which acquires of a connection have a span.
+	// Zero means [AcquireAll].
+	Acquire Acquire
 }
+
+// Acquire is a policy for acquire spans.
+type Acquire uint8
+
+const (
+	// AcquireAll makes a span of every acquire. It is the default.
+	AcquireAll Acquire = iota
+
+	// AcquireWaited makes a span only of an acquire that took time: one for
+	// which a connection had to be opened.
+	AcquireWaited
+
+	// AcquireNone makes none. A connect is then below the caller's span.
+	AcquireNone
+)
 
 // QueryText is a policy for db.query.text.
 type QueryText uint8
@@ -66,6 +85,9 @@ type providedTracer struct {
 func New(cfg Config) (*Tracer, error) {
 	if cfg.QueryText > QueryTextOff {
 		return nil, &ConfigError{Field: "QueryText", Value: cfg.QueryText, Remedy: "use QueryTextSafe, QueryTextSanitized or QueryTextOff"}
+	}
+	if cfg.Acquire > AcquireNone {
+		return nil, &ConfigError{Field: "Acquire", Value: cfg.Acquire, Remedy: "use AcquireAll, AcquireWaited or AcquireNone"}
 	}
 	for _, kv := range cfg.Attributes {
 		if !kv.Valid() {

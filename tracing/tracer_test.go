@@ -18,6 +18,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestNewRefuses(t *testing.T) {
 	for field, cfg := range map[string]Config{
 		"QueryText":  {QueryText: 9},
+		"Acquire":    {Acquire: 9},
 		"Attributes": {Attributes: []attribute.KeyValue{{}}},
 	} {
 		_, err := New(cfg)
@@ -81,6 +82,34 @@ func TestQueryText(t *testing.T) {
 		if attrOf(span, "app") != "shop" {
 			t.Error("Config.Attributes are not on the span")
 		}
+	}
+}
+
+// Which acquires have a span is as configured.
+func TestAcquire(t *testing.T) {
+	for policy, want := range map[Acquire]string{
+		AcquireAll:    "connect acquire acquire ",
+		AcquireWaited: "connect acquire ",
+		AcquireNone:   "connect ",
+	} {
+		rec := tracetest.NewSpanRecorder()
+		provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec))
+		tracer, err := New(Config{TracerProvider: provider, Acquire: policy})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, root := provider.Tracer("test").Start(t.Context(), "program")
+		dial := tracer.Database(Source{}).Dial(ctx)
+		conn := dial.Done(1)
+		conn.Acquired(ctx)
+		var got string
+		for _, span := range rec.Ended() {
+			got += span.Name() + " "
+		}
+		if got != want {
+			t.Errorf("policy %d: spans %q, want %q", policy, got, want)
+		}
+		root.End()
 	}
 }
 
