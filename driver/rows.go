@@ -23,8 +23,7 @@ type rows struct {
 	cached  *cachedStmt
 	base    baseRows
 
-	owned   bool  // the statement is put back with the rows
-	program *stmt // whose rows these are, if the program prepared them
+	program *stmt // whose rows these are, if the program prepared it; else it is put back with them
 	closed  bool
 
 	begun   bool     // the first step has been taken, or is the base's to take
@@ -32,6 +31,7 @@ type rows struct {
 	failure error    // of the first step, io.EOF included, for the caller to ask for
 	names   []string // nil until they are asked for
 	known   bool     // the base knows its columns
+	direct  bool     // what is asked for is all the base's
 }
 
 // baseRows is what rows of the plain driver can do.
@@ -69,10 +69,18 @@ type sqliteStmt interface {
 	ColumnRawBlob(int) []byte
 }
 
-func newRows(s *session, st *cachedStmt, base driver.Rows) *rows {
+// newRows returns rows of a statement. They are kept with it, and made anew for
+// its next use, which is after they are closed: package wrap sees to it that
+// nobody uses them then. The rows of a program's own statement may overlap.
+func newRows(s *session, st *cachedStmt, base driver.Rows, program *stmt) *rows {
+	r := &st.rows
+	if program != nil {
+		r = new(rows)
+	}
 	// What writes begins when the caller asks for a row, as in the plain
 	// driver: rows that nobody asks for are not written.
-	return &rows{session: s, cached: st, base: base.(baseRows), begun: !st.readOnly}
+	*r = rows{session: s, cached: st, base: base.(baseRows), program: program, begun: !st.readOnly}
+	return r
 }
 
 // begin takes the first step.
@@ -81,10 +89,9 @@ func (r *rows) begin() {
 		return
 	}
 	r.begun = true
-	r.cached.stepping = true
 	r.failure = r.base.NextRow()
-	r.cached.stepping = false
 	r.inHand = r.failure == nil
+	r.cached.refresh()
 }
 
 // Columns implements [driver.Rows].
@@ -107,6 +114,9 @@ func (r *rows) ready() {
 
 // Next implements [driver.Rows].
 func (r *rows) Next(dest []driver.Value) error {
+	if r.direct {
+		return r.base.Next(dest)
+	}
 	r.begin()
 	switch {
 	case r.inHand:
@@ -117,10 +127,8 @@ func (r *rows) Next(dest []driver.Value) error {
 		return r.failure
 	}
 	r.ready()
-	r.cached.stepping = true
-	err := r.base.Next(dest)
-	r.cached.stepping = false
-	return err
+	r.direct = r.begun
+	return r.base.Next(dest)
 }
 
 // nextRow is Next without the values.
@@ -133,10 +141,7 @@ func (r *rows) nextRow() error {
 	case r.failure != nil:
 		return r.failure
 	}
-	r.cached.stepping = true
-	err := r.base.NextRow()
-	r.cached.stepping = false
-	return err
+	return r.base.NextRow()
 }
 
 // ColumnTypeDatabaseTypeName implements [driver.RowsColumnTypeDatabaseTypeName].
@@ -171,7 +176,7 @@ func (r *rows) Close() error {
 	if r.program != nil {
 		r.program.open--
 	}
-	if r.owned {
+	if r.program == nil {
 		r.session.cache.put(r.cached) // its error is that of the base's Close
 	}
 	return err
@@ -244,19 +249,17 @@ func (s scanType) reflect() reflect.Type {
 
 // columnNames returns the names of the statement's columns, for the caller.
 func (st *cachedStmt) columnNames() []string {
-	st.refresh()
 	if st.names == nil {
 		st.names = make([]string, st.base.ColumnCount())
 		for i := range st.names {
 			st.names[i] = st.base.ColumnName(i)
 		}
 	}
-	return slices.Clone(st.names)
+	return slices.Clone(st.names) // the caller may do anything to them
 }
 
 // scanTypes returns those of the statement's columns.
 func (st *cachedStmt) scanTypes() []scanType {
-	st.refresh()
 	if st.scans == nil {
 		st.scans = make([]scanType, st.base.ColumnCount())
 		for i := range st.scans {
@@ -266,7 +269,8 @@ func (st *cachedStmt) scanTypes() []scanType {
 	return st.scans
 }
 
-// refresh forgets the columns if SQLite has prepared the statement again.
+// refresh forgets the columns if SQLite has prepared the statement again, which
+// it does in the first step.
 func (st *cachedStmt) refresh() {
 	if n := st.base.Status(sqlite3.STMTSTATUS_REPREPARE, false); n != st.reprepared {
 		st.names, st.scans, st.reprepared = nil, nil, n

@@ -147,7 +147,6 @@ func (s *session) ServeQuery(ctx context.Context, query string, args []driver.Na
 		s.cache.put(st)
 		return nil, err
 	}
-	rows.owned = true
 	return rows, nil
 }
 
@@ -161,7 +160,7 @@ func (s *session) query(ctx context.Context, st *cachedStmt, args []driver.Named
 		st.unclean = true
 		return nil, err
 	}
-	return newRows(s, st, base), nil
+	return newRows(s, st, base, nil), nil
 }
 
 // prepare returns a statement for query, for the caller alone until it is put

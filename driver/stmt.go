@@ -47,9 +47,7 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driv
 		return nil, err
 	}
 	s.open++
-	rows := newRows(s.session, s.cached, base)
-	rows.program = s
-	return rows, nil
+	return newRows(s.session, s.cached, base, s), nil
 }
 
 // Close gives the statement back. With rows open, it is finalised under them,

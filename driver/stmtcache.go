@@ -64,6 +64,8 @@ type cachedStmt struct {
 	scans      []scanType
 	reprepared int
 
+	rows rows // of a query that is not the program's own statement
+
 	newer, older *cachedStmt // in order of use
 }
 

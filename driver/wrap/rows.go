@@ -105,9 +105,13 @@ func (r *rows) over(err error) {
 	r.call.End(err)
 }
 
+// Close closes the parent's rows, once: a parent may use them again for another
+// query.
 func (r *rows) Close() error {
 	defer r.call.Panicked()
-	err := r.parent.Close()
+	parent := r.parent
+	r.parent = closedRows{}
+	err := parent.Close()
 	if r.stmt != nil {
 		r.stmt.Close() // its error is nobody's in database/sql either
 		r.stmt = nil
@@ -119,6 +123,13 @@ func (r *rows) Close() error {
 	}
 	return err
 }
+
+// closedRows are what is left of rows that are closed.
+type closedRows struct{}
+
+func (closedRows) Columns() []string         { return nil }
+func (closedRows) Next([]driver.Value) error { return io.EOF }
+func (closedRows) Close() error              { return nil }
 
 type typedRows struct{ rows }
 

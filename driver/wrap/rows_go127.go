@@ -2,7 +2,10 @@
 
 package wrap
 
-import "database/sql/driver"
+import (
+	"database/sql/driver"
+	"io"
+)
 
 // newScannerRows returns rows that scan columns themselves if parent does.
 // They are then asked for rows by NextRow, not Next.
@@ -47,7 +50,11 @@ func (r *scannerFullRows) ScanColumn(ctx driver.ScanContext, i int, dest any) er
 }
 
 func (r *rows) nextRow() error {
+	parent, ok := r.parent.(driver.RowsColumnScanner)
+	if !ok {
+		return io.EOF // they are closed
+	}
 	r.conn.startCall()
 	defer r.panicked()
-	return r.stepped(r.parent.(driver.RowsColumnScanner).NextRow())
+	return r.stepped(parent.NextRow())
 }
