@@ -18,6 +18,7 @@ type rows struct {
 	conn   *Conn
 	call   tracing.Call
 
+	stepping  bool // the parent is asked for a row, or was when a panic passed
 	exhausted bool // the result set at hand, if there may be another
 
 	// shaped is what database/sql is given: these rows with the optional
@@ -59,37 +60,30 @@ func (r *rows) HoldCall(call tracing.Call) { r.call = call }
 
 // Columns may run the query: some must, to know its columns.
 func (r *rows) Columns() []string {
-	r.conn.startCall()
+	r.stepping = true
 	defer r.panicked()
 	columns := r.parent.Columns()
-	r.conn.endCall(nil)
+	r.stepping = false
 	return columns
 }
 
+// Next is as short as can be: it is called for every row.
 func (r *rows) Next(dest []driver.Value) error {
-	r.conn.startCall()
+	r.stepping = true
 	defer r.panicked()
-	return r.stepped(r.parent.Next(dest))
-}
-
-func (r *rows) stepped(err error) error {
-	if err == nil {
-		r.conn.endCall(nil)
-		return nil
+	err := r.parent.Next(dest)
+	r.stepping = false
+	if err != nil {
+		r.over(err)
 	}
-	if err == io.EOF {
-		r.conn.endCall(nil)
-	} else {
-		r.conn.endCall(err)
-	}
-	r.over(err)
 	return err
 }
 
-// panicked, in a defer, ends the call if a panic is passing: the program need
-// not close rows that panicked.
+// panicked, in a defer, ends the call if a panic is passing, for the program
+// need not close rows that panicked, and sees to it that the connection goes.
 func (r *rows) panicked() {
-	if r.conn.inCall {
+	if r.stepping {
+		r.conn.unfit = ReasonPanic
 		r.call.Panicked()
 	}
 }
@@ -98,7 +92,9 @@ func (r *rows) panicked() {
 // them later, or never, the query is done. Where another result set may follow,
 // that is known when database/sql asks, which it does next.
 func (r *rows) over(err error) {
-	if _, ok := r.parent.(driver.RowsNextResultSet); ok && err == io.EOF {
+	if err != io.EOF {
+		r.conn.endCall(err)
+	} else if _, ok := r.parent.(driver.RowsNextResultSet); ok {
 		r.exhausted = true
 		return
 	}

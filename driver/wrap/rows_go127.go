@@ -54,7 +54,12 @@ func (r *rows) nextRow() error {
 	if !ok {
 		return io.EOF // they are closed
 	}
-	r.conn.startCall()
+	r.stepping = true
 	defer r.panicked()
-	return r.stepped(parent.NextRow())
+	err := parent.NextRow()
+	r.stepping = false
+	if err != nil {
+		r.over(err)
+	}
+	return err
 }
