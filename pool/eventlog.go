@@ -64,16 +64,22 @@ func (l *EventLog) Events() []driver.Event {
 
 // Recorded returns how many events were ever recorded.
 func (l *EventLog) Recorded() uint64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.seq
+	recorded, _ := l.counts()
+	return recorded
 }
 
 // Dropped returns how many events are no longer kept.
 func (l *EventLog) Dropped() uint64 {
+	_, dropped := l.counts()
+	return dropped
+}
+
+// counts returns how many events were recorded, and are no longer kept, at one
+// moment.
+func (l *EventLog) counts() (recorded, dropped uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.dropped
+	return l.seq, l.dropped
 }
 
 // Subscribe returns a subscription to every event from now on, with room for

@@ -59,7 +59,7 @@ func (o *Observer) Subscribe(buffer int) *Subscription { return o.log.Subscribe(
 // Stats returns how the pool stands.
 func (o *Observer) Stats() Stats {
 	s := o.sums.with(o.db.Stats())
-	s.Events, s.EventsDropped = o.log.Recorded(), o.log.Dropped()
+	s.Events, s.EventsDropped = o.log.counts()
 	return s
 }
 

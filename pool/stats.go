@@ -42,7 +42,8 @@ type Stats struct {
 }
 
 // Utilization returns how much of the pool is in use, from 0 to 1: of its limit
-// if it has one, else of the connections that are open.
+// if it has one, else of the connections that are open. It is 1 while more are in
+// use than a limit allows that was lowered meanwhile.
 func (s Stats) Utilization() float64 {
 	of := s.Max
 	if of == 0 {
@@ -51,7 +52,7 @@ func (s Stats) Utilization() float64 {
 	if of == 0 {
 		return 0
 	}
-	return float64(s.InUse) / float64(of)
+	return min(1, float64(s.InUse)/float64(of))
 }
 
 // counters is a Recorder that sums events up.

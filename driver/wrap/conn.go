@@ -34,6 +34,7 @@ type Conn struct {
 	uses   uint64
 	inCall bool   // a call is under way, or was when a panic passed
 	unfit  Reason // why the connection is to be closed at its release
+	asked  bool   // database/sql has asked whether it is valid since it was last acquired
 }
 
 // chain is what sqlmw makes of a connection.
@@ -105,7 +106,7 @@ func (c *Conn) Parent() driver.Conn { return c.adapter.parent }
 // acquired by its first call.
 func (c *Conn) enter(ctx context.Context) {
 	if c.state != inUse {
-		c.handedOut(ctx, true)
+		c.handedOut(ctx, time.Time{}, true)
 	}
 	c.startCall()
 }
@@ -193,7 +194,30 @@ func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	c.enter(ctx)
 	tx, err := c.chain.BeginTx(ctx, opts)
 	c.endCall(err)
-	return tx, err
+	if err != nil {
+		return nil, err
+	}
+	return connTx{tx, c}, nil
+}
+
+// A connTx is a transaction, whose end is a call of its connection's, too.
+type connTx struct {
+	driver.Tx
+	conn *Conn
+}
+
+func (tx connTx) Commit() error {
+	tx.conn.startCall()
+	err := tx.Tx.Commit()
+	tx.conn.endCall(err)
+	return err
+}
+
+func (tx connTx) Rollback() error {
+	tx.conn.startCall()
+	err := tx.Tx.Rollback()
+	tx.conn.endCall(err)
+	return err
 }
 
 // Ping implements [driver.Pinger]. Where the parent cannot, it does nothing.
@@ -227,21 +251,28 @@ func (c *Conn) Begin() (driver.Tx, error) {
 // it hands out a connection that has been released before.
 func (c *Conn) ResetSession(ctx context.Context) error {
 	var err error
+	var start time.Time
 	if c.adapter.resetter != nil {
+		start = time.Now()
 		err = c.adapter.resetter.ResetSession(ctx)
 	}
 	if errors.Is(err, driver.ErrBadConn) {
 		c.unfit = ReasonBad // database/sql closes it; any other error it ignores
 		return err
 	}
-	c.handedOut(ctx, false)
+	c.handedOut(ctx, start, false)
 	return err
 }
 
-// handedOut moves an open connection into use for the call that ctx is of.
-func (c *Conn) handedOut(ctx context.Context, derived bool) {
+// handedOut moves an open connection into use for the call that ctx is of. That
+// began at start, if it took time.
+func (c *Conn) handedOut(ctx context.Context, start time.Time, derived bool) {
 	if c.opener.heard() {
-		c.acquired(Event{Time: time.Now(), Trace: traceOf(ctx), Derived: derived})
+		e := Event{Time: time.Now(), Trace: traceOf(ctx), Derived: derived}
+		if !start.IsZero() {
+			e.Duration = e.Time.Sub(start)
+		}
+		c.acquired(e)
 	} else {
 		c.uses++
 		c.state, c.since, c.trace = inUse, time.Time{}, trace.TraceID{}
@@ -256,9 +287,9 @@ func (c *Conn) acquired(e Event) {
 	e.Kind, e.Conn, e.Uses = KindAcquire, c.id, c.uses
 	e.Age = e.Time.Sub(c.opened)
 	if c.state != inUse {
-		e.Idle = c.sinceState(e.Time)
+		e.Idle = c.sinceState(e.Time.Add(-e.Duration))
 	}
-	c.state, c.since, c.trace = inUse, e.Time, e.Trace
+	c.state, c.since, c.trace, c.asked = inUse, e.Time, e.Trace, false
 	c.opener.record(e)
 }
 
@@ -268,6 +299,7 @@ func (c *Conn) acquired(e Event) {
 // It is also called, with nothing to release, when a connection handed to a
 // waiter bounces because the waiter has gone.
 func (c *Conn) IsValid() bool {
+	c.asked = true
 	if c.inCall {
 		c.unfit = ReasonPanic
 	} else if c.unfit == "" && c.adapter.validator != nil && !c.adapter.validator.IsValid() {
@@ -320,15 +352,21 @@ func (c *Conn) Close() error {
 	reason, derived := c.unfit, false
 	if c.state == inUse {
 		// Nobody asked whether it was valid: it is not.
-		if c.inCall {
+		switch {
+		case c.inCall:
 			c.unfit = ReasonPanic
-		} else {
-			c.unfit = ReasonBad
+		case c.unfit == "":
+			if c.unfit = closeReason(); c.unfit != ReasonOther {
+				c.unfit = ReasonBad
+			}
 		}
 		reason = c.unfit
 		c.leaveUse(KindDiscard, start)
 	} else if reason == "" {
 		reason, derived = closeReason(), true
+		if reason == ReasonSurplus && c.state == pending && !c.asked && c.uses == 0 && calledBy("(*DB).putConn") {
+			reason = ReasonBad // spoilt in its first use, which was no call: Raw
+		}
 	}
 
 	e := Event{

@@ -131,7 +131,11 @@ func checkEvent(lives map[wrap.ConnID]*life, e wrap.Event) error {
 			return fmt.Errorf("a connection in use, or discarded, is not acquired")
 		}
 		l.uses++
-		if idle := e.Time.Sub(l.since); e.Idle != idle {
+		idle := e.Time.Sub(l.since)
+		if idle > 0 { // not new
+			idle -= e.Duration
+		}
+		if e.Idle != idle {
 			return fmt.Errorf("it was idle for %v, but says %v", idle, e.Idle)
 		}
 	case wrap.KindRelease, wrap.KindDiscard:

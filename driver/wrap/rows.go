@@ -108,6 +108,9 @@ func (r *rows) Close() error {
 	parent := r.parent
 	r.parent = closedRows{}
 	err := parent.Close()
+	if err != nil {
+		r.conn.endCall(err)
+	}
 	if r.stmt != nil {
 		r.stmt.Close() // its error is nobody's in database/sql either
 		r.stmt = nil
@@ -170,8 +173,11 @@ var (
 
 // HasNextResultSet implements [driver.RowsNextResultSet].
 func (r *fullRows) HasNextResultSet() bool {
+	r.stepping = true
+	defer r.panicked()
 	p, ok := r.parent.(driver.RowsNextResultSet)
 	has := ok && p.HasNextResultSet()
+	r.stepping = false
 	if !has && r.exhausted {
 		r.call.End(nil)
 	}
@@ -180,11 +186,22 @@ func (r *fullRows) HasNextResultSet() bool {
 
 // NextResultSet implements [driver.RowsNextResultSet].
 func (r *fullRows) NextResultSet() error {
-	if p, ok := r.parent.(driver.RowsNextResultSet); ok {
-		r.exhausted = false
-		return p.NextResultSet()
+	p, ok := r.parent.(driver.RowsNextResultSet)
+	if !ok {
+		return io.EOF
 	}
-	return io.EOF
+	r.exhausted = false
+	r.stepping = true
+	defer r.panicked()
+	err := p.NextResultSet()
+	r.stepping = false
+	if err != nil {
+		if err != io.EOF {
+			r.conn.endCall(err)
+		}
+		r.call.End(err)
+	}
+	return err
 }
 
 // ColumnTypeLength implements [driver.RowsColumnTypeLength].

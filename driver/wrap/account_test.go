@@ -1,0 +1,589 @@
+package wrap_test
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
+)
+
+// takes returns a hook that takes d, and goes well.
+func takes(d time.Duration) hook {
+	return func(context.Context, int) error { time.Sleep(d); return nil }
+}
+
+// Every event says how long its step took, how old and how long idle the
+// connection was, how often it was used, and whose trace it was for.
+func TestAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{conn: connOf("all with contexts"), stmt: stmtKinds[0], rows: rowsOf("SQLite's")}
+		events := &recorder{}
+		db := sql.OpenDB(wrap.NewConnector(f, wrap.Config{Recorder: events}))
+		f.on(takes(2*time.Second), "Connect")
+		f.on(takes(3*time.Second), "ExecContext")
+		f.on(takes(time.Second), "Close")
+		a, b := trace.TraceID{1}, trace.TraceID{2}
+		start := time.Now()
+		for i, id := range []trace.TraceID{a, b, {}} {
+			if i > 0 {
+				time.Sleep(5 * time.Second)
+			}
+			ctx := t.Context()
+			if id.IsValid() {
+				ctx = trace.ContextWithSpanContext(ctx, trace.NewSpanContext(trace.SpanContextConfig{TraceID: id, SpanID: trace.SpanID{1}}))
+			}
+			if _, err := db.ExecContext(ctx, "q"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(7 * time.Second)
+		db.Close()
+
+		id := events.all()[0].Conn
+		at := func(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
+		const s = time.Second
+		want := []wrap.Event{
+			{Time: at(2), Kind: wrap.KindConnect, Conn: id, Duration: 2 * s, Trace: a},
+			{Time: at(2), Kind: wrap.KindAcquire, Conn: id, Duration: 2 * s, Uses: 1, Trace: a},
+			{Time: at(5), Kind: wrap.KindRelease, Conn: id, Duration: 3 * s, Age: 3 * s, Uses: 1, Trace: a},
+			{Time: at(10), Kind: wrap.KindAcquire, Conn: id, Idle: 5 * s, Age: 8 * s, Uses: 2, Trace: b},
+			{Time: at(13), Kind: wrap.KindRelease, Conn: id, Duration: 3 * s, Age: 11 * s, Uses: 2, Trace: b},
+			{Time: at(18), Kind: wrap.KindAcquire, Conn: id, Idle: 5 * s, Age: 16 * s, Uses: 3},
+			{Time: at(21), Kind: wrap.KindRelease, Conn: id, Duration: 3 * s, Age: 19 * s, Uses: 3},
+			{Time: at(29), Kind: wrap.KindClose, Conn: id, Duration: s, Idle: 7 * s, Age: 26 * s, Uses: 3, Reason: wrap.ReasonDatabaseClosed, Derived: true},
+		}
+		compareEvents(t, events.all(), want)
+	})
+}
+
+func compareEvents(t *testing.T, got, want []wrap.Event) {
+	t.Helper()
+	for i := range max(len(got), len(want)) {
+		switch {
+		case i >= len(got):
+			t.Errorf("event %d is missing: %+v", i+1, want[i])
+		case i >= len(want):
+			t.Errorf("event %d is too many: %+v", i+1, got[i])
+		case !got[i].Time.Equal(want[i].Time):
+			t.Errorf("event %d, %v: is at %v, want %v", i+1, got[i].Kind, got[i].Time, want[i].Time)
+		default:
+			got[i].Time = want[i].Time
+			if got[i] != want[i] {
+				t.Errorf("event %d: got\n\t%+v, want\n\t%+v", i+1, got[i], want[i])
+			}
+		}
+	}
+}
+
+// The Duration of an acquire is what the driver spent on it. When a connection
+// is reused, that is the parent's ResetSession.
+func TestAccountOfReset(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{conn: connOf("all with contexts"), stmt: stmtKinds[0], rows: rowsOf("SQLite's")}
+		events := &recorder{}
+		db := sql.OpenDB(wrap.NewConnector(f, wrap.Config{Recorder: events}))
+		defer db.Close()
+		db.Exec("q")
+		time.Sleep(5 * time.Second)
+		f.on(takes(2*time.Second), "ResetSession")
+		db.Exec("q")
+		acquire := events.all()[3]
+		if acquire.Kind != wrap.KindAcquire || acquire.Duration != 2*time.Second || acquire.Idle != 5*time.Second {
+			t.Errorf("after 5s, the driver spent 2s on resetting the connection, but the acquire says %v, after %v idle", acquire.Duration, acquire.Idle)
+		}
+	})
+}
+
+// A connection that a Recorder meets in the middle of its life has no times that
+// nobody could know, and the right ones from then on.
+func TestAttachInTheMiddle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{conn: connOf("all with contexts"), stmt: stmtKinds[0], rows: rowsOf("SQLite's")}
+		opener := wrap.NewOpener(wrap.Config{})
+		db := sql.OpenDB(openerConnector{f, opener})
+		use := func() {
+			t.Helper()
+			if _, err := db.Exec("q"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.on(takes(3*time.Second), "ExecContext")
+		use()
+		time.Sleep(5 * time.Second)
+
+		// Attached while the connection is idle.
+		events := &recorder{}
+		detach := opener.Attach(events)
+		start := time.Now()
+		use()
+		detach()
+		time.Sleep(5 * time.Second)
+		use()
+		time.Sleep(5 * time.Second)
+
+		// Attached while it is in use.
+		conn, err := db.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		detach = opener.Attach(events)
+		defer detach()
+		conn.Close()
+		time.Sleep(time.Second)
+		db.Close()
+
+		at := func(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
+		const s = time.Second
+		id := events.all()[0].Conn
+		compareEvents(t, events.all(), []wrap.Event{
+			{Time: at(0), Kind: wrap.KindAcquire, Conn: id, Age: 8 * s, Uses: 2},
+			{Time: at(3), Kind: wrap.KindRelease, Conn: id, Duration: 3 * s, Age: 11 * s, Uses: 2},
+			{Time: at(21), Kind: wrap.KindRelease, Conn: id, Age: 29 * s, Uses: 4},
+			{Time: at(22), Kind: wrap.KindClose, Conn: id, Idle: s, Age: 30 * s, Uses: 4, Reason: wrap.ReasonDatabaseClosed, Derived: true},
+		})
+	})
+}
+
+// openerConnector is a connector on an Opener that the test holds.
+type openerConnector struct {
+	*fake
+	opener *wrap.Opener
+}
+
+func (c openerConnector) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.opener.Open(ctx, c.fake.Connect)
+	if err != nil {
+		return nil, err
+	}
+	return conn, nil
+}
+
+// hold takes the one connection that db may have, and has a waiter run call.
+// It returns once the waiter waits.
+func hold(t *testing.T, db *sql.DB, call func()) (held *sql.Conn, waiter *sync.WaitGroup) {
+	t.Helper()
+	db.SetMaxOpenConns(1)
+	held, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiter = new(sync.WaitGroup)
+	waiter.Go(call)
+	synctest.Wait()
+	if n := db.Stats().WaitCount; n != 1 {
+		t.Fatalf("this test needs a waiter, but %d wait", n)
+	}
+	return held, waiter
+}
+
+// spoil has database/sql throw a held connection away.
+func spoil(held *sql.Conn) {
+	held.Raw(func(any) error { return driver.ErrBadConn })
+	held.Close()
+}
+
+func checkStory(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+	}
+}
+
+// What database/sql's opener does on its own goroutine is told as it is.
+func TestOpener(t *testing.T) {
+	first := []string{"1 connect", "1 acquire", "1 discard bad", "1 close bad"}
+
+	t.Run("for a waiter", func(t *testing.T) {
+		got := live(t, func(t *testing.T, f *fake, db *sql.DB) {
+			held, waiter := hold(t, db, func() {
+				if _, err := db.Exec("q"); err != nil {
+					t.Error(err)
+				}
+			})
+			spoil(held)
+			waiter.Wait()
+		})
+		checkStory(t, got, append(first, "2 connect background", "2 acquire derived", "2 release", "2 close database closed derived")...)
+	})
+	t.Run("for a waiter, in vain", func(t *testing.T) {
+		got := live(t, func(t *testing.T, f *fake, db *sql.DB) {
+			held, waiter := hold(t, db, func() {
+				if err := db.Ping(); err != errFault {
+					t.Errorf("the waiter gets the connector's own error, but got %v", err)
+				}
+			})
+			f.on(fail(errFault), "Connect")
+			spoil(held)
+			waiter.Wait()
+		})
+		checkStory(t, got, append(first, "0 connect error *errors.errorString background")...)
+	})
+	t.Run("until after the database is closed", func(t *testing.T) {
+		// database/sql holds its mutex while it closes this connection.
+		got := live(t, func(t *testing.T, f *fake, db *sql.DB) {
+			held, waiter := hold(t, db, func() { db.Ping() })
+			f.on(takes(time.Minute), "Connect")
+			spoil(held)
+			synctest.Wait()
+			db.Close()
+			waiter.Wait()
+			time.Sleep(2 * time.Minute)
+		})
+		checkStory(t, got, append(first, "2 connect background", "2 close surplus derived")...)
+	})
+	t.Run("until nobody waits and none is kept idle", func(t *testing.T) {
+		// Here, too.
+		got := live(t, func(t *testing.T, f *fake, db *sql.DB) {
+			db.SetMaxIdleConns(-1)
+			ctx, cancel := context.WithCancel(t.Context())
+			held, waiter := hold(t, db, func() { db.PingContext(ctx) })
+			f.on(func(context.Context, int) error { cancel(); waiter.Wait(); return nil }, "Connect")
+			spoil(held)
+			synctest.Wait()
+			if n := db.Stats().MaxIdleClosed; n != 1 {
+				t.Errorf("this test needs a connection that is not kept, but %d were closed", n)
+			}
+		})
+		checkStory(t, got, append(first, "2 connect background", "2 close surplus derived")...)
+	})
+
+	// park leaves a connection idle that nobody has used.
+	park := func(t *testing.T, f *fake, db *sql.DB) {
+		t.Helper()
+		ctx, cancel := context.WithCancel(t.Context())
+		held, waiter := hold(t, db, func() { db.PingContext(ctx) })
+		f.on(func(context.Context, int) error { cancel(); waiter.Wait(); return nil }, "Connect")
+		spoil(held)
+		synctest.Wait()
+		f.off()
+		if n := db.Stats().Idle; n != 1 {
+			t.Fatalf("this test needs an idle connection, but there are %d", n)
+		}
+	}
+	t.Run("parked, never used", func(t *testing.T) {
+		got := live(t, func(t *testing.T, f *fake, db *sql.DB) {
+			park(t, f, db)
+			db.SetConnMaxIdleTime(time.Minute)
+			time.Sleep(3 * time.Minute)
+		})
+		checkStory(t, got, append(first, "2 connect background", "2 close expired derived")...)
+	})
+	t.Run("parked, taken and given back without a call", func(t *testing.T) {
+		got := live(t, func(t *testing.T, f *fake, db *sql.DB) {
+			park(t, f, db)
+			for range 2 { // the second time there is a reset, and so an acquire
+				conn, err := db.Conn(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				conn.Close()
+			}
+		})
+		checkStory(t, got, append(first, "2 connect background", "2 acquire", "2 release", "2 close database closed derived")...)
+	})
+	for name, raw := range map[string]func(any) error{
+		"is bad": func(any) error { return driver.ErrBadConn },
+		"panics": func(any) error { panic("program") },
+	} {
+		t.Run("parked, and its first use is a Raw that "+name, func(t *testing.T) {
+			got := live(t, func(t *testing.T, f *fake, db *sql.DB) {
+				park(t, f, db)
+				conn, err := db.Conn(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				defer func() { recover() }()
+				conn.Raw(raw)
+			})
+			if len(got) == 0 || !strings.HasPrefix(got[len(got)-1], "2 close bad") {
+				t.Errorf("a connection that Raw spoilt is closed as bad, but its story ends in %q", got[len(got)-1])
+			}
+		})
+	}
+}
+
+// The acquire of a connection that was opened in the background has the trace
+// and the idle time of its first call; its connect has no trace.
+func TestOpenerAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{conn: connOf("all with contexts"), stmt: stmtKinds[0], rows: rowsOf("SQLite's")}
+		events := &recorder{}
+		db := sql.OpenDB(wrap.NewConnector(f, wrap.Config{Recorder: events}))
+		waits, cancel := context.WithCancel(context.Background())
+		held, waiter := hold(t, db, func() { db.PingContext(waits) })
+		f.on(func(context.Context, int) error { cancel(); waiter.Wait(); return nil }, "Connect")
+		spoil(held)
+		synctest.Wait()
+		time.Sleep(9 * time.Second)
+		id := trace.TraceID{7}
+		ctx := trace.ContextWithSpanContext(t.Context(), trace.NewSpanContext(trace.SpanContextConfig{TraceID: id, SpanID: trace.SpanID{1}}))
+		if _, err := db.ExecContext(ctx, "q"); err != nil {
+			t.Error(err)
+		}
+		db.Close()
+		for _, e := range events.all() {
+			switch {
+			case e.Background && e.Trace.IsValid():
+				t.Errorf("a connect in the background is of no trace, but of %v", e.Trace)
+			case e.Derived && e.Kind == wrap.KindAcquire && (e.Trace != id || e.Idle != 9*time.Second || e.Age != 9*time.Second || e.Duration != 0):
+				t.Errorf("the first call came after 9s, in trace %v; its acquire says %+v", id, e)
+			}
+		}
+	})
+}
+
+// A connection that is handed to a waiter who has just gone bounces: it is
+// validated again, but nobody has acquired it, and nobody releases it.
+//
+// The waiter goes in a statement's close, which database/sql does between
+// releasing the connection and handing it on.
+func TestBounce(t *testing.T) {
+	validated := 0
+	got := live(t, func(t *testing.T, f *fake, db *sql.DB) {
+		stmt, err := db.Prepare("q")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		held, waiter := hold(t, db, func() {
+			if err := db.PingContext(ctx); err != context.Canceled {
+				t.Errorf("the waiter gets its context's error, but got %v", err)
+			}
+		})
+		stmt.Close() // put off until the connection is given back
+		f.on(func(context.Context, int) error { cancel(); return nil }, "stmt.Close")
+		f.on(func(context.Context, int) error { validated++; return nil }, "IsValid")
+		held.Close()
+		waiter.Wait()
+	})
+	if validated != 2 {
+		t.Errorf("this test needs a connection that bounces, but it was validated %d times", validated)
+	}
+	checkStory(t, got, "1 connect", "1 acquire", "1 release", "1 acquire", "1 release", "1 close database closed derived")
+}
+
+// A bounced connection that its parent no longer finds valid is closed as bad,
+// without another discard.
+func TestBounceOfBad(t *testing.T) {
+	got := live(t, func(t *testing.T, f *fake, db *sql.DB) {
+		stmt, err := db.Prepare("q")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		held, waiter := hold(t, db, func() { db.PingContext(ctx) })
+		stmt.Close()
+		f.on(func(context.Context, int) error { cancel(); return nil }, "stmt.Close")
+		f.on(func(_ context.Context, n int) error {
+			if n == 1 {
+				return errFault
+			}
+			return nil
+		}, "IsValid")
+		held.Close()
+		waiter.Wait()
+	})
+	checkStory(t, got, "1 connect", "1 acquire", "1 release", "1 acquire", "1 release", "1 close bad")
+}
+
+// A connection is handed from one call to another without being idle.
+func TestHandOff(t *testing.T) {
+	got := live(t, func(t *testing.T, f *fake, db *sql.DB) {
+		held, waiter := hold(t, db, func() { db.Ping() })
+		held.Close()
+		waiter.Wait()
+	})
+	checkStory(t, got, "1 connect", "1 acquire", "1 release", "1 acquire", "1 release", "1 close database closed derived")
+}
+
+// database/sql ignores an error of ResetSession other than a bad connection, and
+// hands the connection out: so it is acquired.
+func TestResetFails(t *testing.T) {
+	got := live(t, func(t *testing.T, f *fake, db *sql.DB) {
+		db.Exec("q")
+		f.on(fail(errFault), "ResetSession")
+		conn, err := db.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+	})
+	checkStory(t, got, "1 connect", "1 acquire", "1 release", "1 acquire", "1 release", "1 close database closed derived")
+}
+
+// SetMaxOpenConns closes idle connections, too.
+func TestShrunkByMaxOpen(t *testing.T) {
+	got := live(t, func(t *testing.T, f *fake, db *sql.DB) {
+		a, errA := db.Conn(t.Context())
+		b, errB := db.Conn(t.Context())
+		if err := errors.Join(errA, errB); err != nil {
+			t.Fatal(err)
+		}
+		a.Close()
+		b.Close()
+		db.SetMaxOpenConns(1)
+	})
+	checkStory(t, got, "1 connect", "1 acquire", "2 connect", "2 acquire", "1 release", "2 release",
+		"2 close shrunk derived", "1 close database closed derived")
+}
+
+// A connection that somebody other than database/sql closes is closed for
+// another reason than database/sql's: it is not bad.
+func TestClosedByAnother(t *testing.T) {
+	for name, before := range map[string]func(driver.Conn){
+		"in use":            func(driver.Conn) {},
+		"after it is valid": func(c driver.Conn) { c.(driver.Validator).IsValid() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &fake{conn: connOf("none"), stmt: stmtKinds[0], rows: rowsKinds[0]}
+			events := &recorder{}
+			conn, err := wrap.NewConnector(f, wrap.Config{Recorder: events}).Connect(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			before(conn)
+			if err := conn.Close(); err != nil {
+				t.Fatal(err)
+			}
+			all := events.all()
+			if last := all[len(all)-1]; last.Kind != wrap.KindClose || last.Reason != wrap.ReasonOther {
+				t.Errorf("the reason must be %q, but the story is %v", wrap.ReasonOther, events.story())
+			}
+		})
+	}
+}
+
+// An event says an error's class, and none of its words.
+func TestEventsHoldNoErrorText(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{conn: connOf("none"), stmt: stmtKinds[0], rows: rowsKinds[0]}
+		events := &recorder{}
+		db := sql.OpenDB(wrap.NewConnector(f, wrap.Config{Recorder: events}))
+		secret := errors.New("secret")
+		f.on(fail(fmt.Errorf("while opening: %w", secret)), "Connect")
+		db.Ping()
+		f.off()
+		db.Ping()
+		f.on(fail(secret), "Close")
+		if err := db.Close(); err != secret {
+			t.Errorf("the program gets the parent's own error, but got %v", err)
+		}
+		failed := 0
+		for _, e := range events.all() {
+			if e.Err != "" {
+				failed++
+			}
+			if text := fmt.Sprintf("%+v", e); strings.Contains(text, "secret") || strings.Contains(text, "opening") {
+				t.Errorf("an event quotes an error: %s", text)
+			}
+		}
+		if failed != 2 {
+			t.Errorf("%d events have an error, want 2: of connect and of close", failed)
+		}
+	})
+}
+
+// Whatever many goroutines do at once, and whatever goes wrong, each connection
+// has its story, each span ends, and the numbers are database/sql's.
+func TestStress(t *testing.T) { synctest.Test(t, testStress) }
+
+func testStress(t *testing.T) {
+	const workers, each = 8, 200
+	f := &fake{conn: connOf("all with contexts"), stmt: stmtKinds[2], rows: rowsOf("all"), sets: 2}
+	events := &recorder{}
+	spans := tracetest.NewSpanRecorder()
+	connector := wrap.NewConnector(f, wrap.Config{Recorder: events, Tracing: newTracer(t, spans)})
+	db := sql.OpenDB(connector)
+	db.SetMaxOpenConns(4)
+	db.SetMaxIdleConns(2)
+	sometimes := func(one int, err error) hook {
+		return func(context.Context, int) error {
+			if rand.IntN(one) == 0 {
+				return err
+			}
+			return nil
+		}
+	}
+	f.on(sometimes(10, errFault), "Connect", "rows.Next", "rows.Close", "stmt.ExecContext")
+	f.on(sometimes(10, driver.ErrBadConn), "PrepareContext", "QueryContext", "ResetSession", "IsValid", "BeginTx")
+	f.on(func(context.Context, int) error {
+		if rand.IntN(20) == 0 {
+			panic("fake: stress") // where database/sql gives the connection back all the same
+		}
+		return nil
+	}, "ExecContext")
+
+	var all sync.WaitGroup
+	for range workers {
+		all.Go(func() {
+			for range each {
+				ctx, cancel := context.WithCancel(context.Background())
+				if rand.IntN(10) == 0 {
+					go cancel()
+				}
+				stress(ctx, db)
+				cancel()
+			}
+		})
+	}
+	all.Wait()
+	synctest.Wait() // for what database/sql still rolls back and closes
+	f.off()
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+	if n := db.Stats().OpenConnections; n != 0 {
+		t.Errorf("%d connections are still open: some call has lost one", n)
+	}
+	if err := events.check(false); err != nil {
+		t.Error(err)
+	}
+	if err := checkSpans(spans); err != nil {
+		t.Error(err)
+	}
+}
+
+func stress(ctx context.Context, db *sql.DB) {
+	defer func() { recover() }()
+	switch rand.IntN(4) {
+	case 0:
+		db.ExecContext(ctx, "q ?", 1)
+	case 1:
+		if rows, err := db.QueryContext(ctx, "q ?", 1); err == nil {
+			for rows.Next() {
+			}
+			if rand.IntN(2) == 0 {
+				rows.NextResultSet()
+			}
+			rows.Close()
+		}
+	case 2:
+		if tx, err := db.BeginTx(ctx, nil); err == nil {
+			defer tx.Rollback()
+			tx.ExecContext(ctx, "q ?", 1)
+			if rand.IntN(2) == 0 {
+				tx.Commit()
+			}
+		}
+	case 3:
+		if stmt, err := db.PrepareContext(ctx, "q ?"); err == nil {
+			stmt.ExecContext(ctx, 1)
+			stmt.Close()
+		}
+	}
+}

@@ -1,0 +1,252 @@
+package wrap_test
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/tracing"
+)
+
+// A program that holds a connection or a transaction, and recovers from a panic
+// in it, sees the same as with the bare base, and can go on.
+func TestPanicsWhileHeld(t *testing.T) {
+	points := map[string][]string{
+		"prepare":   {"Prepare", "PrepareContext"},
+		"direct":    {"Exec", "ExecContext"},
+		"statement": {"stmt.Exec", "stmt.ExecContext"},
+	}
+	var scripts []script
+	for name, ops := range points {
+		scripts = append(scripts, script{name: name, fault: "panic", play: func(r *run) {
+			for _, v := range verbs {
+				if v.name != "conn.Exec" && v.name != "tx.Exec" {
+					continue // a panic leaves database/sql's connection locked
+				}
+				r.step(v.name, func() {
+					r.on(func(context.Context, int) error { panic("fake: panic") }, ops...)
+					defer r.off()
+					v.do(r, "q ?", 1)
+				})
+				r.step(v.name+" after that", func() { v.do(r, "q ?", 2) })
+			}
+		}})
+	}
+	differential(t, scripts, combos(connKinds, stmtKinds[:3], rowsOf("SQLite's")))
+}
+
+// A panic in any call of the engine retires the connection that it passed
+// through, once it is given back, and the program recovers the panic's own value.
+func TestPanicRetires(t *testing.T) {
+	type panicked struct{}
+	for _, tc := range []struct {
+		op   string
+		call func(*testing.T, *sql.DB)
+	}{
+		{"ExecContext", func(t *testing.T, db *sql.DB) { db.Exec("q") }},
+		{"PrepareContext", func(t *testing.T, db *sql.DB) { db.Prepare("q") }},
+		{"rows.Next", func(t *testing.T, db *sql.DB) {
+			rows, err := db.Query("q")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer rows.Close()
+			rows.Next()
+		}},
+		{"rows.Columns", func(t *testing.T, db *sql.DB) {
+			rows, err := db.Query("q")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer rows.Close()
+			rows.Columns()
+		}},
+		{"rows.NextResultSet", func(t *testing.T, db *sql.DB) {
+			rows, err := db.Query("q")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer rows.Close()
+			rows.NextResultSet()
+		}},
+	} {
+		t.Run(tc.op, func(t *testing.T) {
+			f := &fake{conn: connOf("all with contexts"), stmt: stmtKinds[1], rows: rowsOf("all"), sets: 2}
+			events := &recorder{}
+			spans := tracetest.NewSpanRecorder()
+			db := sql.OpenDB(wrap.NewConnector(f, wrap.Config{Recorder: events, Tracing: newTracer(t, spans)}))
+			f.on(func(context.Context, int) error { panic(panicked{}) }, tc.op)
+			func() {
+				defer func() {
+					if p := recover(); p != (panicked{}) {
+						t.Errorf("recovered %v: a panic passes as it is", p)
+					}
+				}()
+				tc.call(t, db)
+			}()
+			f.off()
+			db.Close()
+			want := []string{"1 connect", "1 acquire", "1 discard panic", "1 close panic"}
+			if got := events.story(); !slices.Equal(got, want) {
+				t.Errorf("a connection through which a panic passed is retired: got %v, want %v", got, want)
+			}
+			if err := checkSpans(spans); err != nil {
+				t.Error(err)
+			}
+			for _, s := range spans.Ended() {
+				if s.Status().Description != "panic" {
+					t.Errorf("a span through which a panic passed says so, but %q says %v", s.Name(), s.Status())
+				}
+			}
+		})
+	}
+}
+
+// A panic of the parent's Connect passes as it is, and leaves no event and no
+// span behind that has not ended.
+func TestPanicInConnect(t *testing.T) {
+	f := &fake{conn: connOf("none"), stmt: stmtKinds[0], rows: rowsKinds[0]}
+	events := &recorder{}
+	spans := tracetest.NewSpanRecorder()
+	tracer := newTracer(t, spans)
+	connector := wrap.NewConnector(f, wrap.Config{Recorder: events, Tracing: tracer})
+	f.on(func(context.Context, int) error { panic("fake: connect") }, "Connect")
+	ctx, parent := startParent(t, spans)
+	func() {
+		defer func() {
+			if p := recover(); p != "fake: connect" {
+				t.Errorf("recovered %v: a panic passes as it is", p)
+			}
+		}()
+		connector.Connect(ctx)
+	}()
+	parent.End()
+	if err := checkSpans(spans); err != nil {
+		t.Error(err)
+	}
+	if n := len(spans.Ended()); n != 3 { // the parent, acquire and connect
+		t.Errorf("%d spans ended, want 3", n)
+	}
+	if got := events.story(); len(got) != 0 {
+		t.Errorf("a connection that never was has no events, but %v", got)
+	}
+}
+
+// A connection whose error is classified as sick is retired when it is given
+// back, wherever the error comes from.
+func TestSickRetires(t *testing.T) {
+	errSick := errors.New("fake: sick")
+	classify := func(err error) tracing.ErrorClass {
+		return tracing.ErrorClass{Sick: errors.Is(err, errSick)}
+	}
+	query := func(db *sql.DB) error {
+		rows, err := db.Query("q")
+		if err != nil {
+			return err
+		}
+		for rows.Next() {
+		}
+		if err := rows.Close(); err != nil {
+			return err
+		}
+		return rows.Err()
+	}
+	tx := func(end func(*sql.Tx) error) func(*sql.DB) error {
+		return func(db *sql.DB) error {
+			tx, err := db.Begin()
+			if err != nil {
+				return err
+			}
+			return end(tx)
+		}
+	}
+	stmt := func(db *sql.DB) error {
+		stmt, err := db.Prepare("q")
+		if err != nil {
+			return err
+		}
+		defer stmt.Close()
+		_, err = stmt.Exec()
+		return err
+	}
+	for op, call := range map[string]func(*sql.DB) error{
+		"ExecContext":      func(db *sql.DB) error { _, err := db.Exec("q"); return err },
+		"QueryContext":     query,
+		"PrepareContext":   stmt,
+		"stmt.ExecContext": stmt,
+		"rows.Next":        query,
+		"rows.Close":       query,
+		"Ping":             func(db *sql.DB) error { return db.Ping() },
+		"BeginTx":          tx((*sql.Tx).Commit),
+		"Commit":           tx((*sql.Tx).Commit),
+		"Rollback":         tx((*sql.Tx).Rollback),
+	} {
+		t.Run(op, func(t *testing.T) {
+			f := &fake{conn: connOf("all with contexts"), stmt: stmtKinds[1], rows: rowsOf("SQLite's")}
+			events := &recorder{}
+			db := sql.OpenDB(wrap.NewConnector(f, wrap.Config{Recorder: events, Source: tracing.Source{Classify: classify}}))
+			f.on(func(context.Context, int) error { return fmt.Errorf("%w of %s", errSick, op) }, op)
+			if err := call(db); !errors.Is(err, errSick) {
+				t.Fatalf("the program gets the error, but got %v", err)
+			}
+			f.off()
+			db.Close()
+			if err := events.check(false); err != nil {
+				t.Error(err)
+			}
+			got := events.story()
+			if want := []string{"1 discard sick", "1 close sick"}; len(got) < 2 || !slices.Equal(got[len(got)-2:], want) {
+				t.Errorf("a sick connection is retired, but in the end %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+// An error that is not sick, an end of rows and a bad connection retire nothing
+// as sick.
+func TestSickIsNotEveryError(t *testing.T) {
+	f := &fake{conn: connOf("all with contexts"), stmt: stmtKinds[1], rows: rowsOf("SQLite's")}
+	events := &recorder{}
+	asked := 0
+	classify := func(err error) tracing.ErrorClass {
+		if err == nil {
+			t.Error("Classify is called only for errors")
+		}
+		asked++
+		return tracing.ErrorClass{}
+	}
+	db := sql.OpenDB(wrap.NewConnector(f, wrap.Config{Recorder: events, Source: tracing.Source{Classify: classify}}))
+	rows, err := db.Query("q")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rows.Next() {
+	}
+	if asked != 0 {
+		t.Error("Classify was called for rows that came to their end")
+	}
+	f.on(fail(errFault), "ExecContext")
+	db.Exec("q")
+	f.on(func(_ context.Context, n int) error {
+		if n == 0 {
+			return driver.ErrBadConn
+		}
+		return nil
+	}, "ExecContext")
+	db.Exec("q")
+	db.Close()
+	want := []string{
+		"1 connect", "1 acquire", "1 release", "1 acquire", "1 release", "1 acquire", "1 discard bad", "1 close bad",
+		"2 connect", "2 acquire", "2 release", "2 close database closed derived",
+	}
+	if got := events.story(); !slices.Equal(got, want) {
+		t.Errorf("got %v\nwant %v", got, want)
+	}
+}
