@@ -1,6 +1,6 @@
 # Every module of the repository, the root first. What only a proof needs is
 # in a nested module, so that users of the library inherit none of it.
-MODULES := . conformance/demo conformance/jaeger
+MODULES := . conformance/demo conformance/jaeger conformance/bench
 
 GO ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -9,7 +9,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## run a small shop on "sqlitemw", and print its spans, connections and stats
@@ -20,8 +20,8 @@ test: ## run all tests but those that need a Jaeger
 	@for m in $(MODULES); do (cd $$m && $(GO) test ./...) || exit 1; done
 
 .PHONY: race
-race: ## run the tests under the race detector (needs a C compiler)
-	@for m in $(MODULES); do (cd $$m && CGO_ENABLED=1 $(GO) test -race ./...) || exit 1; done
+race: ## run the tests but the benchmarks' under the race detector (needs a C compiler)
+	@for m in $(filter-out conformance/bench,$(MODULES)); do (cd $$m && CGO_ENABLED=1 $(GO) test -race ./...) || exit 1; done
 
 .PHONY: lint
 lint: ## check format, tidiness, vet, staticcheck and what may import what
@@ -34,9 +34,21 @@ fuzz: ## fuzz DSNs and query texts, a minute each
 	$(GO) test -run '^$$' -fuzz FuzzDSN -fuzztime 1m ./driver
 	$(GO) test -run '^$$' -fuzz FuzzDescribe -fuzztime 1m ./tracing
 
+# With mattn/go-sqlite3 beside ncruces', which would take the same name, where
+# there is a C compiler.
+BENCH := cd conformance/bench && CGO_ENABLED=1 $(GO) run -tags mattn -ldflags="-X github.com/ncruces/go-sqlite3/driver.driverName=ncruces" .
+
 .PHONY: bench
-bench: ## compare with the plain driver, side by side
-	$(GO) test -run '^$$' -bench . -benchmem -count 6 ./driver
+bench: ## compare with the plain driver and others side by side (5 minutes; needs a C compiler)
+	@$(BENCH) -tour
+
+.PHONY: bench-long
+bench-long: ## the same with every workload, and how cost grows (an hour or so)
+	@$(BENCH) -long
+
+.PHONY: bench-check
+bench-check: ## hold what is promised of speed against this machine
+	@$(BENCH) -check
 
 .PHONY: jaeger
 jaeger: ## build a Jaeger (minutes, once), start it and print its address

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+)
+
+// A Budget is a limit that "sqlitemw" is held to.
+type Budget struct {
+	Name      string `json:"name"`
+	Workload  string `json:"workload"`
+	Figure    string `json:"figure"`
+	Contender string `json:"contender"`
+
+	// Against is the contender whose median the contender's is divided by.
+	// None means that the median itself has the limit.
+	Against string `json:"against"`
+
+	// One of them is the limit.
+	AtMost  *float64 `json:"at_most"`
+	AtLeast *float64 `json:"at_least"`
+
+	// Status is "on": a budget that fails the check if it is broken;
+	// or "due": one that is only reported.
+	Status string `json:"status"`
+	// DueWith names the work that turns a budget on.
+	DueWith string `json:"due_with"`
+}
+
+const (
+	statusOn  = "on"
+	statusDue = "due"
+)
+
+//go:embed budgets.json
+var budgetsFile []byte
+
+func loadBudgets() ([]*Budget, error) {
+	var list []*Budget
+	d := json.NewDecoder(bytes.NewReader(budgetsFile))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&list); err != nil {
+		return nil, fmt.Errorf("read budgets.json: %w", err)
+	}
+	for _, b := range list {
+		if err := b.validate(); err != nil {
+			return nil, fmt.Errorf("read budgets.json: budget %q: %w", b.Name, err)
+		}
+	}
+	return list, nil
+}
+
+func (b *Budget) validate() error {
+	switch {
+	case b.Name == "" || b.Workload == "" || b.Figure == "" || b.Contender == "":
+		return fmt.Errorf("it needs a name, a workload, a figure and a contender")
+	case (b.AtMost == nil) == (b.AtLeast == nil):
+		return fmt.Errorf("it needs one of at_most and at_least")
+	case b.Status != statusOn && b.Status != statusDue:
+		return fmt.Errorf("its status is %q, want %q or %q", b.Status, statusOn, statusDue)
+	case (b.Status == statusDue) != (b.DueWith != ""):
+		return fmt.Errorf("due_with is for those that are due, and for all of them")
+	}
+	return nil
+}
+
+// limit says what the limit is.
+func (b *Budget) limit() string {
+	sign, limit := "≤", b.AtMost
+	if b.AtLeast != nil {
+		sign, limit = "≥", b.AtLeast
+	}
+	if b.Against == "" {
+		return fmt.Sprintf("%s %g", sign, *limit)
+	}
+	return fmt.Sprintf("%s %.2f× %s", sign, *limit, b.Against)
+}
+
+func (b *Budget) status() string {
+	if b.Status == statusDue {
+		return "due with " + b.DueWith
+	}
+	return b.Status
+}
+
+// A Verdict is what was found of a budget.
+type Verdict int
+
+// The verdicts.
+const (
+	Inconclusive Verdict = iota
+	Met
+	Broken
+	Absent // a contender could not take part
+)
+
+func (v Verdict) String() string {
+	return [...]string{"inconclusive", "met", "broken", "not there"}[v]
+}
+
+// A Finding is a verdict and why.
+type Finding struct {
+	Budget  *Budget
+	Verdict Verdict
+	Ratio   Ratio // or the median, for a budget against nothing
+	Rounds  int
+	Err     error // of a contender
+}
+
+// judge says how b stands by what was measured so far.
+func (b *Budget) judge(results []*Result) Finding {
+	f := Finding{Budget: b, Verdict: Absent}
+	r := resultOf(results, b.Workload, b.Contender)
+	if r == nil {
+		return f
+	}
+	own := r.Rounds[b.Figure]
+	f.Err = r.Err
+	f.Rounds = len(own)
+	if b.Against == "" {
+		ones := make([]float64, len(own))
+		for i := range ones {
+			ones[i] = 1
+		}
+		f.Ratio = ratio(own, ones)
+	} else {
+		against := resultOf(results, b.Workload, b.Against)
+		if against == nil {
+			return f
+		}
+		if f.Err == nil {
+			f.Err = against.Err
+		}
+		f.Ratio = ratio(own, against.Rounds[b.Figure])
+	}
+	switch {
+	case f.Err != nil:
+		f.Verdict = Broken
+	case b.AtMost != nil:
+		f.Verdict = side(f.Ratio.High <= *b.AtMost, f.Ratio.Low > *b.AtMost)
+	default:
+		f.Verdict = side(f.Ratio.Low >= *b.AtLeast, f.Ratio.High < *b.AtLeast)
+	}
+	return f
+}
+
+// side is a verdict once the whole interval is on one side.
+func side(met, broken bool) Verdict {
+	switch {
+	case met:
+		return Met
+	case broken:
+		return Broken
+	default:
+		return Inconclusive
+	}
+}
+
+func resultOf(results []*Result, workload, contender string) *Result {
+	for _, r := range results {
+		if r.Workload.Name == workload && r.Contender.Name == contender {
+			return r
+		}
+	}
+	return nil
+}

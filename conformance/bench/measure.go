@@ -1,0 +1,243 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+)
+
+// The figures of every operation. Trials have names of their own.
+const (
+	Time   = "time"   // nanoseconds per operation
+	Allocs = "allocs" // per operation, of the whole process
+	Bytes  = "bytes"  // allocated per operation, of the whole process
+	Lost   = "lost"   // writes of a trial that were acknowledged and are not there
+)
+
+// Figures are what one round observed.
+type Figures map[string]float64
+
+// A Plan is how long to look.
+type Plan struct {
+	Size      Size
+	Batch     time.Duration // the least that a batch takes
+	Window    time.Duration // what a trial takes
+	Rounds    int           // as many
+	MinRounds int           // or at least as many, once Cap is over
+	Cap       time.Duration // for all contenders of a workload
+	Dir       string        // for databases
+	Shuffle   *rand.Rand    // the order of contenders within a round
+}
+
+// A Result is what a contender showed in a workload.
+type Result struct {
+	Workload  *Workload
+	Contender *Contender
+	Rounds    map[string][]float64 // by figure; the same rounds for all contenders of a workload
+	Err       error                // why there is nothing else
+}
+
+// A cell is a contender at work.
+type cell struct {
+	*Result
+	env   *Env
+	run   *Run  // nil for a trial
+	batch int   // operations in a batch
+	ops   int64 // operations so far
+	spans int64 // of its SDK before the first
+}
+
+// measure runs w on all contenders. It calls enough after each round, if it is
+// not nil, and stops when it says so. A contender that fails is out, and says
+// why in its Result; an error is one of the harness itself.
+func measure(ctx context.Context, w *Workload, list []*Contender, p Plan, enough func(rounds int, results []*Result) bool) (_ []*Result, err error) {
+	dir, err := os.MkdirTemp(p.Dir, "bench-"+w.Name+"-")
+	if err != nil {
+		return nil, fmt.Errorf("measure %s: %w", w.Name, err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	seed := filepath.Join(dir, "seed.db")
+	if err := makeSeed(seed, w.Seed(p.Size)); err != nil {
+		return nil, fmt.Errorf("measure %s: %w", w.Name, err)
+	}
+
+	var results []*Result
+	var cells []*cell
+	for _, c := range list {
+		x := &cell{Result: &Result{Workload: w, Contender: c, Rounds: map[string][]float64{}}}
+		x.env = &Env{Contender: c, Options: w.Options, Size: p.Size, Window: p.Window, dir: dir, seed: seed}
+		results = append(results, x.Result)
+		if x.Err = x.start(ctx, p); x.Err == nil {
+			cells = append(cells, x)
+		}
+	}
+	// Whatever setting up has left behind is nobody's.
+	runtime.GC()
+
+	began := time.Now()
+	for round := 1; len(cells) > 0 && (round <= p.Rounds || enough != nil); round++ {
+		p.Shuffle.Shuffle(len(cells), func(i, j int) { cells[i], cells[j] = cells[j], cells[i] })
+		for i := 0; i < len(cells); i++ {
+			x := cells[i]
+			if x.Err = x.round(ctx); x.Err != nil {
+				x.Err = errors.Join(x.Err, x.stop())
+				cells = append(cells[:i], cells[i+1:]...)
+				i--
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			break
+		}
+		if round >= p.MinRounds && (time.Since(began) > p.Cap || enough != nil && enough(round, results)) {
+			break
+		}
+	}
+	for _, x := range cells {
+		x.Err = x.finish()
+	}
+	return results, ctx.Err()
+}
+
+// start opens the contender, verifies its settings and finds the size of its
+// batches, which warms it up.
+func (x *cell) start(ctx context.Context, p Plan) (err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, x.stop())
+		}
+	}()
+	if err := x.env.Renew(); err != nil {
+		return err
+	}
+	db, err := x.env.Open(ctx)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(verifySettings(ctx, db, x.env.Options), db.Close()); err != nil {
+		return err
+	}
+	// Connections may have spans: only those of the workload's calls count.
+	if err := x.Contender.sdk.flush(ctx); err != nil {
+		return err
+	}
+	x.spans = x.Contender.sdk.count()
+	if x.Workload.Start == nil {
+		return nil
+	}
+	if x.run, err = x.Workload.Start(ctx, x.env); err != nil {
+		return fmt.Errorf("start %s: %w", x.Workload.Name, err)
+	}
+	return x.calibrate(ctx, p.Batch)
+}
+
+// calibrate finds how many operations take as long as a batch must. It believes
+// only the second in a row that does: one that was disturbed would leave
+// batches so small that they measure the disturbance of every batch after.
+func (x *cell) calibrate(ctx context.Context, least time.Duration) error {
+	x.batch = 1
+	for before := time.Duration(0); ; {
+		d, err := x.repeat(ctx)
+		if err != nil {
+			return err
+		}
+		if d >= least && before >= least {
+			return nil
+		}
+		before = d
+		if d < least {
+			// Aim beyond the goal, for the first batches are the slow ones.
+			per := max(1, d/time.Duration(x.batch))
+			x.batch = max(x.batch+1, min(10*x.batch, int(least*5/4/per)))
+			before = 0
+		}
+	}
+}
+
+// repeat runs a batch and returns what it took.
+func (x *cell) repeat(ctx context.Context) (time.Duration, error) {
+	ctx, end := x.Contender.sdk.root(ctx)
+	defer end()
+	op := x.run.Op
+	began := time.Now()
+	for range x.batch {
+		x.ops++
+		if err := op(ctx); err != nil {
+			return 0, fmt.Errorf("run %s on %s: %w", x.Workload.Name, x.Contender.Name, err)
+		}
+	}
+	return time.Since(began), nil
+}
+
+// round makes one observation of each figure.
+func (x *cell) round(ctx context.Context) error {
+	figures, err := x.observe(ctx)
+	if err != nil {
+		return err
+	}
+	for name, v := range figures {
+		x.Rounds[name] = append(x.Rounds[name], v)
+	}
+	return x.Contender.sdk.flush(ctx)
+}
+
+func (x *cell) observe(ctx context.Context) (Figures, error) {
+	if x.run == nil {
+		if err := x.env.Renew(); err != nil {
+			return nil, err
+		}
+		ctx, end := x.Contender.sdk.root(ctx)
+		defer end()
+		figures, err := x.Workload.Trial(ctx, x.env)
+		if err != nil {
+			return nil, fmt.Errorf("try %s on %s: %w", x.Workload.Name, x.Contender.Name, err)
+		}
+		if n := figures[Lost]; n != 0 {
+			return nil, fmt.Errorf("verify %s on %s: %.0f writes are not there", x.Workload.Name, x.Contender.Name, n)
+		}
+		return figures, nil
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	d, err := x.repeat(ctx)
+	if err != nil {
+		return nil, err
+	}
+	runtime.ReadMemStats(&after)
+	n := float64(x.batch)
+	return Figures{
+		Time: float64(d.Nanoseconds()) / n,
+		// Rounded down, as package testing does: what else runs allocates a little.
+		Allocs: math.Floor(float64(after.Mallocs-before.Mallocs) / n),
+		Bytes:  math.Floor(float64(after.TotalAlloc-before.TotalAlloc) / n),
+	}, nil
+}
+
+// finish closes the contender, and only then checks what it wrote: two builds
+// of SQLite in one process know nothing of each other's locks on a file.
+func (x *cell) finish() error {
+	if err := x.stop(); err != nil {
+		return err
+	}
+	if x.run != nil && x.run.Check != nil {
+		if err := x.run.Check(x.ops); err != nil {
+			return fmt.Errorf("check %s on %s: %w", x.Workload.Name, x.Contender.Name, err)
+		}
+	}
+	if x.Workload.Quiet {
+		return nil
+	}
+	return x.Contender.sdk.verify(x.spans)
+}
+
+func (x *cell) stop() error {
+	if x.run == nil || x.run.Close == nil {
+		return nil
+	}
+	return x.run.Close()
+}

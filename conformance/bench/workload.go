@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// A Workload is what contenders are compared by. It has either Start, for
+// operations that the harness repeats and times, or Trial, for those that
+// need a clock of their own.
+type Workload struct {
+	Name    string // as flags, budgets and tables have it
+	What    string // what one operation is
+	Tour    bool   // part of the short tour
+	Quiet   bool   // makes no call that every contender that traces must show
+	Options Options
+	Seed    func(Size) []string // statements that make the file all contenders get a copy of
+
+	Start func(context.Context, *Env) (*Run, error)
+	Trial func(context.Context, *Env) (Figures, error)
+}
+
+// A Run is a workload on one contender's database.
+type Run struct {
+	Op    func(context.Context) error // fails if its result is wrong
+	Check func(ops int64) error       // counts what ops wrote; may be nil
+	Close func() error                // of what Start opened; may be nil
+}
+
+// Size is how much a workload does.
+type Size int
+
+// The sizes.
+const (
+	Tiny  Size = iota // to be tested
+	Short             // for the tour
+	Full
+)
+
+// pick returns one of three by size.
+func pick[T any](s Size, tiny, short, full T) T { return [...]T{tiny, short, full}[s] }
+
+// An Env is where a workload runs: a contender and its copy of the file.
+type Env struct {
+	Contender *Contender
+	Options   Options
+	Size      Size
+	Window    time.Duration // how long a Trial looks
+
+	dir  string
+	seed string // the file to copy
+	file string
+	next int // numbers further copies
+}
+
+// Open opens the contender's own file, which stays the same.
+func (e *Env) Open(ctx context.Context) (Database, error) {
+	return e.Contender.Open(ctx, e.file, e.Options)
+}
+
+// Renew replaces the contender's file by a fresh copy, which costs no
+// contender more than another.
+func (e *Env) Renew() error {
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(e.file + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	e.file = filepath.Join(e.dir, fmt.Sprintf("%s-%d.db", e.Contender.Name, e.next))
+	e.next++
+	return copyFile(e.file, e.seed)
+}
+
+// Count asks for a number by a connection that is no contender's, once the
+// contender's are closed.
+func (e *Env) Count(query string) (int64, error) {
+	c, err := openRawConn(e.file, e.Options)
+	if err != nil {
+		return 0, fmt.Errorf("count: %w", err)
+	}
+	var n int64
+	err = rawQueryer{c}.Row(context.Background(), query, []any{&n})
+	if err = errors.Join(err, c.Close()); err != nil {
+		return 0, fmt.Errorf("count by %q: %w", query, err)
+	}
+	return n, nil
+}
+
+// Expect fails if query does not count want.
+func (e *Env) Expect(query string, want int64) error {
+	n, err := e.Count(query)
+	if err != nil {
+		return err
+	}
+	if n != want {
+		return fmt.Errorf("verify: %q is %d, want %d", query, n, want)
+	}
+	return nil
+}
+
+// makeSeed makes the file that all contenders get a copy of.
+func makeSeed(file string, statements []string) (err error) {
+	c, err := sqlite3.Open(uri(file, nil))
+	if err != nil {
+		return fmt.Errorf("make %s: %w", file, err)
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	for _, s := range append([]string{"PRAGMA journal_mode = wal"}, statements...) {
+		if err := c.Exec(s); err != nil {
+			return fmt.Errorf("make %s: %q: %w", file, s, err)
+		}
+	}
+	return nil
+}
+
+func copyFile(to, from string) (err error) {
+	r, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	w, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	_, err = io.Copy(w, r)
+	return err
+}
+
+// workloads returns all, in the order of tables.
+func workloads() []*Workload {
+	var list []*Workload
+	list = append(list, pointWorkloads()...)
+	list = append(list, insertWorkloads()...)
+	list = append(list, scanWorkloads()...)
+	list = append(list, suiteWorkloads()...)
+	list = append(list, contentionWorkloads()...)
+	list = append(list, memoryWorkload())
+	return list
+}
+
+func workloadByName(list []*Workload, name string) *Workload {
+	for _, w := range list {
+		if w.Name == name {
+			return w
+		}
+	}
+	return nil
+}
