@@ -123,7 +123,14 @@ func (c *Conn) startCall() {
 
 func (c *Conn) endCall(err error) {
 	c.inCall = false
-	if err != nil && c.opener.sick(err) {
+	if err != nil {
+		c.failed(err)
+	}
+}
+
+// failed looks at an error of the engine, of a call or of its rows.
+func (c *Conn) failed(err error) {
+	if c.unfit == "" && c.opener.sick(err) {
 		c.unfit = ReasonSick
 	}
 }

@@ -250,3 +250,52 @@ func TestSickIsNotEveryError(t *testing.T) {
 		t.Errorf("got %v\nwant %v", got, want)
 	}
 }
+
+// A panic is not forgotten because a later call on the same connection, which
+// the program still holds, fails or goes well.
+func TestPanicIsNotForgotten(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		then func(*fake, *sql.Tx, *sql.Rows)
+	}{
+		{"nothing", func(*fake, *sql.Tx, *sql.Rows) {}},
+		{"a call that goes well", func(_ *fake, tx *sql.Tx, _ *sql.Rows) { tx.Exec("q") }},
+		{"a call that fails", func(f *fake, tx *sql.Tx, _ *sql.Rows) { f.on(fail(errFault), "ExecContext"); tx.Exec("q") }},
+		{"a row", func(_ *fake, _ *sql.Tx, rows *sql.Rows) { rows.Next() }},
+		{"a row that fails", func(f *fake, _ *sql.Tx, rows *sql.Rows) { f.on(fail(errFault), "rows.Next"); rows.Next() }},
+		{"rows that fail to close", func(f *fake, _ *sql.Tx, rows *sql.Rows) { f.on(fail(errFault), "rows.Close"); rows.Close() }},
+		{"a result set that fails", func(f *fake, _ *sql.Tx, rows *sql.Rows) {
+			f.on(fail(errFault), "rows.NextResultSet")
+			rows.NextResultSet()
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f := &fake{conn: connOf("all with contexts"), stmt: stmtKinds[1], rows: rowsOf("all"), sets: 2}
+			events := &recorder{}
+			db := sql.OpenDB(wrap.NewConnector(f, wrap.Config{Recorder: events}))
+			tx, err := db.Begin()
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows, err := tx.Query("q")
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.on(func(context.Context, int) error { panic("fake: panic") }, "ExecContext")
+			func() {
+				defer func() { recover() }()
+				tx.Exec("q")
+			}()
+			f.off()
+			tc.then(f, tx, rows)
+			f.off()
+			rows.Close()
+			tx.Rollback()
+			db.Close()
+			got := events.story()
+			if want := []string{"1 discard panic", "1 close panic"}; !slices.Equal(got[len(got)-2:], want) {
+				t.Errorf("a connection through which a panic passed is retired, but its story is %v", got)
+			}
+		})
+	}
+}

@@ -93,7 +93,7 @@ func (r *rows) panicked() {
 // that is known when database/sql asks, which it does next.
 func (r *rows) over(err error) {
 	if err != io.EOF {
-		r.conn.endCall(err)
+		r.conn.failed(err)
 	} else if _, ok := r.parent.(driver.RowsNextResultSet); ok {
 		r.exhausted = true
 		return
@@ -109,7 +109,7 @@ func (r *rows) Close() error {
 	r.parent = closedRows{}
 	err := parent.Close()
 	if err != nil {
-		r.conn.endCall(err)
+		r.conn.failed(err)
 	}
 	if r.stmt != nil {
 		r.stmt.Close() // its error is nobody's in database/sql either
@@ -197,7 +197,7 @@ func (r *fullRows) NextResultSet() error {
 	r.stepping = false
 	if err != nil {
 		if err != io.EOF {
-			r.conn.endCall(err)
+			r.conn.failed(err)
 		}
 		r.call.End(err)
 	}

@@ -213,6 +213,67 @@ func TestSpanPerTry(t *testing.T) {
 	}
 }
 
+// That database/sql prepares a statement of the program's again, on another
+// connection, is no call of the program's, and so no span.
+func TestNoSpanForPreparingAgain(t *testing.T) {
+	for _, conn := range []string{"none", "all with contexts"} {
+		f := &fake{conn: connOf(conn), stmt: stmtKinds[1], rows: rowsOf("SQLite's")}
+		db, spans := tracedDB(t, f)
+		stmt, err := db.Prepare(selectText)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stmt.Close()
+		prepared := func() int {
+			return len(slices.DeleteFunc(f.asked(), func(s string) bool { return !strings.Contains(s, " Prepare") }))
+		}
+		for i, do := range []func() error{
+			func() error { _, err := stmt.Exec(1); return err },
+			func() error {
+				rows, err := stmt.Query(1)
+				if err != nil {
+					return err
+				}
+				return rows.Close()
+			},
+			func() error {
+				tx, err := db.Begin()
+				if err != nil {
+					return err
+				}
+				defer tx.Rollback()
+				_, err = tx.Stmt(stmt).Exec(1)
+				return err
+			},
+		} {
+			// Holding every idle connection makes the call use a new one.
+			held, err := db.Conn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer held.Close()
+			before := prepared()
+			spans.Reset()
+			if err := do(); err != nil {
+				t.Fatal(err)
+			}
+			if n := prepared() - before; n != 1 {
+				t.Fatalf("this test needs a statement that is prepared again, but it was %d times", n)
+			}
+			for _, s := range spans.Ended() {
+				if strings.HasPrefix(s.Name(), "PREPARE") {
+					t.Errorf("connection %q, call %d: the program did not ask for %q", conn, i+1, s.Name())
+				}
+			}
+			if err := checkSpans(spans); err != nil {
+				t.Error(err)
+			}
+			db.SetMaxIdleConns(-1) // nothing idle is left for the next
+			db.SetMaxIdleConns(2)
+		}
+	}
+}
+
 // The span of a query ends with its rows, once: when they are exhausted, whether
 // or not they are closed; else when they fail or are closed, by whomever.
 func TestSpanOfRows(t *testing.T) {
