@@ -43,7 +43,7 @@ bench: ## compare with the plain driver and others side by side (5 minutes; need
 	@$(BENCH) -tour
 
 .PHONY: bench-long
-bench-long: ## the same with every workload, and how cost grows (an hour or so)
+bench-long: ## the same with every workload at full size, and how cost grows (takes long)
 	@$(BENCH) -long
 
 .PHONY: bench-check
