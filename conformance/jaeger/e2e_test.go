@@ -32,23 +32,7 @@ type demoSummary struct {
 // The demo runs against a real Jaeger, and what Jaeger then holds is what the
 // program did: no less, and no more.
 func TestDemo(t *testing.T) {
-	if os.Getenv("SQLITEMW_E2E") == "" {
-		t.Skip("it builds and starts a Jaeger: run it with make e2e")
-	}
-	checkGoroutines(t)
-	binary, err := Build(t.Context(), os.Stderr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := Start(t.Context(), binary)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	server := realJaeger(t)
 	demo := runDemo(t, server)
 	client := NewClient(server.Query())
 

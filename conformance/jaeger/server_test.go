@@ -250,25 +250,7 @@ func TestStopDeaf(t *testing.T) {
 
 // TestServer sends one span to a real Jaeger and reads it back.
 func TestServer(t *testing.T) {
-	if os.Getenv("SQLITEMW_E2E") != "1" {
-		t.Skip(`"make e2e" runs this test, with SQLITEMW_E2E=1: it needs a real Jaeger, whose first build takes minutes`)
-	}
-	checkGoroutines(t)
-	binary, err := Build(t.Context(), t.Output())
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := Start(t.Context(), binary)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-		checkGone(t, server.Query())
-		checkGone(t, server.OTLP())
-	})
+	server := realJaeger(t)
 
 	start := time.Now().UTC().Truncate(time.Microsecond)
 	want := Span{
@@ -330,6 +312,32 @@ func TestServer(t *testing.T) {
 	if none, err := client.Traces(t.Context(), "unknown", 10); err != nil || len(none) != 0 {
 		t.Errorf("Traces of an unknown service: got %+v and error %v, want none", none, err)
 	}
+}
+
+// realJaeger builds and starts a Jaeger for the test, or skips it. When the test
+// is over, nothing of it may be left.
+func realJaeger(t *testing.T) *Server {
+	t.Helper()
+	if os.Getenv("SQLITEMW_E2E") != "1" {
+		t.Skip(`"make e2e" runs this test, with SQLITEMW_E2E=1: it needs a real Jaeger, whose first build takes minutes`)
+	}
+	checkGoroutines(t)
+	binary, err := Build(t.Context(), t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := Start(t.Context(), binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Stop(); err != nil {
+			t.Error(err)
+		}
+		checkGone(t, server.Query())
+		checkGone(t, server.OTLP())
+	})
+	return server
 }
 
 // postSpan sends the span, in OTLP's JSON, to the OTLP/HTTP receiver at base.
