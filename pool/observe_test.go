@@ -208,7 +208,7 @@ func TestClosedFor(t *testing.T) {
 func TestStatsSums(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		errTerm := errors.New("secret")
-		opening := 2 * time.Second
+		opening := 5 * time.Second
 		connector, err := driver.NewConnector(":memory:", driver.Config{
 			Init: func(*sqlite3.Conn) error { time.Sleep(opening); return nil },
 			Term: func(*sqlite3.Conn) error { return errTerm },
@@ -232,9 +232,9 @@ func TestStatsSums(t *testing.T) {
 			return conn
 		}
 		a := hold(3 * time.Second)
-		opening = 5 * time.Second
+		opening = 2 * time.Second
 		b := hold(7 * time.Second)
-		a.Close() // after 3 + 5 + 7 seconds
+		a.Close() // after 3 + 2 + 7 seconds
 		b.Close() // after 7
 		hold(time.Second).Close()
 		db.Close()
@@ -243,7 +243,7 @@ func TestStatsSums(t *testing.T) {
 		want := pool.Stats{
 			Connects: 2, Acquires: 3, Releases: 3, Closes: 2, CloseErrors: 2,
 			ConnectTime: 7 * time.Second, LongestConnect: 5 * time.Second,
-			UseTime: 23 * time.Second, LongestUse: 15 * time.Second,
+			UseTime: 20 * time.Second, LongestUse: 12 * time.Second,
 			Events: 10,
 		}
 		if !maps.Equal(s.ClosedFor, map[driver.Reason]uint64{driver.ReasonDatabaseClosed: 2}) {

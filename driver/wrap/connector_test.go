@@ -94,6 +94,34 @@ func TestDriverWithConnectors(t *testing.T) {
 	}
 }
 
+// Every way to a connection has the Config that the driver or connector was given.
+func TestConfigIsEverywhere(t *testing.T) {
+	for name, connect := range map[string]func(*fake, wrap.Config) (driver.Conn, error){
+		"a driver without connectors": func(f *fake, cfg wrap.Config) (driver.Conn, error) {
+			return wrap.Driver(fakeDriver{f}, cfg).Open("")
+		},
+		"a driver with connectors": func(f *fake, cfg wrap.Config) (driver.Conn, error) {
+			return wrap.Driver(contextDriver{fakeDriver: fakeDriver{f}, connector: f}, cfg).Open("")
+		},
+		"a connector": func(f *fake, cfg wrap.Config) (driver.Conn, error) {
+			return wrap.NewConnector(f, cfg).Connect(context.Background())
+		},
+		"a connector's driver": func(f *fake, cfg wrap.Config) (driver.Conn, error) {
+			return wrap.NewConnector(f, cfg).Driver().Open("")
+		},
+	} {
+		events := &recorder{}
+		conn, err := connect(newFake(), wrap.Config{Recorder: events})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		conn.Close()
+		if got := events.story(); len(got) == 0 || got[0] != "1 connect" {
+			t.Errorf("%s must tell the Recorder, but it was told %q", name, got)
+		}
+	}
+}
+
 type closingConnector struct {
 	*fake
 	err    error
