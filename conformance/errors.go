@@ -1,0 +1,4 @@
+package conformance
+
+// errorsCases are about errors: their values, types and codes.
+func errorsCases() []Case { return nil }

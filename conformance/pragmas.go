@@ -1,0 +1,4 @@
+package conformance
+
+// pragmasCases are about settings of connections.
+func pragmasCases() []Case { return nil }

@@ -1,0 +1,4 @@
+package conformance
+
+// savepointsCases are about transactions within transactions.
+func savepointsCases() []Case { return nil }

@@ -1,0 +1,336 @@
+package conformance
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A Session is a case being played on one driver. It writes down what the case
+// sees. Its methods may be used by several goroutines.
+type Session struct {
+	// DB is the case's database: a new, empty file.
+	DB *sql.DB
+
+	engine *Engine
+	open   func(dsn string) (*sql.DB, error)
+	dir    string
+	dbs    []*sql.DB
+	unhook map[string]func() // by path
+
+	mu     sync.Mutex
+	seen   []string
+	conns  map[any]*connection
+	opened int
+	broken string
+
+	// plainTexts are those that were executed without arguments.
+	plainTexts []string
+
+	over bool // a session that hangs may go on when it has been given up
+
+	functions map[string]func(context.Context) any
+}
+
+// A connection is what is known of one by its engine's hooks.
+type connection struct {
+	number int
+	ready  bool // has been asked for more than its settings
+	asked  []string
+	closed bool
+}
+
+// play plays c on what open opens.
+func play(t *testing.T, c Case, e *Engine, open func(string) (*sql.DB, error), timeout time.Duration) *Session {
+	dir, err := os.MkdirTemp("", "conformance")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	s := &Session{
+		engine: e, open: open, dir: dir, conns: make(map[any]*connection),
+		functions: make(map[string]func(context.Context) any), unhook: make(map[string]func()),
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer s.end()
+		defer func() {
+			if p := recover(); p != nil && p != errBroken {
+				s.say("panic: %v", p)
+			}
+		}()
+		s.DB = s.Open(s.File("test.db"), c.Settings)
+		c.Play(s)
+	}()
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+		s.say("hangs, and was given up after %v", timeout)
+		s.mu.Lock()
+		s.over = true
+		s.mu.Unlock()
+	}
+	if c.Unasked {
+		for _, conn := range s.conns {
+			conn.asked = nil
+		}
+	}
+	return s
+}
+
+// end closes what the case has opened, and sees whether anything stays open.
+func (s *Session) end() {
+	for _, db := range s.dbs {
+		s.say("close: %s", s.show(db.Close()))
+	}
+	// database/sql rolls back and closes on goroutines of its own, which
+	// nobody can wait for, so ask for a while.
+	var left string
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		if left = s.left(); left == "" || time.Now().After(deadline) {
+			break
+		}
+	}
+	s.say("left open: %q", left)
+	for _, unhook := range s.unhook {
+		unhook()
+	}
+}
+
+// left says what is still open.
+func (s *Session) left() string {
+	for _, db := range s.dbs {
+		if n := db.Stats().OpenConnections; n > 0 {
+			return "connections of database/sql"
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.conns {
+		if !c.closed {
+			return "connections of the engine"
+		}
+	}
+	if runtime.GOOS == "linux" { // where one can look
+		entries, _ := os.ReadDir("/proc/self/fd")
+		for _, e := range entries {
+			if target, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && strings.HasPrefix(target, s.dir) {
+				return "files"
+			}
+		}
+	}
+	return ""
+}
+
+// File returns the path of a file of this name in the session's directory.
+func (s *Session) File(name string) string { return filepath.Join(s.dir, name) }
+
+// DSN returns the name of the database at path in the way of the engine's driver.
+func (s *Session) DSN(path string, settings Settings) string { return s.engine.DSN(path, settings) }
+
+// Open opens another database, which must go well, and is closed with the
+// session.
+func (s *Session) Open(path string, settings Settings) *sql.DB {
+	s.mu.Lock()
+	if s.unhook[path] == nil {
+		s.unhook[path] = s.engine.Hook(path, s.hooks())
+	}
+	s.mu.Unlock()
+	return s.OpenDSN(s.DSN(path, settings))
+}
+
+// OpenDSN opens another database by any name, which must go well, and is closed
+// with the session.
+func (s *Session) OpenDSN(dsn string) *sql.DB {
+	db, err := s.TryOpen(dsn)
+	s.Must(err)
+	return db
+}
+
+// TryOpen opens another database, which is closed with the session.
+func (s *Session) TryOpen(dsn string) (*sql.DB, error) {
+	db, err := s.open(dsn)
+	if err == nil {
+		s.mu.Lock()
+		s.dbs = append(s.dbs, db)
+		s.mu.Unlock()
+	}
+	return db, err
+}
+
+func (s *Session) hooks() Hooks {
+	functions := make(map[string]func(context.Context) any)
+	for _, name := range functionNames {
+		functions[name] = func(ctx context.Context) any {
+			s.mu.Lock()
+			f := s.functions[name]
+			s.mu.Unlock()
+			if f == nil {
+				return nil
+			}
+			return f(ctx)
+		}
+	}
+	return Hooks{
+		Functions: functions,
+		Opened: func(conn any) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.opened++
+			s.conns[conn] = &connection{number: s.opened}
+		},
+		Closed: func(conn any) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if c := s.conns[conn]; c != nil {
+				c.closed = true
+			}
+		},
+		Asked: func(conn any, sql string) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			c := s.conns[conn]
+			if c == nil {
+				return
+			}
+			// A wrapper may have its own way to settings.
+			c.ready = c.ready || !strings.HasPrefix(sql, "PRAGMA")
+			if c.ready {
+				c.asked = append(c.asked, sql)
+			}
+		},
+		Did: func(conn any, what string) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if c := s.conns[conn]; c != nil {
+				c.asked = append(c.asked, "-- "+what)
+			}
+		},
+	}
+}
+
+// functionNames are the SQL functions that a case can have do something.
+var functionNames = []string{"hook", "hook2"}
+
+// Function has the SQL function name, which is hook or hook2, do f. Until then
+// it is NULL.
+func (s *Session) Function(name string, f func(context.Context) any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.functions[name] = f
+}
+
+// See writes down what the case sees: values with their types, and all that can
+// be known of errors.
+func (s *Session) See(what string, values ...any) {
+	var b strings.Builder
+	b.WriteString(what + ":")
+	for _, v := range values {
+		if err, ok := v.(error); ok {
+			b.WriteString(" " + s.show(err))
+		} else {
+			fmt.Fprintf(&b, " %T(%v)", v, v)
+		}
+	}
+	s.say("%s", b.String())
+}
+
+func (s *Session) say(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.over {
+		s.seen = append(s.seen, fmt.Sprintf(format, args...))
+	}
+}
+
+var errBroken = errors.New("conformance: the case cannot go on")
+
+// Must ends the case if err is not nil. What a case does not examine, but
+// relies on, must go well.
+func (s *Session) Must(err error) {
+	if err == nil {
+		return
+	}
+	s.mu.Lock()
+	s.broken = s.show(err)
+	s.mu.Unlock()
+	s.say("cannot go on: %s", s.show(err))
+	panic(errBroken)
+}
+
+// show says all that a program can find out about an error.
+func (s *Session) show(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	text := fmt.Sprintf("%T %q", err, err)
+	for _, known := range []error{
+		context.Canceled, context.DeadlineExceeded, sql.ErrTxDone, sql.ErrConnDone, sql.ErrNoRows,
+		driver.ErrBadConn, driver.ErrSkip, os.ErrNotExist,
+	} {
+		if err == known {
+			text += fmt.Sprintf(" == %q", known)
+		} else if errors.Is(err, known) {
+			text += fmt.Sprintf(" is %q", known)
+		}
+	}
+	for _, can := range []struct {
+		name string
+		does bool
+	}{
+		{"Timeout", err != nil && can[interface{ Timeout() bool }](err)},
+		{"Temporary", can[interface{ Temporary() bool }](err)},
+	} {
+		if can.does {
+			text += " has " + can.name
+		}
+	}
+	if class := s.engine.Classify(err); class != "" {
+		text += " (" + class + ")"
+	}
+	return text
+}
+
+func can[T any](err error) bool {
+	var t T
+	return errors.As(err, &t)
+}
+
+// difference shows where two sessions part, or returns "" if they do not.
+func (s *Session) difference(name string, other *Session, otherName string) string {
+	if d := firstDifference(name, s.seen, otherName, other.seen); d != "" {
+		return "what the program sees:\n" + d
+	}
+	for i := range max(s.opened, other.opened) {
+		if d := firstDifference(name, s.askedOf(i+1), otherName, other.askedOf(i+1)); d != "" {
+			return fmt.Sprintf("what connection %d is asked:\n%s", i+1, d)
+		}
+	}
+	return ""
+}
+
+// askedOf returns what a connection was asked and did, but for the texts that
+// an engine may leave out.
+func (s *Session) askedOf(number int) []string {
+	for _, c := range s.conns {
+		if c.number == number {
+			return slices.DeleteFunc(slices.Clone(c.asked), func(asked string) bool {
+				return slices.ContainsFunc(s.plainTexts, func(text string) bool { return strings.Contains(text, asked) })
+			})
+		}
+	}
+	return nil
+}

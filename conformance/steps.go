@@ -1,0 +1,119 @@
+package conformance
+
+import (
+	"context"
+	"database/sql"
+)
+
+// What all cases do with a database, and what *sql.DB, *sql.Conn and *sql.Tx
+// have in common.
+type querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
+}
+
+var background = context.Background()
+
+// Exec executes a text that must go well.
+func (s *Session) Exec(db querier, query string, args ...any) {
+	_, err := s.ExecContext(background, db, query, args...)
+	s.Must(err)
+}
+
+// ExecContext executes a text. All that cases execute comes through here.
+func (s *Session) ExecContext(ctx context.Context, db querier, query string, args ...any) (sql.Result, error) {
+	if len(args) == 0 {
+		s.mu.Lock()
+		s.plainTexts = append(s.plainTexts, query)
+		s.mu.Unlock()
+	}
+	return db.ExecContext(ctx, query, args...)
+}
+
+// Count returns the number that a query answers, which must go well.
+func (s *Session) Count(db querier, query string, args ...any) (n int64) {
+	s.Must(db.QueryRowContext(background, query, args...).Scan(&n))
+	return n
+}
+
+// Conn takes a connection of db's, which must go well.
+func (s *Session) Conn(db *sql.DB) *sql.Conn {
+	conn, err := db.Conn(background)
+	s.Must(err)
+	return conn
+}
+
+// Begin begins a transaction, which must go well.
+func (s *Session) Begin(db interface {
+	BeginTx(context.Context, *sql.TxOptions) (*sql.Tx, error)
+}) *sql.Tx {
+	tx, err := db.BeginTx(background, nil)
+	s.Must(err)
+	return tx
+}
+
+// SeeExec executes a text and sees its result.
+func (s *Session) SeeExec(db querier, query string, args ...any) {
+	res, err := s.ExecContext(background, db, query, args...)
+	s.SeeResult(query, res, err)
+}
+
+// SeeResult sees what an Exec returned.
+func (s *Session) SeeResult(what string, res sql.Result, err error) {
+	if err != nil {
+		s.See(what, err)
+		return
+	}
+	id, idErr := res.LastInsertId()
+	n, nErr := res.RowsAffected()
+	s.See(what, id, idErr, n, nErr)
+}
+
+// SeeQuery sees a query and all its rows.
+func (s *Session) SeeQuery(db querier, query string, args ...any) {
+	rows, err := db.QueryContext(background, query, args...)
+	s.SeeRows(query, rows, err)
+}
+
+// SeeRows sees what a Query returned: columns, their types, and all rows.
+func (s *Session) SeeRows(what string, rows *sql.Rows, err error) {
+	if err != nil {
+		s.See(what, err)
+		return
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	s.See(what, columns, err)
+	s.SeeTypes(rows)
+	for rows.Next() {
+		s.SeeRow(rows)
+	}
+	s.See("  end", rows.Err(), rows.NextResultSet(), rows.Close())
+}
+
+// SeeRow scans the row that rows are at into values of any type.
+func (s *Session) SeeRow(rows *sql.Rows) {
+	columns, _ := rows.Columns()
+	values, dest := make([]any, len(columns)), make([]any, len(columns))
+	for i := range values {
+		dest[i] = &values[i]
+	}
+	err := rows.Scan(dest...)
+	s.See("  row", append(values, err)...)
+}
+
+// SeeTypes sees the types of columns as they are known then.
+func (s *Session) SeeTypes(rows *sql.Rows) {
+	types, err := rows.ColumnTypes()
+	if err != nil {
+		s.See("  types", err)
+	}
+	for _, c := range types {
+		nullable, nok := c.Nullable()
+		length, lok := c.Length()
+		precision, scale, pok := c.DecimalSize()
+		s.See("  type", c.Name(), c.DatabaseTypeName(), c.ScanType().String(), nullable, nok, length, lok, precision, scale, pok)
+	}
+}
