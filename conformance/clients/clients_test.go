@@ -1,0 +1,42 @@
+package clients
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// programs are all there are, by the client that they use.
+var programs = map[string]program{
+	"sqlx": sqlxProgram,
+	"gorm": gormProgram,
+}
+
+func TestMain(m *testing.M) {
+	// A zone that is no machine's own shows what a client makes of local time,
+	// on every machine alike.
+	time.Local = time.FixedZone("Office", 5*3600+45*60)
+	goleak.VerifyTestMain(m)
+}
+
+// A client cannot tell the drivers apart.
+func TestSameAsThePlainDriver(t *testing.T) {
+	for name, p := range programs {
+		t.Run(name, func(t *testing.T) {
+			want := plain.transcript(t, p)
+			t.Logf("%d lines\n%s", strings.Count(want, "\n"), want)
+			if again := plain.transcript(t, p); again != want {
+				t.Fatalf("the program is not deterministic\n%s", firstDifference(want, again))
+			}
+			for _, s := range []setup{untraced, traced, withoutCache, withSmallCache} {
+				t.Run(s.name, func(t *testing.T) {
+					if got := s.transcript(t, p); got != want {
+						t.Error(firstDifference(want, got))
+					}
+				})
+			}
+		})
+	}
+}
