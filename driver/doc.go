@@ -24,6 +24,10 @@
 // they mean something here, and refused with a reason where they do not (_auth,
 // _loc other than UTC, _dqs=1). A _pragma wins over them, and a _timefmt.
 //
+// A memory database with cache=shared is one for all connections of the process
+// that name it, as with SQLite's shared cache, which this build has not: it is
+// kept by the memdb VFS. On a file cache=shared is refused.
+//
 // Another parameter that begins with an underscore is refused, and so are
 // parameters behind a name that is no URI: SQLite would ignore the one, and
 // make the other part of the file's name. The errors are [ErrDSN].
@@ -46,6 +50,7 @@
 //
 //	DSN            mattn's and modernc's parameters are honoured, _txlock in any case of letters; unknown underscore parameters, parameters of a name that is no URI, an unknown _txlock,
 //	               a _timefmt that would lose the time and malformed pragmas are refused, in OpenConnector
+//	cache=shared   shares a memory database; the plain driver ignores it
 //	pragmas        ordered and read back, as said above; a value that is no plain value is refused
 //	opening        a file that is no database, or cannot be read, fails to open, not at the first query
 //	               (not checked if the DSN names a vfs that may want a key first)

@@ -17,6 +17,7 @@ type dsn struct {
 	tail   string   // from "#" on
 
 	mode    string
+	cache   string
 	timefmt string
 
 	foreignTime bool // timefmt is the meaning of another driver's word
@@ -59,7 +60,44 @@ func parseDSN(name string) (*dsn, error) {
 			return nil, err
 		}
 	}
-	return d, nil
+	return d, d.share()
+}
+
+// share makes of a memory database with a shared cache, which this build of
+// SQLite does not have and would ignore, what programs want of it: one database
+// for all connections of the process that name it, until the last is closed.
+// https://sqlite.org/sharedcache.html#shared_cache_and_in_memory_databases
+func (d *dsn) share() error {
+	if d.cache != "shared" {
+		return nil
+	}
+	name := d.pathOfURI()
+	if d.vfs != "" && d.vfs != "memdb" || d.vfs == "" && d.mode != "memory" && name != ":memory:" {
+		return dsnError("cache=shared on a file, and this build of SQLite has no shared cache: leave it out, since connections share a file without; for readers beside a writer say _pragma=journal_mode(wal)")
+	}
+	d.params = slices.DeleteFunc(d.params, func(param string) bool {
+		key, _, _ := strings.Cut(param, "=")
+		key, _ = url.QueryUnescape(key)
+		return key == "cache" || d.vfs == "" && key == "mode"
+	})
+	if d.cache = ""; d.vfs == "" {
+		d.mode, d.vfs = "", "memdb"
+		d.params = append(d.params, "vfs=memdb")
+		d.path = escapePath("/" + strings.TrimLeft(name, "/"))
+	}
+	return nil
+}
+
+// pathOfURI is the path of a URI, unescaped and without an authority.
+func (d *dsn) pathOfURI() string {
+	path := d.path
+	if rest, ok := strings.CutPrefix(path, "//"); ok {
+		path = strings.TrimPrefix(rest, "localhost") // an authority, which names this machine
+	}
+	if plain, err := url.PathUnescape(path); err == nil {
+		path = plain
+	}
+	return path
 }
 
 // checkName refuses a name that means more than a file's name, but would be
@@ -115,6 +153,8 @@ func (d *dsn) addParam(param string) error {
 		d.mode = value
 	case "vfs":
 		d.vfs = value
+	case "cache":
+		d.cache = value
 	default:
 		if strings.HasPrefix(key, "_") {
 			if known, err := d.foreign(key, value); known {
@@ -154,12 +194,10 @@ func knownTimeFormat(f string) bool {
 func (d *dsn) namespace() string {
 	path := d.path
 	if d.uri {
-		if rest, ok := strings.CutPrefix(path, "//"); ok {
-			path = strings.TrimPrefix(rest, "localhost") // an authority, which names this machine
-		}
-		if plain, err := url.PathUnescape(path); err == nil {
-			path = plain
-		}
+		path = d.pathOfURI()
+	}
+	if d.vfs == "memdb" && path == "/:memory:" {
+		return ":memory:"
 	}
 	if path == "" || path == ":memory:" || d.mode == "memory" {
 		return ":memory:"

@@ -14,6 +14,7 @@ func FuzzDSN(f *testing.F) {
 	for _, name := range []string{
 		"", ":memory:", "a.db", "a b%.db", "file:", "file:a.db", "file:///a.db?mode=ro#x", "file:a.db?_pragma=cache_size(5)&vfs=x",
 		"file:a?_pragma=textkey('it''s')&_pragma=b=c", "file:?_txlock=immediate&_timefmt=auto", "file:a?_pragma=main.user_version%3D7",
+		"file::memory:?cache=shared", "file:a%3fb?cache=shared&mode=memory#x", "file:////a?cache=shared&vfs=memdb",
 	} {
 		f.Add(name)
 	}
@@ -56,6 +57,10 @@ func TestNamespace(t *testing.T) {
 		"file:///tmp/a.db":          "/tmp/a.db",
 		"file://localhost/tmp/a.db": "/tmp/a.db",
 		"file:/shared?vfs=memdb":    "/shared",
+
+		"file::memory:?cache=shared":                  ":memory:",
+		"file:a%23?mode=memory&cache=shared":          "/a#",
+		"file://localhost/b?cache=shared&mode=memory": "/b",
 	} {
 		d, err := parseDSN(name)
 		if err != nil {

@@ -184,9 +184,17 @@ func TestUnderLoad(t *testing.T) {
 }
 
 // Each connection of a pool has its own memory database, as on the plain driver,
-// and one on the memdb VFS is shared.
+// and one on the memdb VFS is shared, as is one that asks for a shared cache.
 func TestMemory(t *testing.T) {
-	for dsn, shared := range map[string]bool{":memory:": false, "file:/shared-memory?vfs=memdb": true} {
+	for dsn, shared := range map[string]bool{
+		":memory:": false, "file::memory:": false, "file:private?mode=memory": false, "file:private?mode=memory&cache=private": false,
+		"file:/shared-memory?vfs=memdb":                           true,
+		"file::memory:?cache=shared":                              true,
+		"file:a%20name?mode=memory&cache=shared":                  true,
+		"file:///b?cache=shared&mode=memory&_fk=1":                true,
+		"file:/c?vfs=memdb&cache=shared":                          true,
+		"file:d?%6dode=memory&_pragma=cache_size(9)&cache=shared": true,
+	} {
 		db := open(t, dsn, driver.Config{})
 		first, err := db.Conn(t.Context())
 		if err != nil {
@@ -199,6 +207,12 @@ func TestMemory(t *testing.T) {
 		_, err = db.Exec("INSERT INTO t VALUES (1)")
 		if (err == nil) != shared {
 			t.Errorf("%s: another connection says %v", dsn, err)
+		}
+		// It is gone with its last connection.
+		first.Close()
+		db.Close()
+		if _, err := open(t, dsn, driver.Config{}).Exec("INSERT INTO t VALUES (1)"); err == nil {
+			t.Errorf("%s: the database is still there", dsn)
 		}
 	}
 }
