@@ -20,7 +20,10 @@ type app struct {
 	db     *sql.DB
 	driver string // the name by which clients know db's driver
 	dsn    string
-	dir    string // for files of its own
+
+	// leaks is how many connections the client leaves in use, with rows that
+	// it never closes.
+	leaks int
 
 	transcript strings.Builder
 }

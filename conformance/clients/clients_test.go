@@ -10,8 +10,11 @@ import (
 
 // programs are all there are, by the client that they use.
 var programs = map[string]program{
-	"sqlx": sqlxProgram,
-	"gorm": gormProgram,
+	"sqlx":    sqlxProgram,
+	"gorm":    gormProgram,
+	"bun":     bunProgram,
+	"goose":   gooseProgram,
+	"migrate": migrateProgram,
 }
 
 func TestMain(m *testing.M) {
@@ -30,7 +33,7 @@ func TestSameAsThePlainDriver(t *testing.T) {
 			if again := plain.transcript(t, p); again != want {
 				t.Fatalf("the program is not deterministic\n%s", firstDifference(want, again))
 			}
-			for _, s := range []setup{untraced, traced, withoutCache, withSmallCache} {
+			for _, s := range []setup{untraced, traced(t), withoutCache, withSmallCache} {
 				t.Run(s.name, func(t *testing.T) {
 					if got := s.transcript(t, p); got != want {
 						t.Error(firstDifference(want, got))

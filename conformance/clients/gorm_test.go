@@ -254,14 +254,14 @@ func gormRelations(a *app, db *gorm.DB) {
 	var companies []gormCompany
 	a.ok(db.Preload("Users.Languages").Preload("Users.Orders", "total > ?", 15).Order("id").Find(&companies).Error)
 	a.see("nested", companies)
-	languages := db.Model(&user).Association("Languages")
-	a.ok(languages.Append(&gormLanguage{"la", "Latin"}))
-	a.ok(languages.Delete(&gormLanguage{Code: "fr"}))
-	a.see("association", languages.Count(), user.Languages)
-	a.ok(languages.Replace([]gormLanguage{{"cs", "Czech"}, {"de", "German"}}))
-	a.see("replaced", languages.Count(), user.Languages)
-	a.ok(languages.Clear())
-	a.see("cleared", languages.Count())
+	languages := func() *gorm.Association { return db.Model(&user).Association("Languages") }
+	a.ok(languages().Append(&gormLanguage{"la", "Latin"}))
+	a.ok(languages().Delete(&gormLanguage{Code: "fr"}))
+	a.see("association", languages().Count(), user.Languages)
+	a.ok(languages().Replace([]gormLanguage{{"cs", "Czech"}, {"de", "German"}}))
+	a.see("replaced", languages().Count(), user.Languages)
+	a.ok(languages().Clear())
+	a.see("cleared", languages().Count())
 	var found []gormOrder
 	a.ok(db.Model(&user).Where("total > 15").Association("Orders").Find(&found))
 	a.see("orders", found)
@@ -325,7 +325,7 @@ func gormTransactions(a *app, db *gorm.DB) {
 	a.ok(tx.SavePoint("here").Error)
 	a.ok(tx.Create(&gormLanguage{"b2", "b"}).Error)
 	a.ok(tx.RollbackTo("here").Error)
-	a.fails("no such savepoint", tx.RollbackTo("there").Error)
+	a.see("no such savepoint", tx.RollbackTo("there").Error)
 	a.ok(tx.Commit().Error)
 	a.see("savepoint", count(db))
 	a.fails("ended", tx.Commit().Error)
@@ -372,9 +372,8 @@ func gormErrors(a *app, db *gorm.DB) {
 			{"not null", db.Exec("INSERT INTO gorm_companies (name) VALUES (NULL)").Error},
 		} {
 			a.fails(failure.what, failure.err)
-			for _, target := range []error{gorm.ErrDuplicatedKey, gorm.ErrForeignKeyViolated, gorm.ErrCheckConstraintViolated, gorm.ErrRecordNotFound} {
-				a.see("is", target.Error(), errors.Is(failure.err, target))
-			}
+			a.see("is", errors.Is(failure.err, gorm.ErrDuplicatedKey), errors.Is(failure.err, gorm.ErrForeignKeyViolated),
+				errors.Is(failure.err, gorm.ErrCheckConstraintViolated), errors.Is(failure.err, gorm.ErrRecordNotFound))
 		}
 	}
 }

@@ -2,57 +2,47 @@ package clients
 
 import (
 	"database/sql"
-	"fmt"
-	"path/filepath"
 	"testing"
-	"time"
 
 	_ "github.com/ncruces/go-sqlite3/driver"
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	"go.opentelemetry.io/otel/sdk/trace/tracetest"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sqlitemw/sqlitemw/driver"
-	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
 // A setup is a way to open a database.
 type setup struct {
 	name   string
 	driver string // what clients are told
-	open   func(t *testing.T, dsn string) (*sql.DB, error)
+	open   func(dsn string) (*sql.DB, error)
+
+	// check, if not nil, looks at what is left when the database is closed.
+	check func(t *testing.T, a *app)
 }
 
 var (
-	plain = setup{"plain", "sqlite3", byName("sqlite3")}
+	plain = setup{name: "plain", driver: "sqlite3", open: byName("sqlite3")}
 
 	// untraced is what a program without an OpenTelemetry SDK gets.
-	untraced = setup{"untraced", driver.Name, byName(driver.Name)}
-
-	traced = setup{"traced", driver.Name, func(t *testing.T, dsn string) (*sql.DB, error) {
-		return byConfig(dsn, driver.Config{Tracing: recordSpans(t)})
-	}}
+	untraced = setup{name: "untraced", driver: driver.Name, open: byName(driver.Name)}
 
 	// withoutCache prepares every statement anew, withSmallCache has to let
 	// statements go all the time.
-	withoutCache = setup{"without statement cache", driver.Name, func(_ *testing.T, dsn string) (*sql.DB, error) {
-		return byConfig(dsn, driver.Config{StatementCache: -1})
-	}}
-	withSmallCache = setup{"with a small statement cache", driver.Name, func(_ *testing.T, dsn string) (*sql.DB, error) {
-		return byConfig(dsn, driver.Config{StatementCache: 2})
-	}}
+	withoutCache   = byConfig("without statement cache", driver.Config{StatementCache: -1})
+	withSmallCache = byConfig("with a small statement cache", driver.Config{StatementCache: 2})
 )
 
-func byName(name string) func(*testing.T, string) (*sql.DB, error) {
-	return func(_ *testing.T, dsn string) (*sql.DB, error) { return sql.Open(name, dsn) }
+func byName(name string) func(string) (*sql.DB, error) {
+	return func(dsn string) (*sql.DB, error) { return sql.Open(name, dsn) }
 }
 
-func byConfig(dsn string, cfg driver.Config) (*sql.DB, error) {
-	c, err := driver.NewConnector(dsn, cfg)
-	if err != nil {
-		return nil, err
-	}
-	return sql.OpenDB(c), nil
+func byConfig(name string, cfg driver.Config) setup {
+	return setup{name: name, driver: driver.Name, open: func(dsn string) (*sql.DB, error) {
+		c, err := driver.NewConnector(dsn, cfg)
+		if err != nil {
+			return nil, err
+		}
+		return sql.OpenDB(c), nil
+	}}
 }
 
 // transcript runs p on a new database, and fails the test if p stops.
@@ -65,76 +55,26 @@ func (s setup) transcript(t *testing.T, p program) string {
 	return text
 }
 
-// run runs p on a new database. The texts of errors may name files, hence the
-// same directory's name every time.
+// run runs p on a new database, in a directory of its own, so that the texts of
+// errors that name the file are the same every time.
 func (s setup) run(t *testing.T, p program) (text, why string) {
 	t.Helper()
-	dir := t.TempDir()
-	t.Chdir(dir)
+	t.Chdir(t.TempDir())
 	dsn := "file:app.db?_pragma=busy_timeout(30000)&_pragma=journal_mode(wal)"
-	db, err := s.open(t, dsn)
+	db, err := s.open(dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &app{db: db, driver: s.driver, dsn: dsn, dir: filepath.ToSlash(dir)}
+	a := &app{db: db, driver: s.driver, dsn: dsn}
 	why = a.run(p)
-	// Closing waits for nothing: a connection that is still in use would be a
-	// program's own leak.
-	if n := db.Stats().InUse; n > 0 && why == "" {
-		t.Errorf("%s: %d connections in use at the end", s.name, n)
+	if n := db.Stats().InUse; n != a.leaks && why == "" {
+		t.Errorf("%s: %d connections in use at the end, not %d", s.name, n, a.leaks)
 	}
 	if err := db.Close(); err != nil {
 		t.Errorf("%s: close: %v", s.name, err)
 	}
+	if s.check != nil {
+		s.check(t, a)
+	}
 	return a.transcript.String(), why
-}
-
-// recordSpans returns a tracer that makes spans. The test fails if there are
-// none when it is over, or if one has not ended, or ended twice.
-func recordSpans(t *testing.T) *tracing.Tracer {
-	t.Helper()
-	rec := tracetest.NewSpanRecorder()
-	tracer, err := tracing.New(tracing.Config{
-		TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec)),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if len(rec.Started()) == 0 {
-			t.Error("no spans")
-		}
-		// A goroutine of database/sql's ends what a context has ended, and
-		// Close does not wait for it.
-		for deadline := time.Now().Add(10 * time.Second); len(rec.Ended()) < len(rec.Started()); time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Error(unended(rec))
-				return
-			}
-		}
-		times := make(map[trace.SpanID]int)
-		for _, s := range rec.Ended() {
-			times[s.SpanContext().SpanID()]++
-		}
-		for _, s := range rec.Started() {
-			if n := times[s.SpanContext().SpanID()]; n != 1 {
-				t.Errorf("span %q ended %d times", s.Name(), n)
-			}
-		}
-		if len(times) != len(rec.Started()) {
-			t.Errorf("%d spans started, %d others ended", len(rec.Started()), len(times))
-		}
-	})
-	return tracer
-}
-
-// unended names the spans that have started but not ended.
-func unended(rec *tracetest.SpanRecorder) string {
-	names := ""
-	for _, s := range rec.Started() {
-		if s.EndTime().IsZero() {
-			names += fmt.Sprintf(" %q", s.Name())
-		}
-	}
-	return "spans have not ended:" + names
 }
