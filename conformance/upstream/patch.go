@@ -1,0 +1,254 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The package of ncruces' driver, in its module.
+const driverDir = "driver"
+
+// edits are to ncruces' driver. They leave no way to open a database but through
+// sqlitemw: sql.Open knows no "sqlite3" any more, and Open is another's. The one
+// test that wants a type which no other package can have gets at SQLite's
+// connection as programs do.
+var edits = []struct{ file, old, new string }{{
+	file: driverDir + "/driver.go",
+	old:  "\nvar driverName = \"sqlite3\"\n",
+	new:  "\nvar driverName = \"\"\n",
+}, {
+	file: driverDir + "/driver.go",
+	old:  "\nfunc Open(dataSourceName string, fn ...func(*sqlite3.Conn) error) (*sql.DB, error) {\n",
+	new:  "\nfunc plainOpen(dataSourceName string, fn ...func(*sqlite3.Conn) error) (*sql.DB, error) {\n",
+}, {
+	file: driverDir + "/util_test.go",
+	old:  "driverConn.(*conn).Conn\n",
+	new:  "driverConn.(Conn).Raw()\n",
+}}
+
+// sqlitemw imports ncruces' driver, so that package cannot import sqlitemw: the
+// tests of each package put the bridge into a variable, from an external test
+// package, which no cycle goes through.
+const (
+	newFile = "sqlitemw_upstream.go"
+	newOpen = `package driver
+
+import (
+	"database/sql"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// OpenUpstream is set by the tests of each package.
+var OpenUpstream = func(string, ...func(*sqlite3.Conn) error) (*sql.DB, error) {
+	panic("sqlitemw is not in place")
+}
+
+func Open(dataSourceName string, fn ...func(*sqlite3.Conn) error) (*sql.DB, error) {
+	return OpenUpstream(dataSourceName, fn...)
+}
+`
+	newTestFile = "sqlitemw_upstream_test.go"
+	newTest     = `package %s_test
+
+import (
+	"` + upstreamModule + `/driver"
+	"` + bridgePackage + `"
+)
+
+func init() {
+	driver.OpenUpstream = bridge.Open
+	bridge.Count(%q)
+}
+`
+)
+
+// patch makes the tests of ncruces' module in dir open databases through
+// sqlitemw, and returns the packages, as directories, whose tests open some.
+// Where the source is not what it expects, it says so.
+func patch(dir string) ([]string, error) {
+	for _, e := range edits {
+		if err := replaceOnce(dir, e.file, e.old, e.new); err != nil {
+			return nil, err
+		}
+	}
+	if err := create(dir, path.Join(driverDir, newFile), newOpen); err != nil {
+		return nil, err
+	}
+
+	names := map[string]string{} // of packages, by directory
+	err := fs.WalkDir(os.DirFS(dir), ".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(file, "_test.go") {
+			return err
+		}
+		t, err := parseTest(dir, file)
+		if err != nil || !t.usesDriver() {
+			return err
+		}
+		names[path.Dir(file)] = strings.TrimSuffix(t.syntax.Name.Name, "_test")
+		return t.rewrite(dir)
+	})
+	if err != nil {
+		return nil, err
+	}
+	var packages []string
+	for pkg, name := range names {
+		if err := create(dir, path.Join(pkg, newTestFile), fmt.Sprintf(newTest, name, pkg)); err != nil {
+			return nil, err
+		}
+		packages = append(packages, pkg)
+	}
+	if len(packages) == 0 {
+		return nil, fmt.Errorf("%s: no test uses the driver", dir)
+	}
+	slices.Sort(packages)
+	return packages, nil
+}
+
+// replaceOnce replaces text that must be in a file exactly once.
+func replaceOnce(dir, file, old, new string) error {
+	name := filepath.Join(dir, file)
+	content, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	if n := bytes.Count(content, []byte(old)); n != 1 {
+		return fmt.Errorf("%s: %d times, not once: %s", file, n, strings.TrimSpace(old))
+	}
+	return os.WriteFile(name, bytes.Replace(content, []byte(old), []byte(new), 1), 0o666)
+}
+
+// create writes a file that must not be there.
+func create(dir, file, content string) error {
+	name := filepath.Join(dir, file)
+	if _, err := os.Stat(name); err == nil {
+		return fmt.Errorf("%s: exists, and was to be made", file)
+	}
+	return os.WriteFile(name, []byte(content), 0o666)
+}
+
+// A testFile is a file of tests.
+type testFile struct {
+	name    string // with slashes, below the module's directory
+	content []byte
+	files   *token.FileSet
+	syntax  *ast.File
+}
+
+func parseTest(dir, name string) (*testFile, error) {
+	content, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		return nil, err
+	}
+	t := &testFile{name: name, content: content, files: token.NewFileSet()}
+	t.syntax, err = parser.ParseFile(t.files, name, content, parser.SkipObjectResolution)
+	return t, err
+}
+
+// imports returns the name by which the file refers to a package, if it does.
+func (t *testFile) imports(pkg string) (name string, ok bool) {
+	for _, i := range t.syntax.Imports {
+		if p, err := strconv.Unquote(i.Path.Value); err != nil || p != pkg {
+			continue
+		}
+		if i.Name != nil {
+			return i.Name.Name, true
+		}
+		return path.Base(pkg), true
+	}
+	return "", false
+}
+
+func (t *testFile) usesDriver() bool {
+	_, ok := t.imports(upstreamModule + "/" + driverDir)
+	return ok || path.Dir(t.name) == driverDir
+}
+
+// rewrite puts sql.Open("sqlitemw", ...), watched by the bridge, in the place of
+// every sql.Open("sqlite3", ...). Lines keep their numbers.
+func (t *testFile) rewrite(dir string) error {
+	if err := t.opensElsehow(); err != nil {
+		return err
+	}
+	sqlName, ok := t.imports("database/sql")
+	if !ok {
+		return nil
+	}
+	type insertion struct {
+		at, end int // what to leave out
+		text    string
+	}
+	var insertions []insertion
+	var err error
+	ast.Inspect(t.syntax, func(n ast.Node) bool {
+		sel, ok := n.(*ast.SelectorExpr)
+		if ok && isName(sel.X, sqlName) && sel.Sel.Name == "OpenDB" {
+			err = t.errorAt(n, "sql.OpenDB, of which nothing is known")
+		}
+		call, ok := n.(*ast.CallExpr)
+		if !ok {
+			return true
+		}
+		sel, ok = call.Fun.(*ast.SelectorExpr)
+		if !ok || !isName(sel.X, sqlName) || sel.Sel.Name != "Open" {
+			return true
+		}
+		lit, ok := call.Args[0].(*ast.BasicLit)
+		if !ok || lit.Value != `"sqlite3"` {
+			err = t.errorAt(n, `sql.Open of something other than "sqlite3"`)
+			return false
+		}
+		insertions = append(insertions,
+			insertion{t.offset(call.Pos()), t.offset(call.Pos()), "upstreambridge.Watch("},
+			insertion{t.offset(lit.Pos()), t.offset(lit.End()), `"sqlitemw"`},
+			insertion{t.offset(call.End()), t.offset(call.End()), ")"})
+		return true
+	})
+	if err != nil || len(insertions) == 0 {
+		return err
+	}
+	end := t.offset(t.syntax.Name.End())
+	insertions = append(insertions, insertion{end, end, "; import upstreambridge " + strconv.Quote(bridgePackage)})
+	slices.SortFunc(insertions, func(a, b insertion) int { return b.at - a.at })
+	content := t.content
+	for _, i := range insertions {
+		content = slices.Replace(content, i.at, i.end, []byte(i.text)...)
+	}
+	return os.WriteFile(filepath.Join(dir, t.name), content, 0o666)
+}
+
+// opensElsehow reports a use of what opens the plain driver's databases in
+// another way than by Open or sql.Open.
+func (t *testFile) opensElsehow() (err error) {
+	ast.Inspect(t.syntax, func(n ast.Node) bool {
+		if id, ok := n.(*ast.Ident); ok {
+			switch id.Name {
+			case "SQLite", "OpenConnector", "newConnector", "driverName", "plainOpen":
+				err = t.errorAt(n, id.Name+", of which nothing is known")
+			}
+		}
+		return err == nil
+	})
+	return err
+}
+
+func (t *testFile) offset(p token.Pos) int { return t.files.Position(p).Offset }
+
+func (t *testFile) errorAt(n ast.Node, what string) error {
+	return fmt.Errorf("%s: %s", t.files.Position(n.Pos()), what)
+}
+
+func isName(e ast.Expr, name string) bool {
+	id, ok := e.(*ast.Ident)
+	return ok && id.Name == name
+}
