@@ -241,6 +241,8 @@ func (s *Session) See(what string, values ...any) {
 	for _, v := range values {
 		if err, ok := v.(error); ok {
 			b.WriteString(" " + s.show(err))
+		} else if bytes, ok := v.([]byte); ok && bytes == nil {
+			b.WriteString(" []uint8(nil)") // which a program can tell from an empty one
 		} else {
 			fmt.Fprintf(&b, " %T(%v)", v, v)
 		}

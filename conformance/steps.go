@@ -54,6 +54,32 @@ func (s *Session) Begin(db interface {
 	return tx
 }
 
+// Prepare prepares a statement, which must go well. The case closes it.
+func (s *Session) Prepare(db querier, query string) *sql.Stmt {
+	stmt, err := db.PrepareContext(background, query)
+	s.Must(err)
+	return stmt
+}
+
+// Query begins a query, which must go well. The case closes its rows.
+func (s *Session) Query(db querier, query string, args ...any) *sql.Rows {
+	rows, err := db.QueryContext(background, query, args...)
+	s.Must(err)
+	return rows
+}
+
+// SeeStmtExec executes a statement and sees its result.
+func (s *Session) SeeStmtExec(what string, stmt *sql.Stmt, args ...any) {
+	res, err := stmt.ExecContext(background, args...)
+	s.SeeResult(what, res, err)
+}
+
+// SeeStmtQuery sees a statement's rows.
+func (s *Session) SeeStmtQuery(what string, stmt *sql.Stmt, args ...any) {
+	rows, err := stmt.QueryContext(background, args...)
+	s.SeeRows(what, rows, err)
+}
+
 // SeeExec executes a text and sees its result.
 func (s *Session) SeeExec(db querier, query string, args ...any) {
 	res, err := s.ExecContext(background, db, query, args...)
