@@ -14,5 +14,13 @@ func TestDriver(t *testing.T) {
 		Name:   "sqlitemw",
 		Engine: ncruces.Engine(),
 		Open:   func(dsn string) (*sql.DB, error) { return sql.Open("sqlitemw", dsn) },
+
+		Deviations: deviations,
 	})
+}
+
+// deviations are the differences that the documentation of package driver
+// lists, by the cases that show them.
+var deviations = map[string]string{
+	"transactions/context ends, connection": "transactions: the connection of a transaction whose context ended is kept",
 }

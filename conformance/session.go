@@ -46,6 +46,7 @@ type Session struct {
 type connection struct {
 	number int
 	ready  bool // has been asked for more than its settings
+	set    bool // has just been asked for a setting
 	asked  []string
 	closed bool
 }
@@ -208,6 +209,7 @@ func (s *Session) hooks() Hooks {
 			}
 			// A wrapper may have its own way to settings.
 			c.ready = c.ready || !strings.HasPrefix(sql, "PRAGMA")
+			c.set = !c.ready && strings.ContainsAny(sql, "=(")
 			if c.ready {
 				c.asked = append(c.asked, sql)
 			}
@@ -215,9 +217,15 @@ func (s *Session) hooks() Hooks {
 		Did: func(conn any, what string) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			if c := s.conns[conn]; c != nil {
-				c.asked = append(c.asked, "-- "+what)
+			c := s.conns[conn]
+			if c == nil {
+				return
 			}
+			if c.set { // as journal_mode is when a wrapper sets it
+				c.set = false
+				return
+			}
+			c.asked = append(c.asked, "-- "+what)
 		},
 	}
 }

@@ -1,4 +1,619 @@
 package conformance
 
+import (
+	"context"
+	"database/sql"
+	"fmt"
+)
+
 // transactionsCases are about transactions: isolation, commit, rollback, what they leave.
-func transactionsCases() []Case { return nil }
+func transactionsCases() []Case {
+	cases := append(isolationCases(), lockCases()...)
+	cases = append(cases, readOnlyCases()...)
+	return append(cases, []Case{
+		{
+			Name: "commit",
+			Rule: "What a transaction writes is seen by others when it is committed, and not before.",
+			Play: func(s *Session) {
+				s.Exec(s.DB, "CREATE TABLE t(a)")
+				tx := s.Begin(s.DB)
+				s.SeeExec(tx, "INSERT INTO t VALUES (?)", 1)
+				s.See("within", s.Count(tx, "SELECT count(*) FROM t"))
+				s.See("outside", s.Count(s.DB, "SELECT count(*) FROM t"))
+				s.See("commit", tx.Commit())
+				s.See("outside", s.Count(s.DB, "SELECT count(*) FROM t"))
+			},
+		},
+		{
+			Name: "rollback",
+			Rule: "What a transaction wrote is gone when it is rolled back.",
+			Play: func(s *Session) {
+				s.Exec(s.DB, "CREATE TABLE t(a)")
+				tx := s.Begin(s.DB)
+				s.SeeExec(tx, "INSERT INTO t VALUES (?)", 1)
+				s.See("rollback", tx.Rollback())
+				s.See("count", s.Count(s.DB, "SELECT count(*) FROM t"))
+			},
+		},
+		{
+			Name: "empty",
+			Rule: "A transaction in which nothing is done can be committed and rolled back.",
+			Play: func(s *Session) {
+				s.See("commit", s.Begin(s.DB).Commit())
+				s.See("rollback", s.Begin(s.DB).Rollback())
+			},
+		},
+		{
+			Name: "ended twice",
+			Rule: "A transaction that has ended cannot be ended again, and the engine is not asked to.",
+			Play: func(s *Session) {
+				s.Exec(s.DB, "CREATE TABLE t(a)")
+				tx := s.Begin(s.DB)
+				s.Exec(tx, "INSERT INTO t VALUES (?)", 1)
+				s.See("committed", tx.Commit(), tx.Commit(), tx.Rollback())
+				tx = s.Begin(s.DB)
+				s.Exec(tx, "INSERT INTO t VALUES (?)", 2)
+				s.See("rolled back", tx.Rollback(), tx.Rollback(), tx.Commit())
+				s.See("count", s.Count(s.DB, "SELECT count(*) FROM t"))
+			},
+		},
+		{
+			Name: "used when ended",
+			Rule: "Nothing can be done in a transaction that has ended.",
+			Play: func(s *Session) {
+				stmt, err := s.DB.Prepare("SELECT 1")
+				s.Must(err)
+				defer stmt.Close()
+				tx := s.Begin(s.DB)
+				own, err := tx.Prepare("SELECT 2")
+				s.Must(err)
+				s.Must(tx.Commit())
+				s.SeeExec(tx, "CREATE TABLE t(a)")
+				s.SeeQuery(tx, "SELECT 1")
+				_, err = tx.Prepare("SELECT 1")
+				s.See("prepare", err)
+				_, err = tx.Stmt(stmt).Exec()
+				s.See("the database's statement", err)
+				_, err = own.Exec()
+				s.See("its own statement", err, own.Close())
+			},
+		},
+		{
+			Name:     "commit that fails",
+			Rule:     "A deferred constraint fails at commit; then the transaction is over and undone, and its connection is good.",
+			Settings: Settings{Pragmas: []string{"foreign_keys(1)"}},
+			Play: func(s *Session) {
+				s.DB.SetMaxOpenConns(1)
+				s.Exec(s.DB, "CREATE TABLE p(id INTEGER PRIMARY KEY)")
+				s.Exec(s.DB, "CREATE TABLE f(p REFERENCES p DEFERRABLE INITIALLY DEFERRED)")
+				tx := s.Begin(s.DB)
+				s.SeeExec(tx, "INSERT INTO f VALUES (?)", 7)
+				s.See("commit", tx.Commit(), tx.Rollback())
+				s.SeeExec(tx, "INSERT INTO p VALUES (?)", 7)
+				s.See("count", s.Count(s.DB, "SELECT count(*) FROM f"))
+				tx = s.Begin(s.DB)
+				s.SeeExec(tx, "INSERT INTO f VALUES (?)", 8)
+				s.SeeExec(tx, "INSERT INTO p VALUES (?)", 8)
+				s.See("commit", tx.Commit())
+			},
+		},
+		{
+			Name:     "commit that is kept waiting",
+			Rule:     "A commit that readers do not let through fails, and the transaction is undone.",
+			Settings: Settings{Pragmas: []string{"busy_timeout(0)"}},
+			Play: func(s *Session) {
+				s.Exec(s.DB, "CREATE TABLE t(a)")
+				s.Exec(s.DB, "INSERT INTO t VALUES (?)", 1)
+				reader := s.Begin(s.DB)
+				s.Count(reader, "SELECT count(*) FROM t")
+				writer := s.Begin(s.DB)
+				s.SeeExec(writer, "INSERT INTO t VALUES (?)", 2)
+				s.See("commit", writer.Commit(), writer.Commit(), writer.Rollback())
+				s.See("reader", reader.Commit())
+				s.SeeExec(s.DB, "INSERT INTO t VALUES (?)", 3)
+				s.See("count", s.Count(s.DB, "SELECT count(*) FROM t"))
+			},
+		},
+		{
+			Name: "statement that fails",
+			Rule: "A statement that fails undoes itself, and the transaction goes on.",
+			Play: func(s *Session) {
+				s.Exec(s.DB, "CREATE TABLE t(a UNIQUE)")
+				tx := s.Begin(s.DB)
+				s.SeeExec(tx, "INSERT INTO t VALUES (?)", 1)
+				s.SeeExec(tx, "INSERT INTO t VALUES (?), (?)", 2, 1)
+				s.SeeExec(tx, "INSERT INTO t VALUES (?)", 3)
+				s.See("commit", tx.Commit())
+				s.SeeQuery(s.DB, "SELECT a FROM t ORDER BY a")
+			},
+		},
+		{
+			Name: "statement that ends it",
+			Rule: "A constraint with OR ROLLBACK ends the transaction under the program, whose commit then fails.",
+			Play: func(s *Session) {
+				s.Exec(s.DB, "CREATE TABLE t(a UNIQUE)")
+				tx := s.Begin(s.DB)
+				s.SeeExec(tx, "INSERT INTO t VALUES (?)", 1)
+				s.SeeExec(tx, "INSERT OR ROLLBACK INTO t VALUES (?)", 1)
+				s.See("commit", tx.Commit(), tx.Rollback())
+				s.See("count", s.Count(s.DB, "SELECT count(*) FROM t"))
+				tx = s.Begin(s.DB)
+				s.SeeExec(tx, "INSERT INTO t VALUES (?)", 1)
+				s.SeeExec(tx, "INSERT OR ROLLBACK INTO t VALUES (?)", 1)
+				s.See("rollback", tx.Rollback())
+			},
+		},
+		{
+			Name: "ended by text",
+			Rule: "A transaction that a text has committed cannot be committed again.",
+			Play: func(s *Session) {
+				s.Exec(s.DB, "CREATE TABLE t(a)")
+				tx := s.Begin(s.DB)
+				s.SeeExec(tx, "INSERT INTO t VALUES (?)", 1)
+				s.SeeExec(tx, "COMMIT")
+				s.See("commit", tx.Commit(), tx.Rollback())
+				s.See("count", s.Count(s.DB, "SELECT count(*) FROM t"))
+			},
+		},
+		{
+			Name: "begin within",
+			Rule: "A transaction within a transaction is refused, and the outer one goes on.",
+			Play: func(s *Session) {
+				conn := s.Conn(s.DB)
+				defer conn.Close()
+				s.Exec(conn, "CREATE TABLE t(a)")
+				tx := s.Begin(conn)
+				s.SeeExec(tx, "INSERT INTO t VALUES (?)", 1)
+				s.SeeExec(tx, "BEGIN")
+				_, err := conn.BeginTx(background, nil)
+				s.See("begin", err)
+				s.See("commit", tx.Commit())
+				s.See("count", s.Count(conn, "SELECT count(*) FROM t"))
+			},
+		},
+		{
+			Name: "begin by text",
+			Rule: "BEGIN and COMMIT by text make a transaction of what a connection does between them.",
+			Play: func(s *Session) {
+				conn := s.Conn(s.DB)
+				defer conn.Close()
+				s.Exec(conn, "CREATE TABLE t(a)")
+				s.SeeExec(conn, "BEGIN")
+				s.SeeExec(conn, "INSERT INTO t VALUES (?)", 1)
+				s.See("outside", s.Count(s.DB, "SELECT count(*) FROM t"))
+				s.SeeExec(conn, "COMMIT")
+				s.See("outside", s.Count(s.DB, "SELECT count(*) FROM t"))
+				s.SeeExec(conn, "COMMIT")
+				s.SeeExec(conn, "ROLLBACK")
+			},
+		},
+		{
+			Name: "one text",
+			Rule: "A transaction may begin, write and end in one text.",
+			Play: func(s *Session) {
+				s.SeeExec(s.DB, "CREATE TABLE t(a); BEGIN; INSERT INTO t VALUES (1); COMMIT; BEGIN; INSERT INTO t VALUES (2); ROLLBACK")
+				s.SeeQuery(s.DB, "SELECT a FROM t")
+			},
+		},
+		{
+			Name: "begin by prepared text",
+			Rule: "BEGIN and ROLLBACK can be prepared, and used again.",
+			Play: func(s *Session) {
+				conn := s.Conn(s.DB)
+				defer conn.Close()
+				s.Exec(conn, "CREATE TABLE t(a)")
+				begin, err := conn.PrepareContext(background, "BEGIN IMMEDIATE")
+				s.Must(err)
+				defer begin.Close()
+				rollback, err := conn.PrepareContext(background, "ROLLBACK")
+				s.Must(err)
+				defer rollback.Close()
+				for range 2 {
+					res, err := begin.Exec()
+					s.SeeResult("begin", res, err)
+					s.SeeExec(conn, "INSERT INTO t VALUES (?)", 1)
+					res, err = rollback.Exec()
+					s.SeeResult("rollback", res, err)
+				}
+				s.See("count", s.Count(conn, "SELECT count(*) FROM t"))
+			},
+		},
+		{
+			Name: "left open",
+			Rule: "A transaction that a text began, and nobody ended, is met by the connection's next user.",
+			Play: func(s *Session) {
+				s.DB.SetMaxOpenConns(1)
+				conn := s.Conn(s.DB)
+				s.Exec(conn, "CREATE TABLE t(a)")
+				s.SeeExec(conn, "BEGIN")
+				s.SeeExec(conn, "INSERT INTO t VALUES (?)", 1)
+				s.See("close", conn.Close())
+				_, err := s.DB.BeginTx(background, nil)
+				s.See("begin", err)
+				s.See("count", s.Count(s.DB, "SELECT count(*) FROM t"))
+				s.SeeExec(s.DB, "ROLLBACK")
+				s.See("count", s.Count(s.DB, "SELECT count(*) FROM t"))
+				s.See("begin", s.Begin(s.DB).Commit())
+			},
+		},
+		{
+			Name: "left open and closed",
+			Rule: "A transaction that nobody ended is undone when its connection is closed.",
+			Play: func(s *Session) {
+				s.Exec(s.DB, "CREATE TABLE t(a)")
+				other := s.Open(s.File("test.db"), Settings{})
+				s.SeeExec(other, "BEGIN")
+				s.SeeExec(other, "INSERT INTO t VALUES (?)", 1)
+				s.See("close", other.Close())
+				s.See("count", s.Count(s.DB, "SELECT count(*) FROM t"))
+				s.SeeExec(s.DB, "INSERT INTO t VALUES (?)", 2)
+			},
+		},
+		{
+			Name: "never ended",
+			Rule: "A transaction on a connection goes on when only the connection is given back.",
+			Play: func(s *Session) {
+				s.Exec(s.DB, "CREATE TABLE t(a)")
+				conn := s.Conn(s.DB)
+				tx := s.Begin(conn)
+				s.SeeExec(tx, "INSERT INTO t VALUES (?)", 1)
+				s.See("commit", tx.Commit())
+				s.See("close", conn.Close(), conn.Close())
+				_, err := conn.BeginTx(background, nil)
+				s.See("begin", err)
+			},
+		},
+		{
+			Name: "prepared within",
+			Rule: "A statement prepared in a transaction works in it, and ends with it.",
+			Play: func(s *Session) {
+				s.Exec(s.DB, "CREATE TABLE t(a)")
+				tx := s.Begin(s.DB)
+				stmt, err := tx.Prepare("INSERT INTO t VALUES (?)")
+				s.Must(err)
+				for i := range 3 {
+					res, err := stmt.Exec(i)
+					s.SeeResult("insert", res, err)
+				}
+				s.See("commit", tx.Commit())
+				_, err = stmt.Exec(4)
+				s.See("insert", err, stmt.Close())
+				s.See("count", s.Count(s.DB, "SELECT count(*) FROM t"))
+			},
+		},
+		{
+			Name: "prepared before",
+			Rule: "A statement of the database's works in a transaction, is undone with it, and outlives it.",
+			Play: func(s *Session) {
+				s.Exec(s.DB, "CREATE TABLE t(a)")
+				stmt, err := s.DB.Prepare("INSERT INTO t VALUES (?)")
+				s.Must(err)
+				defer stmt.Close()
+				tx := s.Begin(s.DB)
+				within := tx.Stmt(stmt)
+				res, err := within.Exec(1)
+				s.SeeResult("within", res, err)
+				s.See("rollback", tx.Rollback())
+				res, err = stmt.Exec(2)
+				s.SeeResult("after", res, err)
+				_, err = within.Exec(3)
+				s.See("ended", err)
+				s.SeeQuery(s.DB, "SELECT a FROM t")
+			},
+		},
+		{
+			Name: "prepared elsewhere",
+			Rule: "A statement prepared on another database or connection is refused, or prepared again.",
+			Play: func(s *Session) {
+				other, err := s.Open(s.File("other.db"), Settings{}).Prepare("SELECT 1")
+				s.Must(err)
+				defer other.Close()
+				conn := s.Conn(s.DB)
+				defer conn.Close()
+				held, err := conn.PrepareContext(background, "SELECT 2")
+				s.Must(err)
+				defer held.Close()
+				tx := s.Begin(s.DB)
+				rows, err := tx.Stmt(other).Query()
+				s.SeeRows("another database's", rows, err)
+				rows, err = tx.Stmt(held).Query()
+				s.SeeRows("another connection's", rows, err)
+				s.See("commit", tx.Commit())
+			},
+		},
+		{
+			Name: "rows left open",
+			Rule: "Rows that are open when their transaction ends are closed, and say so.",
+			Play: func(s *Session) {
+				for _, end := range []func(*sql.Tx) error{(*sql.Tx).Commit, (*sql.Tx).Rollback} {
+					tx := s.Begin(s.DB)
+					rows, err := tx.Query("SELECT ? UNION ALL SELECT 2", 1)
+					s.Must(err)
+					s.See("row", rows.Next())
+					s.See("end", end(tx))
+					s.See("next", rows.Next(), rows.Err(), rows.Close())
+				}
+			},
+		},
+		{
+			Name: "rows within",
+			Rule: "A transaction can write while it reads, and its rows see it as SQLite has them see it.",
+			Play: func(s *Session) {
+				s.Exec(s.DB, "CREATE TABLE t(a); INSERT INTO t VALUES (1), (2), (3)")
+				tx := s.Begin(s.DB)
+				rows, err := tx.Query("SELECT a FROM t WHERE a < ? ORDER BY a", 10)
+				s.Must(err)
+				for rows.Next() {
+					s.SeeRow(rows)
+					s.SeeExec(tx, "UPDATE t SET a = a + ? WHERE a < ?", 10, 10)
+				}
+				s.See("end", rows.Err(), rows.Close(), tx.Commit())
+				s.SeeQuery(s.DB, "SELECT a FROM t ORDER BY a")
+			},
+		},
+		{
+			Name:     "two writers",
+			Rule:     "Of two deferred transactions that read, one can write; the other cannot until it begins again.",
+			Settings: Settings{Pragmas: []string{"busy_timeout(0)"}},
+			Play: func(s *Session) {
+				s.Exec(s.DB, "CREATE TABLE t(a)")
+				first, second := s.Begin(s.DB), s.Begin(s.DB)
+				s.See("read", s.Count(first, "SELECT count(*) FROM t"), s.Count(second, "SELECT count(*) FROM t"))
+				s.SeeExec(first, "INSERT INTO t VALUES (?)", 1)
+				s.SeeExec(second, "INSERT INTO t VALUES (?)", 2)
+				s.See("rollback", second.Rollback())
+				s.See("commit", first.Commit())
+				second = s.Begin(s.DB)
+				s.SeeExec(second, "INSERT INTO t VALUES (?)", 2)
+				s.See("commit", second.Commit())
+			},
+		},
+		{
+			Name:    "context ends",
+			Rule:    "A transaction whose context ends is rolled back without being asked to, and is over.",
+			Unasked: true, // a wrapper may keep the connection
+			Play: func(s *Session) {
+				s.DB.SetMaxOpenConns(1)
+				s.Exec(s.DB, "CREATE TABLE t(a)")
+				ctx, cancel := context.WithCancel(background)
+				defer cancel()
+				tx, err := s.DB.BeginTx(ctx, nil)
+				s.Must(err)
+				s.SeeExec(tx, "INSERT INTO t VALUES (?)", 1)
+				cancel()
+				conn := s.Conn(s.DB) // when the transaction has given it back
+				defer conn.Close()
+				s.See("ended", tx.Commit(), tx.Rollback())
+				s.SeeExec(tx, "INSERT INTO t VALUES (?)", 2)
+				s.See("count", s.Count(conn, "SELECT count(*) FROM t"))
+				s.SeeExec(conn, "INSERT INTO t VALUES (?)", 3)
+			},
+		},
+		{
+			Name:    "context ends, connection",
+			Rule:    "The connection of a transaction whose context ended is discarded, unless the wrapper knows it to be good.",
+			Unasked: true,
+			Play: func(s *Session) {
+				s.DB.SetMaxOpenConns(1)
+				s.Exec(s.DB, "CREATE TEMP TABLE mine(a)")
+				ctx, cancel := context.WithCancel(background)
+				defer cancel()
+				tx, err := s.DB.BeginTx(ctx, nil)
+				s.Must(err)
+				cancel()
+				conn := s.Conn(s.DB)
+				defer conn.Close()
+				s.See("ended", tx.Rollback())
+				s.See("temporary tables", s.Count(conn, "SELECT count(*) FROM sqlite_temp_schema"))
+			},
+		},
+		{
+			Name: "context of a statement ends",
+			Rule: "The context of one statement is not the transaction's: when it ends, the transaction goes on.",
+			Play: func(s *Session) {
+				s.Exec(s.DB, "CREATE TABLE t(a)")
+				tx := s.Begin(s.DB)
+				ctx, cancel := context.WithCancel(background)
+				_, err := s.ExecContext(ctx, tx, "INSERT INTO t VALUES (?)", 1)
+				s.See("insert", err)
+				cancel()
+				_, err = s.ExecContext(ctx, tx, "INSERT INTO t VALUES (?)", 2)
+				s.See("cancelled", err)
+				s.SeeExec(tx, "INSERT INTO t VALUES (?)", 3)
+				s.See("commit", tx.Commit())
+				s.See("count", s.Count(s.DB, "SELECT count(*) FROM t"))
+			},
+		},
+		{
+			Name: "context of begin",
+			Rule: "A context that is left over from BeginTx does not end what the connection does later.",
+			Play: func(s *Session) {
+				s.DB.SetMaxOpenConns(1)
+				s.Exec(s.DB, "CREATE TABLE t(a)")
+				ctx, cancel := context.WithCancel(background)
+				tx, err := s.DB.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelSerializable})
+				s.Must(err)
+				s.SeeExec(tx, "INSERT INTO t VALUES (?)", 1)
+				s.See("commit", tx.Commit())
+				cancel()
+				s.SeeExec(s.DB, "INSERT INTO t VALUES (?)", 2)
+				s.See("count", s.Count(s.DB, "SELECT count(*) FROM t"))
+			},
+		},
+	}...)
+}
+
+// seeLock sees what another connection is let do to the case's database.
+func seeLock(s *Session, what string) {
+	db := s.Open(s.File("test.db"), Settings{Pragmas: []string{"busy_timeout(0)"}})
+	defer db.Close()
+	other := s.Conn(db)
+	defer other.Close()
+	var n int
+	s.See(what+", another reads", other.QueryRowContext(background, "SELECT count(*) FROM sqlite_schema").Scan(&n))
+	_, err := s.ExecContext(background, other, "BEGIN IMMEDIATE")
+	s.See(what+", another writes", err)
+	if err == nil {
+		s.Exec(other, "ROLLBACK")
+	}
+}
+
+// lock says what each begin of a kind of transactions is asked for.
+func lockCases() []Case {
+	var cases []Case
+	for _, lock := range []string{"deferred", "immediate", "exclusive"} {
+		for _, readOnly := range []bool{false, true} {
+			what, rule := "", "Begin begins as the DSN says."
+			if readOnly {
+				what, rule = ", read-only", "A read-only transaction begins without a lock, whatever the DSN says."
+			}
+			cases = append(cases, Case{
+				Name:     "begin " + lock + what,
+				Rule:     rule,
+				Settings: Settings{TxLock: lock, Pragmas: []string{"busy_timeout(0)"}},
+				Play: func(s *Session) {
+					s.Exec(s.DB, "CREATE TABLE t(a)")
+					tx, err := s.DB.BeginTx(background, &sql.TxOptions{ReadOnly: readOnly})
+					s.Must(err)
+					seeLock(s, "begun")
+					s.See("commit", tx.Commit())
+					seeLock(s, "committed")
+				},
+			})
+		}
+	}
+	return cases
+}
+
+// isolationCases have each level, and one that there is not.
+func isolationCases() []Case {
+	var cases []Case
+	for level := sql.LevelDefault; level <= sql.LevelLinearizable+1; level++ {
+		for _, readOnly := range []bool{false, true} {
+			name := fmt.Sprintf("level %v", level)
+			if readOnly {
+				name += ", read-only"
+			}
+			cases = append(cases, Case{
+				Name:     name,
+				Rule:     "An isolation level is what it is to the driver: it decides what locks are taken, or is refused.",
+				Settings: Settings{Pragmas: []string{"busy_timeout(0)"}},
+				Play: func(s *Session) {
+					s.DB.SetMaxOpenConns(1)
+					s.Exec(s.DB, "CREATE TABLE t(a)")
+					tx, err := s.DB.BeginTx(background, &sql.TxOptions{Isolation: level, ReadOnly: readOnly})
+					s.See("begin", err)
+					if err == nil {
+						seeLock(s, "begun")
+						s.SeeExec(tx, "INSERT INTO t VALUES (?)", 1)
+						seeLock(s, "written")
+						s.See("commit", tx.Commit())
+					}
+					s.SeeExec(s.DB, "INSERT INTO t VALUES (?)", 2)
+					s.SeeQuery(s.DB, "SELECT a FROM t")
+				},
+			})
+		}
+	}
+	return cases
+}
+
+func readOnlyCases() []Case {
+	readOnly := &sql.TxOptions{ReadOnly: true}
+	begin := func(s *Session, db interface {
+		BeginTx(context.Context, *sql.TxOptions) (*sql.Tx, error)
+	}) *sql.Tx {
+		tx, err := db.BeginTx(background, readOnly)
+		s.Must(err)
+		return tx
+	}
+	return []Case{
+		{
+			Name: "read-only refuses",
+			Rule: "A read-only transaction reads, and refuses all that writes, however it is asked.",
+			Play: func(s *Session) {
+				s.Exec(s.DB, "CREATE TABLE t(a)")
+				tx := begin(s, s.DB)
+				s.SeeExec(tx, "INSERT INTO t VALUES (1)")
+				s.SeeExec(tx, "INSERT INTO t VALUES (?)", 1)
+				s.SeeQuery(tx, "INSERT INTO t VALUES (?) RETURNING a", 1)
+				s.SeeExec(tx, "DROP TABLE t")
+				stmt, err := tx.Prepare("DELETE FROM t")
+				s.See("prepare", err)
+				if err == nil {
+					_, err = stmt.Exec()
+					s.See("delete", err)
+				}
+				s.SeeQuery(tx, "SELECT count(*) FROM t")
+				s.See("commit", tx.Commit())
+			},
+		},
+		{
+			Name: "read-only, committed",
+			Rule: "A connection writes again when its read-only transaction has been committed.",
+			Play: func(s *Session) {
+				s.DB.SetMaxOpenConns(1)
+				s.Exec(s.DB, "CREATE TABLE t(a)")
+				tx := begin(s, s.DB)
+				s.See("commit", tx.Commit())
+				s.SeeExec(s.DB, "INSERT INTO t VALUES (?)", 1)
+				s.See("query_only", s.Count(s.DB, "SELECT query_only FROM pragma_query_only"))
+			},
+		},
+		{
+			Name: "read-only, rolled back",
+			Rule: "A connection writes again when its read-only transaction has been rolled back.",
+			Play: func(s *Session) {
+				s.DB.SetMaxOpenConns(1)
+				s.Exec(s.DB, "CREATE TABLE t(a)")
+				tx := begin(s, s.DB)
+				s.SeeExec(tx, "INSERT INTO t VALUES (?)", 1)
+				s.See("rollback", tx.Rollback())
+				tx = s.Begin(s.DB)
+				s.SeeExec(tx, "INSERT INTO t VALUES (?)", 2)
+				s.See("commit", tx.Commit())
+			},
+		},
+		{
+			Name:     "read-only, always",
+			Rule:     "A connection that is opened to read only stays so after a read-only transaction.",
+			Settings: Settings{Pragmas: []string{"query_only(1)"}},
+			Play: func(s *Session) {
+				s.Exec(s.Open(s.File("test.db"), Settings{}), "CREATE TABLE t(a)")
+				s.DB.SetMaxOpenConns(1)
+				s.SeeExec(s.DB, "INSERT INTO t VALUES (?)", 1)
+				tx := begin(s, s.DB)
+				s.See("commit", tx.Commit())
+				s.SeeExec(s.DB, "INSERT INTO t VALUES (?)", 1)
+				s.See("query_only", s.Count(s.DB, "SELECT query_only FROM pragma_query_only"))
+			},
+		},
+		{
+			Name: "read-only, turned by the program",
+			Rule: "What the program sets of query_only within a read-only transaction is what counts.",
+			Play: func(s *Session) {
+				s.DB.SetMaxOpenConns(1)
+				s.Exec(s.DB, "CREATE TABLE t(a)")
+				tx := begin(s, s.DB)
+				s.SeeExec(tx, "PRAGMA query_only = 0")
+				s.SeeExec(tx, "INSERT INTO t VALUES (?)", 1)
+				s.See("commit", tx.Commit())
+				s.See("count", s.Count(s.DB, "SELECT count(*) FROM t"))
+			},
+		},
+		{
+			Name:     "read-only sees one state",
+			Rule:     "A read-only transaction sees the same from its first read to its end.",
+			Settings: Settings{Pragmas: []string{"journal_mode(wal)", "busy_timeout(1000)"}},
+			Play: func(s *Session) {
+				s.Exec(s.DB, "CREATE TABLE t(a)")
+				tx := begin(s, s.DB)
+				s.See("before", s.Count(tx, "SELECT count(*) FROM t"))
+				s.SeeExec(s.DB, "INSERT INTO t VALUES (?)", 1)
+				s.See("then", s.Count(tx, "SELECT count(*) FROM t"))
+				s.See("commit", tx.Commit())
+				s.See("after", s.Count(s.DB, "SELECT count(*) FROM t"))
+			},
+		},
+	}
+}
