@@ -174,6 +174,12 @@ func (t *testFile) usesDriver() bool {
 	return ok || path.Dir(t.name) == driverDir
 }
 
+// An insertion is text to be put in the place of what is between two offsets.
+type insertion struct {
+	at, end int
+	text    string
+}
+
 // rewrite puts sql.Open("sqlitemw", ...), watched by the bridge, in the place of
 // every sql.Open("sqlite3", ...). Lines keep their numbers.
 func (t *testFile) rewrite(dir string) error {
@@ -184,41 +190,43 @@ func (t *testFile) rewrite(dir string) error {
 	if !ok {
 		return nil
 	}
-	type insertion struct {
-		at, end int // what to leave out
-		text    string
+	if sqlName == "." {
+		return fmt.Errorf("%s: imports database/sql as ., which nobody expected", t.name)
 	}
 	var insertions []insertion
 	var err error
+	called := make(map[ast.Expr]bool)
 	ast.Inspect(t.syntax, func(n ast.Node) bool {
-		sel, ok := n.(*ast.SelectorExpr)
-		if ok && isName(sel.X, sqlName) && sel.Sel.Name == "OpenDB" {
-			err = t.errorAt(n, "sql.OpenDB, of which nothing is known")
+		switch n := n.(type) {
+		case *ast.CallExpr:
+			if !isSelector(n.Fun, sqlName, "Open") {
+				break
+			}
+			called[n.Fun] = true
+			name, ok := n.Args[0].(*ast.BasicLit)
+			if !ok || name.Value != `"sqlite3"` {
+				err = t.errorAt(n, `sql.Open of something other than "sqlite3"`)
+				break
+			}
+			insertions = append(insertions,
+				t.insertion(n.Pos(), n.Pos(), "upstreambridge.Watch("),
+				t.insertion(name.Pos(), name.End(), `"sqlitemw"`),
+				t.insertion(n.End(), n.End(), ")"))
+		case *ast.SelectorExpr:
+			if isSelector(n, sqlName, "Open") && !called[n] {
+				err = t.errorAt(n, "sql.Open that is not called")
+			}
+			if isSelector(n, sqlName, "OpenDB") {
+				err = t.errorAt(n, "sql.OpenDB, of which nothing is known")
+			}
 		}
-		call, ok := n.(*ast.CallExpr)
-		if !ok {
-			return true
-		}
-		sel, ok = call.Fun.(*ast.SelectorExpr)
-		if !ok || !isName(sel.X, sqlName) || sel.Sel.Name != "Open" {
-			return true
-		}
-		lit, ok := call.Args[0].(*ast.BasicLit)
-		if !ok || lit.Value != `"sqlite3"` {
-			err = t.errorAt(n, `sql.Open of something other than "sqlite3"`)
-			return false
-		}
-		insertions = append(insertions,
-			insertion{t.offset(call.Pos()), t.offset(call.Pos()), "upstreambridge.Watch("},
-			insertion{t.offset(lit.Pos()), t.offset(lit.End()), `"sqlitemw"`},
-			insertion{t.offset(call.End()), t.offset(call.End()), ")"})
-		return true
+		return err == nil
 	})
 	if err != nil || len(insertions) == 0 {
 		return err
 	}
-	end := t.offset(t.syntax.Name.End())
-	insertions = append(insertions, insertion{end, end, "; import upstreambridge " + strconv.Quote(bridgePackage)})
+	end := t.syntax.Name.End()
+	insertions = append(insertions, t.insertion(end, end, "; import upstreambridge "+strconv.Quote(bridgePackage)))
 	slices.SortFunc(insertions, func(a, b insertion) int { return b.at - a.at })
 	content := t.content
 	for _, i := range insertions {
@@ -242,13 +250,19 @@ func (t *testFile) opensElsehow() (err error) {
 	return err
 }
 
-func (t *testFile) offset(p token.Pos) int { return t.files.Position(p).Offset }
+func (t *testFile) insertion(from, to token.Pos, text string) insertion {
+	return insertion{t.files.Position(from).Offset, t.files.Position(to).Offset, text}
+}
 
 func (t *testFile) errorAt(n ast.Node, what string) error {
 	return fmt.Errorf("%s: %s", t.files.Position(n.Pos()), what)
 }
 
-func isName(e ast.Expr, name string) bool {
-	id, ok := e.(*ast.Ident)
-	return ok && id.Name == name
+func isSelector(e ast.Expr, pkg, name string) bool {
+	sel, ok := e.(*ast.SelectorExpr)
+	if !ok || sel.Sel.Name != name {
+		return false
+	}
+	id, ok := sel.X.(*ast.Ident)
+	return ok && id.Name == pkg
 }
