@@ -71,11 +71,15 @@ type sqliteStmt interface {
 
 // newRows returns rows of a statement. They are kept with it, and made anew for
 // its next use, which is after they are closed: package wrap sees to it that
-// nobody uses them then. The rows of a program's own statement may overlap.
+// nobody uses them then. The rows of a program's own statement may overlap, and
+// then each has its own.
 func newRows(s *session, st *cachedStmt, base driver.Rows, program *stmt) *rows {
 	r := &st.rows
 	if program != nil {
-		r = new(rows)
+		if program.open > 0 {
+			r = new(rows)
+		}
+		program.open++
 	}
 	// What writes begins when the caller asks for a row, as in the plain
 	// driver: rows that nobody asks for are not written.
@@ -106,10 +110,14 @@ func (r *rows) Columns() []string {
 // ready has the base know its columns, without which it panics.
 func (r *rows) ready() {
 	if !r.known {
-		r.begin()
-		r.base.Columns()
-		r.known = true
+		r.learn()
 	}
+}
+
+func (r *rows) learn() {
+	r.begin()
+	r.base.Columns()
+	r.known = true
 }
 
 // Next implements [driver.Rows].
@@ -133,6 +141,9 @@ func (r *rows) Next(dest []driver.Value) error {
 
 // nextRow is Next without the values.
 func (r *rows) nextRow() error {
+	if r.direct {
+		return r.base.NextRow()
+	}
 	r.begin()
 	switch {
 	case r.inHand:
@@ -141,6 +152,8 @@ func (r *rows) nextRow() error {
 	case r.failure != nil:
 		return r.failure
 	}
+	r.ready()
+	r.direct = true
 	return r.base.NextRow()
 }
 

@@ -2,7 +2,11 @@
 
 package driver
 
-import "database/sql/driver"
+import (
+	"database/sql/driver"
+
+	"github.com/ncruces/go-sqlite3"
+)
 
 // baseScanner is what rows of the plain driver can do besides.
 type baseScanner interface{ driver.RowsColumnScanner }
@@ -14,6 +18,41 @@ func (r *rows) NextRow() error { return r.nextRow() }
 
 // ScanColumn implements [driver.RowsColumnScanner].
 func (r *rows) ScanColumn(ctx driver.ScanContext, i int, dest any) error {
-	r.ready()
+	if !r.known {
+		if r.scan(i, dest) {
+			return nil
+		}
+		r.ready()
+	}
 	return r.base.ScanColumn(ctx, i, dest)
+}
+
+// scan scans what is the same whatever the column, which is most of what
+// programs scan: the base would first have to learn of its columns.
+func (r *rows) scan(i int, dest any) bool {
+	st := r.cached.base
+	switch d := dest.(type) {
+	case *string:
+		if st.ColumnType(i) == sqlite3.TEXT {
+			*d = st.ColumnText(i)
+			return true
+		}
+	case *int64:
+		if st.ColumnType(i) == sqlite3.INTEGER {
+			*d = st.ColumnInt64(i)
+			return true
+		}
+	case *int:
+		if st.ColumnType(i) == sqlite3.INTEGER {
+			n := st.ColumnInt64(i)
+			*d = int(n)
+			return int64(*d) == n
+		}
+	case *float64:
+		if st.ColumnType(i) == sqlite3.FLOAT {
+			*d = st.ColumnFloat(i)
+			return true
+		}
+	}
+	return false
 }

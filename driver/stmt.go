@@ -46,7 +46,6 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driv
 		s.cached.unclean = true
 		return nil, err
 	}
-	s.open++
 	return newRows(s.session, s.cached, base, s), nil
 }
 

@@ -20,6 +20,7 @@ type rows struct {
 
 	stepping  bool // the parent is asked for a row, or was when a panic passed
 	exhausted bool // the result set at hand, if there may be another
+	closed    bool
 
 	// shaped is what database/sql is given: these rows with the optional
 	// interfaces that the parent's have.
@@ -106,7 +107,7 @@ func (r *rows) over(err error) {
 func (r *rows) Close() error {
 	defer r.call.Panicked()
 	parent := r.parent
-	r.parent = closedRows{}
+	r.parent, r.closed = closedRows{}, true
 	err := parent.Close()
 	if err != nil {
 		r.conn.failed(err)

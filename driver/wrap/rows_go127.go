@@ -4,28 +4,37 @@ package wrap
 
 import (
 	"database/sql/driver"
+	"errors"
 	"io"
 )
 
 // newScannerRows returns rows that scan columns themselves if parent does.
 // They are then asked for rows by NextRow, not Next.
 func newScannerRows(r rows, typed bool) *rows {
-	if _, ok := r.parent.(driver.RowsColumnScanner); !ok {
+	scanner, ok := r.parent.(driver.RowsColumnScanner)
+	if !ok {
 		return nil
 	}
 	if typed {
-		s := &scannerTypedRows{typedRows{r}}
+		s := &scannerTypedRows{typedRows{r}, scanner}
 		s.shaped = s
 		return &s.rows
 	}
-	s := &scannerFullRows{fullRows{typedRows{r}}}
+	s := &scannerFullRows{fullRows{typedRows{r}}, scanner}
 	s.shaped = s
 	return &s.rows
 }
 
+// What is called for every row and column has the parent's interface at hand.
 type (
-	scannerTypedRows struct{ typedRows }
-	scannerFullRows  struct{ fullRows }
+	scannerTypedRows struct {
+		typedRows
+		scanner driver.RowsColumnScanner
+	}
+	scannerFullRows struct {
+		fullRows
+		scanner driver.RowsColumnScanner
+	}
 )
 
 var (
@@ -34,32 +43,42 @@ var (
 )
 
 // NextRow implements [driver.RowsColumnScanner].
-func (r *scannerTypedRows) NextRow() error { return r.nextRow() }
+func (r *scannerTypedRows) NextRow() error { return r.nextRow(r.scanner) }
 
 // ScanColumn implements [driver.RowsColumnScanner].
 func (r *scannerTypedRows) ScanColumn(ctx driver.ScanContext, i int, dest any) error {
-	return r.parent.(driver.RowsColumnScanner).ScanColumn(ctx, i, dest)
+	if r.closed {
+		return errRowsClosed
+	}
+	return r.scanner.ScanColumn(ctx, i, dest)
 }
 
 // NextRow implements [driver.RowsColumnScanner].
-func (r *scannerFullRows) NextRow() error { return r.nextRow() }
+func (r *scannerFullRows) NextRow() error { return r.nextRow(r.scanner) }
 
 // ScanColumn implements [driver.RowsColumnScanner].
 func (r *scannerFullRows) ScanColumn(ctx driver.ScanContext, i int, dest any) error {
-	return r.parent.(driver.RowsColumnScanner).ScanColumn(ctx, i, dest)
+	if r.closed {
+		return errRowsClosed
+	}
+	return r.scanner.ScanColumn(ctx, i, dest)
 }
 
-func (r *rows) nextRow() error {
-	parent, ok := r.parent.(driver.RowsColumnScanner)
-	if !ok {
-		return io.EOF // they are closed
+// nextRow is as Next.
+func (r *rows) nextRow(scanner driver.RowsColumnScanner) error {
+	if r.closed {
+		return io.EOF
 	}
 	r.stepping = true
 	defer r.panicked()
-	err := parent.NextRow()
+	err := scanner.NextRow()
 	r.stepping = false
 	if err != nil {
 		r.over(err)
 	}
 	return err
 }
+
+// errRowsClosed is for who scans rows that are closed, which database/sql never
+// does.
+var errRowsClosed = errors.New("sqlitemw: the rows are closed")
