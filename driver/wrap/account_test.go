@@ -17,24 +17,20 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/sqlitemw/sqlitemw/conformance/fake"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
-
-// takes returns a hook that takes d, and goes well.
-func takes(d time.Duration) hook {
-	return func(context.Context, int) error { time.Sleep(d); return nil }
-}
 
 // Every event says how long its step took, how old and how long idle the
 // connection was, how often it was used, and whose trace it was for.
 func TestAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &fake{conn: connOf("all with contexts"), stmt: stmtKinds[0], rows: rowsOf("SQLite's")}
+		f := &fake.Base{Conn: fake.ConnOf("all with contexts"), Stmt: fake.StmtOf("none"), Rows: fake.RowsOf("SQLite's")}
 		events := &recorder{}
 		db := sql.OpenDB(wrap.NewConnector(f, wrap.Config{Recorder: events}))
-		f.on(takes(2*time.Second), "Connect")
-		f.on(takes(3*time.Second), "ExecContext")
-		f.on(takes(time.Second), "Close")
+		f.On(fake.Take(2*time.Second), "Connect")
+		f.On(fake.Take(3*time.Second), "ExecContext")
+		f.On(fake.Take(time.Second), "Close")
 		a, b := trace.TraceID{1}, trace.TraceID{2}
 		start := time.Now()
 		for i, id := range []trace.TraceID{a, b, {}} {
@@ -92,13 +88,13 @@ func compareEvents(t *testing.T, got, want []wrap.Event) {
 // is reused, that is the parent's ResetSession.
 func TestAccountOfReset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &fake{conn: connOf("all with contexts"), stmt: stmtKinds[0], rows: rowsOf("SQLite's")}
+		f := &fake.Base{Conn: fake.ConnOf("all with contexts"), Stmt: fake.StmtOf("none"), Rows: fake.RowsOf("SQLite's")}
 		events := &recorder{}
 		db := sql.OpenDB(wrap.NewConnector(f, wrap.Config{Recorder: events}))
 		defer db.Close()
 		db.Exec("q")
 		time.Sleep(5 * time.Second)
-		f.on(takes(2*time.Second), "ResetSession")
+		f.On(fake.Take(2*time.Second), "ResetSession")
 		db.Exec("q")
 		acquire := events.all()[3]
 		if acquire.Kind != wrap.KindAcquire || acquire.Duration != 2*time.Second || acquire.Idle != 5*time.Second {
@@ -111,7 +107,7 @@ func TestAccountOfReset(t *testing.T) {
 // nobody could know, and the right ones from then on.
 func TestAttachInTheMiddle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &fake{conn: connOf("all with contexts"), stmt: stmtKinds[0], rows: rowsOf("SQLite's")}
+		f := &fake.Base{Conn: fake.ConnOf("all with contexts"), Stmt: fake.StmtOf("none"), Rows: fake.RowsOf("SQLite's")}
 		opener := wrap.NewOpener(wrap.Config{})
 		db := sql.OpenDB(openerConnector{f, opener})
 		use := func() {
@@ -120,7 +116,7 @@ func TestAttachInTheMiddle(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		f.on(takes(3*time.Second), "ExecContext")
+		f.On(fake.Take(3*time.Second), "ExecContext")
 		use()
 		time.Sleep(5 * time.Second)
 
@@ -160,12 +156,12 @@ func TestAttachInTheMiddle(t *testing.T) {
 
 // openerConnector is a connector on an Opener that the test holds.
 type openerConnector struct {
-	*fake
+	*fake.Base
 	opener *wrap.Opener
 }
 
 func (c openerConnector) Connect(ctx context.Context) (driver.Conn, error) {
-	conn, err := c.opener.Open(ctx, c.fake.Connect)
+	conn, err := c.opener.Open(ctx, c.Base.Connect)
 	if err != nil {
 		return nil, err
 	}
@@ -208,7 +204,7 @@ func TestOpener(t *testing.T) {
 	first := []string{"1 connect", "1 acquire", "1 discard bad", "1 close bad"}
 
 	t.Run("for a waiter", func(t *testing.T) {
-		got := live(t, func(t *testing.T, f *fake, db *sql.DB) {
+		got := live(t, func(t *testing.T, f *fake.Base, db *sql.DB) {
 			held, waiter := hold(t, db, func() {
 				if _, err := db.Exec("q"); err != nil {
 					t.Error(err)
@@ -220,13 +216,13 @@ func TestOpener(t *testing.T) {
 		checkStory(t, got, append(first, "2 connect background", "2 acquire derived", "2 release", "2 close database closed derived")...)
 	})
 	t.Run("for a waiter, in vain", func(t *testing.T) {
-		got := live(t, func(t *testing.T, f *fake, db *sql.DB) {
+		got := live(t, func(t *testing.T, f *fake.Base, db *sql.DB) {
 			held, waiter := hold(t, db, func() {
-				if err := db.Ping(); err != errFault {
+				if err := db.Ping(); err != fake.ErrFault {
 					t.Errorf("the waiter gets the connector's own error, but got %v", err)
 				}
 			})
-			f.on(fail(errFault), "Connect")
+			f.On(fake.Fail(fake.ErrFault), "Connect")
 			spoil(held)
 			waiter.Wait()
 		})
@@ -234,9 +230,9 @@ func TestOpener(t *testing.T) {
 	})
 	t.Run("until after the database is closed", func(t *testing.T) {
 		// database/sql holds its mutex while it closes this connection.
-		got := live(t, func(t *testing.T, f *fake, db *sql.DB) {
+		got := live(t, func(t *testing.T, f *fake.Base, db *sql.DB) {
 			held, waiter := hold(t, db, func() { db.Ping() })
-			f.on(takes(time.Minute), "Connect")
+			f.On(fake.Take(time.Minute), "Connect")
 			spoil(held)
 			synctest.Wait()
 			db.Close()
@@ -247,11 +243,11 @@ func TestOpener(t *testing.T) {
 	})
 	t.Run("until nobody waits and none is kept idle", func(t *testing.T) {
 		// Here, too.
-		got := live(t, func(t *testing.T, f *fake, db *sql.DB) {
+		got := live(t, func(t *testing.T, f *fake.Base, db *sql.DB) {
 			db.SetMaxIdleConns(-1)
 			ctx, cancel := context.WithCancel(t.Context())
 			held, waiter := hold(t, db, func() { db.PingContext(ctx) })
-			f.on(func(context.Context, int) error { cancel(); waiter.Wait(); return nil }, "Connect")
+			f.On(func(context.Context, int) error { cancel(); waiter.Wait(); return nil }, "Connect")
 			spoil(held)
 			synctest.Wait()
 			if n := db.Stats().MaxIdleClosed; n != 1 {
@@ -262,20 +258,20 @@ func TestOpener(t *testing.T) {
 	})
 
 	// park leaves a connection idle that nobody has used.
-	park := func(t *testing.T, f *fake, db *sql.DB) {
+	park := func(t *testing.T, f *fake.Base, db *sql.DB) {
 		t.Helper()
 		ctx, cancel := context.WithCancel(t.Context())
 		held, waiter := hold(t, db, func() { db.PingContext(ctx) })
-		f.on(func(context.Context, int) error { cancel(); waiter.Wait(); return nil }, "Connect")
+		f.On(func(context.Context, int) error { cancel(); waiter.Wait(); return nil }, "Connect")
 		spoil(held)
 		synctest.Wait()
-		f.off()
+		f.Off()
 		if n := db.Stats().Idle; n != 1 {
 			t.Fatalf("this test needs an idle connection, but there are %d", n)
 		}
 	}
 	t.Run("parked, never used", func(t *testing.T) {
-		got := live(t, func(t *testing.T, f *fake, db *sql.DB) {
+		got := live(t, func(t *testing.T, f *fake.Base, db *sql.DB) {
 			park(t, f, db)
 			db.SetConnMaxIdleTime(time.Minute)
 			time.Sleep(3 * time.Minute)
@@ -283,7 +279,7 @@ func TestOpener(t *testing.T) {
 		checkStory(t, got, append(first, "2 connect background", "2 close expired derived")...)
 	})
 	t.Run("parked, taken and given back without a call", func(t *testing.T) {
-		got := live(t, func(t *testing.T, f *fake, db *sql.DB) {
+		got := live(t, func(t *testing.T, f *fake.Base, db *sql.DB) {
 			park(t, f, db)
 			for range 2 { // the second time there is a reset, and so an acquire
 				conn, err := db.Conn(t.Context())
@@ -300,7 +296,7 @@ func TestOpener(t *testing.T) {
 		"panics": func(any) error { panic("program") },
 	} {
 		t.Run("parked, and its first use is a Raw that "+name, func(t *testing.T) {
-			got := live(t, func(t *testing.T, f *fake, db *sql.DB) {
+			got := live(t, func(t *testing.T, f *fake.Base, db *sql.DB) {
 				park(t, f, db)
 				conn, err := db.Conn(t.Context())
 				if err != nil {
@@ -321,12 +317,12 @@ func TestOpener(t *testing.T) {
 // and the idle time of its first call; its connect has no trace.
 func TestOpenerAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &fake{conn: connOf("all with contexts"), stmt: stmtKinds[0], rows: rowsOf("SQLite's")}
+		f := &fake.Base{Conn: fake.ConnOf("all with contexts"), Stmt: fake.StmtOf("none"), Rows: fake.RowsOf("SQLite's")}
 		events := &recorder{}
 		db := sql.OpenDB(wrap.NewConnector(f, wrap.Config{Recorder: events}))
 		waits, cancel := context.WithCancel(context.Background())
 		held, waiter := hold(t, db, func() { db.PingContext(waits) })
-		f.on(func(context.Context, int) error { cancel(); waiter.Wait(); return nil }, "Connect")
+		f.On(func(context.Context, int) error { cancel(); waiter.Wait(); return nil }, "Connect")
 		spoil(held)
 		synctest.Wait()
 		time.Sleep(9 * time.Second)
@@ -354,7 +350,7 @@ func TestOpenerAccount(t *testing.T) {
 // releasing the connection and handing it on.
 func TestBounce(t *testing.T) {
 	validated := 0
-	got := live(t, func(t *testing.T, f *fake, db *sql.DB) {
+	got := live(t, func(t *testing.T, f *fake.Base, db *sql.DB) {
 		stmt, err := db.Prepare("q")
 		if err != nil {
 			t.Fatal(err)
@@ -366,8 +362,8 @@ func TestBounce(t *testing.T) {
 			}
 		})
 		stmt.Close() // put off until the connection is given back
-		f.on(func(context.Context, int) error { cancel(); return nil }, "stmt.Close")
-		f.on(func(context.Context, int) error { validated++; return nil }, "IsValid")
+		f.On(func(context.Context, int) error { cancel(); return nil }, "stmt.Close")
+		f.On(func(context.Context, int) error { validated++; return nil }, "IsValid")
 		held.Close()
 		waiter.Wait()
 	})
@@ -380,7 +376,7 @@ func TestBounce(t *testing.T) {
 // A bounced connection that its parent no longer finds valid is closed as bad,
 // without another discard.
 func TestBounceOfBad(t *testing.T) {
-	got := live(t, func(t *testing.T, f *fake, db *sql.DB) {
+	got := live(t, func(t *testing.T, f *fake.Base, db *sql.DB) {
 		stmt, err := db.Prepare("q")
 		if err != nil {
 			t.Fatal(err)
@@ -388,10 +384,10 @@ func TestBounceOfBad(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		held, waiter := hold(t, db, func() { db.PingContext(ctx) })
 		stmt.Close()
-		f.on(func(context.Context, int) error { cancel(); return nil }, "stmt.Close")
-		f.on(func(_ context.Context, n int) error {
+		f.On(func(context.Context, int) error { cancel(); return nil }, "stmt.Close")
+		f.On(func(_ context.Context, n int) error {
 			if n == 1 {
-				return errFault
+				return fake.ErrFault
 			}
 			return nil
 		}, "IsValid")
@@ -403,7 +399,7 @@ func TestBounceOfBad(t *testing.T) {
 
 // A connection is handed from one call to another without being idle.
 func TestHandOff(t *testing.T) {
-	got := live(t, func(t *testing.T, f *fake, db *sql.DB) {
+	got := live(t, func(t *testing.T, f *fake.Base, db *sql.DB) {
 		held, waiter := hold(t, db, func() { db.Ping() })
 		held.Close()
 		waiter.Wait()
@@ -414,9 +410,9 @@ func TestHandOff(t *testing.T) {
 // database/sql ignores an error of ResetSession other than a bad connection, and
 // hands the connection out: so it is acquired.
 func TestResetFails(t *testing.T) {
-	got := live(t, func(t *testing.T, f *fake, db *sql.DB) {
+	got := live(t, func(t *testing.T, f *fake.Base, db *sql.DB) {
 		db.Exec("q")
-		f.on(fail(errFault), "ResetSession")
+		f.On(fake.Fail(fake.ErrFault), "ResetSession")
 		conn, err := db.Conn(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -428,7 +424,7 @@ func TestResetFails(t *testing.T) {
 
 // SetMaxOpenConns closes idle connections, too.
 func TestShrunkByMaxOpen(t *testing.T) {
-	got := live(t, func(t *testing.T, f *fake, db *sql.DB) {
+	got := live(t, func(t *testing.T, f *fake.Base, db *sql.DB) {
 		a, errA := db.Conn(t.Context())
 		b, errB := db.Conn(t.Context())
 		if err := errors.Join(errA, errB); err != nil {
@@ -450,7 +446,7 @@ func TestClosedByAnother(t *testing.T) {
 		"after it is valid": func(c driver.Conn) { c.(driver.Validator).IsValid() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := &fake{conn: connOf("none"), stmt: stmtKinds[0], rows: rowsKinds[0]}
+			f := &fake.Base{Conn: fake.ConnOf("none"), Stmt: fake.StmtOf("none"), Rows: fake.RowsOf("none")}
 			events := &recorder{}
 			conn, err := wrap.NewConnector(f, wrap.Config{Recorder: events}).Connect(t.Context())
 			if err != nil {
@@ -471,15 +467,15 @@ func TestClosedByAnother(t *testing.T) {
 // An event says an error's class, and none of its words.
 func TestEventsHoldNoErrorText(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &fake{conn: connOf("none"), stmt: stmtKinds[0], rows: rowsKinds[0]}
+		f := &fake.Base{Conn: fake.ConnOf("none"), Stmt: fake.StmtOf("none"), Rows: fake.RowsOf("none")}
 		events := &recorder{}
 		db := sql.OpenDB(wrap.NewConnector(f, wrap.Config{Recorder: events}))
 		secret := errors.New("secret")
-		f.on(fail(fmt.Errorf("while opening: %w", secret)), "Connect")
+		f.On(fake.Fail(fmt.Errorf("while opening: %w", secret)), "Connect")
 		db.Ping()
-		f.off()
+		f.Off()
 		db.Ping()
-		f.on(fail(secret), "Close")
+		f.On(fake.Fail(secret), "Close")
 		if err := db.Close(); err != secret {
 			t.Errorf("the program gets the parent's own error, but got %v", err)
 		}
@@ -504,14 +500,14 @@ func TestStress(t *testing.T) { synctest.Test(t, testStress) }
 
 func testStress(t *testing.T) {
 	const workers, each = 8, 200
-	f := &fake{conn: connOf("all with contexts"), stmt: stmtKinds[2], rows: rowsOf("all"), sets: 2}
+	f := &fake.Base{Conn: fake.ConnOf("all with contexts"), Stmt: fake.StmtOf("all"), Rows: fake.RowsOf("all"), Sets: 2}
 	events := &recorder{}
 	spans := tracetest.NewSpanRecorder()
 	connector := wrap.NewConnector(f, wrap.Config{Recorder: events, Tracing: newTracer(t, spans)})
 	db := sql.OpenDB(connector)
 	db.SetMaxOpenConns(4)
 	db.SetMaxIdleConns(2)
-	sometimes := func(one int, err error) hook {
+	sometimes := func(one int, err error) fake.Hook {
 		return func(context.Context, int) error {
 			if rand.IntN(one) == 0 {
 				return err
@@ -519,9 +515,9 @@ func testStress(t *testing.T) {
 			return nil
 		}
 	}
-	f.on(sometimes(10, errFault), "Connect", "rows.Next", "rows.Close", "stmt.ExecContext")
-	f.on(sometimes(10, driver.ErrBadConn), "PrepareContext", "QueryContext", "ResetSession", "IsValid", "BeginTx")
-	f.on(func(context.Context, int) error {
+	f.On(sometimes(10, fake.ErrFault), "Connect", "rows.Next", "rows.Close", "stmt.ExecContext")
+	f.On(sometimes(10, driver.ErrBadConn), "PrepareContext", "QueryContext", "ResetSession", "IsValid", "BeginTx")
+	f.On(func(context.Context, int) error {
 		if rand.IntN(20) == 0 {
 			panic("fake: stress") // where database/sql gives the connection back all the same
 		}
@@ -543,7 +539,7 @@ func testStress(t *testing.T) {
 	}
 	all.Wait()
 	synctest.Wait() // for what database/sql still rolls back and closes
-	f.off()
+	f.Off()
 	if err := db.Close(); err != nil {
 		t.Error(err)
 	}

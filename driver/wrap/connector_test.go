@@ -8,25 +8,26 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/sqlitemw/sqlitemw/conformance/fake"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
 //lint:file-ignore SA1019 what is deprecated must work, too
 
-func newFake() *fake {
-	return &fake{conn: connOf("all with contexts"), stmt: stmtKinds[1], rows: rowsOf("SQLite's")}
+func newFake() *fake.Base {
+	return &fake.Base{Conn: fake.ConnOf("all with contexts"), Stmt: fake.StmtOf("contexts"), Rows: fake.RowsOf("SQLite's")}
 }
 
 // A driver without connectors is opened by name for each connection, when it is
 // needed and no sooner.
 func TestDriverWithoutConnectors(t *testing.T) {
 	f := newFake()
-	d := wrap.Driver(fakeDriver{f}, wrap.Config{})
+	d := wrap.Driver(f.Driver(), wrap.Config{})
 	connector, err := d.(driver.DriverContext).OpenConnector("the name")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if asked := f.asked(); len(asked) != 0 {
+	if asked := f.Asked(); len(asked) != 0 {
 		t.Errorf("a connector opens nothing, but the parent was asked %v", asked)
 	}
 	if connector.Driver() != d {
@@ -39,7 +40,7 @@ func TestDriverWithoutConnectors(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Error(err)
 	}
-	if asked := f.asked(); len(asked) == 0 || asked[0] != "base Open(the name)" {
+	if asked := f.Asked(); len(asked) == 0 || asked[0] != "base Open(the name)" {
 		t.Errorf("the parent is asked to open the name, but was asked %v", asked)
 	}
 
@@ -52,27 +53,28 @@ func TestDriverWithoutConnectors(t *testing.T) {
 	}
 	conn.Close()
 
-	f.on(fail(errFault), "Open")
-	if _, err := d.Open("another"); err != errFault {
+	f.On(fake.Fail(fake.ErrFault), "Open")
+	if _, err := d.Open("another"); err != fake.ErrFault {
 		t.Errorf("the error of the parent's Open is passed on, but got %v", err)
 	}
 }
 
 type contextDriver struct {
-	fakeDriver
+	driver.Driver
+	base      *fake.Base
 	connector driver.Connector
 	err       error
 }
 
 func (d contextDriver) OpenConnector(name string) (driver.Connector, error) {
-	d.f.call("base", "OpenConnector", nil, "%s", name)
+	d.base.Call("base", "OpenConnector", nil, "%s", name)
 	return d.connector, d.err
 }
 
 // A driver with connectors is asked for one, once, and its error is sql.Open's.
 func TestDriverWithConnectors(t *testing.T) {
 	f := newFake()
-	d := wrap.Driver(contextDriver{fakeDriver: fakeDriver{f}, connector: f}, wrap.Config{})
+	d := wrap.Driver(contextDriver{Driver: f.Driver(), base: f, connector: f}, wrap.Config{})
 	connector, err := d.(driver.DriverContext).OpenConnector("the name")
 	if err != nil {
 		t.Fatal(err)
@@ -80,33 +82,33 @@ func TestDriverWithConnectors(t *testing.T) {
 	db := sql.OpenDB(connector)
 	db.Ping()
 	db.Close()
-	asked := f.asked()
+	asked := f.Asked()
 	if len(asked) < 2 || asked[0] != "base OpenConnector(the name)" || slices.Contains(asked, "base Open(the name)") {
 		t.Errorf("the parent is asked for a connector, and for connections by it, but was asked %v", asked)
 	}
 
-	d = wrap.Driver(contextDriver{fakeDriver: fakeDriver{f}, err: errFault}, wrap.Config{})
-	if c, err := d.(driver.DriverContext).OpenConnector("the name"); err != errFault || c != nil {
+	d = wrap.Driver(contextDriver{Driver: f.Driver(), base: f, err: fake.ErrFault}, wrap.Config{})
+	if c, err := d.(driver.DriverContext).OpenConnector("the name"); err != fake.ErrFault || c != nil {
 		t.Errorf("the error of the parent's OpenConnector is passed on, but got %v, %v", c, err)
 	}
-	if c, err := d.Open("the name"); err != errFault || c != nil {
+	if c, err := d.Open("the name"); err != fake.ErrFault || c != nil {
 		t.Errorf("the error of the parent's OpenConnector is Open's, too, but got %v, %v", c, err)
 	}
 }
 
 // Every way to a connection has the Config that the driver or connector was given.
 func TestConfigIsEverywhere(t *testing.T) {
-	for name, connect := range map[string]func(*fake, wrap.Config) (driver.Conn, error){
-		"a driver without connectors": func(f *fake, cfg wrap.Config) (driver.Conn, error) {
-			return wrap.Driver(fakeDriver{f}, cfg).Open("")
+	for name, connect := range map[string]func(*fake.Base, wrap.Config) (driver.Conn, error){
+		"a driver without connectors": func(f *fake.Base, cfg wrap.Config) (driver.Conn, error) {
+			return wrap.Driver(f.Driver(), cfg).Open("")
 		},
-		"a driver with connectors": func(f *fake, cfg wrap.Config) (driver.Conn, error) {
-			return wrap.Driver(contextDriver{fakeDriver: fakeDriver{f}, connector: f}, cfg).Open("")
+		"a driver with connectors": func(f *fake.Base, cfg wrap.Config) (driver.Conn, error) {
+			return wrap.Driver(contextDriver{Driver: f.Driver(), base: f, connector: f}, cfg).Open("")
 		},
-		"a connector": func(f *fake, cfg wrap.Config) (driver.Conn, error) {
+		"a connector": func(f *fake.Base, cfg wrap.Config) (driver.Conn, error) {
 			return wrap.NewConnector(f, cfg).Connect(context.Background())
 		},
-		"a connector's driver": func(f *fake, cfg wrap.Config) (driver.Conn, error) {
+		"a connector's driver": func(f *fake.Base, cfg wrap.Config) (driver.Conn, error) {
 			return wrap.NewConnector(f, cfg).Driver().Open("")
 		},
 	} {
@@ -123,7 +125,7 @@ func TestConfigIsEverywhere(t *testing.T) {
 }
 
 type closingConnector struct {
-	*fake
+	*fake.Base
 	err    error
 	closed *int
 }
@@ -139,8 +141,8 @@ var _ io.Closer = closingConnector{}
 // passes on its error.
 func TestConnectorCloses(t *testing.T) {
 	closed := 0
-	db := sql.OpenDB(wrap.NewConnector(closingConnector{newFake(), errFault, &closed}, wrap.Config{}))
-	if err := db.Close(); err != errFault || closed != 1 {
+	db := sql.OpenDB(wrap.NewConnector(closingConnector{newFake(), fake.ErrFault, &closed}, wrap.Config{}))
+	if err := db.Close(); err != fake.ErrFault || closed != 1 {
 		t.Errorf("the parent's connector is closed once and its error passed on, but it was closed %d times, with %v", closed, err)
 	}
 	if err := sql.OpenDB(wrap.NewConnector(newFake(), wrap.Config{})).Close(); err != nil {
@@ -154,18 +156,18 @@ func TestConnectorConnects(t *testing.T) {
 	f := newFake()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	f.know(ctx, "mine")
+	f.Know(ctx, "mine")
 	connector := wrap.NewConnector(f, wrap.Config{})
 	conn, err := connector.Connect(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if asked := f.asked(); asked[0] != "base Connect() ctx=mine" {
+	if asked := f.Asked(); asked[0] != "base Connect() ctx=mine" {
 		t.Errorf("the parent gets the caller's own context, but was asked %v", asked)
 	}
-	f.on(fail(errFault), "Connect")
-	if conn, err := connector.Connect(ctx); conn != nil || err != errFault {
+	f.On(fake.Fail(fake.ErrFault), "Connect")
+	if conn, err := connector.Connect(ctx); conn != nil || err != fake.ErrFault {
 		t.Errorf("a failed connect answers nil and the parent's error, but %v, %v", conn, err)
 	}
 }
@@ -250,7 +252,7 @@ func TestDeprecatedMethods(t *testing.T) {
 		"c1.rows Close()",
 		"c1.stmt Close(q ?)",
 	}
-	got := f.asked()
+	got := f.Asked()
 	got[0] = got[0][:len(want[0])]
 	if !slices.Equal(got, want) {
 		t.Errorf("the parent was asked\n%q, want\n%q", got, want)
@@ -260,14 +262,14 @@ func TestDeprecatedMethods(t *testing.T) {
 // An argument that a checker removes takes its name with it. (database/sql, on
 // the bare base, gives its name to the next argument, if that has none.)
 func TestRemovedArgumentTakesItsName(t *testing.T) {
-	f := &fake{conn: connOf("all with contexts"), stmt: stmtKinds[1], rows: rowsOf("SQLite's")}
+	f := &fake.Base{Conn: fake.ConnOf("all with contexts"), Stmt: fake.StmtOf("contexts"), Rows: fake.RowsOf("SQLite's")}
 	db := sql.OpenDB(wrap.NewConnector(f, wrap.Config{}))
 	defer db.Close()
-	if _, err := db.Exec("q", sql.Named("a", removed{}), 1); err != nil {
+	if _, err := db.Exec("q", sql.Named("a", fake.Removed{}), 1); err != nil {
 		t.Fatal(err)
 	}
-	if want := "c1 ExecContext(q, 1:=int64 1) ctx=background"; !slices.Contains(f.asked(), want) {
-		t.Errorf("the parent was asked %q, want %q", f.asked(), want)
+	if want := "c1 ExecContext(q, 1:=int64 1) ctx=background"; !slices.Contains(f.Asked(), want) {
+		t.Errorf("the parent was asked %q, want %q", f.Asked(), want)
 	}
 }
 

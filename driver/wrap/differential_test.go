@@ -17,6 +17,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
+	"github.com/sqlitemw/sqlitemw/conformance/fake"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
@@ -36,26 +37,26 @@ type script struct {
 // the base is asked, nor the pool's statistics.
 var allowed = []struct {
 	reason string
-	where  func(script, connKind) bool
+	where  func(script, fake.ConnKind) bool
 	seen   atomic.Bool
 }{
 	{
 		reason: "the connection of a transaction whose context ended is kept: the wrapped one can be reset and validated",
-		where: func(s script, k connKind) bool {
-			return strings.HasPrefix(s.fault, "cancel") && s.group == "tx" && !k.keepsOnRollback()
+		where: func(s script, k fake.ConnKind) bool {
+			return strings.HasPrefix(s.fault, "cancel") && s.group == "tx" && !(fake.Has[driver.SessionResetter](k) && fake.Has[driver.Validator](k))
 		},
 	},
 	{
 		reason: "a bad name is refused before the statement is prepared",
-		where:  func(s script, _ connKind) bool { return s.name == "a bad name" },
+		where:  func(s script, _ fake.ConnKind) bool { return s.name == "a bad name" },
 	},
 	{
 		reason: "a connection through which a panic passed is retired",
-		where:  func(s script, _ connKind) bool { return s.fault == "panic" },
+		where:  func(s script, _ fake.ConnKind) bool { return s.fault == "panic" },
 	},
 }
 
-func allowance(s script, k connKind) int {
+func allowance(s script, k fake.ConnKind) int {
 	for i := range allowed {
 		if allowed[i].where(s, k) {
 			return i
@@ -66,34 +67,34 @@ func allowance(s script, k connKind) int {
 
 // A combo is one kind of base.
 type combo struct {
-	conn connKind
-	stmt stmtKind
-	rows rowsKind
+	conn fake.ConnKind
+	stmt fake.StmtKind
+	rows fake.RowsKind
 }
 
 func (c combo) String() string {
-	return fmt.Sprintf("connection %q, statements %q, rows %q", c.conn.name, c.stmt.name, c.rows.name)
+	return fmt.Sprintf("connection %q, statements %q, rows %q", c.conn.Name, c.stmt.Name, c.rows.Name)
 }
 
 // TestDifferential runs every script against every kind of base, bare and
 // wrapped, with spans and without, and with interceptors that do nothing.
 func TestDifferential(t *testing.T) {
 	t.Run("arguments", func(t *testing.T) {
-		differential(t, argumentScripts(), combos(connKinds, stmtKinds, rowsOf("SQLite's")))
+		differential(t, argumentScripts(), combos(fake.ConnKinds, fake.StmtKinds, fake.RowsOf("SQLite's")))
 	})
 	t.Run("faults", func(t *testing.T) {
-		stmts := stmtKinds[:3] // none, contexts, all
+		stmts := fake.StmtKinds[:3] // none, contexts, all
 		if testing.Short() {
 			stmts = stmts[2:]
 		}
-		differential(t, faultScripts(), combos(connKinds, stmts, rowsOf("SQLite's")))
+		differential(t, faultScripts(), combos(fake.ConnKinds, stmts, fake.RowsOf("SQLite's")))
 	})
 	t.Run("calls", func(t *testing.T) {
-		differential(t, callScripts(), combos(connKinds, stmtKinds[:3], rowsOf("SQLite's")))
+		differential(t, callScripts(), combos(fake.ConnKinds, fake.StmtKinds[:3], fake.RowsOf("SQLite's")))
 	})
 	t.Run("rows", func(t *testing.T) {
-		conns := []connKind{connOf("none"), connOf("Queryer"), connOf("all with contexts")}
-		differential(t, rowsScripts(), combos(conns, stmtKinds[:2], rowsKinds...))
+		conns := []fake.ConnKind{fake.ConnOf("none"), fake.ConnOf("Queryer"), fake.ConnOf("all with contexts")}
+		differential(t, rowsScripts(), combos(conns, fake.StmtKinds[:2], fake.RowsKinds...))
 	})
 	for i := range allowed {
 		if !allowed[i].seen.Load() && !testing.Short() {
@@ -102,7 +103,7 @@ func TestDifferential(t *testing.T) {
 	}
 }
 
-func combos(conns []connKind, stmts []stmtKind, rows ...rowsKind) []combo {
+func combos(conns []fake.ConnKind, stmts []fake.StmtKind, rows ...fake.RowsKind) []combo {
 	var all []combo
 	for _, c := range conns {
 		for _, s := range stmts {
@@ -133,7 +134,7 @@ func differential(t *testing.T, scripts []script, combos []combo) {
 
 // compare reports whether the wrapped base behaves as the bare one.
 func compare(t *testing.T, s script, c combo) bool {
-	bare := play(t, s, c, func(f *fake) driver.Connector { return f })
+	bare := play(t, s, c, func(f *fake.Base) driver.Connector { return f })
 	same := true
 	for _, how := range []string{"without spans", "with spans", "with interceptors"} {
 		spans := tracetest.NewSpanRecorder()
@@ -143,12 +144,12 @@ func compare(t *testing.T, s script, c combo) bool {
 		case "with spans":
 			cfg.Tracing = newTracer(t, spans)
 		case "with interceptors":
-			if strings.Contains(c.rows.name, "Scanner") {
+			if strings.Contains(c.rows.Name, "Scanner") {
 				continue // as the package says: sqlmw's rows hide it
 			}
 			cfg.Interceptors = []sqlmw.Interceptor{sqlmw.NullInterceptor{}, sqlmw.NullInterceptor{}}
 		}
-		wrapped := play(t, s, c, func(f *fake) driver.Connector { return wrap.NewConnector(f, cfg) })
+		wrapped := play(t, s, c, func(f *fake.Base) driver.Connector { return wrap.NewConnector(f, cfg) })
 		if err := checkSpans(spans); err != nil {
 			t.Errorf("%v: %v", c, err)
 			same = false
@@ -167,7 +168,7 @@ func compare(t *testing.T, s script, c combo) bool {
 		if slices.Equal(bare, wrapped) {
 			continue
 		}
-		again := play(t, s, c, func(f *fake) driver.Connector { return f })
+		again := play(t, s, c, func(f *fake.Base) driver.Connector { return f })
 		if i >= 0 {
 			again = seenByProgram(again)
 		}
@@ -182,36 +183,35 @@ func compare(t *testing.T, s script, c combo) bool {
 }
 
 // play runs a script in a bubble of its own and returns its log.
-func play(t *testing.T, s script, c combo, connector func(*fake) driver.Connector) []entry {
-	f := &fake{conn: c.conn, stmt: c.stmt, rows: c.rows, sets: max(s.sets, 1)}
+func play(t *testing.T, s script, c combo, connector func(*fake.Base) driver.Connector) []fake.Entry {
+	f := &fake.Base{Conn: c.conn, Stmt: c.stmt, Rows: c.rows, Sets: max(s.sets, 1)}
 	synctest.Test(t, func(t *testing.T) {
-		r := &run{fake: f, db: sql.OpenDB(connector(f))}
+		r := &run{Base: f, db: sql.OpenDB(connector(f))}
 		s.play(r)
-		f.off()
+		f.Off()
 		stats := r.db.Stats()
 		stats.WaitDuration = 0
-		f.write('s', "%+v", stats)
-		r.write('p', "db.Close: %s", showErr(r.db.Close()))
+		f.Write(fake.Pool, "%+v", stats)
+		r.Write(fake.Program, "db.Close: %s", showErr(r.db.Close()))
 		synctest.Wait()
 	})
-	return f.log
+	return f.Log()
 }
 
-func seenByProgram(log []entry) []entry {
-	return slices.DeleteFunc(slices.Clone(log), func(e entry) bool { return e.by != 'p' })
+func seenByProgram(log []fake.Entry) []fake.Entry {
+	return slices.DeleteFunc(slices.Clone(log), func(e fake.Entry) bool { return e.By != fake.Program })
 }
 
 // diff shows two logs from a little before where they part.
-func diff(nameA string, a []entry, nameB string, b []entry) string {
+func diff(nameA string, a []fake.Entry, nameB string, b []fake.Entry) string {
 	at := 0
 	for at < len(a) && at < len(b) && a[at] == b[at] {
 		at++
 	}
 	var text strings.Builder
-	show := func(name string, log []entry, from, to int) {
+	show := func(name string, log []fake.Entry, from, to int) {
 		for _, e := range log[max(0, min(from, len(log))):min(to, len(log))] {
-			by := map[byte]string{'p': "program", 'b': "base", 's': "statistics"}[e.by]
-			fmt.Fprintf(&text, "\t%-8s %-10s %s\n", name, by, e.text)
+			fmt.Fprintf(&text, "\t%-8s %v\n", name, e)
 		}
 	}
 	show("both", a, at-8, at)
@@ -222,19 +222,19 @@ func diff(nameA string, a []entry, nameB string, b []entry) string {
 
 // A run is a script being played.
 type run struct {
-	*fake
+	*fake.Base
 	db     *sql.DB
 	ctx    context.Context // of the step
 	cancel context.CancelFunc
 }
 
 // say writes down what the program sees.
-func (r *run) say(format string, args ...any) { r.write('p', format, args...) }
+func (r *run) say(format string, args ...any) { r.Write(fake.Program, format, args...) }
 
 // step plays one step with a context of its own, to its end on all goroutines.
 func (r *run) step(name string, do func()) {
 	r.ctx, r.cancel = context.WithCancel(context.Background())
-	r.know(r.ctx, "the step's")
+	r.Know(r.ctx, "the step's")
 	r.say("%s", name)
 	func() {
 		defer func() {
@@ -317,8 +317,6 @@ func (r *run) take() *sql.Conn {
 	return conn
 }
 
-var errFault = errors.New("fake: fault")
-
 // showErr shows an error's text, type, and what it is.
 func showErr(err error) string {
 	if err == nil {
@@ -329,7 +327,7 @@ func showErr(err error) string {
 	}
 	text := fmt.Sprintf("error %q (%T)", err, err)
 	for _, known := range []error{
-		driver.ErrBadConn, driver.ErrSkip, errFault, errRefused, errValuer,
+		driver.ErrBadConn, driver.ErrSkip, fake.ErrFault, fake.ErrRefused, fake.ErrValuer,
 		context.Canceled, sql.ErrTxDone, sql.ErrConnDone, sql.ErrNoRows,
 	} {
 		if err == known {
@@ -448,41 +446,41 @@ func argumentScripts() []script {
 	sets := []struct {
 		name  string
 		query string
-		args  func(f *fake) []any
+		args  func(f *fake.Base) []any
 	}{
-		{"none", "q", func(*fake) []any { return nil }},
-		{"plain", "q ?????????", func(*fake) []any { return []any{1, int64(2), "three", true, 4.5, []byte("six"), at, nil, &number} }},
-		{"small and unsigned integers", "q ????", func(*fake) []any { return []any{int8(-1), uint8(2), uint64(3), int32(4)} }},
-		{"unsigned with the high bit set", "q ?", func(*fake) []any { return []any{uint64(1 << 63)} }},
-		{"of named types", "q ??", func(*fake) []any { return []any{time.Second, sql.RawBytes("raw")} }},
-		{"named", "q ??", func(*fake) []any { return []any{sql.Named("a", 1), sql.Named("b", "x")} }},
-		{"named and not", "q ??", func(*fake) []any { return []any{sql.Named("a", 1), "x"} }},
-		{"named, converting themselves", "q ??", func(f *fake) []any { return []any{sql.Named("a", valuer{f}), valuer{f}} }},
-		{"a bad name", "q ??", func(*fake) []any { return []any{1, sql.Named("1a", 1)} }},
-		{"special to a checker", "q ??", func(*fake) []any { return []any{special{}, sql.Named("s", special{})} }},
-		{"special to a column", "q ??", func(*fake) []any { return []any{"text", column{}} }},
-		{"turned into nonsense by a column", "q ?", func(*fake) []any { return []any{odd{}} }},
-		{"removed, the first", "q ??", func(*fake) []any { return []any{removed{}, 1, 2} }},
-		{"removed, the last", "q ??", func(*fake) []any { return []any{1, 2, removed{}} }},
-		{"removed, all", "q", func(*fake) []any { return []any{removed{}, removed{}} }},
-		{"removed, named before named", "q ?", func(*fake) []any { return []any{sql.Named("a", removed{}), sql.Named("b", 1)} }},
-		{"refused", "q ??", func(*fake) []any { return []any{1, refused{}} }},
-		{"refused, named", "q ??", func(*fake) []any { return []any{1, sql.Named("r", refused{})} }},
-		{"nobody's", "q ?", func(*fake) []any { return []any{letters{"x"}} }},
-		{"out", "q ?", func(*fake) []any { return []any{sql.Out{Dest: new(string)}} }},
-		{"converting themselves", "q ???", func(f *fake) []any { return []any{valuer{f}, &valuer{f}, sql.NullInt64{}} }},
-		{"nil pointers that convert themselves", "q ?", func(*fake) []any { return []any{(*nilValuer)(nil)} }},
-		{"failing to convert themselves", "q ?", func(f *fake) []any { return []any{badValuer{f}} }},
-		{"converting themselves to nonsense", "q ?", func(f *fake) []any { return []any{oddValuer{f}} }},
-		{"too many", "q ?", func(f *fake) []any { return []any{1, valuer{f}} }},
-		{"too few", "q ??", func(f *fake) []any { return []any{valuer{f}} }},
-		{"any number", "q *", func(f *fake) []any { return []any{valuer{f}, 2, "three"} }},
+		{"none", "q", func(*fake.Base) []any { return nil }},
+		{"plain", "q ?????????", func(*fake.Base) []any { return []any{1, int64(2), "three", true, 4.5, []byte("six"), at, nil, &number} }},
+		{"small and unsigned integers", "q ????", func(*fake.Base) []any { return []any{int8(-1), uint8(2), uint64(3), int32(4)} }},
+		{"unsigned with the high bit set", "q ?", func(*fake.Base) []any { return []any{uint64(1 << 63)} }},
+		{"of named types", "q ??", func(*fake.Base) []any { return []any{time.Second, sql.RawBytes("raw")} }},
+		{"named", "q ??", func(*fake.Base) []any { return []any{sql.Named("a", 1), sql.Named("b", "x")} }},
+		{"named and not", "q ??", func(*fake.Base) []any { return []any{sql.Named("a", 1), "x"} }},
+		{"named, converting themselves", "q ??", func(f *fake.Base) []any { return []any{sql.Named("a", fake.Valuer{Base: f}), fake.Valuer{Base: f}} }},
+		{"a bad name", "q ??", func(*fake.Base) []any { return []any{1, sql.Named("1a", 1)} }},
+		{"special to a checker", "q ??", func(*fake.Base) []any { return []any{fake.Special{}, sql.Named("s", fake.Special{})} }},
+		{"special to a column", "q ??", func(*fake.Base) []any { return []any{"text", fake.Column{}} }},
+		{"turned into nonsense by a column", "q ?", func(*fake.Base) []any { return []any{fake.Odd{}} }},
+		{"removed, the first", "q ??", func(*fake.Base) []any { return []any{fake.Removed{}, 1, 2} }},
+		{"removed, the last", "q ??", func(*fake.Base) []any { return []any{1, 2, fake.Removed{}} }},
+		{"removed, all", "q", func(*fake.Base) []any { return []any{fake.Removed{}, fake.Removed{}} }},
+		{"removed, named before named", "q ?", func(*fake.Base) []any { return []any{sql.Named("a", fake.Removed{}), sql.Named("b", 1)} }},
+		{"refused", "q ??", func(*fake.Base) []any { return []any{1, fake.Refused{}} }},
+		{"refused, named", "q ??", func(*fake.Base) []any { return []any{1, sql.Named("r", fake.Refused{})} }},
+		{"nobody's", "q ?", func(*fake.Base) []any { return []any{fake.Letters{Text: "x"}} }},
+		{"out", "q ?", func(*fake.Base) []any { return []any{sql.Out{Dest: new(string)}} }},
+		{"converting themselves", "q ???", func(f *fake.Base) []any { return []any{fake.Valuer{Base: f}, &fake.Valuer{Base: f}, sql.NullInt64{}} }},
+		{"nil pointers that convert themselves", "q ?", func(*fake.Base) []any { return []any{(*fake.NilValuer)(nil)} }},
+		{"failing to convert themselves", "q ?", func(f *fake.Base) []any { return []any{fake.BadValuer{Base: f}} }},
+		{"converting themselves to nonsense", "q ?", func(f *fake.Base) []any { return []any{fake.OddValuer{Base: f}} }},
+		{"too many", "q ?", func(f *fake.Base) []any { return []any{1, fake.Valuer{Base: f}} }},
+		{"too few", "q ??", func(f *fake.Base) []any { return []any{fake.Valuer{Base: f}} }},
+		{"any number", "q *", func(f *fake.Base) []any { return []any{fake.Valuer{Base: f}, 2, "three"} }},
 	}
 	var scripts []script
 	for _, set := range sets {
 		scripts = append(scripts, script{name: set.name, play: func(r *run) {
 			for _, v := range verbs {
-				r.step(v.name, func() { v.do(r, set.query, set.args(r.fake)...) })
+				r.step(v.name, func() { v.do(r, set.query, set.args(r.Base)...) })
 			}
 		}})
 	}
@@ -491,21 +489,21 @@ func argumentScripts() []script {
 			if v.query || strings.Contains(v.name, "stmt.") {
 				continue // a panic leaves database/sql's connection locked
 			}
-			r.step(v.name, func() { v.do(r, "q ?", panicValue{r.fake}) })
+			r.step(v.name, func() { v.do(r, "q ?", fake.PanicValuer{Base: r.Base}) })
 		}
 	}})
 	// What a checker's own answers do, whatever the type of the argument.
 	for name, err := range map[string]error{
 		"that the checker skips":         driver.ErrSkip,
 		"that the checker removes":       driver.ErrRemoveArgument,
-		"that the checker refuses":       errRefused,
+		"that the checker refuses":       fake.ErrRefused,
 		"that the checker skips wrapped": fmt.Errorf("wrapped: %w", driver.ErrSkip),
 		"that have a bad connection":     driver.ErrBadConn,
 	} {
 		scripts = append(scripts, script{name: name, play: func(r *run) {
-			r.on(fail(err), "CheckNamedValue", "stmt.CheckNamedValue")
+			r.On(fake.Fail(err), "CheckNamedValue", "stmt.CheckNamedValue")
 			for _, v := range verbs {
-				r.step(v.name, func() { v.do(r, "q ?", special{}, sql.Named("a", 1)) })
+				r.step(v.name, func() { v.do(r, "q ?", fake.Special{}, sql.Named("a", 1)) })
 			}
 		}})
 	}
@@ -538,11 +536,11 @@ func faultScripts() []script {
 	}
 	faults := []struct {
 		name string
-		make func(r *run) hook
+		make func(r *run) fake.Hook
 	}{
-		{"error", func(*run) hook { return fail(errFault) }},
-		{"bad connection", func(*run) hook { return fail(driver.ErrBadConn) }},
-		{"bad connection once", func(*run) hook {
+		{"error", func(*run) fake.Hook { return fake.Fail(fake.ErrFault) }},
+		{"bad connection", func(*run) fake.Hook { return fake.Fail(driver.ErrBadConn) }},
+		{"bad connection once", func(*run) fake.Hook {
 			return func(_ context.Context, n int) error {
 				if n == 0 {
 					return driver.ErrBadConn
@@ -550,13 +548,13 @@ func faultScripts() []script {
 				return nil
 			}
 		}},
-		{"bad connection wrapped", func(*run) hook { return fail(fmt.Errorf("wrapped: %w", driver.ErrBadConn)) }},
-		{"skip", func(*run) hook { return fail(driver.ErrSkip) }},
-		{"panic", func(*run) hook { return func(context.Context, int) error { panic("fake: panic") } }},
-		{"cancel and ok", func(r *run) hook {
+		{"bad connection wrapped", func(*run) fake.Hook { return fake.Fail(fmt.Errorf("wrapped: %w", driver.ErrBadConn)) }},
+		{"skip", func(*run) fake.Hook { return fake.Fail(driver.ErrSkip) }},
+		{"panic", func(*run) fake.Hook { return fake.Panic("fake: panic") }},
+		{"cancel and ok", func(r *run) fake.Hook {
 			return func(context.Context, int) error { r.cancel(); return nil }
 		}},
-		{"cancel and fail", func(r *run) hook {
+		{"cancel and fail", func(r *run) fake.Hook {
 			return func(context.Context, int) error { r.cancel(); return r.ctx.Err() }
 		}},
 	}
@@ -578,8 +576,8 @@ func faultScripts() []script {
 							continue
 						}
 						r.step(v.name, func() {
-							r.on(fault.make(r), p.ops...)
-							defer r.off()
+							r.On(fault.make(r), p.ops...)
+							defer r.Off()
 							v.do(r, "q ?", 1)
 						})
 						r.step(v.name+" after that", func() { v.do(r, "q ?", 2) })
@@ -629,11 +627,11 @@ func callScripts() []script {
 		}},
 		{name: "ping", play: func(r *run) {
 			r.step("db.Ping", func() { r.say("%s", showErr(r.db.PingContext(r.ctx))) })
-			r.on(fail(errFault), "Ping")
+			r.On(fake.Fail(fake.ErrFault), "Ping")
 			r.step("db.Ping that fails", func() { r.say("%s", showErr(r.db.PingContext(r.ctx))) })
-			r.on(fail(driver.ErrBadConn), "Ping")
+			r.On(fake.Fail(driver.ErrBadConn), "Ping")
 			r.step("db.Ping of bad connections", func() { r.say("%s", showErr(r.db.PingContext(r.ctx))) })
-			r.off()
+			r.Off()
 			r.step("conn.Ping, cancelled", func() {
 				conn := r.take()
 				r.cancel()
@@ -699,7 +697,7 @@ func callScripts() []script {
 		{name: "raw", play: func(r *run) {
 			r.step("that fails", func() {
 				conn := r.take()
-				r.say("%s", showErr(conn.Raw(func(any) error { return errFault })))
+				r.say("%s", showErr(conn.Raw(func(any) error { return fake.ErrFault })))
 				r.say("%s", showErr(conn.Close()))
 			})
 			r.step("with a bad connection", func() {
@@ -790,12 +788,12 @@ func rowsScripts() []script {
 			r.say("one: %s", showErr(rows.Scan(&id)))
 		}),
 	)
-	for name, h := range map[string]hook{
-		"failing":        fail(errFault),
-		"failing as bad": fail(driver.ErrBadConn),
+	for name, h := range map[string]fake.Hook{
+		"failing":        fake.Fail(fake.ErrFault),
+		"failing as bad": fake.Fail(driver.ErrBadConn),
 		"failing at the second row": func(_ context.Context, n int) error {
 			if n == 1 {
-				return errFault
+				return fake.ErrFault
 			}
 			return nil
 		},
@@ -804,9 +802,9 @@ func rowsScripts() []script {
 			scripts = append(scripts, script{name: op + " " + name, sets: 2, play: func(r *run) {
 				for _, v := range verbs {
 					if v.query {
-						r.on(h, op)
+						r.On(h, op)
 						r.step(v.name, func() { v.do(r, "q ?", 1) })
-						r.off()
+						r.Off()
 						r.step(v.name+" after that", func() { v.do(r, "q ?", 1) })
 					}
 				}
@@ -817,7 +815,7 @@ func rowsScripts() []script {
 	asked.name = "asked for another set"
 	inner := asked.play
 	asked.play = func(r *run) {
-		r.asksForSets = true
+		r.AsksForSets = true
 		inner(r)
 	}
 	scripts = append(scripts, asked)

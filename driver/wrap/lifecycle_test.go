@@ -17,21 +17,22 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/sqlitemw/sqlitemw/conformance/fake"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
 // live runs a program on a wrapped fake in a bubble of its own, and returns
 // the story of its connections.
-func live(t *testing.T, program func(*testing.T, *fake, *sql.DB)) []string {
+func live(t *testing.T, program func(*testing.T, *fake.Base, *sql.DB)) []string {
 	t.Helper()
 	var story []string
 	synctest.Test(t, func(t *testing.T) {
-		f := &fake{conn: connOf("all with contexts"), stmt: stmtKinds[0], rows: rowsOf("SQLite's"), sets: 1}
+		f := &fake.Base{Conn: fake.ConnOf("all with contexts"), Stmt: fake.StmtOf("none"), Rows: fake.RowsOf("SQLite's"), Sets: 1}
 		events := &recorder{}
 		db := sql.OpenDB(wrap.NewConnector(f, wrap.Config{Recorder: events}))
 		program(t, f, db)
-		f.off()
+		f.Off()
 		db.Close()
 		synctest.Wait()
 		if err := events.check(false); err != nil {
@@ -53,29 +54,29 @@ func TestCloseReasons(t *testing.T) {
 	once := []string{"1 connect", "1 acquire", "1 release"}
 	for _, tc := range []struct {
 		name    string
-		program func(*testing.T, *fake, *sql.DB)
+		program func(*testing.T, *fake.Base, *sql.DB)
 		want    []string
 	}{
-		{"database closed", func(t *testing.T, f *fake, db *sql.DB) {
+		{"database closed", func(t *testing.T, f *fake.Base, db *sql.DB) {
 			use(t, db)
 		}, append(once, "1 close database closed derived")},
-		{"idle time", func(t *testing.T, f *fake, db *sql.DB) {
+		{"idle time", func(t *testing.T, f *fake.Base, db *sql.DB) {
 			db.SetConnMaxIdleTime(10 * time.Minute)
 			use(t, db)
 			time.Sleep(21 * time.Minute)
 		}, append(once, "1 close expired derived")},
-		{"lifetime", func(t *testing.T, f *fake, db *sql.DB) {
+		{"lifetime", func(t *testing.T, f *fake.Base, db *sql.DB) {
 			db.SetConnMaxLifetime(time.Hour)
 			use(t, db)
 			time.Sleep(2 * time.Hour)
 		}, append(once, "1 close expired derived")},
-		{"lifetime, at the next use", func(t *testing.T, f *fake, db *sql.DB) {
+		{"lifetime, at the next use", func(t *testing.T, f *fake.Base, db *sql.DB) {
 			use(t, db)
 			time.Sleep(2 * time.Hour)
 			db.SetConnMaxLifetime(time.Hour)
 			use(t, db)
 		}, append(once, "1 close expired derived", "2 connect", "2 acquire", "2 release", "2 close database closed derived")},
-		{"lifetime, while in use", func(t *testing.T, f *fake, db *sql.DB) {
+		{"lifetime, while in use", func(t *testing.T, f *fake.Base, db *sql.DB) {
 			db.SetConnMaxLifetime(time.Hour)
 			conn, err := db.Conn(t.Context())
 			if err != nil {
@@ -84,15 +85,15 @@ func TestCloseReasons(t *testing.T) {
 			time.Sleep(2 * time.Hour)
 			conn.Close()
 		}, append(once, "1 close surplus derived")},
-		{"surplus", func(t *testing.T, f *fake, db *sql.DB) {
+		{"surplus", func(t *testing.T, f *fake.Base, db *sql.DB) {
 			db.SetMaxIdleConns(-1)
 			use(t, db)
 		}, append(once, "1 close surplus derived")},
-		{"shrunk", func(t *testing.T, f *fake, db *sql.DB) {
+		{"shrunk", func(t *testing.T, f *fake.Base, db *sql.DB) {
 			use(t, db)
 			db.SetMaxIdleConns(-1)
 		}, append(once, "1 close shrunk derived")},
-		{"closed while in use", func(t *testing.T, f *fake, db *sql.DB) {
+		{"closed while in use", func(t *testing.T, f *fake.Base, db *sql.DB) {
 			conn, err := db.Conn(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -100,8 +101,8 @@ func TestCloseReasons(t *testing.T) {
 			db.Close()
 			conn.Close()
 		}, append(once, "1 close surplus derived")},
-		{"bad", func(t *testing.T, f *fake, db *sql.DB) {
-			f.on(func(_ context.Context, n int) error {
+		{"bad", func(t *testing.T, f *fake.Base, db *sql.DB) {
+			f.On(func(_ context.Context, n int) error {
 				if n == 0 {
 					return driver.ErrBadConn
 				}
@@ -109,13 +110,13 @@ func TestCloseReasons(t *testing.T) {
 			}, "ExecContext")
 			use(t, db)
 		}, []string{"1 connect", "1 acquire", "1 discard bad", "1 close bad", "2 connect", "2 acquire", "2 release", "2 close database closed derived"}},
-		{"bad, in the parent's eyes", func(t *testing.T, f *fake, db *sql.DB) {
-			f.on(fail(driver.ErrBadConn), "IsValid")
+		{"bad, in the parent's eyes", func(t *testing.T, f *fake.Base, db *sql.DB) {
+			f.On(fake.Fail(driver.ErrBadConn), "IsValid")
 			use(t, db)
 		}, []string{"1 connect", "1 acquire", "1 discard bad", "1 close bad"}},
-		{"bad, when reset", func(t *testing.T, f *fake, db *sql.DB) {
+		{"bad, when reset", func(t *testing.T, f *fake.Base, db *sql.DB) {
 			use(t, db)
-			f.on(func(_ context.Context, n int) error {
+			f.On(func(_ context.Context, n int) error {
 				if n == 0 {
 					return driver.ErrBadConn
 				}
@@ -123,14 +124,14 @@ func TestCloseReasons(t *testing.T) {
 			}, "ResetSession")
 			use(t, db)
 		}, append(once, "1 close bad", "2 connect", "2 acquire", "2 release", "2 close database closed derived")},
-		{"panic", func(t *testing.T, f *fake, db *sql.DB) {
-			f.on(func(context.Context, int) error { panic("fake") }, "ExecContext")
+		{"panic", func(t *testing.T, f *fake.Base, db *sql.DB) {
+			f.On(fake.Panic("fake"), "ExecContext")
 			func() {
 				defer func() { recover() }()
 				db.Exec("q")
 			}()
 		}, []string{"1 connect", "1 acquire", "1 discard panic", "1 close panic"}},
-		{"panic in Raw", func(t *testing.T, f *fake, db *sql.DB) {
+		{"panic in Raw", func(t *testing.T, f *fake.Base, db *sql.DB) {
 			conn, err := db.Conn(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -141,13 +142,13 @@ func TestCloseReasons(t *testing.T) {
 			}()
 			conn.Close()
 		}, []string{"1 connect", "1 acquire", "1 discard bad", "1 close bad"}},
-		{"no connection", func(t *testing.T, f *fake, db *sql.DB) {
-			f.on(fail(errors.New("secret")), "Connect")
+		{"no connection", func(t *testing.T, f *fake.Base, db *sql.DB) {
+			f.On(fake.Fail(errors.New("secret")), "Connect")
 			db.Ping()
 		}, []string{"0 connect error *errors.errorString"}},
-		{"close fails", func(t *testing.T, f *fake, db *sql.DB) {
+		{"close fails", func(t *testing.T, f *fake.Base, db *sql.DB) {
 			use(t, db)
-			f.on(fail(errors.New("secret")), "Close")
+			f.On(fake.Fail(errors.New("secret")), "Close")
 			db.SetMaxIdleConns(-1)
 		}, append(once, "1 close shrunk error *errors.errorString derived")},
 	} {
@@ -181,7 +182,7 @@ func TestBackgroundConnect(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := live(t, func(t *testing.T, f *fake, db *sql.DB) {
+			got := live(t, func(t *testing.T, f *fake.Base, db *sql.DB) {
 				db.SetMaxOpenConns(1)
 				conn, err := db.Conn(t.Context())
 				if err != nil {
@@ -193,11 +194,11 @@ func TestBackgroundConnect(t *testing.T) {
 				synctest.Wait()
 				// The one connection turns out bad; while its successor is
 				// being opened for the waiter, the waiter goes.
-				f.on(func(context.Context, int) error { cancel(); wg.Wait(); return nil }, "Connect")
+				f.On(func(context.Context, int) error { cancel(); wg.Wait(); return nil }, "Connect")
 				conn.Raw(func(any) error { return driver.ErrBadConn })
 				conn.Close()
 				synctest.Wait()
-				f.off()
+				f.Off()
 				next, err := db.Conn(t.Context())
 				if err != nil {
 					t.Fatal(err)
@@ -219,7 +220,7 @@ func TestBackgroundConnect(t *testing.T) {
 // A connection on its way to a waiter that has gone bounces: nobody acquired
 // it, and nobody releases it.
 func TestBouncedHandOff(t *testing.T) {
-	got := live(t, func(t *testing.T, f *fake, db *sql.DB) {
+	got := live(t, func(t *testing.T, f *fake.Base, db *sql.DB) {
 		db.SetMaxOpenConns(1)
 		conn, err := db.Conn(t.Context())
 		if err != nil {
@@ -230,10 +231,10 @@ func TestBouncedHandOff(t *testing.T) {
 		wg.Go(func() { db.PingContext(ctx) })
 		synctest.Wait()
 		// The waiter goes while the connection is being validated for it.
-		f.on(func(context.Context, int) error { cancel(); return nil }, "IsValid")
+		f.On(func(context.Context, int) error { cancel(); return nil }, "IsValid")
 		conn.Close()
 		wg.Wait()
-		f.off()
+		f.Off()
 	})
 	// Whether the waiter saw its context first or the connection, each acquire
 	// has its release: that is checked by live. There is one connection, at any rate.
@@ -245,7 +246,7 @@ func TestBouncedHandOff(t *testing.T) {
 // A Recorder that is attached hears what follows, until it is detached, and the
 // same Recorder attached twice hears it twice.
 func TestAttach(t *testing.T) {
-	f := &fake{conn: connOf("none"), stmt: stmtKinds[0], rows: rowsOf("SQLite's"), sets: 1}
+	f := &fake.Base{Conn: fake.ConnOf("none"), Stmt: fake.StmtOf("none"), Rows: fake.RowsOf("SQLite's"), Sets: 1}
 	opener := wrap.NewOpener(wrap.Config{})
 	events := &recorder{}
 	first, second := opener.Attach(events), opener.Attach(events)
@@ -280,10 +281,10 @@ func TestTee(t *testing.T) {
 // A panic in a row ends the query's span, whether the rows are closed or not.
 func TestSpanOfRowsThatPanic(t *testing.T) {
 	spans := tracetest.NewSpanRecorder()
-	f := &fake{conn: connOf("all with contexts"), stmt: stmtKinds[0], rows: rowsOf("SQLite's"), sets: 1}
+	f := &fake.Base{Conn: fake.ConnOf("all with contexts"), Stmt: fake.StmtOf("none"), Rows: fake.RowsOf("SQLite's"), Sets: 1}
 	db := sql.OpenDB(wrap.NewConnector(f, wrap.Config{Tracing: newTracer(t, spans)}))
 	defer db.Close()
-	f.on(func(context.Context, int) error { panic("fake") }, "rows.Next")
+	f.On(fake.Panic("fake"), "rows.Next")
 	rows, err := db.Query("q")
 	if err != nil {
 		t.Fatal(err)
@@ -308,7 +309,7 @@ func TestSpanOfRowsThatPanic(t *testing.T) {
 // A query of several result sets is one span, until the last of them ends.
 func TestSpanOfResultSets(t *testing.T) {
 	spans := tracetest.NewSpanRecorder()
-	f := &fake{conn: connOf("all with contexts"), stmt: stmtKinds[0], rows: rowsOf("all"), sets: 2}
+	f := &fake.Base{Conn: fake.ConnOf("all with contexts"), Stmt: fake.StmtOf("none"), Rows: fake.RowsOf("all"), Sets: 2}
 	db := sql.OpenDB(wrap.NewConnector(f, wrap.Config{Tracing: newTracer(t, spans)}))
 	defer db.Close()
 	rows, err := db.Query("q")
@@ -336,7 +337,7 @@ func TestSpanOfResultSets(t *testing.T) {
 func TestGlobalProvider(t *testing.T) {
 	before := otel.GetTracerProvider()
 	t.Cleanup(func() { otel.SetTracerProvider(before) })
-	f := &fake{conn: connOf("all with contexts"), stmt: stmtKinds[0], rows: rowsOf("SQLite's"), sets: 1}
+	f := &fake.Base{Conn: fake.ConnOf("all with contexts"), Stmt: fake.StmtOf("none"), Rows: fake.RowsOf("SQLite's"), Sets: 1}
 	db := sql.OpenDB(wrap.NewConnector(f, wrap.Config{Source: tracing.Source{System: "some_engine"}}))
 	defer db.Close()
 	if _, err := db.Exec("q"); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
+	"github.com/sqlitemw/sqlitemw/conformance/fake"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
@@ -31,15 +32,15 @@ func TestPanicsWhileHeld(t *testing.T) {
 					continue // a panic leaves database/sql's connection locked
 				}
 				r.step(v.name, func() {
-					r.on(func(context.Context, int) error { panic("fake: panic") }, ops...)
-					defer r.off()
+					r.On(fake.Panic("fake: panic"), ops...)
+					defer r.Off()
 					v.do(r, "q ?", 1)
 				})
 				r.step(v.name+" after that", func() { v.do(r, "q ?", 2) })
 			}
 		}})
 	}
-	differential(t, scripts, combos(connKinds, stmtKinds[:3], rowsOf("SQLite's")))
+	differential(t, scripts, combos(fake.ConnKinds, fake.StmtKinds[:3], fake.RowsOf("SQLite's")))
 }
 
 // A panic in any call of the engine retires the connection that it passed
@@ -78,11 +79,11 @@ func TestPanicRetires(t *testing.T) {
 		}},
 	} {
 		t.Run(tc.op, func(t *testing.T) {
-			f := &fake{conn: connOf("all with contexts"), stmt: stmtKinds[1], rows: rowsOf("all"), sets: 2}
+			f := &fake.Base{Conn: fake.ConnOf("all with contexts"), Stmt: fake.StmtOf("contexts"), Rows: fake.RowsOf("all"), Sets: 2}
 			events := &recorder{}
 			spans := tracetest.NewSpanRecorder()
 			db := sql.OpenDB(wrap.NewConnector(f, wrap.Config{Recorder: events, Tracing: newTracer(t, spans)}))
-			f.on(func(context.Context, int) error { panic(panicked{}) }, tc.op)
+			f.On(fake.Panic(panicked{}), tc.op)
 			func() {
 				defer func() {
 					if p := recover(); p != (panicked{}) {
@@ -91,7 +92,7 @@ func TestPanicRetires(t *testing.T) {
 				}()
 				tc.call(t, db)
 			}()
-			f.off()
+			f.Off()
 			db.Close()
 			want := []string{"1 connect", "1 acquire", "1 discard panic", "1 close panic"}
 			if got := events.story(); !slices.Equal(got, want) {
@@ -112,12 +113,12 @@ func TestPanicRetires(t *testing.T) {
 // A panic of the parent's Connect passes as it is, and leaves no event and no
 // span behind that has not ended.
 func TestPanicInConnect(t *testing.T) {
-	f := &fake{conn: connOf("none"), stmt: stmtKinds[0], rows: rowsKinds[0]}
+	f := &fake.Base{Conn: fake.ConnOf("none"), Stmt: fake.StmtOf("none"), Rows: fake.RowsOf("none")}
 	events := &recorder{}
 	spans := tracetest.NewSpanRecorder()
 	tracer := newTracer(t, spans)
 	connector := wrap.NewConnector(f, wrap.Config{Recorder: events, Tracing: tracer})
-	f.on(func(context.Context, int) error { panic("fake: connect") }, "Connect")
+	f.On(fake.Panic("fake: connect"), "Connect")
 	ctx, parent := startParent(t, spans)
 	func() {
 		defer func() {
@@ -189,14 +190,14 @@ func TestSickRetires(t *testing.T) {
 		"Rollback":         tx((*sql.Tx).Rollback),
 	} {
 		t.Run(op, func(t *testing.T) {
-			f := &fake{conn: connOf("all with contexts"), stmt: stmtKinds[1], rows: rowsOf("SQLite's")}
+			f := &fake.Base{Conn: fake.ConnOf("all with contexts"), Stmt: fake.StmtOf("contexts"), Rows: fake.RowsOf("SQLite's")}
 			events := &recorder{}
 			db := sql.OpenDB(wrap.NewConnector(f, wrap.Config{Recorder: events, Source: tracing.Source{Classify: classify}}))
-			f.on(func(context.Context, int) error { return fmt.Errorf("%w of %s", errSick, op) }, op)
+			f.On(func(context.Context, int) error { return fmt.Errorf("%w of %s", errSick, op) }, op)
 			if err := call(db); !errors.Is(err, errSick) {
 				t.Fatalf("the program gets the error, but got %v", err)
 			}
-			f.off()
+			f.Off()
 			db.Close()
 			if err := events.check(false); err != nil {
 				t.Error(err)
@@ -212,7 +213,7 @@ func TestSickRetires(t *testing.T) {
 // An error that is not sick, an end of rows and a bad connection retire nothing
 // as sick.
 func TestSickIsNotEveryError(t *testing.T) {
-	f := &fake{conn: connOf("all with contexts"), stmt: stmtKinds[1], rows: rowsOf("SQLite's")}
+	f := &fake.Base{Conn: fake.ConnOf("all with contexts"), Stmt: fake.StmtOf("contexts"), Rows: fake.RowsOf("SQLite's")}
 	events := &recorder{}
 	asked := 0
 	classify := func(err error) tracing.ErrorClass {
@@ -232,9 +233,9 @@ func TestSickIsNotEveryError(t *testing.T) {
 	if asked != 0 {
 		t.Error("Classify was called for rows that came to their end")
 	}
-	f.on(fail(errFault), "ExecContext")
+	f.On(fake.Fail(fake.ErrFault), "ExecContext")
 	db.Exec("q")
-	f.on(func(_ context.Context, n int) error {
+	f.On(func(_ context.Context, n int) error {
 		if n == 0 {
 			return driver.ErrBadConn
 		}
@@ -256,21 +257,30 @@ func TestSickIsNotEveryError(t *testing.T) {
 func TestPanicIsNotForgotten(t *testing.T) {
 	for _, tc := range []struct {
 		name string
-		then func(*fake, *sql.Tx, *sql.Rows)
+		then func(*fake.Base, *sql.Tx, *sql.Rows)
 	}{
-		{"nothing", func(*fake, *sql.Tx, *sql.Rows) {}},
-		{"a call that goes well", func(_ *fake, tx *sql.Tx, _ *sql.Rows) { tx.Exec("q") }},
-		{"a call that fails", func(f *fake, tx *sql.Tx, _ *sql.Rows) { f.on(fail(errFault), "ExecContext"); tx.Exec("q") }},
-		{"a row", func(_ *fake, _ *sql.Tx, rows *sql.Rows) { rows.Next() }},
-		{"a row that fails", func(f *fake, _ *sql.Tx, rows *sql.Rows) { f.on(fail(errFault), "rows.Next"); rows.Next() }},
-		{"rows that fail to close", func(f *fake, _ *sql.Tx, rows *sql.Rows) { f.on(fail(errFault), "rows.Close"); rows.Close() }},
-		{"a result set that fails", func(f *fake, _ *sql.Tx, rows *sql.Rows) {
-			f.on(fail(errFault), "rows.NextResultSet")
+		{"nothing", func(*fake.Base, *sql.Tx, *sql.Rows) {}},
+		{"a call that goes well", func(_ *fake.Base, tx *sql.Tx, _ *sql.Rows) { tx.Exec("q") }},
+		{"a call that fails", func(f *fake.Base, tx *sql.Tx, _ *sql.Rows) {
+			f.On(fake.Fail(fake.ErrFault), "ExecContext")
+			tx.Exec("q")
+		}},
+		{"a row", func(_ *fake.Base, _ *sql.Tx, rows *sql.Rows) { rows.Next() }},
+		{"a row that fails", func(f *fake.Base, _ *sql.Tx, rows *sql.Rows) {
+			f.On(fake.Fail(fake.ErrFault), "rows.Next")
+			rows.Next()
+		}},
+		{"rows that fail to close", func(f *fake.Base, _ *sql.Tx, rows *sql.Rows) {
+			f.On(fake.Fail(fake.ErrFault), "rows.Close")
+			rows.Close()
+		}},
+		{"a result set that fails", func(f *fake.Base, _ *sql.Tx, rows *sql.Rows) {
+			f.On(fake.Fail(fake.ErrFault), "rows.NextResultSet")
 			rows.NextResultSet()
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			f := &fake{conn: connOf("all with contexts"), stmt: stmtKinds[1], rows: rowsOf("all"), sets: 2}
+			f := &fake.Base{Conn: fake.ConnOf("all with contexts"), Stmt: fake.StmtOf("contexts"), Rows: fake.RowsOf("all"), Sets: 2}
 			events := &recorder{}
 			db := sql.OpenDB(wrap.NewConnector(f, wrap.Config{Recorder: events}))
 			tx, err := db.Begin()
@@ -281,14 +291,14 @@ func TestPanicIsNotForgotten(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			f.on(func(context.Context, int) error { panic("fake: panic") }, "ExecContext")
+			f.On(fake.Panic("fake: panic"), "ExecContext")
 			func() {
 				defer func() { recover() }()
 				tx.Exec("q")
 			}()
-			f.off()
+			f.Off()
 			tc.then(f, tx, rows)
-			f.off()
+			f.Off()
 			rows.Close()
 			tx.Rollback()
 			db.Close()

@@ -25,6 +25,7 @@ import (
 
 	"github.com/ngrok/sqlmw"
 
+	"github.com/sqlitemw/sqlitemw/conformance/fake"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
@@ -61,7 +62,7 @@ func attr(s sdktrace.ReadOnlySpan, key attribute.Key) string {
 }
 
 // tracedDB returns a database on a new fake, whose spans are recorded.
-func tracedDB(t *testing.T, f *fake) (*sql.DB, *tracetest.SpanRecorder) {
+func tracedDB(t *testing.T, f *fake.Base) (*sql.DB, *tracetest.SpanRecorder) {
 	t.Helper()
 	spans := tracetest.NewSpanRecorder()
 	db := sql.OpenDB(wrap.NewConnector(f, wrap.Config{Tracing: newTracer(t, spans)}))
@@ -150,14 +151,14 @@ func TestOneSpanPerCall(t *testing.T) {
 		}},
 	}
 	for _, skips := range []bool{false, true} {
-		for _, c := range combos(connKinds, stmtKinds[:3], rowsOf("SQLite's"), rowsOf("all")) {
+		for _, c := range combos(fake.ConnKinds, fake.StmtKinds[:3], fake.RowsOf("SQLite's"), fake.RowsOf("all")) {
 			calls := calls
-			if _, pings := c.conn.make(nil).(driver.Pinger); pings {
+			if fake.Has[driver.Pinger](c.conn) {
 				calls = append(slices.Clone(calls), call{"ping", []string{"PING"}, func(ctx context.Context, db *sql.DB) error { return db.PingContext(ctx) }})
 			}
-			f := &fake{conn: c.conn, stmt: c.stmt, rows: c.rows, sets: 1}
+			f := &fake.Base{Conn: c.conn, Stmt: c.stmt, Rows: c.rows, Sets: 1}
 			if skips {
-				f.on(fail(driver.ErrSkip), "Exec", "ExecContext", "Query", "QueryContext")
+				f.On(fake.Fail(driver.ErrSkip), "Exec", "ExecContext", "Query", "QueryContext")
 			}
 			db, spans := tracedDB(t, f)
 			if err := db.Ping(); err != nil { // opens the connection
@@ -194,7 +195,7 @@ func TestOneSpanPerCall(t *testing.T) {
 // try, and each says how it went.
 func TestSpanPerTry(t *testing.T) {
 	f := newFake()
-	f.on(func(_ context.Context, n int) error {
+	f.On(func(_ context.Context, n int) error {
 		if n < 2 {
 			return driver.ErrBadConn
 		}
@@ -217,7 +218,7 @@ func TestSpanPerTry(t *testing.T) {
 // connection, is no call of the program's, and so no span.
 func TestNoSpanForPreparingAgain(t *testing.T) {
 	for _, conn := range []string{"none", "all with contexts"} {
-		f := &fake{conn: connOf(conn), stmt: stmtKinds[1], rows: rowsOf("SQLite's")}
+		f := &fake.Base{Conn: fake.ConnOf(conn), Stmt: fake.StmtOf("contexts"), Rows: fake.RowsOf("SQLite's")}
 		db, spans := tracedDB(t, f)
 		stmt, err := db.Prepare(selectText)
 		if err != nil {
@@ -225,7 +226,7 @@ func TestNoSpanForPreparingAgain(t *testing.T) {
 		}
 		defer stmt.Close()
 		prepared := func() int {
-			return len(slices.DeleteFunc(f.asked(), func(s string) bool { return !strings.Contains(s, " Prepare") }))
+			return len(slices.DeleteFunc(f.Asked(), func(s string) bool { return !strings.Contains(s, " Prepare") }))
 		}
 		for i, do := range []func() error{
 			func() error { _, err := stmt.Exec(1); return err },
@@ -280,7 +281,7 @@ func TestSpanOfRows(t *testing.T) {
 	type how struct {
 		name   string
 		rows   string
-		hooks  func(*fake)
+		hooks  func(*fake.Base)
 		end    func(t *testing.T, rows *sql.Rows, cancel func()) // ends the span, though the rows may be open
 		status codes.Code
 		typ    string // error.type
@@ -297,8 +298,8 @@ func TestSpanOfRows(t *testing.T) {
 		{"exhausted, with an interface for more sets", "all", nil, next(3), codes.Unset, ""},
 		{"closed at once", "SQLite's", nil, func(_ *testing.T, rows *sql.Rows, _ func()) { rows.Close() }, codes.Unset, ""},
 		{"closed early", "all", nil, func(_ *testing.T, rows *sql.Rows, _ func()) { rows.Next(); rows.Close() }, codes.Unset, ""},
-		{"a step fails", "SQLite's", func(f *fake) { f.on(fail(errFault), "rows.Next") }, next(1), codes.Error, "*errors.errorString"},
-		{"closing fails", "SQLite's", func(f *fake) { f.on(fail(errFault), "rows.Close") },
+		{"a step fails", "SQLite's", func(f *fake.Base) { f.On(fake.Fail(fake.ErrFault), "rows.Next") }, next(1), codes.Error, "*errors.errorString"},
+		{"closing fails", "SQLite's", func(f *fake.Base) { f.On(fake.Fail(fake.ErrFault), "rows.Close") },
 			func(_ *testing.T, rows *sql.Rows, _ func()) { rows.Close() }, codes.Error, "*errors.errorString"},
 		{"the context ends", "SQLite's", nil, func(_ *testing.T, rows *sql.Rows, cancel func()) {
 			rows.Next()
@@ -311,22 +312,22 @@ func TestSpanOfRows(t *testing.T) {
 			cancel()
 			synctest.Wait()
 		}, codes.Unset, ""},
-		{"the next set fails", "all", func(f *fake) { f.on(fail(errFault), "rows.NextResultSet") },
+		{"the next set fails", "all", func(f *fake.Base) { f.On(fake.Fail(fake.ErrFault), "rows.NextResultSet") },
 			func(_ *testing.T, rows *sql.Rows, _ func()) { rows.NextResultSet() }, codes.Error, "*errors.errorString"},
-		{"the next set panics", "all", func(f *fake) {
-			f.on(func(context.Context, int) error { panic("fake: set") }, "rows.NextResultSet")
+		{"the next set panics", "all", func(f *fake.Base) {
+			f.On(fake.Panic("fake: set"), "rows.NextResultSet")
 		}, func(_ *testing.T, rows *sql.Rows, _ func()) {
 			defer func() { recover() }()
 			rows.NextResultSet()
 		}, codes.Error, "panic"},
-		{"a step panics", "SQLite's", func(f *fake) {
-			f.on(func(context.Context, int) error { panic("fake: step") }, "rows.Next")
+		{"a step panics", "SQLite's", func(f *fake.Base) {
+			f.On(fake.Panic("fake: step"), "rows.Next")
 		}, func(_ *testing.T, rows *sql.Rows, _ func()) {
 			defer func() { recover() }()
 			rows.Next()
 		}, codes.Error, "panic"},
-		{"closing panics", "SQLite's", func(f *fake) {
-			f.on(func(context.Context, int) error { panic("fake: close") }, "rows.Close")
+		{"closing panics", "SQLite's", func(f *fake.Base) {
+			f.On(fake.Panic("fake: close"), "rows.Close")
 		}, func(_ *testing.T, rows *sql.Rows, _ func()) {
 			defer func() { recover() }()
 			rows.Close()
@@ -351,9 +352,9 @@ func TestSpanOfRows(t *testing.T) {
 			for _, conn := range []string{"none", "all with contexts"} {
 				t.Run(strings.Join([]string{h.name, name, conn}, "/"), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
-						f := &fake{conn: connOf(conn), stmt: stmtKinds[0], rows: rowsOf(h.rows), sets: 1}
+						f := &fake.Base{Conn: fake.ConnOf(conn), Stmt: fake.StmtOf("none"), Rows: fake.RowsOf(h.rows), Sets: 1}
 						if strings.HasPrefix(h.name, "the next set") {
-							f.sets = 2
+							f.Sets = 2
 						}
 						db, spans := tracedDB(t, f)
 						if h.hooks != nil {
@@ -390,13 +391,13 @@ func TestSpanOfRows(t *testing.T) {
 // No span is ended twice, or changed after its end. (The SDK would hide it.)
 func TestSpansEndOnce(t *testing.T) {
 	for _, s := range append(rowsScripts(), faultScripts()...) {
-		for _, c := range combos([]connKind{connOf("none"), connOf("all with contexts")}, stmtKinds[2:3], rowsOf("all")) {
+		for _, c := range combos([]fake.ConnKind{fake.ConnOf("none"), fake.ConnOf("all with contexts")}, fake.StmtKinds[2:3], fake.RowsOf("all")) {
 			provider := &strictProvider{}
 			tracer, err := tracing.New(tracing.Config{TracerProvider: provider})
 			if err != nil {
 				t.Fatal(err)
 			}
-			play(t, s, c, func(f *fake) driver.Connector { return wrap.NewConnector(f, wrap.Config{Tracing: tracer}) })
+			play(t, s, c, func(f *fake.Base) driver.Connector { return wrap.NewConnector(f, wrap.Config{Tracing: tracer}) })
 			if len(provider.faults) > 0 {
 				t.Errorf("%s, %v: %v", s.name, c, provider.faults)
 			}
@@ -598,11 +599,11 @@ func TestSpansOfErrors(t *testing.T) {
 		t.Run(tc.op, func(t *testing.T) {
 			f := newFake()
 			db, spans := tracedDB(t, f)
-			f.on(fail(secret), tc.op)
+			f.On(fake.Fail(secret), tc.op)
 			ctx, parent := startParent(t, spans)
 			tc.call(ctx, db)
 			parent.End()
-			f.off()
+			f.Off()
 			db.Close()
 			var failed []string
 			for _, s := range spans.Started() {
@@ -641,7 +642,7 @@ func TestSpanOfInterrupted(t *testing.T) {
 		defer db.Close()
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		f.on(func(context.Context, int) error {
+		f.On(func(context.Context, int) error {
 			if ended {
 				cancel()
 			}

@@ -1,6 +1,6 @@
 //go:build go1.27
 
-package wrap_test
+package fake
 
 import (
 	"database/sql"
@@ -9,11 +9,11 @@ import (
 
 // rowsScanner is the part of rows that scan columns themselves.
 type rowsScanner struct {
-	r   *fakeRows
+	r   *rows
 	row *[]driver.Value
 }
 
-func newRowsScanner(r *fakeRows) rowsScanner { return rowsScanner{r, new([]driver.Value)} }
+func newRowsScanner(r *rows) rowsScanner { return rowsScanner{r, new([]driver.Value)} }
 
 func (p rowsScanner) NextRow() (err error) {
 	p.r.call("NextRow", "")
@@ -34,20 +34,20 @@ func (p rowsScanner) ScanColumn(ctx driver.ScanContext, i int, dest any) error {
 }
 
 func init() {
-	rowsKinds = append(rowsKinds,
-		rowsKind{"Scanner", func(r *fakeRows) driver.Rows {
+	RowsKinds = append(RowsKinds,
+		RowsKind{"Scanner", func(r *rows) driver.Rows {
 			return struct {
 				rowsCore
 				rowsScanner
 			}{rowsCore{r}, newRowsScanner(r)}
 		}},
-		rowsKind{"SQLite's+Scanner", func(r *fakeRows) driver.Rows {
+		RowsKind{"SQLite's+Scanner", func(r *rows) driver.Rows {
 			return struct {
-				typedFakeRows
+				typedRows
 				rowsScanner
-			}{newTypedFakeRows(r), newRowsScanner(r)}
+			}{newTypedRows(r), newRowsScanner(r)}
 		}},
-		rowsKind{"NextResultSet+Scanner", func(r *fakeRows) driver.Rows {
+		RowsKind{"NextResultSet+Scanner", func(r *rows) driver.Rows {
 			return struct {
 				rowsCore
 				rowsNextSet

@@ -1,0 +1,134 @@
+package fake
+
+import (
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+)
+
+// The types of argument that only the fake knows. Checkers are connections and
+// statements that are a [driver.NamedValueChecker]; columns are those of
+// statements that are a [driver.ColumnConverter].
+type (
+	Special struct{}              // accepted by a checker
+	Column  struct{}              // accepted by a column
+	Removed struct{}              // removed by a checker
+	Refused struct{}              // refused by a checker and a column, with ErrRefused
+	Odd     struct{}              // turned into no driver.Value by a column
+	Letters struct{ Text string } // left to the default by everybody, which refuses it
+)
+
+// ErrRefused is why a [Refused] is refused.
+var ErrRefused = errors.New("fake: refused")
+
+// checkSpecial is what all checkers do: they leave what they do not know to
+// the next, and keep int8 as it is.
+func checkSpecial(arg *driver.NamedValue, by string) error {
+	switch arg.Value.(type) {
+	case Special:
+		arg.Value = "special to the " + by
+		return nil
+	case int8:
+		return nil
+	case Removed:
+		return driver.ErrRemoveArgument
+	case Refused:
+		return ErrRefused
+	}
+	return driver.ErrSkip
+}
+
+type columnConverter struct{ s *stmt }
+
+func (c columnConverter) ConvertValue(v any) (driver.Value, error) {
+	c.s.call("ConvertValue", nil, "%s", showValue(v))
+	switch v := v.(type) {
+	case Column:
+		return "a column's", nil
+	case Refused:
+		return nil, ErrRefused
+	case Odd:
+		return v, nil
+	case string:
+		return strings.ToUpper(v), nil
+	}
+	return nil, driver.ErrSkip
+}
+
+// The types of argument that convert themselves. They say so in the log of Base.
+type (
+	Valuer      struct{ Base *Base } // to a text
+	NilValuer   struct{ Base *Base } // to be passed as a nil pointer, which is NULL without being asked
+	BadValuer   struct{ Base *Base } // fails with ErrValuer
+	OddValuer   struct{ Base *Base } // to no driver.Value
+	PanicValuer struct{ Base *Base } // panics
+)
+
+// ErrValuer is why a [BadValuer] cannot be converted.
+var ErrValuer = errors.New("fake: cannot convert myself")
+
+// Value implements [driver.Valuer].
+func (v Valuer) Value() (driver.Value, error) {
+	v.Base.Write(Driver, "Value()")
+	return "value", nil
+}
+
+// Value implements [driver.Valuer].
+func (v NilValuer) Value() (driver.Value, error) {
+	v.Base.Write(Driver, "Value() on nil")
+	return "not nil", nil
+}
+
+// Value implements [driver.Valuer].
+func (v BadValuer) Value() (driver.Value, error) {
+	v.Base.Write(Driver, "Value() with an error")
+	return nil, ErrValuer
+}
+
+// Value implements [driver.Valuer].
+func (v OddValuer) Value() (driver.Value, error) {
+	v.Base.Write(Driver, "Value() of no driver.Value")
+	return []int{1}, nil
+}
+
+// Value implements [driver.Valuer].
+func (v PanicValuer) Value() (driver.Value, error) {
+	v.Base.Write(Driver, "Value() that panics")
+	panic("fake: Value")
+}
+
+func showValues(values []driver.Value) string {
+	var b strings.Builder
+	for _, v := range values {
+		b.WriteString(", " + showValue(v))
+	}
+	return b.String()
+}
+
+func showArgs(args []driver.NamedValue) string {
+	var b strings.Builder
+	for _, arg := range args {
+		b.WriteString(", " + showArg(arg))
+	}
+	return b.String()
+}
+
+func showArg(arg driver.NamedValue) string {
+	return fmt.Sprintf("%d:%s=%s", arg.Ordinal, arg.Name, showValue(arg.Value))
+}
+
+// showValue shows a value and its type, but no address.
+func showValue(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "nil"
+	case time.Time:
+		return "time " + v.Format(time.RFC3339Nano)
+	case bool, int8, int64, uint64, float64, string, []byte:
+		return fmt.Sprintf("%T %v", v, v)
+	}
+	return reflect.TypeOf(v).String()
+}
