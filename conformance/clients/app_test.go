@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"sync"
 
@@ -128,21 +127,15 @@ func (a *app) rows(what string, rows *sql.Rows, err error) {
 	a.see("  end", rows.Err(), rows.Close())
 }
 
-// parallel calls f in n goroutines and returns their errors' texts, sorted.
-func parallel(n int, f func(int) error) []string {
-	var mu sync.Mutex
-	var errs []string
+// parallel calls f in n goroutines, and stops the program if one of them fails.
+func (a *app) parallel(n int, f func(int) error) {
+	errs := make([]error, n)
 	var wg sync.WaitGroup
 	for i := range n {
-		wg.Go(func() {
-			if err := f(i); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				errs = append(errs, describe(err))
-			}
-		})
+		wg.Go(func() { errs[i] = f(i) })
 	}
 	wg.Wait()
-	slices.Sort(errs)
-	return errs
+	if err := errors.Join(errs...); err != nil {
+		a.stop("%s", describe(err))
+	}
 }

@@ -351,7 +351,7 @@ func bunCancelled(a *app, db *bun.DB) {
 
 func bunConcurrent(a *app, ctx context.Context, db *bun.DB) {
 	a.chapter("concurrent")
-	errs := parallel(5, func(worker int) error {
+	a.parallel(5, func(worker int) error {
 		for i := range 5 {
 			err := db.RunInTx(ctx, &sql.TxOptions{Isolation: sql.LevelSerializable}, func(ctx context.Context, tx bun.Tx) error {
 				// Serializable begins a write, so that what is read here stays
@@ -369,7 +369,6 @@ func bunConcurrent(a *app, ctx context.Context, db *bun.DB) {
 		}
 		return nil
 	})
-	a.see("workers", errs)
 	var games []bunGame
 	a.ok(db.NewSelect().Model(&games).ExcludeColumn("id").Order("id").Scan(ctx))
 	a.see("games", games)

@@ -118,21 +118,25 @@ func describeError(err error) string {
 	return s
 }
 
-// firstDifference shows two transcripts from where they part.
+// firstDifference shows the lines in which two transcripts part, from a little
+// before the place, with the line and the chapter before them.
 func firstDifference(plain, other string) string {
 	a, b := strings.Split(plain, "\n"), strings.Split(other, "\n")
-	i := 0
-	for i < len(a)-1 && i < len(b)-1 && a[i] == b[i] {
-		i++
-	}
-	chapter := ""
-	for _, line := range a[:i] {
-		if strings.HasPrefix(line, "# ") {
-			chapter = line
+	n, chapter, before := 0, "", ""
+	for n < min(len(a), len(b))-1 && a[n] == b[n] {
+		if before = a[n]; strings.HasPrefix(before, "# ") {
+			chapter = before
 		}
+		n++
 	}
-	show := func(lines []string) string {
-		return strings.Join(lines[max(0, i-2):min(i+3, len(lines))], "\n\t")
+	same := 0
+	for same < min(len(a[n]), len(b[n])) && a[n][same] == b[n][same] {
+		same++
 	}
-	return fmt.Sprintf("line %d, %s\nplain:\n\t%s\nother:\n\t%s", i+1, chapter, show(a), show(b))
+	show := func(line string, from int) string {
+		from = max(0, from)
+		to := min(from+300, len(line))
+		return line[from:to]
+	}
+	return fmt.Sprintf("line %d, %s\nafter: %s\nplain: %s\nother: %s", n+1, chapter, show(before, 0), show(a[n], same-100), show(b[n], same-100))
 }

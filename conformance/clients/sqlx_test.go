@@ -398,7 +398,7 @@ func sqlxConcurrent(a *app, db *sqlx.DB) {
 	a.chapter("concurrent")
 	_, err := db.Exec("CREATE TABLE hit(page TEXT, worker INTEGER, n INTEGER)")
 	a.ok(err)
-	errs := parallel(6, func(worker int) error {
+	a.parallel(6, func(worker int) error {
 		for n := range 8 {
 			if n%2 == 0 {
 				if _, err := db.Exec("INSERT INTO hit VALUES (?, ?, ?)", fmt.Sprint("/", n), worker, n); err != nil {
@@ -427,7 +427,6 @@ func sqlxConcurrent(a *app, db *sqlx.DB) {
 		}
 		return nil
 	})
-	a.see("workers", errs)
 	var hits []struct {
 		Page string
 		Hits int
