@@ -2,6 +2,7 @@ package engines_test
 
 import (
 	"net"
+	"slices"
 	"sync"
 )
 
@@ -24,17 +25,14 @@ func (l *listener) dial() net.Conn {
 	}
 	l.open[end] = true
 	go func() {
-		defer l.forget(end)
-		l.serve(end)
+		out := newBufferedConn(end)
+		l.serve(out)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.open, end)
+		close(out.queue)
 	}()
 	return client
-}
-
-func (l *listener) forget(end net.Conn) {
-	end.Close()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.open, end)
 }
 
 // drop closes all connections, as a server does that is shut down.
@@ -44,4 +42,27 @@ func (l *listener) drop() {
 	for end := range l.open {
 		end.Close()
 	}
+}
+
+// A bufferedConn does not wait for what it writes to be read, as a socket does
+// not, and a pipe does.
+type bufferedConn struct {
+	net.Conn
+	queue chan []byte
+}
+
+func newBufferedConn(conn net.Conn) bufferedConn {
+	c := bufferedConn{conn, make(chan []byte, 100)}
+	go func() {
+		for b := range c.queue {
+			conn.Write(b) // an error says that the client has gone, and so does the next read
+		}
+		conn.Close()
+	}()
+	return c
+}
+
+func (c bufferedConn) Write(b []byte) (int, error) {
+	c.queue <- slices.Clone(b)
+	return len(b), nil
 }

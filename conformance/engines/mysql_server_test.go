@@ -97,7 +97,7 @@ type mySession struct {
 
 func (s *myServer) converse(end net.Conn) {
 	m := &mySession{ReadWriter: end}
-	id := s.ids.Add(1)
+	stream := fmt.Sprint("connection ", s.ids.Add(1))
 	m.packet(handshake())
 	if m.flush() != nil {
 		return
@@ -106,13 +106,13 @@ func (s *myServer) converse(end net.Conn) {
 	if err != nil {
 		return
 	}
-	s.log.write(byServer, "%d: hello %q", id, hello)
+	s.log.hear(stream, "hello %q", hello)
 	for m.ok(0, 0, 0); m.flush() == nil; {
 		command, err := m.read()
 		if err != nil {
 			return // the client has gone
 		}
-		s.log.write(byServer, "%d: command %d %q", id, command[0], command[1:])
+		s.log.hear(stream, "command %d %q", command[0], command[1:])
 		if !m.answer(command[0], command[1:]) {
 			return
 		}

@@ -3,6 +3,7 @@ package engines_test
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"encoding/json"
 	"errors"
 	"math"
@@ -140,9 +141,7 @@ var mysqlPrograms = []program{
 	{name: "all results by the parent", play: func(r *run) {
 		conn := r.conn()
 		r.parent(conn, func(c any) error {
-			res, err := c.(interface {
-				Exec(string, []any) (sql.Result, error)
-			}).Exec("update; update", nil)
+			res, err := c.(driver.ExecerContext).ExecContext(r.ctx, "update; update", nil)
 			if err != nil {
 				return err
 			}

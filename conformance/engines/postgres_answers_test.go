@@ -63,6 +63,7 @@ var pgAnswers = []struct {
 	{"select echo", pgAnswer{params: []uint32{pgtype.TextOID}, fields: pgNumber, rows: [][]any{{1}}, tag: "SELECT 1"}},
 	{"select half", pgAnswer{fields: pgNumber, rows: [][]any{{1}, {2}}, err: pgError("22012", "division by zero")}},
 	{"select blocks", pgAnswer{fields: pgNumber, rows: [][]any{{1}, {2}}, blocks: true, err: pgError("57014", "canceling statement due to user request")}},
+	{"select waits", pgAnswer{fields: pgNumber, blocks: true, err: pgError("57014", "canceling statement due to user request")}},
 	{"select drops", pgAnswer{fields: pgNumber, drops: true}},
 	{"select wrong", pgAnswer{refused: true, err: pgError("42P01", `relation "wrong" does not exist`)}},
 	{"insert args", pgAnswer{params: []uint32{pgtype.Int8OID, pgtype.TextOID, pgtype.BoolOID, pgtype.Float8OID, pgtype.ByteaOID, pgtype.TimestamptzOID}, tag: "INSERT 0 1"}},

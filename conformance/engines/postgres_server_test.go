@@ -64,7 +64,7 @@ func (s *pgServer) converse(end net.Conn) {
 	}
 	switch hello := hello.(type) {
 	case *pgproto3.CancelRequest:
-		s.log.write(byServer, "cancel %d, with secret %q", hello.ProcessID, hello.SecretKey)
+		s.log.hear(fmt.Sprint("cancel ", hello.ProcessID), "secret %q", hello.SecretKey)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		select {
@@ -75,7 +75,7 @@ func (s *pgServer) converse(end net.Conn) {
 		p := s.newSession(backend)
 		p.received("startup", fmt.Sprint(hello.ProtocolVersion, hello.Parameters))
 		if err := p.converse(); err != nil {
-			s.log.write(byServer, "%d: %v", p.id, err)
+			p.received("trouble", err.Error())
 		}
 	}
 }
@@ -89,7 +89,7 @@ func (s *pgServer) newSession(backend *pgproto3.Backend) *pgSession {
 }
 
 func (p *pgSession) received(what, detail string) {
-	p.server.log.write(byServer, "%d: %s %s", p.id, what, detail)
+	p.server.log.hear(fmt.Sprint("connection ", p.id), "%s %s", what, detail)
 }
 
 func (p *pgSession) converse() error {

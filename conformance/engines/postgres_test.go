@@ -55,7 +55,7 @@ func startPostgres(t *testing.T, log *transcript, handler func(*pgconn.PgConn) c
 	s := newPGServer(log)
 	cfg.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
 	cfg.DialFunc = func(context.Context, string, string) (net.Conn, error) { return s.dial(), nil }
-	cfg.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { log.write(byProgram, "notice %q", n.Message) }
+	cfg.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { log.hear("pgx", "notice %q", n.Message) }
 	cfg.Tracer = pgTracer{log}
 	if handler != nil {
 		cfg.BuildContextWatcherHandler = handler
@@ -74,12 +74,12 @@ func (p pgTracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.Tra
 	for _, a := range data.Args {
 		args += fmt.Sprintf(" %T %v", a, a)
 	}
-	p.log.write(byServer, "pgx is asked %q with%s, context %T %v", data.SQL, args, ctx, ctx.Value(mine{}))
+	p.log.hear("pgx", "asked %q with%s, context %T %v", data.SQL, args, ctx, ctx.Value(mine{}))
 	return ctx
 }
 
 func (p pgTracer) TraceQueryEnd(_ context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
-	p.log.write(byServer, "pgx answers %v, %v", data.CommandTag, data.Err)
+	p.log.hear("pgx", "answers %v, %v", data.CommandTag, data.Err)
 }
 
 var isolationLevels = []sql.IsolationLevel{
@@ -163,7 +163,9 @@ var postgresPrograms = []program{
 		conn := r.conn()
 		tx, err := conn.BeginTx(r.ctx, &sql.TxOptions{Isolation: sql.LevelSerializable, ReadOnly: true})
 		r.say("begin: %s", showErr(err))
-		r.say("rollback: %s", showErr(tx.Rollback()))
+		if err == nil {
+			r.say("rollback: %s", showErr(tx.Rollback()))
+		}
 		r.close(conn)
 	}},
 	{name: "errors", play: func(r *run) {
@@ -210,6 +212,13 @@ var postgresPrograms = []program{
 		}
 		r.exec(r.db, "update")
 	}},
+	{name: "cancelled while rows come", play: func(r *run) {
+		time.AfterFunc(time.Second, r.cancel)
+		r.query(r.db, "select blocks")
+		r.stats()
+		r.renew()
+		r.exec(r.db, "update")
+	}},
 	{name: "cancelled in a transaction that runs", cancelsTx: true, play: func(r *run) {
 		tx := r.begin(nil)
 		time.AfterFunc(time.Second, r.cancel)
@@ -241,10 +250,10 @@ var postgresPrograms = []program{
 var postgresCancelPrograms = []program{
 	{name: "cancelled while it runs", play: func(r *run) {
 		for _, do := range []func(){
-			func() { r.exec(r.db, "select blocks") },
-			func() { r.query(r.db, "select blocks", "no parameter") },
-			func() { r.query(r.db, "select blocks") },
-			func() { r.execStmt(r.prepare(r.db, "select blocks")) },
+			func() { r.exec(r.db, "select waits") },
+			func() { r.query(r.db, "select waits", pgx.QueryExecModeSimpleProtocol) },
+			func() { r.query(r.db, "select waits") },
+			func() { r.execStmt(r.prepare(r.db, "select waits")) },
 		} {
 			r.renew()
 			time.AfterFunc(time.Second, r.cancel)
@@ -256,7 +265,7 @@ var postgresCancelPrograms = []program{
 	}},
 	{name: "out of time", play: func(r *run) {
 		r.ctx, r.cancel = context.WithTimeout(context.Background(), time.Second)
-		r.exec(r.db, "select blocks")
+		r.exec(r.db, "select waits")
 		r.exec(r.db, "update")
 		r.renew()
 		r.exec(r.db, "update")

@@ -128,6 +128,11 @@ func (r *run) result(res sql.Result, err error) {
 		r.say("no result: %s", showErr(err))
 		return
 	}
+	defer func() {
+		if p := recover(); p != nil { // some drivers' result of an empty text is nil
+			r.say("panic: %v", p)
+		}
+	}()
 	id, err := res.LastInsertId()
 	r.say("last insert ID %d: %s", id, showErr(err))
 	n, err := res.RowsAffected()
@@ -173,7 +178,10 @@ func (r *run) row(rows *sql.Rows) {
 	values, typed := make([]any, len(types)), make([]any, len(types))
 	for i := range types {
 		values[i] = new(any)
-		typed[i] = reflect.New(reflect.PointerTo(types[i].ScanType())).Interface() // NULL is nil
+		typed[i] = new(any)
+		if scan := types[i].ScanType(); scan != nil { // as some drivers say of NULL
+			typed[i] = reflect.New(reflect.PointerTo(scan)).Interface() // a nil pointer is NULL
+		}
 	}
 	r.say("row: %s %s", showErr(rows.Scan(values...)), showDests(values))
 	r.say("as its types: %s %s", showErr(rows.Scan(typed...)), showDests(typed))

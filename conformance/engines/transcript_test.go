@@ -2,6 +2,7 @@ package engines_test
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -24,15 +25,51 @@ type entry struct {
 
 // A transcript is all that happened while a program was played.
 type transcript struct {
-	mu    sync.Mutex
-	lines []entry
+	mu      sync.Mutex
+	lines   []entry
+	pending []heard
 }
 
+// A heard is a line that the server heard on one of its connections.
+type heard struct {
+	stream string
+	text   string
+}
+
+// write writes down what is known to be next.
 func (t *transcript) write(by party, format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.lines = append(t.lines, entry{by, fmt.Sprintf(format, args...)})
+	t.settleLocked()
+	t.lines = append(t.lines, entry{by, addresses.ReplaceAllString(fmt.Sprintf(format, args...), "0x")})
 }
+
+// hear writes down what comes in a stream of its own, at the same time as other streams.
+func (t *transcript) hear(stream, format string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.pending = append(t.pending, heard{stream, addresses.ReplaceAllString(fmt.Sprintf(format, args...), "0x")})
+}
+
+// settleLocked puts what was heard meanwhile in its place, a stream after the other.
+func (t *transcript) settleLocked() {
+	slices.SortStableFunc(t.pending, func(a, b heard) int { return strings.Compare(a.stream, b.stream) })
+	for _, h := range t.pending {
+		t.lines = append(t.lines, entry{byServer, h.stream + ": " + h.text})
+	}
+	t.pending = nil
+}
+
+// all returns everything.
+func (t *transcript) all() []entry {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.settleLocked()
+	return t.lines
+}
+
+// addresses are what differs in any two transcripts.
+var addresses = regexp.MustCompile(`0x[0-9a-f]{8,}`)
 
 // of returns what was said by one of those named.
 func of(lines []entry, by ...party) []entry {
