@@ -101,6 +101,11 @@ func TestCompare(t *testing.T) {
 			expected:    known,
 			regressions: []string{"a.TestOne fails"},
 		},
+		"an expected difference that is skipped": {
+			replace:     []string{"pass a TestOne", "output a TestOne not run on purpose\nskip a TestOne"},
+			expected:    known,
+			regressions: []string{"a.TestOne is skipped"},
+		},
 		"an expected difference that is not run": {
 			replace:     []string{"run a TestOne", "", "pass a TestOne", ""},
 			expected:    known,

@@ -22,6 +22,7 @@ func TestReadResults(t *testing.T) {
 {"Action":"skip","Package":"m/b","Test":"TestY"}
 {"Action":"run","Package":"m/b","Test":"TestZ"}
 {"Action":"fail","Package":"m/b"}
+{"Action":"start","Package":"m/c"}
 `), &echo)
 	if err != nil {
 		t.Fatal(err)
@@ -29,6 +30,9 @@ func TestReadResults(t *testing.T) {
 	a, b := r["m/a"], r["m/b"]
 	if a.verdict != fail || len(a.tests) != 0 || a.outputOf("") != "FAIL m/a [build failed]\nundefined: x\n" {
 		t.Errorf("a: %v, %v, %q", a.verdict, a.tests, a.outputOf(""))
+	}
+	if c := r["m/c"]; c.verdict != unfinished {
+		t.Errorf("c: %v", c.verdict)
 	}
 	for test, want := range map[string]verdict{"": fail, "TestX": pass, "TestY": skip, "TestZ": unfinished, "TestNone": none} {
 		if got := b.of(test); got != want {

@@ -18,7 +18,7 @@ func tiny(t *testing.T, driver string) *variant {
 	for file, content := range map[string]string{
 		"go.mod":           "module " + upstreamModule + "\n\ngo 1.26.0\n",
 		"tests/driver.go":  "package tests\n\nfunc answer() int { return " + driver + " }\n",
-		"tests/my_test.go": "package tests\n\nimport \"testing\"\n\nfunc TestAnswer(t *testing.T) {\n\tif got := answer(); got != 42 {\n\t\tt.Errorf(\"got %d\", got)\n\t}\n}\n\nfunc TestOther(*testing.T) {}\n\nfunc Example_http() { panic(\"there is no Internet\") }\n",
+		"tests/my_test.go": "package tests\n\nimport \"testing\"\n\nfunc TestAnswer(t *testing.T) {\n\tif got := answer(); got != 42 {\n\t\tt.Errorf(\"got %d\", got)\n\t}\n}\n\nfunc TestOther(*testing.T) {}\n\nfunc Example_http() { panic(\"there is no Internet\")\n\t// Output:\n}\n",
 	} {
 		name := filepath.Join(dir, filepath.FromSlash(file))
 		if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
