@@ -1,4 +1,526 @@
 package conformance
 
-// cancellationCases are about contexts that end, before and while they are used.
-func cancellationCases() []Case { return nil }
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strings"
+	"time"
+)
+
+// cancellationCases are about contexts that end, and what they hold.
+func cancellationCases() []Case {
+	return append(earlyCases(), append(lateCases(), contextCases()...)...)
+}
+
+// cancelled returns a context that has ended.
+func cancelled() context.Context {
+	ctx, cancel := context.WithCancel(background)
+	cancel()
+	return ctx
+}
+
+// An expiring context's deadline passes when the case says so.
+type expiring struct {
+	context.Context
+	done chan struct{}
+}
+
+func newExpiring() *expiring { return &expiring{background, make(chan struct{})} }
+
+func (c *expiring) expire()                     { close(c.done) }
+func (c *expiring) Deadline() (time.Time, bool) { return time.Now().Add(time.Hour), true }
+func (c *expiring) Done() <-chan struct{}       { return c.done }
+
+func (c *expiring) Err() error {
+	select {
+	case <-c.done:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
+// long takes seconds unless hook ends it.
+const long = "WITH RECURSIVE n(i) AS (SELECT hook() UNION ALL SELECT 1 FROM n LIMIT 10000000) SELECT count(*) FROM n WHERE i = ?"
+
+// earlyCases have a context that has ended before the call.
+func earlyCases() []Case {
+	type call struct {
+		name, rule string
+		do         func(ctx context.Context, s *Session, db querier) error
+	}
+	calls := []call{
+		{"exec", "An exec", func(ctx context.Context, s *Session, db querier) error {
+			_, err := s.ExecContext(ctx, db, "INSERT INTO t VALUES (1)")
+			return err
+		}},
+		{"exec of nothing", "An exec of an empty text", func(ctx context.Context, s *Session, db querier) error {
+			_, err := s.ExecContext(ctx, db, "")
+			return err
+		}},
+		{"exec with arguments", "An exec with arguments", func(ctx context.Context, s *Session, db querier) error {
+			_, err := s.ExecContext(ctx, db, "INSERT INTO t VALUES (?)", 1)
+			return err
+		}},
+		{"exec of an error", "An exec of a text that is wrong", func(ctx context.Context, s *Session, db querier) error {
+			_, err := s.ExecContext(ctx, db, "INSERT INTO nothing VALUES (?)", 1)
+			return err
+		}},
+		{"query", "A query", func(ctx context.Context, s *Session, db querier) error {
+			rows, err := db.QueryContext(ctx, "SELECT 1")
+			if err == nil {
+				defer rows.Close()
+			}
+			return err
+		}},
+		{"query with arguments", "A query with arguments", func(ctx context.Context, s *Session, db querier) error {
+			rows, err := db.QueryContext(ctx, "SELECT ?", 1)
+			if err == nil {
+				defer rows.Close()
+			}
+			return err
+		}},
+		{"query of a row", "A query of a row", func(ctx context.Context, s *Session, db querier) error {
+			return db.QueryRowContext(ctx, "SELECT 1").Scan(new(int))
+		}},
+		{"prepare", "A prepare", func(ctx context.Context, s *Session, db querier) error {
+			stmt, err := db.PrepareContext(ctx, "SELECT 1")
+			if err == nil {
+				defer stmt.Close()
+			}
+			return err
+		}},
+	}
+	var cases []Case
+	for _, c := range calls {
+		cases = append(cases, Case{
+			Name: "before " + c.name,
+			Rule: c.rule + " whose context has ended is refused, by database/sql if it has to find a connection, else by the driver.",
+			Play: func(s *Session) {
+				s.Exec(s.DB, "CREATE TABLE t(a)")
+				s.See("database", c.do(cancelled(), s, s.DB))
+				conn := s.Conn(s.DB)
+				defer conn.Close()
+				s.See("used", c.do(background, s, conn))
+				s.See("connection", c.do(cancelled(), s, conn))
+				late := newExpiring()
+				late.expire()
+				s.See("expired", c.do(late, s, conn))
+				s.See("usable", c.do(background, s, conn))
+				tx := s.Begin(conn)
+				s.See("transaction", c.do(cancelled(), s, tx), c.do(background, s, tx))
+				s.See("commit", tx.Commit())
+				s.See("count", s.Count(conn, "SELECT count(*) FROM t"))
+			},
+		})
+	}
+	return append(cases, []Case{
+		{
+			Name: "before begin",
+			Rule: "A begin whose context has ended begins nothing.",
+			Play: func(s *Session) {
+				_, err := s.DB.BeginTx(cancelled(), nil)
+				s.See("database", err)
+				conn := s.Conn(s.DB)
+				defer conn.Close()
+				_, err = conn.BeginTx(cancelled(), nil)
+				s.See("connection", err)
+				_, err = conn.BeginTx(cancelled(), &sql.TxOptions{Isolation: sql.LevelSnapshot})
+				s.See("no such level", err)
+				_, err = conn.BeginTx(cancelled(), &sql.TxOptions{ReadOnly: true})
+				s.See("read-only", err)
+				tx := s.Begin(conn)
+				s.SeeExec(tx, "CREATE TABLE t(a)")
+				s.See("commit", tx.Commit())
+			},
+		},
+		{
+			Name: "before prepared",
+			Rule: "A prepared statement whose caller's context has ended is not executed, and can be used again.",
+			Play: func(s *Session) {
+				s.Exec(s.DB, "CREATE TABLE t(a)")
+				conn := s.Conn(s.DB)
+				defer conn.Close()
+				insert, query := s.Prepare(conn, "INSERT INTO t VALUES (?)"), s.Prepare(conn, "SELECT count(*) FROM t WHERE a = ?")
+				defer insert.Close()
+				defer query.Close()
+				_, err := insert.ExecContext(cancelled(), 1)
+				s.See("exec", err)
+				s.SeeStmtExec("usable", insert, 2)
+				// What becomes of such a query is said by database/sql or by
+				// the driver, whoever is first.
+				rows, err := query.QueryContext(cancelled(), 2)
+				s.See("query", err)
+				if err == nil {
+					s.See("next", rows.Next(), rows.Err() != nil, rows.Close())
+				}
+				s.SeeStmtQuery("usable", query, 2)
+			},
+		},
+		{
+			Name: "before ping",
+			Rule: "A ping of a taken connection does not mind that its context has ended.",
+			Play: func(s *Session) {
+				s.See("database", s.DB.PingContext(cancelled()))
+				conn := s.Conn(s.DB)
+				defer conn.Close()
+				s.See("connection", conn.PingContext(cancelled()))
+				s.See("background", conn.PingContext(background))
+			},
+		},
+		{
+			Name: "before conn",
+			Rule: "No connection is opened for a context that has ended.",
+			Play: func(s *Session) {
+				_, err := s.DB.Conn(cancelled())
+				s.See("conn", err)
+				late := newExpiring()
+				late.expire()
+				_, err = s.DB.Conn(late)
+				s.See("expired", err)
+				s.See("open", s.DB.Stats().OpenConnections)
+			},
+		},
+	}...)
+}
+
+// lateCases have a context that ends during the call, or after.
+func lateCases() []Case {
+	// during has the function hook end the context it is called with.
+	during := func(s *Session, do func(ctx context.Context) error) error {
+		ctx, cancel := context.WithCancel(background)
+		defer cancel()
+		s.Function("hook", func(context.Context) any { cancel(); return 1 })
+		return do(ctx)
+	}
+	return []Case{
+		{
+			Name: "during exec",
+			Rule: "An exec whose context ends is interrupted, and its connection is good.",
+			Play: func(s *Session) {
+				s.DB.SetMaxOpenConns(1)
+				s.See("exec", during(s, func(ctx context.Context) error {
+					_, err := s.ExecContext(ctx, s.DB, long, 2)
+					return err
+				}))
+				s.SeeQuery(s.DB, "SELECT 1")
+			},
+		},
+		{
+			Name: "during exec without arguments",
+			Rule: "An exec of a plain text whose context ends is interrupted.",
+			Play: func(s *Session) {
+				s.DB.SetMaxOpenConns(1)
+				s.See("exec", during(s, func(ctx context.Context) error {
+					_, err := s.ExecContext(ctx, s.DB, strings.Replace(long, "?", "2", 1))
+					return err
+				}))
+				s.SeeQuery(s.DB, "SELECT 1")
+			},
+		},
+		{
+			Name: "during prepared exec",
+			Rule: "A prepared statement whose context ends is interrupted, and can be used again.",
+			Play: func(s *Session) {
+				stmt := s.Prepare(s.DB, long)
+				defer stmt.Close()
+				s.See("exec", during(s, func(ctx context.Context) error {
+					_, err := stmt.ExecContext(ctx, 2)
+					return err
+				}))
+				s.See("again", during(s, func(ctx context.Context) error {
+					_, err := stmt.ExecContext(ctx, 3)
+					return err
+				}))
+			},
+		},
+		{
+			Name: "deadline during exec",
+			Rule: "An exec whose deadline passes is interrupted: the error is the engine's, not the context's.",
+			Play: func(s *Session) {
+				late := newExpiring()
+				s.Function("hook", func(context.Context) any { late.expire(); return 1 })
+				_, err := s.ExecContext(late, s.DB, long, 2)
+				s.See("exec", err)
+				s.SeeQuery(s.DB, "SELECT 1")
+			},
+		},
+		{
+			Name: "during a write",
+			Rule: "A write that is interrupted is undone, and one in a transaction leaves what was before it.",
+			Play: func(s *Session) {
+				s.Exec(s.DB, "CREATE TABLE t(a)")
+				const write = "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT hook() UNION ALL SELECT i FROM n LIMIT 10000000) SELECT i FROM n WHERE i = ?"
+				s.See("write", during(s, func(ctx context.Context) error {
+					_, err := s.ExecContext(ctx, s.DB, write, 2)
+					return err
+				}))
+				tx := s.Begin(s.DB)
+				s.SeeExec(tx, "INSERT INTO t VALUES (?)", 1)
+				s.See("write", during(s, func(ctx context.Context) error {
+					_, err := s.ExecContext(ctx, tx, write, 2)
+					return err
+				}))
+				s.SeeExec(tx, "INSERT INTO t VALUES (?)", 3)
+				s.See("commit", tx.Commit())
+				s.SeeQuery(s.DB, "SELECT a FROM t")
+			},
+		},
+		{
+			Name: "during a short write",
+			Rule: "A write that is done before anybody looks at its context is done.",
+			Play: func(s *Session) {
+				s.Exec(s.DB, "CREATE TABLE t(a)")
+				s.See("write", during(s, func(ctx context.Context) error {
+					res, err := s.ExecContext(ctx, s.DB, "INSERT INTO t SELECT hook() + ?", 1)
+					s.SeeResult("write", res, err)
+					return err
+				}))
+				s.SeeQuery(s.DB, "SELECT a FROM t")
+			},
+		},
+		{
+			Name: "between statements",
+			Rule: "Of a text whose context ends in its first statement, the engine may execute the others.",
+			Play: func(s *Session) {
+				s.Exec(s.DB, "CREATE TABLE t(a)")
+				s.See("exec", during(s, func(ctx context.Context) error {
+					_, err := s.ExecContext(ctx, s.DB, "INSERT INTO t SELECT hook(); INSERT INTO t VALUES (2)")
+					return err
+				}))
+				s.SeeQuery(s.DB, "SELECT a FROM t")
+			},
+		},
+		{
+			Name: "during a query",
+			Rule: "A query whose context ends during a row has no such row, and its connection is good.",
+			Play: func(s *Session) {
+				s.DB.SetMaxOpenConns(1)
+				s.See("query", during(s, func(ctx context.Context) error {
+					rows, err := s.DB.QueryContext(ctx, long, 2)
+					s.Must(err)
+					defer rows.Close()
+					s.See("next", rows.Next(), rows.Err() != nil)
+					return nil
+				}))
+				s.SeeQuery(s.DB, "SELECT 1")
+			},
+		},
+		{
+			Name: "between rows",
+			Rule: "Rows end when their context does, and say why.",
+			Play: func(s *Session) {
+				s.DB.SetMaxOpenConns(1)
+				ctx, cancel := context.WithCancel(background)
+				defer cancel()
+				rows, err := s.DB.QueryContext(ctx, "SELECT ? UNION ALL SELECT 2", 1)
+				s.Must(err)
+				s.See("first", rows.Next())
+				s.SeeRow(rows)
+				cancel()
+				s.Await(func() bool { return rows.Err() != nil })
+				s.See("then", rows.Next(), rows.Err(), rows.Scan(new(int)), rows.Close())
+				s.SeeQuery(s.DB, "SELECT 1")
+			},
+		},
+		{
+			Name: "deadline between rows",
+			Rule: "Rows whose deadline passes say so.",
+			Play: func(s *Session) {
+				late := newExpiring()
+				rows, err := s.DB.QueryContext(late, "SELECT ? UNION ALL SELECT 2", 1)
+				s.Must(err)
+				s.See("first", rows.Next())
+				late.expire()
+				s.Await(func() bool { return rows.Err() != nil })
+				s.See("then", rows.Next(), rows.Err(), rows.Close())
+			},
+		},
+		{
+			Name: "between rows of a transaction",
+			Rule: "When the context of rows ends, their transaction goes on.",
+			Play: func(s *Session) {
+				s.Exec(s.DB, "CREATE TABLE t(a)")
+				tx := s.Begin(s.DB)
+				ctx, cancel := context.WithCancel(background)
+				defer cancel()
+				rows, err := tx.QueryContext(ctx, "SELECT ? UNION ALL SELECT 2", 1)
+				s.Must(err)
+				s.See("first", rows.Next())
+				cancel()
+				s.Await(func() bool { return rows.Err() != nil })
+				s.See("then", rows.Next(), rows.Close())
+				s.SeeExec(tx, "INSERT INTO t VALUES (?)", 1)
+				s.See("commit", tx.Commit())
+				s.See("count", s.Count(s.DB, "SELECT count(*) FROM t"))
+			},
+		},
+		{
+			Name: "after rows",
+			Rule: "A context that ends when its rows have been read takes nothing back.",
+			Play: func(s *Session) {
+				s.DB.SetMaxOpenConns(1)
+				ctx, cancel := context.WithCancel(background)
+				rows, err := s.DB.QueryContext(ctx, "SELECT ?", 1)
+				s.SeeRows("rows", rows, err)
+				cancel()
+				s.See("err", rows.Err(), rows.Close())
+				s.SeeQuery(s.DB, "SELECT ?", 1)
+			},
+		},
+		{
+			Name: "after prepare",
+			Rule: "A statement outlives the context that it was prepared with.",
+			Play: func(s *Session) {
+				conn := s.Conn(s.DB)
+				defer conn.Close()
+				ctx, cancel := context.WithCancel(background)
+				stmt, err := conn.PrepareContext(ctx, "SELECT ?")
+				s.Must(err)
+				defer stmt.Close()
+				cancel()
+				s.SeeStmtQuery("query", stmt, 1)
+				s.SeeStmtExec("exec", stmt, 1)
+			},
+		},
+		{
+			Name: "after connect",
+			Rule: "A connection outlives the context that it was opened with.",
+			Play: func(s *Session) {
+				ctx, cancel := context.WithCancel(background)
+				conn, err := s.DB.Conn(ctx)
+				s.Must(err)
+				defer conn.Close()
+				cancel()
+				s.SeeExec(conn, "CREATE TABLE t(a)")
+				s.SeeQuery(conn, "SELECT ?", 1)
+				tx := s.Begin(conn)
+				s.See("commit", tx.Commit())
+			},
+		},
+		{
+			Name: "an outer query",
+			Rule: "A query whose context ends does not end another one that its connection is in the middle of.",
+			Play: func(s *Session) {
+				tx := s.Begin(s.DB)
+				rows := s.Query(tx, "SELECT ? UNION ALL SELECT 2", 1)
+				defer rows.Close()
+				for rows.Next() {
+					s.SeeRow(rows)
+					s.See("inner", during(s, func(ctx context.Context) error {
+						_, err := s.ExecContext(ctx, tx, long, 2)
+						return err
+					}))
+				}
+				s.See("end", rows.Err(), rows.Close(), tx.Commit())
+			},
+		},
+		{
+			Name:     "waiting for a lock",
+			Rule:     "A call whose context has ended does not wait for a lock.",
+			Settings: Settings{Pragmas: []string{"busy_timeout(5000)"}},
+			Play: func(s *Session) {
+				s.Exec(s.DB, "CREATE TABLE t(a)")
+				tx, err := s.DB.BeginTx(background, &sql.TxOptions{Isolation: sql.LevelSerializable})
+				s.Must(err)
+				conn := s.Conn(s.DB)
+				defer conn.Close()
+				s.See("exec", during(s, func(ctx context.Context) error {
+					_, err := s.ExecContext(ctx, conn, "SELECT hook(); INSERT INTO t VALUES (1)")
+					return err
+				}))
+				s.See("commit", tx.Commit())
+				s.See("count", s.Count(conn, "SELECT count(*) FROM t"))
+			},
+		},
+	}
+}
+
+// contextCases are about what functions get to know of the caller's context.
+func contextCases() []Case {
+	type key struct{}
+	// told sees in which context hook and hook2 run.
+	told := func(s *Session, mine context.Context) {
+		s.Function("hook", func(got context.Context) any {
+			s.See("hook", got == mine, got.Value(key{}), got.Err())
+			return 1
+		})
+	}
+	var cases []Case
+	for _, way := range []struct {
+		name, rule string
+		do         func(ctx context.Context, s *Session) error
+	}{
+		{"exec", "an exec", func(ctx context.Context, s *Session) error {
+			_, err := s.ExecContext(ctx, s.DB, "SELECT hook(); SELECT hook()")
+			return err
+		}},
+		{"exec with arguments", "an exec with arguments", func(ctx context.Context, s *Session) error {
+			_, err := s.ExecContext(ctx, s.DB, "SELECT hook() + ?", 1)
+			return err
+		}},
+		{"query", "a query", func(ctx context.Context, s *Session) error {
+			return s.DB.QueryRowContext(ctx, "SELECT hook()").Scan(new(int))
+		}},
+		{"query with arguments", "a query with arguments", func(ctx context.Context, s *Session) error {
+			return s.DB.QueryRowContext(ctx, "SELECT hook() + ?", 1).Scan(new(int))
+		}},
+		{"prepared exec", "a prepared statement's exec, whatever it was prepared with", func(ctx context.Context, s *Session) error {
+			stmt := s.Prepare(s.DB, "SELECT hook() + ?")
+			defer stmt.Close()
+			_, err := stmt.ExecContext(ctx, 1)
+			return err
+		}},
+		{"prepared query", "a prepared statement's query, whatever it was prepared with", func(ctx context.Context, s *Session) error {
+			stmt := s.Prepare(s.DB, "SELECT hook() + ?")
+			defer stmt.Close()
+			return stmt.QueryRowContext(ctx, 1).Scan(new(int))
+		}},
+		{"transaction", "a transaction's statement, whatever it was begun with", func(ctx context.Context, s *Session) error {
+			tx := s.Begin(s.DB)
+			defer tx.Rollback()
+			_, err := s.ExecContext(ctx, tx, "SELECT hook() + ?", 1)
+			return errors.Join(err, tx.QueryRowContext(ctx, "SELECT hook()").Scan(new(int)))
+		}},
+		{"trigger", "a trigger", func(ctx context.Context, s *Session) error {
+			s.Exec(s.DB, "CREATE TABLE IF NOT EXISTS t(a); CREATE TEMP TRIGGER IF NOT EXISTS tr AFTER INSERT ON t BEGIN SELECT hook(); END")
+			_, err := s.ExecContext(ctx, s.DB, "INSERT INTO t VALUES (?)", 1)
+			return err
+		}},
+	} {
+		cases = append(cases, Case{
+			Name: "context of " + way.name,
+			Rule: "A function runs with the very context of " + way.rule + ".",
+			Play: func(s *Session) {
+				s.DB.SetMaxOpenConns(1)
+				ctx := context.WithValue(background, key{}, "mine")
+				told(s, ctx)
+				s.See("err", way.do(ctx, s))
+				told(s, background)
+				s.See("err", way.do(background, s))
+			},
+		})
+	}
+	return append(cases, Case{
+		Name: "context of rows",
+		Rule: "Rows run with the context of their own query, however late they are read and whatever ran in between.",
+		Play: func(s *Session) {
+			conn := s.Conn(s.DB)
+			defer conn.Close()
+			ctx := context.WithValue(background, key{}, "rows")
+			rows, err := conn.QueryContext(ctx, "SELECT hook() UNION ALL SELECT hook() UNION ALL SELECT hook()")
+			s.Must(err)
+			defer rows.Close()
+			for i := range 3 {
+				told(s, ctx)
+				s.See("next", rows.Next())
+				between := context.WithValue(background, key{}, i)
+				told(s, between)
+				_, err := s.ExecContext(between, conn, "SELECT hook() + ?", 1)
+				s.See("between", err)
+			}
+			s.See("end", rows.Next(), rows.Err())
+		},
+	})
+}

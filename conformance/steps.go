@@ -3,6 +3,8 @@ package conformance
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"time"
 )
 
 // What all cases do with a database, and what *sql.DB, *sql.Conn and *sql.Tx
@@ -141,5 +143,15 @@ func (s *Session) SeeTypes(rows *sql.Rows) {
 		length, lok := c.Length()
 		precision, scale, pok := c.DecimalSize()
 		s.See("  type", c.Name(), c.DatabaseTypeName(), c.ScanType().String(), nullable, nok, length, lok, precision, scale, pok)
+	}
+}
+
+// Await waits for what database/sql does on goroutines of its own, which must
+// be done soon.
+func (s *Session) Await(done func() bool) {
+	for deadline := time.Now().Add(10 * time.Second); !done(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.Must(errors.New("what is awaited does not happen"))
+		}
 	}
 }
