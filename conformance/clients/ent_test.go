@@ -173,7 +173,7 @@ func entQueries(a *app, ctx context.Context, drv *sql.Driver) {
 		a.ok(entScan(a, ctx, drv, b.Select("name").From(users).Where(p).OrderBy(sql.Desc("name")), &names))
 		a.see("names", names)
 	}
-	pets := b.Table("pets")
+	pets := b.Table("pets").As("p")
 	var stats []struct {
 		Name  string
 		Pets  int
@@ -198,7 +198,7 @@ func entQueries(a *app, ctx context.Context, drv *sql.Driver) {
 	for rows.Next() {
 		values := make([]any, len(types))
 		for i := range values {
-			values[i] = &sql.NullScanner{S: &sql.UnknownType{}}
+			values[i] = new(sql.UnknownType)
 		}
 		a.see("row", rows.Scan(values...), values)
 	}
@@ -212,13 +212,13 @@ func entQueries(a *app, ctx context.Context, drv *sql.Driver) {
 
 func entGraph(a *app, ctx context.Context, drv *sql.Driver) {
 	a.chapter("graph")
-	for name, step := range map[string]*sqlgraph.Step{
-		"pets":   sqlgraph.NewStep(sqlgraph.From("users", "id", 1), sqlgraph.To("pets", "id"), sqlgraph.Edge(sqlgraph.O2M, false, "pets", "owner_id")),
-		"groups": sqlgraph.NewStep(sqlgraph.From("users", "id", 2), sqlgraph.To("groups", "id"), sqlgraph.Edge(sqlgraph.M2M, true, "group_users", "group_id", "user_id")),
+	for _, step := range []*sqlgraph.Step{
+		sqlgraph.NewStep(sqlgraph.From("users", "id", 1), sqlgraph.To("pets", "id"), sqlgraph.Edge(sqlgraph.O2M, false, "pets", "owner_id")),
+		sqlgraph.NewStep(sqlgraph.From("users", "id", 2), sqlgraph.To("groups", "id"), sqlgraph.Edge(sqlgraph.M2M, true, "group_users", "group_id", "user_id")),
 	} {
 		var ids []int
 		a.ok(entScan(a, ctx, drv, sqlgraph.Neighbors(dialect.SQLite, step).Select("id").OrderBy("id"), &ids))
-		a.see("neighbors "+name, ids)
+		a.see("neighbors", ids)
 	}
 	b := sql.Dialect(dialect.SQLite)
 	s := b.Select("name").From(b.Table("users"))

@@ -19,7 +19,7 @@ CREATE TABLE items (
 	sold BOOLEAN NOT NULL DEFAULT FALSE,
 	note TEXT,
 	image BLOB,
-	details JSON NOT NULL DEFAULT '{}',
+	details JSON NOT NULL DEFAULT (CAST('{}' AS BLOB)),
 	created_at DATETIME NOT NULL,
 	sold_at DATETIME
 );
