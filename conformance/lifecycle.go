@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"time"
 )
 
 // lifecycleCases are about opening and closing: databases, connections, statements.
@@ -216,7 +215,7 @@ func lifecycleOfConnections() []Case {
 		},
 		{
 			Name: "short lives",
-			Rule: "A connection whose time is over is closed, and the caller served by a new one.",
+			Rule: "A connection whose time is over is closed when it is given back, and the next caller served by a new one.",
 			Play: func(s *Session) {
 				s.DB.SetConnMaxLifetime(1)
 				for i := range 3 {
@@ -226,7 +225,6 @@ func lifecycleOfConnections() []Case {
 					s.seeStats(s.DB)
 					s.See("give back", conn.Close())
 				}
-				s.DB.SetConnMaxLifetime(time.Hour)
 				s.SeeQuery(s.DB, "SELECT a FROM t")
 			},
 		},
