@@ -238,7 +238,6 @@ func serverPrograms(write, drops string) []program {
 			r.site.drop()
 			r.say("ping: %s", showErr(r.db.PingContext(r.ctx)))
 			r.site.drop()
-			r.say("begin")
 			if tx := r.begin(nil); tx != nil {
 				r.exec(tx, write, 5)
 				r.say("commit: %s", showErr(tx.Commit()))

@@ -215,10 +215,13 @@ func showDests(dests []any) string {
 }
 
 func showValue(v any) string {
-	if at, ok := v.(time.Time); ok {
-		return "time " + at.Format(time.RFC3339Nano)
+	switch v := v.(type) {
+	case time.Time:
+		return "time " + v.Format(time.RFC3339Nano)
+	case string, []byte:
+		return fmt.Sprintf("%T %q", v, v)
 	}
-	return fmt.Sprintf("%T %#v", v, v)
+	return fmt.Sprintf("%T %+v", v, v)
 }
 
 // showErr shows an error with the types of all errors that it wraps, and what
