@@ -141,7 +141,7 @@ func bunQueries(a *app, ctx context.Context, db *bun.DB) {
 	a.ok(db.NewSelect().Model(one).Where("name = ?", "Ann").Limit(1).Scan(ctx))
 	a.see("one", one)
 	a.fails("none", db.NewSelect().Model(one).Where("id = ?", 99).Scan(ctx))
-	n, err := db.NewSelect().Model(&players).Where("team_id IN (?)", bun.In([]int{1, 2})).Order("name DESC").Limit(2).ScanAndCount(ctx)
+	n, err := db.NewSelect().Model(&players).Where("team_id IN (?)", bun.List([]int{1, 2})).Order("name DESC").Limit(2).ScanAndCount(ctx)
 	a.see("scan and count", n, err, players)
 	exists, err := db.NewSelect().Model((*bunTeam)(nil)).Where("name LIKE ?", "B%").Exists(ctx)
 	a.see("exists", exists, err)

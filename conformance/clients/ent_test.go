@@ -29,7 +29,10 @@ type entUser struct {
 	Meta    json.RawMessage  `sql:"meta"`
 }
 
-var entUserColumns = []string{"id", "name", "age", "email", "active", "score", "created", "avatar", "meta"}
+// entUserColumns returns a new slice, since ent writes into what it is given.
+func entUserColumns() []string {
+	return []string{"id", "name", "age", "email", "active", "score", "created", "avatar", "meta"}
+}
 
 // entTables are what ent generates for a schema of users with pets and groups.
 func entTables() (users, pets, groups, members *schema.Table) {
@@ -156,7 +159,7 @@ func entQueries(a *app, ctx context.Context, drv *sql.Driver) {
 	b := sql.Dialect(dialect.SQLite)
 	users := b.Table("users")
 	var all []entUser
-	a.ok(entScan(a, ctx, drv, b.Select(entUserColumns...).From(users).OrderBy("id"), &all))
+	a.ok(entScan(a, ctx, drv, b.Select(entUserColumns()...).From(users).OrderBy("id"), &all))
 	a.see("all", all)
 	for _, p := range []*sql.Predicate{
 		sql.And(sql.GT("age", 10), sql.Not(sql.IsNull("email"))),
@@ -229,7 +232,7 @@ func entGraph(a *app, ctx context.Context, drv *sql.Driver) {
 	a.see("with a dog", names)
 
 	var users []*entUser
-	spec := sqlgraph.NewQuerySpec("users", entUserColumns, sqlgraph.NewFieldSpec("id", field.TypeInt))
+	spec := sqlgraph.NewQuerySpec("users", entUserColumns(), sqlgraph.NewFieldSpec("id", field.TypeInt))
 	spec.Predicate = func(s *sql.Selector) { s.Where(sql.LT("id", 4)) }
 	spec.Order = func(s *sql.Selector) { s.OrderBy("name") }
 	spec.Limit = 2
@@ -264,7 +267,7 @@ func entUpdates(a *app, ctx context.Context, drv *sql.Driver) {
 	exec(b.Insert("groups").Default())
 	exec(b.Delete("pets").Where(sql.EQ("kind", "dog")))
 
-	update := sqlgraph.NewUpdateSpec("users", entUserColumns, sqlgraph.NewFieldSpec("id", field.TypeInt))
+	update := sqlgraph.NewUpdateSpec("users", entUserColumns(), sqlgraph.NewFieldSpec("id", field.TypeInt))
 	update.Predicate = func(s *sql.Selector) { s.Where(sql.IsNull("age")) }
 	update.SetField("age", field.TypeInt, 1)
 	update.AddField("score", field.TypeFloat64, 2.5)

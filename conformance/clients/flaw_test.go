@@ -65,14 +65,16 @@ var flaws = []flaw{
 			}
 			return v
 		}},
-	{name: "cuts blobs", noticed: []string{"bun", "ent", "gorm", "scs", "sqlc", "sqlx", "xorm"},
+	{name: "alters blobs", noticed: []string{"bun", "ent", "gorm", "scs", "sqlc", "sqlx", "xorm"},
 		value: func(v sqldriver.Value) sqldriver.Value {
 			if b, ok := v.([]byte); ok && len(b) > 0 {
-				return b[:len(b)-1]
+				b = slices.Clone(b)
+				b[len(b)-1] ^= 1
+				return b
 			}
 			return v
 		}},
-	{name: "reads texts as blobs", noticed: []string{"bun", "ent", "goose", "gorm", "migrate", "sqlx", "xorm"},
+	{name: "reads texts as blobs", noticed: []string{"bun", "ent", "goose", "migrate", "sqlx"},
 		value: func(v sqldriver.Value) sqldriver.Value {
 			if s, ok := v.(string); ok {
 				return []byte(s)

@@ -12,7 +12,6 @@ import (
 
 	"github.com/alexedwards/scs/sqlite3store"
 	"github.com/alexedwards/scs/v2"
-	"github.com/alexedwards/scs/v2/memstore"
 )
 
 func scsProgram(a *app) {
@@ -65,7 +64,6 @@ func scsSessions(a *app) {
 	a.chapter("sessions")
 	gob.Register(time.Time{})
 	sessions := scs.New()
-	sessions.Store.(*memstore.MemStore).StopCleanup()
 	sessions.Store = sqlite3store.NewWithCleanupInterval(a.db, 0)
 	sessions.Lifetime = 1000 * time.Hour
 
