@@ -212,6 +212,7 @@ var postgresPrograms = []program{
 		}
 		r.exec(r.db, "update")
 	}},
+	cancelledBetweenRows("select blocks", "update"), // the server has not sent all rows
 	{name: "cancelled while rows come", play: func(r *run) {
 		time.AfterFunc(time.Second, r.cancel)
 		r.query(r.db, "select blocks")

@@ -105,6 +105,7 @@ var sqlitePrograms = []program{
 		r.say("commit: %s", showErr(tx.Commit()))
 		r.stats()
 	}},
+	cancelledBetweenRows("SELECT 1 AS n UNION ALL SELECT 2", "INSERT INTO orders (n) VALUES (?)", 1),
 	{name: "a lock", play: func(r *run) {
 		holder := r.conn()
 		r.exec(holder, "BEGIN IMMEDIATE")
