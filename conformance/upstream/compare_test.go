@@ -241,3 +241,14 @@ func TestNotOurs(t *testing.T) {
 }
 
 func words(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+func TestIndent(t *testing.T) {
+	if got := indent("one\ntwo\n"); got != "    one\n    two\n" {
+		t.Errorf("got %q", got)
+	}
+	long := "first\n" + strings.Repeat("more\n", 100) + "last\n"
+	got := strings.Split(indent(long), "\n")
+	if len(got) != 42 || got[0] != "    first" || got[25] != "    ..." || got[40] != "    last" {
+		t.Errorf("%d lines: %q", len(got), got)
+	}
+}

@@ -43,10 +43,11 @@ func (p *packageResult) of(name string) verdict {
 	return none
 }
 
-// outputOf returns what a test printed, or else what the package did.
+// outputOf returns what a test printed, and what is of no test: a panic may be
+// in either.
 func (p *packageResult) outputOf(name string) string {
-	if t := p.tests[name]; t != nil && t.output.Len() > 0 {
-		return t.output.String()
+	if t := p.tests[name]; t != nil {
+		return t.output.String() + p.output.String()
 	}
 	return p.output.String()
 }

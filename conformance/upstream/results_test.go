@@ -21,6 +21,7 @@ func TestReadResults(t *testing.T) {
 {"Action":"run","Package":"m/b","Test":"TestY"}
 {"Action":"skip","Package":"m/b","Test":"TestY"}
 {"Action":"run","Package":"m/b","Test":"TestZ"}
+{"Action":"output","Package":"m/b","Output":"panic: of no test\n"}
 {"Action":"fail","Package":"m/b"}
 {"Action":"start","Package":"m/c"}
 `), &echo)
@@ -39,10 +40,10 @@ func TestReadResults(t *testing.T) {
 			t.Errorf("b.%s: %v, want %v", test, got, want)
 		}
 	}
-	if got := b.outputOf("TestX"); got != "=== RUN   TestX\n" {
+	if got := b.outputOf("TestX"); got != "=== RUN   TestX\npanic: of no test\n" {
 		t.Errorf("output of TestX is %q", got)
 	}
-	if want := "undefined: x\nFAIL m/a [build failed]\n=== RUN   TestX\n"; echo.String() != want {
+	if want := "undefined: x\nFAIL m/a [build failed]\n=== RUN   TestX\npanic: of no test\n"; echo.String() != want {
 		t.Errorf("echo is %q", echo.String())
 	}
 }

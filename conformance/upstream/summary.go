@@ -132,6 +132,9 @@ func (s *summary) table(out io.Writer) error {
 		return []string{"pass", "fail", "skip", "conns"}
 	})
 	for _, pkg := range s.packages {
+		if s.partial && len(s.plain.results[importPath(pkg)].tests) == 0 {
+			continue
+		}
 		line(pkg, func(v *variant) []string { return numbers(v, pkg) })
 	}
 	line(fmt.Sprintf("%d packages", len(s.packages)), func(v *variant) []string { return numbers(v, s.packages...) })
@@ -151,12 +154,12 @@ func (f finding) name() string {
 	return f.pkg + "." + f.test
 }
 
-// indent returns the last lines of a test's output, indented.
+// indent returns the first and the last lines of a test's output, indented.
 func indent(output string) string {
 	lines := strings.Split(strings.TrimRight(output, "\n"), "\n")
-	const most = 40
-	if n := len(lines); n > most {
-		lines = append([]string{"..."}, lines[n-most:]...)
+	const first, last = 25, 15
+	if n := len(lines); n > first+last {
+		lines = slices.Concat(lines[:first], []string{"..."}, lines[n-last:])
 	}
 	return "    " + strings.Join(lines, "\n    ") + "\n"
 }
