@@ -64,7 +64,7 @@ func earlyCases() []Case {
 			return err
 		}},
 		{"exec of an error", "An exec of a text that is wrong", func(ctx context.Context, s *Session, db querier) error {
-			_, err := s.ExecContext(ctx, db, "INSERT INTO nothing VALUES (?)", 1)
+			_, err := s.ExecContext(ctx, db, "INSERT INTO nowhere VALUES (?)", 1)
 			return err
 		}},
 		{"query", "A query", func(ctx context.Context, s *Session, db querier) error {

@@ -23,5 +23,7 @@ func TestDriver(t *testing.T) {
 // lists, by the cases that show them.
 var deviations = map[string]string{
 	"cancellation/before ping":              "Ping: reads the file's header; the plain driver's does nothing",
+	"errors/no database":                    "opening: a file that is no database fails to open",
+	"errors/panic, connection":              "panics: a connection through which a panic passed is closed when it is released",
 	"transactions/context ends, connection": "transactions: the connection of a transaction whose context ended is kept",
 }

@@ -27,11 +27,16 @@ func (s *Session) Exec(db querier, query string, args ...any) {
 // ExecContext executes a text. All that cases execute comes through here.
 func (s *Session) ExecContext(ctx context.Context, db querier, query string, args ...any) (sql.Result, error) {
 	if len(args) == 0 {
-		s.mu.Lock()
-		s.plainTexts = append(s.plainTexts, query)
-		s.mu.Unlock()
+		s.plainText(query)
 	}
 	return db.ExecContext(ctx, query, args...)
+}
+
+// plainText notes a text that is executed without arguments.
+func (s *Session) plainText(query string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.plainTexts = append(s.plainTexts, query)
 }
 
 // Count returns the number that a query answers, which must go well.
