@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/ncruces/go-sqlite3/gormlite"
@@ -77,13 +78,12 @@ func (o *gormOrder) BeforeCreate(tx *gorm.DB) error {
 }
 
 func gormProgram(a *app) {
-	clock := time.Date(2026, 3, 4, 5, 6, 7, 8_000_000, time.Local)
+	var seconds atomic.Int64
 	cfg := &gorm.Config{
 		Logger:         logger.Discard,
 		TranslateError: true,
 		NowFunc: func() time.Time {
-			clock = clock.Add(time.Second)
-			return clock
+			return time.Date(2026, 3, 4, 5, 6, int(seconds.Add(1)), 8_000_000, time.Local)
 		},
 	}
 	db, err := gorm.Open(gormlite.OpenDB(a.db), cfg)

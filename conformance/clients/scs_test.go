@@ -66,6 +66,9 @@ func scsSessions(a *app) {
 	sessions := scs.New()
 	sessions.Store = sqlite3store.NewWithCleanupInterval(a.db, 0)
 	sessions.Lifetime = 1000 * time.Hour
+	sessions.ErrorFunc = func(w http.ResponseWriter, _ *http.Request, err error) {
+		http.Error(w, describe(err), http.StatusInternalServerError)
+	}
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("/put", func(w http.ResponseWriter, r *http.Request) {
