@@ -48,7 +48,7 @@
 //
 // # Differences from the plain driver
 //
-//	DSN            mattn's and modernc's parameters are honoured, _txlock in any case of letters; unknown underscore parameters, parameters of a name that is no URI, an unknown _txlock,
+//	DSN            mattn's and modernc's parameters are honoured, _txlock in any case of letters; unknown underscore parameters, parameters of a name that is no URI,
 //	               a _timefmt that would lose the time and malformed pragmas are refused, in OpenConnector
 //	cache=shared   shares a memory database; the plain driver ignores it
 //	pragmas        ordered and read back, as said above; a value that is no plain value is refused

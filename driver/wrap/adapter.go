@@ -45,10 +45,11 @@ type adapter struct {
 
 	// What was made by the call under way, for Conn to take: sqlmw puts
 	// objects of its own around them.
-	madeRows *rows
-	madeStmt *innerStmt
+	madeRows   *rows
+	madeStmt   *innerStmt
+	madeResult driver.Result
 
-	seen bool // there are interceptors that may look at rows
+	seen bool // there are interceptors that may look at rows and results
 }
 
 var _ chain = &adapter{}
@@ -74,6 +75,12 @@ func (a *adapter) takeRows() *rows {
 	return r
 }
 
+func (a *adapter) takeResult() driver.Result {
+	res := a.madeResult
+	a.madeResult = nil
+	return res
+}
+
 func (a *adapter) takeStmt() *innerStmt {
 	s := a.madeStmt
 	a.madeStmt = nil
@@ -82,6 +89,12 @@ func (a *adapter) takeStmt() *innerStmt {
 
 // ExecContext executes in one call. ctx reaches the parent as it is.
 func (a *adapter) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	res, err := a.execute(ctx, query, args)
+	a.madeResult = res
+	return res, err
+}
+
+func (a *adapter) execute(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	if a.server != nil {
 		return a.server.ServeExec(ctx, query, args)
 	}

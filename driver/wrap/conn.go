@@ -161,7 +161,7 @@ func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.Name
 		res, err = c.adapter.ExecContext(ctx, query, args)
 	}
 	c.endCall(err)
-	return res, err
+	return c.result(res, err)
 }
 
 // QueryContext implements [driver.QueryerContext].
@@ -180,6 +180,16 @@ func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 
 // intercepted reports whether there is anything to intercept for.
 func (c *Conn) intercepted() bool { return c.adapter.seen || c.spans.Enabled() }
+
+// result returns the parent's own result, which may have more methods than
+// what sqlmw has put around it.
+func (c *Conn) result(outer driver.Result, err error) (driver.Result, error) {
+	res := c.adapter.takeResult()
+	if err != nil || c.adapter.seen {
+		return outer, err
+	}
+	return res, nil
+}
 
 // answer returns the rows that the adapter made. What sqlmw has put around them
 // is left out, unless a program's interceptors want to see it: it can do less

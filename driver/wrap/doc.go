@@ -22,6 +22,7 @@
 //	would discard one that cannot be reset and validated.
 //	A connection through which a panic passed is retired when it is released.
 //	An argument's bad name is refused before its statement is prepared, not after.
+//	(*sql.Conn).Raw gives a [Conn], whose Parent is the parent's connection; (*sql.DB).Driver is the wrapper's.
 //	An ErrSkip that a parent's Prepare or statement returns is another value, that wraps it.
 //
 // # Events

@@ -20,7 +20,9 @@ var (
 )
 
 func (s *innerStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	return execStmt(ctx, s.parent, args)
+	res, err := execStmt(ctx, s.parent, args)
+	s.adapter.madeResult = res
+	return res, err
 }
 
 func (s *innerStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
@@ -110,7 +112,7 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 		res, err = s.inner.ExecContext(ctx, args)
 	}
 	s.conn.endCall(err)
-	return res, err
+	return s.conn.result(res, err)
 }
 
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
