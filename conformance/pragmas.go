@@ -1,4 +1,208 @@
 package conformance
 
-// pragmasCases are about settings of connections.
-func pragmasCases() []Case { return nil }
+import (
+	"database/sql"
+	"strings"
+)
+
+// pragmasCases are about settings: of the DSN and of the program.
+func pragmasCases() []Case {
+	return append(settingCases(), []Case{
+		{
+			Name:     "every connection",
+			Rule:     "The settings of a database are in force on each of its connections.",
+			Settings: Settings{Pragmas: []string{"busy_timeout(777)", "cache_size(-555)", "recursive_triggers(1)"}},
+			Play: func(s *Session) {
+				var held []*sql.Conn
+				for range 4 {
+					held = append(held, s.Conn(s.DB))
+				}
+				for _, conn := range held {
+					s.SeeQuery(conn, "SELECT timeout, cache_size, recursive_triggers FROM pragma_busy_timeout, pragma_cache_size, pragma_recursive_triggers")
+					s.See("close", conn.Close())
+				}
+			},
+		},
+		{
+			Name:     "foreign keys on",
+			Rule:     "Foreign keys are enforced where the settings say so.",
+			Settings: Settings{Pragmas: []string{"foreign_keys(1)"}},
+			Play:     orphan,
+		},
+		{
+			Name:     "foreign keys off",
+			Rule:     "Foreign keys are not enforced where the settings say so.",
+			Settings: Settings{Pragmas: []string{"foreign_keys(0)"}},
+			Play:     orphan,
+		},
+		{
+			Name: "foreign keys unsaid",
+			Rule: "Whether foreign keys are enforced where nobody says so is up to the engine.",
+			Play: orphan,
+		},
+		{
+			Name: "none",
+			Rule: "Where nothing is said, the settings are the driver's.",
+			Play: func(s *Session) {
+				for _, name := range strings.Fields(`auto_vacuum automatic_index busy_timeout cache_size cache_spill
+					cell_size_check encoding foreign_keys ignore_check_constraints journal_mode journal_size_limit
+					legacy_alter_table locking_mode max_page_count page_size query_only read_uncommitted recursive_triggers
+					reverse_unordered_selects secure_delete synchronous temp_store trusted_schema wal_autocheckpoint writable_schema`) {
+					s.SeeQuery(s.DB, "PRAGMA "+name)
+				}
+			},
+		},
+		{
+			Name:     "one",
+			Rule:     "Where one thing is set, the others are the driver's, which may be others than where nothing is.",
+			Settings: Settings{Pragmas: []string{"cache_size(-555)"}},
+			Play: func(s *Session) {
+				for _, name := range []string{"busy_timeout", "foreign_keys", "journal_mode", "synchronous"} {
+					s.SeeQuery(s.DB, "PRAGMA "+name)
+				}
+			},
+		},
+		{
+			Name:     "write-ahead log",
+			Rule:     "A file that has been put in WAL mode stays so for who does not ask for it.",
+			Settings: Settings{Pragmas: []string{"busy_timeout(1000)", "journal_mode(wal)"}},
+			Play: func(s *Session) {
+				s.Exec(s.DB, "CREATE TABLE t(a)")
+				s.See("close", s.DB.Close())
+				again := s.Open(s.File("test.db"), Settings{})
+				s.SeeQuery(again, "PRAGMA journal_mode")
+				s.SeeExec(again, "INSERT INTO t VALUES (?)", 1)
+			},
+		},
+		{
+			Name:     "twice",
+			Rule:     "Of a setting that is said twice, the last counts.",
+			Settings: Settings{Pragmas: []string{"cache_size(-111)", "busy_timeout(7)", "cache_size(-222)"}},
+			Play:     func(s *Session) { s.SeeQuery(s.DB, "PRAGMA cache_size") },
+		},
+		{
+			Name:     "busy timeout",
+			Rule:     "A connection waits for a lock as long as its timeout says, which may be not at all.",
+			Settings: Settings{Pragmas: []string{"busy_timeout(1)"}},
+			Play: func(s *Session) {
+				s.Exec(s.DB, "CREATE TABLE t(a)")
+				tx, err := s.DB.BeginTx(background, &sql.TxOptions{Isolation: sql.LevelSerializable})
+				s.Must(err)
+				s.SeeExec(s.DB, "INSERT INTO t VALUES (?)", 1)
+				s.See("rollback", tx.Rollback())
+			},
+		},
+		{
+			Name:     "exclusive locking",
+			Rule:     "A connection that locks exclusively keeps others out, even when it does nothing.",
+			Settings: Settings{Pragmas: []string{"locking_mode(exclusive)", "busy_timeout(0)"}},
+			Play: func(s *Session) {
+				s.DB.SetMaxOpenConns(1)
+				s.SeeExec(s.DB, "CREATE TABLE t(a)")
+				seeLock(s, "idle")
+				s.SeeQuery(s.DB, "PRAGMA locking_mode")
+				s.SeeQuery(s.DB, "SELECT count(*) FROM t")
+			},
+		},
+		{
+			Name: "of the program",
+			Rule: "A pragma that the program sets stays in force on its connection, and on that only.",
+			Play: func(s *Session) {
+				s.DB.SetMaxIdleConns(1)
+				conn := s.Conn(s.DB)
+				other := s.Conn(s.DB)
+				s.SeeExec(conn, "PRAGMA cache_size = -333")
+				s.SeeQuery(conn, "PRAGMA cache_size")
+				s.SeeQuery(other, "PRAGMA cache_size")
+				s.See("close", conn.Close(), other.Close())
+				s.SeeQuery(s.DB, "PRAGMA cache_size")
+			},
+		},
+		{
+			Name: "of the program, with arguments",
+			Rule: "A pragma takes no arguments, but its function does.",
+			Play: func(s *Session) {
+				s.Exec(s.DB, "CREATE TABLE t(a INTEGER NOT NULL, b TEXT)")
+				s.SeeExec(s.DB, "PRAGMA cache_size = ?", -1)
+				s.SeeQuery(s.DB, "SELECT name, type FROM pragma_table_info(?)", "t")
+			},
+		},
+		{
+			Name: "prepared",
+			Rule: "A pragma can be prepared, and says what is in force whenever it is used.",
+			Play: func(s *Session) {
+				conn := s.Conn(s.DB)
+				defer conn.Close()
+				stmt := s.Prepare(conn, "PRAGMA cache_size")
+				defer stmt.Close()
+				s.SeeStmtQuery("before", stmt)
+				s.SeeExec(conn, "PRAGMA cache_size = -444")
+				s.SeeStmtQuery("after", stmt)
+			},
+		},
+		{
+			Name: "preparing is enough",
+			Rule: "SQLite sets some pragmas when they are prepared, so a wrapper is not to prepare what it is not told to.",
+			Play: func(s *Session) {
+				conn := s.Conn(s.DB)
+				defer conn.Close()
+				stmt := s.Prepare(conn, "PRAGMA recursive_triggers = 1")
+				s.SeeQuery(conn, "PRAGMA recursive_triggers")
+				s.See("close", stmt.Close())
+				s.SeeExec(conn, "PRAGMA recursive_triggers = 0; SELECT 1")
+				s.SeeQuery(conn, "PRAGMA recursive_triggers")
+			},
+		},
+		{
+			Name: "unknown",
+			Rule: "A pragma of the program's that SQLite does not know does nothing.",
+			Play: func(s *Session) {
+				seeEverywhere(s, s.DB, "PRAGMA nothing_of_the_kind")
+				seeEverywhere(s, s.DB, "PRAGMA nothing_of_the_kind = 1")
+			},
+		},
+		{
+			Name: "user version",
+			Rule: "A pragma that is kept in the file is seen by all, and undone with its transaction.",
+			Play: func(s *Session) {
+				tx := s.Begin(s.DB)
+				s.SeeExec(tx, "PRAGMA user_version = 5")
+				s.SeeQuery(tx, "PRAGMA user_version")
+				s.See("rollback", tx.Rollback())
+				s.SeeQuery(s.DB, "PRAGMA user_version")
+				s.SeeExec(s.DB, "PRAGMA user_version = 6")
+				s.SeeQuery(s.Open(s.File("test.db"), Settings{}), "PRAGMA user_version")
+			},
+		},
+	}...)
+}
+
+// orphan adds a row whose parent there is not.
+func orphan(s *Session) {
+	s.Exec(s.DB, "CREATE TABLE p(id INTEGER PRIMARY KEY); CREATE TABLE f(p REFERENCES p)")
+	s.SeeExec(s.DB, "INSERT INTO f VALUES (?)", 7)
+	s.SeeQuery(s.DB, "PRAGMA foreign_keys")
+}
+
+// settingCases have one setting each.
+func settingCases() []Case {
+	var cases []Case
+	for _, pragma := range []string{
+		"application_id(77)", "auto_vacuum(full)", "automatic_index(off)", "busy_timeout(4321)", "cache_size(-4000)",
+		"foreign_keys=off", "journal_mode(persist)", "journal_mode('wal')", "page_size(8192)", "query_only(on)",
+		"secure_delete(fast)", "synchronous(normal)", "temp_store(memory)", "user_version(9)",
+	} {
+		name := pragma[:strings.IndexAny(pragma, "=(")]
+		cases = append(cases, Case{
+			Name:     pragma,
+			Rule:     "A setting of the database's reads back as what it was set to.",
+			Settings: Settings{Pragmas: []string{pragma}},
+			Play: func(s *Session) {
+				s.DB.SetMaxOpenConns(1)
+				s.SeeExec(s.DB, "CREATE TABLE t(a)")
+				s.SeeQuery(s.DB, "PRAGMA "+name)
+			},
+		})
+	}
+	return cases
+}

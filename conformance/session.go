@@ -45,8 +45,6 @@ type Session struct {
 // A connection is what is known of one by its engine's hooks.
 type connection struct {
 	number int
-	ready  bool // has been asked for more than its settings
-	set    bool // has just been asked for a setting
 	asked  []string
 	closed bool
 }
@@ -203,29 +201,16 @@ func (s *Session) hooks() Hooks {
 		Asked: func(conn any, sql string) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			c := s.conns[conn]
-			if c == nil {
-				return
-			}
-			// A wrapper may have its own way to settings.
-			c.ready = c.ready || !strings.HasPrefix(sql, "PRAGMA")
-			c.set = !c.ready && strings.ContainsAny(sql, "=(")
-			if c.ready {
+			if c := s.conns[conn]; c != nil {
 				c.asked = append(c.asked, sql)
 			}
 		},
 		Did: func(conn any, what string) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			c := s.conns[conn]
-			if c == nil {
-				return
+			if c := s.conns[conn]; c != nil {
+				c.asked = append(c.asked, did+what)
 			}
-			if c.set { // as journal_mode is when a wrapper sets it
-				c.set = false
-				return
-			}
-			c.asked = append(c.asked, "-- "+what)
 		},
 	}
 }
@@ -332,15 +317,32 @@ func (s *Session) difference(name string, other *Session, otherName string) stri
 	return ""
 }
 
+// did is what marks things done among those asked.
+const did = "-- "
+
 // askedOf returns what a connection was asked and did, but for the texts that
-// an engine may leave out.
+// an engine may leave out, and the pragmas that come before all else, for a
+// wrapper may have its own way to settings.
 func (s *Session) askedOf(number int) []string {
+	var asked []string
 	for _, c := range s.conns {
 		if c.number == number {
-			return slices.DeleteFunc(slices.Clone(c.asked), func(asked string) bool {
-				return slices.ContainsFunc(s.plainTexts, func(text string) bool { return strings.Contains(text, asked) })
-			})
+			asked = c.asked
 		}
 	}
-	return nil
+	var kept []string
+	setting := false // was the last thing asked, and may be committed
+	for _, text := range asked {
+		commit := setting && strings.HasPrefix(text, did)
+		setting = false
+		switch {
+		case commit:
+		case slices.ContainsFunc(s.plainTexts, func(plain string) bool { return strings.Contains(plain, text) }):
+		case len(kept) == 0 && strings.HasPrefix(text, "PRAGMA"):
+			setting = strings.ContainsAny(text, "=(")
+		default:
+			kept = append(kept, text)
+		}
+	}
+	return kept
 }
