@@ -1,0 +1,275 @@
+package random
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/sqlitemw/sqlitemw/driver"
+)
+
+// An arena is where programs are played: each time on a fresh file.
+type arena struct {
+	dir    string
+	model  bool // the programs use one connection, so that a model can follow
+	strict bool // what is known to differ is a difference, too
+	tally  tally
+}
+
+// A tally is what came to pass in all programs together.
+type tally struct {
+	programs, steps, failed, skipped int
+	wholes                           int // whole tables that the model knew
+	allowed                          int // differences that are the plain driver's
+	cache                            map[string]driver.CacheStats
+}
+
+// A record is what became of a program.
+type record struct {
+	seen  []outcome
+	close error
+	file  []byte
+}
+
+// play plays a program: as far as it sees what is wanted, if that is not nil.
+func (a *arena) play(to target, p program, want []outcome) (record, error) {
+	path := filepath.Join(a.dir, "file.db")
+	defer os.Remove(path)
+	db, err := to.open("file:" + path + "?_pragma=busy_timeout(0)&_pragma=synchronous(off)&_pragma=journal_mode(memory)")
+	if err != nil {
+		return record{}, err
+	}
+	var r record
+	r.seen = play(db, p, want, a.strict)
+	if c := driver.ConnectorOf(db); c != nil {
+		a.tally.count(to.name, c.CacheStats())
+	}
+	r.close = db.Close()
+	if r.file, err = os.ReadFile(path); err != nil {
+		return record{}, err
+	}
+	return r, nil
+}
+
+func (t *tally) count(name string, s driver.CacheStats) {
+	if t.cache == nil {
+		t.cache = map[string]driver.CacheStats{}
+	}
+	sum := t.cache[name]
+	sum.Hits += s.Hits
+	sum.Misses += s.Misses
+	sum.Evictions += s.Evictions
+	sum.Invalidations += s.Invalidations
+	t.cache[name] = sum
+}
+
+// difference plays a program on the plain driver and on others, and says where
+// the first sees something else, or "". That one is then the first to be asked
+// the next time, for it will be the same program shrunk.
+func (a *arena) difference(p program, targets []target) (string, error) {
+	want, err := a.play(plain, p, nil)
+	if err != nil {
+		return "", err
+	}
+	a.tally.programs++
+	a.tally.steps += len(want.seen)
+	for _, o := range want.seen {
+		if o.err != nil {
+			a.tally.failed++
+		}
+		if o.skipped {
+			a.tally.skipped++
+		}
+	}
+	if a.model {
+		if wrong := a.followed(p, want.seen); wrong != "" {
+			return "the plain driver and the model\n" + wrong, nil
+		}
+	}
+	for i, to := range targets {
+		diff, err := a.differs(to, p, want, 0)
+		if diff != "" || err != nil {
+			targets[0], targets[i] = targets[i], targets[0]
+			return diff, err
+		}
+	}
+	return "", nil
+}
+
+// followed has a model follow a program.
+func (a *arena) followed(p program, seen []outcome) string {
+	m := newModel()
+	for i, o := range seen {
+		s := p.steps[i]
+		if s.text != nil && s.text.whole != "" && s.verb == query && !m.lost {
+			a.tally.wholes++
+		}
+		if wrong := m.check(s, o); wrong != "" {
+			return fmt.Sprintf("%s\tsees\n\t\t%v\nbut %s\n", p.upTo(i), o, wrong)
+		}
+	}
+	return ""
+}
+
+// most is how many differences of the plain driver's own are allowed in one
+// program.
+const most = 20
+
+func (a *arena) differs(to target, p program, want record, allowed int) (string, error) {
+	got, err := a.play(to, p, want.seen)
+	if err != nil {
+		return "", err
+	}
+	i := firstDifference(want.seen, got.seen)
+	if i < 0 {
+		if fmt.Sprint(want.close) != fmt.Sprint(got.close) {
+			return fmt.Sprintf("%s\tdb.Close()\nplain: %v\n%s: %v\n", p.upTo(len(p.steps)), want.close, to.name, got.close), nil
+		}
+		return a.contents(to, p, want, got)
+	}
+	if allowed < most {
+		for _, cure := range []func(target, program, int, record, record) (program, bool, error){a.staleThere, a.staleHere} {
+			cured, ok, err := cure(to, p, i, want, got)
+			if err != nil {
+				return "", err
+			}
+			if !ok {
+				continue
+			}
+			a.tally.allowed++
+			if want, err = a.play(plain, cured, nil); err != nil {
+				return "", err
+			}
+			return a.differs(to, cured, want, allowed+1)
+		}
+	}
+	show := func(seen []outcome) string {
+		if i < len(seen) {
+			return seen[i].String()
+		}
+		return "nothing: the step before was the last"
+	}
+	return fmt.Sprintf("%splain sees\n\t\t%s\n%s sees\n\t\t%s\n", p.upTo(i), show(want.seen), to.name, show(got.seen)), nil
+}
+
+func firstDifference(a, b []outcome) int {
+	for i := range max(len(a), len(b)) {
+		if i >= len(a) || i >= len(b) || !slices.Equal(a[i].lines, b[i].lines) {
+			return i
+		}
+	}
+	return -1
+}
+
+// staleThere allows for what the plain driver does after the schema has changed
+// since a connection has last read it, or since a statement was prepared: the
+// next query fails once, or tells old columns. That is the reason of a
+// difference in the i-th step if the plain driver sees the same as the other
+// once the connection has read the schema, or the statement was used.
+func (a *arena) staleThere(_ target, p program, i int, _, got record) (program, bool, error) {
+	at, ok := asked(p, i)
+	if !ok || i >= len(got.seen) {
+		return p, false, nil
+	}
+	s := p.steps[at]
+	since := 0
+	first := step{verb: query, on: s.on, text: &text{sql: "SELECT 1 FROM sqlite_schema LIMIT 1"}, unseen: true}
+	if s.on[0] == 's' {
+		if !s.text.onlyReads() {
+			return p, false, nil // to use it twice would be to write twice
+		}
+		if p.connections == 1 {
+			since = slices.IndexFunc(p.steps, func(t step) bool { return t.to == s.on })
+		}
+		first.text, first.args = s.text, s.args
+	} else if p.connections == 1 {
+		return p, false, nil // a text is prepared anew, and nobody else can change the schema
+	}
+	if !slices.ContainsFunc(p.steps[since:at], func(t step) bool { return t.text != nil && t.text.schema && t.verb != prepare }) {
+		return p, false, nil
+	}
+	cured := p.with(at, first)
+	want, err := a.play(plain, cured, nil)
+	return cured, err == nil && sameOutcome(want.seen, i+1, got.seen, i), err
+}
+
+// asked returns the step in which the rows seen in the i-th were asked for.
+func asked(p program, i int) (at int, ok bool) {
+	at = i
+	if p.steps[i].verb == read {
+		at = slices.IndexFunc(p.steps, func(s step) bool { return s.to == p.steps[i].on })
+	}
+	return at, p.steps[at].reads() || p.steps[at].verb == open
+}
+
+// with returns the program with one step more.
+func (p program) with(at int, s step) program {
+	p.steps = slices.Insert(slices.Clone(p.steps), at, s)
+	return p
+}
+
+func sameOutcome(a []outcome, i int, b []outcome, j int) bool {
+	return i < len(a) && j < len(b) && slices.Equal(a[i].lines, b[j].lines)
+}
+
+// contents compares what is left in the files, if they are not the same anyway.
+func (a *arena) contents(to target, p program, want, got record) (string, error) {
+	if bytes.Equal(want.file, got.file) {
+		return "", nil
+	}
+	var dumps [2]string
+	for i, file := range [][]byte{want.file, got.file} {
+		dump, err := a.dump(file)
+		if err != nil {
+			return "", err
+		}
+		dumps[i] = dump
+	}
+	if dumps[0] == dumps[1] {
+		return "", nil
+	}
+	return fmt.Sprintf("%splain leaves\n\t\t%s\n%s leaves\n\t\t%s\n", p.upTo(len(p.steps)), dumps[0], to.name, dumps[1]), nil
+}
+
+// dump reads all tables of a file.
+func (a *arena) dump(file []byte) (string, error) {
+	path := filepath.Join(a.dir, "left.db")
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		return "", err
+	}
+	defer os.Remove(path)
+	db, err := plain.open("file:" + path)
+	if err != nil {
+		return "", err
+	}
+	defer db.Close()
+	var o outcome
+	var names []string
+	for _, q := range []string{"SELECT name FROM sqlite_schema WHERE type = 'table'", "SELECT type, name, sql FROM sqlite_schema", "PRAGMA user_version"} {
+		rows, err := db.Query(q)
+		if err != nil {
+			return "", err
+		}
+		for o.next(rows) {
+			if q[7] == 'n' {
+				var name string
+				if err := rows.Scan(&name); err != nil {
+					return "", err
+				}
+				names = append(names, name)
+			}
+		}
+	}
+	for _, name := range names {
+		rows, err := db.Query("SELECT * FROM " + name)
+		if err != nil {
+			return "", err
+		}
+		o.head(rows)
+		for o.next(rows) {
+		}
+	}
+	return o.String(), nil
+}
