@@ -200,11 +200,19 @@ func (s *liarStmt) with(args []driver.NamedValue) []driver.NamedValue {
 	return slices.Collect(maps.Values(all))
 }
 
+func (s *liarStmt) before() {
+	if !keepable(s.query) {
+		s.conn.beforeChange()
+	}
+}
+
 func (s *liarStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	s.before()
 	return s.liarBase.ExecContext(ctx, s.with(args))
 }
 
 func (s *liarStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	s.before()
 	return s.liarBase.QueryContext(ctx, s.with(args))
 }
 

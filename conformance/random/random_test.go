@@ -8,15 +8,17 @@ import (
 	"pgregory.net/rapid"
 )
 
+// TestMain has rapid play the same sessions every time, and many of them, but
+// where a flag says otherwise; see rapid's flags. A failure is told with its seed
+// and leaves no file.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	given := map[string]bool{}
 	flag.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	for name, value := range map[string]string{
-		"rapid.checks":     "1000",
+		"rapid.checks":     "1000", // of each test
 		"rapid.seed":       "1",
 		"rapid.nofailfile": "true",
-		"rapid.shrinktime": "20s",
 	} {
 		if !given[name] {
 			flag.Set(name, value)
@@ -25,17 +27,19 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// Programs on one connection, which a model follows.
 func TestOneConnection(t *testing.T) { compare(t, 1) }
 
+// Programs on several connections to one file. They wait for no lock: nobody
+// else could release it.
 func TestSeveralConnections(t *testing.T) { compare(t, 4) }
 
 func compare(t *testing.T, connections int) {
 	t.Parallel()
 	a := &arena{dir: t.TempDir(), model: connections == 1}
-	all := ours(t)
+	targets := ours(t)
 	rapid.Check(t, func(t *rapid.T) {
-		p := programs(connections).Draw(t, "program")
-		diff, err := a.difference(p, all)
+		diff, err := a.difference(programs(connections).Draw(t, "program"), targets)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -43,5 +47,17 @@ func compare(t *testing.T, connections int) {
 			t.Fatal(diff)
 		}
 	})
-	t.Logf("%+v", a.tally)
+	n := &a.tally
+	t.Logf("%+v", *n)
+
+	// That nothing differs means little if little happens.
+	hits := n.cache["sqlitemw"].Hits
+	if n.steps < 20*n.programs || n.failed > n.steps/2 || hits < uint64(2*n.programs) || a.model && n.wholes < 5*n.programs {
+		t.Error("the programs are too short, fail too often, seldom use a kept statement, or show the model too few tables")
+	}
+	for name, kept := range map[string]bool{"sqlitemw traced": true, "sqlitemw that keeps two statements": true, "sqlitemw that keeps none": false} {
+		if got := n.cache[name].Hits > 0; got != kept {
+			t.Errorf("%s: statements were kept: %t", name, got)
+		}
+	}
 }

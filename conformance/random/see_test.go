@@ -80,11 +80,12 @@ func explain(err error, place bool) string {
 
 // An outcome is what a program has seen of a step.
 type outcome struct {
-XX	skipped bool // for want of what it works on, which had failed to come about
-	err     error
-	columns []string
-	rows    [][]string
-	lines   []string // all of it
+	misplaced bool // where in the text errors are is not seen: see known
+	skipped   bool // for want of what it works on, which had failed to come about
+	err       error
+	columns   []string
+	rows      [][]string
+	lines     []string // all of it
 }
 
 func (o *outcome) see(format string, args ...any) {

@@ -54,10 +54,10 @@ func reads(table string) []text {
 	return []text{
 		all(table),
 		byID,
+		q("SELECT typeof(:v), $w", 0, "v", "w"),
 		q("SELECT * FROM %s ORDER BY id DESC", 0),
 		q("SELECT a FROM %s", 0),
 		q("SELECT a AS x, typeof(a), b FROM %s WHERE id = :v OR a = @w OR :v IS NULL", 0, "v", "w"),
-		q("SELECT typeof(:v), $w", 0, "v", "w"),
 		q("SELECT count(*), max(id) FROM %s", 0),
 		q("SELECT x.*, y.id FROM %s AS x LEFT JOIN u AS y ON x.id = y.id", 0),
 		q("WITH r AS (SELECT * FROM %s) SELECT * FROM r WHERE id > ?1 OR ?3 IS NULL", 3),
@@ -326,9 +326,9 @@ func controls() []text {
 func broken(table string) []text {
 	return []text{
 		get("SELEC 1", 0),
-		get("SELECT nothing FROM "+table, 0),
+		get("SELECT missing FROM "+table, 0),
 		{sql: "SELECT 1; SELECT 2", several: true}, // but for an Exec
-		{sql: "SELECT 1; SELECT nothing", several: true},
+		{sql: "SELECT 1; SELECT missing", several: true},
 		get("SELECT abs(-9223372036854775807 - 1) FROM "+table, 0),
 		get("INSERT INTO "+table+" VALUES (1)", 0),
 		get("SELECT 'open", 0),
