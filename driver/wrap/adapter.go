@@ -49,7 +49,8 @@ type adapter struct {
 	madeStmt   *innerStmt
 	madeResult driver.Result
 
-	seen bool // there are interceptors that may look at rows and results
+	shape shape // of the rows made last
+	seen  bool  // there are interceptors that may look at rows and results
 }
 
 var _ chain = &adapter{}

@@ -34,14 +34,7 @@ type rows struct {
 // parent lacks answers as database/sql does for it. Each has a variant for
 // Go 1.27's RowsColumnScanner, for which there is no neutral answer.
 func newRows(conn *Conn, parent driver.Rows, stmt driver.Stmt) *rows {
-	_, name := parent.(driver.RowsColumnTypeDatabaseTypeName)
-	_, nullable := parent.(driver.RowsColumnTypeNullable)
-	_, scan := parent.(driver.RowsColumnTypeScanType)
-	_, next := parent.(driver.RowsNextResultSet)
-	_, length := parent.(driver.RowsColumnTypeLength)
-	_, precision := parent.(driver.RowsColumnTypePrecisionScale)
-	typed := name && nullable && scan && !next && !length && !precision
-
+	typed := conn.adapter.typed(parent)
 	r := rows{conn: conn, parent: parent, stmt: stmt}
 	if s := newScannerRows(r, typed); s != nil {
 		return s
@@ -54,6 +47,31 @@ func newRows(conn *Conn, parent driver.Rows, stmt driver.Stmt) *rows {
 	s := &fullRows{typedRows{r}}
 	s.shaped = s
 	return &s.rows
+}
+
+// A shape is what rows of a type can do.
+type shape struct {
+	of    reflect.Type
+	typed bool
+}
+
+// typed reports whether parent's rows have the shape of typedRows. A connection's
+// rows are mostly all of one type, whose shape is looked at once.
+func (a *adapter) typed(parent driver.Rows) bool {
+	if t := reflect.TypeOf(parent); a.shape.of != t {
+		a.shape = shape{t, isTyped(parent)}
+	}
+	return a.shape.typed
+}
+
+func isTyped(parent driver.Rows) bool {
+	_, name := parent.(driver.RowsColumnTypeDatabaseTypeName)
+	_, nullable := parent.(driver.RowsColumnTypeNullable)
+	_, scan := parent.(driver.RowsColumnTypeScanType)
+	_, next := parent.(driver.RowsNextResultSet)
+	_, length := parent.(driver.RowsColumnTypeLength)
+	_, precision := parent.(driver.RowsColumnTypePrecisionScale)
+	return name && nullable && scan && !next && !length && !precision
 }
 
 // HoldCall implements [tracing.CallHolder].
