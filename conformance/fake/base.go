@@ -44,6 +44,7 @@ type Base struct {
 	known map[context.Context]string
 	log   []Entry
 	hooks map[string]Hook
+	hit   bool
 	made  []*object
 }
 
@@ -147,6 +148,13 @@ func (b *Base) Off() {
 	b.hooks = nil
 }
 
+// Hit reports whether any hook was ever called.
+func (b *Base) Hit() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.hit
+}
+
 // Call writes down that who was asked op, and runs the hook of op. ctx is nil for
 // operations that have none. It is for what a test adds to the base.
 func (b *Base) Call(who, op string, ctx context.Context, format string, args ...any) error {
@@ -161,6 +169,7 @@ func (b *Base) Call(who, op string, ctx context.Context, format string, args ...
 	}
 	b.log = append(b.log, Entry{Driver, text})
 	h := b.hooks[name]
+	b.hit = b.hit || h != nil
 	b.mu.Unlock()
 	if h == nil {
 		return nil
@@ -256,3 +265,9 @@ func (o opener) Open(name string) (driver.Conn, error) {
 	}
 	return o.b.Connect(context.Background())
 }
+
+// A Closer is a Base that can be closed, as some connectors can.
+type Closer struct{ *Base }
+
+// Close implements [io.Closer].
+func (c Closer) Close() error { return c.Call("base", "Close", nil, "") }

@@ -16,33 +16,6 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// A program that holds a connection or a transaction, and recovers from a panic
-// in it, sees the same as with the bare base, and can go on.
-func TestPanicsWhileHeld(t *testing.T) {
-	points := map[string][]string{
-		"prepare":   {"Prepare", "PrepareContext"},
-		"direct":    {"Exec", "ExecContext"},
-		"statement": {"stmt.Exec", "stmt.ExecContext"},
-	}
-	var scripts []script
-	for name, ops := range points {
-		scripts = append(scripts, script{name: name, fault: "panic", play: func(r *run) {
-			for _, v := range verbs {
-				if v.name != "conn.Exec" && v.name != "tx.Exec" {
-					continue // a panic leaves database/sql's connection locked
-				}
-				r.step(v.name, func() {
-					r.On(fake.Panic("fake: panic"), ops...)
-					defer r.Off()
-					v.do(r, "q ?", 1)
-				})
-				r.step(v.name+" after that", func() { v.do(r, "q ?", 2) })
-			}
-		}})
-	}
-	differential(t, scripts, combos(fake.ConnKinds, fake.StmtKinds[:3], fake.RowsOf("SQLite's")))
-}
-
 // A panic in any call of the engine retires the connection that it passed
 // through, once it is given back, and the program recovers the panic's own value.
 func TestPanicRetires(t *testing.T) {

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -20,8 +19,6 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
-	"go.opentelemetry.io/otel/trace/embedded"
-	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/ngrok/sqlmw"
 
@@ -151,12 +148,11 @@ func TestOneSpanPerCall(t *testing.T) {
 		}},
 	}
 	for _, skips := range []bool{false, true} {
-		for _, c := range combos(fake.ConnKinds, fake.StmtKinds[:3], fake.RowsOf("SQLite's"), fake.RowsOf("all")) {
-			calls := calls
-			if fake.Has[driver.Pinger](c.conn) {
+		for _, f := range bases(fake.ConnKinds, fake.StmtKinds[:3], fake.RowsOf("SQLite's"), fake.RowsOf("all")) {
+			calls, c := calls, fmt.Sprintf("connection %q, statements %q, rows %q", f.Conn.Name, f.Stmt.Name, f.Rows.Name)
+			if fake.Has[driver.Pinger](f.Conn) {
 				calls = append(slices.Clone(calls), call{"ping", []string{"PING"}, func(ctx context.Context, db *sql.DB) error { return db.PingContext(ctx) }})
 			}
-			f := &fake.Base{Conn: c.conn, Stmt: c.stmt, Rows: c.rows, Sets: 1}
 			if skips {
 				f.On(fake.Fail(driver.ErrSkip), "Exec", "ExecContext", "Query", "QueryContext")
 			}
@@ -387,77 +383,6 @@ func TestSpanOfRows(t *testing.T) {
 		}
 	}
 }
-
-// No span is ended twice, or changed after its end. (The SDK would hide it.)
-func TestSpansEndOnce(t *testing.T) {
-	for _, s := range append(rowsScripts(), faultScripts()...) {
-		for _, c := range combos([]fake.ConnKind{fake.ConnOf("none"), fake.ConnOf("all with contexts")}, fake.StmtKinds[2:3], fake.RowsOf("all")) {
-			provider := &strictProvider{}
-			tracer, err := tracing.New(tracing.Config{TracerProvider: provider})
-			if err != nil {
-				t.Fatal(err)
-			}
-			play(t, s, c, func(f *fake.Base) driver.Connector { return wrap.NewConnector(f, wrap.Config{Tracing: tracer}) })
-			if len(provider.faults) > 0 {
-				t.Errorf("%s, %v: %v", s.name, c, provider.faults)
-			}
-			if provider.open != 0 {
-				t.Errorf("%s, %v: %d spans have not ended", s.name, c, provider.open)
-			}
-		}
-	}
-}
-
-// A strictProvider's spans know no mercy.
-type strictProvider struct {
-	embedded.TracerProvider
-	mu     sync.Mutex
-	open   int
-	faults []string
-}
-
-func (p *strictProvider) Tracer(string, ...trace.TracerOption) trace.Tracer {
-	return strictTracer{provider: p}
-}
-
-type strictTracer struct {
-	embedded.Tracer
-	provider *strictProvider
-}
-
-func (tr strictTracer) Start(ctx context.Context, name string, _ ...trace.SpanStartOption) (context.Context, trace.Span) {
-	tr.provider.mu.Lock()
-	defer tr.provider.mu.Unlock()
-	tr.provider.open++
-	s := &strictSpan{provider: tr.provider, name: name}
-	return trace.ContextWithSpan(ctx, s), s
-}
-
-type strictSpan struct {
-	noop.Span
-	provider *strictProvider
-	name     string
-	ended    bool
-}
-
-func (s *strictSpan) touch(how string) {
-	s.provider.mu.Lock()
-	defer s.provider.mu.Unlock()
-	if s.ended {
-		s.provider.faults = append(s.provider.faults, fmt.Sprintf("%s of %q after its end", how, s.name))
-	}
-	if how == "End" {
-		s.ended = true
-		s.provider.open--
-	}
-}
-
-func (s *strictSpan) IsRecording() bool                       { return true }
-func (s *strictSpan) End(...trace.SpanEndOption)              { s.touch("End") }
-func (s *strictSpan) SetAttributes(...attribute.KeyValue)     { s.touch("SetAttributes") }
-func (s *strictSpan) SetStatus(codes.Code, string)            { s.touch("SetStatus") }
-func (s *strictSpan) AddEvent(string, ...trace.EventOption)   { s.touch("AddEvent") }
-func (s *strictSpan) RecordError(error, ...trace.EventOption) { s.touch("RecordError") }
 
 // Under a span of the program's, a call shows where its connection came from:
 // acquire, and connect within it if it had to be opened. When it is closed there

@@ -1,0 +1,106 @@
+package wrap_test
+
+import (
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/ngrok/sqlmw"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"github.com/sqlitemw/sqlitemw/conformance"
+	"github.com/sqlitemw/sqlitemw/conformance/fake"
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/tracing"
+)
+
+// TestConformance holds the wrapped driver to the bare one, on drivers of all
+// kinds: without spans, with them, and with interceptors that do nothing. What
+// connections do, and spans, must add up in each case, whatever goes wrong.
+func TestConformance(t *testing.T) {
+	allowed := []conformance.Allowance{
+		{
+			Reason: "the connection of a transaction whose context ended is kept: the wrapped one can be reset and validated",
+			Where: func(s conformance.Setup) bool {
+				return s.InTx && s.Cancels && !(fake.Has[driver.SessionResetter](s.Conn) && fake.Has[driver.Validator](s.Conn))
+			},
+		},
+		{
+			Reason: "a bad name is refused before the statement is prepared",
+			Where:  func(s conformance.Setup) bool { return s.Case.ID() == "arguments/a bad name" },
+		},
+		{
+			Reason: "a connection through which a panic passed is retired",
+			Where:  func(s conformance.Setup) bool { return s.Panics },
+		},
+	}
+	scans := func(k fake.RowsKind) bool { return strings.Contains(k.Name, "Scanner") }
+	hidden := conformance.Allowance{
+		Reason:  "sqlmw's rows do not scan columns themselves",
+		Where:   func(s conformance.Setup) bool { return scans(s.Rows) },
+		Visible: true,
+	}
+
+	t.Run("without spans", func(t *testing.T) {
+		conformance.Run(t, target(allowed, func(*account) wrap.Config { return wrap.Config{} }))
+	})
+	t.Run("with spans", func(t *testing.T) {
+		conformance.Run(t, target(allowed, func(a *account) wrap.Config {
+			tracer, err := tracing.New(tracing.Config{TracerProvider: &a.spans})
+			if err != nil {
+				panic(err)
+			}
+			return wrap.Config{Tracing: tracer}
+		}))
+	})
+	t.Run("with interceptors", func(t *testing.T) {
+		for _, k := range fake.RowsKinds {
+			if scans(k) { // there are such rows, since Go 1.27
+				allowed = append([]conformance.Allowance{hidden}, allowed...)
+				break
+			}
+		}
+		conformance.Run(t, target(allowed, func(*account) wrap.Config {
+			return wrap.Config{Interceptors: []sqlmw.Interceptor{sqlmw.NullInterceptor{}, sqlmw.NullInterceptor{}}}
+		}))
+	})
+}
+
+// target is the wrapper with such a Config, whose account must add up.
+func target(allowed []conformance.Allowance, config func(*account) wrap.Config) conformance.Target {
+	return conformance.Target{
+		Name:    "wrap",
+		Allowed: allowed,
+		Wrap: func(parent driver.Connector) driver.Connector {
+			a := &account{}
+			a.spans.TracerProvider = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(&a.recorded))
+			cfg := config(a)
+			cfg.Recorder = &a.events
+			a.Connector = wrap.NewConnector(parent, cfg)
+			return a
+		},
+		Done: func(c conformance.Case, wrapped driver.Connector) error {
+			a := wrapped.(*account)
+			// database/sql itself may lose a connection in a panic.
+			if err := a.events.check(strings.Contains(c.Name, "panic")); err != nil {
+				return fmt.Errorf("%w\n%v", err, &a.events)
+			}
+			return errors.Join(a.spans.check(), checkSpans(&a.recorded))
+		},
+	}
+}
+
+// An account is a connector, and what it is known to have done.
+type account struct {
+	driver.Connector
+	events   recorder
+	spans    strictProvider
+	recorded tracetest.SpanRecorder
+}
+
+// Close closes the connector as database/sql would.
+func (a *account) Close() error { return a.Connector.(io.Closer).Close() }
