@@ -83,16 +83,16 @@ func (a *arena) difference(p program, targets []target) (string, error) {
 			a.tally.skipped++
 		}
 	}
-	if a.model {
-		if wrong := a.followed(p, want.seen); wrong != "" {
-			return "the plain driver and the model\n" + wrong, nil
-		}
-	}
 	for i, to := range targets {
-		diff, err := a.differs(to, p, want, 0)
-		if diff != "" || err != nil {
+		var diff string
+		if diff, p, want, err = a.differs(to, p, want, 0); diff != "" || err != nil {
 			targets[0], targets[i] = targets[i], targets[0]
 			return diff, err
+		}
+	}
+	if a.model {
+		if wrong := a.followed(p, want.seen); wrong != "" {
+			return "all drivers differ from the model\n" + wrong, nil
 		}
 	}
 	return "", nil
@@ -117,30 +117,33 @@ func (a *arena) followed(p program, seen []outcome) string {
 // program.
 const most = 20
 
-func (a *arena) differs(to target, p program, want record, allowed int) (string, error) {
+// differs plays a program on one driver more. It returns the program with what
+// had to be put into it to allow for the plain driver, and what that saw.
+func (a *arena) differs(to target, p program, want record, allowed int) (string, program, record, error) {
 	got, err := a.play(to, p, want.seen)
 	if err != nil {
-		return "", err
+		return "", p, want, err
 	}
 	i := firstDifference(want.seen, got.seen)
 	if i < 0 {
-		if fmt.Sprint(want.close) != fmt.Sprint(got.close) {
-			return fmt.Sprintf("%s\tdb.Close()\nplain: %v\n%s: %v\n", p.upTo(len(p.steps)), want.close, to.name, got.close), nil
+		if showError(want.close) != showError(got.close) {
+			return fmt.Sprintf("%s\tdb.Close()\nplain: %v\n%s: %v\n", p.upTo(len(p.steps)), want.close, to.name, got.close), p, want, nil
 		}
-		return a.contents(to, p, want, got)
+		diff, err := a.contents(to, p, want, got)
+		return diff, p, want, err
 	}
 	if allowed < most {
 		for _, cure := range []func(target, program, int, record, record) (program, bool, error){a.staleThere, a.staleHere} {
 			cured, ok, err := cure(to, p, i, want, got)
 			if err != nil {
-				return "", err
+				return "", p, want, err
 			}
 			if !ok {
 				continue
 			}
 			a.tally.allowed++
 			if want, err = a.play(plain, cured, nil); err != nil {
-				return "", err
+				return "", p, want, err
 			}
 			return a.differs(to, cured, want, allowed+1)
 		}
@@ -151,7 +154,7 @@ func (a *arena) differs(to target, p program, want record, allowed int) (string,
 		}
 		return "nothing: the step before was the last"
 	}
-	return fmt.Sprintf("%splain sees\n\t\t%s\n%s sees\n\t\t%s\n", p.upTo(i), show(want.seen), to.name, show(got.seen)), nil
+	return fmt.Sprintf("%splain sees\n\t\t%s\n%s sees\n\t\t%s\n", p.upTo(i), show(want.seen), to.name, show(got.seen)), p, want, nil
 }
 
 func firstDifference(a, b []outcome) int {
@@ -165,7 +168,8 @@ func firstDifference(a, b []outcome) int {
 
 // staleThere allows for what the plain driver does after the schema has changed
 // since a connection has last read it, or since a statement was prepared: the
-// next query fails once, or tells old columns. That is the reason of a
+// next query fails once, or tells old columns. Another connection may have
+// changed it, or a rollback on the same after a change that failed. That is the reason of a
 // difference in the i-th step if the plain driver sees the same as the other
 // once the connection has read the schema, or the statement was used.
 func (a *arena) staleThere(_ target, p program, i int, _, got record) (program, bool, error) {
@@ -184,8 +188,6 @@ func (a *arena) staleThere(_ target, p program, i int, _, got record) (program, 
 			since = slices.IndexFunc(p.steps, func(t step) bool { return t.to == s.on })
 		}
 		first.text, first.args = s.text, s.args
-	} else if p.connections == 1 {
-		return p, false, nil // a text is prepared anew, and nobody else can change the schema
 	}
 	if !slices.ContainsFunc(p.steps[since:at], func(t step) bool { return t.text != nil && t.text.schema && t.verb != prepare }) {
 		return p, false, nil

@@ -241,7 +241,7 @@ func TestLiars(t *testing.T) {
 // And rapid shrinks the session to a program that shows little else.
 func TestShrinks(t *testing.T) {
 	shrinktime := flag.Lookup("rapid.shrinktime").Value.String()
-	flag.Set("rapid.shrinktime", "4s")
+	flag.Set("rapid.shrinktime", "2s")
 	defer flag.Set("rapid.shrinktime", shrinktime)
 
 	a := &arena{dir: t.TempDir(), model: true}

@@ -167,7 +167,7 @@ func (t *modelTable) put(id int64, cells map[string]string) {
 // check follows the program, and returns what is wrong with what it saw, if
 // something is.
 func (m *model) check(s step, o outcome) string {
-	if m.lost || o.skipped {
+	if m.lost || o.skipped || s.unseen {
 		return ""
 	}
 	if s.text != nil && s.text.whole != "" && s.verb == query && !s.cancelled && len(s.args) == 0 && s.on[0] != 's' {

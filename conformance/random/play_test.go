@@ -11,13 +11,14 @@ import (
 
 // A player has a program's variables.
 type player struct {
-	strict bool // what is known to differ is seen, too
-	db     *sql.DB
-	conns  map[string]*sql.Conn
-	txs    map[string]*sql.Tx
-	stmts  map[string]*sql.Stmt
-	rows   map[string]*openRows
-	points map[string]*sqlite3.Savepoint
+	strict  bool // what is known to differ is seen, too
+	several bool // connections
+	db      *sql.DB
+	conns   map[string]*sql.Conn
+	txs     map[string]*sql.Tx
+	stmts   map[string]*sql.Stmt
+	rows    map[string]*openRows
+	points  map[string]*sqlite3.Savepoint
 }
 
 // openRows are rows that the program has left open.
@@ -55,7 +56,7 @@ func play(db *sql.DB, p program, want []outcome, strict bool) []outcome {
 	db.SetMaxOpenConns(p.connections)
 	db.SetMaxIdleConns(p.connections)
 	l := &player{
-		strict: strict,
+		strict: strict, several: p.connections > 1,
 		db:     db,
 		conns:  map[string]*sql.Conn{},
 		txs:    map[string]*sql.Tx{},
