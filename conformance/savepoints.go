@@ -95,6 +95,7 @@ func savepointsCases() []Case {
 				s.SeeExec(conn, "RELEASE one")
 				s.SeeExec(conn, "ROLLBACK TO one")
 				tx := s.Begin(conn)
+				defer tx.Rollback()
 				s.SeeExec(tx, "RELEASE one")
 				s.SeeExec(tx, "ROLLBACK TO one")
 				s.See("commit", tx.Commit())
@@ -115,6 +116,7 @@ func savepointsCases() []Case {
 				s.SeeExec(conn, "RELEASE one")
 				s.See("outside", s.Count(s.DB, "SELECT count(*) FROM t"))
 				tx := s.Begin(conn)
+				defer tx.Rollback()
 				s.See("commit", tx.Commit())
 			},
 		},
@@ -126,6 +128,7 @@ func savepointsCases() []Case {
 				defer conn.Close()
 				s.Exec(conn, "CREATE TABLE t(a)")
 				tx := s.Begin(conn)
+				defer tx.Rollback()
 				s.SeeExec(tx, "SAVEPOINT one")
 				s.SeeExec(tx, "INSERT INTO t VALUES (?)", 1)
 				s.SeeExec(tx, "RELEASE one")

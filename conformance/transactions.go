@@ -3,7 +3,6 @@ package conformance
 import (
 	"context"
 	"database/sql"
-	"fmt"
 )
 
 // transactionsCases are about transactions: isolation, commit, rollback, what they leave.
@@ -163,6 +162,7 @@ func transactionsCases() []Case {
 				defer conn.Close()
 				s.Exec(conn, "CREATE TABLE t(a)")
 				tx := s.Begin(conn)
+				defer tx.Rollback()
 				s.SeeExec(tx, "INSERT INTO t VALUES (?)", 1)
 				s.SeeExec(tx, "BEGIN")
 				_, err := conn.BeginTx(background, nil)
@@ -256,6 +256,7 @@ func transactionsCases() []Case {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				conn := s.Conn(s.DB)
 				tx := s.Begin(conn)
+				defer tx.Rollback()
 				s.SeeExec(tx, "INSERT INTO t VALUES (?)", 1)
 				s.See("commit", tx.Commit())
 				s.See("close", conn.Close(), conn.Close())
@@ -455,165 +456,5 @@ func seeLock(s *Session, what string) {
 	s.See(what+", another writes", err)
 	if err == nil {
 		s.Exec(other, "ROLLBACK")
-	}
-}
-
-// lock says what each begin of a kind of transactions is asked for.
-func lockCases() []Case {
-	var cases []Case
-	for _, lock := range []string{"deferred", "immediate", "exclusive"} {
-		for _, readOnly := range []bool{false, true} {
-			what, rule := "", "Begin begins as the DSN says."
-			if readOnly {
-				what, rule = ", read-only", "A read-only transaction begins without a lock, whatever the DSN says."
-			}
-			cases = append(cases, Case{
-				Name:     "begin " + lock + what,
-				Rule:     rule,
-				Settings: Settings{TxLock: lock, Pragmas: []string{"busy_timeout(0)"}},
-				Play: func(s *Session) {
-					s.Exec(s.DB, "CREATE TABLE t(a)")
-					tx, err := s.DB.BeginTx(background, &sql.TxOptions{ReadOnly: readOnly})
-					s.Must(err)
-					seeLock(s, "begun")
-					s.See("commit", tx.Commit())
-					seeLock(s, "committed")
-				},
-			})
-		}
-	}
-	return cases
-}
-
-// isolationCases have each level, and one that there is not.
-func isolationCases() []Case {
-	var cases []Case
-	for level := sql.LevelDefault; level <= sql.LevelLinearizable+1; level++ {
-		for _, readOnly := range []bool{false, true} {
-			name := fmt.Sprintf("level %v", level)
-			if readOnly {
-				name += ", read-only"
-			}
-			cases = append(cases, Case{
-				Name:     name,
-				Rule:     "An isolation level is what it is to the driver: it decides what locks are taken, or is refused.",
-				Settings: Settings{Pragmas: []string{"busy_timeout(0)"}},
-				Play: func(s *Session) {
-					s.DB.SetMaxOpenConns(1)
-					s.Exec(s.DB, "CREATE TABLE t(a)")
-					tx, err := s.DB.BeginTx(background, &sql.TxOptions{Isolation: level, ReadOnly: readOnly})
-					s.See("begin", err)
-					if err == nil {
-						seeLock(s, "begun")
-						s.SeeExec(tx, "INSERT INTO t VALUES (?)", 1)
-						seeLock(s, "written")
-						s.See("commit", tx.Commit())
-					}
-					s.SeeExec(s.DB, "INSERT INTO t VALUES (?)", 2)
-					s.SeeQuery(s.DB, "SELECT a FROM t")
-				},
-			})
-		}
-	}
-	return cases
-}
-
-func readOnlyCases() []Case {
-	readOnly := &sql.TxOptions{ReadOnly: true}
-	begin := func(s *Session, db interface {
-		BeginTx(context.Context, *sql.TxOptions) (*sql.Tx, error)
-	}) *sql.Tx {
-		tx, err := db.BeginTx(background, readOnly)
-		s.Must(err)
-		return tx
-	}
-	return []Case{
-		{
-			Name: "read-only refuses",
-			Rule: "A read-only transaction reads, and refuses all that writes, however it is asked.",
-			Play: func(s *Session) {
-				s.Exec(s.DB, "CREATE TABLE t(a)")
-				tx := begin(s, s.DB)
-				s.SeeExec(tx, "INSERT INTO t VALUES (1)")
-				s.SeeExec(tx, "INSERT INTO t VALUES (?)", 1)
-				s.SeeQuery(tx, "INSERT INTO t VALUES (?) RETURNING a", 1)
-				s.SeeExec(tx, "DROP TABLE t")
-				stmt, err := tx.Prepare("DELETE FROM t")
-				s.See("prepare", err)
-				if err == nil {
-					_, err = stmt.Exec()
-					s.See("delete", err)
-				}
-				s.SeeQuery(tx, "SELECT count(*) FROM t")
-				s.See("commit", tx.Commit())
-			},
-		},
-		{
-			Name: "read-only, committed",
-			Rule: "A connection writes again when its read-only transaction has been committed.",
-			Play: func(s *Session) {
-				s.DB.SetMaxOpenConns(1)
-				s.Exec(s.DB, "CREATE TABLE t(a)")
-				tx := begin(s, s.DB)
-				s.See("commit", tx.Commit())
-				s.SeeExec(s.DB, "INSERT INTO t VALUES (?)", 1)
-				s.See("query_only", s.Count(s.DB, "SELECT query_only FROM pragma_query_only"))
-			},
-		},
-		{
-			Name: "read-only, rolled back",
-			Rule: "A connection writes again when its read-only transaction has been rolled back.",
-			Play: func(s *Session) {
-				s.DB.SetMaxOpenConns(1)
-				s.Exec(s.DB, "CREATE TABLE t(a)")
-				tx := begin(s, s.DB)
-				s.SeeExec(tx, "INSERT INTO t VALUES (?)", 1)
-				s.See("rollback", tx.Rollback())
-				tx = s.Begin(s.DB)
-				s.SeeExec(tx, "INSERT INTO t VALUES (?)", 2)
-				s.See("commit", tx.Commit())
-			},
-		},
-		{
-			Name:     "read-only, always",
-			Rule:     "A connection that is opened to read only stays so after a read-only transaction.",
-			Settings: Settings{Pragmas: []string{"query_only(1)"}},
-			Play: func(s *Session) {
-				s.Exec(s.Open(s.File("test.db"), Settings{}), "CREATE TABLE t(a)")
-				s.DB.SetMaxOpenConns(1)
-				s.SeeExec(s.DB, "INSERT INTO t VALUES (?)", 1)
-				tx := begin(s, s.DB)
-				s.See("commit", tx.Commit())
-				s.SeeExec(s.DB, "INSERT INTO t VALUES (?)", 1)
-				s.See("query_only", s.Count(s.DB, "SELECT query_only FROM pragma_query_only"))
-			},
-		},
-		{
-			Name: "read-only, turned by the program",
-			Rule: "What the program sets of query_only within a read-only transaction is what counts.",
-			Play: func(s *Session) {
-				s.DB.SetMaxOpenConns(1)
-				s.Exec(s.DB, "CREATE TABLE t(a)")
-				tx := begin(s, s.DB)
-				s.SeeExec(tx, "PRAGMA query_only = 0")
-				s.SeeExec(tx, "INSERT INTO t VALUES (?)", 1)
-				s.See("commit", tx.Commit())
-				s.See("count", s.Count(s.DB, "SELECT count(*) FROM t"))
-			},
-		},
-		{
-			Name:     "read-only sees one state",
-			Rule:     "A read-only transaction sees the same from its first read to its end.",
-			Settings: Settings{Pragmas: []string{"journal_mode(wal)", "busy_timeout(1000)"}},
-			Play: func(s *Session) {
-				s.Exec(s.DB, "CREATE TABLE t(a)")
-				tx := begin(s, s.DB)
-				s.See("before", s.Count(tx, "SELECT count(*) FROM t"))
-				s.SeeExec(s.DB, "INSERT INTO t VALUES (?)", 1)
-				s.See("then", s.Count(tx, "SELECT count(*) FROM t"))
-				s.See("commit", tx.Commit())
-				s.See("after", s.Count(s.DB, "SELECT count(*) FROM t"))
-			},
-		},
 	}
 }

@@ -27,6 +27,7 @@ var Engine = sync.OnceValue(func() *conformance.Engine {
 		DSN:      dsn,
 		Hook:     hooked.hook,
 		Classify: classify,
+		Cases:    cases(),
 	}
 })
 

@@ -1,0 +1,42 @@
+package ncruces
+
+import (
+	"context"
+	"database/sql"
+	"slices"
+
+	"github.com/ncruces/go-sqlite3"
+	"github.com/ncruces/go-sqlite3/driver"
+
+	"github.com/sqlitemw/sqlitemw/conformance"
+)
+
+// cases are those of this driver alone, by chapter.
+func cases() []conformance.Case {
+	return slices.Concat(valueCases(), timeCases(), savepointCases(), rawCases(), promotedCases(), memoryCases())
+}
+
+// raw has f use ncruces' connection behind conn, which must go well.
+func raw(s *conformance.Session, conn *sql.Conn, f func(c *sqlite3.Conn) error) {
+	s.Must(conn.Raw(func(dc any) error { return f(dc.(driver.Conn).Raw()) }))
+}
+
+// memoryCases are about sqlite3.WithMaxMemory.
+func memoryCases() []conformance.Case {
+	return []conformance.Case{{
+		Chapter: "lifecycle",
+		Name:    "max memory",
+		Rule:    "A connection that is opened with sqlite3.WithMaxMemory has no more.",
+		Play: func(s *conformance.Session) {
+			conn, err := s.DB.Conn(sqlite3.WithMaxMemory(context.Background(), 8<<20))
+			s.Must(err)
+			defer conn.Close()
+			// What is too much is a panic, after which the connection is no good.
+			defer func() { s.See("recovered", recover() != nil) }()
+			for _, n := range []int{1 << 20, 64 << 20} {
+				_, err := s.ExecContext(context.Background(), conn, "SELECT hex(zeroblob(?))", n)
+				s.See("exec", err)
+			}
+		},
+	}}
+}
