@@ -197,7 +197,8 @@ func (a *arena) staleThere(_ target, p program, i int, _, got record) (program, 
 	return cured, err == nil && sameOutcome(want.seen, i+1, got.seen, i), err
 }
 
-// asked returns the step in which the rows seen in the i-th were asked for.
+// asked returns the step in which the rows seen in the i-th were asked for. It
+// is not ok if there are none.
 func asked(p program, i int) (at int, ok bool) {
 	at = i
 	if p.steps[i].verb == read {

@@ -317,7 +317,7 @@ func (b *builder) build(i idea) {
 		b.cancelled(i, table)
 	case makeStmt:
 		if hs := b.handles(); len(hs) > 0 && len(b.all('s')) < 4 {
-			t := pick(slices.Concat(reads(table), writes(table), changes(table)[:4], broken(table)[:2]), i.text)
+			t := pick(slices.Concat(reads(table)[:11], writes(table), writes(table)[5:6], changes(table)[:2], broken(table)[:2]), i.text)
 			if strings.HasSuffix(t.sql, "RETURNING *") {
 				return // see known
 			}

@@ -64,6 +64,20 @@ var known = []struct {
 			{verb: finish, on: "c2"},
 		},
 	},
+	{
+		name:        "a kept statement that writes to what another connection has dropped fails with a joined error",
+		connections: 2,
+		steps: []step{
+			{verb: connect, on: "db", to: "c1"},
+			{verb: connect, on: "db", to: "c2"},
+			{verb: exec, on: "c1", text: &text{sql: "INSERT INTO u(a) VALUES (?)", inputs: 1}, args: allArgs[:1]},
+			{verb: exec, on: "c2", text: &text{sql: "DROP TABLE u", schema: true}},
+			{verb: query, on: "c1", text: &text{sql: "SELECT 1 FROM sqlite_schema"}},
+			{verb: exec, on: "c1", text: &text{sql: "INSERT INTO u(a) VALUES (?)", inputs: 1}, args: allArgs[:1]},
+			{verb: finish, on: "c1"},
+			{verb: finish, on: "c2"},
+		},
+	},
 }
 
 var returning = text{sql: "INSERT INTO t(a) VALUES (1) RETURNING *"}
@@ -99,15 +113,21 @@ func (l *player) forget(o *outcome) {
 
 // staleHere allows for a statement that "sqlitemw" has kept while another
 // connection has dropped what it reads: the query fails, as the plain driver's
-// does, but when its first row is asked for. That is the reason of a difference
-// in the i-th step if it is gone once the connection has let go of its
-// statements, as it does before a PRAGMA.
+// does, but when its first row is asked for; the text can be prepared; and an
+// Exec of it fails with the same error in an errors.Join. That is the reason of
+// a difference in the i-th step if it is gone once the connection has let go of
+// its statements, as it does before a PRAGMA.
 func (a *arena) staleHere(to target, p program, i int, want, _ record) (program, bool, error) {
 	at, ok := asked(p, i)
-	if !ok || a.strict || p.connections == 1 || p.steps[at].on[0] == 's' || i >= len(want.seen) || want.seen[i].err == nil {
+	ok = ok || p.steps[i].verb == prepare || p.steps[i].verb == exec
+	if !ok || a.strict || p.connections == 1 || i >= len(want.seen) || want.seen[i].err == nil {
 		return p, false, nil
 	}
-	cured := p.with(at, step{verb: query, on: p.steps[at].on, text: &text{sql: "PRAGMA user_version"}, unseen: true})
+	on := p.steps[at].on
+	if on[0] == 's' { // a database's statement is prepared anew on each connection that it is used on
+		on = p.steps[slices.IndexFunc(p.steps, func(s step) bool { return s.to == on })].on
+	}
+	cured := p.with(at, step{verb: query, on: on, text: &text{sql: "PRAGMA user_version"}, unseen: true})
 	wanted := slices.Insert(slices.Clone(want.seen[:i+1]), at, outcome{})
 	got, err := a.play(to, cured, wanted)
 	return cured, err == nil && sameOutcome(want.seen, i, got.seen, i+1), err

@@ -152,8 +152,10 @@ func writes(table string) []text {
 	clear := get("DELETE FROM "+table, 0)
 	clear.effect = func(m *model, _ []arg) { m.change(table, func(t *modelTable) { t.rows = nil }) }
 
-	// A failure of this one rolls the transaction back.
+	// A failure of this one rolls the transaction back, and what it changed of
+	// the schema.
 	abrupt := insert("INSERT OR ROLLBACK INTO %s(id, a) VALUES (2, 'abrupt')", table)
+	abrupt.schema = true
 	abrupt.effect = func(m *model, _ []arg) {
 		m.change(table, func(t *modelTable) { t.put(2, map[string]string{"a": show("abrupt")}) })
 	}
