@@ -27,9 +27,9 @@ type script struct {
 
 	inTx, cancels, panics bool // see Setup
 
-	// repeats says that another script differs from this one in its fault
-	// alone, so that one need not play both where there is nothing to hit.
-	repeats bool
+	// first is a script that differs from this one in its fault alone. Where
+	// that hits nothing, this one is the same.
+	first *script
 
 	mu   sync.Mutex
 	bare map[int]*outcome // by the index of the kinds
@@ -146,12 +146,12 @@ func (cmp *comparison) compareOn(t *testing.T, c Case, i int, k kinds) verdict {
 		return verdict{difference: setup.String() + ":\n" + fmt.Sprintf(format, args...)}
 	}
 
+	if s.first != nil && !s.first.bareOutcome(t, i, k, cmp.timeout).hit {
+		return verdict{}
+	}
 	bare := s.bareOutcome(t, i, k, cmp.timeout)
 	if bare.broken != "" {
 		t.Errorf("%s is no test, for on %v it does not come to its end on the bare driver: %s", c.ID(), setup, bare.broken)
-		return verdict{}
-	}
-	if s.repeats && !bare.hit {
 		return verdict{}
 	}
 	wrapped := s.playOn(t, k, cmp.target.Wrap, cmp.timeout)

@@ -106,7 +106,8 @@ var faultsCases = sync.OnceValue(func() []Case {
 	}
 	var cases []Case
 	for _, at := range points {
-		for i, f := range faults {
+		first := make(map[string]*script) // by group
+		for _, f := range faults {
 			for group := range strings.FieldsSeq(at.groups) {
 				vs := slices.DeleteFunc(slices.Clone(verbs), func(v verb) bool { return v.group != group || untestable(f, at, v) })
 				if len(vs) == 0 {
@@ -116,7 +117,7 @@ var faultsCases = sync.OnceValue(func() []Case {
 					Name: fmt.Sprintf("%s, %s at %s", group, f.name, at.name),
 					Rule: fmt.Sprintf("Where %s %s, %s and those after that go as on the bare driver.", at.what, f.what, groups[group]),
 					script: &script{
-						kinds: kinds, inTx: group == "tx", cancels: f.cancels, panics: f.panics, repeats: i > 0,
+						kinds: kinds, inTx: group == "tx", cancels: f.cancels, panics: f.panics, first: first[group],
 						play: func(p *player) {
 							if at.name == "close" {
 								p.db.SetMaxIdleConns(-1)
@@ -127,6 +128,9 @@ var faultsCases = sync.OnceValue(func() []Case {
 						},
 					},
 				})
+				if first[group] == nil {
+					first[group] = cases[len(cases)-1].script
+				}
 			}
 		}
 	}

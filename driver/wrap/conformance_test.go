@@ -50,6 +50,7 @@ func TestConformance(t *testing.T) {
 	})
 	t.Run("with spans", func(t *testing.T) {
 		conformance.Run(t, target(allowed, func(a *account) wrap.Config {
+			a.spans.TracerProvider = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(&a.recorded))
 			tracer, err := tracing.New(tracing.Config{TracerProvider: &a.spans})
 			if err != nil {
 				panic(err)
@@ -77,7 +78,6 @@ func target(allowed []conformance.Allowance, config func(*account) wrap.Config) 
 		Allowed: allowed,
 		Wrap: func(parent driver.Connector) driver.Connector {
 			a := &account{}
-			a.spans.TracerProvider = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(&a.recorded))
 			cfg := config(a)
 			cfg.Recorder = &a.events
 			a.Connector = wrap.NewConnector(parent, cfg)
