@@ -155,6 +155,7 @@ func crowdCases(waiting Settings) []Case {
 			Rule:     "Goroutines that use one text at once each get their own rows.",
 			Settings: waiting,
 			Play: func(s *Session) {
+				s.Exec(s.DB, "CREATE TABLE t(a)") // a log that all make at once is BUSY
 				crowd(s, 16, func(i int) error {
 					rows, err := s.DB.Query("SELECT ? UNION ALL SELECT ?1 UNION ALL SELECT ?1", i)
 					if err != nil {
@@ -291,8 +292,9 @@ func poolCases(waiting Settings) []Case {
 					crowd(s, 4, func(int) error { return s.DB.QueryRow("SELECT 1").Scan(new(int)) })
 				}()
 				s.Await(func() bool { return s.DB.Stats().WaitCount == 4 })
-				s.See("close", s.DB.Close())
+				err := s.DB.Close()
 				<-done
+				s.See("close", err)
 				s.SeeQuery(conn, "SELECT 1")
 				s.See("close", conn.Close())
 			},
@@ -331,6 +333,8 @@ func poolCases(waiting Settings) []Case {
 			Settings: waiting,
 			Play: func(s *Session) {
 				s.DB.SetMaxIdleConns(-1)
+				keeper := s.Conn(s.Open(s.File("test.db"), waiting)) // of the log, which the last to close removes
+				defer keeper.Close()
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				stmt := s.Prepare(s.DB, "INSERT INTO t VALUES (?)")
 				defer stmt.Close()

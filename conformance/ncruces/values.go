@@ -21,7 +21,7 @@ func valueCases() []conformance.Case {
 		rule string
 		arg  any
 	}{
-		{"JSON", "A sqlite3.JSON argument is bound as the text that it encodes to.", sqlite3.JSON(map[string]any{"a": 1, "b": []string{"c"}})},
+		{"JSON", "A sqlite3.JSON argument is bound as the text that it encodes to.", sqlite3.JSON(map[string]any{"a": []string{"b"}})},
 		{"JSON of nil", "A sqlite3.JSON argument of nil is the text null.", sqlite3.JSON(nil)},
 		{"JSON that fails", "A sqlite3.JSON argument that cannot be encoded is an error of the call.", sqlite3.JSON(func() {})},
 		{"ZeroBlob", "A sqlite3.ZeroBlob argument is so many zeros, and no number.", sqlite3.ZeroBlob(7)},
