@@ -59,7 +59,10 @@
 //	Ping           reads the file's header; the plain driver's does nothing
 //	transactions   the connection of a transaction whose context ended is kept; database/sql discards the plain driver's
 //	empty text     Query and Prepare of a text without a statement do nothing; in the plain driver they panic
-//	schema changes by another connection show at once; the plain driver fails once, or tells old column names
+//	schema changes show at once; in the plain driver a query of a statement that is older than the change, or on a
+//	               connection that has not seen it, fails once or tells old column names
+//	errors         (*sqlite3.Error).SQL of a text of several statements begins at the error; the plain driver's counts
+//	               from the text's beginning what SQLite counts from the statement's
 //	queries        begin at the first question for columns or a row; in the plain driver, for a row
 //	Conn.Stmts     lists no statement that the connection keeps
 //	sick files     a connection whose file turns out corrupt, cut short, or replaced is closed when it is released

@@ -27,6 +27,7 @@ type rows struct {
 	closed  bool
 
 	begun   bool     // the first step has been taken, or is the base's to take
+	asked   bool     // for a row, by the caller
 	inHand  bool     // a row has been stepped to that the caller has not asked for
 	failure error    // of the first step, io.EOF included, for the caller to ask for
 	names   []string // nil until they are asked for
@@ -81,9 +82,13 @@ func newRows(s *session, st *cachedStmt, base driver.Rows, program *stmt) *rows 
 		}
 		program.open++
 	}
-	// What writes begins when the caller asks for a row, as in the plain
-	// driver: rows that nobody asks for are not written.
-	*r = rows{session: s, cached: st, base: base.(baseRows), program: program, begun: !st.readOnly}
+	*r = rows{session: s, cached: st, base: base.(baseRows), program: program}
+	if !st.readOnly {
+		// What writes begins when the caller asks for a row, as in the plain
+		// driver: rows that nobody asks for are not written.
+		r.begun = true
+		s.refresh(st) // its last use may have been what changed its columns
+	}
 	return r
 }
 
@@ -95,7 +100,8 @@ func (r *rows) begin() {
 	r.begun = true
 	r.failure = r.base.NextRow()
 	r.inHand = r.failure == nil
-	r.cached.refresh()
+	r.cached.failed = staleError(r.failure)
+	r.session.refresh(r.cached)
 }
 
 // Columns implements [driver.Rows].
@@ -126,6 +132,7 @@ func (r *rows) Next(dest []driver.Value) error {
 		return r.base.Next(dest)
 	}
 	r.begin()
+	r.asked = true
 	switch {
 	case r.inHand:
 		r.inHand = false
@@ -145,6 +152,7 @@ func (r *rows) nextRow() error {
 		return r.base.NextRow()
 	}
 	r.begin()
+	r.asked = true
 	switch {
 	case r.inHand:
 		r.inHand = false
@@ -173,7 +181,7 @@ func (r *rows) ColumnTypeNullable(i int) (nullable, ok bool) {
 // caller has asked for a row, it is that of the declared type.
 func (r *rows) ColumnTypeScanType(i int) reflect.Type {
 	r.ready()
-	if r.inHand {
+	if !r.asked {
 		return declaredScanType(r.cached.base, i).reflect()
 	}
 	return r.base.ColumnTypeScanType(i)
@@ -188,8 +196,7 @@ func (r *rows) Close() error {
 	r.closed = true
 	if r.program != nil {
 		r.program.open--
-	}
-	if r.program == nil {
+	} else {
 		r.session.cache.put(r.cached) // its error is that of the base's Close
 	}
 	return err
@@ -282,11 +289,20 @@ func (st *cachedStmt) scanTypes() []scanType {
 	return st.scans
 }
 
-// refresh forgets the columns if SQLite has prepared the statement again, which
-// it does in the first step.
-func (st *cachedStmt) refresh() {
-	if n := st.base.Status(sqlite3.STMTSTATUS_REPREPARE, false); n != st.reprepared {
-		st.names, st.scans, st.reprepared = nil, nil, n
+// refresh is told of a statement that has been stepped. If SQLite has prepared
+// it again, which it does when it finds that another connection has changed the
+// schema, then its columns are others, and what else is kept is not what the
+// texts mean any more.
+func (s *session) refresh(st *cachedStmt) {
+	n := st.base.Status(sqlite3.STMTSTATUS_REPREPARE, false)
+	if n == st.reprepared {
+		return
+	}
+	st.names, st.scans, st.reprepared = nil, nil, n
+	current := st.age == s.cache.age
+	s.cache.forget()
+	if current { // as it is now
+		st.age = s.cache.age
 	}
 }
 

@@ -57,6 +57,9 @@ func (s *session) ServeExec(ctx context.Context, query string, args []driver.Nam
 	}
 	st, err := s.prepare(ctx, kind, query)
 	if err != nil {
+		if len(args) == 0 { // the plain driver does so before it prepares
+			s.baseConn.Raw().SetLastInsertRowID(0)
+		}
 		return nil, err
 	}
 	defer s.cache.put(st)
@@ -69,7 +72,8 @@ func (s *session) ServeExec(ctx context.Context, query string, args []driver.Nam
 	}
 	st.stepping = true
 	res, err := st.base.ExecContext(ctx, args)
-	st.stepping, st.unclean = false, err != nil
+	st.stepping, st.unclean, st.failed = false, err != nil, staleError(err)
+	s.refresh(st)
 	if len(args) == 0 {
 		err = alone(err)
 	}

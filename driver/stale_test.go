@@ -1,0 +1,155 @@
+package driver_test
+
+import (
+	"database/sql"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/sqlitemw/sqlitemw/driver"
+)
+
+// Once a connection has seen that another has dropped a table, its own kept
+// statements of it are gone: errors come from the call that they come from on
+// the plain driver, and are the same.
+func TestKeptStatementOfDroppedTable(t *testing.T) {
+	db := open(t, file(t), driver.Config{})
+	exec(t, db, "CREATE TABLE t(a)")
+	var conns [2]*sql.Conn
+	for i := range conns {
+		conn, err := db.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conns[i] = conn
+	}
+	const insert, query = "INSERT INTO t VALUES (?)", "SELECT * FROM t"
+	for range 2 {
+		if _, err := conns[0].ExecContext(t.Context(), insert, 1); err != nil {
+			t.Fatal(err)
+		}
+		if err := conns[0].QueryRowContext(t.Context(), query).Scan(new(int)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := conns[1].ExecContext(t.Context(), "DROP TABLE t"); err != nil {
+		t.Fatal(err)
+	}
+	// Any statement sees it.
+	conns[0].QueryRowContext(t.Context(), "SELECT 1 FROM sqlite_schema").Scan(new(int))
+
+	if rows, err := conns[0].QueryContext(t.Context(), query); err == nil {
+		rows.Close()
+		t.Error("a query of a table that is gone fails only for a row")
+	}
+	if _, err := conns[0].PrepareContext(t.Context(), query); err == nil {
+		t.Error("a query of a table that is gone can be prepared")
+	}
+	_, err := conns[0].ExecContext(t.Context(), insert, 1)
+	if full, ok := err.(*sqlite3.Error); !ok || !strings.Contains(err.Error(), "no such table") {
+		t.Errorf("an insert fails with %T %v, not as the plain driver's (%v)", err, err, full)
+	}
+}
+
+// A statement whose first step finds its table gone is not used again.
+func TestStatementThatFindsItsTableGone(t *testing.T) {
+	dsn := file(t)
+	db := open(t, dsn, driver.Config{})
+	exec(t, db, "CREATE TABLE t(a)")
+	exec(t, db, "INSERT INTO t VALUES (?)", 1)
+	exec(t, open(t, dsn, driver.Config{}), "DROP TABLE t")
+	for i := range 2 {
+		_, err := db.Exec("INSERT INTO t VALUES (?)", 1)
+		var full *sqlite3.Error
+		if !errors.As(err, &full) {
+			t.Fatalf("insert: %v", err)
+		}
+		if _, ok := err.(*sqlite3.Error); ok != (i == 1) {
+			t.Errorf("insert %d fails with a %T", i, err)
+		}
+	}
+}
+
+// A program's own statement that writes and returns rows tells the columns that
+// it has since its last use, though the first use after a change fails, as it
+// does on the plain driver.
+func TestPreparedReturningAfterAChange(t *testing.T) {
+	db := open(t, file(t), driver.Config{})
+	db.SetMaxOpenConns(1)
+	exec(t, db, "CREATE TABLE t(a)")
+	stmt, err := db.Prepare("INSERT INTO t(a) VALUES (1) RETURNING *")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stmt.Close()
+	read := func() ([]string, error) {
+		rows, err := stmt.Query()
+		if err != nil {
+			return nil, err
+		}
+		defer rows.Close()
+		names, err := rows.Columns()
+		rows.Next()
+		return names, errors.Join(err, rows.Err())
+	}
+	if names, err := read(); !slices.Equal(names, []string{"a"}) || err != nil {
+		t.Fatal(names, err)
+	}
+	exec(t, db, "ALTER TABLE t ADD COLUMN b")
+	read()
+	if names, err := read(); !slices.Equal(names, []string{"a", "b"}) || err != nil {
+		t.Errorf("columns %q, %v", names, err)
+	}
+}
+
+// A text without arguments that cannot be prepared leaves no row ID behind.
+func TestLastInsertRowIDAfterAText(t *testing.T) {
+	db := open(t, file(t), driver.Config{})
+	db.SetMaxOpenConns(1)
+	exec(t, db, "CREATE TABLE t(a)")
+	for _, text := range []string{"INSERT INTO missing VALUES (1)", "SELEC 1"} {
+		exec(t, db, "INSERT INTO t VALUES (1)")
+		if _, err := db.Exec(text); err == nil {
+			t.Errorf("%s: succeeds", text)
+		}
+		if id := value[int](t, db, "SELECT last_insert_rowid()"); id != 0 {
+			t.Errorf("%s: the last row ID is %d", text, id)
+		}
+	}
+}
+
+// What a column is declared as is told until the program asks for a row, though
+// the first step has failed.
+func TestColumnTypesOfALockedDatabase(t *testing.T) {
+	db := open(t, file(t, "_pragma=busy_timeout(0)"), driver.Config{})
+	exec(t, db, "CREATE TABLE t(a INTEGER, b TEXT); INSERT INTO t VALUES (1, 'x')")
+	reader, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	if err := reader.QueryRowContext(t.Context(), "SELECT a FROM t").Scan(new(int)); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, db, "BEGIN EXCLUSIVE")
+	defer exec(t, db, "ROLLBACK")
+	rows, err := reader.QueryContext(t.Context(), "SELECT a, b FROM t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	types, err := rows.ColumnTypes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, b := types[0].ScanType().String(), types[1].ScanType().String(); a != "int64" || b != "string" {
+		t.Errorf("scan types %s and %s", a, b)
+	}
+	if rows.Next() || !errors.Is(rows.Err(), sqlite3.BUSY) {
+		t.Errorf("a row of a locked database: %v", rows.Err())
+	}
+}
