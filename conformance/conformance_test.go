@@ -4,30 +4,44 @@ import (
 	"database/sql"
 	"testing"
 
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
 	"github.com/sqlitemw/sqlitemw/conformance"
 	"github.com/sqlitemw/sqlitemw/conformance/ncruces"
-	_ "github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/conformance/sqlitemw"
+	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
+// The driver does what the plain driver does, but for what its documentation
+// says: traced or not, with a cache of statements and without.
 func TestDriver(t *testing.T) {
-	conformance.Run(t, conformance.Target{
-		Name:   "sqlitemw",
-		Engine: ncruces.Engine(),
-		Open:   func(dsn string) (*sql.DB, error) { return sql.Open("sqlitemw", dsn) },
-
-		Deviations: deviations,
-	})
-}
-
-// deviations are the differences that the documentation of package driver
-// lists, by the cases that show them.
-var deviations = map[string]string{
-	"DSN/immutable, to be written":                  "mode=rw, rwc: a database that can only be read fails to open",
-	"cancellation/before ping":                      "Ping: reads the file's header; the plain driver's does nothing",
-	"errors/no database":                            "opening: a file that is no database fails to open",
-	"errors/panic, connection":                      "panics: a connection through which a panic passed is closed when it is released",
-	"query/a change and a statement of all columns": "queries: begin at the first question for columns, which are then those of the rows",
-	"query/a change by another connection":          "schema changes by another connection show at once; the plain driver tells old column names",
-	"savepoints/driver.Savepoint's name":            "savepoints: the name that driver.Savepoint makes up holds another function's name",
-	"transactions/context ends, connection":         "transactions: the connection of a transaction whose context ended is kept",
+	tracer, err := tracing.New(tracing.Config{TracerProvider: sdktrace.NewTracerProvider()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, how := range []struct {
+		name string
+		cfg  driver.Config
+	}{
+		{"untraced", driver.Config{}},
+		{"traced", driver.Config{Tracing: tracer}},
+		{"with a cache of one", driver.Config{StatementCache: 1}},
+		{"without a cache", driver.Config{StatementCache: -1}},
+	} {
+		t.Run(how.name, func(t *testing.T) {
+			conformance.Run(t, conformance.Target{
+				Name:   "sqlitemw",
+				Engine: ncruces.Engine(),
+				Open: func(dsn string) (*sql.DB, error) {
+					c, err := driver.NewConnector(dsn, how.cfg)
+					if err != nil {
+						return nil, err
+					}
+					return sql.OpenDB(c), nil
+				},
+				Deviations: sqlitemw.Deviations,
+			})
+		})
+	}
 }

@@ -188,8 +188,9 @@ func rowsWays() []Case {
 			},
 		},
 		{
-			Name: "an error at first, left behind",
-			Rule: "An error of a first row that nobody asks for is not told, not to one who asks for columns and closes.",
+			Name:    "an error at first, left behind",
+			Rule:    "An error of a first row that nobody asks for is not told, not to one who asks for columns and closes.",
+			Unasked: true, // a wrapper may have asked for the row, to know the columns
 			Play: func(s *Session) {
 				for range 2 {
 					rows := s.Query(s.DB, "SELECT abs(?) AS a", int64(-1<<63))

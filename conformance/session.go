@@ -28,6 +28,8 @@ type Session struct {
 	dbs    []*sql.DB
 	unhook map[string]func() // by path
 
+	patience time.Duration // with what database/sql closes on goroutines of its own
+
 	mu     sync.Mutex
 	seen   []string
 	conns  map[any]*connection
@@ -57,7 +59,7 @@ func play(t *testing.T, c Case, e *Engine, open func(string) (*sql.DB, error), t
 	}
 	defer os.RemoveAll(dir)
 	s := &Session{
-		engine: e, open: open, dir: dir, conns: make(map[any]*connection),
+		engine: e, open: open, dir: dir, patience: timeout / 12, conns: make(map[any]*connection),
 		functions: make(map[string]func(context.Context) any), unhook: make(map[string]func()),
 	}
 	done := make(chan struct{})
@@ -98,7 +100,7 @@ func (s *Session) end() {
 	// database/sql rolls back and closes on goroutines of its own, which
 	// nobody can wait for, so ask for a while.
 	var left string
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(s.patience); ; time.Sleep(time.Millisecond) {
 		if left = s.left(); left == "" || time.Now().After(deadline) {
 			break
 		}

@@ -54,6 +54,7 @@
 //	pragmas        ordered and read back, as said above; a value that is no plain value is refused
 //	opening        a file that is no database, or cannot be read, fails to open, not at the first query
 //	               (not checked if the DSN names a vfs that may want a key first)
+//	               an error of opening is an *OpenError, which names the file, around SQLite's
 //	mode=rw, rwc   a database that can only be read, as that of a read-only vfs, fails to open
 //	journal_mode   is tried again until the busy timeout is over where SQLite says BUSY at once
 //	Ping           reads the file's header; the plain driver's does nothing
@@ -61,8 +62,9 @@
 //	empty text     Query and Prepare of a text without a statement do nothing; in the plain driver they panic
 //	schema changes show at once; in the plain driver a query of a statement that is older than the change, or on a
 //	               connection that has not seen it, fails once or tells old column names
-//	errors         (*sqlite3.Error).SQL of a text of several statements begins at the error; the plain driver's counts
-//	               from the text's beginning what SQLite counts from the statement's
+//	several        a text of several statements ends where its context ends; the plain driver may execute the others.
+//	statements     (*sqlite3.Error).SQL begins at the error; the plain driver counts from the text's beginning what
+//	               SQLite counts from the statement's
 //	queries        begin at the first question for columns or a row; in the plain driver, for a row
 //	Conn.Stmts     lists no statement that the connection keeps
 //	sick files     a connection whose file turns out corrupt, cut short, or replaced is closed when it is released

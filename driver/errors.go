@@ -3,7 +3,6 @@ package driver
 import (
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 
 	"github.com/ncruces/go-sqlite3"
@@ -92,15 +91,4 @@ func sick(code sqlite3.ExtendedErrorCode) bool {
 		return true
 	}
 	return false
-}
-
-// staleError reports whether an error of a statement may come from what it was
-// prepared for being there no more.
-func staleError(err error) bool {
-	return err != nil && err != io.EOF && isStale(err)
-}
-
-func isStale(err error) bool {
-	var code sqlite3.ErrorCode
-	return errors.As(err, &code) && (code == sqlite3.ERROR || code == sqlite3.SCHEMA || code == sqlite3.MISUSE)
 }

@@ -87,7 +87,7 @@ func newRows(s *session, st *cachedStmt, base driver.Rows, program *stmt) *rows 
 		// What writes begins when the caller asks for a row, as in the plain
 		// driver: rows that nobody asks for are not written.
 		r.begun = true
-		s.refresh(st) // its last use may have been what changed its columns
+		s.stepped(st, nil) // its last use may have been what changed its columns
 	}
 	return r
 }
@@ -100,8 +100,7 @@ func (r *rows) begin() {
 	r.begun = true
 	r.failure = r.base.NextRow()
 	r.inHand = r.failure == nil
-	r.cached.failed = staleError(r.failure)
-	r.session.refresh(r.cached)
+	r.session.stepped(r.cached, r.failure)
 }
 
 // Columns implements [driver.Rows].
@@ -194,6 +193,9 @@ func (r *rows) Close() error {
 		return err
 	}
 	r.closed = true
+	if r.failure != nil && !r.asked {
+		err = nil // that of a step which the caller has not asked for
+	}
 	if r.program != nil {
 		r.program.open--
 	} else {
@@ -287,23 +289,6 @@ func (st *cachedStmt) scanTypes() []scanType {
 		}
 	}
 	return st.scans
-}
-
-// refresh is told of a statement that has been stepped. If SQLite has prepared
-// it again, which it does when it finds that another connection has changed the
-// schema, then its columns are others, and what else is kept is not what the
-// texts mean any more.
-func (s *session) refresh(st *cachedStmt) {
-	n := st.base.Status(sqlite3.STMTSTATUS_REPREPARE, false)
-	if n == st.reprepared {
-		return
-	}
-	st.names, st.scans, st.reprepared = nil, nil, n
-	current := st.age == s.cache.age
-	s.cache.forget()
-	if current { // as it is now
-		st.age = s.cache.age
-	}
 }
 
 // declaredScanType asks the table for a column's type: a view's column has none

@@ -72,8 +72,8 @@ func (s *session) ServeExec(ctx context.Context, query string, args []driver.Nam
 	}
 	st.stepping = true
 	res, err := st.base.ExecContext(ctx, args)
-	st.stepping, st.unclean, st.failed = false, err != nil, staleError(err)
-	s.refresh(st)
+	st.stepping, st.unclean = false, err != nil
+	s.stepped(st, err)
 	if len(args) == 0 {
 		err = alone(err)
 	}
@@ -182,6 +182,40 @@ func (s *session) prepare(ctx context.Context, kind textKind, query string) (*ca
 		return nil, err
 	}
 	return s.cache.add(kind, query, base.(baseStmt)), nil
+}
+
+// stepped is told of a statement that has taken its first step. SQLite may then
+// have found that another connection has changed the schema, and prepared the
+// statement again: its columns are others, and whatever else is kept may not be
+// what its text means any more. Or it has failed to, since what the statement is
+// for is gone.
+func (s *session) stepped(st *cachedStmt, err error) {
+	n := st.base.Status(sqlite3.STMTSTATUS_REPREPARE, false)
+	if n != st.reprepared {
+		st.names, st.scans, st.reprepared = nil, nil, n
+		current := st.age == s.cache.age
+		s.cache.forget()
+		if current { // it is as new
+			st.age = s.cache.age
+		}
+	}
+	if err != nil && err != io.EOF && s.gone(st, err) {
+		s.cache.forget()
+	}
+}
+
+// gone reports whether a statement that has failed could not be prepared now.
+func (s *session) gone(st *cachedStmt, err error) bool {
+	var code sqlite3.ErrorCode
+	if !errors.As(err, &code) || code != sqlite3.ERROR && code != sqlite3.SCHEMA && code != sqlite3.MISUSE {
+		return false
+	}
+	stmt, _, err := s.baseConn.Raw().Prepare(st.query)
+	if err != nil {
+		return true
+	}
+	stmt.Close()
+	return false
 }
 
 // PrepareContext prepares a statement for the program.

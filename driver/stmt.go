@@ -32,8 +32,8 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 	s.session.cache.before(s.kind, "")
 	s.cached.stepping = true
 	res, err := s.cached.base.ExecContext(ctx, args)
-	s.cached.stepping, s.cached.unclean, s.cached.failed = false, s.cached.unclean || err != nil, staleError(err)
-	s.session.refresh(s.cached)
+	s.cached.stepping, s.cached.unclean = false, s.cached.unclean || err != nil
+	s.session.stepped(s.cached, err)
 	return res, err
 }
 

@@ -54,7 +54,6 @@ type cachedStmt struct {
 	readOnly bool
 	kept     bool // it is in the cache
 	unclean  bool // a failure may have left bindings
-	failed   bool // it may be of a schema that is gone
 	inUse    bool
 	stepping bool   // it is being stepped, or a panic passed while it was
 	age      uint64 // the cache's, when it was taken
@@ -148,7 +147,7 @@ func (c *stmtCache) evict() bool {
 // of closing one that is not kept.
 func (c *stmtCache) put(st *cachedStmt) error {
 	st.inUse = false
-	if st.kept && (st.age != c.age || st.stepping || st.failed) {
+	if st.kept && (st.age != c.age || st.stepping) {
 		c.drop(st)
 		c.counters.invalidations.Add(1)
 	}

@@ -82,9 +82,13 @@ func (c *argChecker) one(arg *driver.NamedValue) error {
 			return err
 		}
 	}
-	var err error
-	arg.Value, err = driver.DefaultParameterConverter.ConvertValue(arg.Value)
-	return err
+	for {
+		var err error
+		arg.Value, err = driver.DefaultParameterConverter.ConvertValue(arg.Value)
+		if err != driver.ErrSkip { // of a Valuer: then what it left is asked about again
+			return err
+		}
+	}
 }
 
 // convertColumn converts an argument as the statement's column wants it.

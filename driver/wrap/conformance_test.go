@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 
 	"github.com/sqlitemw/sqlitemw/conformance"
 	"github.com/sqlitemw/sqlitemw/conformance/fake"
+	"github.com/sqlitemw/sqlitemw/conformance/sqlitemw"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
@@ -22,22 +24,7 @@ import (
 // kinds: without spans, with them, and with interceptors that do nothing. What
 // connections do, and spans, must add up in each case, whatever goes wrong.
 func TestConformance(t *testing.T) {
-	allowed := []conformance.Allowance{
-		{
-			Reason: "the connection of a transaction whose context ended is kept: the wrapped one can be reset and validated",
-			Where: func(s conformance.Setup) bool {
-				return s.InTx && s.Cancels && !(fake.Has[driver.SessionResetter](s.Conn) && fake.Has[driver.Validator](s.Conn))
-			},
-		},
-		{
-			Reason: "a bad name is refused before the statement is prepared",
-			Where:  func(s conformance.Setup) bool { return s.Case.ID() == "arguments/a bad name" },
-		},
-		{
-			Reason: "a connection through which a panic passed is retired",
-			Where:  func(s conformance.Setup) bool { return s.Panics },
-		},
-	}
+	allowed := sqlitemw.Allowed
 	scans := func(k fake.RowsKind) bool { return strings.Contains(k.Name, "Scanner") }
 	hidden := conformance.Allowance{
 		Reason:  "sqlmw's rows do not scan columns themselves",
@@ -61,7 +48,7 @@ func TestConformance(t *testing.T) {
 	t.Run("with interceptors", func(t *testing.T) {
 		for _, k := range fake.RowsKinds {
 			if scans(k) { // there are such rows, since Go 1.27
-				allowed = append([]conformance.Allowance{hidden}, allowed...)
+				allowed = slices.Concat([]conformance.Allowance{hidden}, allowed)
 				break
 			}
 		}

@@ -1,0 +1,127 @@
+package fidelity
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/sqlitemw/sqlitemw/conformance"
+	"github.com/sqlitemw/sqlitemw/conformance/ncruces"
+)
+
+var table = flag.Bool("table", false, "write FIDELITY.md")
+
+const file = "FIDELITY.md"
+
+// TestFidelity plays all cases over all wrappers. This driver may break none but
+// those that it says it does.
+func TestFidelity(t *testing.T) {
+	var scores []score
+	for _, w := range wrappers {
+		if w.module != "" {
+			v := version(t, w.module)
+			w.name += " " + v[strings.LastIndexByte(v, '-')+1:] // of a pseudo-version, the commit
+		}
+		t.Run(w.name, func(t *testing.T) { scores = append(scores, play(t, w)) })
+	}
+	for _, id := range scores[0].broken {
+		t.Errorf("sqlitemw breaks %s", id)
+	}
+	var text strings.Builder
+	write(&text, scores)
+	if *table {
+		dated := fmt.Sprintf("# Fidelity\n\nMeasured on %s with %s.\n\n", time.Now().Format(time.DateOnly), runtime.Version())
+		if err := os.WriteFile(file, []byte(dated+text.String()), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	said, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(said), " "+runtime.Version()+".") && !strings.HasSuffix(string(said), text.String()) {
+		t.Errorf("%s says otherwise: write it anew with -table\n%s", file, text.String())
+	}
+}
+
+// A score is how a wrapper did.
+type score struct {
+	wrapper wrapper
+	cases   map[string][2]int // by chapter: passed, of
+	passed  int
+	of      int
+	named   int      // differences that the wrapper says it has
+	broken  []string // cases, in the suite's order
+}
+
+func play(t *testing.T, w wrapper) score {
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.AlwaysSample()))
+	defer provider.Shutdown(t.Context())
+	target := w.target(t, provider)
+	target.Name, target.Engine = w.name, ncruces.Engine()
+	target.Timeout = 10 * time.Second
+	s := score{wrapper: w, cases: make(map[string][2]int)}
+	for _, r := range conformance.Check(t, target) {
+		n := s.cases[r.Case.Chapter]
+		n[1]++
+		s.of++
+		switch {
+		case r.Difference == "":
+			n[0]++
+			s.passed++
+		case r.Deviation != "":
+			s.named++
+		default:
+			s.broken = append(s.broken, r.Case.ID())
+			if testing.Verbose() {
+				t.Logf("%s: %s\n%s", r.Case.ID(), r.Case.Rule, r.Difference)
+			}
+		}
+		s.cases[r.Case.Chapter] = n
+	}
+	return s
+}
+
+// write tables scores, and lists what is broken.
+func write(b *strings.Builder, scores []score) {
+	var chapters []string
+	for _, c := range conformance.Cases(ncruces.Engine()) {
+		if !slices.Contains(chapters, c.Chapter) {
+			chapters = append(chapters, c.Chapter)
+		}
+	}
+	b.WriteString("| cases passed |")
+	for _, s := range scores {
+		b.WriteString(" " + s.wrapper.name + " |")
+	}
+	b.WriteString("\n|---|" + strings.Repeat("---:|", len(scores)) + "\n")
+	row := func(name string, cell func(score) string) {
+		fmt.Fprintf(b, "| %s |", name)
+		for _, s := range scores {
+			b.WriteString(" " + cell(s) + " |")
+		}
+		b.WriteString("\n")
+	}
+	for _, chapter := range chapters {
+		row(chapter, func(s score) string { return fmt.Sprintf("%d of %d", s.cases[chapter][0], s.cases[chapter][1]) })
+	}
+	row("**all**", func(s score) string { return fmt.Sprintf("**%d of %d**", s.passed, s.of) })
+	row("different on purpose, and documented", func(s score) string { return fmt.Sprint(s.named) })
+	row("**broken**", func(s score) string { return fmt.Sprintf("**%d**", len(s.broken)) })
+	for _, s := range scores {
+		if len(s.broken) > 0 {
+			fmt.Fprintf(b, "\n## What %s breaks\n\n", s.wrapper.name)
+			for _, id := range s.broken {
+				fmt.Fprintf(b, "- %s\n", id)
+			}
+		}
+	}
+}
