@@ -1,6 +1,6 @@
 # Every module of the repository, the root first. What only a proof needs is
 # in a nested module, so that users of the library inherit none of it.
-MODULES := . conformance/demo conformance/jaeger conformance/bench
+MODULES := . conformance/clients conformance/demo conformance/engines conformance/fidelity conformance/random conformance/upstream conformance/jaeger conformance/bench
 
 GO ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -28,6 +28,14 @@ lint: ## check format, tidiness, vet, staticcheck and what may import what
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
 	@for m in $(MODULES); do (cd $$m && $(GO) mod tidy -diff && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./...) || exit 1; done
 	@if $(GO) list -deps ./tracing ./driver/wrap | grep ncruces; then echo "tracing and driver/wrap must know no engine"; exit 1; fi
+
+.PHONY: upstream
+upstream: ## run the plain driver's own tests over "sqlitemw" (a minute)
+	@cd conformance/upstream && $(GO) run .
+
+.PHONY: fidelity
+fidelity: ## play the conformance suite over "sqlitemw" and other wrappers, and write the table
+	@cd conformance/fidelity && $(GO) test -run '^TestFidelity$$' -count 1 . -table && cat FIDELITY.md
 
 .PHONY: fuzz
 fuzz: ## fuzz DSNs and query texts, a minute each

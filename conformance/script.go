@@ -23,6 +23,7 @@ type script struct {
 	kinds func() []kinds
 	sets  int  // result sets of each query; 0 means 1
 	close bool // the connector is one that can be closed
+	exact bool // a context made from the program's is not the program's
 	play  func(*player)
 
 	inTx, cancels, panics bool // see Setup
@@ -220,7 +221,7 @@ func (s *script) bareOutcome(t *testing.T, i int, k kinds, timeout time.Duration
 // playOn plays the script in a bubble of its own, on a driver that wrap has
 // wrapped, if it is not nil.
 func (s *script) playOn(t *testing.T, k kinds, wrap func(driver.Connector) driver.Connector, timeout time.Duration) *outcome {
-	base := &fake.Base{Conn: k.conn, Stmt: k.stmt, Rows: k.rows, Sets: max(s.sets, 1)}
+	base := &fake.Base{Conn: k.conn, Stmt: k.stmt, Rows: k.rows, Sets: max(s.sets, 1), Derived: !s.exact}
 	o := &outcome{connector: base}
 	if s.close {
 		o.connector = fake.Closer{Base: base}

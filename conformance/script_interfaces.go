@@ -22,6 +22,12 @@ func callCase(name, rule string, play func(*player)) Case {
 	return Case{Name: name, Rule: rule, script: &script{kinds: callKinds, play: play}}
 }
 
+// exactly has a case tell contexts from those made from them.
+func exactly(c Case) Case {
+	c.script.exact = true
+	return c
+}
+
 // callCases are calls that take no text, and calls within calls.
 func callCases() []Case {
 	return []Case{
@@ -67,6 +73,12 @@ func callCases() []Case {
 				p.say("%s", showError(p.db.Ping()))
 			})
 		}),
+		exactly(callCase("contexts", "The driver is given the very context that the program gave.", func(p *player) {
+			for _, v := range verbs {
+				p.step(v.name, func() { v.do(p, "q ?", 1) })
+			}
+			p.step("db.Ping", func() { p.say("%s", showError(p.db.PingContext(p.ctx))) })
+		})),
 		callCase("cancelled before", "A call whose context has ended reaches the driver no further than on the bare one.", func(p *player) {
 			for _, v := range verbs {
 				p.step(v.name, func() { p.cancel(); v.do(p, "q ?", 1) })

@@ -26,8 +26,8 @@ func (p *player) say(format string, args ...any) { p.Write(fake.Program, format,
 
 // step plays one step with a context of its own, to its end on all goroutines.
 func (p *player) step(name string, do func()) {
-	p.ctx, p.cancel = context.WithCancel(context.Background())
-	p.Know(p.ctx, "the step's")
+	ctx, cancel := context.WithCancel(context.Background())
+	p.ctx, p.cancel = fake.NewContext(ctx, "the step's"), cancel
 	p.say("%s", name)
 	began := time.Now()
 	func() {

@@ -39,9 +39,11 @@ type Base struct {
 	// down, too.
 	AsksForSets bool
 
+	// Derived has a context that is made from another called as that one is.
+	Derived bool
+
 	mu    sync.Mutex
 	conns int
-	known map[context.Context]string
 	log   []Entry
 	hooks map[string]Hook
 	hit   bool
@@ -165,7 +167,7 @@ func (b *Base) Call(who, op string, ctx context.Context, format string, args ...
 	b.mu.Lock()
 	text := who + " " + op + "(" + fmt.Sprintf(format, args...) + ")"
 	if ctx != nil {
-		text += " ctx=" + b.nameLocked(ctx)
+		text += " ctx=" + b.nameOf(ctx)
 	}
 	b.log = append(b.log, Entry{Driver, text})
 	h := b.hooks[name]
@@ -180,25 +182,41 @@ func (b *Base) Call(who, op string, ctx context.Context, format string, args ...
 	return h(ctx, 0)
 }
 
-// Know has this very ctx called name in the log. Others are told apart by what
-// they print.
-func (b *Base) Know(ctx context.Context, name string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.known == nil {
-		b.known = make(map[context.Context]string)
-	}
-	b.known[ctx] = name
+// A named context is one that is told by its identity.
+type named struct {
+	context.Context
+	name string
 }
 
-func (b *Base) nameLocked(ctx context.Context) string {
-	if name, ok := b.known[ctx]; ok {
-		return name
+type nameKey struct{}
+
+// NewContext returns a context that is called name in logs. What is made from it
+// is told apart, unless [Base.Derived] is set.
+func NewContext(parent context.Context, name string) context.Context {
+	return &named{parent, name}
+}
+
+func (c *named) Value(key any) any {
+	if key == (nameKey{}) {
+		return c.name
+	}
+	return c.Context.Value(key)
+}
+
+func (b *Base) nameOf(ctx context.Context) string {
+	if c, ok := ctx.(*named); ok {
+		return c.name
 	}
 	if ctx == context.Background() {
 		return "background"
 	}
-	return fmt.Sprintf("another: %v", ctx)
+	if !b.Derived {
+		return fmt.Sprintf("another: %v", ctx)
+	}
+	if name, ok := ctx.Value(nameKey{}).(string); ok {
+		return name
+	}
+	return "background"
 }
 
 // An object is something that is to be closed once.

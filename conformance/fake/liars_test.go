@@ -71,6 +71,13 @@ var callLiars = []liar{
 		conn:   full(func(c fullConn) driver.Conn { return withoutCancel{c} }),
 		fails:  []string{"faults/db, hang at direct"},
 		passes: []string{"interfaces/begin"},
+		says:   "took 1m0s",
+	},
+	{
+		name:   "the context is another",
+		conn:   full(func(c fullConn) driver.Conn { return derivedContext{c} }),
+		fails:  []string{"interfaces/contexts"},
+		passes: []string{"interfaces/begin", "faults/db, hang at direct", "interfaces/cancelled before"},
 		says:   "another",
 	},
 	{
@@ -80,6 +87,12 @@ var callLiars = []liar{
 		passes: []string{"interfaces/begin"},
 		says:   "statement never closed",
 	},
+}
+
+type derivedContext struct{ fullConn }
+
+func (c derivedContext) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	return c.fullConn.ExecContext(context.WithValue(ctx, c, "a span"), query, args)
 }
 
 type noIsolation struct{ fullConn }

@@ -4,6 +4,5 @@
 //
 //	go test -run TestFidelity -count 1 . -table
 //
-// writes the table to FIDELITY.md. Without -table the test checks that what the
-// file says is still so.
+// writes the table to FIDELITY.md. Without -table the test plays this driver alone.
 package fidelity

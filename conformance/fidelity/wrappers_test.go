@@ -116,7 +116,7 @@ func (c dsnConnector) Driver() driver.Driver                        { return c.d
 func uptraced(t *testing.T, c driver.Connector, p *sdktrace.TracerProvider) driver.Connector {
 	lent.mu.Lock()
 	defer lent.mu.Unlock()
-	lent.connector = c
+	lent.connector = lentConnector{c}
 	db, err := uptrace.Open("lent", "", uptrace.WithTracerProvider(p))
 	if err != nil {
 		t.Fatal(err)
@@ -133,6 +133,11 @@ type lending struct {
 	mu        sync.Mutex
 	connector driver.Connector
 }
+
+// A lentConnector says that it is the lending driver's.
+type lentConnector struct{ driver.Connector }
+
+func (lentConnector) Driver() driver.Driver { return &lent }
 
 func (l *lending) Open(string) (driver.Conn, error)               { return l.connector.Connect(context.Background()) }
 func (l *lending) OpenConnector(string) (driver.Connector, error) { return l.connector, nil }

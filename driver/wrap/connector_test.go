@@ -154,9 +154,7 @@ func TestConnectorCloses(t *testing.T) {
 // connection, not one that holds nil, where there is none.
 func TestConnectorConnects(t *testing.T) {
 	f := newFake()
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	f.Know(ctx, "mine")
+	ctx := fake.NewContext(t.Context(), "mine")
 	connector := wrap.NewConnector(f, wrap.Config{})
 	conn, err := connector.Connect(ctx)
 	if err != nil {
