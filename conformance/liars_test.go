@@ -377,8 +377,10 @@ func liars() []liar {
 }
 
 func derived(ctx context.Context) context.Context {
-	return context.WithValue(ctx, struct{}{}, "a span")
+	return context.WithValue(ctx, spanKey{}, "a span")
 }
+
+type spanKey struct{}
 
 func badIfBusy(err error) error {
 	if errors.Is(err, sqlite3.BUSY) {
