@@ -21,7 +21,7 @@ test: ## run all tests but those that need a Jaeger
 
 .PHONY: race
 race: ## run the tests but the benchmarks' under the race detector (needs a C compiler)
-	@for m in $(filter-out conformance/bench,$(MODULES)); do (cd $$m && CGO_ENABLED=1 $(GO) test -race ./...) || exit 1; done
+	@for m in $(filter-out conformance/bench,$(MODULES)); do (cd $$m && CGO_ENABLED=1 $(GO) test -race -short ./...) || exit 1; done
 
 .PHONY: lint
 lint: ## check format, tidiness, vet, staticcheck and what may import what

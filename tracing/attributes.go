@@ -1,6 +1,8 @@
 package tracing
 
 import (
+	"strconv"
+
 	"go.opentelemetry.io/otel/attribute"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
@@ -14,6 +16,8 @@ const (
 	connectionID     = attribute.Key("sqlitemw.connection.id")
 	connectionNew    = attribute.Key("sqlitemw.connection.new")
 	connectionClosed = attribute.Key("sqlitemw.connection.close_reason")
+	transactionID    = attribute.Key("sqlitemw.transaction.id")
+	engineDuration   = attribute.Key("sqlitemw.engine.duration")
 )
 
 var (
@@ -43,3 +47,29 @@ func errorTypeAttribute(typ string) attribute.KeyValue { return semconv.ErrorTyp
 
 // errorTypeOf is the fallback of the conventions for an error of no known class.
 func errorTypeOf(err error) string { return semconv.ErrorType(err).Value.AsString() }
+
+func returnedRowsAttribute(n int64) attribute.KeyValue {
+	return semconv.DBResponseReturnedRows(int(n))
+}
+
+func poolNameAttribute(name string) attribute.KeyValue {
+	return semconv.DBClientConnectionPoolName(name)
+}
+
+func connectionStateAttribute(state string) attribute.KeyValue {
+	return semconv.DBClientConnectionStateKey.String(state)
+}
+
+func exceptionTypeAttribute(typ string) attribute.KeyValue { return semconv.ExceptionType(typ) }
+
+func exceptionMessageAttribute(message string) attribute.KeyValue {
+	return semconv.ExceptionMessage(message)
+}
+
+// argumentName is what an argument is called in a log.
+func argumentName(name string, ordinal int) string {
+	if name != "" {
+		return name
+	}
+	return strconv.Itoa(ordinal)
+}

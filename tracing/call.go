@@ -2,45 +2,95 @@ package tracing
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"io"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 )
 
-// A Call is a span under way. The zero Call is none: to end it does nothing,
-// as does to end a Call twice. It is not safe for concurrent use; what runs on
-// several goroutines one after the other, as rows do, may carry it along.
+// A Call is a call under way: its span, and what is to be measured and logged
+// of it. A nil Call is none: to end it does nothing.
+//
+// A Call is its connection's again once it has ended, and not to be used any
+// more. It is not safe for concurrent use; what runs on several goroutines one
+// after the other, as rows do, may carry it along.
 type Call struct {
-	span trace.Span
 	db   *Database
+	conn *Conn // nil in a connection's own life
+	op   *operation
+	span trace.Span // nil if there is none
 
 	// ctx is the caller's. It tells a call that its caller gave up from one
-	// that failed, since the engine reports both alike.
-	ctx context.Context
+	// that failed, since the engine reports both alike. within has the span.
+	ctx, within context.Context
+
+	open      bool
+	recording bool // the span is kept
+	query     bool // it answers rows
+	start     time.Time
+	engine    time.Duration
+	rows      int64
+	tx        int64
+	args      []driver.NamedValue
+
+	attrs [3]attribute.KeyValue // room for what is known at the end
+}
+
+// epoch is what clock counts from.
+var epoch = time.Now()
+
+// clock is a cheaper time.Now, for what happens for every row.
+func clock() time.Duration { return time.Since(epoch) }
+
+// Step is told that the engine is about to be asked for rows, and Stepped, with
+// what Step returned, that it has answered. What lies between is the caller's
+// own time.
+func (c *Call) Step() time.Duration {
+	if c == nil || !c.recording {
+		return 0
+	}
+	return clock()
+}
+
+// Stepped counts a row, if there was one.
+func (c *Call) Stepped(since time.Duration, row bool) {
+	if c == nil {
+		return
+	}
+	if c.recording {
+		c.engine += clock() - since
+	}
+	if row {
+		c.rows++
+	}
 }
 
 // End ends the call. Nil and io.EOF mean that it went well.
 //
 // This file is the only place where a span ends and an error is judged.
 func (c *Call) End(err error) {
-	span := c.take()
-	if span == nil {
+	if c == nil || !c.open {
 		return
 	}
-	if err != nil && err != io.EOF && span.IsRecording() {
-		typ, class := c.judge(err)
-		fail(span, typ, class)
+	if err == nil || err == io.EOF {
+		c.end("", ErrorClass{}, nil)
+		return
 	}
-	span.End()
+	typ, class := c.judge(err)
+	c.end(typ, class, err)
 }
 
 // Closed ends a call whose rows were closed before they were exhausted. That is
 // a success, unless closing failed or the caller's context is over: then it is
 // why they were closed.
 func (c *Call) Closed(err error) {
+	if c == nil || !c.open {
+		return
+	}
 	if err == nil && c.ctx != nil {
 		err = c.ctx.Err()
 	}
@@ -51,20 +101,63 @@ func (c *Call) Closed(err error) {
 // through it. It is meant for a defer: it does not recover, so that the panic
 // keeps its trace, and it does nothing once the call has ended.
 func (c *Call) Panicked() {
-	span := c.take()
-	if span == nil {
+	if c == nil || !c.open {
 		return
 	}
-	if span.IsRecording() {
-		fail(span, "panic", ErrorClass{Description: "panic"})
-	}
-	span.End()
+	c.end("panic", ErrorClass{Description: "panic"}, nil)
 }
 
-func (c *Call) take() trace.Span {
-	span := c.span
-	c.span = nil
-	return span
+// end ends the call with this error.type, or "" if it went well.
+func (c *Call) end(typ string, class ErrorClass, err error) {
+	c.open = false
+	var took time.Duration
+	if !c.start.IsZero() {
+		took = time.Since(c.start)
+	}
+	if c.span != nil {
+		if c.recording {
+			c.finish(typ, class)
+		}
+		c.span.End()
+		if s, ok := c.span.(timed); ok && c.recording {
+			took = s.EndTime().Sub(s.StartTime()) // and not almost the same
+		}
+	}
+	if c.conn != nil {
+		c.measure(took, typ, class)
+		c.log(took, typ, class, err)
+		c.conn.give(c)
+	}
+}
+
+// timed are the spans of an SDK that tells of its clock.
+type timed interface {
+	StartTime() time.Time
+	EndTime() time.Time
+}
+
+// finish puts on the span what is known only now.
+func (c *Call) finish(typ string, class ErrorClass) {
+	attrs := c.attrs[:0]
+	if c.query {
+		attrs = append(attrs, engineDuration.Float64(c.engine.Seconds()))
+		if c.db.tracer.cfg.ReturnedRows {
+			attrs = append(attrs, returnedRowsAttribute(c.rows))
+		}
+	}
+	if c.tx != 0 {
+		attrs = append(attrs, transactionID.Int64(c.tx))
+	}
+	if typ != "" {
+		attrs = append(attrs, errorTypeAttribute(typ))
+		if class.StatusCode != "" {
+			attrs = append(attrs, statusAttribute(class.StatusCode))
+		}
+		c.span.SetStatus(codes.Error, class.Description)
+	}
+	if len(attrs) > 0 {
+		c.span.SetAttributes(attrs...)
+	}
 }
 
 // judge says what error.type an error is, and what of it may be shown.
@@ -86,14 +179,4 @@ func (c *Call) judge(err error) (typ string, class ErrorClass) {
 		typ = errorTypeOf(err)
 	}
 	return typ, class
-}
-
-func fail(span trace.Span, typ string, class ErrorClass) {
-	attrs := make([]attribute.KeyValue, 0, 2)
-	attrs = append(attrs, errorTypeAttribute(typ))
-	if class.StatusCode != "" {
-		attrs = append(attrs, statusAttribute(class.StatusCode))
-	}
-	span.SetAttributes(attrs...)
-	span.SetStatus(codes.Error, class.Description)
 }

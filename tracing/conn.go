@@ -3,14 +3,17 @@ package tracing
 import (
 	"context"
 	"database/sql/driver"
+	"sync/atomic"
+	"time"
 
 	"github.com/ngrok/sqlmw"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 )
 
-// A Conn makes the spans of one connection's calls. It is an interceptor for
-// sqlmw, which does not say which connection a call is for: hence one for each.
+// A Conn makes the spans of one connection's calls, and has them measured and
+// logged. It is an interceptor for sqlmw, which does not say which connection a
+// call is for: hence one for each.
 //
 // Like the connection it belongs to, it is not safe for concurrent use.
 //
@@ -28,6 +31,10 @@ type Conn struct {
 	// no span of it.
 	Unasked bool
 
+	tx    int64   // the transaction at hand, or 0
+	free  []*Call // ended, to be used again
+	usage usage
+
 	// What spans start with, built once: a span is started for every call.
 	acquire    []trace.SpanStartOption
 	operations map[*operation][]trace.SpanStartOption
@@ -36,19 +43,60 @@ type Conn struct {
 // maxOperations bounds what a connection keeps. What is beyond is built again.
 const maxOperations = 256
 
+// transactions counts those that were begun in this process.
+var transactions atomic.Int64
+
 // A CallHolder is rows that end the call they answer: when they are exhausted,
 // closed or failed. A call whose rows are none ends when it is answered.
-type CallHolder interface{ HoldCall(Call) }
+type CallHolder interface{ HoldCall(*Call) }
 
 var _ sqlmw.Interceptor = &Conn{}
 
-// Enabled reports whether a span could go anywhere: whether there is anything
+// Enabled reports whether anything could go anywhere: whether there is anything
 // for the interceptor to do.
-func (c *Conn) Enabled() bool { return c.db.tracer.enabled() }
+func (c *Conn) Enabled() bool { return c.db.tracer.active() }
 
-func (c *Conn) start(ctx context.Context, op *operation) Call {
-	span := c.db.tracer.start(ctx, op.name, c.options(op)...)
-	return Call{span: span, db: c.db, ctx: ctx}
+// begin begins a call, or returns nil if nothing is to be said of it.
+func (c *Conn) begin(ctx context.Context, op *operation, query string, args []driver.NamedValue) *Call {
+	t := c.db.tracer
+	if t.cfg.Filter != nil && !t.cfg.Filter(ctx, op.name, query) {
+		return nil
+	}
+	call := c.take()
+	*call = Call{db: c.db, conn: c, op: op, ctx: ctx, within: ctx, open: true, tx: c.tx}
+	if t.enabled() && (!t.cfg.OnlyWithParent || trace.SpanContextFromContext(ctx).IsValid()) {
+		opts := c.options(op)
+		if t.cfg.ContextAttributes != nil {
+			if attrs := t.cfg.ContextAttributes(ctx); len(attrs) > 0 {
+				opts = append(opts[:len(opts):len(opts)], trace.WithAttributes(attrs...))
+			}
+		}
+		call.within, call.span = t.start(ctx, op.name, opts...)
+		call.recording = call.span.IsRecording()
+	}
+	if t.measures() || t.cfg.Logger != nil {
+		call.start = time.Now()
+	}
+	if t.cfg.LogArgument != nil {
+		call.args = args
+	}
+	return call
+}
+
+func (c *Conn) take() *Call {
+	n := len(c.free)
+	if n == 0 {
+		return new(Call)
+	}
+	call := c.free[n-1]
+	c.free = c.free[:n-1]
+	return call
+}
+
+// give takes back a call that has ended.
+func (c *Conn) give(call *Call) {
+	*call = Call{}
+	c.free = append(c.free, call)
 }
 
 // options returns what the span of an operation on this connection starts with.
@@ -80,7 +128,7 @@ func (c *Conn) ConnExecContext(ctx context.Context, conn driver.ExecerContext, q
 	if query == "" && len(args) == 0 || !c.Enabled() {
 		return conn.ExecContext(ctx, query, args)
 	}
-	call := c.start(ctx, &c.db.texts.of(c.db, query, len(args) > 0).execute)
+	call := c.begin(ctx, &c.db.texts.of(c.db, query, len(args) > 0).execute, query, args)
 	defer call.Panicked()
 	res, err := conn.ExecContext(ctx, query, args)
 	call.End(err)
@@ -94,10 +142,7 @@ func (c *Conn) ConnQueryContext(ctx context.Context, conn driver.QueryerContext,
 		rows, err := conn.QueryContext(ctx, query, args)
 		return ctx, rows, err
 	}
-	call := c.start(ctx, &c.db.texts.of(c.db, query, len(args) > 0).execute)
-	defer call.Panicked()
-	rows, err := conn.QueryContext(ctx, query, args)
-	c.answered(&call, rows, err)
+	rows, err := c.query(ctx, query, args, func() (driver.Rows, error) { return conn.QueryContext(ctx, query, args) })
 	return ctx, rows, err
 }
 
@@ -106,7 +151,7 @@ func (c *Conn) StmtExecContext(ctx context.Context, stmt driver.StmtExecContext,
 	if !c.Enabled() {
 		return stmt.ExecContext(ctx, args)
 	}
-	call := c.start(ctx, &c.db.texts.of(c.db, query, len(args) > 0).execute)
+	call := c.begin(ctx, &c.db.texts.of(c.db, query, len(args) > 0).execute, query, args)
 	defer call.Panicked()
 	res, err := stmt.ExecContext(ctx, args)
 	call.End(err)
@@ -120,20 +165,33 @@ func (c *Conn) StmtQueryContext(ctx context.Context, stmt driver.StmtQueryContex
 		rows, err := stmt.QueryContext(ctx, args)
 		return ctx, rows, err
 	}
-	call := c.start(ctx, &c.db.texts.of(c.db, query, len(args) > 0).execute)
-	defer call.Panicked()
-	rows, err := stmt.QueryContext(ctx, args)
-	c.answered(&call, rows, err)
+	rows, err := c.query(ctx, query, args, func() (driver.Rows, error) { return stmt.QueryContext(ctx, args) })
 	return ctx, rows, err
 }
 
-func (c *Conn) answered(call *Call, rows driver.Rows, err error) {
+// query begins a call that its rows end.
+func (c *Conn) query(ctx context.Context, query string, args []driver.NamedValue, do func() (driver.Rows, error)) (driver.Rows, error) {
+	call := c.begin(ctx, &c.db.texts.of(c.db, query, len(args) > 0).execute, query, args)
+	if call == nil {
+		return do()
+	}
+	call.query = true
+	held := false
+	defer func() {
+		if !held {
+			call.Panicked()
+		}
+	}()
+	began := call.Step()
+	rows, err := do()
+	call.Stepped(began, false)
 	if holder, ok := rows.(CallHolder); ok && err == nil {
-		holder.HoldCall(*call)
-		*call = Call{}
-		return
+		held = true
+		holder.HoldCall(call)
+		return rows, nil
 	}
 	call.End(err)
+	return rows, err
 }
 
 // ConnPrepareContext implements [sqlmw.Interceptor].
@@ -144,7 +202,7 @@ func (c *Conn) ConnPrepareContext(ctx context.Context, conn driver.ConnPrepareCo
 	}
 	// Whether arguments are bound is known only once the text is prepared,
 	// and samplers want the text before: so it is sanitised.
-	call := c.start(ctx, &c.db.texts.of(c.db, query, false).prepare)
+	call := c.begin(ctx, &c.db.texts.of(c.db, query, false).prepare, query, nil)
 	defer call.Panicked()
 	stmt, err := conn.PrepareContext(ctx, query)
 	call.End(err)
@@ -157,9 +215,15 @@ func (c *Conn) ConnBeginTx(ctx context.Context, conn driver.ConnBeginTx, opts dr
 		tx, err := conn.BeginTx(ctx, opts)
 		return ctx, tx, err
 	}
-	call := c.start(ctx, &c.db.begin)
+	call := c.begin(ctx, &c.db.begin, "", nil)
 	defer call.Panicked()
 	tx, err := conn.BeginTx(ctx, opts)
+	if err == nil {
+		c.tx = transactions.Add(1)
+		if call != nil {
+			call.tx = c.tx
+		}
+	}
 	call.End(err)
 	return ctx, tx, err
 }
@@ -178,9 +242,11 @@ func (c *Conn) TxRollback(ctx context.Context, tx driver.Tx) error {
 // since neither Commit nor Rollback has one.
 func (c *Conn) endTx(ctx context.Context, op *operation, end func() error) error {
 	if !c.Enabled() {
+		c.tx = 0
 		return end()
 	}
-	call := c.start(ctx, op)
+	call := c.begin(ctx, op, "", nil)
+	c.tx = 0
 	defer call.Panicked()
 	err := end()
 	call.End(err)
@@ -192,7 +258,7 @@ func (c *Conn) ConnPing(ctx context.Context, conn driver.Pinger) error {
 	if !c.Enabled() {
 		return conn.Ping(ctx)
 	}
-	call := c.start(ctx, &c.db.ping)
+	call := c.begin(ctx, &c.db.ping, "", nil)
 	defer call.Panicked()
 	err := conn.Ping(ctx)
 	call.End(err)

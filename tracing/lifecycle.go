@@ -2,6 +2,7 @@ package tracing
 
 import (
 	"context"
+	"time"
 
 	"go.opentelemetry.io/otel/trace"
 )
@@ -13,24 +14,35 @@ type Dial struct {
 	acquire Call
 	connect Call
 	opened  trace.SpanContext
+	since   time.Time
+}
+
+// life starts a span of a connection's own life.
+func (d *Database) life(ctx context.Context, name string, opts ...trace.SpanStartOption) Call {
+	within, span := d.tracer.start(ctx, name, opts...)
+	return Call{db: d, span: span, ctx: ctx, within: within, open: true, recording: span.IsRecording()}
 }
 
 // Dial starts the spans of opening a connection for the call that ctx is of.
 // There are none if ctx is of no trace, as in a background dial.
 func (d *Database) Dial(ctx context.Context) Dial {
 	dial := Dial{db: d}
+	if d.tracer.measures() {
+		dial.since = time.Now()
+	}
 	if !d.traced(ctx) {
 		return dial
 	}
 	under := ctx
 	if d.tracer.cfg.Acquire != AcquireNone {
-		span := d.tracer.start(ctx, "acquire", kindInternal, d.common)
-		dial.acquire = Call{span: span, db: d, ctx: ctx}
-		under = trace.ContextWithSpan(ctx, span)
+		dial.acquire = d.life(ctx, "acquire", kindInternal, d.common)
+		under = dial.acquire.within
 	}
-	connect := d.tracer.start(under, "connect", kindInternal, d.common)
-	dial.connect = Call{span: connect, db: d, ctx: ctx}
-	dial.opened = connect.SpanContext()
+	if !d.tracer.cfg.WithoutConnect {
+		dial.connect = d.life(under, "connect", kindInternal, d.common)
+		dial.connect.ctx = ctx
+		dial.opened = dial.connect.span.SpanContext()
+	}
 	return dial
 }
 
@@ -46,6 +58,9 @@ func (d *Dial) Done(id uint64) *Conn {
 	d.connect.End(nil)
 	d.acquire.End(nil)
 	c := &Conn{db: d.db, id: attr, connect: d.opened}
+	if i := d.db.tracer.instruments(); i != nil && !d.since.IsZero() {
+		i.createTime.Record(context.Background(), time.Since(d.since).Seconds(), d.db.pool.recorded...)
+	}
 	c.acquire = []trace.SpanStartOption{kindInternal, c.attributes(append(d.db.attrs[:len(d.db.attrs):len(d.db.attrs)], connectionNew.Bool(false))...)}
 	return c
 }
@@ -69,19 +84,18 @@ func (c *Conn) Acquired(ctx context.Context) {
 	if c.db.tracer.cfg.Acquire != AcquireAll || !c.db.traced(ctx) {
 		return
 	}
-	span := c.db.tracer.start(ctx, "acquire", c.acquire...)
-	call := Call{span: span, db: c.db, ctx: ctx}
+	call := c.db.life(ctx, "acquire", c.acquire...)
 	call.End(nil)
 }
 
 // Close starts the span of closing the connection: a root, because closing
 // has no caller, with a link to the connect span; none where that was none.
-func (c *Conn) Close(reason string) Call {
-	if !c.connect.IsValid() || !c.db.tracer.enabled() {
-		return Call{}
+func (c *Conn) Close(reason string) *Call {
+	if !c.connect.IsValid() || !c.db.tracer.enabled() || c.db.tracer.cfg.WithoutClose {
+		return nil
 	}
-	span := c.db.tracer.start(context.Background(), "close", kindInternal, c.db.common,
+	call := c.db.life(context.Background(), "close", kindInternal, c.db.common,
 		c.attributes(connectionClosed.String(reason)),
 		trace.WithLinks(trace.Link{SpanContext: c.connect}))
-	return Call{span: span, db: c.db}
+	return &call
 }

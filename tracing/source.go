@@ -1,9 +1,12 @@
 package tracing
 
 import (
+	"cmp"
 	"context"
+	"sync"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -48,12 +51,19 @@ type ErrorClass struct {
 
 // A Database makes the spans of one [Source]. It is safe for concurrent use.
 type Database struct {
-	tracer   *Tracer
-	classify func(error) ErrorClass
-	attrs    []attribute.KeyValue
-	common   trace.SpanStartOption // attrs, ready for a span
-	texts    statements
-	sqlite   bool // its texts can be read
+	tracer    *Tracer
+	namespace string
+	classify  func(error) ErrorClass
+	attrs     []attribute.KeyValue
+	common    trace.SpanStartOption // attrs, ready for a span
+	texts     statements
+	sqlite    bool // its texts can be read
+
+	pool      poolLabels
+	summaries struct {
+		sync.Mutex
+		seen map[string]bool
+	}
 
 	begin, commit, rollback, ping operation
 }
@@ -68,11 +78,13 @@ func (t *Tracer) Database(src Source) *Database {
 	}
 	attrs := sourceAttributes(src, t.cfg.Attributes)
 	d := &Database{
-		tracer:   t,
-		classify: src.Classify,
-		sqlite:   src.System == "sqlite",
-		attrs:    attrs,
-		common:   trace.WithAttributes(attrs...),
+		tracer:    t,
+		namespace: src.Namespace,
+		classify:  src.Classify,
+		sqlite:    src.System == "sqlite",
+		attrs:     attrs,
+		common:    trace.WithAttributes(attrs...),
+		pool:      newPoolLabels(attrs, cmp.Or(t.cfg.PoolName, src.Namespace, src.System)),
 	}
 	d.begin = d.operation("BEGIN")
 	d.commit = d.operation("COMMIT")
@@ -86,13 +98,29 @@ func (t *Tracer) Database(src Source) *Database {
 type operation struct {
 	name  string
 	attrs []attribute.KeyValue
+
+	// What it is measured by: the same, but for texts.
+	labels   []attribute.KeyValue
+	measured []metric.RecordOption
 }
 
-func (d *Database) operation(name string, more ...attribute.KeyValue) operation {
-	attrs := make([]attribute.KeyValue, 0, len(d.attrs)+1+len(more))
-	attrs = append(attrs, d.attrs...)
-	attrs = append(attrs, operationAttribute(name))
-	return operation{name: name, attrs: append(attrs, more...)}
+func newOperation(name string, attrs, labels []attribute.KeyValue) operation {
+	return operation{
+		name:     name,
+		attrs:    attrs,
+		labels:   labels,
+		measured: []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(labels...))},
+	}
+}
+
+func (d *Database) operation(name string) operation {
+	attrs := d.with(operationAttribute(name))
+	return newOperation(name, attrs, attrs)
+}
+
+// with is the database's attributes and more.
+func (d *Database) with(more ...attribute.KeyValue) []attribute.KeyValue {
+	return append(d.attrs[:len(d.attrs):len(d.attrs)], more...)
 }
 
 // traced reports whether a span of a connection's life may be made: only within

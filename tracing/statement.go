@@ -83,12 +83,14 @@ func newStatement(d *Database, query string, bound bool) *statement {
 		more = append(more, textAttribute(text))
 	}
 
-	execute := make([]attribute.KeyValue, 0, len(d.attrs)+len(more))
-	execute = append(append(execute, d.attrs...), more...)
-	prepare := d.operation("PREPARE", more...)
-	prepare.name = "PREPARE " + name
+	labels := d.attrs
+	if len(more) > 0 && info.summary != "" && d.label(info.summary) {
+		labels = d.with(more[0])
+	}
 	return &statement{
-		execute: operation{name: name, attrs: execute},
-		prepare: prepare,
+		execute: newOperation(name, d.with(more...), labels),
+		prepare: newOperation("PREPARE "+name,
+			append(d.with(operationAttribute("PREPARE")), more...),
+			append(labels[:len(labels):len(labels)], operationAttribute("PREPARE"))),
 	}
 }

@@ -2,13 +2,18 @@ package tracing
 
 import (
 	"context"
+	"log/slog"
 	"reflect"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/log"
+	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -32,6 +37,60 @@ type Config struct {
 	// Acquire says which acquires of a connection have a span.
 	// Zero means [AcquireAll].
 	Acquire Acquire
+
+	// WithoutConnect and WithoutClose leave out the spans of opening and
+	// closing connections.
+	WithoutConnect, WithoutClose bool
+
+	// OnlyWithParent makes a span only of calls whose context has one, so that
+	// no call begins a trace. It is measured and logged all the same.
+	OnlyWithParent bool
+
+	// ReturnedRows puts db.response.returned_rows on the spans of queries. The
+	// conventions have it off by default.
+	ReturnedRows bool
+
+	// Filter, if it is not nil, is asked of each call whether it is to be
+	// traced, measured and logged. operation is what its span would be called;
+	// query is its text, or "" if it has none. It is called on the goroutine of
+	// the call, before it.
+	Filter func(ctx context.Context, operation, query string) bool
+
+	// ContextAttributes, if it is not nil, returns attributes for the span of
+	// the call that ctx is of. Samplers see them; metrics do not have them.
+	ContextAttributes func(ctx context.Context) []attribute.KeyValue
+
+	// MeterProvider measures calls and connections.
+	// Nil means the global provider, whenever it gets installed or replaced.
+	MeterProvider metric.MeterProvider
+
+	// DurationBuckets are the boundaries of db.client.operation.duration, in
+	// seconds. Nil means those of [DurationBuckets], as the conventions ask;
+	// [FineDurationBuckets] tell short calls apart.
+	DurationBuckets []float64
+
+	// PoolName is db.client.connection.pool.name.
+	// Empty means the database's namespace.
+	PoolName string
+
+	// Exceptions has each call that fails emitted as a log record,
+	// db.client.operation.exception, to LoggerProvider. It is off by default.
+	Exceptions bool
+
+	// LoggerProvider takes exceptions. Nil means the global provider.
+	LoggerProvider log.LoggerProvider
+
+	// Logger, if it is not nil, is told of calls that fail, at level Warn
+	// (Info if the caller gave the call up), and of those that take SlowCall or
+	// longer, at Warn: with their summary, duration, rows, connection, trace
+	// and span. A SlowCall of zero makes none slow.
+	Logger   *slog.Logger
+	SlowCall time.Duration
+
+	// LogArgument, if it is not nil, is asked what Logger may show of each
+	// argument of such a call, which is as the program gave it. Without it, no
+	// argument is shown.
+	LogArgument func(value any) (shown string, ok bool)
 }
 
 // Acquire is a policy for acquire spans.
@@ -72,7 +131,8 @@ type Tracer struct {
 
 	// current is what spans are made with: for the global provider, which a
 	// program may install late and replace, the tracer of the one seen last.
-	current atomic.Pointer[providedTracer]
+	current  atomic.Pointer[providedTracer]
+	measured atomic.Pointer[instruments]
 }
 
 type providedTracer struct {
@@ -88,6 +148,12 @@ func New(cfg Config) (*Tracer, error) {
 	}
 	if cfg.Acquire > AcquireNone {
 		return nil, &ConfigError{Field: "Acquire", Value: cfg.Acquire, Remedy: "use AcquireAll, AcquireWaited or AcquireNone"}
+	}
+	if cfg.SlowCall < 0 {
+		return nil, &ConfigError{Field: "SlowCall", Value: cfg.SlowCall, Remedy: "use a duration above zero, or zero for no call"}
+	}
+	if !slices.IsSorted(cfg.DurationBuckets) {
+		return nil, &ConfigError{Field: "DurationBuckets", Value: cfg.DurationBuckets, Remedy: "give the boundaries in ascending order"}
 	}
 	for _, kv := range cfg.Attributes {
 		if !kv.Valid() {
@@ -109,10 +175,14 @@ func (t *Tracer) enabled() bool {
 	return t.cfg.TracerProvider != nil || !isPlaceholder(otel.GetTracerProvider())
 }
 
+// active reports whether anything about a call could go anywhere.
+func (t *Tracer) active() bool {
+	return t.enabled() || t.measures() || t.cfg.Logger != nil || t.cfg.Exceptions
+}
+
 // start is the only place where a span starts.
-func (t *Tracer) start(ctx context.Context, name string, opts ...trace.SpanStartOption) trace.Span {
-	_, span := t.provided().Start(ctx, name, opts...)
-	return span
+func (t *Tracer) start(ctx context.Context, name string, opts ...trace.SpanStartOption) (context.Context, trace.Span) {
+	return t.provided().Start(ctx, name, opts...)
 }
 
 func (t *Tracer) provided() trace.Tracer {
@@ -132,9 +202,9 @@ func (t *Tracer) provided() trace.Tracer {
 
 // same reports whether two providers are one. A provider of a type that cannot
 // be compared is never the same: it is asked for a tracer each time.
-func same(a, b trace.TracerProvider) bool {
+func same[P any](a, b P) bool {
 	typ := reflect.TypeOf(a)
-	return typ == reflect.TypeOf(b) && typ.Comparable() && a == b
+	return typ == reflect.TypeOf(b) && typ.Comparable() && any(a) == any(b)
 }
 
 // isPlaceholder reports whether p is what the global provider is before an SDK
@@ -143,15 +213,17 @@ func isPlaceholder(p trace.TracerProvider) bool {
 	return reflect.TypeOf(p) == placeholderType
 }
 
-// placeholderType is nil, and so equal to no provider's type,
-// if a real provider was installed before this package was initialised.
-var placeholderType = func() reflect.Type {
-	typ := reflect.TypeOf(otel.GetTracerProvider())
+var placeholderType = placeholderOf(reflect.TypeOf(otel.GetTracerProvider()))
+
+// placeholderOf returns typ if it is OpenTelemetry's own, else nil, equal to no
+// provider's type: a real provider was installed before this package was
+// initialised.
+func placeholderOf(typ reflect.Type) reflect.Type {
 	if typ.Kind() == reflect.Pointer && typ.Elem().PkgPath() == "go.opentelemetry.io/otel/internal/global" {
 		return typ
 	}
 	return nil
-}()
+}
 
 // version is this module's version as the program's build records it.
 var version = sync.OnceValue(func() string {

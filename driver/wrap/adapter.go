@@ -223,10 +223,10 @@ func (a *adapter) made(parent driver.Rows, stmt driver.Stmt, err error) (driver.
 // another around, since Conn leaves out what sqlmw makes of it.
 type standIn struct{ rows *rows }
 
-func (standIn) Columns() []string            { return nil }
-func (standIn) Close() error                 { return nil }
-func (standIn) Next([]driver.Value) error    { return io.EOF }
-func (s standIn) HoldCall(call tracing.Call) { s.rows.HoldCall(call) }
+func (standIn) Columns() []string             { return nil }
+func (standIn) Close() error                  { return nil }
+func (standIn) Next([]driver.Value) error     { return io.EOF }
+func (s standIn) HoldCall(call *tracing.Call) { s.rows.HoldCall(call) }
 
 // PrepareContext prepares a statement that the program asked for.
 func (a *adapter) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
@@ -234,7 +234,7 @@ func (a *adapter) PrepareContext(ctx context.Context, query string) (driver.Stmt
 	if err != nil {
 		return nil, err
 	}
-	a.madeStmt = &innerStmt{adapter: a, parent: stmt}
+	a.madeStmt = &innerStmt{adapter: a, parent: stmt, query: query}
 	return a.madeStmt, nil
 }
 

@@ -15,8 +15,8 @@ import (
 
 // A Conn is a connection as database/sql sees it. It keeps the account of the
 // connection's life, and hands every call to sqlmw, which hands it to the
-// interceptor and that to the parent. While there is nothing to intercept for,
-// the calls that programs make most go to the parent at once.
+// interceptor and that to the parent. While the program has no interceptors of
+// its own, the calls that programs make most go to tracing's at once.
 //
 // Like every driver's, a Conn is used by one goroutine at a time;
 // database/sql sees to that.
@@ -155,10 +155,10 @@ func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	c.enter(ctx)
 	var res driver.Result
 	var err error
-	if c.intercepted() {
+	if c.adapter.seen {
 		res, err = c.chain.ExecContext(ctx, query, args)
 	} else { // sqlmw would only make objects
-		res, err = c.adapter.ExecContext(ctx, query, args)
+		res, err = c.spans.ConnExecContext(ctx, c.adapter, query, args)
 	}
 	c.endCall(err)
 	return c.result(res, err)
@@ -169,17 +169,14 @@ func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 	c.enter(ctx)
 	var rows driver.Rows
 	var err error
-	if c.intercepted() {
+	if c.adapter.seen {
 		rows, err = c.chain.QueryContext(ctx, query, args)
 	} else {
-		rows, err = c.adapter.QueryContext(ctx, query, args)
+		_, rows, err = c.spans.ConnQueryContext(ctx, c.adapter, query, args)
 	}
 	c.endCall(err)
 	return c.answer(rows, err)
 }
-
-// intercepted reports whether there is anything to intercept for.
-func (c *Conn) intercepted() bool { return c.adapter.seen || c.spans.Enabled() }
 
 // result returns the parent's own result, which may have more methods than
 // what sqlmw has put around it.
@@ -294,6 +291,7 @@ func (c *Conn) handedOut(ctx context.Context, start time.Time, derived bool) {
 		c.uses++
 		c.state, c.since, c.trace = inUse, time.Time{}, trace.TraceID{}
 	}
+	c.spans.Moved(tracing.ConnUsed)
 	c.spans.Acquired(ctx)
 }
 
@@ -323,6 +321,7 @@ func (c *Conn) IsValid() bool {
 		c.unfit = ReasonBad
 	}
 	if c.state == inUse {
+		c.spans.Moved(tracing.ConnIdle)
 		kind := KindRelease
 		if c.unfit != "" {
 			kind = KindDiscard
@@ -396,6 +395,7 @@ func (c *Conn) Close() error {
 		Derived: derived,
 	}
 	c.state = closed
+	c.spans.Moved(tracing.ConnNone)
 	span := c.spans.Close(string(reason))
 	defer span.Panicked()
 	err := c.adapter.Close()

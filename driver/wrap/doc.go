@@ -14,7 +14,9 @@
 // what database/sql does where the parent has none, and it serves a call in
 // one go where the parent would have database/sql prepare, execute and close
 // (by answering [driver.ErrSkip] or lacking the interface). So one call of the
-// program is one call here, and one span.
+// program is one call here, and one span. An interceptor of tracing's is asked
+// at once for the calls that programs make most, where the program has none of
+// its own that sqlmw would have to bring in.
 //
 // # Differences from the parent alone
 //

@@ -127,7 +127,9 @@ func (o *Opener) Open(ctx context.Context, dial func(context.Context) (driver.Co
 	o.record(e)
 	if background {
 		conn.state = pending
+		conn.spans.Moved(tracing.ConnIdle)
 	} else {
+		conn.spans.Moved(tracing.ConnUsed)
 		conn.acquired(Event{Time: now, Duration: e.Duration, Trace: e.Trace})
 	}
 	return conn, nil

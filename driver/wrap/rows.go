@@ -16,7 +16,7 @@ type rows struct {
 	parent driver.Rows
 	stmt   driver.Stmt // closed with the rows; nil if it is the program's own
 	conn   *Conn
-	call   tracing.Call
+	call   *tracing.Call // nil once it has ended
 
 	stepping  bool // the parent is asked for a row, or was when a panic passed
 	exhausted bool // the result set at hand, if there may be another
@@ -75,13 +75,15 @@ func isTyped(parent driver.Rows) bool {
 }
 
 // HoldCall implements [tracing.CallHolder].
-func (r *rows) HoldCall(call tracing.Call) { r.call = call }
+func (r *rows) HoldCall(call *tracing.Call) { r.call = call }
 
 // Columns may run the query: some must, to know its columns.
 func (r *rows) Columns() []string {
 	r.stepping = true
 	defer r.panicked()
+	began := r.call.Step()
 	columns := r.parent.Columns()
+	r.call.Stepped(began, false)
 	r.stepping = false
 	return columns
 }
@@ -90,7 +92,14 @@ func (r *rows) Columns() []string {
 func (r *rows) Next(dest []driver.Value) error {
 	r.stepping = true
 	defer r.panicked()
-	err := r.parent.Next(dest)
+	var err error
+	if r.call == nil {
+		err = r.parent.Next(dest)
+	} else {
+		began := r.call.Step()
+		err = r.parent.Next(dest)
+		r.call.Stepped(began, err == nil)
+	}
 	r.stepping = false
 	if err != nil {
 		r.over(err)
@@ -103,7 +112,7 @@ func (r *rows) Next(dest []driver.Value) error {
 func (r *rows) panicked() {
 	if r.stepping {
 		r.conn.unfit = ReasonPanic
-		r.call.Panicked()
+		r.takeCall().Panicked()
 	}
 }
 
@@ -117,16 +126,26 @@ func (r *rows) over(err error) {
 		r.exhausted = true
 		return
 	}
-	r.call.End(err)
+	r.takeCall().End(err)
+}
+
+// takeCall returns the call for the one who ends it.
+func (r *rows) takeCall() *tracing.Call {
+	call := r.call
+	r.call = nil
+	return call
 }
 
 // Close closes the parent's rows, once: a parent may use them again for another
 // query.
 func (r *rows) Close() error {
-	defer r.call.Panicked()
+	call := r.takeCall()
+	defer call.Panicked()
 	parent := r.parent
 	r.parent, r.closed = closedRows{}, true
+	began := call.Step()
 	err := parent.Close()
+	call.Stepped(began, false)
 	if err != nil {
 		r.conn.failed(err)
 	}
@@ -135,9 +154,9 @@ func (r *rows) Close() error {
 		r.stmt = nil
 	}
 	if r.exhausted {
-		r.call.End(err)
+		call.End(err)
 	} else {
-		r.call.Closed(err)
+		call.Closed(err)
 	}
 	return err
 }
@@ -198,7 +217,7 @@ func (r *fullRows) HasNextResultSet() bool {
 	has := ok && p.HasNextResultSet()
 	r.stepping = false
 	if !has && r.exhausted {
-		r.call.End(nil)
+		r.takeCall().End(nil)
 	}
 	return has
 }
@@ -218,7 +237,7 @@ func (r *fullRows) NextResultSet() error {
 		if err != io.EOF {
 			r.conn.failed(err)
 		}
-		r.call.End(err)
+		r.takeCall().End(err)
 	}
 	return err
 }

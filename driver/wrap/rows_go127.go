@@ -71,7 +71,14 @@ func (r *rows) nextRow(scanner driver.RowsColumnScanner) error {
 	}
 	r.stepping = true
 	defer r.panicked()
-	err := scanner.NextRow()
+	var err error
+	if r.call == nil {
+		err = scanner.NextRow()
+	} else {
+		began := r.call.Step()
+		err = scanner.NextRow()
+		r.call.Stepped(began, err == nil)
+	}
 	r.stepping = false
 	if err != nil {
 		r.over(err)

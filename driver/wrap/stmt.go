@@ -12,6 +12,7 @@ import (
 type innerStmt struct {
 	adapter *adapter
 	parent  driver.Stmt
+	query   string
 }
 
 var (
@@ -106,10 +107,10 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 	s.conn.enter(ctx)
 	var res driver.Result
 	var err error
-	if s.conn.intercepted() {
+	if s.conn.adapter.seen {
 		res, err = s.outer.ExecContext(ctx, args)
 	} else {
-		res, err = s.inner.ExecContext(ctx, args)
+		res, err = s.conn.spans.StmtExecContext(ctx, s.inner, s.inner.query, args)
 	}
 	s.conn.endCall(err)
 	return s.conn.result(res, err)
@@ -119,10 +120,10 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driv
 	s.conn.enter(ctx)
 	var rows driver.Rows
 	var err error
-	if s.conn.intercepted() {
+	if s.conn.adapter.seen {
 		rows, err = s.outer.QueryContext(ctx, args)
 	} else {
-		rows, err = s.inner.QueryContext(ctx, args)
+		_, rows, err = s.conn.spans.StmtQueryContext(ctx, s.inner, s.inner.query, args)
 	}
 	s.conn.endCall(err)
 	return s.conn.answer(rows, err)

@@ -1,0 +1,100 @@
+package tracing
+
+import (
+	"context"
+	"log/slog"
+	"reflect"
+	"time"
+
+	otellog "go.opentelemetry.io/otel/log"
+	"go.opentelemetry.io/otel/log/global"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// log tells the program's logger of a call that failed or was slow, and
+// OpenTelemetry's of one that failed.
+func (c *Call) log(took time.Duration, typ string, class ErrorClass, err error) {
+	cfg := &c.db.tracer.cfg
+	if typ != "" && cfg.Exceptions {
+		c.exception(class, err)
+	}
+	slow := cfg.SlowCall > 0 && took >= cfg.SlowCall
+	if cfg.Logger == nil || typ == "" && !slow {
+		return
+	}
+	level, message := slog.LevelWarn, "slow database call"
+	if typ != "" {
+		message = "database call failed"
+		if typ == "context.Canceled" {
+			level = slog.LevelInfo // its caller gave it up
+		}
+	}
+	if !cfg.Logger.Enabled(c.within, level) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 12)
+	attrs = append(attrs,
+		slog.String("db.query.summary", c.op.name),
+		slog.String("db.namespace", c.db.namespace),
+		slog.Duration("duration", took),
+		slog.Int64(string(connectionID), c.conn.id.Value.AsInt64()),
+	)
+	if c.query {
+		attrs = append(attrs, slog.Int64("db.response.returned_rows", c.rows))
+	}
+	if c.tx != 0 {
+		attrs = append(attrs, slog.Int64(string(transactionID), c.tx))
+	}
+	if typ != "" {
+		attrs = append(attrs, slog.String("error.type", typ), slog.String("error", class.Description))
+	}
+	if sc := trace.SpanContextFromContext(c.within); sc.IsValid() {
+		attrs = append(attrs, slog.String("trace_id", sc.TraceID().String()), slog.String("span_id", sc.SpanID().String()))
+	}
+	if cfg.LogArgument != nil {
+		attrs = append(attrs, c.shownArguments(cfg.LogArgument))
+	}
+	cfg.Logger.LogAttrs(c.within, level, message, attrs...)
+}
+
+// shownArguments are those that the program wants shown, by name or number.
+func (c *Call) shownArguments(show func(any) (string, bool)) slog.Attr {
+	var shown []any
+	for _, arg := range c.args {
+		text, ok := show(arg.Value)
+		if !ok {
+			text = "?"
+		}
+		shown = append(shown, slog.String(argumentName(arg.Name, arg.Ordinal), text))
+	}
+	return slog.Group("arguments", shown...)
+}
+
+// exception emits the log record that the conventions have for a call that
+// failed. It holds no message of the error's own, which may quote data.
+// https://opentelemetry.io/docs/specs/semconv/db/database-exceptions/
+func (c *Call) exception(class ErrorClass, err error) {
+	provider := c.db.tracer.cfg.LoggerProvider
+	if provider == nil {
+		provider = global.GetLoggerProvider()
+	}
+	logger := provider.Logger(ScopeName, otellog.WithInstrumentationVersion(version()), otellog.WithSchemaURL(schemaURL))
+	const event = "db.client.operation.exception"
+	if !logger.Enabled(c.within, otellog.EnabledParameters{Severity: otellog.SeverityWarn, EventName: event}) {
+		return
+	}
+	var r otellog.Record
+	r.SetEventName(event)
+	r.SetTimestamp(time.Now())
+	r.SetSeverity(otellog.SeverityWarn)
+	typ := "panic"
+	if err != nil {
+		typ = reflect.TypeOf(err).String()
+	}
+	r.AddAttributes(exceptionTypeAttribute(typ))
+	if class.Description != "" {
+		r.AddAttributes(exceptionMessageAttribute(class.Description))
+	}
+	r.AddAttributes(c.op.attrs...)
+	logger.Emit(context.WithoutCancel(c.within), r)
+}

@@ -1,0 +1,193 @@
+package tracing
+
+import (
+	"context"
+	"reflect"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+)
+
+// instruments are what is measured with, of one provider.
+type instruments struct {
+	provider metric.MeterProvider
+
+	duration     metric.Float64Histogram
+	returnedRows metric.Int64Histogram
+
+	connections metric.Int64UpDownCounter
+	createTime  metric.Float64Histogram
+	useTime     metric.Float64Histogram
+}
+
+// DurationBuckets are the boundaries of db.client.operation.duration, in
+// seconds, that the conventions ask for.
+// https://opentelemetry.io/docs/specs/semconv/db/database-metrics/#metric-dbclientoperationduration
+func DurationBuckets() []float64 { return []float64{0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10} }
+
+// FineDurationBuckets begin at ten microseconds, since most calls of an embedded
+// database take less than the first of [DurationBuckets].
+func FineDurationBuckets() []float64 {
+	return []float64{0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}
+}
+
+// measures reports whether anything that is measured could go anywhere.
+func (t *Tracer) measures() bool {
+	return t.cfg.MeterProvider != nil || !isMeterPlaceholder(otel.GetMeterProvider())
+}
+
+// isMeterPlaceholder is as isPlaceholder.
+func isMeterPlaceholder(p metric.MeterProvider) bool { return reflect.TypeOf(p) == meterPlaceholder }
+
+var meterPlaceholder = placeholderOf(reflect.TypeOf(otel.GetMeterProvider()))
+
+// instruments returns those of the provider, or nil if there is none.
+func (t *Tracer) instruments() *instruments {
+	provider := t.cfg.MeterProvider
+	if provider == nil {
+		provider = otel.GetMeterProvider()
+		if isMeterPlaceholder(provider) {
+			return nil
+		}
+	}
+	if i := t.measured.Load(); i != nil && same(i.provider, provider) {
+		return i
+	}
+	i := newInstruments(provider, t.cfg.DurationBuckets)
+	t.measured.Store(i)
+	return i
+}
+
+func newInstruments(provider metric.MeterProvider, buckets []float64) *instruments {
+	if buckets == nil {
+		buckets = DurationBuckets()
+	}
+	m := provider.Meter(ScopeName, metric.WithInstrumentationVersion(version()), metric.WithSchemaURL(schemaURL))
+	i := &instruments{provider: provider}
+	seconds := func(name, description string, boundaries ...float64) metric.Float64Histogram {
+		opts := []metric.Float64HistogramOption{metric.WithUnit("s"), metric.WithDescription(description)}
+		if len(boundaries) > 0 {
+			opts = append(opts, metric.WithExplicitBucketBoundaries(boundaries...))
+		}
+		h, err := m.Float64Histogram(name, opts...)
+		handle(err)
+		return h
+	}
+	var err error
+	i.duration = seconds("db.client.operation.duration", "Duration of database client operations.", buckets...)
+	i.createTime = seconds("db.client.connection.create_time", "The time it took to create a new connection.", FineDurationBuckets()...)
+	i.useTime = seconds("db.client.connection.use_time", "The time between borrowing a connection and returning it to the pool.", FineDurationBuckets()...)
+	i.returnedRows, err = m.Int64Histogram("db.client.response.returned_rows", metric.WithUnit("{row}"),
+		metric.WithDescription("The actual number of records returned by the database operation."),
+		metric.WithExplicitBucketBoundaries(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000))
+	handle(err)
+	i.connections, err = m.Int64UpDownCounter("db.client.connection.count", metric.WithUnit("{connection}"),
+		metric.WithDescription("The number of connections that are currently in the state described by the state attribute."))
+	handle(err)
+	return i
+}
+
+func handle(err error) {
+	if err != nil {
+		otel.Handle(err)
+	}
+}
+
+// measure records how long a call took, and how many rows it returned.
+func (c *Call) measure(took time.Duration, typ string, class ErrorClass) {
+	i := c.db.tracer.instruments()
+	if i == nil || c.start.IsZero() {
+		return
+	}
+	opts := c.op.measured
+	if typ != "" {
+		attrs := append(c.op.labels[:len(c.op.labels):len(c.op.labels)], errorTypeAttribute(typ))
+		if class.StatusCode != "" {
+			attrs = append(attrs, statusAttribute(class.StatusCode))
+		}
+		opts = []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(attrs...))}
+	}
+	i.duration.Record(c.within, took.Seconds(), opts...)
+	if c.query {
+		i.returnedRows.Record(c.within, c.rows, opts...)
+	}
+}
+
+// maxSummaries bounds the summaries that metrics of one database tell apart. A
+// program that makes up names of tables has calls beyond it told by no summary.
+const maxSummaries = 1000
+
+// label keeps the bound.
+func (d *Database) label(summary string) bool {
+	d.summaries.Lock()
+	defer d.summaries.Unlock()
+	if d.summaries.seen[summary] {
+		return true
+	}
+	if len(d.summaries.seen) >= maxSummaries {
+		return false
+	}
+	if d.summaries.seen == nil {
+		d.summaries.seen = make(map[string]bool)
+	}
+	d.summaries.seen[summary] = true
+	return true
+}
+
+// A ConnState is where a connection is in its life.
+type ConnState uint8
+
+// The states.
+const (
+	ConnNone ConnState = iota // not yet, or not any more
+	ConnIdle
+	ConnUsed
+)
+
+// usage is what has been measured of a connection's use.
+type usage struct {
+	state ConnState
+	since time.Time // when it came into use
+}
+
+// Moved is told that the connection's state has changed.
+func (c *Conn) Moved(to ConnState) {
+	i := c.db.tracer.instruments()
+	if i == nil {
+		return
+	}
+	u := &c.usage
+	ctx := context.Background()
+	if u.state != ConnNone {
+		i.connections.Add(ctx, -1, c.db.pool.states[u.state]...)
+	}
+	if to != ConnNone {
+		i.connections.Add(ctx, 1, c.db.pool.states[to]...)
+	}
+	switch {
+	case to == ConnUsed:
+		u.since = time.Now()
+	case u.state == ConnUsed && !u.since.IsZero():
+		i.useTime.Record(ctx, time.Since(u.since).Seconds(), c.db.pool.recorded...)
+	}
+	u.state = to
+}
+
+// poolLabels are the attributes of what is measured of connections.
+type poolLabels struct {
+	recorded []metric.RecordOption
+	states   [3][]metric.AddOption
+}
+
+func newPoolLabels(attrs []attribute.KeyValue, name string) poolLabels {
+	attrs = append(attrs[:len(attrs):len(attrs)], poolNameAttribute(name))
+	set := func(more ...attribute.KeyValue) metric.MeasurementOption {
+		return metric.WithAttributeSet(attribute.NewSet(append(attrs[:len(attrs):len(attrs)], more...)...))
+	}
+	p := poolLabels{recorded: []metric.RecordOption{set()}}
+	p.states[ConnIdle] = []metric.AddOption{set(connectionStateAttribute("idle"))}
+	p.states[ConnUsed] = []metric.AddOption{set(connectionStateAttribute("used"))}
+	return p
+}
