@@ -1,7 +1,10 @@
 package driver
 
 import (
+	"context"
 	"database/sql/driver"
+	"errors"
+	"io"
 	"reflect"
 	"slices"
 	"strings"
@@ -21,7 +24,8 @@ import (
 type rows struct {
 	session *session
 	cached  *cachedStmt
-	base    baseRows
+	ctx     context.Context // of the query
+	base    baseRows        // nil until they are needed: not for a first row
 
 	program *stmt // whose rows these are, if the program prepared it; else it is put back with them
 	closed  bool
@@ -54,8 +58,18 @@ var (
 // sqliteStmt is what is asked of SQLite's statement itself.
 type sqliteStmt interface {
 	ReadOnly() bool
-	ClearBindings() error
 	Conn() *sqlite3.Conn
+	Step() bool
+	Err() error
+	Reset() error
+	ClearBindings() error
+	BindBool(int, bool) error
+	BindInt(int, int) error
+	BindInt64(int, int64) error
+	BindFloat(int, float64) error
+	BindText(int, string) error
+	BindBlob(int, []byte) error
+	BindNull(int) error
 	Status(op sqlite3.StmtStatus, reset bool) int
 	ColumnCount() int
 	ColumnName(int) string
@@ -74,7 +88,7 @@ type sqliteStmt interface {
 // its next use, which is after they are closed: package wrap sees to it that
 // nobody uses them then. The rows of a program's own statement may overlap, and
 // then each has its own.
-func newRows(s *session, st *cachedStmt, base driver.Rows, program *stmt) *rows {
+func newRows(ctx context.Context, s *session, st *cachedStmt, base driver.Rows, program *stmt) *rows {
 	r := &st.rows
 	if program != nil {
 		if program.open > 0 {
@@ -82,7 +96,10 @@ func newRows(s *session, st *cachedStmt, base driver.Rows, program *stmt) *rows 
 		}
 		program.open++
 	}
-	*r = rows{session: s, cached: st, base: base.(baseRows), program: program}
+	*r = rows{session: s, cached: st, ctx: ctx, program: program}
+	if base != nil {
+		r.base = base.(baseRows)
+	}
 	if !st.readOnly {
 		// What writes begins when the caller asks for a row, as in the plain
 		// driver: rows that nobody asks for are not written.
@@ -98,9 +115,37 @@ func (r *rows) begin() {
 		return
 	}
 	r.begun = true
-	r.failure = r.base.NextRow()
+	r.failure = r.step()
 	r.inHand = r.failure == nil
 	r.session.stepped(r.cached, r.failure)
+}
+
+// step is the base's NextRow.
+func (r *rows) step() error {
+	st := r.cached.base
+	c := st.Conn()
+	if old := c.SetInterrupt(r.ctx); old != r.ctx {
+		defer c.SetInterrupt(old)
+	}
+	if st.Step() {
+		return nil
+	}
+	if err := st.Err(); err != nil {
+		return err
+	}
+	return io.EOF
+}
+
+// plain returns the base's rows, of what is bound and stepped already.
+func (r *rows) plain() baseRows {
+	if r.base == nil {
+		base, err := r.cached.base.QueryContext(r.ctx, nil)
+		if err != nil {
+			panic(err) // without arguments there is nothing to fail
+		}
+		r.base = base.(baseRows)
+	}
+	return r.base
 }
 
 // Columns implements [driver.Rows].
@@ -121,7 +166,7 @@ func (r *rows) ready() {
 
 func (r *rows) learn() {
 	r.begin()
-	r.base.Columns()
+	r.plain().Columns()
 	r.known = true
 }
 
@@ -167,13 +212,13 @@ func (r *rows) nextRow() error {
 // ColumnTypeDatabaseTypeName implements [driver.RowsColumnTypeDatabaseTypeName].
 func (r *rows) ColumnTypeDatabaseTypeName(i int) string {
 	r.ready()
-	return r.base.ColumnTypeDatabaseTypeName(i)
+	return r.plain().ColumnTypeDatabaseTypeName(i)
 }
 
 // ColumnTypeNullable implements [driver.RowsColumnTypeNullable].
 func (r *rows) ColumnTypeNullable(i int) (nullable, ok bool) {
 	r.ready()
-	return r.base.ColumnTypeNullable(i)
+	return r.plain().ColumnTypeNullable(i)
 }
 
 // ColumnTypeScanType implements [driver.RowsColumnTypeScanType]. Until the
@@ -183,12 +228,12 @@ func (r *rows) ColumnTypeScanType(i int) reflect.Type {
 	if !r.asked {
 		return declaredScanType(r.cached.base, i).reflect()
 	}
-	return r.base.ColumnTypeScanType(i)
+	return r.plain().ColumnTypeScanType(i)
 }
 
 // Close implements [driver.Rows].
 func (r *rows) Close() error {
-	err := r.base.Close()
+	err := r.reset()
 	if r.closed {
 		return err
 	}
@@ -202,6 +247,14 @@ func (r *rows) Close() error {
 		r.session.cache.put(r.cached) // its error is that of the base's Close
 	}
 	return err
+}
+
+// reset is the base's Close.
+func (r *rows) reset() error {
+	if r.base != nil {
+		return r.base.Close()
+	}
+	return errors.Join(r.cached.base.Reset(), r.cached.base.ClearBindings())
 }
 
 // read reads the row in hand as the plain driver does, whose own reading

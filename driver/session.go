@@ -159,12 +159,59 @@ func (s *session) query(ctx context.Context, st *cachedStmt, args []driver.Named
 	if err != nil {
 		return nil, err
 	}
-	base, err := st.base.QueryContext(ctx, args)
+	return s.bind(ctx, st, args, nil)
+}
+
+// bind begins a query of program's statement, or, if that is nil, of one of the
+// connection's own.
+func (s *session) bind(ctx context.Context, st *cachedStmt, args []driver.NamedValue, program *stmt) (*rows, error) {
+	simple, err := bindSimple(st.base, args)
+	var base driver.Rows
+	if !simple {
+		base, err = st.base.QueryContext(ctx, args)
+	}
 	if err != nil {
 		st.unclean = true
 		return nil, err
 	}
-	return newRows(s, st, base, nil), nil
+	return newRows(ctx, s, st, base, program), nil
+}
+
+// bindSimple binds arguments as the plain driver does, if they are of types that
+// most are. It reports whether they are.
+func bindSimple(st baseStmt, args []driver.NamedValue) (simple bool, err error) {
+	for _, arg := range args {
+		if arg.Name != "" {
+			return false, nil
+		}
+		switch arg.Value.(type) {
+		case bool, int, int64, float64, string, []byte, nil:
+		default:
+			return false, nil
+		}
+	}
+	for _, arg := range args {
+		switch a := arg.Value.(type) {
+		case bool:
+			err = st.BindBool(arg.Ordinal, a)
+		case int:
+			err = st.BindInt(arg.Ordinal, a)
+		case int64:
+			err = st.BindInt64(arg.Ordinal, a)
+		case float64:
+			err = st.BindFloat(arg.Ordinal, a)
+		case string:
+			err = st.BindText(arg.Ordinal, a)
+		case []byte:
+			err = st.BindBlob(arg.Ordinal, a)
+		case nil:
+			err = st.BindNull(arg.Ordinal)
+		}
+		if err != nil {
+			return true, err
+		}
+	}
+	return true, nil
 }
 
 // prepare returns a statement for query, for the caller alone until it is put

@@ -42,12 +42,11 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driv
 		return nil, errClosed
 	}
 	s.session.cache.before(s.kind, "")
-	base, err := s.cached.base.QueryContext(ctx, args)
+	rows, err := s.session.bind(ctx, s.cached, args, s)
 	if err != nil {
-		s.cached.unclean = true
 		return nil, err
 	}
-	return newRows(s.session, s.cached, base, s), nil
+	return rows, nil
 }
 
 // Close gives the statement back. With rows open, it is finalised under them,
