@@ -1,0 +1,48 @@
+package prometheus
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// These are what the calls' labels are to be, but for those that all have in
+// common: what is called, and how it failed.
+
+func operation(name string) string { return labels{"db_operation_name": name}.String() }
+
+func summary(name string) string { return labels{"db_query_summary": name}.String() }
+
+func prepare(name string) string {
+	return labels{"db_operation_name": "PREPARE", "db_query_summary": name}.String()
+}
+
+func failed(name, errorType, code string) string {
+	return labels{"db_query_summary": name, "error_type": errorType, "db_response_status_code": code}.String()
+}
+
+// labels are one series's.
+type labels map[string]string
+
+// String is the same for the same labels.
+func (l labels) String() string {
+	var s []string
+	for _, name := range slices.Sorted(maps.Keys(l)) {
+		s = append(s, fmt.Sprintf("%s=%q", name, l[name]))
+	}
+	return strings.Join(s, ",")
+}
+
+// without removes the labels in common, which must be there and have these
+// values, and returns what is left and what was wrong.
+func (l labels) without(common labels) (labels, error) {
+	left := maps.Clone(l)
+	for name, want := range common {
+		if got, ok := l[name]; !ok || got != want {
+			return nil, fmt.Errorf("%s is %q, not %q", name, got, want)
+		}
+		delete(left, name)
+	}
+	return left, nil
+}
