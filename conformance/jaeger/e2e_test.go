@@ -74,26 +74,47 @@ func TestDemo(t *testing.T) {
 
 	order := awaitTrace(t, client, demo.OrderTrace)
 	checkOrder(t, order)
+	checkOrderTransaction(t, order)
 	checkFailure(t, awaitTrace(t, client, demo.ViolationTrace), "INSERT customers", "2067", "2067")
 	checkFailure(t, awaitTrace(t, client, demo.CancelledTrace), "SELECT also_visited", "context.DeadlineExceeded", "9")
 	checkMigration(t, awaitTrace(t, client, demo.MigrateTrace))
 
-	checkAll(t, awaitOrders(t, client, demo), demo.Orders)
+	all := awaitAll(t, client, demo)
+	checkAll(t, all, demo.Orders)
+	checkSpans(t, all)
+	checkConnections(t, all)
+	if n := checkTransactions(t, all); n <= demo.Orders { // the migrations and the audit have theirs, too
+		t.Errorf("there are %d transactions for %d orders", n, demo.Orders)
+	}
 }
 
-// awaitOrders returns all traces of the demo's service, once there is one for
-// each order: what was sent last takes a moment to be stored.
-func awaitOrders(t *testing.T, client *Client, demo demoSummary) []Trace {
+// awaitAll returns all traces of the demo's service, once there is one for
+// each order, and each connection is closed: what was sent last takes a moment
+// to be stored.
+func awaitAll(t *testing.T, client *Client, demo demoSummary) []Trace {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		all, err := client.Traces(t.Context(), demo.Service, 10_000)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if placed(all) >= demo.Orders || time.Now().After(deadline) {
+		if placed(all) >= demo.Orders && count(all, "close") >= count(all, "connect") || time.Now().After(deadline) {
 			return all
 		}
 	}
+}
+
+// count counts the spans of that name.
+func count(all []Trace, name string) int {
+	n := 0
+	for _, trace := range all {
+		for _, s := range trace.Spans {
+			if s.Operation == name {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 func placed(all []Trace) int {

@@ -67,7 +67,7 @@ func (p *program) exec(ctx context.Context, on execer, labels, text string, args
 }
 
 // query reads all rows.
-func (p *program) query(ctx context.Context, on execer, labels, text string, args ...any) {
+func (p *program) query(ctx context.Context, on execer, labels, text string, args ...any) error {
 	p.t.Helper()
 	rows, err := on.QueryContext(ctx, text, args...)
 	if err != nil {
@@ -77,10 +77,9 @@ func (p *program) query(ctx context.Context, on execer, labels, text string, arg
 	for rows.Next() {
 		n++
 	}
-	p.must(rows.Err())
-	p.must(rows.Close())
 	p.note(on, labels)
 	p.rows[labels] = append(p.rows[labels], n)
+	return errors.Join(rows.Err(), rows.Close())
 }
 
 func (p *program) note(on execer, labels string) {
@@ -122,12 +121,18 @@ func (p *program) run() *sql.Conn {
 		t.Fatal("there is a table nobody")
 	}
 
-	p.query(ctx, db, summary("SELECT users"), `SELECT * FROM users`)
-	p.query(ctx, db, summary("SELECT users"), `SELECT name FROM users WHERE note = ?`, secret)
+	p.must(p.query(ctx, db, summary("SELECT users"), `SELECT * FROM users`))
+	p.must(p.query(ctx, db, summary("SELECT users"), `SELECT name FROM users WHERE note = ?`, secret))
 	for i := range 20 { // a text of its own each time, and one label
-		p.query(ctx, db, summary("SELECT users"), fmt.Sprintf(`SELECT name FROM users WHERE name = 'hush %d' /* hush */`, i))
+		p.must(p.query(ctx, db, summary("SELECT users"), fmt.Sprintf(`SELECT name FROM users WHERE name = 'hush %d' /* hush */`, i)))
 	}
 	p.must(p.exec(ctx, db, summary("SELECT users"), `SELECT 'hush' FROM users`)) // returns no rows to anyone
+
+	// Its third row is more than abs can answer.
+	if err := p.query(ctx, db, failed("SELECT users", "1", "1"),
+		`SELECT iif(id < 3, id, abs(-9223372036854775808)) FROM users ORDER BY id`); !errors.Is(err, sqlite3.ERROR) {
+		t.Fatalf("a query that fails while it is read: %v", err)
+	}
 
 	p.transactions(ctx)
 	return p.connections(ctx)
@@ -140,7 +145,7 @@ func (p *program) transactions(ctx context.Context) {
 		p.must(err)
 		p.calls[operation("BEGIN")]++
 		p.must(p.exec(ctx, tx, summary("UPDATE users"), `UPDATE users SET note = ? WHERE id = 1`, secret))
-		p.query(ctx, tx, summary("SELECT users"), `SELECT note FROM users WHERE id = :id`, sql.Named("id", 1))
+		p.must(p.query(ctx, tx, summary("SELECT users"), `SELECT note FROM users WHERE id = :id`, sql.Named("id", 1)))
 		if commit {
 			p.must(tx.Commit())
 			p.calls[operation("COMMIT")]++
@@ -173,7 +178,7 @@ func (p *program) connections(ctx context.Context) *sql.Conn {
 	p.must(err)
 	p.calls[prepare("SELECT users")]++
 	for i := range 3 {
-		p.query(ctx, preparedStmt{stmt}, summary("SELECT users"), "", i)
+		p.must(p.query(ctx, preparedStmt{stmt}, summary("SELECT users"), "", i))
 	}
 	p.must(stmt.Close())
 

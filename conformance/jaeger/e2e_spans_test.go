@@ -1,0 +1,252 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// scope is the name under which the library makes spans. The others are the
+// demo's own.
+const scope = "github.com/sqlitemw/sqlitemw/tracing"
+
+// readingTime is how long the demo rests between two rows when it browses.
+const readingTime = 2 * time.Millisecond
+
+// cut is what Jaeger may have taken off a duration.
+const cut = time.Microsecond
+
+// checkSpans checks that each span says what is documented of its kind, and
+// nothing else.
+func checkSpans(t *testing.T, all []Trace) {
+	t.Helper()
+	kinds := make(map[string]int)
+	for _, trace := range all {
+		names := spanNames(trace)
+		for _, s := range trace.Spans {
+			if tag(s, "otel.scope.name") != scope {
+				continue
+			}
+			kind, has := documented(s)
+			kinds[kind]++
+			if got := slices.Sorted(maps.Keys(s.Tags)); !slices.Equal(got, has) {
+				t.Errorf("%s has the attributes\n  %s\nand should have\n  %s", s.Operation, strings.Join(got, "\n  "), strings.Join(has, "\n  "))
+			}
+			if s.StatusError != (tag(s, "error.type") != "") {
+				t.Errorf("%s: its error is %v, its error.type %q", s.Operation, s.StatusError, tag(s, "error.type"))
+			}
+			if typ, code := tag(s, "error.type"), tag(s, "db.response.status_code"); typ != code && !strings.HasPrefix(typ, "context.") {
+				t.Errorf("%s: its error.type is %q, its status code %q", s.Operation, typ, code)
+			}
+			if kind == "query" {
+				checkEngine(t, s, names[s.ParentID])
+			}
+		}
+	}
+	for _, kind := range []string{"query", "prepare", "transaction", "acquire", "connect", "close"} {
+		if kinds[kind] == 0 {
+			t.Errorf("nothing is traced of kind %s: %v", kind, kinds)
+		}
+	}
+}
+
+// documented returns what kind of span it is, and the keys that its tags are to
+// have: sorted, and Jaeger's own included. What only some of the kind have is
+// there if the span has it; whether it should is checked elsewhere.
+func documented(s Span) (kind string, keys []string) {
+	keys = []string{"db.namespace", "db.system.name", "otel.scope.name", "span.kind", "sqlitemw.connection.id"}
+	some := []string{"otel.scope.version"}
+	switch {
+	case s.Kind == "internal":
+		kind = s.Operation
+		switch kind {
+		case "acquire":
+			keys = append(keys, "sqlitemw.connection.new")
+		case "close":
+			keys = append(keys, "sqlitemw.connection.close_reason")
+		case "connect":
+		default:
+			kind = "undocumented"
+		}
+	case tag(s, "db.operation.name") == "PREPARE":
+		kind = "prepare"
+		keys = append(keys, "db.operation.name", "db.query.summary", "db.query.text")
+	case tag(s, "db.operation.name") != "":
+		kind = "transaction"
+		keys = append(keys, "db.operation.name", "sqlitemw.transaction.id")
+	default:
+		kind = "query"
+		keys = append(keys, "db.query.summary", "db.query.text")
+		some = append(some, "sqlitemw.engine.duration")
+	}
+	if s.Kind == "client" && kind != "transaction" {
+		some = append(some, "sqlitemw.transaction.id")
+	}
+	if s.StatusError {
+		keys = append(keys, "error", "error.type", "otel.status_code")
+		if _, ok := s.Tags["db.response.status_code"]; ok {
+			keys = append(keys, "db.response.status_code", "otel.status_description") // the engine's text for it
+		}
+	}
+	for _, key := range some {
+		if _, ok := s.Tags[key]; ok {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return kind, keys
+}
+
+// checkEngine checks that a call which answers rows, and no other, tells how
+// much of its time was SQLite's.
+func checkEngine(t *testing.T, s Span, parent string) {
+	t.Helper()
+	seconds, ok := s.Tags["sqlitemw.engine.duration"].(float64)
+	// A text that begins with WITH may select, and write what it selected.
+	if reads := strings.HasPrefix(s.Operation, "SELECT ") && !strings.Contains(s.Operation, "INSERT"); ok != reads {
+		t.Errorf("%s has the engine's duration: %v", s.Operation, ok)
+	}
+	if !ok {
+		return
+	}
+	engine := time.Duration(seconds * float64(time.Second))
+	if engine <= 0 || engine > s.Duration+cut {
+		t.Errorf("%s took the engine %v of %v", s.Operation, engine, s.Duration)
+	}
+	if rest := s.Duration + cut - engine; parent == "browse" && rest < readingTime {
+		t.Errorf("%s took the engine %v of %v, in which its reader rested for %v", s.Operation, engine, s.Duration, readingTime)
+	}
+}
+
+// checkTransactions checks that all calls of a transaction have its id, and no
+// other span has one. It returns how many there are. What Jaeger holds is
+// ordered to the microsecond only: of two that begin in the same, either may
+// have been the first.
+func checkTransactions(t *testing.T, all []Trace) int {
+	t.Helper()
+	type transaction struct {
+		trace, connection  string
+		begun, ended       int
+		from, to, finished time.Time // when it began, and when its end began and was over
+	}
+	found := make(map[string]*transaction)
+	for _, trace := range all {
+		for _, s := range trace.Spans {
+			id := tag(s, "sqlitemw.transaction.id")
+			if id == "" {
+				continue
+			}
+			tx := found[id]
+			if tx == nil {
+				tx = &transaction{trace: s.TraceID, connection: tag(s, "sqlitemw.connection.id")}
+				found[id] = tx
+			}
+			if s.TraceID != tx.trace || tag(s, "sqlitemw.connection.id") != tx.connection {
+				t.Errorf("%s is of transaction %s, but on another connection or in another trace", s.Operation, id)
+			}
+			switch s.Operation {
+			case "BEGIN":
+				tx.begun++
+				tx.from = s.Start
+			case "COMMIT", "ROLLBACK":
+				tx.ended++
+				tx.to, tx.finished = s.Start, s.Start.Add(s.Duration+cut)
+			}
+		}
+	}
+	for id, tx := range found {
+		if tx.begun != 1 || tx.ended != 1 {
+			t.Errorf("transaction %s began %d times, and ended %d times", id, tx.begun, tx.ended)
+		}
+	}
+	for _, trace := range all {
+		for _, s := range trace.Spans {
+			id := tag(s, "sqlitemw.transaction.id")
+			if tx := found[id]; tx != nil && (s.Start.Before(tx.from) || s.Start.After(tx.finished)) {
+				t.Errorf("%s is of transaction %s, but began outside of it", s.Operation, id)
+			}
+			if s.Kind != "client" {
+				continue
+			}
+			for inside, tx := range found {
+				if tag(s, "sqlitemw.connection.id") == tx.connection && s.Start.After(tx.from) && s.Start.Before(tx.to) && id != inside {
+					t.Errorf("%s began within transaction %s, but is of %q", s.Operation, inside, id)
+				}
+			}
+		}
+	}
+	return len(found)
+}
+
+// checkOrderTransaction checks that an order is one transaction, whole.
+func checkOrderTransaction(t *testing.T, order Trace) {
+	t.Helper()
+	ids := make(map[string]bool)
+	for _, s := range order.Spans {
+		if id := tag(s, "sqlitemw.transaction.id"); s.Kind == "client" {
+			ids[id] = true
+		} else if id != "" {
+			t.Errorf("%s is no call, and of transaction %s", s.Operation, id)
+		}
+	}
+	if len(ids) != 1 || ids[""] {
+		t.Errorf("the calls of an order are of the transactions %v", slices.Sorted(maps.Keys(ids)))
+	}
+}
+
+// checkConnections checks that each connection is opened within the acquire
+// that asked for it, which says so, and closed as the one that it is.
+func checkConnections(t *testing.T, all []Trace) {
+	t.Helper()
+	reasons := []string{"expired", "surplus", "shrunk", "database closed", "bad", "sick", "panic", "other"}
+	connects := make(map[string]Span) // by span
+	opened := make(map[string]bool)   // connections
+	for _, trace := range all {
+		asked := make(map[string]Span) // the connect within an acquire
+		for _, s := range trace.Spans {
+			if s.Operation == "connect" {
+				asked[s.ParentID] = s
+				connects[s.ID] = s
+				opened[tag(s, "sqlitemw.connection.id")] = true
+			}
+		}
+		for _, s := range trace.Spans {
+			if s.Operation != "acquire" {
+				continue
+			}
+			connect, opened := asked[s.ID]
+			if got := tag(s, "sqlitemw.connection.new"); got != fmt.Sprint(opened) || s.ParentID == "" {
+				t.Errorf("an acquire below %q says that its connection is new: %s; it is: %v", s.ParentID, got, opened)
+			}
+			if !opened {
+				continue
+			}
+			if tag(connect, "sqlitemw.connection.id") != tag(s, "sqlitemw.connection.id") {
+				t.Error("an acquire and the connect within it are of different connections")
+			}
+			if connect.Kind != "internal" || connect.Start.Before(s.Start) || connect.Start.Add(connect.Duration).After(s.Start.Add(s.Duration+2*cut)) {
+				t.Errorf("connect is not within its acquire: %+v, %+v", connect, s)
+			}
+		}
+	}
+	for _, trace := range all {
+		for _, s := range trace.Spans {
+			id := tag(s, "sqlitemw.connection.id")
+			if tag(s, "otel.scope.name") == scope && !opened[id] {
+				t.Errorf("%s is of connection %q, which nobody opened", s.Operation, id)
+			}
+			if s.Operation != "close" {
+				continue
+			}
+			if len(s.Links) == 1 && tag(connects[s.Links[0].SpanID], "sqlitemw.connection.id") != id {
+				t.Errorf("the close of connection %s is linked to the connect of another", id)
+			}
+			if reason := tag(s, "sqlitemw.connection.close_reason"); !slices.Contains(reasons, reason) {
+				t.Errorf("a connection was closed for the reason %q", reason)
+			}
+		}
+	}
+}
