@@ -96,6 +96,7 @@ func (c *Connector) dial(ctx context.Context) (_ driver.Conn, err error) {
 	if err := c.configure(s); err != nil {
 		return nil, c.openError(ctx, err)
 	}
+	s.file = newOpenFile(raw, c.dsn)
 	opened = true
 	return s, nil
 }

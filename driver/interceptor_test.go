@@ -147,3 +147,32 @@ func TestSickConnectionIsRetired(t *testing.T) {
 		})
 	}
 }
+
+// An interceptor may answer for the connection, with a statement of its own.
+func TestInterceptorsOwnStatement(t *testing.T) {
+	db := open(t, file(t), driver.Config{Interceptors: []sqlmw.Interceptor{ownStmt{}}})
+	stmt, err := db.Prepare("SELECT ?")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stmt.Close()
+	if _, err := stmt.Exec(1); err == nil || err.Error() != "my own" {
+		t.Errorf("exec: %v", err)
+	}
+	if _, err := stmt.Query(1); err == nil || err.Error() != "my own" {
+		t.Errorf("query: %v", err)
+	}
+}
+
+type ownStmt struct{ sqlmw.NullInterceptor }
+
+func (ownStmt) ConnPrepareContext(ctx context.Context, _ sqldriver.ConnPrepareContext, _ string) (context.Context, sqldriver.Stmt, error) {
+	return ctx, mine{}, nil
+}
+
+type mine struct{}
+
+func (mine) Close() error                                     { return nil }
+func (mine) NumInput() int                                    { return 1 }
+func (mine) Exec([]sqldriver.Value) (sqldriver.Result, error) { return nil, errors.New("my own") }
+func (mine) Query([]sqldriver.Value) (sqldriver.Rows, error)  { return nil, errors.New("my own") }

@@ -29,9 +29,38 @@ func (c *conn) Config(op sqlite3.DBConfig, arg ...bool) (bool, error) {
 // Limit changes one of the connection's limits.
 func (c *conn) Limit(id sqlite3.LimitCategory, value int) int { return c.Raw().Limit(id, value) }
 
+// Restore copies another database into one of the connection's.
+func (c *conn) Restore(dstDB, srcURI string) error { return c.Raw().Restore(dstDB, srcURI) }
+
+// CreateFunction defines, redefines or removes a function.
+func (c *conn) CreateFunction(name string, nArg int, flag sqlite3.FunctionFlag, fn sqlite3.ScalarFunction) error {
+	return c.Raw().CreateFunction(name, nArg, flag, fn)
+}
+
+// CreateAggregateFunction defines, redefines or removes an aggregate function.
+func (c *conn) CreateAggregateFunction(name string, nArg int, flag sqlite3.FunctionFlag, fn sqlite3.AggregateSeqFunction) error {
+	return c.Raw().CreateAggregateFunction(name, nArg, flag, fn)
+}
+
+// CreateWindowFunction defines, redefines or removes a window function.
+func (c *conn) CreateWindowFunction(name string, nArg int, flag sqlite3.FunctionFlag, fn sqlite3.AggregateConstructor) error {
+	return c.Raw().CreateWindowFunction(name, nArg, flag, fn)
+}
+
+// OverloadFunction makes a function that virtual tables can overload.
+func (c *conn) OverloadFunction(name string, nArg int) error {
+	return c.Raw().OverloadFunction(name, nArg)
+}
+
+// CreateCollation defines, redefines or removes a collating sequence.
+func (c *conn) CreateCollation(name string, fn sqlite3.CollatingFunction) error {
+	return c.Raw().CreateCollation(name, fn)
+}
+
 // Savepoint begins a savepoint. What is rolled back to it is not seen by the
 // connection, which keeps no statements until the transaction ends.
 func (c *conn) Savepoint() sqlite3.Savepoint {
+	raw := c.Raw()
 	c.session.cache.suspended = true
-	return c.Raw().Savepoint()
+	return raw.Savepoint()
 }

@@ -246,6 +246,7 @@ func (r *rows) Close() error {
 	} else {
 		r.session.cache.put(r.cached) // its error is that of the base's Close
 	}
+	r.session.settle()
 	return err
 }
 

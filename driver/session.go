@@ -24,6 +24,7 @@ type session struct {
 	baseConn
 	cache stmtCache
 	times timeFormats
+	file  openFile
 	term  func(*sqlite3.Conn) error // nil once called
 }
 
@@ -44,11 +45,14 @@ func (s *session) ServeExec(ctx context.Context, query string, args []driver.Nam
 	if query == "" && len(args) == 0 {
 		// As it is, for it may be a savepoint, which the plain driver knows by
 		// its context. What is later rolled back to one is not seen here.
+		res, err := s.ExecContext(ctx, query, args)
 		s.cache.suspended = true
-		return s.ExecContext(ctx, query, args)
+		s.settle()
+		return res, err
 	}
 	kind := kindOf(query)
 	s.cache.before(kind, query)
+	defer s.settle()
 	if len(args) == 0 && (kind == textEmpty || severalStatements(query)) {
 		return s.execAll(ctx, query)
 	}
@@ -217,6 +221,7 @@ func bindSimple(st baseStmt, args []driver.NamedValue) (simple bool, err error) 
 // prepare returns a statement for query, for the caller alone until it is put
 // back.
 func (s *session) prepare(ctx context.Context, kind textKind, query string) (*cachedStmt, error) {
+	s.settle()
 	if st := s.cache.take(kind, query); st != nil {
 		if ctx.Err() != nil {
 			s.cache.put(st)
@@ -265,6 +270,15 @@ func (s *session) gone(st *cachedStmt, err error) bool {
 	return false
 }
 
+// settle looks whether a transaction has ended that changed what texts mean. It
+// may have by a call, by an error that makes SQLite roll back, or by a method
+// that is not seen here.
+func (s *session) settle() {
+	if s.cache.unsettled() && s.baseConn.Raw().GetAutocommit() {
+		s.cache.settled()
+	}
+}
+
 // PrepareContext prepares a statement for the program.
 func (s *session) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
 	kind := kindOf(query)
@@ -294,13 +308,13 @@ type sessionTx struct {
 
 func (tx sessionTx) Commit() error {
 	err := tx.Tx.Commit()
-	tx.session.cache.ended(err != nil) // the plain driver rolls a failed commit back
+	tx.session.settle()
 	return err
 }
 
 func (tx sessionTx) Rollback() error {
 	err := tx.Tx.Rollback()
-	tx.session.cache.ended(true)
+	tx.session.settle()
 	return err
 }
 
@@ -310,9 +324,15 @@ func (s *session) Ping(ctx context.Context) error {
 	if old := raw.SetInterrupt(ctx); old != ctx {
 		defer raw.SetInterrupt(old)
 	}
-	_, err := scalar(raw, "PRAGMA schema_version")
-	return err
+	if _, err := scalar(raw, "PRAGMA schema_version"); err != nil {
+		return err
+	}
+	return s.file.look()
 }
+
+// Sick reports whether the connection's file is there no more. It implements
+// what package wrap asks a connection that is released.
+func (s *session) Sick() bool { return s.file.lookAgain() != nil }
 
 // Raw returns SQLite's connection, with nothing of ours on it: a program may do
 // anything to it.
@@ -322,17 +342,16 @@ func (s *session) Raw() *sqlite3.Conn {
 }
 
 // Close calls Term, once, and closes the connection whatever it says.
-func (s *session) Close() error {
+func (s *session) Close() (err error) {
+	// Deferred, for a panic: a connection that is out of memory panics again.
+	defer func() { err = errors.Join(err, s.baseConn.Close()) }()
 	s.cache.forget()
-	err := s.terminate()
+	err = s.terminate()
 	// A statement that nobody closed, or through which a panic passed, would
 	// keep SQLite from closing, and the file open and locked.
 	raw := s.baseConn.Raw()
 	for _, stmt := range slices.Collect(raw.Stmts()) {
 		stmt.Close()
-	}
-	if closeErr := s.baseConn.Close(); closeErr != nil {
-		return errors.Join(err, closeErr)
 	}
 	return err
 }

@@ -153,3 +153,110 @@ func TestColumnTypesOfALockedDatabase(t *testing.T) {
 		t.Errorf("a row of a locked database: %v", rows.Err())
 	}
 }
+
+// Whatever ends a transaction that has changed the schema, and undoes it: a text
+// that was prepared in it fails where it fails on the plain driver, at Query and
+// Prepare.
+func TestKeptStatementOfUndoneTable(t *testing.T) {
+	for name, undo := range map[string][]string{
+		"rollback behind a released savepoint": {"BEGIN", "SAVEPOINT a", "CREATE TABLE t(a)", "RELEASE a", "use", "ROLLBACK"},
+		"commit that fails":                    {"BEGIN", "CREATE TABLE t(a)", "INSERT INTO f VALUES (7)", "use", "COMMIT", "ROLLBACK"},
+		"insert or rollback":                   {"BEGIN", "CREATE TABLE t(a)", "use", "INSERT OR ROLLBACK INTO u VALUES (1)"},
+		"raise(rollback)":                      {"BEGIN", "CREATE TABLE t(a)", "use", "INSERT INTO r VALUES (1)"},
+		"rollback to":                          {"BEGIN", "SAVEPOINT a", "CREATE TABLE t(a)", "use", "ROLLBACK TO a", "COMMIT"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := open(t, file(t, "_pragma=foreign_keys(1)"), driver.Config{})
+			db.SetMaxOpenConns(1)
+			exec(t, db, `CREATE TABLE u(a UNIQUE); INSERT INTO u VALUES (1); CREATE TABLE r(a);
+				CREATE TRIGGER g BEFORE INSERT ON r BEGIN SELECT RAISE(ROLLBACK, 'no'); END;
+				CREATE TABLE p(id INTEGER PRIMARY KEY); CREATE TABLE f(p REFERENCES p DEFERRABLE INITIALLY DEFERRED)`)
+			const insert, query = "INSERT INTO t VALUES (?)", "SELECT * FROM t WHERE ? = 1"
+			for _, text := range undo {
+				if text == "use" {
+					for range 2 {
+						exec(t, db, insert, 1)
+						value[int](t, db, query, 1)
+					}
+					continue
+				}
+				db.Exec(text)
+			}
+			if rows, err := db.Query(query, 1); err == nil {
+				rows.Close()
+				t.Error("a query of a table that is gone succeeds")
+			}
+			for _, text := range []string{insert, query} {
+				if stmt, err := db.Prepare(text); err == nil {
+					stmt.Close()
+					t.Errorf("%s can be prepared", text)
+				}
+			}
+		})
+	}
+}
+
+// A function that is redefined or removed through the connection's own methods,
+// and a database that is restored, leave no statement of what was before.
+func TestCacheIsOutOfTheWayOfDefinitions(t *testing.T) {
+	backup := file(t)
+	exec(t, open(t, backup, driver.Config{}), "CREATE TABLE other(a)")
+	db := open(t, file(t), driver.Config{})
+	conn, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	type definer interface {
+		CreateFunction(string, int, sqlite3.FunctionFlag, sqlite3.ScalarFunction) error
+		Restore(string, string) error
+	}
+	do := func(f func(definer) error) {
+		t.Helper()
+		if err := conn.Raw(func(dc any) error { return f(dc.(definer)) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	do(func(d definer) error {
+		return d.CreateFunction("one", 0, 0, func(ctx sqlite3.Context, _ ...sqlite3.Value) { ctx.ResultInt(1) })
+	})
+	conn.ExecContext(t.Context(), "CREATE TABLE t(a)")
+	texts := []string{"SELECT one() WHERE ? = 1", "SELECT count(*) FROM t WHERE ? = 1"}
+	for _, text := range texts {
+		for range 2 {
+			if err := conn.QueryRowContext(t.Context(), text, 1).Scan(new(int)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	do(func(d definer) error { return d.CreateFunction("one", 0, 0, nil) })
+	do(func(d definer) error { return d.Restore("main", backup) })
+	for _, text := range texts {
+		if rows, err := conn.QueryContext(t.Context(), text, 1); err == nil {
+			rows.Close()
+			t.Errorf("%s succeeds", text)
+		}
+	}
+}
+
+// An empty text, which may begin a savepoint, turns off nothing for longer than
+// a transaction.
+func TestCacheAfterAnEmptyText(t *testing.T) {
+	c, err := driver.NewConnector(file(t), driver.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := sql.OpenDB(c)
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	exec(t, db, "")
+	exec(t, db, "BEGIN")
+	exec(t, db, "")
+	exec(t, db, "COMMIT")
+	for range 10 {
+		value[int](t, db, "SELECT ?", 1)
+	}
+	if hits := c.CacheStats().Hits; hits != 9 {
+		t.Errorf("%d hits", hits)
+	}
+}

@@ -30,6 +30,7 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 		return nil, errClosed
 	}
 	s.session.cache.before(s.kind, "")
+	defer s.session.settle()
 	s.cached.stepping = true
 	res, err := s.cached.base.ExecContext(ctx, args)
 	s.cached.stepping, s.cached.unclean = false, s.cached.unclean || err != nil

@@ -174,14 +174,17 @@ func (c *stmtCache) before(kind textKind, query string) {
 		if c.changed {
 			c.forget()
 		}
-	case textCommit:
-		c.changed = false
 	}
 }
 
-// ended is told that a transaction has ended.
-func (c *stmtCache) ended(rolledBack bool) {
-	if rolledBack && c.changed {
+// unsettled reports whether the end of the transaction at hand would change what
+// is to be kept.
+func (c *stmtCache) unsettled() bool { return c.changed || c.suspended }
+
+// settled is told that no transaction is at hand any more: whether what it
+// changed was committed or rolled back, and by whom, is not known for certain.
+func (c *stmtCache) settled() {
+	if c.changed {
 		c.forget()
 	}
 	c.changed, c.suspended = false, false
@@ -239,7 +242,7 @@ const (
 	textEmpty                    // no statement
 	textData                     // reads or writes rows
 	textBegin                    // begins a transaction or a savepoint
-	textCommit                   // ends one
+	textCommit                   // ends one, or a savepoint
 	textRollback                 // ends one, undoing it
 	textExplain                  // does nothing
 )

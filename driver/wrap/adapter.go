@@ -42,6 +42,7 @@ type adapter struct {
 	pinger    driver.Pinger
 	resetter  driver.SessionResetter
 	validator driver.Validator
+	patient   interface{ Sick() bool }
 
 	// What was made by the call under way, for Conn to take: sqlmw puts
 	// objects of its own around them.
@@ -67,6 +68,7 @@ func newAdapter(conn *Conn, parent driver.Conn) *adapter {
 	a.pinger, _ = parent.(driver.Pinger)
 	a.resetter, _ = parent.(driver.SessionResetter)
 	a.validator, _ = parent.(driver.Validator)
+	a.patient, _ = parent.(interface{ Sick() bool })
 	return a
 }
 

@@ -319,6 +319,8 @@ func (c *Conn) IsValid() bool {
 		c.unfit = ReasonPanic
 	} else if c.unfit == "" && c.adapter.validator != nil && !c.adapter.validator.IsValid() {
 		c.unfit = ReasonBad
+	} else if c.unfit == "" && c.adapter.patient != nil && c.adapter.patient.Sick() {
+		c.unfit = ReasonSick
 	}
 	if c.state == inUse {
 		c.spans.Moved(tracing.ConnIdle)

@@ -96,6 +96,10 @@ var (
 // newStmt returns a statement that converts columns if, and only if, the
 // parent's does: there is no neutral way to claim it.
 func newStmt(conn *Conn, outer driver.Stmt, inner *innerStmt) driver.Stmt {
+	if inner == nil { // an interceptor's own
+		inner = &innerStmt{adapter: conn.adapter, parent: outer}
+		outer = inner
+	}
 	s := stmt{conn, outer.(chainStmt), inner}
 	if _, ok := inner.parent.(driver.ColumnConverter); ok {
 		return &convertingStmt{s}
