@@ -149,19 +149,20 @@ const (
 // usage is what has been measured of a connection's use.
 type usage struct {
 	state ConnState
-	since time.Time // when it came into use
+	since time.Time    // when it came into use
+	in    *instruments // which have counted it, unless state is ConnNone
 }
 
 // Moved is told that the connection's state has changed.
 func (c *Conn) Moved(to ConnState) {
-	i := c.db.tracer.instruments()
+	i, u := c.db.tracer.instruments(), &c.usage
 	if i == nil {
-		return
+		to = ConnNone
 	}
-	u := &c.usage
 	ctx := context.Background()
 	if u.state != ConnNone {
-		i.connections.Add(ctx, -1, c.db.pool.states[u.state]...)
+		// From where it was added, even if there is another provider by now.
+		u.in.connections.Add(ctx, -1, c.db.pool.states[u.state]...)
 	}
 	if to != ConnNone {
 		i.connections.Add(ctx, 1, c.db.pool.states[to]...)
@@ -169,10 +170,10 @@ func (c *Conn) Moved(to ConnState) {
 	switch {
 	case to == ConnUsed:
 		u.since = time.Now()
-	case u.state == ConnUsed && !u.since.IsZero():
-		i.useTime.Record(ctx, time.Since(u.since).Seconds(), c.db.pool.recorded...)
+	case u.state == ConnUsed:
+		u.in.useTime.Record(ctx, time.Since(u.since).Seconds(), c.db.pool.recorded...)
 	}
-	u.state = to
+	u.state, u.in = to, i
 }
 
 // poolLabels are the attributes of what is measured of connections.
