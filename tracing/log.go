@@ -89,7 +89,7 @@ func (c *Call) exception(class ErrorClass, err error) {
 	r.SetSeverity(otellog.SeverityWarn)
 	typ := "panic"
 	if err != nil {
-		typ = reflect.TypeOf(err).String()
+		typ = typeOf(err)
 	}
 	r.AddAttributes(exceptionTypeAttribute(typ))
 	if class.Description != "" {
@@ -97,4 +97,20 @@ func (c *Call) exception(class ErrorClass, err error) {
 	}
 	r.AddAttributes(c.op.attrs...)
 	logger.Emit(context.WithoutCancel(c.within), r)
+}
+
+// typeOf is the type of err, or of the first error that it joins: the type of
+// what errors.Join returns says nothing.
+func typeOf(err error) string {
+	for {
+		joined, ok := err.(interface{ Unwrap() []error })
+		if !ok {
+			return reflect.TypeOf(err).String()
+		}
+		errs := joined.Unwrap()
+		if len(errs) == 0 {
+			return reflect.TypeOf(err).String()
+		}
+		err = errs[0]
+	}
 }
