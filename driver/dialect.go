@@ -45,7 +45,7 @@ func (d *dsn) foreign(key, value string) (known bool, err error) {
 		if err := p.check(); err != nil {
 			return true, dsnError("the parameter %q: %w", key, err)
 		}
-		d.translated = append(d.translated, p)
+		d.translate(key, p)
 		return true, nil
 	}
 	switch key {
@@ -63,6 +63,12 @@ func (d *dsn) foreign(key, value string) (known bool, err error) {
 			"datetime": "sqlite",
 		})
 	case "_time_integer_format":
+		if !d.intTime { // it is asked before _time_format
+			d.intTime = true
+			if d.foreignTime {
+				d.timefmt = ""
+			}
+		}
 		return true, d.timeFormat(key, value, map[string]string{
 			"unix":       "unixepoch",
 			"unix_milli": "unixepoch_milli",
@@ -70,9 +76,9 @@ func (d *dsn) foreign(key, value string) (known bool, err error) {
 			"unix_nano":  "unixepoch_nano",
 		})
 	case "_loc", "_timezone":
-		if !strings.EqualFold(value, "UTC") {
-			return true, dsnError("%s is %q, and times are read as they were written: use UTC, and time.Time.In for another", key, value)
-		}
+		return true, dsnError("%s is %q, and times are read as they were written: leave it out, and use time.Time.In", key, value)
+	case "_defensive":
+		return true, dsnError("_defensive is %q: leave it out, and have Config.Init call Config(sqlite3.DBCONFIG_DEFENSIVE, true)", value)
 	case "_inttotime", "_texttotime":
 		if flags[strings.ToLower(value)] != "1" {
 			return true, dsnError("%s is %q, and columns declared as a date or time are always read as times: leave it out, or read them as text", key, value)
@@ -82,7 +88,7 @@ func (d *dsn) foreign(key, value string) (known bool, err error) {
 			return true, dsnError("_dqs is %q, and this build of SQLite takes nothing in double quotes for a string: use single quotes", value)
 		}
 	case "_mutex":
-		if value != "no" && value != "full" {
+		if lower := strings.ToLower(value); lower != "no" && lower != "full" {
 			return true, dsnError("_mutex is %q: leave it out, since database/sql never uses a connection from two goroutines at once", value)
 		}
 	case "_error_rc":
@@ -94,6 +100,25 @@ func (d *dsn) foreign(key, value string) (known bool, err error) {
 		return false, nil
 	}
 	return true, nil
+}
+
+// translate keeps what a parameter sets. Its short names go before the long one,
+// and the first of two before the second, as in the drivers that have them.
+func (d *dsn) translate(key string, p Pragma) {
+	alias := key != "_"+p.Name
+	i := slices.IndexFunc(d.translated, func(q Pragma) bool { return q.Name == p.Name })
+	switch {
+	case i < 0:
+		d.translated = append(d.translated, p)
+	case alias && !d.aliases[p.Name]:
+		d.translated[i] = p
+	}
+	if alias {
+		if d.aliases == nil {
+			d.aliases = make(map[string]bool)
+		}
+		d.aliases[p.Name] = true
+	}
 }
 
 // timeFormat sets _timefmt to what another driver's word for it means.

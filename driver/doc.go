@@ -19,18 +19,33 @@
 //	_txlock    deferred (default), immediate, exclusive or concurrent: how Begin begins
 //	_timefmt   auto, sqlite, rfc3339, or another format of sqlite3.TimeFormat: how times are written and read
 //
-// The parameters of mattn/go-sqlite3 (_busy_timeout, _fk, _journal_mode, ...) and
-// modernc.org/sqlite (_time_format, _time_integer_format, ...) are honoured where
-// they mean something here, and refused with a reason where they do not (_auth,
-// _loc other than UTC, _dqs=1). A _pragma wins over them, and a _timefmt.
+// The parameters of mattn/go-sqlite3 and modernc.org/sqlite are honoured where
+// they mean something here; a _pragma wins over them, and a _timefmt:
+//
+//	_auto_vacuum _vacuum, _busy_timeout _timeout, _cache_size,         the pragma of that name, by its
+//	_case_sensitive_like _cslike, _foreign_keys _fk,                   long or its short name; the short
+//	_ignore_check_constraints, _journal_mode _journal,                 one wins, and the first of two
+//	_locking_mode _locking, _query_only, _recursive_triggers _rt,
+//	_secure_delete, _synchronous _sync, _writable_schema
+//	_txlock                    in any case of letters
+//	_stmt_cache_size           Config.StatementCache; 0 for none
+//	_time_format               sqlite, or datetime, which writes UTC
+//	_time_integer_format       unix, unix_milli, unix_micro or unix_nano
+//	_inttotime=1, _texttotime=1, _dqs=0, _mutex=no or full, _error_rc, _defer_fk=0    as it is here anyway
+//
+// and refused with a reason, and what to do instead, where they do not: _loc and
+// _timezone (times are read as they were written), _dqs=1, _inttotime=0,
+// _texttotime=0, _auth..., _defensive, and _defer_foreign_keys or _defer_fk=1,
+// which is for one transaction.
 //
 // A memory database with cache=shared is one for all connections of the process
 // that name it, as with SQLite's shared cache, which this build has not: it is
 // kept by the memdb VFS. On a file cache=shared is refused.
 //
-// Another parameter that begins with an underscore is refused, and so are
-// parameters behind a name that is no URI: SQLite would ignore the one, and
-// make the other part of the file's name. The errors are [ErrDSN].
+// Any other parameter is refused, unless the DSN names a VFS that may want it,
+// and so are parameters behind a name that is no URI, and names that begin with
+// "FILE:" or "sqlite:": SQLite would ignore the one, and make the others part of
+// the file's name. The errors are [ErrDSN].
 //
 // # Pragmas
 //
@@ -48,7 +63,7 @@
 //
 // # Differences from the plain driver
 //
-//	DSN            mattn's and modernc's parameters are honoured, _txlock in any case of letters; unknown underscore parameters, parameters of a name that is no URI,
+//	DSN            mattn's and modernc's parameters are honoured; unknown parameters, parameters of a name that is no URI, other schemes,
 //	               a _timefmt that would lose the time and malformed pragmas are refused, in OpenConnector
 //	cache=shared   shares a memory database; the plain driver ignores it
 //	pragmas        ordered and read back, as said above; a value that is no plain value is refused
@@ -60,14 +75,15 @@
 //	Ping           reads the file's header; the plain driver's does nothing
 //	transactions   the connection of a transaction whose context ended is kept; database/sql discards the plain driver's
 //	empty text     Query and Prepare of a text without a statement do nothing; in the plain driver they panic
-//	schema changes show at once; in the plain driver a query of a statement that is older than the change, or on a
+//	schema changes show at once to what only reads; in the plain driver a query of a statement that is older than the change, or on a
 //	               connection that has not seen it, fails once or tells old column names
 //	several        a text of several statements ends where its context ends; the plain driver may execute the others.
 //	statements     (*sqlite3.Error).SQL begins at the error; the plain driver counts from the text's beginning what
 //	               SQLite counts from the statement's
 //	queries        begin at the first question for columns or a row; in the plain driver, for a row
 //	Conn.Stmts     lists no statement that the connection keeps
-//	sick files     a connection whose file turns out corrupt, cut short, or replaced is closed when it is released
+//	sick files     a connection whose file turns out corrupt, cut short, removed, replaced or emptied is closed when it is released;
+//	               a file is looked after by its name, once a second at most, and by Ping, whose error is then ErrFileLost
 //	closing        a statement that was never closed does not keep its connection and file open
 //	panics         a connection through which a panic passed is closed when it is released
 //	db.Driver()    is *Driver

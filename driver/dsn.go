@@ -3,6 +3,7 @@ package driver
 import (
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -18,6 +19,7 @@ type dsn struct {
 
 	mode    string
 	cache   string
+	unknown string // a parameter that is none of SQLite's
 	timefmt string
 
 	foreignTime bool // timefmt is the meaning of another driver's word
@@ -25,8 +27,10 @@ type dsn struct {
 	pragmas     []Pragma // in their order
 
 	// Of other drivers' parameters.
-	translated []Pragma // what sets a pragma
-	cacheSize  int      // as Config.StatementCache
+	translated []Pragma        // what sets a pragma
+	aliases    map[string]bool // of those, what was set by a short name
+	intTime    bool            // a _time_integer_format is given
+	cacheSize  int             // as Config.StatementCache
 }
 
 // parseDSN takes name apart. Errors are [ErrDSN], and hold no parameter's value
@@ -60,7 +64,34 @@ func parseDSN(name string) (*dsn, error) {
 			return nil, err
 		}
 	}
+	if err := d.checkUnknown(); err != nil {
+		return nil, err
+	}
 	return d, d.share()
+}
+
+// fileParams are the parameters of a URI that SQLite itself has.
+// https://sqlite.org/c3ref/open.html#urifilenameexamples
+var fileParams = map[string]bool{
+	"vfs": true, "mode": true, "cache": true, "psow": true, "nolock": true, "immutable": true, "modeof": true,
+}
+
+// checkUnknown refuses a parameter that SQLite would ignore. A VFS that the DSN
+// names may have parameters of its own.
+func (d *dsn) checkUnknown() error {
+	if d.unknown == "" || d.vfs != "" && d.vfs != "os" {
+		return nil
+	}
+	hint := "SQLite has vfs, mode, cache, psow, nolock, immutable and modeof"
+	lower := strings.ToLower(d.unknown)
+	if _, ok := pragmas[lower]; ok {
+		hint = "write _pragma=" + lower + "(...)"
+	} else if fileParams[lower] {
+		hint = "write " + lower + ", in lower case"
+	} else if _, ok := pragmaParams["_"+lower]; ok {
+		hint = "write _" + lower
+	}
+	return dsnError("the parameter %q is not known, and would be ignored: %s", printable(d.unknown), hint)
 }
 
 // share makes of a memory database with a shared cache, which this build of
@@ -103,8 +134,13 @@ func (d *dsn) pathOfURI() string {
 // checkName refuses a name that means more than a file's name, but would be
 // taken for one.
 func (d *dsn) checkName() error {
+	scheme, rest, ok := strings.Cut(d.name, ":")
+	if scheme = strings.ToLower(scheme); ok && (scheme == "file" || scheme == "sqlite" || scheme == "sqlite3") {
+		rest = withoutUser(rest)
+		return dsnError("%s: begins no URI, and becomes part of the file's name: write file:%s", d.name[:len(scheme)], strings.TrimPrefix(rest, "//"))
+	}
 	path, query, ok := strings.Cut(d.name, "?")
-	if !ok || !strings.Contains(query, "=") {
+	if !ok || query != "" && !strings.Contains(query, "=") && !fileParams[strings.ToLower(query)] {
 		return nil
 	}
 	path = withoutUser(path)
@@ -155,12 +191,19 @@ func (d *dsn) addParam(param string) error {
 		d.vfs = value
 	case "cache":
 		d.cache = value
+	case "psow", "nolock", "immutable":
+		if _, ok := flags[strings.ToLower(value)]; !ok {
+			return dsnError("%s is %q, which SQLite would take for off: use 1 or 0", key, value)
+		}
 	default:
 		if strings.HasPrefix(key, "_") {
 			if known, err := d.foreign(key, value); known {
 				return err
 			}
 			return dsnError("the parameter %q is not known: use _pragma, _txlock or _timefmt", printable(key))
+		}
+		if !fileParams[key] && d.unknown == "" {
+			d.unknown = key
 		}
 	}
 	d.params = append(d.params, param)
@@ -241,6 +284,17 @@ func (d *dsn) render(ps []Pragma) string {
 		name += "?" + strings.Join(params, "&")
 	}
 	return name + d.tail
+}
+
+// canonical returns a name that means the same, with nothing of another driver's
+// but the size of the cache.
+func (d *dsn) canonical() string {
+	c := *d
+	c.params = slices.Clone(d.params)
+	if d.cacheSize != 0 {
+		c.params = append(c.params, "_stmt_cache_size="+strconv.Itoa(max(d.cacheSize, 0)))
+	}
+	return c.render(mergePragmas(d.translated, d.pragmas))
 }
 
 // escapePath makes a file's name the path of a URI.

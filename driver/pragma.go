@@ -147,6 +147,9 @@ func (p Pragma) check() error {
 	if !ok || p.Value == "" {
 		return nil
 	}
+	if w, _ := known.want(p.Value); name == "defer_foreign_keys" && w == "1" {
+		return &PragmaError{Name: p.Name, Want: p.shown(), Hint: "it is for the transaction at hand, and off again after each: execute it within the transaction"}
+	}
 	if _, ok := known.want(p.Value); !ok {
 		return &PragmaError{Name: p.Name, Want: p.shown(), Hint: "use " + known.values()}
 	}

@@ -12,6 +12,7 @@ import (
 // Deviations are the differences of the driver "sqlitemw" from the plain driver
 // that the documentation of package driver lists, by the cases that show them.
 var Deviations = map[string]string{
+	"DSN/foreign parameter":                         "DSN: unknown parameters are refused",
 	"DSN/immutable, to be written":                  "mode=rw, rwc: a database that can only be read fails to open",
 	"cancellation/between statements":               "several statements: a text ends where its context ends",
 	"cancellation/waiting for a lock":               "several statements: a text ends where its context ends",
