@@ -239,6 +239,13 @@ func (b *builder) close(v *variable) {
 			b.close(w)
 		}
 	}
+	if v.name[0] == 's' {
+		for _, r := range b.all('r') {
+			if s := b.variable(r.parent); s != nil && s.text == v.text && !r.touched {
+				b.touch(r, 1) // see known
+			}
+		}
+	}
 	b.drop(v)
 	switch v.name[0] {
 	case 'x':
@@ -318,9 +325,6 @@ func (b *builder) build(i idea) {
 	case makeStmt:
 		if hs := b.handles(); len(hs) > 0 && len(b.all('s')) < 4 {
 			t := pick(slices.Concat(reads(table)[:11], writes(table), writes(table)[5:6], changes(table)[:2], broken(table)[:2]), i.text)
-			if strings.HasSuffix(t.sql, "RETURNING *") {
-				return // see known
-			}
 			on := pick(hs, i.on)
 			b.add(step{verb: prepare, on: on, to: b.make('s', on, &t).name, text: &t})
 		}
@@ -453,6 +457,9 @@ func (b *builder) transaction(i idea) {
 
 // call adds a call of a text, or of a statement of it.
 func (b *builder) call(i idea, v verb, on string, t text) {
+	if b.connections > 1 && v == open && t.effect != nil {
+		v = query // see known
+	}
 	s := step{verb: v, on: on, text: &t, args: b.args(i, t)}
 	if strings.HasPrefix(t.sql, "SELECT 1;") && v == exec {
 		s.args = nil

@@ -16,7 +16,7 @@ func TestMain(m *testing.M) {
 	given := map[string]bool{}
 	flag.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	for name, value := range map[string]string{
-		"rapid.checks":     "1000", // of each test
+		"rapid.checks":     checks,
 		"rapid.seed":       "1",
 		"rapid.nofailfile": "true",
 	} {

@@ -63,7 +63,7 @@ func reads(table string) []text {
 		q("WITH r AS (SELECT * FROM %s) SELECT * FROM r WHERE id > ?1 OR ?3 IS NULL", 3),
 		q("SELECT ?, typeof(?1)", 1),
 		q("VALUES (1, ?), ('x', NULL)", 1),
-		q("SELECT changes(), total_changes()", 0), // and not last_insert_rowid(): see known
+		q("SELECT changes(), total_changes(), last_insert_rowid()", 0),
 		q("SELECT type, name, sql FROM sqlite_schema", 0),
 		q("-- all\n SELECT * FROM %s ; -- of it", 0),
 		q("SELECT id AS \"a;b\" FROM %s", 0),

@@ -1,0 +1,6 @@
+//go:build !race
+
+package random
+
+// checks is how many sessions each test plays.
+const checks = "500"
