@@ -103,6 +103,8 @@
 // A call whose context ends returns SQLite's own error, as in the plain driver:
 // errors.Is(err, sqlite3.INTERRUPT), or BUSY if it was waiting for a lock, but
 // not context.Canceled. To tell that from any other interrupt, ask ctx.Err().
+// A query that is cancelled while it is asked for its columns, which is when it
+// begins, is closed by database/sql, which then says ctx.Err() itself.
 //
 // # The connection
 //

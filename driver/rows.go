@@ -250,6 +250,15 @@ func (r *rows) Close() error {
 	return err
 }
 
+// Failure returns the error of a first step that the caller has not asked for,
+// and will not be told of: for its span.
+func (r *rows) Failure() error {
+	if r.asked || r.failure == io.EOF {
+		return nil
+	}
+	return r.failure
+}
+
 // reset is the base's Close.
 func (r *rows) reset() error {
 	if r.base != nil {

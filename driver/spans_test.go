@@ -452,3 +452,29 @@ func TestAllocationsWithoutSDK(t *testing.T) {
 		t.Errorf("an insert takes %v allocations, on the plain driver %v", insert, plainInsert)
 	}
 }
+
+// The span of a query that fails in its first step says so, though the program
+// closes its rows without asking for one.
+func TestSpanOfFailureNobodyAskedFor(t *testing.T) {
+	tracer, _, rec := recordSpans(t)
+	db := open(t, file(t), driver.Config{Tracing: tracer})
+	rows, err := db.Query("SELECT abs(?)", int64(-1<<63))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := rows.Columns(); err != nil {
+		t.Fatal(err)
+	}
+	if err := rows.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	for _, span := range rec.Ended() {
+		if span.Name() == "SELECT" {
+			if code := attr(span, "db.response.status_code"); code != "1" {
+				t.Errorf("the span has the status code %q", code)
+			}
+			return
+		}
+	}
+	t.Error("there is no span")
+}

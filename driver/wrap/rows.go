@@ -143,6 +143,10 @@ func (r *rows) Close() error {
 	defer call.Panicked()
 	parent := r.parent
 	r.parent, r.closed = closedRows{}, true
+	var failure error // of which the program is not told, but its span is
+	if f, ok := parent.(interface{ Failure() error }); ok && call != nil {
+		failure = f.Failure()
+	}
 	began := call.Step()
 	err := parent.Close()
 	call.Stepped(began, false)
@@ -153,9 +157,12 @@ func (r *rows) Close() error {
 		r.stmt.Close() // its error is nobody's in database/sql either
 		r.stmt = nil
 	}
-	if r.exhausted {
+	switch {
+	case err == nil && failure != nil:
+		call.End(failure)
+	case r.exhausted:
 		call.End(err)
-	} else {
+	default:
 		call.Closed(err)
 	}
 	return err
