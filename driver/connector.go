@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/ncruces/go-sqlite3"
 	sqlite3driver "github.com/ncruces/go-sqlite3/driver"
@@ -103,9 +104,11 @@ func (c *Connector) dial(ctx context.Context) (_ driver.Conn, err error) {
 
 func (c *Connector) configure(s *session) error {
 	raw := s.baseConn.Raw()
+	start := time.Now()
 	if err := c.settings.apply(raw); err != nil {
 		return err
 	}
+	s.configured.took = time.Since(start)
 	if err := c.usable(raw); err != nil {
 		return err
 	}
@@ -116,7 +119,11 @@ func (c *Connector) configure(s *session) error {
 	} else {
 		s.term = c.config.Term
 	}
-	return c.settings.verify(raw)
+	start = time.Now()
+	err := c.settings.verify(raw)
+	s.configured.took += time.Since(start)
+	s.configured.pragmas = c.settings.names
+	return err
 }
 
 // init runs Config.Init. What it may not do is to set query_only: the plain

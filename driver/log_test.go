@@ -13,10 +13,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	otellog "go.opentelemetry.io/otel/log"
-	"go.opentelemetry.io/otel/log/global"
 	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
@@ -274,9 +274,9 @@ func TestLogsWithoutSpans(t *testing.T) {
 // Nothing is logged unless it is asked for, nor below the logger's level.
 func TestLogsAreOptions(t *testing.T) {
 	records := new(recordLog)
-	old := global.GetLoggerProvider()
-	defer global.SetLoggerProvider(old)
-	global.SetLoggerProvider(sdklog.NewLoggerProvider(sdklog.WithProcessor(records)))
+	old := otel.GetLoggerProvider()
+	defer otel.SetLoggerProvider(old)
+	otel.SetLoggerProvider(sdklog.NewLoggerProvider(sdklog.WithProcessor(records)))
 	for _, tc := range []struct {
 		change         func(*tracing.Config)
 		lines, records int // of the telemetry's own

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/ncruces/go-sqlite3"
 	sqlite3driver "github.com/ncruces/go-sqlite3/driver"
@@ -25,7 +26,13 @@ type session struct {
 	cache stmtCache
 	times timeFormats
 	file  openFile
-	term  func(*sqlite3.Conn) error // nil once called
+
+	configured struct { // the connection, when it was opened
+		pragmas []string
+		took    time.Duration
+	}
+
+	term func(*sqlite3.Conn) error // nil once called
 }
 
 // baseConn is what a connection of the plain driver can do.
@@ -328,6 +335,12 @@ func (s *session) Ping(ctx context.Context) error {
 		return err
 	}
 	return s.file.look()
+}
+
+// Configured tells package wrap of the pragmas that the connection was opened
+// with, in their order, and how long it took to apply them and read them back.
+func (s *session) Configured() ([]string, time.Duration) {
+	return s.configured.pragmas, s.configured.took
 }
 
 // Sick reports whether the connection's file is there no more. It implements

@@ -12,6 +12,7 @@ import (
 // settings are the pragmas of every connection of a connector, in their order.
 type settings struct {
 	pragmas []Pragma
+	names   []string // of the pragmas
 
 	// busy is the plain driver's timeout for the DSN, for when busy_timeout
 	// is not among the pragmas.
@@ -27,6 +28,9 @@ func newSettings(cfg Config, d *dsn) (settings, error) {
 	s := settings{pragmas: mergePragmas(cfg.Pragmas, append(d.translated[:len(d.translated):len(d.translated)], d.pragmas...)), busy: time.Minute}
 	if len(d.pragmas) > 0 {
 		s.busy = 0
+	}
+	for _, p := range s.pragmas {
+		s.names = append(s.names, p.key())
 	}
 	return s, nil
 }

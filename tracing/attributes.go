@@ -16,8 +16,11 @@ const (
 	connectionID     = attribute.Key("sqlitemw.connection.id")
 	connectionNew    = attribute.Key("sqlitemw.connection.new")
 	connectionClosed = attribute.Key("sqlitemw.connection.close_reason")
+	connectPragmas   = attribute.Key("sqlitemw.connect.pragmas")
 	transactionID    = attribute.Key("sqlitemw.transaction.id")
 	engineDuration   = attribute.Key("sqlitemw.engine.duration")
+
+	connectPragmasDuration = attribute.Key("sqlitemw.connect.pragmas.duration")
 )
 
 var (

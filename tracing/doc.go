@@ -1,4 +1,5 @@
-// Package tracing says what a database call looks like in OpenTelemetry.
+// Package tracing says what a database call looks like in OpenTelemetry: its
+// span, its metrics and its logs.
 //
 // It makes one span for each call a program makes through database/sql,
 // follows the stable database conventions
@@ -42,17 +43,47 @@
 //	db.operation.name         PREPARE, BEGIN, COMMIT, ROLLBACK, PING
 //	db.response.status_code   failures: the engine's most specific code
 //	error.type                failures; see below
+//	db.response.returned_rows queries, by option
+//	sqlitemw.engine.duration  queries: seconds inside the engine, without the caller's own time between rows
+//	sqlitemw.transaction.id   all calls of one transaction that BeginTx began, the last included
 //	sqlitemw.connection.id    every span of an open connection
 //	sqlitemw.connection.new   acquire: whether the connection was opened for it
-//	sqlitemw.connection.close_reason   close
+//	sqlitemw.connection.close_reason    close
+//	sqlitemw.connect.pragmas            connect: the names of those applied, in their order
+//	sqlitemw.connect.pragmas.duration   connect: seconds it took to apply them and read them back
 //
 // error.type is context.Canceled or context.DeadlineExceeded when the caller's
 // own context ended the call, else the engine's code, equal to
 // db.response.status_code, else "panic", else the Go type of the error.
 //
+// # Metrics
+//
+// Calls and connections are measured by the [Config]'s MeterProvider, or the
+// global one, whether they are traced or not:
+//
+//	db.client.operation.duration       s             histogram; of each call what its span lasts
+//	db.client.response.returned_rows   {row}         histogram; of each query
+//	db.client.connection.count         {connection}  up-down counter, by db.client.connection.state: idle or used
+//	db.client.connection.create_time   s             histogram
+//	db.client.connection.use_time      s             histogram; from acquire to release
+//
+// Those of calls have db.system.name, db.namespace, db.query.summary or
+// db.operation.name, and for failures error.type and db.response.status_code;
+// those of connections db.client.connection.pool.name. No label holds a text or
+// a value, and of summaries at most 1000 are told apart for each database.
+// Exemplars lead to the spans of calls.
+//
+// # Logs
+//
+// [Config] can have calls that fail emitted as OpenTelemetry log records
+// (db.client.operation.exception), and those that fail or are slow told to a
+// [slog.Logger].
+//
 // # What is never recorded
 //
-// Arguments; literals and comments of a text that binds no arguments (one that
-// does is shown as it was written: see QueryText); the value of a PRAGMA; the file and key of an ATTACH; the text of an error, which may quote
-// any of them (the status description is the engine's fixed text for its code).
+// Arguments, unless Config.LogArgument has them logged; literals and comments of
+// a text that binds no arguments (one that does is shown as it was written: see
+// QueryText); the value of a PRAGMA; the file and key of an ATTACH; the text of an
+// error, which may quote any of them (the status description is the engine's
+// fixed text for its code).
 package tracing

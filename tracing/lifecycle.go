@@ -46,6 +46,14 @@ func (d *Database) Dial(ctx context.Context) Dial {
 	return dial
 }
 
+// Configured is told of the pragmas, or what the engine has instead, that were
+// applied to the connection, by name alone, and how long that took.
+func (d *Dial) Configured(names []string, took time.Duration) {
+	if d.connect.recording && len(names) > 0 {
+		d.connect.span.SetAttributes(connectPragmas.StringSlice(names), connectPragmasDuration.Float64(took.Seconds()))
+	}
+}
+
 // Done ends the dial that made connection id and returns what traces it.
 func (d *Dial) Done(id uint64) *Conn {
 	attr := connectionID.Int64(int64(id))

@@ -6,8 +6,8 @@ import (
 	"reflect"
 	"time"
 
+	"go.opentelemetry.io/otel"
 	otellog "go.opentelemetry.io/otel/log"
-	"go.opentelemetry.io/otel/log/global"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -76,7 +76,7 @@ func (c *Call) shownArguments(show func(any) (string, bool)) slog.Attr {
 func (c *Call) exception(class ErrorClass, err error) {
 	provider := c.db.tracer.cfg.LoggerProvider
 	if provider == nil {
-		provider = global.GetLoggerProvider()
+		provider = otel.GetLoggerProvider()
 	}
 	logger := provider.Logger(ScopeName, otellog.WithInstrumentationVersion(version()), otellog.WithSchemaURL(schemaURL))
 	const event = "db.client.operation.exception"

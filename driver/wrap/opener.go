@@ -121,6 +121,11 @@ func (o *Opener) Open(ctx context.Context, dial func(context.Context) (driver.Co
 		return nil, err
 	}
 
+	if c, ok := parent.(interface {
+		Configured() ([]string, time.Duration)
+	}); ok {
+		spans.Configured(c.Configured())
+	}
 	id := ConnID(connIDs.Add(1))
 	conn := newConn(o, id, parent, spans.Done(uint64(id)), now)
 	e.Conn = id
