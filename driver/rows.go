@@ -241,6 +241,9 @@ func (r *rows) Close() error {
 	if r.failure != nil && !r.asked {
 		err = nil // that of a step which the caller has not asked for
 	}
+	if !r.cached.readOnly && !r.cached.closed {
+		r.session.stepped(r.cached, nil)
+	}
 	if r.program != nil {
 		r.program.open--
 	} else {

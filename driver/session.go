@@ -238,6 +238,7 @@ func (s *session) prepare(ctx context.Context, kind textKind, query string) (*ca
 	}
 	base, err := s.baseConn.PrepareContext(ctx, query)
 	if err != nil {
+		s.cache.forget() // SQLite has read the schema anew, to be sure
 		return nil, err
 	}
 	return s.cache.add(kind, query, base.(baseStmt)), nil
@@ -258,7 +259,7 @@ func (s *session) stepped(st *cachedStmt, err error) {
 			st.age = s.cache.age
 		}
 	}
-	if err != nil && err != io.EOF && s.gone(st, err) {
+	if err != nil && err != io.EOF && len(s.cache.stmts) > 0 && s.gone(st, err) {
 		s.cache.forget()
 	}
 }
@@ -266,7 +267,7 @@ func (s *session) stepped(st *cachedStmt, err error) {
 // gone reports whether a statement that has failed could not be prepared now.
 func (s *session) gone(st *cachedStmt, err error) bool {
 	var code sqlite3.ErrorCode
-	if !errors.As(err, &code) || code != sqlite3.ERROR && code != sqlite3.SCHEMA && code != sqlite3.MISUSE {
+	if st.closed || !errors.As(err, &code) || code != sqlite3.ERROR && code != sqlite3.SCHEMA && code != sqlite3.MISUSE {
 		return false
 	}
 	stmt, _, err := s.baseConn.Raw().Prepare(st.query)

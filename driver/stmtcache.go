@@ -55,6 +55,7 @@ type cachedStmt struct {
 	kept     bool // it is in the cache
 	unclean  bool // a failure may have left bindings
 	inUse    bool
+	closed   bool
 	stepping bool   // it is being stepped, or a panic passed while it was
 	age      uint64 // the cache's, when it was taken
 
@@ -67,6 +68,14 @@ type cachedStmt struct {
 	rows rows // of a query that is not the program's own statement
 
 	newer, older *cachedStmt // in order of use
+}
+
+// close finalises the statement. Rows that a program has left open know no
+// columns then, as the plain driver's.
+func (st *cachedStmt) close() error {
+	st.closed = true
+	st.names, st.scans = nil, nil
+	return st.base.Close()
 }
 
 // A stmtCache keeps the statements of one connection, by their text, and lets
@@ -135,7 +144,7 @@ func (c *stmtCache) evict() bool {
 	for st := c.oldest; st != nil; st = st.newer {
 		if !st.inUse {
 			c.drop(st)
-			st.base.Close()
+			st.close()
 			c.counters.evictions.Add(1)
 			return true
 		}
@@ -152,7 +161,7 @@ func (c *stmtCache) put(st *cachedStmt) error {
 		c.counters.invalidations.Add(1)
 	}
 	if !st.kept {
-		return st.base.Close()
+		return st.close()
 	}
 	if st.unclean {
 		st.unclean = false
@@ -197,7 +206,7 @@ func (c *stmtCache) forget() {
 		next := st.newer
 		if !st.inUse {
 			c.drop(st)
-			st.base.Close()
+			st.close()
 			c.counters.invalidations.Add(1)
 		}
 		st = next
