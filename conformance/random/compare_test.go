@@ -165,8 +165,9 @@ func firstDifference(a, b []outcome) int {
 
 // staleThere allows for what the plain driver does after the schema has changed
 // since a connection has last read it, or since a statement was prepared: the
-// next query fails once, or tells old columns. Another connection may have
-// changed it, or a rollback on the same after a change that failed. That is the reason of a
+// next query fails once, or tells old columns: it is the line "schema changes" of
+// package driver's differences. Another connection may have changed it, or a
+// rollback on the same after a change that failed. That is the reason of a
 // difference in the i-th step if the plain driver sees the same as the other
 // once the connection has read the schema, or the statement was used.
 func (a *arena) staleThere(p program, i int, got record) (program, bool, error) {

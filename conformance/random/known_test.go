@@ -25,6 +25,10 @@ var known = []finding{
 		name:  "where in a text of several statements an error is",
 		steps: []step{{verb: exec, on: "db", text: &text{sql: "SELECT 1; SELECT missing", several: true}}},
 	},
+}
+
+// cured are differences that sessions have found, and that are no more.
+var cured = []finding{
 	{
 		// That SQLite has prepared such a query again is found out at its next
 		// use, and what else is kept is used until then.
@@ -71,10 +75,22 @@ var known = []finding{
 			{verb: finish, on: "c1"},
 		},
 	},
-}
-
-// cured are differences that sessions have found, and that are no more.
-var cured = []finding{
+	{
+		// A statement that has failed is prepared again, to see whether it still
+		// can be, and so SQLite's last error is none. The plain driver tells that
+		// of statements which are closed.
+		name: "what went wrong last, in an error of rows whose statement is closed",
+		steps: []step{
+			{verb: connect, on: "db", to: "c1"},
+			{verb: prepare, on: "c1", to: "s1", text: &text{sql: "SELECT * FROM u"}},
+			{verb: open, on: "s1", to: "r1", text: &text{sql: "SELECT * FROM u"}},
+			{verb: read, on: "r1", rows: 1},
+			{verb: finish, on: "s1"},
+			{verb: exec, on: "c1", text: &text{sql: "DETACH m"}},
+			{verb: finish, on: "r1"},
+			{verb: finish, on: "c1"},
+		},
+	},
 	{
 		name: "last_insert_rowid() after an Exec of a text that cannot be prepared",
 		steps: []step{

@@ -93,6 +93,7 @@ func (l *player) step(s step) (o outcome, panicked bool) {
 			}
 		}
 	}()
+	o.strict = l.strict
 	o.misplaced = !l.strict && s.text != nil && s.text.several && s.verb == exec
 	ctx := context.Background()
 	if s.cancelled {

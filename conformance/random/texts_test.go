@@ -291,36 +291,40 @@ func settings() []text {
 		}
 		return t
 	}
-	nameless := func(m *model) { m.nameless = true }
+	named := func(sql string) text {
+		t := set(sql, func(m *model) { m.nameless = true })
+		t.failed = func(m *model, _ error) { m.nameless = true } // it has taken effect once it is prepared
+		return t
+	}
 	return []text{
 		set("ATTACH ':memory:' AS m", func(m *model) { m.attached, m.schemas["m"] = true, map[string]*modelTable{} }),
 		set("DETACH m", func(m *model) { m.attached = false; delete(m.schemas, "m") }),
 		set("PRAGMA user_version = 5", nil),
 		set("PRAGMA foreign_keys = 0", nil),
-		set("PRAGMA short_column_names = 0", nameless),
-		set("PRAGMA full_column_names = 1", nameless),
-		set("PRAGMA short_column_names = 1", nameless),
+		named("PRAGMA short_column_names = 0"),
+		named("PRAGMA full_column_names = 1"),
+		named("PRAGMA short_column_names = 1"),
 		set("PRAGMA foreign_keys = 1", nil),
 	}
 }
 
 // controls are texts that begin and end transactions and savepoints.
 func controls() []text {
-	control := func(sql string, undoes bool, effect func(*model)) text {
-		return text{sql: sql, schema: undoes, effect: func(m *model, _ []arg) { effect(m) }}
+	control := func(sql string, ends bool, effect func(*model)) text {
+		return text{sql: sql, schema: ends, effect: func(m *model, _ []arg) { effect(m) }}
 	}
 	return []text{
 		control("SAVEPOINT p", false, func(m *model) { m.savepoint("p") }),
 		control("ROLLBACK TO p", true, func(m *model) { m.rollbackTo("p") }),
 		control("BEGIN", false, (*model).begin),
 		control("ROLLBACK", true, (*model).rollback),
-		control("RELEASE p", false, func(m *model) { m.release("p") }),
+		control("RELEASE p", true, func(m *model) { m.release("p") }),
 		control("SAVEPOINT q", false, func(m *model) { m.savepoint("q") }),
-		control("COMMIT", false, (*model).commit),
+		control("COMMIT", true, (*model).commit),
 		control("ROLLBACK TO q", true, func(m *model) { m.rollbackTo("q") }),
-		control("RELEASE q", false, func(m *model) { m.release("q") }),
+		control("RELEASE q", true, func(m *model) { m.release("q") }),
 		control("BEGIN IMMEDIATE", false, (*model).begin),
-		control("END", false, (*model).commit),
+		control("END", true, (*model).commit),
 	}
 }
 
