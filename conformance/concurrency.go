@@ -155,10 +155,11 @@ func crowdCases(waiting Settings) []Case {
 			Rule:     "Goroutines that use one text at once each get their own rows.",
 			Settings: waiting,
 			Play: func(s *Session) {
-				// Connections that are opened at once to a file that is not in
-				// WAL mode yet may find it locked: SQLite does not wait where
-				// that could deadlock.
-				s.Must(s.DB.Ping())
+				// Connections that are opened at once to a file that nobody has
+				// open in WAL mode may find it locked: SQLite does not wait
+				// where that could deadlock.
+				conn := s.Conn(s.DB)
+				defer conn.Close()
 				s.Exec(s.DB, "CREATE TABLE t(a)") // a log that all make at once is BUSY
 				crowd(s, 16, func(i int) error {
 					rows, err := s.DB.Query("SELECT ? UNION ALL SELECT ?1 UNION ALL SELECT ?1", i)
