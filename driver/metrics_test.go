@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/ncruces/go-sqlite3"
@@ -284,7 +285,8 @@ func TestReturnedRowsAreMeasured(t *testing.T) {
 // the connections that are open are counted there from their next use on.
 func TestGlobalMeterProvider(t *testing.T) {
 	old := otel.GetMeterProvider()
-	defer otel.SetMeterProvider(old)
+	restore := sync.OnceFunc(func() { otel.SetMeterProvider(old) })
+	defer restore()
 	db := open(t, ":memory:", driver.Config{})
 	db.SetMaxOpenConns(1)
 	exec(t, db, "SELECT 1")
@@ -305,7 +307,7 @@ func TestGlobalMeterProvider(t *testing.T) {
 			t.Errorf("provider %d counts connections %v, want one idle", i, n)
 		}
 	}
-	otel.SetMeterProvider(old)
+	restore()
 	exec(t, db, "SELECT 1")
 	for i := range readers {
 		m := collect(i)
