@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"io"
+	"runtime"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -36,6 +37,7 @@ type Call struct {
 	rows      int64
 	tx        int64
 	args      []driver.NamedValue
+	watch     runtime.Cleanup
 
 	attrs [3]attribute.KeyValue // room for what is known at the end
 }
@@ -107,9 +109,33 @@ func (c *Call) Panicked() {
 	c.end("panic", ErrorClass{Description: "panic"}, nil)
 }
 
+// Watch ends the span of call, if it has one that is kept, when rows, which are
+// to end it, have become garbage: rows that a program never closes.
+func Watch[Rows any](rows *Rows, call *Call) {
+	if call.recording {
+		call.watch = runtime.AddCleanup(rows, (*Call).abandoned, call)
+	}
+}
+
+// abandoned ends the span alone: the connection may be used for another call.
+func (c *Call) abandoned() {
+	if !c.open {
+		return
+	}
+	c.open = false
+	c.finish(notClosed, ErrorClass{Description: "its rows were never closed"})
+	c.span.End()
+}
+
+// notClosed is the error.type of a query whose rows were never closed.
+const notClosed = "rows not closed"
+
 // end ends the call with this error.type, or "" if it went well.
 func (c *Call) end(typ string, class ErrorClass, err error) {
 	c.open = false
+	if c.query && c.recording {
+		c.watch.Stop()
+	}
 	var took time.Duration
 	if !c.start.IsZero() {
 		took = time.Since(c.start)

@@ -54,7 +54,8 @@
 //
 // error.type is context.Canceled or context.DeadlineExceeded when the caller's
 // own context ended the call, else the engine's code, equal to
-// db.response.status_code, else "panic", else the Go type of the error.
+// db.response.status_code, else "panic", or "rows not closed" of a query whose
+// rows were never closed and have become garbage, else the Go type of the error.
 //
 // # Metrics
 //

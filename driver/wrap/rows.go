@@ -75,7 +75,10 @@ func isTyped(parent driver.Rows) bool {
 }
 
 // HoldCall implements [tracing.CallHolder].
-func (r *rows) HoldCall(call *tracing.Call) { r.call = call }
+func (r *rows) HoldCall(call *tracing.Call) {
+	r.call = call
+	tracing.Watch(r, call)
+}
 
 // Columns may run the query: some must, to know its columns.
 func (r *rows) Columns() []string {
