@@ -27,6 +27,10 @@ type session struct {
 	times timeFormats
 	file  openFile
 
+	details  bool // what is executed is told of
+	executed bool // since it was told of
+	facts    facts
+
 	configured struct { // the connection, when it was opened
 		pragmas []string
 		took    time.Duration
@@ -84,6 +88,7 @@ func (s *session) ServeExec(ctx context.Context, query string, args []driver.Nam
 	st.stepping = true
 	res, err := st.base.ExecContext(ctx, args)
 	st.stepping, st.unclean = false, err != nil
+	s.note(st.base)
 	s.stepped(st, err)
 	if len(args) == 0 {
 		err = alone(err)
@@ -119,6 +124,7 @@ func (s *session) execAll(ctx context.Context, query string) (driver.Result, err
 			return nil, err
 		}
 		err = stmt.Exec()
+		s.note(stmt)
 		closeErr := stmt.Close()
 		if err != nil {
 			return nil, err

@@ -34,6 +34,7 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 	s.cached.stepping = true
 	res, err := s.cached.base.ExecContext(ctx, args)
 	s.cached.stepping, s.cached.unclean = false, s.cached.unclean || err != nil
+	s.session.note(s.cached.base)
 	s.session.stepped(s.cached, err)
 	return res, err
 }

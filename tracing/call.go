@@ -38,6 +38,7 @@ type Call struct {
 	tx        int64
 	args      []driver.NamedValue
 	watch     runtime.Cleanup
+	told      []attribute.KeyValue // by the engine
 
 	attrs [3]attribute.KeyValue // room for what is known at the end
 }
@@ -107,6 +108,23 @@ func (c *Call) Panicked() {
 		return
 	}
 	c.end("panic", ErrorClass{Description: "panic"}, nil)
+}
+
+// A Teller can tell of a call what the conventions have no name for: rows of
+// the query that they answer, a connection of what it has executed last. It
+// appends to attrs. What it tells, it tells once.
+type Teller interface {
+	Tell(attrs []attribute.KeyValue) []attribute.KeyValue
+}
+
+// Tell has t tell of the call, if that is wanted and t can.
+func (c *Call) Tell(t any) {
+	if c == nil || !c.recording || !c.db.tracer.cfg.Details || c.told != nil {
+		return
+	}
+	if t, ok := t.(Teller); ok {
+		c.told = t.Tell(nil)
+	}
 }
 
 // Watch ends the span of call, if it has one that is kept, when rows, which are
@@ -181,7 +199,7 @@ func (c *Call) finish(typ string, class ErrorClass) {
 		}
 		c.span.SetStatus(codes.Error, class.Description)
 	}
-	if len(attrs) > 0 {
+	if attrs = append(attrs, c.told...); len(attrs) > 0 {
 		c.span.SetAttributes(attrs...)
 	}
 }

@@ -31,6 +31,9 @@ type Conn struct {
 	// no span of it.
 	Unasked bool
 
+	// Engine is the engine's connection, which may be a [Teller].
+	Engine any
+
 	tx    int64   // the transaction at hand, or 0
 	free  []*Call // ended, to be used again
 	usage usage
@@ -131,6 +134,7 @@ func (c *Conn) ConnExecContext(ctx context.Context, conn driver.ExecerContext, q
 	call := c.begin(ctx, &c.db.texts.of(c.db, query, len(args) > 0).execute, query, args)
 	defer call.Panicked()
 	res, err := conn.ExecContext(ctx, query, args)
+	call.Tell(c.Engine)
 	call.End(err)
 	return res, err
 }
@@ -154,6 +158,7 @@ func (c *Conn) StmtExecContext(ctx context.Context, stmt driver.StmtExecContext,
 	call := c.begin(ctx, &c.db.texts.of(c.db, query, len(args) > 0).execute, query, args)
 	defer call.Panicked()
 	res, err := stmt.ExecContext(ctx, args)
+	call.Tell(c.Engine)
 	call.End(err)
 	return res, err
 }

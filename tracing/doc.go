@@ -52,6 +52,11 @@
 //	sqlitemw.connect.pragmas            connect: the names of those applied, in their order
 //	sqlitemw.connect.pragmas.duration   connect: seconds it took to apply them and read them back
 //
+// With [Config].Details, the driver of SQLite adds to each exec and query what
+// SQLite counted: sqlite.fullscan_steps, sqlite.sorts, sqlite.autoindex_rows and
+// sqlite.vm_steps, where there were any, sqlite.memory_used (bytes that the
+// prepared statements take) and sqlite.read_only.
+//
 // error.type is context.Canceled or context.DeadlineExceeded when the caller's
 // own context ended the call, else the engine's code, equal to
 // db.response.status_code, else "panic", or "rows not closed" of a query whose

@@ -50,6 +50,10 @@ type Config struct {
 	// conventions have it off by default.
 	ReturnedRows bool
 
+	// Details puts what the engine itself tells of a call on its span: for
+	// SQLite, how it found its rows. It is off by default.
+	Details bool
+
 	// Filter, if it is not nil, is asked of each call whether it is to be
 	// traced, measured and logged. operation is what its span would be called;
 	// query is its text, or "" if it has none. It is called on the goroutine of
@@ -167,6 +171,10 @@ func New(cfg Config) (*Tracer, error) {
 func Default() *Tracer { return defaultTracer }
 
 var defaultTracer = &Tracer{}
+
+// Details reports whether the engine is to tell more of each call: whether
+// [Config].Details is set.
+func (t *Tracer) Details() bool { return t.cfg.Details }
 
 // enabled reports whether a span could go anywhere. It is asked before
 // anything else is done for a span, so that a program without an SDK pays

@@ -76,6 +76,7 @@ func newConn(o *Opener, id ConnID, parent driver.Conn, spans *tracing.Conn, now 
 		since:  now,
 	}
 	c.adapter = newAdapter(c, parent)
+	spans.Engine = parent
 	c.chain = intercept(c.adapter, spans)
 	for _, i := range slices.Backward(o.around) {
 		c.chain = intercept(c.chain, i)

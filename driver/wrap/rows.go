@@ -129,6 +129,7 @@ func (r *rows) over(err error) {
 		r.exhausted = true
 		return
 	}
+	r.call.Tell(r.parent)
 	r.takeCall().End(err)
 }
 
@@ -145,6 +146,7 @@ func (r *rows) Close() error {
 	call := r.takeCall()
 	defer call.Panicked()
 	parent := r.parent
+	call.Tell(parent)
 	r.parent, r.closed = closedRows{}, true
 	var failure error // of which the program is not told, but its span is
 	if f, ok := parent.(interface{ Failure() error }); ok && call != nil {

@@ -1,0 +1,82 @@
+package driver
+
+import (
+	"github.com/ncruces/go-sqlite3"
+	"go.opentelemetry.io/otel/attribute"
+
+	"github.com/sqlitemw/sqlitemw/tracing"
+)
+
+// What SQLite counts of a statement's execution.
+// https://sqlite.org/c3ref/c_stmtstatus_counter.html
+var counters = []struct {
+	status sqlite3.StmtStatus
+	key    attribute.Key
+}{
+	{sqlite3.STMTSTATUS_FULLSCAN_STEP, "sqlite.fullscan_steps"}, // rows that a scan of a whole table went over
+	{sqlite3.STMTSTATUS_SORT, "sqlite.sorts"},
+	{sqlite3.STMTSTATUS_AUTOINDEX, "sqlite.autoindex_rows"}, // put into indexes that SQLite made for the statement alone
+	{sqlite3.STMTSTATUS_VM_STEP, "sqlite.vm_steps"},
+}
+
+// facts are what is told of an execution, for the spans of
+// [tracing.Config].Details.
+type facts struct {
+	counts   [4]int
+	memory   int // bytes that the statement takes
+	readOnly bool
+}
+
+var (
+	_ tracing.Teller = &session{}
+	_ tracing.Teller = &rows{}
+)
+
+// add takes a statement's counters, which begin again.
+func (f *facts) add(st sqliteStmt) {
+	for i, c := range counters {
+		f.counts[i] += st.Status(c.status, true)
+	}
+	f.memory += st.Status(sqlite3.STMTSTATUS_MEMUSED, false)
+	f.readOnly = f.readOnly && st.ReadOnly()
+}
+
+// tell leaves out what did not happen.
+func (f *facts) tell(attrs []attribute.KeyValue) []attribute.KeyValue {
+	for i, c := range counters {
+		if f.counts[i] > 0 {
+			attrs = append(attrs, c.key.Int(f.counts[i]))
+		}
+	}
+	return append(attrs, attribute.Int("sqlite.memory_used", f.memory), attribute.Bool("sqlite.read_only", f.readOnly))
+}
+
+// Tell implements [tracing.Teller].
+func (s *session) Tell(attrs []attribute.KeyValue) []attribute.KeyValue {
+	if !s.executed {
+		return attrs
+	}
+	s.executed = false
+	return s.facts.tell(attrs)
+}
+
+// note has a statement that was executed told of, if anything is.
+func (s *session) note(st sqliteStmt) {
+	if !s.details {
+		return
+	}
+	if !s.executed {
+		s.executed, s.facts = true, facts{readOnly: true}
+	}
+	s.facts.add(st)
+}
+
+// Tell implements [tracing.Teller].
+func (r *rows) Tell(attrs []attribute.KeyValue) []attribute.KeyValue {
+	if r.closed || r.cached.closed {
+		return attrs
+	}
+	f := facts{readOnly: true}
+	f.add(r.cached.base)
+	return f.tell(attrs)
+}
