@@ -27,6 +27,7 @@ func TestInstruments(t *testing.T) {
 	conventional := []float64{0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10}
 	for name, tc := range map[string]struct{ given, want []float64 }{
 		"default": {nil, conventional},
+		"empty":   {[]float64{}, conventional},
 		"fine":    {tracing.FineDurationBuckets(), tracing.FineDurationBuckets()},
 		"own":     {[]float64{1, 2}, []float64{1, 2}},
 	} {

@@ -61,7 +61,7 @@ func (t *Tracer) instruments() *instruments {
 }
 
 func newInstruments(provider metric.MeterProvider, buckets []float64) *instruments {
-	if buckets == nil {
+	if len(buckets) == 0 { // else they are the SDK's, which are for milliseconds
 		buckets = DurationBuckets()
 	}
 	m := provider.Meter(ScopeName, metric.WithInstrumentationVersion(version()), metric.WithSchemaURL(schemaURL))
