@@ -183,7 +183,7 @@ func (a *arena) staleThere(p program, i int, got record) (program, bool, error) 
 			return p, false, nil // to use it twice would be to write twice
 		}
 		if p.connections == 1 {
-			since = slices.IndexFunc(p.steps, func(t step) bool { return t.to == s.on })
+			since = p.prepared(s.on)
 		}
 		first.text, first.args = s.text, s.args
 	}
@@ -193,6 +193,16 @@ func (a *arena) staleThere(p program, i int, got record) (program, bool, error) 
 	cured := p.with(at, first)
 	want, err := a.play(plain, cured, nil)
 	return cured, err == nil && sameOutcome(want.seen, i+1, got.seen, i), err
+}
+
+// prepared returns the step in which a statement was prepared, if it is not bound
+// to a transaction, or else that which is.
+func (p program) prepared(stmt string) int {
+	i := slices.IndexFunc(p.steps, func(s step) bool { return s.to == stmt })
+	if p.steps[i].verb == bind {
+		return p.prepared(p.steps[i].stmt)
+	}
+	return i
 }
 
 // asked returns the step in which the rows seen in the i-th were asked for. It

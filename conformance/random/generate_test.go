@@ -141,7 +141,7 @@ func newBuilder(connections int) *builder {
 func (b *builder) add(s step) {
 	if s.text != nil && s.text.schema && s.verb != prepare {
 		// The plain driver tells of the columns from before the change if
-		// it is asked for the first time after it.
+		// it is asked for the first time after it: "schema changes".
 		for _, v := range b.all('r') {
 			if !v.touched {
 				b.touch(v, 1)
@@ -237,13 +237,6 @@ func (b *builder) close(v *variable) {
 	for _, w := range slices.Clone(b.live) {
 		if v.name[0] == 'c' && w.name[0] != 's' && w != v && w.holder == v.name && b.variable(w.name) != nil {
 			b.close(w)
-		}
-	}
-	if v.name[0] == 's' {
-		for _, r := range b.all('r') {
-			if s := b.variable(r.parent); s != nil && s.text == v.text && !r.touched {
-				b.touch(r, 1) // see known
-			}
 		}
 	}
 	b.drop(v)
@@ -457,8 +450,9 @@ func (b *builder) transaction(i idea) {
 
 // call adds a call of a text, or of a statement of it.
 func (b *builder) call(i idea, v verb, on string, t text) {
-	if b.connections > 1 && v == open && t.effect != nil {
-		v = query // see known
+	writes := t.effect != nil && v != exec
+	if b.connections > 1 && writes && v == open {
+		v = query // see below
 	}
 	s := step{verb: v, on: on, text: &t, args: b.args(i, t)}
 	if strings.HasPrefix(t.sql, "SELECT 1;") && v == exec {
@@ -467,6 +461,13 @@ func (b *builder) call(i idea, v verb, on string, t text) {
 	b.add(s)
 	if v == open {
 		b.steps[len(b.steps)-1].to = b.make('r', on, &t).name
+	}
+	if b.connections > 1 && writes {
+		// Let nothing be kept after it: see known.
+		if on[0] == 's' {
+			on = b.variable(on).parent
+		}
+		b.add(step{verb: exec, on: on, text: &text{sql: "PRAGMA nothing"}, unseen: true})
 	}
 }
 

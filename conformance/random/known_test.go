@@ -1,12 +1,8 @@
 package random
 
 import (
-	"context"
-	"errors"
 	"slices"
 	"testing"
-
-	"github.com/ncruces/go-sqlite3"
 )
 
 // A finding is a program that a session was shrunk to, but for its beginning.
@@ -25,13 +21,43 @@ var known = []finding{
 		name:  "where in a text of several statements an error is",
 		steps: []step{{verb: exec, on: "db", text: &text{sql: "SELECT 1; SELECT missing", several: true}}},
 	},
+	{
+		// A closed statement tells of the connection's last error. Where others
+		// are kept, one that has failed is prepared again, to see whether it
+		// still can be, and that makes the last error none.
+		name: "what went wrong last, in an error of rows whose statement is closed, with statements kept",
+		steps: []step{
+			{verb: connect, on: "db", to: "c1"},
+			{verb: prepare, on: "c1", to: "s1", text: &text{sql: "SELECT * FROM u"}},
+			{verb: open, on: "s1", to: "r1", text: &text{sql: "SELECT * FROM u"}},
+			{verb: read, on: "r1", rows: 1},
+			{verb: finish, on: "s1"},
+			{verb: exec, on: "c1", text: &text{sql: "SELECT abs(-9223372036854775807 - 1)"}},
+			{verb: finish, on: "r1"},
+			{verb: finish, on: "c1"},
+		},
+	},
+	{
+		// Why such a query has failed is not looked at: its own statement is kept,
+		// and so are others of what it was for.
+		name:        "a kept statement of what another connection has dropped, after a query that writes to it",
+		connections: 2,
+		steps: []step{
+			{verb: connect, on: "db", to: "c1"},
+			{verb: connect, on: "db", to: "c2"},
+			{verb: query, on: "c1", text: &text{sql: "SELECT * FROM u"}},
+			{verb: exec, on: "c2", text: &text{sql: "DROP TABLE u", schema: true}},
+			{verb: query, on: "c1", text: &text{sql: "INSERT INTO u(a) VALUES (1)"}},
+			{verb: query, on: "c1", text: &text{sql: "SELECT * FROM u"}},
+			{verb: finish, on: "c1"},
+			{verb: finish, on: "c2"},
+		},
+	},
 }
 
 // cured are differences that sessions have found, and that are no more.
 var cured = []finding{
 	{
-		// That SQLite has prepared such a query again is found out at its next
-		// use, and what else is kept is used until then.
 		name:        "a kept query of what another connection has dropped, after a query that writes",
 		connections: 2,
 		steps: []step{
@@ -61,8 +87,7 @@ var cured = []finding{
 		},
 	},
 	{
-		// The columns are those of the use before, and to ask for their types
-		// panics.
+		// They were those of the use before, and to ask for their types panicked.
 		name: "the columns of rows that nobody has looked at, once their statement is closed, if it was kept",
 		steps: []step{
 			{verb: query, on: "db", text: &text{sql: "SELECT * FROM u"}},
@@ -76,9 +101,6 @@ var cured = []finding{
 		},
 	},
 	{
-		// A statement that has failed is prepared again, to see whether it still
-		// can be, and so SQLite's last error is none. The plain driver tells that
-		// of statements which are closed.
 		name: "what went wrong last, in an error of rows whose statement is closed",
 		steps: []step{
 			{verb: connect, on: "db", to: "c1"},
@@ -100,7 +122,7 @@ var cured = []finding{
 		},
 	},
 	{
-		// It writes its row, and says that it failed, each time.
+		// It wrote its row, and said that it failed, each time.
 		name: "the columns of a prepared statement that writes and returns rows, at the second use after they have changed",
 		steps: []step{
 			{verb: prepare, on: "db", to: "s1", text: &returning},
@@ -189,21 +211,4 @@ func (f finding) play(t *testing.T, targets []target) string {
 		t.Fatal(err)
 	}
 	return diff
-}
-
-// letGo has the connection of a step let go of what it keeps, where "sqlitemw"
-// does not find out by itself that SQLite has read the schema anew, since
-// another connection has changed it: after a text that cannot be prepared, and
-// after a query that writes.
-func (l *player) letGo(s step, o outcome) {
-	failed := errors.Is(o.err, sqlite3.ERROR)
-	wrote := s.reads() && !s.text.onlyReads()
-	if l.strict || !l.several || !failed && !wrote {
-		return
-	}
-	on := s.on
-	if on[0] == 's' {
-		on = l.parents[on]
-	}
-	l.handle(on).ExecContext(context.Background(), "PRAGMA nothing") // which does nothing
 }

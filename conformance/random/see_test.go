@@ -80,8 +80,8 @@ func explain(err error, place bool) string {
 
 // An outcome is what a program has seen of a step.
 type outcome struct {
-	strict    bool // what is known to differ is seen, too
 	misplaced bool // where in the text errors are is not seen: see known
+	vague     bool // nor is what a misuse is of
 	skipped   bool // for want of what it works on, which had failed to come about
 	err       error
 	columns   []string
@@ -98,8 +98,8 @@ func (o *outcome) fail(what string, err error) {
 	if err != nil && o.err == nil {
 		o.err = err
 	}
-	if !o.strict && errors.Is(err, sqlite3.MISUSE) {
-		o.see("%s: misuse", what) // and not of what: see known
+	if o.vague && errors.Is(err, sqlite3.MISUSE) {
+		o.see("%s: misuse", what)
 		return
 	}
 	o.see("%s: %s", what, explain(err, !o.misplaced))
