@@ -38,8 +38,9 @@ fidelity: ## play the conformance suite over "sqlitemw" and other wrappers, and 
 	@cd conformance/fidelity && $(GO) test -run '^TestFidelity$$' -count 1 . -table && cat FIDELITY.md
 
 .PHONY: fuzz
-fuzz: ## fuzz DSNs and query texts, a minute each
+fuzz: ## fuzz DSNs, query texts and what is exported, a minute each
 	$(GO) test -run '^$$' -fuzz FuzzDSN -fuzztime 1m ./driver
+	$(GO) test -run '^$$' -fuzz FuzzSecrets -fuzztime 1m ./driver
 	$(GO) test -run '^$$' -fuzz FuzzDescribe -fuzztime 1m ./tracing
 
 # With mattn/go-sqlite3 beside ncruces', which would take the same name, where

@@ -3,6 +3,7 @@ package tracing
 import (
 	"context"
 	"database/sql/driver"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -81,7 +82,7 @@ func (c *Conn) begin(ctx context.Context, op *operation, query string, args []dr
 		call.start = time.Now()
 	}
 	if t.cfg.LogArgument != nil {
-		call.args = args
+		call.args = slices.Clone(args) // they are converted in place
 	}
 	return call
 }

@@ -3,6 +3,7 @@ package tracing
 import (
 	"cmp"
 	"context"
+	"slices"
 	"sync"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -109,7 +110,7 @@ func newOperation(name string, attrs, labels []attribute.KeyValue) operation {
 		name:     name,
 		attrs:    attrs,
 		labels:   labels,
-		measured: []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(labels...))},
+		measured: []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(slices.Clone(labels)...))},
 	}
 }
 

@@ -27,7 +27,8 @@ type Config struct {
 	// Nil means the global provider, whenever it gets installed or replaced.
 	TracerProvider trace.TracerProvider
 
-	// Attributes are put on every span, and seen by samplers.
+	// Attributes are put on every span, where samplers see them, and on all
+	// that is measured.
 	Attributes []attribute.KeyValue
 
 	// QueryText says how much of a statement's text a span shows.
@@ -55,7 +56,7 @@ type Config struct {
 	Details bool
 
 	// Filter, if it is not nil, is asked of each call whether it is to be
-	// traced, measured and logged. operation is what its span would be called;
+	// traced, measured and logged; not of what becomes of connections. operation is what its span would be called;
 	// query is its text, or "" if it has none. It is called on the goroutine of
 	// the call, before it.
 	Filter func(ctx context.Context, operation, query string) bool
@@ -85,15 +86,16 @@ type Config struct {
 	LoggerProvider log.LoggerProvider
 
 	// Logger, if it is not nil, is told of calls that fail, at level Warn
-	// (Info if the caller gave the call up), and of those that take SlowCall or
+	// (Info if the caller cancelled the call), and of those that take SlowCall or
 	// longer, at Warn: with their summary, duration, rows, connection, trace
 	// and span. A SlowCall of zero makes none slow.
 	Logger   *slog.Logger
 	SlowCall time.Duration
 
 	// LogArgument, if it is not nil, is asked what Logger may show of each
-	// argument of such a call, which is as the program gave it. Without it, no
-	// argument is shown.
+	// argument of such a call. It is as the program gave it, but for one of a
+	// statement that the program has prepared, which database/sql has made a
+	// driver's value of. Without LogArgument, no argument is shown.
 	LogArgument func(value any) (shown string, ok bool)
 }
 
