@@ -187,7 +187,16 @@ func (r *rows) Next(dest []driver.Value) error {
 	}
 	r.ready()
 	r.direct = r.begun
-	return r.base.Next(dest)
+	return r.wrote(r.base.Next(dest))
+}
+
+// wrote is told of the first step of a statement that writes, which is the
+// base's to take.
+func (r *rows) wrote(err error) error {
+	if err != nil && !r.cached.readOnly && !r.cached.closed {
+		r.session.stepped(r.cached, err)
+	}
+	return err
 }
 
 // nextRow is Next without the values.
@@ -206,7 +215,7 @@ func (r *rows) nextRow() error {
 	}
 	r.ready()
 	r.direct = true
-	return r.base.NextRow()
+	return r.wrote(r.base.NextRow())
 }
 
 // ColumnTypeDatabaseTypeName implements [driver.RowsColumnTypeDatabaseTypeName].

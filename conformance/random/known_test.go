@@ -37,9 +37,11 @@ var known = []finding{
 			{verb: finish, on: "c1"},
 		},
 	},
+}
+
+// cured are differences that sessions have found, and that are no more.
+var cured = []finding{
 	{
-		// Why such a query has failed is not looked at: its own statement is kept,
-		// and so are others of what it was for.
 		name:        "a kept statement of what another connection has dropped, after a query that writes to it",
 		connections: 2,
 		steps: []step{
@@ -53,10 +55,6 @@ var known = []finding{
 			{verb: finish, on: "c2"},
 		},
 	},
-}
-
-// cured are differences that sessions have found, and that are no more.
-var cured = []finding{
 	{
 		name:        "a kept query of what another connection has dropped, after a query that writes",
 		connections: 2,
