@@ -450,10 +450,6 @@ func (b *builder) transaction(i idea) {
 
 // call adds a call of a text, or of a statement of it.
 func (b *builder) call(i idea, v verb, on string, t text) {
-	writes := t.effect != nil && v != exec
-	if b.connections > 1 && writes && v == open {
-		v = query // see below
-	}
 	s := step{verb: v, on: on, text: &t, args: b.args(i, t)}
 	if strings.HasPrefix(t.sql, "SELECT 1;") && v == exec {
 		s.args = nil
@@ -461,13 +457,6 @@ func (b *builder) call(i idea, v verb, on string, t text) {
 	b.add(s)
 	if v == open {
 		b.steps[len(b.steps)-1].to = b.make('r', on, &t).name
-	}
-	if b.connections > 1 && writes {
-		// Let nothing be kept after it: see known.
-		if on[0] == 's' {
-			on = b.variable(on).parent
-		}
-		b.add(step{verb: exec, on: on, text: &text{sql: "PRAGMA nothing"}, unseen: true})
 	}
 }
 
