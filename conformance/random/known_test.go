@@ -12,12 +12,13 @@ type finding struct {
 	steps       []step
 }
 
-// known are differences that no documentation speaks of. Sessions do not see
-// them, so that they find others. Each has the program that shows it.
+// known are differences that sessions do not see, so that they find others. Each
+// has the program that shows it.
 var known = []finding{
 	{
 		// The plain driver counts from the beginning of the text what SQLite
-		// counts from that of the statement: it tells a wrong place.
+		// counts from that of the statement: it tells a wrong place. It is the
+		// line "errors" of package driver's differences.
 		name:  "where in a text of several statements an error is",
 		steps: []step{{verb: exec, on: "db", text: &text{sql: "SELECT 1; SELECT missing", several: true}}},
 	},
