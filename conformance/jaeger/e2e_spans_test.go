@@ -68,6 +68,7 @@ func documented(s Span) (kind string, keys []string) {
 		case "close":
 			keys = append(keys, "sqlitemw.connection.close_reason")
 		case "connect":
+			keys = append(keys, "sqlitemw.connect.pragmas", "sqlitemw.connect.pragmas.duration")
 		default:
 			kind = "undocumented"
 		}
