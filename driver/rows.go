@@ -175,19 +175,42 @@ func (r *rows) Next(dest []driver.Value) error {
 	if r.direct {
 		return r.base.Next(dest)
 	}
+	switch row, err := r.first(); {
+	case err != nil:
+		return err
+	case row:
+		r.read(dest)
+		return nil
+	}
+	return r.wrote(r.base.Next(dest))
+}
+
+// nextRow is Next without the values.
+func (r *rows) nextRow() error {
+	if r.direct {
+		return r.base.NextRow()
+	}
+	if row, err := r.first(); row || err != nil {
+		return err
+	}
+	return r.wrote(r.base.NextRow())
+}
+
+// first reports whether the caller is given the row in hand, or the failure of
+// the first step. Else it is for the base to go on.
+func (r *rows) first() (row bool, err error) {
 	r.begin()
 	r.asked = true
 	switch {
 	case r.inHand:
 		r.inHand = false
-		r.read(dest)
-		return nil
+		return true, nil
 	case r.failure != nil:
-		return r.failure
+		return false, r.failure
 	}
 	r.ready()
-	r.direct = r.begun
-	return r.wrote(r.base.Next(dest))
+	r.direct = true
+	return false, nil
 }
 
 // wrote is told of the first step of a statement that writes, which is the
@@ -197,25 +220,6 @@ func (r *rows) wrote(err error) error {
 		r.session.stepped(r.cached, err)
 	}
 	return err
-}
-
-// nextRow is Next without the values.
-func (r *rows) nextRow() error {
-	if r.direct {
-		return r.base.NextRow()
-	}
-	r.begin()
-	r.asked = true
-	switch {
-	case r.inHand:
-		r.inHand = false
-		return nil
-	case r.failure != nil:
-		return r.failure
-	}
-	r.ready()
-	r.direct = true
-	return r.wrote(r.base.NextRow())
 }
 
 // ColumnTypeDatabaseTypeName implements [driver.RowsColumnTypeDatabaseTypeName].

@@ -250,10 +250,8 @@ const (
 	textOther    textKind = iota // may change the schema or the connection
 	textEmpty                    // no statement
 	textData                     // reads or writes rows
-	textBegin                    // begins a transaction or a savepoint
-	textCommit                   // ends one, or a savepoint
-	textRollback                 // ends one, undoing it
-	textExplain                  // does nothing
+	textRollback                 // undoes what a transaction, or part of it, has done
+	textNeutral                  // changes nothing of what is kept: transactions and EXPLAIN
 )
 
 func kindOf(query string) textKind {
@@ -264,7 +262,7 @@ func kindOf(query string) textKind {
 	switch len(word) {
 	case 3:
 		if strings.EqualFold(word, "END") {
-			return textCommit
+			return textNeutral
 		}
 	case 4:
 		if strings.EqualFold(word, "WITH") {
@@ -272,7 +270,7 @@ func kindOf(query string) textKind {
 		}
 	case 5:
 		if strings.EqualFold(word, "BEGIN") {
-			return textBegin
+			return textNeutral
 		}
 	case 6:
 		switch {
@@ -280,16 +278,16 @@ func kindOf(query string) textKind {
 			strings.EqualFold(word, "UPDATE"), strings.EqualFold(word, "DELETE"), strings.EqualFold(word, "VALUES"):
 			return textData
 		case strings.EqualFold(word, "COMMIT"):
-			return textCommit
+			return textNeutral
 		}
 	case 7:
 		switch {
 		case strings.EqualFold(word, "REPLACE"):
 			return textData
 		case strings.EqualFold(word, "EXPLAIN"):
-			return textExplain
+			return textNeutral
 		case strings.EqualFold(word, "RELEASE"):
-			return textCommit
+			return textNeutral
 		}
 	case 8:
 		if strings.EqualFold(word, "ROLLBACK") {
@@ -297,7 +295,7 @@ func kindOf(query string) textKind {
 		}
 	case 9:
 		if strings.EqualFold(word, "SAVEPOINT") {
-			return textBegin
+			return textNeutral
 		}
 	}
 	return textOther
