@@ -7,8 +7,6 @@ import (
 	"io"
 	"reflect"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/ncruces/go-sqlite3"
 )
@@ -82,6 +80,7 @@ type sqliteStmt interface {
 	ColumnFloat(int) float64
 	ColumnText(int) string
 	ColumnRawBlob(int) []byte
+	Columns(...any) error
 }
 
 // newRows returns rows of a statement. They are kept with it, and made anew for
@@ -175,12 +174,17 @@ func (r *rows) Next(dest []driver.Value) error {
 	if r.direct {
 		return r.base.Next(dest)
 	}
+	if r.asked && r.ours() {
+		if err := r.step(); err != nil {
+			return err
+		}
+		return r.read(dest)
+	}
 	switch row, err := r.first(); {
 	case err != nil:
 		return err
 	case row:
-		r.read(dest)
-		return nil
+		return r.read(dest)
 	}
 	return r.wrote(r.base.Next(dest))
 }
@@ -194,6 +198,12 @@ func (r *rows) nextRow() error {
 		return err
 	}
 	return r.wrote(r.base.NextRow())
+}
+
+// ours reports whether rows after the first are read here, too: it is quicker
+// than the base where there are no BLOBs.
+func (r *rows) ours() bool {
+	return r.failure == nil && !r.inHand && r.cached.readOnly && !r.cached.blobs
 }
 
 // first reports whether the caller is given the row in hand, or the failure of
@@ -283,71 +293,6 @@ func (r *rows) reset() error {
 	return errors.Join(r.cached.base.Reset(), r.cached.base.ClearBindings())
 }
 
-// read reads the row in hand as the plain driver does, whose own reading
-// begins with a step.
-func (r *rows) read(dest []driver.Value) {
-	st := r.cached
-	scans := st.scanTypes()
-	for i := range dest {
-		scan := anyScan
-		if i < len(scans) {
-			scan = scans[i]
-		}
-		dest[i] = r.session.times.value(st.base, i, scan)
-	}
-}
-
-// A scanType is what a column's declared type says of its values.
-type scanType uint8
-
-const (
-	anyScan scanType = iota
-	intScan
-	realScan
-	textScan
-	blobScan
-	boolScan
-	timeScan
-)
-
-// scanTypeOf reads a declared type. Only these mean something to the plain
-// driver, in any case of letters.
-func scanTypeOf(decl string) scanType {
-	switch strings.ToUpper(decl) {
-	case "INT", "INTEGER":
-		return intScan
-	case "REAL":
-		return realScan
-	case "TEXT":
-		return textScan
-	case "BLOB":
-		return blobScan
-	case "BOOLEAN":
-		return boolScan
-	case "DATE", "TIME", "DATETIME", "TIMESTAMP":
-		return timeScan
-	}
-	return anyScan
-}
-
-func (s scanType) reflect() reflect.Type {
-	switch s {
-	case intScan:
-		return reflect.TypeFor[int64]()
-	case realScan:
-		return reflect.TypeFor[float64]()
-	case textScan:
-		return reflect.TypeFor[string]()
-	case blobScan:
-		return reflect.TypeFor[[]byte]()
-	case boolScan:
-		return reflect.TypeFor[bool]()
-	case timeScan:
-		return reflect.TypeFor[time.Time]()
-	}
-	return reflect.TypeFor[any]()
-}
-
 // columnNames returns the names of the statement's columns, for the caller.
 func (st *cachedStmt) columnNames() []string {
 	if st.names == nil {
@@ -365,6 +310,7 @@ func (st *cachedStmt) scanTypes() []scanType {
 		st.scans = make([]scanType, st.base.ColumnCount())
 		for i := range st.scans {
 			st.scans[i] = scanTypeOf(st.base.ColumnDeclType(i))
+			st.blobs = st.blobs || st.scans[i] == blobScan
 		}
 	}
 	return st.scans
@@ -379,83 +325,4 @@ func declaredScanType(st baseStmt, i int) scanType {
 	}
 	decl, _, _, _, _, _ := st.Conn().TableColumnMetadata(st.ColumnDatabaseName(i), st.ColumnTableName(i), column)
 	return scanTypeOf(decl)
-}
-
-// timeFormats is how the plain driver reads and writes times, by _timefmt.
-type timeFormats struct{ read, write sqlite3.TimeFormat }
-
-func timeFormatsOf(timefmt string) timeFormats {
-	switch timefmt {
-	case "":
-		return timeFormats{sqlite3.TimeFormatAuto, sqlite3.TimeFormatDefault}
-	case "sqlite":
-		return timeFormats{sqlite3.TimeFormatAuto, sqlite3.TimeFormat3}
-	case "rfc3339":
-		return timeFormats{sqlite3.TimeFormatDefault, sqlite3.TimeFormatDefault}
-	}
-	return timeFormats{sqlite3.TimeFormat(timefmt), sqlite3.TimeFormat(timefmt)}
-}
-
-// value reads a column of the row in hand.
-func (f timeFormats) value(st sqliteStmt, i int, scan scanType) driver.Value {
-	switch st.ColumnType(i) {
-	case sqlite3.INTEGER:
-		n := st.ColumnInt64(i)
-		switch {
-		case scan == timeScan:
-			if t, err := f.read.Decode(n); err == nil {
-				return t
-			}
-		case scan == boolScan && (n == 0 || n == 1):
-			return n == 1
-		}
-		return n
-	case sqlite3.FLOAT:
-		x := st.ColumnFloat(i)
-		if scan == timeScan {
-			if t, err := f.read.Decode(x); err == nil {
-				return t
-			}
-		}
-		return x
-	case sqlite3.TEXT:
-		s := st.ColumnText(i)
-		if scan != textScan {
-			if t, ok := f.written(s); ok {
-				return t
-			}
-		}
-		if scan == timeScan {
-			if t, err := f.read.Decode(s); err == nil {
-				return t
-			}
-		}
-		return s
-	case sqlite3.BLOB:
-		if b := st.ColumnRawBlob(i); b != nil {
-			return b
-		}
-		return []byte{}
-	}
-	return nil
-}
-
-// written reads a text as a time if it is exactly what the plain driver would
-// have written for that time, so that a string which is not meant as one reads
-// as it was.
-func (f timeFormats) written(s string) (time.Time, bool) {
-	switch f.write {
-	case "", time.RFC3339, time.RFC3339Nano:
-	default:
-		return time.Time{}, false
-	}
-	if len(s) < len("2006-01-02T15:04:05Z") || len(s) > len(time.RFC3339Nano) || s[4] != '-' || s[10] != 'T' || s[16] != ':' {
-		return time.Time{}, false
-	}
-	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil {
-		return time.Time{}, false
-	}
-	var buf [len(time.RFC3339Nano)]byte
-	return t, string(t.AppendFormat(buf[:0], time.RFC3339Nano)) == s
 }

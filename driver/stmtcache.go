@@ -64,6 +64,9 @@ type cachedStmt struct {
 	names      []string
 	scans      []scanType
 	reprepared int
+	blobs      bool // it has had some
+
+	values []any // room to read a row into
 
 	rows rows // of a query that is not the program's own statement
 
