@@ -61,16 +61,19 @@ func (s *session) ServeExec(ctx context.Context, query string, args []driver.Nam
 		s.settle()
 		return res, err
 	}
-	kind := kindOf(query)
-	s.cache.before(kind, query)
 	defer s.settle()
-	if len(args) == 0 && (kind == textEmpty || severalStatements(query)) {
-		return s.execAll(ctx, query)
+	st, err := s.kept(ctx, query)
+	if st == nil && err == nil {
+		kind := kindOf(query)
+		s.cache.before(kind, query)
+		if len(args) == 0 && (kind == textEmpty || severalStatements(query)) {
+			return s.execAll(ctx, query)
+		}
+		if kind == textEmpty {
+			return noStmt{}.exec(args)
+		}
+		st, err = s.prepare(ctx, kind, query)
 	}
-	if kind == textEmpty {
-		return noStmt{}.exec(args)
-	}
-	st, err := s.prepare(ctx, kind, query)
 	if err != nil {
 		if len(args) == 0 { // the plain driver does so before it prepares
 			s.baseConn.Raw().SetLastInsertRowID(0)
@@ -154,12 +157,15 @@ func (r result) RowsAffected() (int64, error) { return r.changes, nil }
 
 // ServeQuery implements [wrap.Server].
 func (s *session) ServeQuery(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	kind := kindOf(query)
-	if kind == textEmpty {
-		return noStmt{}.query(args)
+	st, err := s.kept(ctx, query)
+	if st == nil && err == nil {
+		kind := kindOf(query)
+		if kind == textEmpty {
+			return noStmt{}.query(args)
+		}
+		s.cache.before(kind, query)
+		st, err = s.prepare(ctx, kind, query)
 	}
-	s.cache.before(kind, query)
-	st, err := s.prepare(ctx, kind, query)
 	if err != nil {
 		return nil, err
 	}
@@ -231,17 +237,23 @@ func bindSimple(st baseStmt, args []driver.NamedValue) (simple bool, err error) 
 	return true, nil
 }
 
-// prepare returns a statement for query, for the caller alone until it is put
+// kept returns the statement that is kept for query, for the caller alone until
+// it is put back, or nil if there is none. What is kept is one statement that
+// reads or writes rows, so that nothing need be known of the text.
+func (s *session) kept(ctx context.Context, query string) (*cachedStmt, error) {
+	s.settle()
+	st := s.cache.take(query)
+	if st != nil && ctx.Err() != nil {
+		s.cache.put(st)
+		return nil, sqlite3.INTERRUPT // as if it were prepared now
+	}
+	return st, nil
+}
+
+// prepare returns a new statement for query, for the caller alone until it is put
 // back.
 func (s *session) prepare(ctx context.Context, kind textKind, query string) (*cachedStmt, error) {
-	s.settle()
-	if st := s.cache.take(kind, query); st != nil {
-		if ctx.Err() != nil {
-			s.cache.put(st)
-			return nil, sqlite3.INTERRUPT // as if it were prepared now
-		}
-		return st, nil
-	}
+	s.cache.missed(kind)
 	base, err := s.baseConn.PrepareContext(ctx, query)
 	if err != nil {
 		s.cache.forget() // SQLite has read the schema anew, to be sure
@@ -299,7 +311,10 @@ func (s *session) PrepareContext(ctx context.Context, query string) (driver.Stmt
 	if kind == textEmpty {
 		return noStmt{}, nil
 	}
-	st, err := s.prepare(ctx, kind, query)
+	st, err := s.kept(ctx, query)
+	if st == nil && err == nil {
+		st, err = s.prepare(ctx, kind, query)
+	}
 	if err != nil {
 		return nil, err
 	}

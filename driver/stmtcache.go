@@ -104,19 +104,25 @@ type stmtCache struct {
 }
 
 // take returns the statement kept for query, if there is one that is free.
-func (c *stmtCache) take(kind textKind, query string) *cachedStmt {
+func (c *stmtCache) take(query string) *cachedStmt {
 	st := c.stmts[query]
 	if st == nil || st.inUse || c.suspended {
-		if c.size > 0 && kind == textData {
-			c.counters.misses.Add(1)
-		}
 		return nil
 	}
 	c.counters.hits.Add(1)
-	c.unlink(st)
-	c.link(st)
+	if st != c.newest {
+		c.unlink(st)
+		c.link(st)
+	}
 	st.inUse, st.age = true, c.age
 	return st
+}
+
+// missed is told of a text that take had nothing for.
+func (c *stmtCache) missed(kind textKind) {
+	if c.size > 0 && kind == textData {
+		c.counters.misses.Add(1)
+	}
 }
 
 // add takes in a statement that was prepared just now, in use. It is kept if
