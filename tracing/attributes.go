@@ -15,10 +15,14 @@ const schemaURL = semconv.SchemaURL
 const (
 	connectionID     = attribute.Key("sqlitemw.connection.id")
 	connectionNew    = attribute.Key("sqlitemw.connection.new")
+	connectionLane   = attribute.Key("sqlitemw.connection.lane")
 	connectionClosed = attribute.Key("sqlitemw.connection.close_reason")
 	connectPragmas   = attribute.Key("sqlitemw.connect.pragmas")
 	transactionID    = attribute.Key("sqlitemw.transaction.id")
 	engineDuration   = attribute.Key("sqlitemw.engine.duration")
+
+	acquireQueue = attribute.Key("sqlitemw.acquire.queue_position")
+	acquireWait  = attribute.Key("sqlitemw.acquire.wait")
 
 	connectPragmasDuration = attribute.Key("sqlitemw.connect.pragmas.duration")
 )
@@ -75,4 +79,15 @@ func argumentName(name string, ordinal int) string {
 		return name
 	}
 	return strconv.Itoa(ordinal)
+}
+
+func (a Acquired) attributes() []attribute.KeyValue {
+	attrs := make([]attribute.KeyValue, 0, 3)
+	if a.Lane != "" {
+		attrs = append(attrs, connectionLane.String(a.Lane))
+	}
+	if a.Queue > 0 {
+		attrs = append(attrs, acquireQueue.Int(a.Queue), acquireWait.Float64(a.Wait.Seconds()))
+	}
+	return attrs
 }

@@ -41,6 +41,7 @@ type Conn struct {
 
 	// What spans start with, built once: a span is started for every call.
 	acquire    []trace.SpanStartOption
+	laned      []trace.SpanStartOption // as acquire, in a pool that has lanes
 	operations map[*operation][]trace.SpanStartOption
 }
 

@@ -26,19 +26,24 @@ func (d *Database) life(ctx context.Context, name string, opts ...trace.SpanStar
 // Dial starts the spans of opening a connection for the call that ctx is of.
 // There are none if ctx is of no trace, as in a background dial.
 func (d *Database) Dial(ctx context.Context) Dial {
+	var acquire Call
+	under := ctx
+	if d.tracer.cfg.Acquire != AcquireNone && d.traced(ctx) {
+		acquire = d.life(ctx, "acquire", kindInternal, d.common)
+		under = acquire.within
+	}
+	dial := d.dial(ctx, under)
+	dial.acquire = acquire
+	return dial
+}
+
+// dial starts a connect span below under, for the call that ctx is of.
+func (d *Database) dial(ctx, under context.Context) Dial {
 	dial := Dial{db: d}
 	if d.tracer.measures() {
 		dial.since = time.Now()
 	}
-	if !d.traced(ctx) {
-		return dial
-	}
-	under := ctx
-	if d.tracer.cfg.Acquire != AcquireNone {
-		dial.acquire = d.life(ctx, "acquire", kindInternal, d.common)
-		under = dial.acquire.within
-	}
-	if !d.tracer.cfg.WithoutConnect {
+	if !d.tracer.cfg.WithoutConnect && d.traced(ctx) {
 		dial.connect = d.life(under, "connect", kindInternal, d.common)
 		dial.connect.ctx = ctx
 		dial.opened = dial.connect.span.SpanContext()

@@ -20,6 +20,15 @@ type instruments struct {
 	connections metric.Int64UpDownCounter
 	createTime  metric.Float64Histogram
 	useTime     metric.Float64Histogram
+
+	// Of pools that know them.
+	meter    metric.Meter
+	pending  metric.Int64UpDownCounter
+	timeouts metric.Int64Counter
+	waitTime metric.Float64Histogram
+	max      metric.Int64ObservableUpDownCounter
+	idleMin  metric.Int64ObservableUpDownCounter
+	idleMax  metric.Int64ObservableUpDownCounter
 }
 
 // DurationBuckets are the boundaries of db.client.operation.duration, in
@@ -65,7 +74,7 @@ func newInstruments(provider metric.MeterProvider, buckets []float64) *instrumen
 		buckets = DurationBuckets()
 	}
 	m := provider.Meter(ScopeName, metric.WithInstrumentationVersion(version()), metric.WithSchemaURL(schemaURL))
-	i := &instruments{provider: provider}
+	i := &instruments{provider: provider, meter: m}
 	seconds := func(name, description string, boundaries ...float64) metric.Float64Histogram {
 		opts := []metric.Float64HistogramOption{metric.WithUnit("s"), metric.WithDescription(description)}
 		if len(boundaries) > 0 {
@@ -86,7 +95,31 @@ func newInstruments(provider metric.MeterProvider, buckets []float64) *instrumen
 	i.connections, err = m.Int64UpDownCounter("db.client.connection.count", metric.WithUnit("{connection}"),
 		metric.WithDescription("The number of connections that are currently in the state described by the state attribute."))
 	handle(err)
+	i.pool()
 	return i
+}
+
+// pool makes the instruments of pools that know who waits and what may be.
+func (i *instruments) pool() {
+	var err error
+	i.pending, err = i.meter.Int64UpDownCounter("db.client.connection.pending_requests", metric.WithUnit("{request}"),
+		metric.WithDescription("The number of current pending requests for an open connection."))
+	handle(err)
+	i.timeouts, err = i.meter.Int64Counter("db.client.connection.timeouts", metric.WithUnit("{timeout}"),
+		metric.WithDescription("The number of connection timeouts that have occurred trying to obtain a connection from the pool."))
+	handle(err)
+	i.waitTime, err = i.meter.Float64Histogram("db.client.connection.wait_time", metric.WithUnit("s"),
+		metric.WithDescription("The time it took to obtain an open connection from the pool."),
+		metric.WithExplicitBucketBoundaries(FineDurationBuckets()...))
+	handle(err)
+	limit := func(name, description string) metric.Int64ObservableUpDownCounter {
+		c, err := i.meter.Int64ObservableUpDownCounter(name, metric.WithUnit("{connection}"), metric.WithDescription(description))
+		handle(err)
+		return c
+	}
+	i.max = limit("db.client.connection.max", "The maximum number of open connections allowed.")
+	i.idleMin = limit("db.client.connection.idle.min", "The minimum number of idle open connections allowed.")
+	i.idleMax = limit("db.client.connection.idle.max", "The maximum number of idle open connections allowed.")
 }
 
 func handle(err error) {
@@ -179,6 +212,8 @@ func (c *Conn) Moved(to ConnState) {
 // poolLabels are the attributes of what is measured of connections.
 type poolLabels struct {
 	recorded []metric.RecordOption
+	added    []metric.AddOption
+	observed []metric.ObserveOption
 	states   [3][]metric.AddOption
 }
 
@@ -187,7 +222,11 @@ func newPoolLabels(attrs []attribute.KeyValue, name string) poolLabels {
 	set := func(more ...attribute.KeyValue) metric.MeasurementOption {
 		return metric.WithAttributeSet(attribute.NewSet(append(attrs[:len(attrs):len(attrs)], more...)...))
 	}
-	p := poolLabels{recorded: []metric.RecordOption{set()}}
+	p := poolLabels{
+		recorded: []metric.RecordOption{set()},
+		added:    []metric.AddOption{set()},
+		observed: []metric.ObserveOption{set()},
+	}
 	p.states[ConnIdle] = []metric.AddOption{set(connectionStateAttribute("idle"))}
 	p.states[ConnUsed] = []metric.AddOption{set(connectionStateAttribute("used"))}
 	return p

@@ -35,6 +35,10 @@ type Conn struct {
 	inCall bool   // a call is under way, or was when a panic passed
 	unfit  Reason // why the connection is to be closed at its release
 	asked  bool   // database/sql has asked whether it is valid since it was last acquired
+
+	// Of a connection that a pool lends.
+	lane Lane
+	gate Gate // nil for none
 }
 
 // chain is what sqlmw makes of a connection.
@@ -105,25 +109,34 @@ func (c *Conn) Parent() driver.Conn { return c.adapter.parent }
 
 // enter begins a call. A connection that nobody was seen to acquire is
 // acquired by its first call.
-func (c *Conn) enter(ctx context.Context) {
+func (c *Conn) enter(ctx context.Context) error {
 	if c.state != inUse {
 		c.handedOut(ctx, time.Time{}, true)
 	}
-	c.startCall()
+	return c.startCall()
 }
 
 // startCall and endCall stand around every call of the engine. They are in no
 // defer: that a panic passed is seen later, at no cost to the calls it did not
 // pass.
-func (c *Conn) startCall() {
+func (c *Conn) startCall() error {
 	if c.inCall {
 		c.unfit = ReasonPanic
 	}
+	if c.gate != nil {
+		if err := c.gate.Enter(); err != nil {
+			return err
+		}
+	}
 	c.inCall = true
+	return nil
 }
 
 func (c *Conn) endCall(err error) {
 	c.inCall = false
+	if c.gate != nil {
+		c.gate.Leave()
+	}
 	if err != nil {
 		c.failed(err)
 	}
@@ -138,7 +151,9 @@ func (c *Conn) failed(err error) {
 
 // PrepareContext implements [driver.ConnPrepareContext].
 func (c *Conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
-	c.enter(ctx)
+	if err := c.enter(ctx); err != nil {
+		return nil, err
+	}
 	// A statement of the program's is prepared again by database/sql on each
 	// connection that it is used on.
 	c.spans.Unasked = c.spans.Enabled() && caller("(*Stmt).connStmt", "(*Tx).StmtContext") != ""
@@ -153,7 +168,9 @@ func (c *Conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 
 // ExecContext implements [driver.ExecerContext].
 func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	c.enter(ctx)
+	if err := c.enter(ctx); err != nil {
+		return nil, err
+	}
 	var res driver.Result
 	var err error
 	if c.adapter.seen {
@@ -167,7 +184,9 @@ func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.Name
 
 // QueryContext implements [driver.QueryerContext].
 func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	c.enter(ctx)
+	if err := c.enter(ctx); err != nil {
+		return nil, err
+	}
 	var rows driver.Rows
 	var err error
 	if c.adapter.seen {
@@ -206,7 +225,9 @@ func (c *Conn) answer(outer driver.Rows, err error) (driver.Rows, error) {
 
 // BeginTx implements [driver.ConnBeginTx].
 func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
-	c.enter(ctx)
+	if err := c.enter(ctx); err != nil {
+		return nil, err
+	}
 	tx, err := c.chain.BeginTx(ctx, opts)
 	c.endCall(err)
 	if err != nil {
@@ -222,14 +243,18 @@ type connTx struct {
 }
 
 func (tx connTx) Commit() error {
-	tx.conn.startCall()
+	if err := tx.conn.startCall(); err != nil {
+		return err
+	}
 	err := tx.Tx.Commit()
 	tx.conn.endCall(err)
 	return err
 }
 
 func (tx connTx) Rollback() error {
-	tx.conn.startCall()
+	if err := tx.conn.startCall(); err != nil {
+		return err
+	}
 	err := tx.Tx.Rollback()
 	tx.conn.endCall(err)
 	return err
@@ -237,7 +262,9 @@ func (tx connTx) Rollback() error {
 
 // Ping implements [driver.Pinger]. Where the parent cannot, it does nothing.
 func (c *Conn) Ping(ctx context.Context) error {
-	c.enter(ctx)
+	if err := c.enter(ctx); err != nil {
+		return err
+	}
 	var err error
 	if c.adapter.pinger != nil {
 		err = c.chain.Ping(ctx)
@@ -352,6 +379,7 @@ func (c *Conn) leaveUse(kind Kind, now time.Time) {
 		Time:     now,
 		Kind:     kind,
 		Conn:     c.id,
+		Lane:     c.lane,
 		Duration: c.sinceState(now),
 		Age:      now.Sub(c.opened),
 		Uses:     c.uses,
@@ -391,6 +419,7 @@ func (c *Conn) Close() error {
 	e := Event{
 		Kind:    KindClose,
 		Conn:    c.id,
+		Lane:    c.lane,
 		Idle:    c.sinceState(start),
 		Age:     start.Sub(c.opened),
 		Uses:    c.uses,

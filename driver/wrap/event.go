@@ -36,11 +36,51 @@ const (
 
 	// KindClose occurs when a connection has been closed.
 	KindClose
+
+	// The others are of pools that know who waits for a connection.
+
+	// KindTimeout occurs when an acquire has waited too long.
+	KindTimeout
+
+	// KindCancel occurs when an acquire's context was over before there was a
+	// connection.
+	KindCancel
+
+	// KindRefuse occurs when an acquire has failed for another reason: the
+	// queue was full, the pool closed, or no connection could be opened.
+	KindRefuse
+
+	// KindLeak occurs when a connection has been in use for longer than the
+	// pool was told to expect, and KindUnleak when it is given back after all.
+	KindLeak
+	KindUnleak
+
+	// KindDirty occurs when a connection is given back with a transaction open,
+	// which is then rolled back.
+	KindDirty
+
+	// KindSession occurs when a program changes something of a pooled connection
+	// that stays in force after its use: a pragma, an attached file, a
+	// temporary object, or what it does through Raw.
+	KindSession
+
+	// KindReset occurs when all of a pool's connections are to be opened anew.
+	KindReset
+
+	// KindHealth occurs when a pool's health has changed.
+	KindHealth
+
+	// KindShutdown occurs when a pool stops.
+	KindShutdown
 )
 
-var kinds = [...]string{"unknown", "connect", "acquire", "release", "discard", "close"}
+var kinds = [...]string{
+	"unknown", "connect", "acquire", "release", "discard", "close",
+	"timeout", "cancel", "refuse", "leak", "unleak", "dirty", "session", "reset", "health", "shutdown",
+}
 
-// String returns the kind's name: connect, acquire, release, discard or close.
+// String returns the kind's name: connect, acquire, release, discard, close,
+// timeout, cancel, refuse, leak, unleak, dirty, session, reset, health or shutdown.
 func (k Kind) String() string {
 	if int(k) >= len(kinds) {
 		k = 0
@@ -73,6 +113,29 @@ const (
 
 	// ReasonDatabaseClosed: (*sql.DB).Close.
 	ReasonDatabaseClosed Reason = "database closed"
+
+	// ReasonIdle: a pool has not needed it for its idle timeout.
+	ReasonIdle Reason = "idle"
+
+	// ReasonInvalid: a pool asked it for a page and got none.
+	ReasonInvalid Reason = "invalid"
+
+	// ReasonDirty: it was given back with a transaction open, and was not to be
+	// repaired.
+	ReasonDirty Reason = "dirty"
+
+	// ReasonReset: a pool was told to open its connections anew.
+	ReasonReset Reason = "reset"
+
+	// ReasonHook: a hook of the program's did not want it.
+	ReasonHook Reason = "hook"
+
+	// ReasonOverflow: a pool had opened it beyond its limit, for readers that
+	// waited for each other.
+	ReasonOverflow Reason = "overflow"
+
+	// ReasonPoolClosed: its pool has been closed.
+	ReasonPoolClosed Reason = "pool closed"
 
 	// ReasonOther: somebody other than database/sql closed it.
 	ReasonOther Reason = "other"
@@ -108,6 +171,14 @@ type Event struct {
 	// Trace is the trace of the call that caused the step, if it is of one; for
 	// a release or discard, of the call that had acquired the connection.
 	Trace trace.TraceID
+
+	// Lane is the part of a pool that the step was in; empty if it has none.
+	Lane Lane
+
+	// Wait and Queue are how long an acquire of a pool waited for its turn, and
+	// the place in the queue, from 1, that it began at; zero if it did not.
+	Wait  time.Duration
+	Queue int
 
 	// Background says that database/sql opened the connection on a goroutine
 	// of its own, for whoever waits longest (connect).

@@ -101,26 +101,40 @@ var connIDs atomic.Uint64
 // If dial panics, whatever it opened is dial's to close.
 func (o *Opener) Open(ctx context.Context, dial func(context.Context) (driver.Conn, error)) (*Conn, error) {
 	background := calledBy("(*DB).connectionOpener")
+	conn, e, err := o.open(ctx, dial, o.db.Dial(ctx))
+	e.Background = background
+	o.record(e)
+	if err != nil {
+		return nil, err
+	}
+	if background {
+		conn.state = pending
+		conn.spans.Moved(tracing.ConnIdle)
+	} else {
+		conn.spans.Moved(tracing.ConnUsed)
+		conn.acquired(Event{Time: e.Time, Duration: e.Duration, Trace: e.Trace})
+	}
+	return conn, nil
+}
+
+// open dials, ends the dial's spans and returns the event of it.
+func (o *Opener) open(ctx context.Context, dial func(context.Context) (driver.Conn, error), spans tracing.Dial) (*Conn, Event, error) {
 	start := time.Now()
-	spans := o.db.Dial(ctx)
 	defer spans.Panicked()
 
 	parent, err := dial(ctx)
 	now := time.Now()
 	e := Event{
-		Time:       now,
-		Kind:       KindConnect,
-		Duration:   now.Sub(start),
-		Trace:      traceOf(ctx),
-		Background: background,
+		Time:     now,
+		Kind:     KindConnect,
+		Duration: now.Sub(start),
+		Trace:    traceOf(ctx),
 	}
 	if err != nil {
 		spans.Failed(err)
 		e.Err = o.errorText(err)
-		o.record(e)
-		return nil, err
+		return nil, e, err
 	}
-
 	if c, ok := parent.(interface {
 		Configured() ([]string, time.Duration)
 	}); ok {
@@ -129,15 +143,7 @@ func (o *Opener) Open(ctx context.Context, dial func(context.Context) (driver.Co
 	id := ConnID(connIDs.Add(1))
 	conn := newConn(o, id, parent, spans.Done(uint64(id)), now)
 	e.Conn = id
-	o.record(e)
-	if background {
-		conn.state = pending
-		conn.spans.Moved(tracing.ConnIdle)
-	} else {
-		conn.spans.Moved(tracing.ConnUsed)
-		conn.acquired(Event{Time: now, Duration: e.Duration, Trace: e.Trace})
-	}
-	return conn, nil
+	return conn, e, nil
 }
 
 func traceOf(ctx context.Context) trace.TraceID {

@@ -82,17 +82,31 @@ func (r *rows) HoldCall(call *tracing.Call) {
 
 // Columns may run the query: some must, to know its columns.
 func (r *rows) Columns() []string {
+	gate := r.conn.gate
+	if gate != nil && gate.Enter() != nil {
+		gate = nil // the first row will say so
+	}
 	r.stepping = true
 	defer r.panicked()
 	began := r.call.Step()
 	columns := r.parent.Columns()
 	r.call.Stepped(began, false)
 	r.stepping = false
+	if gate != nil {
+		gate.Leave()
+	}
 	return columns
 }
 
 // Next is as short as can be: it is called for every row.
 func (r *rows) Next(dest []driver.Value) error {
+	gate := r.conn.gate
+	if gate != nil {
+		if err := gate.Enter(); err != nil {
+			r.over(err)
+			return err
+		}
+	}
 	r.stepping = true
 	defer r.panicked()
 	var err error
@@ -104,6 +118,9 @@ func (r *rows) Next(dest []driver.Value) error {
 		r.call.Stepped(began, err == nil)
 	}
 	r.stepping = false
+	if gate != nil {
+		gate.Leave()
+	}
 	if err != nil {
 		r.over(err)
 	}

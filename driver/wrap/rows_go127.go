@@ -69,6 +69,13 @@ func (r *rows) nextRow(scanner driver.RowsColumnScanner) error {
 	if r.closed {
 		return io.EOF
 	}
+	gate := r.conn.gate
+	if gate != nil {
+		if err := gate.Enter(); err != nil {
+			r.over(err)
+			return err
+		}
+	}
 	r.stepping = true
 	defer r.panicked()
 	var err error
@@ -80,6 +87,9 @@ func (r *rows) nextRow(scanner driver.RowsColumnScanner) error {
 		r.call.Stepped(began, err == nil)
 	}
 	r.stepping = false
+	if gate != nil {
+		gate.Leave()
+	}
 	if err != nil {
 		r.over(err)
 	}

@@ -108,7 +108,9 @@ func newStmt(conn *Conn, outer driver.Stmt, inner *innerStmt) driver.Stmt {
 }
 
 func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	s.conn.enter(ctx)
+	if err := s.conn.enter(ctx); err != nil {
+		return nil, err
+	}
 	var res driver.Result
 	var err error
 	if s.conn.adapter.seen {
@@ -121,7 +123,9 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 }
 
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	s.conn.enter(ctx)
+	if err := s.conn.enter(ctx); err != nil {
+		return nil, err
+	}
 	var rows driver.Rows
 	var err error
 	if s.conn.adapter.seen {

@@ -1,0 +1,167 @@
+package wrap
+
+import (
+	"context"
+	"database/sql/driver"
+	"time"
+
+	"github.com/sqlitemw/sqlitemw/tracing"
+)
+
+// What is in this file is for a pool below database/sql, which opens, lends,
+// takes back and closes connections itself, and knows who waited how long.
+
+// A Lane is the part of a pool that a connection belongs to.
+type Lane string
+
+// The lanes.
+const (
+	LaneNone   Lane = ""       // the pool has none, or the connection is database/sql's
+	LaneWriter Lane = "writer" // the one connection that writes
+	LaneReader Lane = "reader" // those that only read
+)
+
+// An Acquisition is the acquire of a connection from a pool, of one that takes
+// time. It is not safe for concurrent use.
+type Acquisition struct {
+	opener *Opener
+	spans  tracing.Acquiring
+	lane   Lane
+	began  time.Time
+	waited time.Duration
+	queue  int
+	opened bool
+}
+
+// Acquisition begins an acquire for the call that ctx is of. It is to be ended by
+// [Conn.Lend] or Failed.
+func (o *Opener) Acquisition(ctx context.Context, lane Lane) *Acquisition {
+	return &Acquisition{opener: o, spans: o.db.Acquiring(ctx), lane: lane, began: time.Now()}
+}
+
+// Queued is told of the place in the queue, from 1, that a wait begins at.
+func (a *Acquisition) Queued(position int) { a.queue = position }
+
+// Waited is told that the wait is over, whether there is a connection or not.
+func (a *Acquisition) Waited() { a.waited = time.Since(a.began) }
+
+// Wait returns how long it has waited.
+func (a *Acquisition) Wait() time.Duration { return a.waited }
+
+// Failed ends an acquire that got no connection. timedOut says that it had
+// waited too long.
+func (a *Acquisition) Failed(ctx context.Context, err error, timedOut bool) {
+	now := time.Now()
+	got := a.got(now)
+	got.TimedOut = timedOut
+	a.spans.Failed(err, got)
+	kind := KindCancel
+	switch {
+	case timedOut:
+		kind = KindTimeout
+	case ctx.Err() == nil:
+		kind = KindRefuse
+	}
+	a.opener.record(Event{
+		Time:     now,
+		Kind:     kind,
+		Duration: got.Took,
+		Wait:     a.waited,
+		Queue:    a.queue,
+		Lane:     a.lane,
+		Err:      a.opener.errorText(err),
+		Trace:    traceOf(ctx),
+	})
+}
+
+func (a *Acquisition) got(now time.Time) tracing.Acquired {
+	return tracing.Acquired{New: a.opened, Lane: string(a.lane), Queue: a.queue, Wait: a.waited, Took: now.Sub(a.began)}
+}
+
+// Panicked ends an acquire through which a panic passed. It is meant for a defer.
+func (a *Acquisition) Panicked() { a.spans.Panicked() }
+
+// OpenFor is Open for a pool: the connection is nobody's until it is lent. Its
+// connect is part of a, or of nobody's acquire if that is nil.
+func (o *Opener) OpenFor(ctx context.Context, a *Acquisition, dial func(context.Context) (driver.Conn, error)) (*Conn, error) {
+	var spans tracing.Dial
+	if a != nil {
+		spans = a.spans.Dial(ctx)
+		a.opened = true
+	} else {
+		spans = o.db.DialAlone(ctx)
+	}
+	conn, e, err := o.open(ctx, dial, spans)
+	e.Background = a == nil
+	if a != nil {
+		e.Lane = a.lane
+	}
+	o.record(e)
+	if err != nil {
+		return nil, err
+	}
+	conn.state = pending
+	conn.spans.Moved(tracing.ConnIdle)
+	return conn, nil
+}
+
+// Lend hands the connection to the call that ctx is of, which ends a. A nil a is
+// an acquire that took no time.
+func (c *Conn) Lend(ctx context.Context, a *Acquisition, lane Lane) {
+	if a == nil && !c.opener.heard() {
+		c.uses++
+		c.state, c.since = inUse, time.Time{}
+	} else {
+		e := Event{Time: time.Now(), Trace: traceOf(ctx), Lane: lane}
+		if a != nil {
+			got := a.got(e.Time)
+			got.Conn = uint64(c.id)
+			a.spans.Done(got)
+			e.Duration, e.Wait, e.Queue = got.Took, a.waited, a.queue
+		}
+		c.acquired(e)
+	}
+	c.lane = lane
+	c.spans.Moved(tracing.ConnUsed)
+	if a == nil {
+		c.spans.AcquiredAtOnce(ctx, string(lane))
+	}
+}
+
+// TakeBack ends the use of a lent connection. It reports whether the connection
+// may be lent again; if not, it is to be closed. Idle connections it leaves alone.
+func (c *Conn) TakeBack() bool { return c.IsValid() }
+
+// Retire has the connection closed when it is taken back, for this reason,
+// unless there is another already.
+func (c *Conn) Retire(why Reason) {
+	if c.unfit == "" {
+		c.unfit = why
+	}
+}
+
+// CloseFor closes the connection for a reason that database/sql has no part in.
+func (c *Conn) CloseFor(why Reason) error {
+	c.Retire(why)
+	return c.Close()
+}
+
+// Age returns how long ago the connection was opened.
+func (c *Conn) Age(now time.Time) time.Duration { return now.Sub(c.opened) }
+
+// Uses returns how often the connection has been acquired.
+func (c *Conn) Uses() uint64 { return c.uses }
+
+// A Gate is passed by every call into the engine, and by every step of its rows.
+// What is between rows is the program's own time, and outside.
+//
+// Enter may wait, or refuse the call with an error that is given to the program
+// as it is. Leave is called once for each Enter that returned nil, but not if a
+// panic passed.
+type Gate interface {
+	Enter() error
+	Leave()
+}
+
+// SetGate has every later call of the connection pass g.
+func (c *Conn) SetGate(g Gate) { c.gate = g }

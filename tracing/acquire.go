@@ -1,0 +1,127 @@
+package tracing
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// An Acquiring is an acquire under way in a pool that knows how long it takes:
+// one that waits for its turn, or for a connection to be opened. Unlike that of
+// [Dial], its span lasts as long as the acquire.
+//
+// It is not safe for concurrent use. The zero Acquiring is none.
+type Acquiring struct {
+	db   *Database
+	call Call
+	in   *instruments // which count it as pending
+}
+
+// Acquiring starts an acquire for the call that ctx is of. It has no span if ctx
+// is of no trace that is kept, or if spans of acquires are not wanted.
+func (d *Database) Acquiring(ctx context.Context) Acquiring {
+	a := Acquiring{db: d, in: d.tracer.instruments()}
+	if a.in != nil {
+		a.in.pending.Add(context.Background(), 1, d.pool.added...)
+	}
+	if d.tracer.cfg.Acquire != AcquireNone && d.traced(ctx) {
+		a.call = d.life(ctx, "acquire", kindInternal, d.common)
+	}
+	return a
+}
+
+// Dial starts the span of opening a connection for the acquire.
+func (a *Acquiring) Dial(ctx context.Context) Dial {
+	under := ctx
+	if a.call.span != nil {
+		under = a.call.within
+	}
+	return a.db.dial(ctx, under)
+}
+
+// DialAlone is Dial for a connection that nobody waits for.
+func (d *Database) DialAlone(ctx context.Context) Dial { return d.dial(ctx, ctx) }
+
+// An Acquired says how an acquire in a pool went.
+type Acquired struct {
+	Conn     uint64        // the connection's id
+	New      bool          // it was opened for this
+	Lane     string        // which part of the pool it is of; empty if it has none
+	Queue    int           // the place in the queue that the wait began at; 0 if there was none
+	Wait     time.Duration // how long it waited for its turn
+	Took     time.Duration // all in all
+	TimedOut bool          // it was given up because it took too long
+}
+
+// Done ends an acquire that got a connection.
+func (a *Acquiring) Done(got Acquired) {
+	if a.call.recording {
+		a.call.span.SetAttributes(connectionID.Int64(int64(got.Conn)), connectionNew.Bool(got.New))
+	}
+	a.end(got)
+	a.call.End(nil)
+}
+
+// Failed ends an acquire that got none.
+func (a *Acquiring) Failed(err error, got Acquired) {
+	a.end(got)
+	if a.in != nil && got.TimedOut {
+		a.in.timeouts.Add(context.Background(), 1, a.db.pool.added...)
+	}
+	a.call.End(err)
+}
+
+func (a *Acquiring) end(got Acquired) {
+	if a.call.recording {
+		a.call.span.SetAttributes(got.attributes()...)
+	}
+	if a.in != nil {
+		a.in.pending.Add(context.Background(), -1, a.db.pool.added...)
+		a.in.waitTime.Record(context.Background(), got.Took.Seconds(), a.db.pool.recorded...)
+	}
+}
+
+// Panicked ends an acquire through which a panic passed. It is meant for a defer,
+// and does nothing once the acquire has ended.
+func (a *Acquiring) Panicked() { a.call.Panicked() }
+
+// AcquiredAtOnce is told of an acquire that took no time.
+func (c *Conn) AcquiredAtOnce(ctx context.Context, lane string) {
+	if i := c.db.tracer.instruments(); i != nil {
+		i.waitTime.Record(context.Background(), 0, c.db.pool.recorded...)
+	}
+	if c.db.tracer.cfg.Acquire != AcquireAll || !c.db.traced(ctx) {
+		return
+	}
+	if c.laned == nil {
+		c.laned = append(c.acquire[:len(c.acquire):len(c.acquire)], trace.WithAttributes(connectionLane.String(lane)))
+	}
+	call := c.db.life(ctx, "acquire", c.laned...)
+	call.End(nil)
+}
+
+// PoolLimits are what a pool may have of connections, for the metrics that say so.
+type PoolLimits struct{ Max, IdleMin, IdleMax int }
+
+// Limits has the limits of a pool observed until stop is called, by the meter
+// provider that is there now.
+func (d *Database) Limits(limits func() PoolLimits) (stop func()) {
+	i := d.tracer.instruments()
+	if i == nil {
+		return func() {}
+	}
+	r, err := i.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		l := limits()
+		o.ObserveInt64(i.max, int64(l.Max), d.pool.observed...)
+		o.ObserveInt64(i.idleMin, int64(l.IdleMin), d.pool.observed...)
+		o.ObserveInt64(i.idleMax, int64(l.IdleMax), d.pool.observed...)
+		return nil
+	}, i.max, i.idleMin, i.idleMax)
+	if err != nil {
+		handle(err)
+		return func() {}
+	}
+	return func() { handle(r.Unregister()) }
+}
