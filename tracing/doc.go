@@ -48,6 +48,9 @@
 //	sqlitemw.transaction.id   all calls of one transaction that BeginTx began, the last included
 //	sqlitemw.connection.id    every span of an open connection
 //	sqlitemw.connection.new   acquire: whether the connection was opened for it
+//	sqlitemw.connection.lane  acquire in a pool with lanes: writer or reader
+//	sqlitemw.acquire.queue_position     acquire that waited in a pool of ours: its place when it came, from 1
+//	sqlitemw.acquire.wait               the same: seconds until it was its turn
 //	sqlitemw.connection.close_reason    close
 //	sqlitemw.connect.pragmas            connect: the names of those applied, in their order
 //	sqlitemw.connect.pragmas.duration   connect: seconds it took to apply them and read them back
@@ -72,6 +75,15 @@
 //	db.client.connection.count         {connection}  up-down counter, by db.client.connection.state: idle or used
 //	db.client.connection.create_time   s             histogram
 //	db.client.connection.use_time      s             histogram; from acquire to release
+//
+// and in a pool that knows who waits, which database/sql's driver does not:
+//
+//	db.client.connection.wait_time          s             histogram; of each acquire
+//	db.client.connection.pending_requests   {request}     up-down counter
+//	db.client.connection.timeouts           {timeout}     counter
+//	db.client.connection.max                {connection}  up-down counter
+//	db.client.connection.idle.min           {connection}  up-down counter
+//	db.client.connection.idle.max           {connection}  up-down counter
 //
 // Those of calls have db.system.name, db.namespace, db.query.summary or
 // db.operation.name, and for failures error.type and db.response.status_code;
