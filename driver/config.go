@@ -66,6 +66,17 @@ const (
 	KindRelease = wrap.KindRelease
 	KindDiscard = wrap.KindDiscard
 	KindClose   = wrap.KindClose
+
+	KindTimeout  = wrap.KindTimeout
+	KindCancel   = wrap.KindCancel
+	KindRefuse   = wrap.KindRefuse
+	KindLeak     = wrap.KindLeak
+	KindUnleak   = wrap.KindUnleak
+	KindDirty    = wrap.KindDirty
+	KindSession  = wrap.KindSession
+	KindReset    = wrap.KindReset
+	KindHealth   = wrap.KindHealth
+	KindShutdown = wrap.KindShutdown
 )
 
 // The reasons for which a connection is discarded or closed: see package wrap.
@@ -77,6 +88,13 @@ const (
 	ReasonSurplus        = wrap.ReasonSurplus
 	ReasonShrunk         = wrap.ReasonShrunk
 	ReasonDatabaseClosed = wrap.ReasonDatabaseClosed
+	ReasonIdle           = wrap.ReasonIdle
+	ReasonInvalid        = wrap.ReasonInvalid
+	ReasonDirty          = wrap.ReasonDirty
+	ReasonReset          = wrap.ReasonReset
+	ReasonHook           = wrap.ReasonHook
+	ReasonOverflow       = wrap.ReasonOverflow
+	ReasonPoolClosed     = wrap.ReasonPoolClosed
 	ReasonOther          = wrap.ReasonOther
 )
 

@@ -7,6 +7,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
 // A PoolConn is a connection for a pool below database/sql, such as package
@@ -53,6 +54,11 @@ func (c *Connector) Dial(ctx context.Context, a *wrap.Acquisition) (PoolConn, er
 		return nil, err
 	}
 	return newConn(w), nil
+}
+
+// Limits has a pool's limits measured until stop is called.
+func (c *Connector) Limits(limits func() tracing.PoolLimits) (stop func()) {
+	return c.opener.Limits(limits)
 }
 
 func (c *conn) Wrapped() *wrap.Conn { return c.w }

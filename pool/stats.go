@@ -2,10 +2,14 @@ package pool
 
 import (
 	"database/sql"
+	"maps"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
 // Stats is how a pool stands. It is a copy, and does not change.
@@ -34,6 +38,29 @@ type Stats struct {
 	LongestConnect time.Duration
 	LongestUse     time.Duration
 
+	// As a [Pool] knows besides; zero for an [Observer].
+
+	Writers, Readers           int           // connections open in each lane
+	WritersInUse, ReadersInUse int           // of them, in use
+	Waiting                    int           // acquires that wait now
+	PeakWaiting                int           // most that ever have
+	PeakInUse                  int           // most connections that ever were in use
+	Timeouts                   uint64        // acquires that have waited too long
+	Cancels                    uint64        // acquires whose context was over first
+	Refusals                   uint64        // acquires that failed otherwise: queue full, closed, not opened
+	Overflows                  uint64        // readers let in beyond the limit because all waited for each other
+	Leaks, Unleaks             uint64        // connections reported as held for long, and given back after all
+	Dirty                      uint64        // connections given back with a transaction open
+	SessionChanges             uint64        // changes that stay in force on the connection that writes
+	LongestWait                time.Duration // of an acquire
+	WaitTimes                  Histogram     // of all acquires
+	UseTimes                   Histogram     // of all uses
+	StepWaits                  uint64        // steps of readers that waited for a processor
+	Pages                      WALStats
+	OldestReader               time.Duration // how long the oldest read has been under way, which keeps the WAL from being reset
+	Health                     Health        // as it was found last
+	Cache                      driver.CacheStats
+
 	// ClosedFor is how many connections were closed for each reason.
 	ClosedFor map[driver.Reason]uint64
 
@@ -55,10 +82,54 @@ func (s Stats) Utilization() float64 {
 	return min(1, float64(s.InUse)/float64(of))
 }
 
+// WALStats is how large a write-ahead log is.
+type WALStats struct {
+	Bytes  int64 // of the file; it is used again from its beginning after a checkpoint, and not cut unless above Config.JournalSizeLimit
+	Frames int64 // that fit into it: pages written since it was last empty, at most
+}
+
+// A Histogram counts durations: element i those below HistogramBounds()[i] and not
+// below the bound before, and the last those beyond all.
+type Histogram [13]uint64
+
+var histogramBounds = [len(Histogram{}) - 1]time.Duration{
+	10 * time.Microsecond, 100 * time.Microsecond, time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond,
+	50 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond, time.Second, 5 * time.Second, 10 * time.Second, 30 * time.Second,
+}
+
+// HistogramBounds returns the bounds of a [Histogram].
+func HistogramBounds() []time.Duration { return histogramBounds[:] }
+
+func (h *Histogram) add(d time.Duration) {
+	for i, bound := range histogramBounds {
+		if d < bound {
+			h[i]++
+			return
+		}
+	}
+	h[len(h)-1]++
+}
+
 // counters is a Recorder that sums events up.
 type counters struct {
 	mu    sync.Mutex
 	stats Stats
+	inUse int
+}
+
+// waits is told of acquires that begin or end to wait.
+func (c *counters) waits(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stats.Waiting += n
+	c.stats.PeakWaiting = max(c.stats.PeakWaiting, c.stats.Waiting)
+}
+
+// overflowed is told of a reader that was let in beyond the limit.
+func (c *counters) overflowed() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stats.Overflows++
 }
 
 func (c *counters) Record(e driver.Event) {
@@ -76,12 +147,37 @@ func (c *counters) Record(e driver.Event) {
 		s.LongestConnect = max(s.LongestConnect, e.Duration)
 	case driver.KindAcquire:
 		s.Acquires++
+		c.inUse++
+		s.PeakInUse = max(s.PeakInUse, c.inUse)
+		s.LongestWait = max(s.LongestWait, e.Wait)
+		s.WaitTimes.add(e.Wait)
+		if e.Queue > 0 {
+			s.Waits++
+			s.WaitTime += e.Wait
+		}
 	case driver.KindRelease:
 		s.Releases++
+		c.inUse--
 		s.used(e.Duration)
 	case driver.KindDiscard:
 		s.Discards++
+		c.inUse--
 		s.used(e.Duration)
+	case driver.KindTimeout:
+		s.Timeouts++
+		s.LongestWait = max(s.LongestWait, e.Wait)
+	case driver.KindCancel:
+		s.Cancels++
+	case driver.KindRefuse:
+		s.Refusals++
+	case driver.KindLeak:
+		s.Leaks++
+	case driver.KindUnleak:
+		s.Unleaks++
+	case driver.KindDirty:
+		s.Dirty++
+	case driver.KindSession:
+		s.SessionChanges++
 	case driver.KindClose:
 		s.Closes++
 		if e.Err != "" {
@@ -97,20 +193,91 @@ func (c *counters) Record(e driver.Event) {
 func (s *Stats) used(d time.Duration) {
 	s.UseTime += d
 	s.LongestUse = max(s.LongestUse, d)
+	s.UseTimes.add(d)
+}
+
+// sum returns a copy of the sums.
+func (c *counters) sum() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.stats
+	s.ClosedFor = maps.Clone(s.ClosedFor)
+	return s
 }
 
 // with returns the sums, with what database/sql says of the pool.
 func (c *counters) with(db sql.DBStats) Stats {
-	c.mu.Lock()
-	s := c.stats
-	closed := make(map[driver.Reason]uint64, len(s.ClosedFor))
-	for reason, n := range s.ClosedFor {
-		closed[reason] = n
-	}
-	c.mu.Unlock()
-
-	s.ClosedFor = closed
+	s := c.sum()
 	s.Max, s.Open, s.InUse, s.Idle = db.MaxOpenConnections, db.OpenConnections, db.InUse, db.Idle
 	s.Waits, s.WaitTime = db.WaitCount, db.WaitDuration
 	return s
 }
+
+// Stats returns how the pool stands. It takes no connection.
+func (p *Pool) Stats() Stats {
+	s := p.sums.sum()
+	s.Max = p.cfg.MaxConns
+	if p.lanes() == 1 {
+		s.Max = 1
+	}
+	for _, l := range p.allLanes() {
+		n := l.count()
+		open, inUse := &s.Writers, &s.WritersInUse
+		if l.reads {
+			open, inUse = &s.Readers, &s.ReadersInUse
+		}
+		*open, *inUse = n.open, n.open-n.idle
+		s.Idle += n.idle
+		c := l.connector.CacheStats()
+		s.Cache.Hits += c.Hits
+		s.Cache.Misses += c.Misses
+		s.Cache.Evictions += c.Evictions
+		s.Cache.Invalidations += c.Invalidations
+	}
+	s.Open, s.InUse = s.Writers+s.Readers, s.WritersInUse+s.ReadersInUse
+	s.Events, s.EventsDropped = p.log.counts()
+	s.StepWaits = p.steps.entered.Load()
+	s.Health = p.Health().Health
+	s.Pages = p.wal()
+	for _, h := range p.Holders() {
+		if h.Lane == wrap.LaneReader && (h.Rows > 0 || h.Tx) {
+			s.OldestReader = max(s.OldestReader, h.Held)
+		}
+	}
+	return s
+}
+
+// walHeader and frameHeader are what a WAL has besides pages.
+// https://sqlite.org/fileformat2.html#walformat
+const (
+	walHeader   = 32
+	frameHeader = 24
+)
+
+// wal looks at the log's file.
+func (p *Pool) wal() WALStats {
+	if p.path == "" {
+		return WALStats{}
+	}
+	info, err := os.Stat(p.path + "-wal")
+	if err != nil || info.Size() < walHeader {
+		return WALStats{}
+	}
+	return WALStats{Bytes: info.Size(), Frames: (info.Size() - walHeader) / (p.pageSize + frameHeader)}
+}
+
+// limits are for metrics.
+func (p *Pool) limits() tracing.PoolLimits {
+	most := p.cfg.MaxConns
+	if p.lanes() == 1 {
+		most = 1
+	}
+	return tracing.PoolLimits{Max: most, IdleMin: min(p.cfg.MinConns, most), IdleMax: most}
+}
+
+// Events returns the latest events, the oldest first.
+func (p *Pool) Events() []driver.Event { return p.log.Events() }
+
+// Subscribe returns a subscription to every event from now on; see
+// [EventLog.Subscribe]. Shutdown closes it.
+func (p *Pool) Subscribe(buffer int) *Subscription { return p.log.Subscribe(buffer) }

@@ -441,3 +441,7 @@ func (p *parser) trigger() {
 	}
 	p.rest()
 }
+
+// Summary returns the db.query.summary of a text of SQLite's: what it does to
+// which tables, without any value; empty if nothing can be told.
+func Summary(query string) string { return describe(query).summary }

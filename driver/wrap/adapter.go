@@ -215,6 +215,7 @@ func (a *adapter) made(parent driver.Rows, stmt driver.Stmt, err error) (driver.
 		return nil, err
 	}
 	a.madeRows = newRows(a.conn, parent, stmt)
+	a.conn.open.Add(1)
 	if a.seen {
 		return a.madeRows.shaped, nil
 	}

@@ -48,6 +48,9 @@ func (a *Acquisition) Waited() { a.waited = time.Since(a.began) }
 // Wait returns how long it has waited.
 func (a *Acquisition) Wait() time.Duration { return a.waited }
 
+// Place returns the place in the queue that it began at; 0 if it did not wait.
+func (a *Acquisition) Place() int { return a.queue }
+
 // Failed ends an acquire that got no connection. timedOut says that it had
 // waited too long.
 func (a *Acquisition) Failed(ctx context.Context, err error, timedOut bool) {
@@ -80,6 +83,9 @@ func (a *Acquisition) got(now time.Time) tracing.Acquired {
 
 // Panicked ends an acquire through which a panic passed. It is meant for a defer.
 func (a *Acquisition) Panicked() { a.spans.Panicked() }
+
+// Limits has a pool's limits measured until stop is called.
+func (o *Opener) Limits(limits func() tracing.PoolLimits) (stop func()) { return o.db.Limits(limits) }
 
 // OpenFor is Open for a pool: the connection is nobody's until it is lent. Its
 // connect is part of a, or of nobody's acquire if that is nil.
@@ -145,6 +151,23 @@ func (c *Conn) CloseFor(why Reason) error {
 	c.Retire(why)
 	return c.Close()
 }
+
+// Panicked reports whether a panic has passed through the connection, which is
+// not to be asked anything any more.
+func (c *Conn) Panicked() bool { return c.inCall || c.unfit == ReasonPanic }
+
+// Probe is Ping by the pool itself, of an idle connection: there is no span of it.
+// Where the parent cannot, it does nothing.
+func (c *Conn) Probe(ctx context.Context) error {
+	if c.adapter.pinger == nil {
+		return nil
+	}
+	return c.adapter.pinger.Ping(ctx)
+}
+
+// OpenRows returns how many rows of the connection's queries have not been closed.
+// It may be called by any goroutine.
+func (c *Conn) OpenRows() int { return int(c.open.Load()) }
 
 // Age returns how long ago the connection was opened.
 func (c *Conn) Age(now time.Time) time.Duration { return now.Sub(c.opened) }

@@ -1,0 +1,259 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/tracing"
+)
+
+// A Holder is who has a connection of a pool.
+type Holder struct {
+	Conn  driver.ConnID
+	Lane  wrap.Lane
+	Held  time.Duration
+	Last  string        // db.query.summary of the last text; empty if there was none
+	Trace trace.TraceID // of the call that acquired it; zero if it was in no trace
+	Owner string        // as the program named it, by [WithOwner]
+	Rows  int           // that are open
+	Tx    bool          // a transaction of BeginTx is
+	Stack []string      // who acquired it, the innermost first; if stacks are tracked
+}
+
+func (h Holder) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s connection %s for %s", h.Lane, h.Conn, h.Held.Round(time.Millisecond))
+	if h.Owner != "" {
+		fmt.Fprintf(&b, " by %s", h.Owner)
+	}
+	if h.Last != "" {
+		fmt.Fprintf(&b, ", last %s", h.Last)
+	}
+	if h.Tx {
+		b.WriteString(", in a transaction")
+	}
+	if h.Rows > 0 {
+		fmt.Fprintf(&b, ", %d rows open", h.Rows)
+	}
+	if h.Trace.IsValid() {
+		fmt.Fprintf(&b, ", trace %s", h.Trace)
+	}
+	if len(h.Stack) > 0 {
+		fmt.Fprintf(&b, ", acquired at %s", h.Stack[0])
+	}
+	return b.String()
+}
+
+// Holders returns who has connections now, those first that have them longest.
+func (p *Pool) Holders() []Holder {
+	var list []Holder
+	now := time.Now()
+	for _, l := range p.allLanes() {
+		for _, c := range l.conns() {
+			if h, ok := c.holder(now); ok {
+				list = append(list, h)
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b Holder) int { return int(b.Held - a.Held) })
+	return list
+}
+
+func (c *conn) holder(now time.Time) (h Holder, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.lease.used {
+		return Holder{}, false
+	}
+	return Holder{
+		Conn:  c.ID(),
+		Lane:  c.lane.name,
+		Held:  now.Sub(c.lease.since),
+		Last:  c.summary(),
+		Trace: c.lease.trace,
+		Owner: c.lease.owner,
+		Rows:  c.Wrapped().OpenRows(),
+		Tx:    c.lease.tx.Load(),
+		Stack: frames(c.lease.stack),
+	}, true
+}
+
+// summary is that of the last text, without any value of it.
+func (c *conn) summary() string {
+	if t := c.lease.last.Load(); t != nil {
+		return t.name()
+	}
+	return ""
+}
+
+func (t *text) name() string { return tracing.Summary(t.query) }
+
+// frames names the functions of a stack that are the program's own.
+func frames(stack []uintptr) []string {
+	if len(stack) == 0 {
+		return nil
+	}
+	var list []string
+	frames := runtime.CallersFrames(stack)
+	for {
+		f, more := frames.Next()
+		if !strings.HasPrefix(f.Function, "database/sql.") && !strings.HasPrefix(f.Function, "github.com/sqlitemw/sqlitemw/pool.(") {
+			list = append(list, fmt.Sprintf("%s (%s:%d)", f.Function, f.File, f.Line))
+		}
+		if !more {
+			return list
+		}
+	}
+}
+
+func describeHolders(list []Holder) string {
+	if len(list) == 0 {
+		return "nobody has a connection"
+	}
+	const most = 5
+	var texts []string
+	for _, h := range list[:min(len(list), most)] {
+		texts = append(texts, h.String())
+	}
+	if n := len(list) - most; n > 0 {
+		texts = append(texts, fmt.Sprintf("and %d more", n))
+	}
+	return strings.Join(texts, "; ")
+}
+
+// A Cause is what an acquire seems to have failed for.
+type Cause string
+
+// The causes.
+const (
+	CauseClosed    Cause = "closed"     // the pool is
+	CauseQueueFull Cause = "queue full" // Config.MaxWaiters were waiting
+	CauseCancelled Cause = "cancelled"  // by the caller, before it had waited long
+	CauseCycle     Cause = "cycle"      // a holder is the waiter itself, by its trace or owner: it waits for what it has
+	CauseLeak      Cause = "leak"       // somebody has had a connection for very long, and does nothing with it
+	CauseSlow      Cause = "slow"       // somebody has had a connection for long, and uses it
+	CauseOverload  Cause = "overload"   // connections come and go, but too many wait
+	CauseOther     Cause = "other"      // another pool of this process has the file's write lock
+)
+
+// An AcquireError says why there was no connection, and who had them.
+//
+// It is [ErrAcquireTimeout] if the wait was too long, [ErrQueueFull],
+// [ErrClosed], or the context's own error if that ended the wait; and for the
+// writer, unless the pool is closed, it is also sqlite3.BUSY, so that a program
+// which knows what to do about a locked database does it.
+type AcquireError struct {
+	Pool    string
+	Lane    wrap.Lane
+	Waited  time.Duration
+	Place   int   // in the queue, from 1, that the wait began at
+	Waiting int   // how many waited, when it ended
+	Cause   Cause // what it seems to be
+	Holders []Holder
+	Err     error
+}
+
+func (e *AcquireError) Error() string {
+	return fmt.Sprintf("pool: acquire a %s of %s: %v after %s at place %d of the queue, %d waiting; cause: %s; %s",
+		e.Lane, e.Pool, e.Err, e.Waited.Round(time.Millisecond), e.Place, e.Waiting, e.Cause, describeHolders(e.Holders))
+}
+
+// Unwrap returns Err.
+func (e *AcquireError) Unwrap() error { return e.Err }
+
+// Is reports whether target is sqlite3.BUSY, for the writer.
+func (e *AcquireError) Is(target error) bool {
+	return target == sqlite3.BUSY && e.Lane == wrap.LaneWriter && !errors.Is(e.Err, ErrClosed)
+}
+
+// As finds sqlite3.BUSY as a code, for the writer.
+func (e *AcquireError) As(target any) bool {
+	if !e.Is(sqlite3.BUSY) {
+		return false
+	}
+	switch t := target.(type) {
+	case *sqlite3.ErrorCode:
+		*t = sqlite3.BUSY
+	case *sqlite3.ExtendedErrorCode:
+		*t = sqlite3.ExtendedErrorCode(sqlite3.BUSY)
+	default:
+		return false
+	}
+	return true
+}
+
+// failure is the error of an acquire that has ended with err.
+func (l *lane) failure(ctx context.Context, err error, waited time.Duration, place int) *AcquireError {
+	e := &AcquireError{
+		Pool:    l.pool.cfg.Name,
+		Lane:    l.name,
+		Waited:  waited,
+		Place:   place,
+		Waiting: l.queue.count().waiting,
+		Err:     err,
+	}
+	for _, h := range l.pool.Holders() {
+		if h.Lane == l.name {
+			e.Holders = append(e.Holders, h)
+		}
+	}
+	e.Cause = l.cause(ctx, e)
+	return e
+}
+
+func (l *lane) cause(ctx context.Context, e *AcquireError) Cause {
+	switch {
+	case errors.Is(e.Err, ErrClosed):
+		return CauseClosed
+	case errors.Is(e.Err, ErrQueueFull):
+		return CauseQueueFull
+	}
+	id := trace.SpanContextFromContext(ctx).TraceID()
+	owner := ownerOf(ctx)
+	for _, h := range e.Holders {
+		if id.IsValid() && h.Trace == id || owner != "" && h.Owner == owner {
+			return CauseCycle
+		}
+	}
+	long := max(l.pool.cfg.LeakAfter, e.Waited, time.Second)
+	for _, h := range e.Holders {
+		switch {
+		case h.Held < long:
+		case h.Rows == 0 && !h.Tx:
+			return CauseLeak
+		default:
+			return CauseSlow
+		}
+	}
+	switch {
+	case len(e.Holders) == 0:
+		return CauseOther
+	case errors.Is(e.Err, ErrAcquireTimeout):
+		return CauseOverload
+	}
+	return CauseCancelled
+}
+
+// WithOwner names who acquires connections with the context, in errors and Stats:
+// a request, a job, a worker. A wait for a connection that the same owner holds
+// is told to be a cycle.
+func WithOwner(ctx context.Context, name string) context.Context {
+	return context.WithValue(ctx, ownerKey{}, name)
+}
+
+type ownerKey struct{}
+
+func ownerOf(ctx context.Context) string {
+	name, _ := ctx.Value(ownerKey{}).(string)
+	return name
+}

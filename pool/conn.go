@@ -1,0 +1,182 @@
+package pool
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
+)
+
+// A conn is a physical connection of a lane: idle there, or leased to one user.
+//
+// Only whoever has it may touch it: SQLite is built without locks of its own.
+// What others may read of it is atomic, or behind facts' lock.
+type conn struct {
+	driver.PoolConn
+	lane       *lane
+	expires    time.Time // zero for never
+	generation uint64    // of the lane when it was opened
+	idleSince  time.Time
+	answered   time.Time // when it last gave a page to a ping, or was opened
+	extra      bool      // its turn is beyond the lane's limit
+	marks      marks     // what stays in force on it
+
+	inside  bool                  // the step gate is passed, or was when a panic passed
+	stopped atomic.Pointer[error] // the pool has taken it away, for this reason
+
+	mu    sync.Mutex
+	lease lease
+}
+
+// A lease is what is known of a connection's use: for errors, events and Stats
+// to say who has it.
+type lease struct {
+	used   bool
+	since  time.Time
+	trace  trace.TraceID
+	owner  string // as the program names it; see WithOwner
+	stack  []uintptr
+	leaked bool // it has been reported
+
+	tx   atomic.Bool // it has a transaction that BeginTx began
+	last atomic.Pointer[text]
+}
+
+var _ wrap.Gate = &conn{}
+
+// begin leases the connection to the call that ctx is of.
+func (c *conn) begin(ctx context.Context, now time.Time) {
+	var stack []uintptr
+	if c.lane.pool.tracks {
+		var pcs [32]uintptr
+		stack = append(stack, pcs[:runtime.Callers(3, pcs[:])]...)
+	}
+	id := trace.SpanContextFromContext(ctx).TraceID()
+	owner := ownerOf(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := &c.lease
+	l.used, l.since, l.trace, l.owner, l.stack, l.leaked = true, now, id, owner, stack, false
+	l.tx.Store(false)
+	l.last.Store(nil)
+}
+
+// end ends the lease and reports whether it had been reported as leaked, and how
+// long it was.
+func (c *conn) end(now time.Time) (leaked bool, held time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := &c.lease
+	l.used, l.stack = false, nil
+	return l.leaked, now.Sub(l.since)
+}
+
+// Enter implements [wrap.Gate].
+func (c *conn) Enter() error {
+	if err := c.stopped.Load(); err != nil {
+		return *err
+	}
+	if c.inside {
+		return nil
+	}
+	if c.lane.reads {
+		c.lane.pool.steps.enter()
+	} else {
+		c.lane.pool.steps.enterWriter()
+	}
+	c.inside = true
+	return nil
+}
+
+// Leave implements [wrap.Gate].
+func (c *conn) Leave() {
+	if !c.inside {
+		return
+	}
+	c.inside = false
+	if c.lane.reads {
+		c.lane.pool.steps.leave()
+	} else {
+		c.lane.pool.steps.leaveWriter()
+	}
+}
+
+// stop has the connection's calls fail from now on, and what is under way end
+// when SQLite next asks its context.
+func (c *conn) stop(err error) { c.stopped.CompareAndSwap(nil, &err) }
+
+// within is the context of a call on a leased connection: the caller's, which
+// also ends when the pool takes the connection away.
+type within struct {
+	context.Context
+	conn *conn
+}
+
+func (w *within) Err() error {
+	if w.conn.stopped.Load() != nil {
+		return context.Canceled
+	}
+	return w.Context.Err()
+}
+
+// context returns the context for a call of this text. That of an empty text is
+// left as it is: it may be a savepoint, which ncruces' driver knows by its
+// context's type.
+func (c *conn) context(ctx context.Context, t *text) context.Context {
+	if t != nil {
+		if t.query == "" {
+			return ctx
+		}
+		c.lease.last.Store(t)
+	}
+	return &within{ctx, c}
+}
+
+// tidy sees to it that a connection which is given back is as the next user
+// expects it. It returns why the connection must be closed instead, if it must,
+// and whether it had a transaction open that the program had not ended.
+func (c *conn) tidy() (why wrap.Reason, dirty bool) {
+	raw := c.SQLite()
+	if old := raw.SetInterrupt(context.Background()); old != context.Background() {
+		defer raw.SetInterrupt(old)
+	}
+	if raw.GetAutocommit() {
+		if !c.lane.reads || raw.TxnState("") == sqlite3.TXN_NONE {
+			return "", false
+		}
+		// A statement that nobody has closed pins what it reads.
+		c.Reset()
+		if raw.TxnState("") == sqlite3.TXN_NONE {
+			return "", false
+		}
+		return wrap.ReasonDirty, false
+	}
+	if c.lane.pool.cfg.Dirty == DirtyDiscard {
+		return wrap.ReasonDirty, true
+	}
+	c.Reset()
+	if err := raw.Exec("ROLLBACK"); err != nil || !raw.GetAutocommit() {
+		return wrap.ReasonDirty, true
+	}
+	return "", true
+}
+
+// info is what hooks are told.
+func (c *conn) info(now time.Time) ConnInfo {
+	w := c.Wrapped()
+	info := ConnInfo{ID: c.ID(), Lane: string(c.lane.name), Age: w.Age(now), Uses: w.Uses()}
+	if !c.idleSince.IsZero() {
+		info.Idle = now.Sub(c.idleSince)
+	}
+	return info
+}
+
+// sqliteTimeout bounds what the pool itself asks of a connection that it holds.
+const sqliteTimeout = 5 * time.Second

@@ -1,0 +1,65 @@
+package pool
+
+import (
+	"os"
+	"sync"
+)
+
+// A file is a database file that pools of this process have open. SQLite lets
+// one connection write at a time, whoever it belongs to: so there is one queue
+// for the writers of all pools that have the file.
+type file struct {
+	info    os.FileInfo
+	writers *queue
+	users   int
+}
+
+// files are all that are open. They are few, and found by what the operating
+// system says is the same file, whatever it is called.
+var files struct {
+	sync.Mutex
+	open []*file
+}
+
+// openFile returns the file of this path, for one more user. Without a path, or
+// where there is no such file, it is nobody else's.
+//
+// The file itself is never opened: to close it again would drop the locks that
+// SQLite holds on it.
+func openFile(path string) *file {
+	own := &file{writers: newQueue(1), users: 1}
+	if path == "" {
+		return own
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return own
+	}
+	own.info = info
+	files.Lock()
+	defer files.Unlock()
+	for _, f := range files.open {
+		if os.SameFile(f.info, info) {
+			f.users++
+			return f
+		}
+	}
+	files.open = append(files.open, own)
+	return own
+}
+
+// close is called once by each user.
+func (f *file) close() {
+	files.Lock()
+	defer files.Unlock()
+	f.users--
+	if f.users > 0 {
+		return
+	}
+	for i, other := range files.open {
+		if other == f {
+			files.open = append(files.open[:i], files.open[i+1:]...)
+			return
+		}
+	}
+}

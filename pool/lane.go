@@ -1,0 +1,433 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
+)
+
+// A lane is the connections of one kind, and the queue for them. Who has a turn
+// in the queue takes the connection that was used last, or opens one.
+type lane struct {
+	pool      *Pool
+	name      wrap.Lane
+	reads     bool   // its connections only read
+	queue     *queue // the writer's is shared by all pools of the process that have the same file
+	connector *driver.Connector
+
+	mu         sync.Mutex
+	idle       []*conn // the one used last is the last
+	all        []*conn // idle and leased
+	opening    int
+	generation uint64
+	refusing   bool // nobody new
+	closed     bool
+	waiting    int // of this lane, in the queue
+	stall      *time.Timer
+	stalled    bool
+	stallSeen  uint64 // how many turns had been given back when stall was set
+	extra      int    // turns beyond the limit that are taken
+}
+
+// Readers that wait for each other, as nested queries do, are let through beyond
+// the limit once nothing has moved for stallAfter; then, for stallNext, until
+// nobody waits.
+const (
+	stallAfter = 20 * time.Millisecond
+	stallNext  = time.Millisecond
+	maxExtra   = 128
+)
+
+// acquire leases a connection to the call that ctx is of. The error is an
+// [*AcquireError], or that of opening a connection.
+func (l *lane) acquire(ctx context.Context) (_ *conn, err error) {
+	if l.isRefusing() {
+		return nil, l.refuse(ctx, ErrClosed)
+	}
+	w, place, err := l.queue.join(l, l.pool.cfg.MaxWaiters)
+	if err != nil {
+		return nil, l.refuse(ctx, err)
+	}
+	var a *wrap.Acquisition
+	if w != nil {
+		a = l.connector.Acquisition(ctx, l.name)
+		a.Queued(place)
+		if err := l.wait(ctx, a, w); err != nil {
+			return nil, err
+		}
+	}
+	return l.take(ctx, a, w != nil && w.extra)
+}
+
+// tryAcquire is acquire for who does not wait. It returns nil if there is no
+// turn at once.
+func (l *lane) tryAcquire(ctx context.Context) (*conn, error) {
+	if l.isRefusing() {
+		return nil, l.refuse(ctx, ErrClosed)
+	}
+	if !l.queue.try() {
+		return nil, nil
+	}
+	return l.take(ctx, nil, false)
+}
+
+func (l *lane) isRefusing() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.refusing
+}
+
+func (l *lane) refuse(ctx context.Context, err error) error {
+	a := l.connector.Acquisition(ctx, l.name)
+	failure := l.failure(ctx, err, 0, 0)
+	a.Failed(ctx, failure, false)
+	return failure
+}
+
+// wait waits for w's turn.
+func (l *lane) wait(ctx context.Context, a *wrap.Acquisition, w *waiter) error {
+	refusing := l.waits(1)
+	defer l.waits(-1)
+	if refusing { // it had begun when refuseAll was through
+		l.queue.abort(l, ErrClosed)
+	}
+	var late <-chan time.Time
+	if d := l.pool.cfg.AcquireTimeout; d > 0 {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		late = timer.C
+	}
+	var err error
+	told := false
+	select {
+	case err = <-w.ready:
+		if err == nil {
+			a.Waited()
+			return nil
+		}
+		told = true
+	case <-ctx.Done():
+		err = ctx.Err()
+		if cause := context.Cause(ctx); !errors.Is(cause, err) {
+			err = errors.Join(err, cause)
+		}
+	case <-late:
+		err = ErrAcquireTimeout
+	}
+	if !told && l.queue.leave(w) {
+		l.give(w.extra) // to whoever is next
+	}
+	a.Waited()
+	failure := l.failure(ctx, err, a.Wait(), a.Place())
+	a.Failed(ctx, failure, errors.Is(err, ErrAcquireTimeout))
+	return failure
+}
+
+// take makes a turn a leased connection, or gives the turn back.
+func (l *lane) take(ctx context.Context, a *wrap.Acquisition, extra bool) (_ *conn, err error) {
+	done := false
+	defer func() { // a hook or Init may panic
+		if !done {
+			l.give(extra)
+		}
+	}()
+	for {
+		c := l.pop()
+		if c == nil {
+			if a == nil {
+				a = l.connector.Acquisition(ctx, l.name)
+			}
+			if c, err = l.dial(ctx, a); err != nil {
+				a.Failed(ctx, err, false)
+				return nil, err
+			}
+		} else if why := l.unfit(ctx, c); why != "" {
+			l.close(c, why)
+			continue
+		}
+		now := time.Now()
+		if f := l.pool.cfg.Hooks.BeforeAcquire; f != nil && !f(ctx, c.info(now)) {
+			l.close(c, wrap.ReasonHook)
+			if err := ctx.Err(); err != nil { // or it would go on for ever
+				failure := l.failure(ctx, err, 0, 0)
+				if a != nil {
+					a.Failed(ctx, failure, false)
+				}
+				return nil, failure
+			}
+			continue
+		}
+		c.extra = extra
+		c.begin(ctx, now)
+		c.Wrapped().Lend(ctx, a, l.name)
+		done = true
+		return c, nil
+	}
+}
+
+// pop takes the connection that was used last.
+func (l *lane) pop() *conn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := len(l.idle)
+	if n == 0 {
+		return nil
+	}
+	c := l.idle[n-1]
+	l.idle[n-1] = nil
+	l.idle = l.idle[:n-1]
+	return c
+}
+
+// unfit returns why an idle connection is not to be lent, if it is not.
+func (l *lane) unfit(ctx context.Context, c *conn) wrap.Reason {
+	if why := l.outlived(c, time.Time{}); why != "" {
+		return why
+	}
+	if d := l.pool.cfg.ValidateAfter; d > 0 && time.Since(c.idleSince) >= d && !l.ping(ctx, c) {
+		return wrap.ReasonInvalid
+	}
+	return ""
+}
+
+// ping asks an idle connection for a page, for which there is no span.
+func (l *lane) ping(ctx context.Context, c *conn) bool {
+	if err := c.Wrapped().Probe(ctx); err != nil {
+		return false
+	}
+	c.answered = time.Now()
+	return true
+}
+
+// outlived returns why a connection is to be closed rather than kept: for its
+// age, or because all are. What a program has set on it must not be lost, so
+// that one that bears marks is kept.
+func (l *lane) outlived(c *conn, now time.Time) wrap.Reason {
+	l.mu.Lock()
+	generation, closed := l.generation, l.closed
+	l.mu.Unlock()
+	switch {
+	case closed:
+		return wrap.ReasonPoolClosed
+	case c.generation != generation:
+		return wrap.ReasonReset
+	case c.expires.IsZero() || c.marks != 0:
+		return ""
+	}
+	if now.IsZero() {
+		now = time.Now()
+	}
+	if now.After(c.expires) {
+		return wrap.ReasonExpired
+	}
+	return ""
+}
+
+// dial opens a connection for an acquire, or for nobody if a is nil.
+func (l *lane) dial(ctx context.Context, a *wrap.Acquisition) (*conn, error) {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil, ErrClosed
+	}
+	l.opening++
+	generation := l.generation
+	l.mu.Unlock()
+
+	var c *conn
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.opening--
+		if c != nil {
+			l.all = append(l.all, c)
+		}
+	}()
+	hooks := &l.pool.cfg.Hooks
+	if hooks.BeforeConnect != nil {
+		if err := hooks.BeforeConnect(ctx); err != nil {
+			return nil, l.pool.hookError("BeforeConnect", err)
+		}
+	}
+	p, err := l.connector.Dial(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	if hooks.AfterConnect != nil {
+		if err := hooks.AfterConnect(ctx, p.SQLite()); err != nil {
+			p.Wrapped().CloseFor(wrap.ReasonHook)
+			return nil, l.pool.hookError("AfterConnect", err)
+		}
+	}
+	c = &conn{PoolConn: p, lane: l, generation: generation, answered: time.Now()}
+	c.expires = l.expiry(c.answered)
+	p.Wrapped().SetGate(c)
+	return c, nil
+}
+
+// expiry is when a connection opened now has lived long enough: a little earlier
+// for one than for another, so that they do not all go at once.
+func (l *lane) expiry(now time.Time) time.Time {
+	life := l.pool.cfg.MaxLifetime
+	if life <= 0 {
+		return time.Time{}
+	}
+	if jitter := l.pool.cfg.LifetimeJitter; jitter > 0 {
+		life -= time.Duration(rand.Float64() * jitter * float64(life))
+	}
+	return now.Add(life)
+}
+
+// release ends the lease of a connection and gives its turn to who is next.
+func (l *lane) release(c *conn) {
+	if c.inside { // a panic passed
+		c.Leave()
+	}
+	now := time.Now()
+	extra := c.extra
+	defer l.give(extra)
+	why := wrap.Reason("")
+	dirty := false
+	if c.stopped.Load() != nil {
+		why = wrap.ReasonPoolClosed
+	} else if !c.Wrapped().Panicked() { // or it is not to be asked anything
+		why, dirty = c.tidy()
+	}
+	if dirty {
+		l.pool.dirty(c, why)
+	}
+	if f := l.pool.cfg.Hooks.AfterRelease; f != nil && why == "" && !f(c.info(now)) {
+		why = wrap.ReasonHook
+	}
+	if why == "" && extra {
+		why = wrap.ReasonOverflow
+	}
+	leaked, held := c.end(now)
+	if leaked {
+		l.pool.unleaked(c, held)
+	}
+	if why != "" {
+		c.Wrapped().Retire(why)
+	}
+	if !c.Wrapped().TakeBack() {
+		l.close(c, why)
+		return
+	}
+	if why := l.outlived(c, now); why != "" {
+		l.close(c, why)
+		return
+	}
+	c.idleSince = now
+	l.push(c)
+}
+
+// push makes a connection idle, unless the lane is closed by now.
+func (l *lane) push(c *conn) {
+	l.mu.Lock()
+	if !l.closed {
+		l.idle = append(l.idle, c)
+		l.mu.Unlock()
+		return
+	}
+	l.mu.Unlock()
+	l.close(c, wrap.ReasonPoolClosed)
+}
+
+// give gives back a turn.
+func (l *lane) give(extra bool) {
+	if extra {
+		l.mu.Lock()
+		l.extra--
+		l.mu.Unlock()
+	}
+	l.queue.give(extra)
+	l.pool.released()
+}
+
+// close closes a connection that nobody has.
+func (l *lane) close(c *conn, why wrap.Reason) {
+	if f := l.pool.cfg.Hooks.BeforeClose; f != nil {
+		f(c.info(time.Now()))
+	}
+	l.mu.Lock()
+	if i := slices.Index(l.all, c); i >= 0 {
+		l.all = slices.Delete(l.all, i, i+1)
+	}
+	l.mu.Unlock()
+	if c.marks != 0 {
+		l.pool.forgot(c)
+	}
+	if err := c.Wrapped().CloseFor(why); err != nil {
+		l.pool.closeFailed(c, err)
+	}
+}
+
+// waits counts those who wait, and watches over them while there are any. It
+// reports whether nobody is to.
+func (l *lane) waits(n int) (refusing bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waiting += n
+	l.pool.sums.waits(n)
+	if !l.reads {
+		return l.refusing
+	}
+	switch {
+	case l.waiting == 0 && l.stall != nil:
+		l.stall.Stop()
+		l.stall, l.stalled = nil, false
+	case l.waiting > 0 && l.stall == nil:
+		l.stallSeen = l.queue.count().given
+		l.stall = time.AfterFunc(stallAfter, l.unstall)
+	}
+	return l.refusing
+}
+
+// unstall lets one more reader through if all those there are wait, it seems, for
+// each other: no turn was given back, and nobody is inside SQLite. It is the one
+// who came last, because who waits for a second connection came after who has
+// only just come for a first.
+func (l *lane) unstall() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stall == nil || l.closed {
+		return
+	}
+	next := stallAfter
+	if l.stalled {
+		next = stallNext
+	}
+	if l.pool.steps.running.Load() == 0 && l.extra < maxExtra && l.queue.serveLast(l, l.stallSeen) {
+		l.extra++
+		l.stalled = true
+		l.pool.sums.overflowed()
+		next = stallNext
+	}
+	l.stallSeen = l.queue.count().given
+	l.stall.Reset(next)
+}
+
+// A laneCount is how a lane stands.
+type laneCount struct {
+	open, idle, opening, waiting, extra int
+}
+
+func (l *lane) count() laneCount {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return laneCount{len(l.all) + l.opening, len(l.idle), l.opening, l.waiting, l.extra}
+}
+
+// conns returns all connections there are, leased or not. Of those, only what is
+// atomic or locked may be looked at.
+func (l *lane) conns() []*conn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.all)
+}

@@ -1,0 +1,278 @@
+package pool
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
+)
+
+// A maintainer does what a pool does by itself: it closes connections that have
+// been idle or alive for long enough, keeps as many open as there are to be,
+// pings them, reports leaks and looks after the pool's health. It is one
+// goroutine, and one timer.
+type maintainer struct {
+	pool   *Pool
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+	every  time.Duration
+
+	pinged  time.Time
+	checked time.Time
+	retry   time.Time     // not to open connections before
+	backOff time.Duration // after it has failed
+}
+
+// Opening connections in the background is tried again after a second, then
+// after twice as long each time, up to a minute.
+const (
+	firstBackOff = time.Second
+	mostBackOff  = time.Minute
+)
+
+func newMaintainer(p *Pool) *maintainer {
+	ctx, cancel := context.WithCancel(context.Background())
+	now := time.Now()
+	m := &maintainer{pool: p, cancel: cancel, every: p.cfg.tick(), pinged: now, checked: now}
+	m.done.Go(func() { m.run(ctx) })
+	return m
+}
+
+// stop ends the goroutine and waits for it.
+func (m *maintainer) stop() {
+	if m == nil {
+		return
+	}
+	m.cancel()
+	m.done.Wait()
+}
+
+// tick is how often there may be something to do: a fraction of the shortest of
+// the times that matter, so that none is missed by much.
+func (c Config) tick() time.Duration {
+	tick := 30 * time.Second
+	for _, d := range []time.Duration{c.IdleTimeout, c.MaxLifetime, c.KeepAlive, c.LeakAfter, c.HealthInterval} {
+		if d > 0 {
+			tick = min(tick, max(d/8, 10*time.Millisecond))
+		}
+	}
+	return tick
+}
+
+func (m *maintainer) run(ctx context.Context) {
+	ticker := time.NewTicker(m.every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		m.round(ctx, time.Now())
+	}
+}
+
+// round does what is due.
+func (m *maintainer) round(ctx context.Context, now time.Time) {
+	p := m.pool
+	for _, l := range p.allLanes() {
+		l.reap(now)
+	}
+	m.fill(ctx, now)
+	if d := p.cfg.KeepAlive; d > 0 && now.Sub(m.pinged) >= d {
+		m.pinged = now
+		for _, l := range p.allLanes() {
+			l.keepAlive(ctx, now)
+		}
+	}
+	if d := p.cfg.LeakAfter; d > 0 {
+		for _, l := range p.allLanes() {
+			for _, c := range l.conns() {
+				p.lookForLeak(c, now)
+			}
+		}
+	}
+	if d := p.cfg.HealthInterval; d > 0 && now.Sub(m.checked) >= d {
+		m.checked = now
+		ctx, cancel := context.WithTimeout(ctx, sqliteTimeout)
+		_ = p.HealthCheck(ctx) // which tells of it
+		cancel()
+	}
+}
+
+// reap closes idle connections that have been so for too long, those first that
+// were used longest ago, down to what is to be there; and those that have lived
+// for long enough.
+func (l *lane) reap(now time.Time) {
+	for {
+		c, why := l.reapable(now)
+		if c == nil {
+			return
+		}
+		l.close(c, why)
+	}
+}
+
+func (l *lane) reapable(now time.Time) (*conn, wrap.Reason) {
+	idle := l.pool.cfg.IdleTimeout
+	keep := l.keep()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, c := range l.idle {
+		why := wrap.Reason("")
+		switch {
+		case c.generation != l.generation:
+			why = wrap.ReasonReset
+		case c.marks != 0:
+		case !c.expires.IsZero() && now.After(c.expires):
+			why = wrap.ReasonExpired
+		case idle > 0 && now.Sub(c.idleSince) >= idle && len(l.all)+l.opening > keep:
+			why = wrap.ReasonIdle
+		}
+		if why != "" {
+			l.idle = append(l.idle[:i], l.idle[i+1:]...)
+			return c, why
+		}
+	}
+	return nil, ""
+}
+
+// keep is how many connections of the lane there are to be, whether used or not.
+// The one that writes is the first of them: to close a file's last connection is
+// to remove its WAL.
+func (l *lane) keep() int {
+	least := l.pool.cfg.MinConns
+	if !l.reads {
+		return min(least, 1)
+	}
+	if l.pool.oneLane.Load() {
+		return 0
+	}
+	return min(least-1, l.queue.count().limit)
+}
+
+// fill opens connections until there are as many as there are to be.
+func (m *maintainer) fill(ctx context.Context, now time.Time) {
+	if now.Before(m.retry) {
+		return
+	}
+	for _, l := range m.pool.allLanes() {
+		for l.count().open < l.keep() {
+			opened, err := l.warm(ctx)
+			if err != nil {
+				m.backOff = min(max(2*m.backOff, firstBackOff), mostBackOff)
+				m.retry = now.Add(m.backOff)
+				m.pool.logger.Error("pool: open a connection in the background", "lane", l.name, "error", m.pool.safe(err), "again in", m.backOff)
+				return
+			}
+			if !opened {
+				return // somebody else has the turn, and will
+			}
+		}
+	}
+	m.backOff = 0
+}
+
+// warm opens an idle connection, unless all turns are taken.
+func (l *lane) warm(ctx context.Context) (bool, error) {
+	if !l.queue.try() {
+		return false, nil
+	}
+	defer l.give(false)
+	c, err := l.dial(ctx, nil)
+	if err != nil {
+		return false, err
+	}
+	c.idleSince = time.Now()
+	l.push(c)
+	return true, nil
+}
+
+// keepAlive pings the idle connections that have not answered for long, one at a
+// time and each with a turn, so that callers do not find the lane empty.
+func (l *lane) keepAlive(ctx context.Context, now time.Time) {
+	for range l.count().idle {
+		if !l.queue.try() {
+			return
+		}
+		c := l.popOldest(now.Add(-l.pool.cfg.KeepAlive))
+		if c == nil {
+			l.give(false)
+			return
+		}
+		if l.ping(ctx, c) {
+			l.unpop(c)
+		} else if ctx.Err() == nil {
+			l.close(c, wrap.ReasonInvalid)
+		} else {
+			l.unpop(c)
+		}
+		l.give(false)
+	}
+}
+
+// popOldest takes the connection that was used longest ago, of those that have
+// not answered since.
+func (l *lane) popOldest(since time.Time) *conn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, c := range l.idle {
+		if c.answered.Before(since) && c.idleSince.Before(since) {
+			l.idle = append(l.idle[:i], l.idle[i+1:]...)
+			return c
+		}
+	}
+	return nil
+}
+
+// unpop puts a connection back where the one is that was used longest ago.
+func (l *lane) unpop(c *conn) {
+	l.mu.Lock()
+	if !l.closed {
+		l.idle = append([]*conn{c}, l.idle...)
+		l.mu.Unlock()
+		return
+	}
+	l.mu.Unlock()
+	l.close(c, wrap.ReasonPoolClosed)
+}
+
+// lookForLeak reports a connection that has been in use for too long, once.
+func (p *Pool) lookForLeak(c *conn, now time.Time) {
+	h, ok := c.holder(now)
+	if !ok || h.Held < p.cfg.LeakAfter {
+		return
+	}
+	c.mu.Lock()
+	again := c.lease.leaked || !c.lease.used
+	c.lease.leaked = true
+	c.mu.Unlock()
+	if again {
+		return
+	}
+	p.recorder.Record(driver.Event{Time: now, Kind: driver.KindLeak, Conn: h.Conn, Lane: h.Lane, Duration: h.Held, Trace: h.Trace})
+	p.logger.Warn("pool: a connection has been in use for long", "conn", h.Conn, "lane", h.Lane, "held", h.Held,
+		"last", h.Last, "owner", h.Owner, "rows", h.Rows, "tx", h.Tx, "trace", h.Trace, "stack", h.Stack)
+}
+
+// unleaked is told of a connection that is given back after all.
+func (p *Pool) unleaked(c *conn, held time.Duration) {
+	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindUnleak, Conn: c.ID(), Lane: c.lane.name, Duration: held})
+	p.logger.Info("pool: a connection that was in use for long has been given back", "conn", c.ID(), "lane", c.lane.name, "held", held)
+}
+
+// Reset has every connection of the pool opened anew: those that are idle are
+// closed now, and those in use when they are given back. What a program has set
+// on the connection that writes is gone with it.
+func (p *Pool) Reset() {
+	for _, l := range p.allLanes() {
+		l.mu.Lock()
+		l.generation++
+		l.mu.Unlock()
+		l.reap(time.Now())
+	}
+	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindReset})
+	p.logger.Info("pool: reset")
+}

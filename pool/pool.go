@@ -1,0 +1,365 @@
+package pool
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
+)
+
+// A Pool is a pool of connections to one database: one that writes and some that
+// only read, or, where that is not possible, one for everything; see the package
+// documentation. All its methods are safe for concurrent use.
+type Pool struct {
+	cfg         Config // in force
+	tracks      bool   // stacks are remembered
+	logger      *slog.Logger
+	recorder    driver.Recorder
+	log         *EventLog
+	sums        counters
+	texts       texts
+	steps       *stepGate
+	file        *file
+	path        string  // of the file; empty if it has none
+	keeper      *keeper // of a memory database
+	pageSize    int64
+	stopMetrics func()
+
+	writer  *lane
+	readers *lane       // nil if there is one lane
+	oneLane atomic.Bool // whatever readers is: the database is not in WAL mode
+
+	marks  atomic.Uint32         // what stays in force on the writer's connection
+	regret atomic.Pointer[error] // what the next statement is told; see DirtyFail
+
+	db, readerDB, writerDB *sql.DB
+
+	mu       sync.Mutex
+	state    poolState
+	drained  chan struct{} // closed when the last lease has ended after the pool was closed
+	ended    chan struct{} // closed when Shutdown is through
+	shutdown error         // its result
+	maintain *maintainer
+	health   healthState
+}
+
+type poolState uint8
+
+const (
+	poolOpen poolState = iota
+	poolClosing
+	poolClosed
+)
+
+// Open opens a pool: its connections that are to be there at least, configured
+// and checked. It fails with [ErrInvalidConfig], with [ErrNotFound] if the file is
+// missing and is not to be created, with an [*OpenError] that says why if it
+// cannot be opened, and with [ErrHealthCheck] if it can, but not be read. It then
+// leaves nothing open. ctx bounds Open alone.
+func Open(ctx context.Context, cfg Config) (*Pool, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("pool: open: %w", err)
+	}
+	cfg = cfg.withDefaults()
+	src, err := cfg.sources()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.MustExist && src.file != "" {
+		if _, err := os.Stat(src.file); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%w: %q: create it, or leave MustExist unset", ErrNotFound, src.file)
+		}
+	}
+	p := &Pool{
+		cfg:     cfg,
+		tracks:  cfg.TrackStacks || cfg.LeakAfter > 0,
+		logger:  cfg.Logger.With("pool", cfg.Name),
+		log:     NewEventLog(cfg.Events),
+		steps:   newStepGate(),
+		drained: make(chan struct{}),
+		ended:   make(chan struct{}),
+	}
+	p.recorder = driver.Tee(&p.sums, p.log, cfg.Recorder)
+	if err := p.open(ctx, src); err != nil {
+		p.abandon()
+		return nil, err
+	}
+	p.db = p.facade(wrap.LaneNone)
+	p.readerDB = p.facade(wrap.LaneReader)
+	p.writerDB = p.facade(wrap.LaneWriter)
+	p.maintain = newMaintainer(p)
+	p.logger.Info("pool: open", "max", cfg.MaxConns, "min", cfg.MinConns, "lanes", p.lanes())
+	return p, nil
+}
+
+func (p *Pool) open(ctx context.Context, src sources) error {
+	connector := func(s source) (*driver.Connector, error) {
+		s.config.Recorder = p.recorder
+		return driver.NewConnector(s.dsn, s.config)
+	}
+	w, err := connector(src.writer)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalidConfig, err)
+	}
+	if src.memory {
+		if p.keeper, err = newKeeper(ctx, w); err != nil {
+			return err
+		}
+	}
+	p.writer = &lane{pool: p, name: wrap.LaneWriter, connector: w, queue: newQueue(1)}
+	// The first connection makes the file, if it is not there, and so before it
+	// can be told from other files.
+	c, err := p.writer.dial(ctx, nil)
+	if err != nil {
+		return err
+	}
+	p.path = src.file
+	p.file = openFile(src.file)
+	p.writer.queue = p.file.writers
+	if p.pageSize, err = pageSize(c.SQLite()); err != nil {
+		p.writer.close(c, wrap.ReasonOther)
+		return &OpenError{File: p.cfg.Name, Err: err}
+	}
+	c.idleSince = time.Now()
+	p.writer.push(c)
+
+	if n := p.cfg.lanes(); n > 0 {
+		r, err := connector(src.reader)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrInvalidConfig, err)
+		}
+		p.readers = &lane{pool: p, name: wrap.LaneReader, reads: true, connector: r, queue: newQueue(n)}
+		for range min(p.cfg.MinConns-1, n) {
+			c, err := p.readers.dial(ctx, nil)
+			if err != nil {
+				return err
+			}
+			c.idleSince = time.Now()
+			p.readers.push(c)
+		}
+	}
+	p.stopMetrics = w.Limits(p.limits)
+	return p.HealthCheck(ctx)
+}
+
+// abandon closes what a pool that could not be opened has opened.
+func (p *Pool) abandon() {
+	if p.stopMetrics != nil {
+		p.stopMetrics()
+	}
+	for _, l := range []*lane{p.readers, p.writer} {
+		if l != nil {
+			l.shut()
+		}
+	}
+	p.keeper.close()
+	if p.file != nil {
+		p.file.close()
+	}
+}
+
+// facade is a *sql.DB over the pool, of this lane alone, or of both.
+func (p *Pool) facade(pinned wrap.Lane) *sql.DB {
+	db := sql.OpenDB(&connector{opened: p, pinned: pinned})
+	db.SetMaxIdleConns(idleShells)
+	return db
+}
+
+// idleShells is how many shells a facade keeps: they cost next to nothing, and
+// to make one is dearer.
+const idleShells = 256
+
+// DB returns the database for all uses: each call goes to the lane that is right
+// for it. It is the same at every call. To close it is to close the facade alone,
+// and [Pool.Close] closes it, too.
+func (p *Pool) DB() *sql.DB { return p.db }
+
+// Reader returns the database for uses that only read. What writes fails there
+// with sqlite3.READONLY, unless the pool has one lane.
+func (p *Pool) Reader() *sql.DB { return p.readerDB }
+
+// Writer returns the database all of whose calls go to the connection that
+// writes.
+func (p *Pool) Writer() *sql.DB { return p.writerDB }
+
+// Config returns the configuration in force, defaults included.
+func (p *Pool) Config() Config { return p.cfg }
+
+// Closed reports whether the pool has been told to close.
+func (p *Pool) Closed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state != poolOpen
+}
+
+// forReaders returns the lane that reads.
+func (p *Pool) forReaders() *lane {
+	if p.readers == nil || p.oneLane.Load() {
+		return p.writer
+	}
+	return p.readers
+}
+
+func (p *Pool) lanes() int {
+	if p.forReaders() == p.writer {
+		return 1
+	}
+	return 2
+}
+
+func (p *Pool) allLanes() []*lane {
+	if p.readers == nil {
+		return []*lane{p.writer}
+	}
+	return []*lane{p.readers, p.writer}
+}
+
+// bears reports whether queries must go to the writer, to see what a program has
+// made there.
+func (p *Pool) bears() bool { return marks(p.marks.Load())&markVisible != 0 }
+
+// after is told of a text that was executed on a connection.
+func (p *Pool) after(c *conn, t *text) {
+	if t.marks == 0 {
+		return
+	}
+	if c.lane.reads {
+		c.Wrapped().Retire(wrap.ReasonDirty) // nobody else is to find it changed
+		return
+	}
+	if t.marks&markJournal != 0 {
+		p.afterJournal(c)
+	}
+	if m := t.marks &^ markJournal; m != 0 {
+		p.mark(c, m, t.name())
+	}
+}
+
+// mark notes what stays in force on the writer's connection.
+func (p *Pool) mark(c *conn, m marks, what string) {
+	if c.marks&m == m && m&markPragma == 0 {
+		return
+	}
+	first := c.marks&m != m
+	c.marks |= m
+	p.marks.Store(uint32(c.marks))
+	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindSession, Conn: c.ID(), Lane: c.lane.name})
+	if first {
+		p.logger.Warn("pool: a change stays in force on the connection that writes, until it is undone or the pool is reset; what is to hold for every connection belongs into Config.Init or Config.Pragmas",
+			"conn", c.ID(), "change", what)
+	}
+}
+
+// forgot is told that a connection which bore marks is closed.
+func (p *Pool) forgot(c *conn) {
+	p.marks.Store(0)
+	p.logger.Warn("pool: what was in force on the connection that writes is gone with it", "conn", c.ID())
+}
+
+// beforeJournal closes idle readers, which would keep SQLite from leaving WAL
+// mode.
+func (p *Pool) beforeJournal(c *conn) {
+	if p.readers != nil && !c.lane.reads {
+		for c := p.readers.pop(); c != nil; c = p.readers.pop() {
+			p.readers.close(c, wrap.ReasonReset)
+		}
+	}
+}
+
+// afterJournal looks how many lanes there can be now: readers beside a writer are
+// for WAL mode.
+func (p *Pool) afterJournal(c *conn) {
+	if p.readers == nil {
+		return
+	}
+	if mode, ok := journalMode(c.SQLite()); ok {
+		one := mode != "wal"
+		if p.oneLane.Swap(one) != one {
+			p.logger.Warn("pool: the journal mode is another, and so are the lanes", "mode", mode, "lanes", p.lanes())
+		}
+	}
+}
+
+func journalMode(raw *sqlite3.Conn) (mode string, ok bool) {
+	err := row(raw, "PRAGMA journal_mode", func(st *sqlite3.Stmt) { mode = strings.ToLower(st.ColumnText(0)) })
+	return mode, err == nil && mode != ""
+}
+
+func pageSize(raw *sqlite3.Conn) (n int64, err error) {
+	err = row(raw, "PRAGMA page_size", func(st *sqlite3.Stmt) { n = st.ColumnInt64(0) })
+	return n, err
+}
+
+// row calls read with the one row that a text of the pool's own has.
+func row(raw *sqlite3.Conn, query string, read func(*sqlite3.Stmt)) error {
+	st, _, err := raw.Prepare(query)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	for st.Step() {
+		read(st)
+	}
+	return st.Err()
+}
+
+// dirty is told of a connection that was given back with a transaction open,
+// which has been rolled back, or else is closed.
+func (p *Pool) dirty(c *conn, why wrap.Reason) {
+	summary := c.summary()
+	c.mu.Lock()
+	trace := c.lease.trace
+	c.mu.Unlock()
+	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindDirty, Conn: c.ID(), Lane: c.lane.name, Reason: why, Trace: trace})
+	p.logger.Error("pool: a transaction was left open by a text that began one outside of BeginTx; it is rolled back",
+		"conn", c.ID(), "lane", c.lane.name, "last", summary, "trace", trace)
+	if p.cfg.Dirty == DirtyFail {
+		err := error(&DirtyError{Last: summary})
+		p.regret.Store(&err)
+	}
+}
+
+// reproach returns, once, what a statement is to be told of the transaction that
+// one before it has left open.
+func (p *Pool) reproach() error {
+	if p.regret.Load() == nil {
+		return nil
+	}
+	if err := p.regret.Swap(nil); err != nil {
+		return *err
+	}
+	return nil
+}
+
+func (p *Pool) hookError(hook string, err error) error {
+	return &OpenError{File: p.cfg.Name, Err: fmt.Errorf("Config.Hooks.%s: %w", hook, err)}
+}
+
+func (p *Pool) closeFailed(c *conn, err error) {
+	p.logger.Error("pool: close a connection", "conn", c.ID(), "lane", c.lane.name, "error", p.safe(err))
+}
+
+// safe is what a log may say of an error: its type and code, not its text, which
+// may quote what the program has written.
+func (p *Pool) safe(err error) string {
+	var code sqlite3.ExtendedErrorCode
+	if errors.As(err, &code) {
+		return code.Error()
+	}
+	return fmt.Sprintf("%T", err)
+}

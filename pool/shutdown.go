@@ -1,0 +1,187 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
+)
+
+// Close is [Pool.Shutdown] with ten seconds for what is in use.
+func (p *Pool) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
+	defer cancel()
+	return p.Shutdown(ctx)
+}
+
+// Shutdown closes the pool. Acquires fail with [ErrClosed] from now on, also those
+// that wait; what is in use may be used until ctx is over, and is then taken away:
+// its calls end as if they were cancelled, and those after fail with ErrClosed.
+// The connections that read are closed first, and then the one that writes, which
+// runs PRAGMA optimize and, as the last of the file, removes its WAL.
+//
+// If something had to be taken away, the error is a [*ShutdownError] that says
+// who had it. To close a pool that is closed already does nothing but wait for
+// the first Shutdown, and returns what it does.
+func (p *Pool) Shutdown(ctx context.Context) error {
+	p.mu.Lock()
+	if p.state != poolOpen {
+		p.mu.Unlock()
+		select {
+		case <-p.ended:
+			return p.shutdown
+		case <-ctx.Done():
+			return fmt.Errorf("pool: shutdown: %w", ctx.Err())
+		}
+	}
+	p.state = poolClosing
+	p.mu.Unlock()
+
+	began := time.Now()
+	p.shutdown = p.close(ctx)
+	p.mu.Lock()
+	p.state = poolClosed
+	p.mu.Unlock()
+	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindShutdown, Duration: time.Since(began)})
+	p.logger.Info("pool: closed", "took", time.Since(began), "left", p.shutdown != nil)
+	p.log.closeSubscriptions()
+	close(p.ended)
+	return p.shutdown
+}
+
+func (p *Pool) close(ctx context.Context) error {
+	p.maintain.stop()
+	for _, l := range p.allLanes() {
+		l.refuseAll()
+	}
+	var left *ShutdownError
+	if !p.drain(ctx) {
+		left = &ShutdownError{Err: ctx.Err(), Holders: p.Holders()}
+		for _, l := range p.allLanes() {
+			for _, c := range l.conns() {
+				c.stop(ErrClosed)
+			}
+		}
+		// What was under way ends when SQLite next looks, which it does often:
+		// but a program that keeps rows without asking for more never gives
+		// them back.
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stragglers)
+		p.drain(grace)
+		cancel()
+	}
+	if p.readers != nil {
+		p.readers.shut()
+	}
+	p.writer.optimize()
+	p.writer.shut()
+	err := p.keeper.close()
+	p.file.close()
+	p.stopMetrics()
+	err = errors.Join(err, p.db.Close(), p.readerDB.Close(), p.writerDB.Close())
+	if left != nil {
+		return errors.Join(left, err)
+	}
+	return err
+}
+
+// stragglers is how long what was taken away may take to be given back.
+const stragglers = time.Second
+
+// drain waits until nothing is in use, and reports whether that came to be.
+func (p *Pool) drain(ctx context.Context) bool {
+	for {
+		p.mu.Lock()
+		drained := make(chan struct{})
+		p.drained = drained
+		p.mu.Unlock()
+		if p.idle() {
+			return true
+		}
+		select {
+		case <-drained:
+		case <-ctx.Done():
+			return p.idle()
+		}
+	}
+}
+
+// idle reports whether no connection of the pool's is in use or being opened.
+func (p *Pool) idle() bool {
+	for _, l := range p.allLanes() {
+		if n := l.count(); n.open != n.idle {
+			return false
+		}
+	}
+	return true
+}
+
+// released is told of every turn that is given back.
+func (p *Pool) released() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.state != poolOpen && p.drained != nil {
+		close(p.drained)
+		p.drained = nil
+	}
+}
+
+// refuseAll has everybody who waits for the lane, or comes to, told that the pool
+// is closed.
+func (l *lane) refuseAll() {
+	l.mu.Lock()
+	l.refusing = true
+	l.mu.Unlock()
+	l.queue.abort(l, ErrClosed)
+}
+
+// shut closes the lane's idle connections, and has those in use closed when they
+// are given back.
+func (l *lane) shut() {
+	l.mu.Lock()
+	l.refusing, l.closed = true, true
+	if l.stall != nil {
+		l.stall.Stop()
+		l.stall = nil
+	}
+	l.mu.Unlock()
+	for c := l.pop(); c != nil; c = l.pop() {
+		l.close(c, wrap.ReasonPoolClosed)
+	}
+}
+
+// optimize has SQLite note what its planner should know, as is advised before a
+// connection is closed that has been used for long. It is bounded, and what fails
+// costs nothing.
+// https://sqlite.org/pragma.html#pragma_optimize
+func (l *lane) optimize() {
+	c := l.pop()
+	if c == nil {
+		return
+	}
+	defer l.push(c)
+	ctx, cancel := context.WithTimeout(context.Background(), sqliteTimeout)
+	defer cancel()
+	raw := c.SQLite()
+	old := raw.SetInterrupt(ctx)
+	defer raw.SetInterrupt(old)
+	if raw.BusyTimeout(0) == nil {
+		_ = raw.Exec("PRAGMA analysis_limit=400; PRAGMA optimize")
+	}
+}
+
+// A ShutdownError says what was still in use when a pool's Shutdown was to wait
+// no more, and was taken away.
+type ShutdownError struct {
+	Err     error    // the context's
+	Holders []Holder // who had what
+}
+
+func (e *ShutdownError) Error() string {
+	return fmt.Sprintf("pool: shutdown: %v: %s", e.Err, describeHolders(e.Holders))
+}
+
+// Unwrap returns Err.
+func (e *ShutdownError) Unwrap() error { return e.Err }
