@@ -92,14 +92,13 @@ func (c *Conn) AcquiredAtOnce(ctx context.Context, lane string) {
 	if i := c.db.tracer.instruments(); i != nil {
 		i.waitTime.Record(context.Background(), 0, c.db.pool.recorded...)
 	}
-	if c.db.tracer.cfg.Acquire != AcquireAll || !c.db.traced(ctx) {
+	if c.db.tracer.cfg.Acquire != AcquireAll {
 		return
 	}
 	if c.laned == nil {
 		c.laned = append(c.acquire[:len(c.acquire):len(c.acquire)], trace.WithAttributes(connectionLane.String(lane)))
 	}
-	call := c.db.life(ctx, "acquire", c.laned...)
-	call.End(nil)
+	c.db.instant(ctx, "acquire", c.laned...)
 }
 
 // PoolLimits are what a pool may have of connections, for the metrics that say so.

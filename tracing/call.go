@@ -30,23 +30,24 @@ type Call struct {
 	ctx, within context.Context
 
 	open      bool
-	recording bool // the span is kept
-	query     bool // it answers rows
-	start     time.Time
+	recording bool          // the span is kept
+	query     bool          // it answers rows
+	timed     bool          // how long it takes is wanted beside its span
+	start     time.Duration // by clock, if timed
 	engine    time.Duration
 	rows      int64
 	tx        int64
 	args      []driver.NamedValue
-	watch     runtime.Cleanup
+	watch     *Watch
 	told      []attribute.KeyValue // by the engine
 
-	attrs [3]attribute.KeyValue // room for what is known at the end
+	attrs []attribute.KeyValue // room for what is known at the end, kept for the next call
 }
 
 // epoch is what clock counts from.
 var epoch = time.Now()
 
-// clock is a cheaper time.Now, for what happens for every row.
+// clock is a cheaper time.Now, for what happens for every call and row.
 func clock() time.Duration { return time.Since(epoch) }
 
 // Step is told that the engine is about to be asked for rows, and Stepped, with
@@ -127,17 +128,30 @@ func (c *Call) Tell(t any) {
 	}
 }
 
-// Watch ends the span of call, if it has one that is kept, when rows, which are
-// to end it, have become garbage: rows that a program never closes.
-func Watch[Rows any](rows *Rows, call *Call) {
-	if call.recording {
-		call.watch = runtime.AddCleanup(rows, (*Call).abandoned, call)
+// A Watch ends the span of the call that rows hold when they have become
+// garbage: rows that a program never closes. It knows nothing of the rows, which
+// would otherwise never be.
+type Watch struct{ call *Call }
+
+// WatchOver has rows watched, which are to end call, if its span is kept. It
+// returns what watches them, for when they hold another call: one Watch is all
+// that rows need, and to have the runtime look after them is dear.
+func WatchOver[Rows any](rows *Rows, w *Watch, call *Call) *Watch {
+	if !call.recording {
+		return w
 	}
+	if w == nil {
+		w = new(Watch)
+		runtime.AddCleanup(rows, (*Watch).abandoned, w)
+	}
+	w.call, call.watch = call, w
+	return w
 }
 
 // abandoned ends the span alone: the connection may be used for another call.
-func (c *Call) abandoned() {
-	if !c.open {
+func (w *Watch) abandoned() {
+	c := w.call
+	if c == nil || !c.open {
 		return
 	}
 	c.open = false
@@ -151,21 +165,27 @@ const notClosed = "rows not closed"
 // end ends the call with this error.type, or "" if it went well.
 func (c *Call) end(typ string, class ErrorClass, err error) {
 	c.open = false
-	if c.query && c.recording {
-		c.watch.Stop()
+	if c.watch != nil {
+		c.watch.call = nil
 	}
 	var took time.Duration
-	if !c.start.IsZero() {
-		took = time.Since(c.start)
+	var sdk timed
+	if c.timed {
+		if c.recording {
+			sdk, _ = c.span.(timed)
+		}
+		if sdk == nil {
+			took = clock() - c.start
+		}
 	}
 	if c.span != nil {
 		if c.recording {
 			c.finish(typ, class)
 		}
 		c.span.End()
-		if s, ok := c.span.(timed); ok && c.recording {
-			took = s.EndTime().Sub(s.StartTime()) // and not almost the same
-		}
+	}
+	if sdk != nil {
+		took = sdk.EndTime().Sub(sdk.StartTime()) // and not almost the same
 	}
 	if c.conn != nil {
 		c.measure(took, typ, class)
@@ -178,6 +198,16 @@ func (c *Call) end(typ string, class ErrorClass, err error) {
 type timed interface {
 	StartTime() time.Time
 	EndTime() time.Time
+}
+
+// instant makes a span of what takes no time, in a connection's life.
+func (d *Database) instant(ctx context.Context, name string, opts ...trace.SpanStartOption) {
+	in := d.tracer.spans()
+	if in == nil || !trace.SpanContextFromContext(ctx).IsSampled() {
+		return
+	}
+	_, span := d.tracer.start(ctx, in, name, opts...)
+	span.End()
 }
 
 // finish puts on the span what is known only now.
@@ -202,6 +232,7 @@ func (c *Call) finish(typ string, class ErrorClass) {
 	if attrs = append(attrs, c.told...); len(attrs) > 0 {
 		c.span.SetAttributes(attrs...)
 	}
+	c.attrs = attrs
 }
 
 // judge says what error.type an error is, and what of it may be shown.

@@ -5,7 +5,6 @@ import (
 	"database/sql/driver"
 	"slices"
 	"sync/atomic"
-	"time"
 
 	"github.com/ngrok/sqlmw"
 	"go.opentelemetry.io/otel/attribute"
@@ -43,6 +42,14 @@ type Conn struct {
 	acquire    []trace.SpanStartOption
 	laned      []trace.SpanStartOption // as acquire, in a pool that has lanes
 	operations map[*operation][]trace.SpanStartOption
+
+	// Of the call before: a program has many of one kind in a row.
+	last struct {
+		key     statementKey
+		text    *statement
+		op      *operation
+		options []trace.SpanStartOption
+	}
 }
 
 // maxOperations bounds what a connection keeps. What is beyond is built again.
@@ -59,28 +66,48 @@ var _ sqlmw.Interceptor = &Conn{}
 
 // Enabled reports whether anything could go anywhere: whether there is anything
 // for the interceptor to do.
-func (c *Conn) Enabled() bool { return c.db.tracer.active() }
+func (c *Conn) Enabled() bool { return c.outlets().any() }
+
+// outlets are where what is known of a call may go, as it stands when the call
+// begins: global providers come and go.
+type outlets struct {
+	spans trace.TracerProvider // nil for none
+	timed bool                 // to what is told how long it took
+	other bool
+}
+
+func (o outlets) any() bool { return o.spans != nil || o.timed || o.other }
+
+func (c *Conn) outlets() outlets {
+	t := c.db.tracer
+	return outlets{
+		spans: t.spans(),
+		timed: t.cfg.Logger != nil || t.measures(),
+		other: t.cfg.Exceptions,
+	}
+}
 
 // begin begins a call, or returns nil if nothing is to be said of it.
-func (c *Conn) begin(ctx context.Context, op *operation, query string, args []driver.NamedValue) *Call {
+func (c *Conn) begin(ctx context.Context, out outlets, op *operation, query string, args []driver.NamedValue) *Call {
 	t := c.db.tracer
 	if t.cfg.Filter != nil && !t.cfg.Filter(ctx, op.name, query) {
 		return nil
 	}
 	call := c.take()
-	*call = Call{db: c.db, conn: c, op: op, ctx: ctx, within: ctx, open: true, tx: c.tx}
-	if t.enabled() && (!t.cfg.OnlyWithParent || trace.SpanContextFromContext(ctx).IsValid()) {
+	call.db, call.conn, call.op, call.ctx, call.within = c.db, c, op, ctx, ctx
+	call.open, call.tx = true, c.tx
+	if out.spans != nil && (!t.cfg.OnlyWithParent || trace.SpanContextFromContext(ctx).IsValid()) {
 		opts := c.options(op)
 		if t.cfg.ContextAttributes != nil {
 			if attrs := t.cfg.ContextAttributes(ctx); len(attrs) > 0 {
 				opts = append(opts[:len(opts):len(opts)], trace.WithAttributes(attrs...))
 			}
 		}
-		call.within, call.span = t.start(ctx, op.name, opts...)
+		call.within, call.span = t.start(ctx, out.spans, op.name, opts...)
 		call.recording = call.span.IsRecording()
 	}
-	if t.measures() || t.cfg.Logger != nil {
-		call.start = time.Now()
+	if out.timed {
+		call.timed, call.start = true, clock()
 	}
 	if t.cfg.LogArgument != nil {
 		call.args = slices.Clone(args) // they are converted in place
@@ -100,12 +127,37 @@ func (c *Conn) take() *Call {
 
 // give takes back a call that has ended.
 func (c *Conn) give(call *Call) {
-	*call = Call{}
+	clear(call.attrs)
+	*call = Call{attrs: call.attrs[:0]}
 	c.free = append(c.free, call)
+}
+
+// execution is what a text is as a call that executes it.
+func (c *Conn) execution(query string, args []driver.NamedValue) *operation {
+	return &c.statement(query, len(args) > 0).execute
+}
+
+func (c *Conn) statement(query string, bound bool) *statement {
+	key := statementKey{query, bound}
+	if c.last.text != nil && c.last.key == key {
+		return c.last.text
+	}
+	st := c.db.texts.of(c.db, query, bound)
+	if len(query) <= maxStatementText {
+		c.last.key, c.last.text = key, st
+	}
+	return st
 }
 
 // options returns what the span of an operation on this connection starts with.
 func (c *Conn) options(op *operation) []trace.SpanStartOption {
+	if op != c.last.op {
+		c.last.op, c.last.options = op, c.optionsOf(op)
+	}
+	return c.last.options
+}
+
+func (c *Conn) optionsOf(op *operation) []trace.SpanStartOption {
 	if opts, ok := c.operations[op]; ok {
 		return opts
 	}
@@ -130,10 +182,14 @@ func (c *Conn) attributes(attrs ...attribute.KeyValue) trace.SpanStartOption {
 func (c *Conn) ConnExecContext(ctx context.Context, conn driver.ExecerContext, query string, args []driver.NamedValue) (driver.Result, error) {
 	// An empty text is no call: it is how ncruces' driver.Savepoint reaches
 	// the connection.
-	if query == "" && len(args) == 0 || !c.Enabled() {
+	if query == "" && len(args) == 0 {
 		return conn.ExecContext(ctx, query, args)
 	}
-	call := c.begin(ctx, &c.db.texts.of(c.db, query, len(args) > 0).execute, query, args)
+	out := c.outlets()
+	if !out.any() {
+		return conn.ExecContext(ctx, query, args)
+	}
+	call := c.begin(ctx, out, c.execution(query, args), query, args)
 	defer call.Panicked()
 	res, err := conn.ExecContext(ctx, query, args)
 	call.Tell(c.Engine)
@@ -144,20 +200,22 @@ func (c *Conn) ConnExecContext(ctx context.Context, conn driver.ExecerContext, q
 // ConnQueryContext implements [sqlmw.Interceptor].
 // The call it starts ends with its rows: see [CallHolder].
 func (c *Conn) ConnQueryContext(ctx context.Context, conn driver.QueryerContext, query string, args []driver.NamedValue) (context.Context, driver.Rows, error) {
-	if !c.Enabled() {
+	out := c.outlets()
+	if !out.any() {
 		rows, err := conn.QueryContext(ctx, query, args)
 		return ctx, rows, err
 	}
-	rows, err := c.query(ctx, query, args, func() (driver.Rows, error) { return conn.QueryContext(ctx, query, args) })
+	rows, err := c.query(ctx, out, query, args, func() (driver.Rows, error) { return conn.QueryContext(ctx, query, args) })
 	return ctx, rows, err
 }
 
 // StmtExecContext implements [sqlmw.Interceptor].
 func (c *Conn) StmtExecContext(ctx context.Context, stmt driver.StmtExecContext, query string, args []driver.NamedValue) (driver.Result, error) {
-	if !c.Enabled() {
+	out := c.outlets()
+	if !out.any() {
 		return stmt.ExecContext(ctx, args)
 	}
-	call := c.begin(ctx, &c.db.texts.of(c.db, query, len(args) > 0).execute, query, args)
+	call := c.begin(ctx, out, c.execution(query, args), query, args)
 	defer call.Panicked()
 	res, err := stmt.ExecContext(ctx, args)
 	call.Tell(c.Engine)
@@ -168,17 +226,18 @@ func (c *Conn) StmtExecContext(ctx context.Context, stmt driver.StmtExecContext,
 // StmtQueryContext implements [sqlmw.Interceptor].
 // The call it starts ends with its rows: see [CallHolder].
 func (c *Conn) StmtQueryContext(ctx context.Context, stmt driver.StmtQueryContext, query string, args []driver.NamedValue) (context.Context, driver.Rows, error) {
-	if !c.Enabled() {
+	out := c.outlets()
+	if !out.any() {
 		rows, err := stmt.QueryContext(ctx, args)
 		return ctx, rows, err
 	}
-	rows, err := c.query(ctx, query, args, func() (driver.Rows, error) { return stmt.QueryContext(ctx, args) })
+	rows, err := c.query(ctx, out, query, args, func() (driver.Rows, error) { return stmt.QueryContext(ctx, args) })
 	return ctx, rows, err
 }
 
 // query begins a call that its rows end.
-func (c *Conn) query(ctx context.Context, query string, args []driver.NamedValue, do func() (driver.Rows, error)) (driver.Rows, error) {
-	call := c.begin(ctx, &c.db.texts.of(c.db, query, len(args) > 0).execute, query, args)
+func (c *Conn) query(ctx context.Context, out outlets, query string, args []driver.NamedValue, do func() (driver.Rows, error)) (driver.Rows, error) {
+	call := c.begin(ctx, out, c.execution(query, args), query, args)
 	if call == nil {
 		return do()
 	}
@@ -203,13 +262,14 @@ func (c *Conn) query(ctx context.Context, query string, args []driver.NamedValue
 
 // ConnPrepareContext implements [sqlmw.Interceptor].
 func (c *Conn) ConnPrepareContext(ctx context.Context, conn driver.ConnPrepareContext, query string) (context.Context, driver.Stmt, error) {
-	if c.Unasked || !c.Enabled() {
+	out := c.outlets()
+	if c.Unasked || !out.any() {
 		stmt, err := conn.PrepareContext(ctx, query)
 		return ctx, stmt, err
 	}
 	// Whether arguments are bound is known only once the text is prepared,
 	// and samplers want the text before: so it is sanitised.
-	call := c.begin(ctx, &c.db.texts.of(c.db, query, false).prepare, query, nil)
+	call := c.begin(ctx, out, &c.statement(query, false).prepare, query, nil)
 	defer call.Panicked()
 	stmt, err := conn.PrepareContext(ctx, query)
 	call.End(err)
@@ -218,11 +278,12 @@ func (c *Conn) ConnPrepareContext(ctx context.Context, conn driver.ConnPrepareCo
 
 // ConnBeginTx implements [sqlmw.Interceptor].
 func (c *Conn) ConnBeginTx(ctx context.Context, conn driver.ConnBeginTx, opts driver.TxOptions) (context.Context, driver.Tx, error) {
-	if !c.Enabled() {
+	out := c.outlets()
+	if !out.any() {
 		tx, err := conn.BeginTx(ctx, opts)
 		return ctx, tx, err
 	}
-	call := c.begin(ctx, &c.db.begin, "", nil)
+	call := c.begin(ctx, out, &c.db.begin, "", nil)
 	defer call.Panicked()
 	tx, err := conn.BeginTx(ctx, opts)
 	if err == nil {
@@ -248,11 +309,12 @@ func (c *Conn) TxRollback(ctx context.Context, tx driver.Tx) error {
 // endTx traces the end of a transaction under the context it began with,
 // since neither Commit nor Rollback has one.
 func (c *Conn) endTx(ctx context.Context, op *operation, end func() error) error {
-	if !c.Enabled() {
+	out := c.outlets()
+	if !out.any() {
 		c.tx = 0
 		return end()
 	}
-	call := c.begin(ctx, op, "", nil)
+	call := c.begin(ctx, out, op, "", nil)
 	c.tx = 0
 	defer call.Panicked()
 	err := end()
@@ -262,10 +324,11 @@ func (c *Conn) endTx(ctx context.Context, op *operation, end func() error) error
 
 // ConnPing implements [sqlmw.Interceptor].
 func (c *Conn) ConnPing(ctx context.Context, conn driver.Pinger) error {
-	if !c.Enabled() {
+	out := c.outlets()
+	if !out.any() {
 		return conn.Ping(ctx)
 	}
-	call := c.begin(ctx, &c.db.ping, "", nil)
+	call := c.begin(ctx, out, &c.db.ping, "", nil)
 	defer call.Panicked()
 	err := conn.Ping(ctx)
 	call.End(err)

@@ -19,7 +19,7 @@ type Dial struct {
 
 // life starts a span of a connection's own life.
 func (d *Database) life(ctx context.Context, name string, opts ...trace.SpanStartOption) Call {
-	within, span := d.tracer.start(ctx, name, opts...)
+	within, span := d.tracer.start(ctx, d.tracer.provider(), name, opts...)
 	return Call{db: d, span: span, ctx: ctx, within: within, open: true, recording: span.IsRecording()}
 }
 
@@ -94,11 +94,9 @@ func (d *Dial) Panicked() {
 // Acquired makes the span of an open connection being handed to a call. It has
 // no length: how long the caller waited is not known to a driver.
 func (c *Conn) Acquired(ctx context.Context) {
-	if c.db.tracer.cfg.Acquire != AcquireAll || !c.db.traced(ctx) {
-		return
+	if c.db.tracer.cfg.Acquire == AcquireAll {
+		c.db.instant(ctx, "acquire", c.acquire...)
 	}
-	call := c.db.life(ctx, "acquire", c.acquire...)
-	call.End(nil)
 }
 
 // Close starts the span of closing the connection: a root, because closing

@@ -130,8 +130,11 @@ func handle(err error) {
 
 // measure records how long a call took, and how many rows it returned.
 func (c *Call) measure(took time.Duration, typ string, class ErrorClass) {
+	if !c.timed {
+		return
+	}
 	i := c.db.tracer.instruments()
-	if i == nil || c.start.IsZero() {
+	if i == nil {
 		return
 	}
 	opts := c.op.measured
@@ -190,6 +193,9 @@ type usage struct {
 func (c *Conn) Moved(to ConnState) {
 	i, u := c.db.tracer.instruments(), &c.usage
 	if i == nil {
+		if u.state == ConnNone {
+			return
+		}
 		to = ConnNone
 	}
 	ctx := context.Background()

@@ -178,28 +178,32 @@ var defaultTracer = &Tracer{}
 // [Config].Details is set.
 func (t *Tracer) Details() bool { return t.cfg.Details }
 
-// enabled reports whether a span could go anywhere. It is asked before
-// anything else is done for a span, so that a program without an SDK pays
-// two loads for each call and allocates nothing.
-func (t *Tracer) enabled() bool {
-	return t.cfg.TracerProvider != nil || !isPlaceholder(otel.GetTracerProvider())
-}
-
-// active reports whether anything about a call could go anywhere.
-func (t *Tracer) active() bool {
-	return t.enabled() || t.measures() || t.cfg.Logger != nil || t.cfg.Exceptions
-}
-
-// start is the only place where a span starts.
-func (t *Tracer) start(ctx context.Context, name string, opts ...trace.SpanStartOption) (context.Context, trace.Span) {
-	return t.provided().Start(ctx, name, opts...)
-}
-
-func (t *Tracer) provided() trace.Tracer {
-	provider := t.cfg.TracerProvider
-	if provider == nil {
-		provider = otel.GetTracerProvider()
+// spans returns the provider of spans, or nil if a span could go nowhere. It is
+// asked before anything else is done for a span, so that a program without an
+// SDK pays two loads for each call and allocates nothing.
+func (t *Tracer) spans() trace.TracerProvider {
+	if p := t.provider(); t.cfg.TracerProvider != nil || !isPlaceholder(p) {
+		return p
 	}
+	return nil
+}
+
+func (t *Tracer) provider() trace.TracerProvider {
+	if t.cfg.TracerProvider != nil {
+		return t.cfg.TracerProvider
+	}
+	return otel.GetTracerProvider()
+}
+
+// enabled reports whether a span could go anywhere.
+func (t *Tracer) enabled() bool { return t.spans() != nil }
+
+// start is the only place where a span starts. It is made by provider.
+func (t *Tracer) start(ctx context.Context, provider trace.TracerProvider, name string, opts ...trace.SpanStartOption) (context.Context, trace.Span) {
+	return t.provided(provider).Start(ctx, name, opts...)
+}
+
+func (t *Tracer) provided(provider trace.TracerProvider) trace.Tracer {
 	if p := t.current.Load(); p != nil && same(p.provider, provider) {
 		return p.tracer
 	}

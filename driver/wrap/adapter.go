@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"io"
+	"reflect"
 
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
@@ -50,8 +51,11 @@ type adapter struct {
 	madeStmt   *innerStmt
 	madeResult driver.Result
 
-	shape shape // of the rows made last
-	seen  bool  // there are interceptors that may look at rows and results
+	shaped struct { // the rows made last
+		of    reflect.Type
+		shape shape
+	}
+	seen bool // there are interceptors that may look at rows and results
 }
 
 var _ chain = &adapter{}

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/ngrok/sqlmw"
@@ -36,7 +37,10 @@ type Conn struct {
 	unfit  Reason // why the connection is to be closed at its release
 	asked  bool   // database/sql has asked whether it is valid since it was last acquired
 
+	left [shapes]*rows // that are closed, of each shape, for the next query
+
 	// Of a connection that a pool lends.
+	open atomic.Int32 // rows
 	lane Lane
 	gate Gate // nil for none
 }

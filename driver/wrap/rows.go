@@ -11,12 +11,16 @@ import (
 // rows are the parent's rows, and the call that they end.
 //
 // database/sql calls one method at a time, though not always on the same
-// goroutine, so there is no lock.
+// goroutine, so there is no lock. It calls none once they are closed, when they
+// are the connection's again, for its next query: to make them is dear, and to
+// have them watched dearer.
 type rows struct {
-	parent driver.Rows
-	stmt   driver.Stmt // closed with the rows; nil if it is the program's own
-	conn   *Conn
-	call   *tracing.Call // nil once it has ended
+	parent  driver.Rows
+	scanner parentScanner // the parent's, if it scans columns itself
+	stmt    driver.Stmt   // closed with the rows; nil if it is the program's own
+	conn    *Conn
+	call    *tracing.Call // nil once it has ended
+	watch   *tracing.Watch
 
 	stepping  bool // the parent is asked for a row, or was when a panic passed
 	exhausted bool // the result set at hand, if there may be another
@@ -25,59 +29,98 @@ type rows struct {
 	// shaped is what database/sql is given: these rows with the optional
 	// interfaces that the parent's have.
 	shaped driver.Rows
+	shape  shape
 }
 
-// newRows returns rows in the shape of parent's.
+// A shape is which optional interfaces rows have.
 //
-// Two shapes serve all parents. typedRows is that of ncruces/go-sqlite3 and
-// most SQLite drivers, to the letter. fullRows is for any other: what the
-// parent lacks answers as database/sql does for it. Each has a variant for
+// Two serve all parents. That of typedRows is that of ncruces/go-sqlite3 and
+// most SQLite drivers, to the letter. That of fullRows is for any other: what
+// the parent lacks answers as database/sql does for it. Each has a variant for
 // Go 1.27's RowsColumnScanner, for which there is no neutral answer.
+type shape uint8
+
+const (
+	fullShape shape = iota
+	typedShape
+	scannerTypedShape
+	scannerFullShape
+	shapes = iota
+)
+
+// newRows returns rows in the shape of parent's: those that the connection's
+// last query left, if it can.
 func newRows(conn *Conn, parent driver.Rows, stmt driver.Stmt) *rows {
-	typed := conn.adapter.typed(parent)
-	r := rows{conn: conn, parent: parent, stmt: stmt}
-	if s := newScannerRows(r, typed); s != nil {
-		return s
+	shape := conn.adapter.shapeOf(parent)
+	r := conn.left[shape]
+	conn.left[shape] = nil // while they are in use, only who uses them keeps them
+	if r == nil {
+		r = makeRows(shape)
+		r.conn, r.shape = conn, shape
 	}
-	if typed {
-		s := &typedRows{r}
+	r.parent, r.scanner, r.stmt = parent, scannerOf(parent), stmt
+	r.exhausted, r.closed = false, false
+	return r
+}
+
+func makeRows(shape shape) *rows {
+	switch shape {
+	case typedShape:
+		s := &typedRows{}
 		s.shaped = s
 		return &s.rows
+	case fullShape:
+		s := &fullRows{}
+		s.shaped = s
+		return &s.rows
+	default:
+		return makeScannerRows(shape)
 	}
-	s := &fullRows{typedRows{r}}
-	s.shaped = s
-	return &s.rows
 }
 
-// A shape is what rows of a type can do.
-type shape struct {
-	of    reflect.Type
-	typed bool
-}
-
-// typed reports whether parent's rows have the shape of typedRows. A connection's
-// rows are mostly all of one type, whose shape is looked at once.
-func (a *adapter) typed(parent driver.Rows) bool {
-	if t := reflect.TypeOf(parent); a.shape.of != t {
-		a.shape = shape{t, isTyped(parent)}
+// leave has the connection keep the rows, which are closed. Nobody may come
+// back to them: interceptors might.
+func (r *rows) leave() {
+	if !r.stepping && !r.conn.adapter.seen {
+		r.scanner = nil
+		r.conn.left[r.shape] = r
 	}
-	return a.shape.typed
 }
 
-func isTyped(parent driver.Rows) bool {
+// shapeOf returns the shape of parent's rows. A connection's rows are mostly all
+// of one type, which is looked at once.
+func (a *adapter) shapeOf(parent driver.Rows) shape {
+	if t := reflect.TypeOf(parent); a.shaped.of != t {
+		a.shaped.of, a.shaped.shape = t, shapeOf(parent)
+	}
+	return a.shaped.shape
+}
+
+func shapeOf(parent driver.Rows) shape {
 	_, name := parent.(driver.RowsColumnTypeDatabaseTypeName)
 	_, nullable := parent.(driver.RowsColumnTypeNullable)
 	_, scan := parent.(driver.RowsColumnTypeScanType)
 	_, next := parent.(driver.RowsNextResultSet)
 	_, length := parent.(driver.RowsColumnTypeLength)
 	_, precision := parent.(driver.RowsColumnTypePrecisionScale)
-	return name && nullable && scan && !next && !length && !precision
+	typed := name && nullable && scan && !next && !length && !precision
+	scans := scannerOf(parent) != nil
+	switch {
+	case typed && scans:
+		return scannerTypedShape
+	case scans:
+		return scannerFullShape
+	case typed:
+		return typedShape
+	default:
+		return fullShape
+	}
 }
 
 // HoldCall implements [tracing.CallHolder].
 func (r *rows) HoldCall(call *tracing.Call) {
 	r.call = call
-	tracing.Watch(r, call)
+	r.watch = tracing.WatchOver(r, r.watch, call)
 }
 
 // Columns may run the query: some must, to know its columns.
@@ -160,14 +203,19 @@ func (r *rows) takeCall() *tracing.Call {
 // Close closes the parent's rows, once: a parent may use them again for another
 // query.
 func (r *rows) Close() error {
-	call := r.takeCall()
+	call, again := r.takeCall(), r.closed
 	defer call.Panicked()
 	parent := r.parent
 	call.Tell(parent)
+	if !r.closed {
+		r.conn.open.Add(-1)
+	}
 	r.parent, r.closed = closedRows{}, true
 	var failure error // of which the program is not told, but its span is
-	if f, ok := parent.(interface{ Failure() error }); ok && call != nil {
-		failure = f.Failure()
+	if call != nil {
+		if f, ok := parent.(interface{ Failure() error }); ok {
+			failure = f.Failure()
+		}
 	}
 	began := call.Step()
 	err := parent.Close()
@@ -186,6 +234,9 @@ func (r *rows) Close() error {
 		call.End(err)
 	default:
 		call.Closed(err)
+	}
+	if !again {
+		r.leave()
 	}
 	return err
 }

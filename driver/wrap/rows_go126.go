@@ -2,5 +2,11 @@
 
 package wrap
 
-// newScannerRows returns nil: before Go 1.27, no rows scan columns themselves.
-func newScannerRows(rows, bool) *rows { return nil }
+import "database/sql/driver"
+
+// parentScanner is of nobody: before Go 1.27, no rows scan columns themselves.
+type parentScanner interface{ none() }
+
+func scannerOf(driver.Rows) parentScanner { return nil }
+
+func makeScannerRows(shape) *rows { panic("unreachable") }

@@ -8,33 +8,30 @@ import (
 	"io"
 )
 
-// newScannerRows returns rows that scan columns themselves if parent does.
-// They are then asked for rows by NextRow, not Next.
-func newScannerRows(r rows, typed bool) *rows {
-	scanner, ok := r.parent.(driver.RowsColumnScanner)
-	if !ok {
-		return nil
-	}
-	if typed {
-		s := &scannerTypedRows{typedRows{r}, scanner}
+// What is called for every row and column has the parent's interface at hand.
+type parentScanner = driver.RowsColumnScanner
+
+func scannerOf(parent driver.Rows) parentScanner {
+	s, _ := parent.(driver.RowsColumnScanner)
+	return s
+}
+
+// makeScannerRows returns rows that scan columns themselves. They are asked for
+// rows by NextRow, not Next.
+func makeScannerRows(shape shape) *rows {
+	if shape == scannerTypedShape {
+		s := &scannerTypedRows{}
 		s.shaped = s
 		return &s.rows
 	}
-	s := &scannerFullRows{fullRows{typedRows{r}}, scanner}
+	s := &scannerFullRows{}
 	s.shaped = s
 	return &s.rows
 }
 
-// What is called for every row and column has the parent's interface at hand.
 type (
-	scannerTypedRows struct {
-		typedRows
-		scanner driver.RowsColumnScanner
-	}
-	scannerFullRows struct {
-		fullRows
-		scanner driver.RowsColumnScanner
-	}
+	scannerTypedRows struct{ typedRows }
+	scannerFullRows  struct{ fullRows }
 )
 
 var (
@@ -43,7 +40,7 @@ var (
 )
 
 // NextRow implements [driver.RowsColumnScanner].
-func (r *scannerTypedRows) NextRow() error { return r.nextRow(r.scanner) }
+func (r *scannerTypedRows) NextRow() error { return r.nextRow() }
 
 // ScanColumn implements [driver.RowsColumnScanner].
 func (r *scannerTypedRows) ScanColumn(ctx driver.ScanContext, i int, dest any) error {
@@ -54,7 +51,7 @@ func (r *scannerTypedRows) ScanColumn(ctx driver.ScanContext, i int, dest any) e
 }
 
 // NextRow implements [driver.RowsColumnScanner].
-func (r *scannerFullRows) NextRow() error { return r.nextRow(r.scanner) }
+func (r *scannerFullRows) NextRow() error { return r.nextRow() }
 
 // ScanColumn implements [driver.RowsColumnScanner].
 func (r *scannerFullRows) ScanColumn(ctx driver.ScanContext, i int, dest any) error {
@@ -65,7 +62,7 @@ func (r *scannerFullRows) ScanColumn(ctx driver.ScanContext, i int, dest any) er
 }
 
 // nextRow is as Next.
-func (r *rows) nextRow(scanner driver.RowsColumnScanner) error {
+func (r *rows) nextRow() error {
 	if r.closed {
 		return io.EOF
 	}
@@ -80,10 +77,10 @@ func (r *rows) nextRow(scanner driver.RowsColumnScanner) error {
 	defer r.panicked()
 	var err error
 	if r.call == nil {
-		err = scanner.NextRow()
+		err = r.scanner.NextRow()
 	} else {
 		began := r.call.Step()
-		err = scanner.NextRow()
+		err = r.scanner.NextRow()
 		r.call.Stepped(began, err == nil)
 	}
 	r.stepping = false
