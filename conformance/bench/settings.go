@@ -68,12 +68,16 @@ func (o Options) pragmas() []string {
 // verifySettings reads the settings back from every connection of the pool, all
 // taken out at once so that none is asked twice.
 func verifySettings(ctx context.Context, db Database, o Options) (err error) {
-	for range max(1, o.Conns) {
-		c, err := db.Acquire(ctx)
-		if err != nil {
-			return fmt.Errorf("verify settings: take a connection: %w", err)
+	conns, err := acquireAll(ctx, db, o)
+	if err != nil {
+		return fmt.Errorf("verify settings: take a connection: %w", err)
+	}
+	defer func() {
+		for _, c := range conns {
+			err = errors.Join(err, c.Release())
 		}
-		defer func() { err = errors.Join(err, c.Release()) }()
+	}()
+	for _, c := range conns {
 		for _, s := range o.settings() {
 			var got string
 			if err := c.Row(ctx, "PRAGMA "+s.name, []any{&got}); err != nil {
@@ -85,4 +89,24 @@ func verifySettings(ctx context.Context, db Database, o Options) (err error) {
 		}
 	}
 	return nil
+}
+
+// acquireAll takes as many connections as db may have.
+func acquireAll(ctx context.Context, db Database, o Options) (conns []Conn, err error) {
+	if db, ok := db.(interface {
+		AcquireAll(context.Context) ([]Conn, error)
+	}); ok {
+		return db.AcquireAll(ctx) // they are not all alike
+	}
+	for range max(1, o.Conns) {
+		c, err := db.Acquire(ctx)
+		if err != nil {
+			for _, c := range conns {
+				err = errors.Join(err, c.Release())
+			}
+			return nil, err
+		}
+		conns = append(conns, c)
+	}
+	return conns, nil
 }

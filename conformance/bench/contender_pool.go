@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/sqlitemw/sqlitemw/pool"
+)
+
+// poolDatabase is a Database over this module's own pool.
+type poolDatabase struct {
+	sqlDatabase
+	pool *pool.Pool
+}
+
+func openPool(ctx context.Context, file string, o Options) (Database, error) {
+	cfg := pool.Config{
+		Path:     uri(file, nil),
+		MaxConns: o.Conns,
+		Logger:   slog.New(slog.DiscardHandler),
+		// WAL, foreign keys and the busy timeout are what it does by itself.
+	}
+	if o.Synchronous == "normal" {
+		cfg.Synchronous = pool.SynchronousNormal
+	}
+	p, err := pool.Open(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &poolDatabase{sqlDatabase{sqlQueryer{p.DB()}, p.DB()}, p}, nil
+}
+
+// Acquire waits for a connection, as others' do. That of the pool would not: it
+// takes one with its first call.
+func (d *poolDatabase) Acquire(ctx context.Context) (Conn, error) {
+	acquire := d.pool.AcquireRead
+	if d.pool.Config().MaxConns == 1 {
+		acquire = d.pool.AcquireWrite // the only one
+	}
+	return d.acquire(ctx, acquire)
+}
+
+func (d *poolDatabase) acquire(ctx context.Context, acquire func(context.Context) (*pool.Conn, error)) (Conn, error) {
+	c, err := acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &sqlConn{sqlQueryer{c}, c.Conn}, nil
+}
+
+// AcquireAll takes every connection that there may be: the one that writes, and
+// the others.
+func (d *poolDatabase) AcquireAll(ctx context.Context) (all []Conn, err error) {
+	defer func() {
+		if err != nil {
+			for _, c := range all {
+				err = errors.Join(err, c.Release())
+			}
+		}
+	}()
+	for i := range d.pool.Config().MaxConns {
+		acquire := d.pool.AcquireRead
+		if i == 0 {
+			acquire = d.pool.AcquireWrite
+		}
+		c, err := d.acquire(ctx, acquire)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+func (d *poolDatabase) Close() error { return d.pool.Close() }
