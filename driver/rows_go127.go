@@ -6,12 +6,25 @@ import (
 	"database/sql/driver"
 
 	"github.com/ncruces/go-sqlite3"
+
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
 // baseScanner is what rows of the plain driver can do besides.
 type baseScanner interface{ driver.RowsColumnScanner }
 
-var _ driver.RowsColumnScanner = &rows{}
+var (
+	_ driver.RowsColumnScanner = &rows{}
+	_ wrap.Director            = &rows{}
+)
+
+// Direct implements [wrap.Director].
+func (r *rows) Direct() driver.RowsColumnScanner {
+	if !r.direct {
+		return nil
+	}
+	return r.base
+}
 
 // NextRow implements [driver.RowsColumnScanner].
 func (r *rows) NextRow() error { return r.nextRow() }

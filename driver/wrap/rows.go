@@ -22,8 +22,9 @@ type rows struct {
 	call    *tracing.Call // nil once it has ended
 	watch   *tracing.Watch
 
-	stepping  bool // the parent is asked for a row, or was when a panic passed
-	exhausted bool // the result set at hand, if there may be another
+	rows      uint8 // that it has had, as long as that matters
+	stepping  bool  // the parent is asked for a row, or was when a panic passed
+	exhausted bool  // the result set at hand, if there may be another
 	closed    bool
 
 	// shaped is what database/sql is given: these rows with the optional
@@ -59,7 +60,7 @@ func newRows(conn *Conn, parent driver.Rows, stmt driver.Stmt) *rows {
 		r.conn, r.shape = conn, shape
 	}
 	r.parent, r.scanner, r.stmt = parent, scannerOf(parent), stmt
-	r.exhausted, r.closed = false, false
+	r.rows, r.exhausted, r.closed = 0, false, false
 	return r
 }
 
@@ -206,7 +207,6 @@ func (r *rows) Close() error {
 	call, again := r.takeCall(), r.closed
 	defer call.Panicked()
 	parent := r.parent
-	call.Tell(parent)
 	if !r.closed {
 		r.conn.open.Add(-1)
 	}
@@ -220,6 +220,7 @@ func (r *rows) Close() error {
 	began := call.Step()
 	err := parent.Close()
 	call.Stepped(began, false)
+	call.Tell(parent)
 	if err != nil {
 		r.conn.failed(err)
 	}

@@ -87,10 +87,35 @@ func (r *rows) nextRow() error {
 	if gate != nil {
 		gate.Leave()
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		r.over(err)
+	case r.rows < farther:
+		r.rows++
+		if r.rows == farther {
+			r.narrow()
+		}
 	}
 	return err
+}
+
+// farther is the row from which on it pays to ask who else may be asked for rows.
+const farther = 2
+
+// A Director is rows that do nothing any more but hand on what they are asked to
+// others, which may as well be asked at once. Direct returns those others, or nil
+// if the rows have still something to do themselves.
+type Director interface {
+	Direct() driver.RowsColumnScanner
+}
+
+// narrow asks for rows and columns where they come from.
+func (r *rows) narrow() {
+	if d, ok := r.parent.(Director); ok {
+		if s := d.Direct(); s != nil {
+			r.scanner = s
+		}
+	}
 }
 
 // errRowsClosed is for who scans rows that are closed, which database/sql never
