@@ -12,13 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/pool"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func ids(events []driver.Event) []int {
 	var ids []int

@@ -1,0 +1,301 @@
+package pool_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/pool"
+)
+
+// When all tests are through, no goroutine is left, and no handle of a database.
+func TestMain(m *testing.M) {
+	if child := os.Getenv(childVar); child != "" {
+		os.Exit(runChild(child))
+	}
+	code := m.Run()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+		if left := handles(); len(left) > 0 {
+			fmt.Fprintln(os.Stderr, "files that are still open:", left)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// handles are the databases that this process has open, where the system tells.
+func handles() (names []string) {
+	const dir = "/proc/self/fd"
+	list, err := os.ReadDir(dir)
+	if runtime.GOOS != "linux" || err != nil {
+		return nil
+	}
+	for _, fd := range list {
+		name, err := os.Readlink(filepath.Join(dir, fd.Name()))
+		if err == nil && (strings.Contains(name, ".db-") || strings.HasSuffix(strings.TrimSuffix(name, " (deleted)"), ".db")) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// A ledger is a Recorder that keeps the account of every connection, and says
+// what is wrong with it.
+type ledger struct {
+	mu       sync.Mutex
+	conns    map[driver.ConnID]*account
+	counts   map[driver.Kind]uint64
+	closed   map[driver.Reason]uint64
+	failed   uint64 // connects
+	queued   uint64 // acquires that had waited
+	problems []string
+}
+
+// An account is what is known of one connection.
+type account struct {
+	used, discarded, closed bool
+}
+
+func (l *ledger) Record(e driver.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conns == nil {
+		l.conns = make(map[driver.ConnID]*account)
+		l.counts = make(map[driver.Kind]uint64)
+		l.closed = make(map[driver.Reason]uint64)
+	}
+	l.counts[e.Kind]++
+	wrong := func(what string) {
+		l.problems = append(l.problems, fmt.Sprintf("connection %v: %v %s", e.Conn, e.Kind, what))
+	}
+	a := l.conns[e.Conn]
+	switch e.Kind {
+	case driver.KindConnect:
+		if e.Err != "" {
+			l.failed++
+			return
+		}
+		if a != nil {
+			wrong("twice")
+		}
+		l.conns[e.Conn] = &account{}
+		return
+	case driver.KindAcquire, driver.KindRelease, driver.KindDiscard, driver.KindClose, driver.KindDirty, driver.KindLeak, driver.KindUnleak:
+		if a == nil {
+			wrong("without a connect")
+			return
+		}
+		if a.closed {
+			wrong("after it was closed")
+		}
+	default:
+		return
+	}
+	switch e.Kind {
+	case driver.KindAcquire:
+		if a.used {
+			wrong("while it is used")
+		}
+		if a.discarded {
+			wrong("after it was discarded")
+		}
+		if e.Queue > 0 {
+			l.queued++
+		}
+		a.used = true
+	case driver.KindRelease, driver.KindDiscard:
+		if !a.used {
+			wrong("while it is not used")
+		}
+		a.used, a.discarded = false, e.Kind == driver.KindDiscard
+	case driver.KindClose:
+		if a.used {
+			wrong("while it is used")
+		}
+		if e.Reason == "" {
+			wrong("for no reason")
+		}
+		l.closed[e.Reason]++
+		a.closed = true
+	}
+}
+
+func (l *ledger) count(k driver.Kind) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return int(l.counts[k])
+}
+
+func (l *ledger) closedFor(r driver.Reason) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return int(l.closed[r])
+}
+
+// open are the connections that are open.
+func (l *ledger) open() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, a := range l.conns {
+		if !a.closed {
+			n++
+		}
+	}
+	return n
+}
+
+// check compares the pool's counters with the events, while nothing happens.
+func (l *ledger) check(t testing.TB, p *pool.Pool) {
+	t.Helper()
+	s := p.Stats()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, problem := range l.problems {
+		t.Error(problem)
+	}
+	for _, c := range []struct {
+		name      string
+		got, want uint64
+	}{
+		{"Connects", s.Connects, l.counts[driver.KindConnect] - l.failed},
+		{"ConnectErrors", s.ConnectErrors, l.failed},
+		{"Acquires", s.Acquires, l.counts[driver.KindAcquire]},
+		{"Releases", s.Releases, l.counts[driver.KindRelease]},
+		{"Discards", s.Discards, l.counts[driver.KindDiscard]},
+		{"Closes", s.Closes, l.counts[driver.KindClose]},
+		{"Timeouts", s.Timeouts, l.counts[driver.KindTimeout]},
+		{"Cancels", s.Cancels, l.counts[driver.KindCancel]},
+		{"Refusals", s.Refusals, l.counts[driver.KindRefuse]},
+		{"Leaks", s.Leaks, l.counts[driver.KindLeak]},
+		{"Unleaks", s.Unleaks, l.counts[driver.KindUnleak]},
+		{"Dirty", s.Dirty, l.counts[driver.KindDirty]},
+	} {
+		if c.got != c.want {
+			t.Errorf("Stats.%s is %d, and the events are %d", c.name, c.got, c.want)
+		}
+	}
+	var closes uint64
+	for reason, n := range s.ClosedFor {
+		closes += n
+		if n != l.closed[reason] {
+			t.Errorf("closed for %q: Stats %d, events %d", reason, n, l.closed[reason])
+		}
+	}
+	if closes != s.Closes {
+		t.Errorf("%d closed for a reason, %d closed", closes, s.Closes)
+	}
+	if s.InUse+s.Idle != s.Open || s.Readers+s.Writers != s.Open {
+		t.Errorf("open %d, in use %d, idle %d, readers %d, writers %d", s.Open, s.InUse, s.Idle, s.Readers, s.Writers)
+	}
+	events := p.Events()
+	for i, e := range events {
+		if i > 0 && e.Seq != events[i-1].Seq+1 {
+			t.Errorf("event %d follows event %d", e.Seq, events[i-1].Seq)
+		}
+	}
+}
+
+// settled is check for a pool that nobody uses, or waits for.
+func (l *ledger) settled(t testing.TB, p *pool.Pool) {
+	t.Helper()
+	l.check(t, p)
+	s := p.Stats()
+	if s.InUse != 0 || s.Waiting != 0 || len(p.Holders()) != 0 {
+		t.Errorf("nobody uses it, and %d are in use, %d wait: %v", s.InUse, s.Waiting, p.Holders())
+	}
+	if s.Acquires != s.Releases+s.Discards {
+		t.Errorf("%d acquires, %d releases, %d discards", s.Acquires, s.Releases, s.Discards)
+	}
+}
+
+// pooled opens a pool of a new file, if cfg names none, that is closed with the
+// test. Every connection must have been accounted for then.
+func pooled(t testing.TB, cfg pool.Config) (*pool.Pool, *ledger) {
+	t.Helper()
+	var l ledger
+	cfg.Recorder = driver.Tee(cfg.Recorder, &l)
+	if cfg.Path == "" {
+		cfg.Path = filepath.ToSlash(filepath.Join(t.TempDir(), "test.db"))
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	p, err := pool.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+		l.settled(t, p)
+		if n := l.open(); n != 0 {
+			t.Errorf("%d connections were never closed", n)
+		}
+	})
+	return p, &l
+}
+
+// An execer runs SQL: a *sql.DB, *sql.Conn, *sql.Tx or *pool.Conn.
+type execer interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+// must executes a text that cannot fail.
+func must(t testing.TB, on execer, query string, args ...any) {
+	t.Helper()
+	if _, err := on.ExecContext(context.Background(), query, args...); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+}
+
+// logged is a handler that keeps what is logged.
+type logged struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (l *logged) Enabled(context.Context, slog.Level) bool { return true }
+func (l *logged) WithAttrs([]slog.Attr) slog.Handler       { return l }
+func (l *logged) WithGroup(string) slog.Handler            { return l }
+
+func (l *logged) Handle(_ context.Context, r slog.Record) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	line := r.Message
+	r.Attrs(func(a slog.Attr) bool {
+		line += " " + a.String()
+		return true
+	})
+	l.lines = append(l.lines, line)
+	return nil
+}
+
+// has reports whether a line holds all of these.
+func (l *logged) has(parts ...string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.ContainsFunc(l.lines, func(line string) bool {
+		for _, part := range parts {
+			if !strings.Contains(line, part) {
+				return false
+			}
+		}
+		return true
+	})
+}
