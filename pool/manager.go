@@ -1,0 +1,275 @@
+package pool
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+)
+
+// PrimaryName is the name that a [Manager] has for its primary pool.
+const PrimaryName = "primary"
+
+var (
+	// ErrExists is returned by a [Manager] that is to open a pool under a name
+	// which another has, a second primary above all.
+	ErrExists = errors.New("pool: there is a pool of that name already")
+
+	// ErrNoPool is returned by [Manager.Remove] for a name that no pool has.
+	ErrNoPool = errors.New("pool: there is no pool of that name")
+)
+
+// A Manager keeps the pools of a program by their names: one that is the primary,
+// and others. The zero Manager is empty and ready to use; it must not be copied.
+// All its methods are safe for concurrent use.
+//
+// A pool that its owner shuts down stays where it is: checks say [ErrClosed] of
+// it, and another may take its name.
+type Manager struct {
+	mu       sync.Mutex
+	pools    map[string]*managed
+	closed   bool
+	ended    chan struct{} // closed when Close is through
+	closeErr error         // its result
+}
+
+// managed is a name that is taken: by a pool, or for one that is being opened.
+type managed struct {
+	pool   *Pool              // nil while it is being opened, or if it could not be
+	cancel context.CancelFunc // of the opening
+	opened chan struct{}      // closed when the opening has ended
+}
+
+var defaultManager Manager
+
+// Default returns the process-wide Manager. Once it has been closed, it stays so.
+func Default() *Manager { return &defaultManager }
+
+// OpenPrimary opens the primary pool, as [Manager.Add] does others, under the
+// name [PrimaryName]. A second one is refused with [ErrExists] before anything is
+// opened; of two at once, one wins.
+func (m *Manager) OpenPrimary(ctx context.Context, cfg Config) (*Pool, error) {
+	return m.open(ctx, PrimaryName, cfg)
+}
+
+// Add opens a pool by [Open] and keeps it under this name, which is also its
+// Config.Name if that is empty. The Manager closes it, unless its owner does so
+// first.
+//
+// It fails with [ErrExists] if the name is taken, also by a pool that is being
+// opened, with [ErrInvalidConfig] if it is empty or [PrimaryName], and with
+// [ErrClosed] if the Manager is closed, in each case before anything is opened; if
+// the Manager is closed meanwhile, the pool is closed again, and the error is
+// ErrClosed too. All other errors are Open's, whose name is then free again.
+func (m *Manager) Add(ctx context.Context, name string, cfg Config) (*Pool, error) {
+	switch name {
+	case "":
+		return nil, fmt.Errorf("%w: a pool's name is empty: give it one, to be found by", ErrInvalidConfig)
+	case PrimaryName:
+		return nil, fmt.Errorf("%w: the name %q is the primary pool's: use OpenPrimary, or another name", ErrInvalidConfig, name)
+	}
+	return m.open(ctx, name, cfg)
+}
+
+func (m *Manager) open(ctx context.Context, name string, cfg Config) (*Pool, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	e := &managed{cancel: cancel, opened: make(chan struct{})}
+	if err := m.reserve(name, e); err != nil {
+		return nil, err
+	}
+	defer close(e.opened)
+	defer m.free(name, e) // also if a hook panics
+	cfg.Name = cmp.Or(cfg.Name, name)
+	p, err := Open(ctx, cfg)
+	switch {
+	case err == nil && m.keep(e, p):
+		return p, nil
+	case err == nil:
+		err = p.Close()
+	case !m.isClosed():
+		return nil, err
+	}
+	return nil, errors.Join(managerClosed(name), err)
+}
+
+// reserve takes a name, so that whoever comes second opens nothing.
+func (m *Manager) reserve(name string, e *managed) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return managerClosed(name)
+	}
+	if old := m.pools[name]; old != nil && (old.pool == nil || !old.pool.Closed()) {
+		return fmt.Errorf("%w: %q: use that one, or Remove it first", ErrExists, name)
+	}
+	if m.pools == nil {
+		m.pools = make(map[string]*managed)
+	}
+	m.pools[name] = e
+	return nil
+}
+
+// keep gives a reserved name to its pool, unless the Manager is closed by now.
+func (m *Manager) keep(e *managed, p *Pool) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return false
+	}
+	e.pool = p
+	return true
+}
+
+// free gives up a reserved name for which there is no pool.
+func (m *Manager) free(name string, e *managed) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e.pool == nil && m.pools[name] == e {
+		delete(m.pools, name)
+	}
+}
+
+func (m *Manager) isClosed() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.closed
+}
+
+func managerClosed(name string) error {
+	return fmt.Errorf("%w: the manager is, and so has no pool %q", ErrClosed, name)
+}
+
+// Primary returns the primary pool, if there is one.
+func (m *Manager) Primary() (*Pool, bool) { return m.Get(PrimaryName) }
+
+// Get returns the pool of this name, if there is one: not while it is being
+// opened, and still after its owner has shut it down.
+func (m *Manager) Get(name string) (*Pool, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e := m.pools[name]; e != nil && e.pool != nil {
+		return e.pool, true
+	}
+	return nil, false
+}
+
+// Names returns the names of the pools there are, in order.
+func (m *Manager) Names() []string { return slices.Sorted(maps.Keys(m.all())) }
+
+// all returns the pools there are.
+func (m *Manager) all() map[string]*Pool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	pools := make(map[string]*Pool, len(m.pools))
+	for name, e := range m.pools {
+		if e.pool != nil {
+			pools[name] = e.pool
+		}
+	}
+	return pools
+}
+
+// Remove forgets the pool of this name, which is free from then on, and shuts it
+// down; see [Pool.Shutdown], whose error it returns. It fails with [ErrNoPool] if
+// there is none, and with [ErrClosed] if the Manager is closed.
+func (m *Manager) Remove(ctx context.Context, name string) error {
+	m.mu.Lock()
+	e, closed := m.pools[name], m.closed
+	if e != nil && e.pool != nil {
+		delete(m.pools, name)
+	}
+	m.mu.Unlock()
+	switch {
+	case closed:
+		return managerClosed(name)
+	case e == nil || e.pool == nil:
+		return fmt.Errorf("%w: %q", ErrNoPool, name)
+	}
+	return closing(name, e.pool.Shutdown(ctx))
+}
+
+// HealthCheck checks all pools at once, by [Pool.HealthCheck], and returns what
+// each has to say: nil if it is healthy. The map has the pools that there were
+// when the check began, and is never nil.
+func (m *Manager) HealthCheck(ctx context.Context) map[string]error {
+	pools := m.all()
+	results := make(map[string]error, len(pools))
+	var mu sync.Mutex
+	var checks sync.WaitGroup
+	for name, p := range pools {
+		checks.Go(func() {
+			err := p.HealthCheck(ctx)
+			mu.Lock()
+			defer mu.Unlock()
+			results[name] = err
+		})
+	}
+	checks.Wait()
+	return results
+}
+
+// Close shuts all pools down at once, by [Pool.Shutdown], which ctx bounds. What
+// is being opened is given up. From now on the Manager is empty, and takes no
+// pools.
+//
+// The error joins those of the pools, in the order of their names, and each says
+// whose it is. To close a Manager that is closed already does nothing but wait for
+// the first Close, as long as ctx allows, and returns what it does.
+func (m *Manager) Close(ctx context.Context) error {
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		select {
+		case <-m.ended:
+			return m.closeErr
+		default:
+		}
+		select {
+		case <-m.ended:
+			return m.closeErr
+		case <-ctx.Done():
+			return fmt.Errorf("pool: close the manager: %w", context.Cause(ctx))
+		}
+	}
+	m.closed = true
+	m.ended = make(chan struct{})
+	pools := m.pools
+	m.pools = nil
+	m.mu.Unlock()
+
+	names := slices.Sorted(maps.Keys(pools))
+	errs := make([]error, len(names))
+	var closes sync.WaitGroup
+	for i, name := range names {
+		closes.Go(func() { errs[i] = closing(name, pools[name].close(ctx)) })
+	}
+	closes.Wait()
+	m.closeErr = errors.Join(errs...)
+	close(m.ended)
+	return m.closeErr
+}
+
+// close shuts the pool down, or waits until it will not be opened.
+func (e *managed) close(ctx context.Context) error {
+	if e.pool != nil {
+		return e.pool.Shutdown(ctx)
+	}
+	e.cancel()
+	select {
+	case <-e.opened:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("it is still being opened: %w", context.Cause(ctx))
+	}
+}
+
+func closing(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("pool: close %q: %w", name, err)
+}
