@@ -137,6 +137,12 @@ func (t *text) statement(verb string, s *scanner) {
 		s.again = word
 	case "pragma":
 		t.pragma(s)
+	case "explain": // to explain a PRAGMA is to execute it
+		if verb = s.next(); verb == "query" {
+			s.next() // plan
+			verb = s.next()
+		}
+		t.statement(verb, s)
 	}
 }
 
@@ -149,6 +155,7 @@ func (t *text) pragma(s *scanner) {
 		name, sign = s.next(), s.next()
 	}
 	if sign != "=" && sign != "(" {
+		s.again = sign // it may end the statement
 		return
 	}
 	switch name {
@@ -171,13 +178,14 @@ func (t *text) rest(s *scanner) bool {
 		switch {
 		case word == ";":
 			verb := s.next()
+			for verb == ";" {
+				verb = s.next()
+			}
 			if verb == "" {
 				return plain
 			}
-			if verb != ";" {
-				plain = false
-				t.statement(verb, s)
-			}
+			plain = false
+			t.statement(verb, s)
 		case word == "last_insert_rowid", word == "changes", word == "total_changes",
 			word == "temp", word == "sqlite_temp_schema", word == "sqlite_temp_master",
 			strings.HasPrefix(word, "pragma_"):
@@ -208,8 +216,7 @@ func (s *scanner) next() string {
 	c := s.rest[0]
 	switch {
 	case c == '\'':
-		s.quoted('\'')
-		return "?"
+		return s.literal(s.quoted('\''))
 	case c == '"' || c == '`':
 		return named(s.quoted(c))
 	case c == '[':
@@ -228,6 +235,24 @@ func (s *scanner) next() string {
 	}
 	s.rest = s.rest[1:]
 	return string(c)
+}
+
+// literal is a text in single quotes, which SQLite also takes for a name where it
+// expects a schema's or a table's. Those that matter are nobody's data, or, like
+// temp, are names if a dot follows.
+func (s *scanner) literal(text string) string {
+	if len(text) < len("temp") || len(text) > 64 {
+		return "?"
+	}
+	switch name := strings.ToLower(text); {
+	case strings.HasPrefix(name, "pragma_"), strings.HasPrefix(name, "sqlite_temp_"):
+		return name
+	case name == "temp":
+		if after := *s; after.next() == "." {
+			return name
+		}
+	}
+	return "?"
 }
 
 // named is a quoted name, which may be empty, as the end is.
