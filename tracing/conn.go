@@ -256,6 +256,7 @@ func (c *Conn) query(ctx context.Context, out outlets, query string, args []driv
 		holder.HoldCall(call)
 		return rows, nil
 	}
+	call.Tell(c.Engine)
 	call.End(err)
 	return rows, err
 }
@@ -272,6 +273,7 @@ func (c *Conn) ConnPrepareContext(ctx context.Context, conn driver.ConnPrepareCo
 	call := c.begin(ctx, out, &c.statement(query, false).prepare, query, nil)
 	defer call.Panicked()
 	stmt, err := conn.PrepareContext(ctx, query)
+	call.Tell(c.Engine)
 	call.End(err)
 	return ctx, stmt, err
 }
@@ -292,6 +294,7 @@ func (c *Conn) ConnBeginTx(ctx context.Context, conn driver.ConnBeginTx, opts dr
 			call.tx = c.tx
 		}
 	}
+	call.Tell(c.Engine)
 	call.End(err)
 	return ctx, tx, err
 }
@@ -318,6 +321,7 @@ func (c *Conn) endTx(ctx context.Context, op *operation, end func() error) error
 	c.tx = 0
 	defer call.Panicked()
 	err := end()
+	call.Tell(c.Engine)
 	call.End(err)
 	return err
 }
@@ -331,6 +335,7 @@ func (c *Conn) ConnPing(ctx context.Context, conn driver.Pinger) error {
 	call := c.begin(ctx, out, &c.db.ping, "", nil)
 	defer call.Panicked()
 	err := conn.Ping(ctx)
+	call.Tell(c.Engine)
 	call.End(err)
 	return err
 }
