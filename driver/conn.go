@@ -37,7 +37,14 @@ var (
 )
 
 func newConn(w *wrap.Conn) *conn {
-	s := w.Parent().(*session)
+	var s *session
+	switch parent := w.Parent().(type) {
+	case *session:
+		s = parent
+	case watchedSession:
+		s = parent.session
+		s.locks.open(w.ID())
+	}
 	return &conn{Conn: s.baseConn.Raw(), w: w, session: s}
 }
 

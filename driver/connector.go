@@ -84,7 +84,6 @@ func (c *Connector) dial(ctx context.Context) (_ driver.Conn, err error) {
 	}
 	s := &session{baseConn: base.(baseConn), times: timeFormatsOf(c.dsn.timefmt)}
 	s.cache.size, s.cache.counters = cmp.Or(c.dsn.cacheSize, c.config.StatementCache, DefaultStatementCache), &c.cache
-	s.details = c.config.Tracing != nil && c.config.Tracing.Details()
 	opened := false
 	defer func() { // deferred for a panic in Init, too
 		if !opened {
@@ -100,6 +99,10 @@ func (c *Connector) dial(ctx context.Context) (_ driver.Conn, err error) {
 	}
 	s.file = newOpenFile(raw, c.dsn)
 	opened = true
+	if c.config.Tracing != nil && c.config.Tracing.Details() {
+		s.locks = newLockWatch(raw, c.dsn, c.config.Init != nil)
+		return watchedSession{s}, nil
+	}
 	return s, nil
 }
 

@@ -88,6 +88,12 @@
 //	panics         a connection through which a panic passed is closed when it is released
 //	db.Driver()    is *Driver
 //	savepoints     the name that driver.Savepoint makes up holds another function's name
+//	Details        with tracing.Config.Details, a busy handler waits for locks in the busy timeout's place, as long and as the plain
+//	               driver's does, except while a call's text names busy_timeout, and from when the program takes SQLite's own connection
+//	               (Raw, and the methods of *sqlite3.Conn that set either) until it releases its own: then the timeout is back, waits are
+//	               not measured, and the connection reads PRAGMA busy_timeout before its next call. So what a program asks is answered
+//	               truly, but to a view of pragma_busy_timeout. A handler of the program's stays, and is not measured.
+//	               Where the system can wait for a lock of the WAL (macOS, Windows), SQLite polls instead
 //
 // # Statements
 //

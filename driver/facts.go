@@ -28,7 +28,7 @@ type facts struct {
 }
 
 var (
-	_ tracing.Teller = &session{}
+	_ tracing.Teller = watchedSession{}
 	_ tracing.Teller = &rows{}
 )
 
@@ -52,7 +52,8 @@ func (f *facts) tell(attrs []attribute.KeyValue) []attribute.KeyValue {
 }
 
 // Tell implements [tracing.Teller].
-func (s *session) Tell(attrs []attribute.KeyValue) []attribute.KeyValue {
+func (s watchedSession) Tell(attrs []attribute.KeyValue) []attribute.KeyValue {
+	attrs = s.locks.take().tell(attrs)
 	if !s.executed {
 		return attrs
 	}
@@ -62,7 +63,7 @@ func (s *session) Tell(attrs []attribute.KeyValue) []attribute.KeyValue {
 
 // note has a statement that was executed told of, if anything is.
 func (s *session) note(st sqliteStmt) {
-	if !s.details {
+	if s.locks == nil {
 		return
 	}
 	if !s.executed {
@@ -71,12 +72,34 @@ func (s *session) note(st sqliteStmt) {
 	s.facts.add(st)
 }
 
+// An account is what is told of a query.
+type account struct {
+	waits
+	facts
+	closed bool // and the statement somebody else's
+}
+
 // Tell implements [tracing.Teller].
 func (r *rows) Tell(attrs []attribute.KeyValue) []attribute.KeyValue {
-	if r.closed || r.cached.closed {
+	a := r.account
+	if a == nil {
 		return attrs
 	}
-	f := facts{readOnly: true}
-	f.add(r.cached.base)
-	return f.tell(attrs)
+	if !a.closed {
+		a.close(r.cached)
+	}
+	attrs = a.waits.tell(attrs)
+	if a.facts != (facts{}) {
+		attrs = a.facts.tell(attrs)
+	}
+	return attrs
+}
+
+// close takes the statement's counters, unless it was closed under its rows.
+func (a *account) close(st *cachedStmt) {
+	a.closed = true
+	if !st.closed {
+		a.facts = facts{readOnly: true}
+		a.facts.add(st.base)
+	}
 }

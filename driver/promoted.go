@@ -1,14 +1,17 @@
 package driver
 
 import (
+	"context"
 	"iter"
+	"time"
 
 	"github.com/ncruces/go-sqlite3"
 )
 
 // Of the methods that a connection has from *sqlite3.Conn, these change what a
 // text means, or show what the connection keeps: it lets go of its statements
-// first, so that they do as on the plain driver's connection.
+// first, so that they do as on the plain driver's connection. So it does of what
+// waits for locks in the timeout's place.
 
 // Exec executes one or more statements.
 func (c *conn) Exec(sql string) error { return c.Raw().Exec(sql) }
@@ -55,6 +58,15 @@ func (c *conn) OverloadFunction(name string, nArg int) error {
 // CreateCollation defines, redefines or removes a collating sequence.
 func (c *conn) CreateCollation(name string, fn sqlite3.CollatingFunction) error {
 	return c.Raw().CreateCollation(name, fn)
+}
+
+// BusyTimeout sets how long to wait for a lock.
+func (c *conn) BusyTimeout(timeout time.Duration) error { return c.session.busy().BusyTimeout(timeout) }
+
+// BusyHandler sets or removes a callback that is asked whether to wait on for a
+// lock.
+func (c *conn) BusyHandler(cb func(ctx context.Context, count int) (retry bool)) error {
+	return c.session.busy().BusyHandler(cb)
 }
 
 // Savepoint begins a savepoint. What is rolled back to it is not seen by the

@@ -35,6 +35,8 @@ type rows struct {
 	names   []string // nil until they are asked for
 	known   bool     // the base knows its columns
 	direct  bool     // what is asked for is all the base's
+
+	account *account // nil without tracing.Config.Details
 }
 
 // baseRows is what rows of the plain driver can do.
@@ -99,6 +101,9 @@ func newRows(ctx context.Context, s *session, st *cachedStmt, base driver.Rows, 
 	if base != nil {
 		r.base = base.(baseRows)
 	}
+	if s.locks != nil {
+		r.account = new(account)
+	}
 	if !st.readOnly {
 		// What writes begins when the caller asks for a row, as in the plain
 		// driver: rows that nobody asks for are not written.
@@ -114,7 +119,9 @@ func (r *rows) begin() {
 		return
 	}
 	r.begun = true
+	r.enter(reads)
 	r.failure = r.step()
+	r.leave(r.failure)
 	r.inHand = r.failure == nil
 	r.session.stepped(r.cached, r.failure)
 }
@@ -219,13 +226,33 @@ func (r *rows) first() (row bool, err error) {
 		return false, r.failure
 	}
 	r.ready()
-	r.direct = true
+	r.direct = r.account == nil || r.cached.readOnly // what only reads waits in its first step, if at all
+	if !r.direct {
+		r.enter(mayWrite)
+	}
 	return false, nil
+}
+
+// enter and leave stand around what may wait for a lock.
+func (r *rows) enter(may hold) {
+	if r.account != nil {
+		r.session.locks.enter(r.cached.query, may)
+	}
+}
+
+func (r *rows) leave(err error) {
+	if r.account != nil {
+		r.session.locks.leave(err)
+		r.account.waits.add(r.session.locks.take())
+	}
 }
 
 // wrote is told of the first step of a statement that writes, which is the
 // base's to take.
 func (r *rows) wrote(err error) error {
+	if !r.direct {
+		r.leave(err)
+	}
 	if err != nil && !r.cached.readOnly && !r.cached.closed {
 		r.session.stepped(r.cached, err)
 	}
@@ -256,9 +283,14 @@ func (r *rows) ColumnTypeScanType(i int) reflect.Type {
 
 // Close implements [driver.Rows].
 func (r *rows) Close() error {
-	err := r.reset()
 	if r.closed {
-		return err
+		return r.reset()
+	}
+	r.enter(holdsNone)
+	err := r.reset()
+	r.leave(err)
+	if r.account != nil && !r.account.closed {
+		r.account.close(r.cached)
 	}
 	r.closed = true
 	if r.failure != nil && !r.asked {

@@ -27,8 +27,8 @@ type session struct {
 	times timeFormats
 	file  openFile
 
-	details  bool // what is executed is told of
-	executed bool // since it was told of
+	locks    *lockWatch // nil without tracing.Config.Details: nothing is told of calls
+	executed bool       // something, in the call under way
 	facts    facts
 
 	configured struct { // the connection, when it was opened
@@ -367,12 +367,26 @@ func (s *session) Configured() ([]string, time.Duration) {
 
 // Sick reports whether the connection's file is there no more. It implements
 // what package wrap asks a connection that is released.
-func (s *session) Sick() bool { return s.file.lookAgain() != nil }
+func (s *session) Sick() bool {
+	if s.locks != nil {
+		s.locks.released()
+	}
+	return s.file.lookAgain() != nil
+}
 
 // Raw returns SQLite's connection, with nothing of ours on it: a program may do
 // anything to it.
 func (s *session) Raw() *sqlite3.Conn {
 	s.cache.forget()
+	return s.busy()
+}
+
+// busy returns SQLite's connection, for the program to set or see what it does
+// when a lock is not to be had.
+func (s *session) busy() *sqlite3.Conn {
+	if s.locks != nil {
+		s.locks.lend()
+	}
 	return s.baseConn.Raw()
 }
 
@@ -380,6 +394,9 @@ func (s *session) Raw() *sqlite3.Conn {
 func (s *session) Close() (err error) {
 	// Deferred, for a panic: a connection that is out of memory panics again.
 	defer func() { err = errors.Join(err, s.baseConn.Close()) }()
+	if s.locks != nil {
+		s.locks.close()
+	}
 	s.cache.forget()
 	err = s.terminate()
 	// A statement that nobody closed, or through which a panic passed, would

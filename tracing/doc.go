@@ -58,7 +58,20 @@
 // With [Config].Details, the driver of SQLite adds to each exec and query what
 // SQLite counted: sqlite.fullscan_steps, sqlite.sorts, sqlite.autoindex_rows and
 // sqlite.vm_steps, where there were any, sqlite.memory_used (bytes that the
-// prepared statements take) and sqlite.read_only.
+// prepared statements take) and sqlite.read_only. To every call that had to wait
+// for SQLite's locks, or did not get them, it adds:
+//
+//	sqlite.busy.wait     seconds that it waited, its rows and their closing included
+//	sqlite.busy.retries  how often it asked again
+//	sqlite.busy.reason   of a call that ended with BUSY, what was in its way: see below
+//	sqlite.busy.holder   the sqlitemw.connection.id of whoever was, if that is known
+//
+// The reason is "this process" where it is another connection of this process,
+// and "other process" where none is known to have a lock; "snapshot" where the
+// transaction has read what another has changed since, and has to be begun again;
+// "recovery" where another process is setting the database right after a crash;
+// "timeout" where the operating system gave up; and "this connection" where a
+// statement of its own is still under way.
 //
 // error.type is context.Canceled or context.DeadlineExceeded when the caller's
 // own context ended the call, else the engine's code, equal to

@@ -52,7 +52,10 @@ type Config struct {
 	ReturnedRows bool
 
 	// Details puts what the engine itself tells of a call on its span: for
-	// SQLite, how it found its rows. It is off by default.
+	// SQLite, how it found its rows, how long it waited for locks, and who was
+	// in its way. It is off by default. Only connections with Details are known
+	// to each other; and to measure a wait, it is a busy handler that waits, as
+	// long as the busy timeout says: see package driver for what shows of that.
 	Details bool
 
 	// Filter, if it is not nil, is asked of each call whether it is to be
