@@ -20,12 +20,17 @@ func TestDriver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	detailed, err := tracing.New(tracing.Config{TracerProvider: sdktrace.NewTracerProvider(), Details: true})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, how := range []struct {
 		name string
 		cfg  driver.Config
 	}{
 		{"untraced", driver.Config{}},
 		{"traced", driver.Config{Tracing: tracer}},
+		{"traced in detail", driver.Config{Tracing: detailed}},
 		{"with a cache of one", driver.Config{StatementCache: 1}},
 		{"without a cache", driver.Config{StatementCache: -1}},
 	} {

@@ -2,10 +2,14 @@ package driver_test
 
 import (
 	"database/sql"
+	"fmt"
 	"path/filepath"
 	"testing"
 
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
 	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
 // The same calls on the plain driver and on this one, without an SDK.
@@ -65,6 +69,58 @@ func Benchmark(b *testing.B) {
 				}
 				b.ReportAllocs()
 				bench.run(b, db)
+			})
+		}
+	}
+}
+
+// What the details of each call cost, beside spans without.
+func BenchmarkDetails(b *testing.B) {
+	for _, details := range []bool{false, true} {
+		tracer, err := tracing.New(tracing.Config{TracerProvider: sdktrace.NewTracerProvider(), Details: details})
+		if err != nil {
+			b.Fatal(err)
+		}
+		c, err := driver.NewConnector("file:"+filepath.ToSlash(b.TempDir())+"/bench.db?_pragma=journal_mode(wal)&_pragma=synchronous(normal)", driver.Config{Tracing: tracer})
+		if err != nil {
+			b.Fatal(err)
+		}
+		db := sql.OpenDB(c)
+		defer db.Close()
+		db.SetMaxOpenConns(1)
+		_, err = db.Exec(`CREATE TABLE t(a INTEGER PRIMARY KEY, b);
+			WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+			INSERT INTO t SELECT i, 'text ' || i FROM n`)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, bench := range []struct {
+			name string
+			call func() error
+		}{
+			{"query", func() error {
+				var s string
+				return db.QueryRow("SELECT b FROM t WHERE a = ?", 500).Scan(&s)
+			}},
+			{"update", func() error {
+				_, err := db.Exec("UPDATE t SET b = ? WHERE a = ?", "some text", 500)
+				return err
+			}},
+			{"transaction", func() error {
+				tx, err := db.Begin()
+				if err != nil {
+					return err
+				}
+				return tx.Commit()
+			}},
+		} {
+			b.Run(fmt.Sprintf("%s/details=%v", bench.name, details), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := bench.call(); err != nil {
+						b.Fatal(err)
+					}
+				}
 			})
 		}
 	}
