@@ -124,16 +124,21 @@ func (c *Conn) enter(ctx context.Context) error {
 // defer: that a panic passed is seen later, at no cost to the calls it did not
 // pass.
 func (c *Conn) startCall() error {
-	if c.inCall {
-		c.unfit = ReasonPanic
-	}
 	if c.gate != nil {
 		if err := c.gate.Enter(); err != nil {
 			return err
 		}
 	}
-	c.inCall = true
+	c.startStep()
 	return nil
+}
+
+// startStep is startCall for a step of rows, which ends with inCall being false.
+func (c *Conn) startStep() {
+	if c.inCall {
+		c.unfit = ReasonPanic
+	}
+	c.inCall = true
 }
 
 func (c *Conn) endCall(err error) {

@@ -151,23 +151,30 @@ func (r *rows) Next(dest []driver.Value) error {
 			return err
 		}
 	}
-	r.stepping = true
-	defer r.panicked()
 	var err error
 	if r.call == nil {
+		r.conn.startStep()
 		err = r.parent.Next(dest)
+		r.conn.inCall = false
 	} else {
-		began := r.call.Step()
-		err = r.parent.Next(dest)
-		r.call.Stepped(began, err == nil)
+		err = r.tracedNext(dest)
 	}
-	r.stepping = false
 	if gate != nil {
 		gate.Leave()
 	}
 	if err != nil {
 		r.over(err)
 	}
+	return err
+}
+
+func (r *rows) tracedNext(dest []driver.Value) error {
+	r.stepping = true
+	defer r.panicked()
+	began := r.call.Step()
+	err := r.parent.Next(dest)
+	r.call.Stepped(began, err == nil)
+	r.stepping = false
 	return err
 }
 

@@ -73,17 +73,14 @@ func (r *rows) nextRow() error {
 			return err
 		}
 	}
-	r.stepping = true
-	defer r.panicked()
 	var err error
 	if r.call == nil {
+		r.conn.startStep()
 		err = r.scanner.NextRow()
+		r.conn.inCall = false
 	} else {
-		began := r.call.Step()
-		err = r.scanner.NextRow()
-		r.call.Stepped(began, err == nil)
+		err = r.tracedNextRow()
 	}
-	r.stepping = false
 	if gate != nil {
 		gate.Leave()
 	}
@@ -96,6 +93,16 @@ func (r *rows) nextRow() error {
 			r.narrow()
 		}
 	}
+	return err
+}
+
+func (r *rows) tracedNextRow() error {
+	r.stepping = true
+	defer r.panicked()
+	began := r.call.Step()
+	err := r.scanner.NextRow()
+	r.call.Stepped(began, err == nil)
+	r.stepping = false
 	return err
 }
 
