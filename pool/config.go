@@ -50,8 +50,8 @@ type Config struct {
 	MaxConns int
 
 	// AcquireTimeout is how long a call waits for a connection, if its context
-	// does not end before. Zero means 30 seconds; negative: as long as the
-	// context allows.
+	// does not end before. Zero means 30 seconds, or twice BusyTimeout if that is
+	// more; negative: as long as the context allows.
 	AcquireTimeout time.Duration
 
 	// IdleTimeout is how long a connection may be idle before it is closed, if
@@ -60,8 +60,8 @@ type Config struct {
 	IdleTimeout time.Duration
 
 	// MaxLifetime is how long a connection may be open before it is closed, once
-	// it is idle. Zero means 1800 seconds; negative: for ever. A database in
-	// memory has none.
+	// it is idle. Zero means 1800 seconds, or IdleTimeout if that is more;
+	// negative: for ever. A database in memory has none.
 	MaxLifetime time.Duration
 
 	// LifetimeJitter is the fraction of MaxLifetime by which each connection's own
@@ -416,8 +416,8 @@ func (c Config) withDefaults() Config {
 	c.MaxConns = cmp.Or(c.MaxConns, defaultMaxConns)
 	c.MinConns = cmp.Or(c.MinConns, defaultMinConns)
 
-	c.AcquireTimeout = cmp.Or(max(c.AcquireTimeout, never), defaultAcquireTimeout)
-	if c.MaxLifetime = cmp.Or(max(c.MaxLifetime, never), defaultMaxLifetime); c.memory() {
+	c.AcquireTimeout = cmp.Or(max(c.AcquireTimeout, never), max(defaultAcquireTimeout, 2*c.BusyTimeout))
+	if c.MaxLifetime = cmp.Or(max(c.MaxLifetime, never), max(defaultMaxLifetime, c.IdleTimeout)); c.memory() {
 		c.MaxLifetime = never
 	}
 	idle := defaultIdleTimeout

@@ -484,7 +484,7 @@ func parseDSN(dsn string, base Config) (Config, error) {
 			if _, err := driver.NewConnector(dsn, driver.Config{}); err != nil {
 				ps.add("%w", err)
 			} else {
-				ps = append(ps, errDSN{fmt.Errorf("parameters need a URI, or they become part of the file's name: write file:%s?...", path)})
+				ps = append(ps, errDSN{fmt.Errorf("parameters need a URI, or they become part of the file's name: write file:%s?... for %s", path, dsn)})
 			}
 		}
 		return base, ps.err()

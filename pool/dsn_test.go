@@ -1,0 +1,427 @@
+package pool
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/sqlitemw/sqlitemw/driver"
+)
+
+func mustSources(t *testing.T, cfg Config) sources {
+	t.Helper()
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	src, err := cfg.withDefaults().sources()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return src
+}
+
+// The DSN of each lane.
+func TestSources(t *testing.T) {
+	const reads = "_txlock=deferred&_pragma=query_only%281%29"
+	for _, tc := range []struct {
+		cfg                  Config
+		writer, reader, file string
+	}{
+		{Config{Path: "app.db"}, "file:app.db?_txlock=immediate", "file:app.db?mode=rw&" + reads, "app.db"},
+		{Config{Path: "./a b%.db"}, "file:./a%20b%25.db?_txlock=immediate", "file:./a%20b%25.db?mode=rw&" + reads, "./a b%.db"},
+		{Config{Path: "/tmp/what?#.db"}, "file:///tmp/what%3f%23.db?_txlock=immediate", "file:///tmp/what%3f%23.db?mode=rw&" + reads, "/tmp/what?#.db"},
+		{Config{Path: "//x/y\n"}, "file:////x/y%0a?_txlock=immediate", "file:////x/y%0a?mode=rw&" + reads, "//x/y\n"},
+		{Config{Path: `C:\Users\a b\app.db`}, `file:C:\Users\a%20b\app.db?_txlock=immediate`, `file:C:\Users\a%20b\app.db?mode=rw&` + reads, `C:\Users\a b\app.db`},
+		{Config{Path: `\\host\share\app.db`}, `file:\\host\share\app.db?_txlock=immediate`, `file:\\host\share\app.db?mode=rw&` + reads, `\\host\share\app.db`},
+		{Config{Path: "a", MustExist: true}, "file:a?mode=rw&_txlock=immediate", "file:a?mode=rw&" + reads, "a"},
+		{Config{Path: "file:a%20b?mode=rwc&psow=0#x"}, "file:a%20b?mode=rwc&psow=0&_txlock=immediate#x", "file:a%20b?mode=rwc&psow=0&" + reads + "#x", "a b"},
+		{Config{Path: "file:a?mode=rw", MustExist: true}, "file:a?mode=rw&_txlock=immediate", "file:a?mode=rw&" + reads, "a"},
+		{Config{Path: "file://localhost/a?_txlock=Exclusive&_timefmt=sqlite"}, "file://localhost/a?_txlock=Exclusive&_timefmt=sqlite", "file://localhost/a?_timefmt=sqlite&mode=rw&" + reads, "/a"},
+		{Config{Path: "file:a?"}, "file:a?&_txlock=immediate", "file:a?&mode=rw&" + reads, "a"},
+		{Config{Path: "file:a?_pragma=journal_mode(wal)&_journal=wal&_pragma=user_version(3)&_pragma=cache_size(9)&_pragma=query_only(0)&_pragma=synchronous"},
+			"file:a?_pragma=journal_mode(wal)&_journal=wal&_pragma=user_version(3)&_pragma=cache_size(9)&_pragma=query_only(0)&_txlock=immediate",
+			"file:a?_pragma=cache_size(9)&mode=rw&" + reads, "a"},
+		{Config{Path: "file:a?mode=ro"}, "file:a?mode=ro&_txlock=immediate", "", "a"},
+		{Config{Path: "file:a?immutable=1", MustExist: true}, "file:a?immutable=1&mode=ro&_txlock=immediate", "", "a"},
+		{Config{Path: "file:/a?vfs=memdb&_fk=0"}, "file:/a?vfs=memdb&_fk=0&_txlock=immediate", "", ""},
+		{Config{Path: "file::memory:?cache=shared", MustExist: true}, "file::memory:?cache=shared&_txlock=immediate", "", ""},
+		{Config{Path: "file:a?mode=memory&cache=shared"}, "file:a?mode=memory&cache=shared&_txlock=immediate", "", ""},
+	} {
+		src := mustSources(t, tc.cfg)
+		if src.writer.dsn != tc.writer || src.reader.dsn != tc.reader || src.file != tc.file || src.memory != (tc.file == "") {
+			t.Errorf("%q: memory %t\nwriter %s\nreader %s\nfile %q", tc.cfg.Path, src.memory, src.writer.dsn, src.reader.dsn, src.file)
+		}
+	}
+}
+
+// A database in memory that is nobody else's has a name of its own, once for
+// each time it is asked for.
+func TestPrivateMemory(t *testing.T) {
+	for path, rest := range map[string]string{
+		":memory:":                              "",
+		"file:":                                 "",
+		"file::memory:?_pragma=cache_size(9)#x": "_pragma=cache_size(9)&",
+		"file:a?mode=memory&psow=1":             "psow=1&",
+		"file:a?vfs=memdb":                      "",
+		"file:/a?vfs=memdb&mode=memory":         "",
+		"file:a?vfs=memdb&cache=shared":         "",
+	} {
+		cfg := Config{Path: path, MaxConns: 5, MustExist: true}
+		src, again := mustSources(t, cfg), mustSources(t, cfg)
+		name, ok := strings.CutPrefix(src.writer.dsn, "file:/:memory:/")
+		if !ok || !src.memory || src.file != "" || src.reader.dsn != "" || src.writer.dsn == again.writer.dsn {
+			t.Errorf("%s: %+v", path, src)
+			continue
+		}
+		_, params, _ := strings.Cut(name, "?")
+		params, _, _ = strings.Cut(params, "#")
+		if want := rest + "vfs=memdb&_txlock=immediate"; params != want {
+			t.Errorf("%s: %s, want %s", path, params, want)
+		}
+		if got := cfg.withDefaults().Name; got != ":memory:" {
+			t.Errorf("%s is called %s", path, got)
+		}
+	}
+}
+
+// settings are what SQLite says of a connection.
+type settings struct {
+	busy, sync, limit, foreignKeys, queryOnly int64
+	journal                                   string
+}
+
+func settingsOf(t *testing.T, s source) (set settings) {
+	t.Helper()
+	c, err := driver.NewConnector(s.dsn, s.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := sql.OpenDB(c)
+	defer db.Close()
+	for pragma, to := range map[string]any{
+		"busy_timeout": &set.busy, "synchronous": &set.sync, "journal_size_limit": &set.limit,
+		"foreign_keys": &set.foreignKeys, "query_only": &set.queryOnly, "journal_mode": &set.journal,
+	} {
+		if err := db.QueryRow("PRAGMA " + pragma).Scan(to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return set
+}
+
+// What is in force is what SQLite says; a parameter wins over a pragma of Config,
+// and that over a field.
+func TestSettingsInForce(t *testing.T) {
+	one := func(name, value string) []driver.Pragma { return []driver.Pragma{{Name: name, Value: value}} }
+	for i, tc := range []struct {
+		cfg  Config
+		want settings // of the writer
+	}{
+		{Config{}, settings{5000, 2, 64 << 20, 1, 0, "wal"}},
+		{Config{Synchronous: SynchronousNormal, BusyTimeout: 1500 * time.Microsecond, JournalSizeLimit: -1}, settings{2, 1, -1, 1, 0, "wal"}},
+		{Config{Synchronous: SynchronousExtra, BusyTimeout: -1, JournalSizeLimit: 1}, settings{0, 3, 1, 1, 0, "wal"}},
+		{Config{Synchronous: SynchronousOff, DisableWAL: true}, settings{5000, 0, 64 << 20, 1, 0, "delete"}},
+		{Config{Path: "?_pragma=busy_timeout(7)&_pragma=synchronous(1)&_pragma=journal_size_limit(0)&_fk=0"}, settings{7, 1, 0, 0, 0, "wal"}},
+		{Config{Path: "?_timeout=7&_busy_timeout=8&_sync=0"}, settings{7, 0, 64 << 20, 1, 0, "wal"}},
+		{Config{Path: "?_pragma=synchronous&_pragma=busy_timeout&_pragma=foreign_keys"}, settings{5000, 2, 64 << 20, 1, 0, "wal"}},
+		{Config{Path: "?_pragma=MAIN.synchronous='normal'", Pragmas: one("synchronous", "extra"), Synchronous: SynchronousOff}, settings{5000, 1, 64 << 20, 1, 0, "wal"}},
+		{Config{Pragmas: one("main.synchronous", "1"), Synchronous: SynchronousExtra}, settings{5000, 1, 64 << 20, 1, 0, "wal"}},
+		{Config{Pragmas: one("busy_timeout", "0x10")}, settings{16, 2, 64 << 20, 1, 0, "wal"}},
+		{Config{Pragmas: one("foreign_keys", "off")}, settings{5000, 2, 64 << 20, 0, 0, "wal"}},
+		{Config{Pragmas: one("journal_mode", "truncate")}, settings{5000, 2, 64 << 20, 1, 0, "truncate"}},
+		{Config{Pragmas: one("journal_mode", "")}, settings{5000, 2, 64 << 20, 1, 0, "wal"}},
+		{Config{Pragmas: one("cache_size", "99")}, settings{5000, 2, 64 << 20, 1, 0, "wal"}},
+		{Config{Path: "?_pragma=query_only(on)"}, settings{5000, 2, 64 << 20, 1, 1, "delete"}},
+		{Config{Path: "?vfs=memdb", Synchronous: SynchronousNormal}, settings{5000, 1, 64 << 20, 1, 0, "memory"}},
+	} {
+		cfg := tc.cfg
+		cfg.Path = "file:" + escape(filepath.Join(t.TempDir(), "a b.db")) + cfg.Path
+		src := mustSources(t, cfg)
+		got := settingsOf(t, src.writer)
+		if got != tc.want {
+			t.Errorf("%d: writer %+v, want %+v", i, got, tc.want)
+		}
+		force := cfg.withDefaults()
+		busy := int64((max(force.BusyTimeout, 0) + time.Millisecond - 1) / time.Millisecond)
+		sync := map[Synchronous]int64{SynchronousOff: 0, SynchronousNormal: 1, SynchronousFull: 2, SynchronousExtra: 3}[force.Synchronous]
+		if got.busy != busy || got.sync != sync || got.limit != force.JournalSizeLimit || (got.journal == "wal") == force.DisableWAL {
+			t.Errorf("%d: writer %+v, in force %+v", i, got, force)
+		}
+		if force.lanes() == 0 {
+			continue
+		}
+		tc.want.queryOnly = 1
+		if got := settingsOf(t, src.reader); got != tc.want {
+			t.Errorf("%d: reader %+v, want %+v", i, got, tc.want)
+		}
+	}
+}
+
+// Begin on a reader asks for no right to write, whatever the DSN says of
+// transactions, and nothing is written there, nor a file made.
+func TestReaderOnlyReads(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.db")
+	src := mustSources(t, Config{Path: "file:" + path + "?_txlock=exclusive", Pragmas: []driver.Pragma{{Name: "user_version", Value: "7"}}})
+	open := func(s source) *sql.DB {
+		c, err := driver.NewConnector(s.dsn, s.config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		db := sql.OpenDB(c)
+		t.Cleanup(func() { db.Close() })
+		return db
+	}
+	reader := open(src.reader)
+	if err := reader.Ping(); !errors.Is(err, sqlite3.CANTOPEN) {
+		t.Errorf("without a file: %v", err)
+	}
+	writer := open(src.writer)
+	if _, err := writer.Exec("CREATE TABLE t(a)"); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := writer.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	read, err := reader.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Rollback()
+	var version, n int
+	if err := read.QueryRow("PRAGMA user_version").Scan(&version); err != nil || version != 7 {
+		t.Errorf("version %d, %v", version, err)
+	}
+	if err := read.QueryRow("SELECT count(*) FROM t").Scan(&n); err != nil {
+		t.Error(err)
+	}
+	if _, err := read.Exec("INSERT INTO t VALUES (1)"); !errors.Is(err, sqlite3.READONLY) {
+		t.Errorf("%v", err)
+	}
+}
+
+// A plain name is the file of that name, whatever is in it.
+func TestPlainNames(t *testing.T) {
+	t.Chdir(t.TempDir())
+	names := []string{"a b.db", "per%cent%20.db", "hash#.db", "plus+.db", "ä.db", "a;b&c=d", "[x]@y:z", "1:2.db", "-", "~x", "'q\"", "dot.", "./dot/../x.db"}
+	if runtime.GOOS != "windows" {
+		names = append(names, "what?.db", `back\slash`, "new\nline", "tab\t", "\x7f", "localhost", "x\xff")
+	}
+	if err := os.Mkdir("dot", 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		for _, name := range []string{name, filepath.Join(t.TempDir(), name)} {
+			src := mustSources(t, Config{Path: name, MaxConns: 2})
+			if src.file != name {
+				t.Errorf("%q: file %q", name, src.file)
+			}
+			settingsOf(t, src.writer)
+			if info, err := os.Stat(name); err != nil || info.Size() == 0 {
+				t.Errorf("%q: %v", name, err)
+			}
+			settingsOf(t, src.reader) // would not make another
+		}
+	}
+}
+
+// The pool calls a database what package driver does.
+func TestDatabaseName(t *testing.T) {
+	t.Chdir(t.TempDir())
+	no := errors.New("no")
+	for _, path := range []string{
+		":memory:", "file:", "file::memory:", "file:x?mode=memory", "file:/x?vfs=memdb", "file:/:memory:?vfs=memdb",
+		"file::memory:?cache=shared", "file:x?mode=memory&cache=shared", "file:/x?mode=memory&cache=shared",
+		"a b%.db", "file:a%20b.db?mode=rwc#x", "file:a%23%3f", "postgres://user:secret@host", "file:postgres:%2f%2fuser:secret@host",
+	} {
+		c, err := driver.NewConnector(path, driver.Config{Init: func(*sqlite3.Conn) error { return no }})
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		_, err = c.Connect(context.Background())
+		var open *driver.OpenError
+		if !errors.As(err, &open) {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		if got := locate(path).database(); got != open.File {
+			t.Errorf("%s is called %q, by the driver %q", path, got, open.File)
+		}
+		if locate(path).memory() != (open.File == ":memory:" || strings.HasPrefix(open.File, "/")) {
+			t.Errorf("%s: in memory: %t", path, locate(path).memory())
+		}
+	}
+}
+
+// Each key sets its field, and everything else is left as it was written.
+func TestParseDSN(t *testing.T) {
+	for _, tc := range []struct {
+		dsn  string
+		want Config
+	}{
+		{"app.db", Config{Path: "app.db"}},
+		{"", Config{}},
+		{"C:\\a_pool_max=3", Config{Path: "C:\\a_pool_max=3"}},
+		{"file:a?", Config{Path: "file:a?"}},
+		{"file:a?&&mode=ro&#x?_pool_max=3", Config{Path: "file:a?&&mode=ro&#x?_pool_max=3"}},
+		{"file:a?_pool_max=3", Config{Path: "file:a", MaxConns: 3}},
+		{"file:a?_pool_max=3#x", Config{Path: "file:a#x", MaxConns: 3}},
+		{"file:a?_pragma=cache_size%285%29&_pool_min=2&&mode=ro&%5fpool_max=%33&_txlock=x", Config{Path: "file:a?_pragma=cache_size%285%29&&mode=ro&_txlock=x", MinConns: 2, MaxConns: 3}},
+		{"file:a?_pool_name=my+pool%21", Config{Path: "file:a", Name: "my pool!"}},
+		{"file:a?_pool_acquire_timeout=1500ms&_pool_idle_timeout=90&_pool_max_lifetime=never&_pool_busy_timeout=-1",
+			Config{Path: "file:a", AcquireTimeout: 1500 * time.Millisecond, IdleTimeout: 90 * time.Second, MaxLifetime: never, BusyTimeout: never}},
+		{"file:a?_pool_validate_after=5m&_pool_keepalive=1h&_pool_leak_after=-5s&_pool_health_interval=0",
+			Config{Path: "file:a", ValidateAfter: 5 * time.Minute, KeepAlive: time.Hour, LeakAfter: never}},
+		{"file:a?_pool_lifetime_jitter=0.25&_pool_max_waiters=9&_pool_events=7&_pool_journal_size_limit=1048576",
+			Config{Path: "file:a", LifetimeJitter: 0.25, MaxWaiters: 9, Events: 7, JournalSizeLimit: 1 << 20}},
+		{"file:a?_pool_lifetime_jitter=-5&_pool_journal_size_limit=-5", Config{Path: "file:a", LifetimeJitter: -1, JournalSizeLimit: -1}},
+		{"file:a?_pool_wal=off&_pool_must_exist=on&_pool_dirty=Fail&_pool_synchronous=NORMAL",
+			Config{Path: "file:a", DisableWAL: true, MustExist: true, Dirty: DirtyFail, Synchronous: SynchronousNormal}},
+		{"file:a?_pool_synchronous=3&_pool_dirty=repair&_pool_wal=1", Config{Path: "file:a", Synchronous: SynchronousExtra}},
+	} {
+		got, err := parseDSN(tc.dsn, Config{})
+		if err != nil || !reflect.DeepEqual(got, tc.want) {
+			t.Errorf("%s: %v\ngot  %+v\nwant %+v", tc.dsn, err, got, tc.want)
+		}
+	}
+	base := Config{Path: "other", MaxConns: 7, MinConns: 2, DisableWAL: true}
+	got, err := parseDSN("file:a?_pool_max=3&_pool_wal=on", base)
+	if want := (Config{Path: "file:a", MaxConns: 3, MinConns: 2}); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("over a base: %v, %+v", err, got)
+	}
+}
+
+// What a DSN says wrong of the pool is refused by name, value and remedy, all at
+// once, and tells no secret.
+func TestParseDSNRefuses(t *testing.T) {
+	for dsn, says := range map[string][]string{
+		"file:a?_pool_size=3":                                 {`"_pool_size"`, "not known", "_pool_acquire_timeout, ", "_pool_wal"},
+		"file:a?_POOL_MAX=3":                                  {`"_POOL_MAX"`, "not known", "_pool_max,"},
+		"file:a?_pool_max=3&_pool_max=3":                      {"_pool_max", "more than once", "leave out"},
+		"file:a?_pool_max=many":                               {"_pool_max", `"many"`, "whole number"},
+		"file:a?_pool_max=-1":                                 {"_pool_max", `"-1"`, "whole number"},
+		"file:a?_pool_max":                                    {"_pool_max", `""`, "whole number"},
+		"file:a?_pool_max=3;_pragma=textkey(s3cr3t)":          {"_pool_max", `"3..."`},
+		"file:a?_pool_max%3Btextkey=s3cr3t":                   {`"_pool_max..."`, "not known"},
+		"file:a?_pool_name=":                                  {"_pool_name", `""`, "leave it out"},
+		"file:a?_pool_idle_timeout=soon":                      {"_pool_idle_timeout", `"soon"`, "30s", "never"},
+		"file:a?_pool_idle_timeout=9223372037":                {"_pool_idle_timeout", `"9223372037"`, "9223372036 seconds at most"},
+		"file:a?_pool_idle_timeout=9223372036854775808":       {"_pool_idle_timeout", "9223372036 seconds"},
+		"file:a?_pool_idle_timeout=1.5":                       {"_pool_idle_timeout", `"1.5"`, "30s"},
+		"file:a?_pool_lifetime_jitter=NaN":                    {"_pool_lifetime_jitter", `"NaN"`, "fraction"},
+		"file:a?_pool_lifetime_jitter=1.1":                    {"_pool_lifetime_jitter", `"1.1"`, "fraction"},
+		"file:a?_pool_wal=wal":                                {"_pool_wal", `"wal"`, "on or off"},
+		"file:a?_pool_dirty=":                                 {"_pool_dirty", `""`, "repair"},
+		"file:a?_pool_synchronous=4":                          {"_pool_synchronous", `"4"`, "extra"},
+		"file:a?_pool_journal_size_limit=64MiB":               {"_pool_journal_size_limit", `"64MiB"`, "bytes"},
+		"file:a?_pool_min=x&_pool_what=s3cr3t&_pool_events=y": {"_pool_min", "_pool_what", "_pool_events", "\n"},
+		"app.db?_pool_max=3":                                  {"write file:app.db?..."},
+		"app.db?_pool_max":                                    {"write file:app.db?..."},
+		"FILE:app.db?_pool_max=3":                             {"write file:app.db"},
+		":memory:?_pool_max=3":                                {"write file::memory:?..."},
+	} {
+		_, err := parseDSN(dsn, Config{})
+		if !errors.Is(err, ErrInvalidConfig) || !errors.Is(err, driver.ErrDSN) {
+			t.Errorf("%s: %v", dsn, err)
+			continue
+		}
+		for _, s := range says {
+			if !strings.Contains(err.Error(), s) {
+				t.Errorf("%s: %v\ndoes not say %q", dsn, err, s)
+			}
+		}
+		if strings.Contains(err.Error(), "s3cr3t") {
+			t.Errorf("%s: %v", dsn, err)
+		}
+	}
+}
+
+// rendered writes a configuration as a DSN. Its Path must be a URI.
+func rendered(c Config) string {
+	l := locate(c.Path)
+	add := func(key, value string, is bool) {
+		if is {
+			l.add(key, value)
+		}
+	}
+	add("_pool_name", c.Name, c.Name != "")
+	add("_pool_min", strconv.Itoa(c.MinConns), c.MinConns != 0)
+	add("_pool_max", strconv.Itoa(c.MaxConns), true)
+	add("_pool_max_waiters", strconv.Itoa(c.MaxWaiters), c.MaxWaiters != 0)
+	add("_pool_events", strconv.Itoa(c.Events), c.Events != 0)
+	for key, d := range map[string]time.Duration{
+		"_pool_acquire_timeout": c.AcquireTimeout, "_pool_idle_timeout": c.IdleTimeout, "_pool_max_lifetime": c.MaxLifetime,
+		"_pool_busy_timeout": c.BusyTimeout, "_pool_validate_after": c.ValidateAfter, "_pool_keepalive": c.KeepAlive,
+		"_pool_leak_after": c.LeakAfter, "_pool_health_interval": c.HealthInterval,
+	} {
+		add(key, d.String(), d != 0)
+	}
+	add("_pool_lifetime_jitter", strconv.FormatFloat(c.LifetimeJitter, 'g', -1, 64), c.LifetimeJitter != 0)
+	add("_pool_journal_size_limit", strconv.FormatInt(c.JournalSizeLimit, 10), c.JournalSizeLimit != 0)
+	add("_pool_must_exist", "true", c.MustExist)
+	add("_pool_wal", "off", c.DisableWAL)
+	add("_pool_dirty", c.Dirty.String(), c.Dirty != 0)
+	add("_pool_synchronous", c.Synchronous.String(), c.Synchronous != 0)
+	return l.render()
+}
+
+// Whatever the DSN, reading it does not panic, what is read of it can be written
+// and reads the same, and if it is valid, package driver takes what is made of it.
+func FuzzParseDSN(f *testing.F) {
+	for _, dsn := range []string{
+		"", ":memory:", "a.db", "a b%?.db", "app.db?_pool_max=3", "file:", "file:a?", "file:a?&_pool_max=3&#x", "file:a%?_pool_max=%zz",
+		"file:///a.db?mode=ro&_pool_name=x+y%26&_pool_min=1&_pool_max=4#_pool_events=1", "file:a?_pool_wal=off&_pool_must_exist=1&_txlock=exclusive",
+		"file:a?_pool_acquire_timeout=30s&_pool_idle_timeout=-1&_pool_max_lifetime=never&_pool_busy_timeout=90", "file:/x?vfs=memdb&_pool_events=9",
+		"file:a?_pool_lifetime_jitter=1e-3&_pool_dirty=fail&_pool_synchronous=2&_pool_journal_size_limit=-9", "file:a?_pool_lifetime_jitter=-0x1p-2",
+		"file::memory:?cache=shared&_pool_max=5", "file:a?_pragma=journal_mode('wal')&_sync=1&_pragma=main.busy_timeout=5&_pool_leak_after=5h&_pool_keepalive=1us",
+		`C:\a b\c.db`, "file:C:\\a", "//x/y", "file:a?_pool_validate_after=1s&_pool_health_interval=1m&_pool_max_waiters=3&mode=memory",
+	} {
+		f.Add(dsn)
+	}
+	f.Fuzz(func(t *testing.T, dsn string) {
+		cfg, err := parseDSN(dsn, Config{})
+		if err != nil {
+			if !errors.Is(err, ErrInvalidConfig) {
+				t.Fatalf("%q: %v", dsn, err)
+			}
+			return
+		}
+		if l := locate(dsn); l.uri {
+			again, err := parseDSN(rendered(cfg), Config{})
+			if err != nil || !reflect.DeepEqual(again, cfg) {
+				t.Fatalf("%q reads as %+v, and again, as %q, as %+v: %v", dsn, cfg, rendered(cfg), again, err)
+			}
+			if l.render() != dsn {
+				t.Fatalf("%q is written as %q", dsn, l.render())
+			}
+		} else if u, err := url.Parse("file:" + escape(dsn)); err != nil || u.Host != "" || locate("file:"+escape(dsn)).path != dsn {
+			t.Fatalf("%q is escaped as %q: %v", dsn, escape(dsn), err)
+		}
+		if err := cfg.Validate(); err != nil {
+			if !errors.Is(err, ErrInvalidConfig) {
+				t.Fatalf("%q: %v", dsn, err)
+			}
+			return
+		}
+		force := cfg.withDefaults()
+		if _, err := force.sources(); err != nil {
+			t.Fatalf("%q: %v", dsn, err)
+		}
+		if err := force.Validate(); err != nil || !reflect.DeepEqual(force.withDefaults(), force) {
+			t.Fatalf("%q: in force, %+v is %v, and then %+v", dsn, force, err, force.withDefaults())
+		}
+	})
+}
