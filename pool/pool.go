@@ -238,11 +238,7 @@ func (p *Pool) after(c *conn, t *text) {
 	if t.marks == 0 {
 		return
 	}
-	if c.lane.reads {
-		c.Wrapped().Retire(wrap.ReasonDirty) // nobody else is to find it changed
-		return
-	}
-	if t.marks&markJournal != 0 {
+	if t.marks&markJournal != 0 && !c.lane.reads {
 		p.afterJournal(c)
 	}
 	if m := t.marks &^ markJournal; m != 0 {
@@ -250,8 +246,13 @@ func (p *Pool) after(c *conn, t *text) {
 	}
 }
 
-// mark notes what stays in force on the writer's connection.
+// mark notes what stays in force on the writer's connection. One that reads is not
+// lent again.
 func (p *Pool) mark(c *conn, m marks, what string) {
+	if c.lane.reads {
+		c.Wrapped().Retire(wrap.ReasonDirty) // nobody else is to find it changed
+		return
+	}
 	if c.marks&m == m && m&markPragma == 0 {
 		return
 	}

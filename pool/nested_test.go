@@ -1,0 +1,151 @@
+package pool_test
+
+import (
+	"context"
+	"database/sql"
+	"sync"
+	"testing"
+
+	"github.com/sqlitemw/sqlitemw/pool"
+)
+
+// crowd runs f on 64 goroutines, at ten connections.
+const crowd = 64
+
+// inCrowd runs f on many goroutines and sees to it that nobody waited too long,
+// and that what was let in beyond the limit is gone afterwards.
+func inCrowd(t *testing.T, f func(t *testing.T, d door, i int) error) {
+	t.Helper()
+	eachDoor(t, pool.Config{MaxConns: 10}, func(t *testing.T, d door) {
+		mustExec(t, d.db, "CREATE TABLE t (a INTEGER PRIMARY KEY, b)", "CREATE TABLE done (who)",
+			"INSERT INTO t WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i+1 FROM n WHERE i<20) SELECT i, i*i FROM n")
+		var wg sync.WaitGroup
+		for i := range crowd {
+			wg.Go(func() {
+				if err := f(t, d, i); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		s := d.pool.Stats()
+		if s.Timeouts != 0 || s.Cancels != 0 || s.Refusals != 0 {
+			t.Errorf("%d timeouts, %d cancels, %d refusals", s.Timeouts, s.Cancels, s.Refusals)
+		}
+		if s.Open > 10 || s.InUse != 0 {
+			t.Errorf("%d connections are open afterwards, %d in use", s.Open, s.InUse)
+		}
+	})
+}
+
+// forRows calls f for each row of t.
+func forRows(db *sql.DB, f func(a, b int) error) error {
+	rows, err := db.Query("SELECT a, b FROM t ORDER BY a")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var a, b int
+		if err := rows.Scan(&a, &b); err != nil {
+			return err
+		}
+		if err := f(a, b); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// E2: a query for each row of a query, as programs do that have never heard of
+// pools, waits for nobody for long.
+func TestE2NestedQueries(t *testing.T) {
+	inCrowd(t, func(t *testing.T, d door, _ int) error {
+		return forRows(d.db, func(a, b int) error {
+			var c int
+			if err := d.db.QueryRow("SELECT b FROM t WHERE a = ?", a).Scan(&c); err != nil {
+				return err
+			}
+			if c != b {
+				t.Errorf("row %d: %d, want %d", a, c, b)
+			}
+			return nil
+		})
+	})
+}
+
+// E2: as many may hold rows at once as there are, for as long as they like: here
+// each until all do.
+func TestE2SlowConsumers(t *testing.T) {
+	var here sync.WaitGroup // of one door
+	var once sync.Mutex
+	waiting := 0
+	inCrowd(t, func(t *testing.T, d door, _ int) error {
+		once.Lock()
+		if waiting == 0 {
+			here.Add(crowd)
+		}
+		waiting = (waiting + 1) % crowd
+		once.Unlock()
+		arrived := false
+		return forRows(d.db, func(a, _ int) error {
+			if !arrived {
+				arrived = true
+				here.Done()
+				here.Wait()
+			}
+			return nil
+		})
+	})
+}
+
+// E2: who has the writer and wants a reader does not wait for who has a reader
+// and wants the writer.
+func TestE2TransactionsThatReadBesideReadersThatWrite(t *testing.T) {
+	inCrowd(t, func(t *testing.T, d door, i int) error {
+		if i%2 == 0 {
+			return d.pool.WithTx(context.Background(), nil, func(tx *sql.Tx) error {
+				if _, err := tx.Exec("INSERT INTO done VALUES (?)", i); err != nil {
+					return err
+				}
+				var n int
+				return d.db.QueryRow("SELECT count(*) FROM t").Scan(&n)
+			})
+		}
+		return forRows(d.db, func(a, _ int) error {
+			if a%10 != 1 {
+				return nil
+			}
+			_, err := d.db.Exec("INSERT INTO done VALUES (?)", i)
+			return err
+		})
+	})
+}
+
+// E2: within a checkout, rows that are open do not keep it from writing.
+func TestE2WriteWithinRowsOfTheSameConn(t *testing.T) {
+	inCrowd(t, func(t *testing.T, d door, i int) error {
+		conn, err := d.db.Conn(context.Background())
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		rows, err := conn.QueryContext(context.Background(), "SELECT a FROM t")
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		n := 0
+		for rows.Next() {
+			if n++; n == 1 {
+				if _, err := conn.ExecContext(context.Background(), "INSERT INTO done VALUES (?)", i); err != nil {
+					return err
+				}
+			}
+		}
+		if n != 20 {
+			t.Errorf("%d rows", n)
+		}
+		return rows.Err()
+	})
+}

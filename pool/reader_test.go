@@ -1,0 +1,229 @@
+package pool_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/sqlitemw/sqlitemw/pool"
+)
+
+// A censor is asked by SQLite what each text is about to do, when it prepares it.
+type censor struct {
+	armed atomic.Bool
+	seen  atomic.Pointer[string] // what no reader is to do
+}
+
+// hook has it look at every new connection. Only tests with one user may have one.
+func (c *censor) hook(_ context.Context, raw *sqlite3.Conn) error {
+	reader := textOf(raw, "PRAGMA query_only") == "1"
+	raw.Limit(sqlite3.LIMIT_LENGTH, 1<<20)
+	return raw.SetAuthorizer(func(action sqlite3.AuthorizerActionCode, name, _, _, _ string) sqlite3.AuthorizerReturnCode {
+		switch action {
+		case sqlite3.AUTH_ATTACH:
+			if name != "" && name != ":memory:" {
+				return sqlite3.AUTH_DENY // VACUUM INTO too: no file of that name is to be left
+			}
+		case sqlite3.AUTH_PRAGMA, sqlite3.AUTH_DETACH, sqlite3.AUTH_TRANSACTION, sqlite3.AUTH_SAVEPOINT:
+		default:
+			return sqlite3.AUTH_OK
+		}
+		if reader && c.armed.Load() {
+			what := strings.TrimSpace(fmt.Sprint(action, " ", name))
+			c.seen.Store(&what)
+		}
+		return sqlite3.AUTH_OK
+	})
+}
+
+// E4: whatever text is given to DB, readers are as they were: no pragma, no
+// transaction, no other database; not even for an attempt.
+func FuzzReaderUnchanged(f *testing.F) {
+	for _, query := range hazardousTexts {
+		f.Add(query)
+	}
+	var c censor
+	p, _ := pooled(f, pool.Config{MaxConns: 2, MinConns: 2, Hooks: pool.Hooks{AfterConnect: c.hook}})
+	db := p.DB()
+	f.Fuzz(func(t *testing.T, query string) {
+		if p.Stats().Max == 1 {
+			mustExec(t, db, "PRAGMA journal_mode = wal")
+		}
+		p.Reset() // or what one text has left on the writer would keep the next from readers
+		mustExec(t, db, "CREATE TABLE IF NOT EXISTS t (a)")
+		mustScan[int](t, db, "SELECT 1")
+		before := readerSessions(p)
+		if len(before) != 1 {
+			t.Fatalf("%d readers", len(before))
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		c.seen.Store(nil)
+		c.armed.Store(true)
+		if stmt, err := db.PrepareContext(ctx, query); err == nil {
+			stmt.Close()
+		}
+		if rows, err := db.QueryContext(ctx, query); err == nil {
+			for range 3 {
+				rows.Next()
+			}
+			rows.Close()
+		}
+		c.armed.Store(false)
+		if what := c.seen.Load(); what != nil {
+			t.Errorf("%q is prepared on a reader, to do %s", query, *what)
+		}
+		for i, after := range readerSessions(p) {
+			if after != before[i] {
+				t.Errorf("%q changes a reader:\n%s\n%s", query, before[i], after)
+			}
+		}
+	})
+}
+
+// readerSessions describes the idle readers.
+func readerSessions(p *pool.Pool) (list []string) {
+	for _, raw := range p.IdleReaders() {
+		list = append(list, sessionOf(raw))
+	}
+	return list
+}
+
+// E4: a reader stays one after a transaction that only reads, which the plain
+// driver ends with query_only off.
+func TestE4ReaderStaysReadOnly(t *testing.T) {
+	eachDoor(t, pool.Config{MaxConns: 2}, func(t *testing.T, d door) {
+		mustExec(t, d.db, "CREATE TABLE t (a)")
+		for range 2 {
+			tx, err := d.db.BeginTx(t.Context(), &sql.TxOptions{ReadOnly: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tx.Exec("INSERT INTO t VALUES (1)"); !errors.Is(err, sqlite3.READONLY) {
+				t.Errorf("a write in a transaction that only reads: %v", err)
+			}
+			if err := tx.Commit(); err != nil {
+				t.Error(err)
+			}
+			for _, raw := range d.pool.IdleReaders() {
+				if on := textOf(raw, "PRAGMA query_only"); on != "1" {
+					t.Errorf("query_only is %s on a reader", on)
+				}
+			}
+		}
+		if len(d.pool.IdleReaders()) != 1 {
+			t.Error("the reader was not kept")
+		}
+	})
+}
+
+// E4: a pragma in a transaction that only reads is gone with its connection.
+func TestE4PragmaOnAReaderIsNobodyElses(t *testing.T) {
+	eachDoor(t, pool.Config{MaxConns: 2}, func(t *testing.T, d door) {
+		mustScan[int](t, d.db, "SELECT 1")
+		before := readerSessions(d.pool)
+		tx, err := d.db.BeginTx(t.Context(), &sql.TxOptions{ReadOnly: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustExec(t, tx, "PRAGMA recursive_triggers = 1")
+		if on := mustScan[int](t, tx, "PRAGMA recursive_triggers"); on != 1 {
+			t.Errorf("recursive_triggers is %d in the transaction that set it", on)
+		}
+		if err := tx.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		mustScan[int](t, d.db, "SELECT 1")
+		if after := readerSessions(d.pool); len(after) != 1 || after[0] != before[0] {
+			t.Errorf("the next reader: %v\nwas %v", after, before)
+		}
+	})
+}
+
+// E9: a statement that somebody has stepped and not reset does not pin what the
+// next user of its connection sees.
+func TestE9SnapshotIsNotGivenBack(t *testing.T) {
+	eachDoor(t, pool.Config{MaxConns: 2}, func(t *testing.T, d door) {
+		mustExec(t, d.db, "CREATE TABLE t (a)", "INSERT INTO t VALUES (1), (2)")
+		reader, err := d.pool.Reader().Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustScan[int](t, reader, "SELECT count(*) FROM t")
+		pin(t, reader, "SELECT a FROM t")
+		if err := reader.Close(); err != nil {
+			t.Fatal(err)
+		}
+		mustExec(t, d.db, "INSERT INTO t VALUES (3)")
+		if n := mustScan[int](t, d.db, "SELECT count(*) FROM t"); n != 3 {
+			t.Errorf("a reader sees %d rows of 3", n)
+		}
+		if d.pool.Stats().Max != 2 {
+			t.Error("there is one lane")
+		}
+		// What a program may have done to one reader sends no query to the writer.
+		tx, err := d.db.Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tx.Rollback()
+		if n := mustScan[int](t, d.db, "SELECT count(*) FROM t"); n != 3 {
+			t.Errorf("beside a transaction, a reader sees %d rows of 3", n)
+		}
+	})
+}
+
+// pin leaves a statement stepped and not reset on a connection.
+func pin(t *testing.T, conn *sql.Conn, query string) {
+	t.Helper()
+	err := conn.Raw(func(dc any) error {
+		stmt, _, err := dc.(interface{ Raw() *sqlite3.Conn }).Raw().Prepare(query)
+		if err == nil && !stmt.Step() {
+			err = errors.Join(errors.New("there is no row"), stmt.Err())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// E9: where SQLite's connection was had without the pool's knowing, what is pinned
+// is let go when the connection is given back, and the connection kept.
+func TestE9PinnedStatementIsReset(t *testing.T) {
+	var raws []*sqlite3.Conn
+	hooks := pool.Hooks{AfterConnect: func(_ context.Context, c *sqlite3.Conn) error {
+		if textOf(c, "PRAGMA query_only") == "1" {
+			raws = append(raws, c)
+		}
+		return nil
+	}}
+	p, _ := pooled(t, pool.Config{MaxConns: 2, MinConns: 2, Hooks: hooks})
+	mustExec(t, p.DB(), "CREATE TABLE t (a)", "INSERT INTO t VALUES (1), (2)")
+	reader, err := p.AcquireRead(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stmt, _, err := raws[0].Prepare("SELECT a FROM t")
+	if err != nil || !stmt.Step() {
+		t.Fatal(err)
+	}
+	reader.Close()
+	if s := raws[0].TxnState(""); s != sqlite3.TXN_NONE {
+		t.Errorf("an idle reader's transaction state is %v", s)
+	}
+	mustExec(t, p.DB(), "INSERT INTO t VALUES (3)")
+	if n := mustScan[int](t, p.DB(), "SELECT count(*) FROM t"); n != 3 {
+		t.Errorf("a reader sees %d rows of 3", n)
+	}
+	if len(raws) != 1 {
+		t.Errorf("%d readers were opened", len(raws))
+	}
+}
