@@ -113,6 +113,12 @@ func (p *Pool) examine(ctx context.Context) HealthReport {
 		r.Health = HealthDegraded
 		r.Reasons = append(r.Reasons, fmt.Sprintf(format, args...))
 	}
+	// Before it is opened, which might make another.
+	if f := p.file; f != nil && f.info != nil {
+		if info, err := os.Stat(p.path); err != nil || !os.SameFile(info, f.info) {
+			return down(driver.ErrFileLost)
+		}
+	}
 	err := p.examiner(ctx, func(raw *sqlite3.Conn) error {
 		old := raw.SetInterrupt(ctx)
 		defer raw.SetInterrupt(old)
@@ -131,11 +137,6 @@ func (p *Pool) examine(ctx context.Context) HealthReport {
 		degraded("somebody has the database locked for longer than a check waits")
 	default:
 		return down(err)
-	}
-	if f := p.file; f != nil && f.info != nil {
-		if info, err := os.Stat(p.path); err != nil || !os.SameFile(info, f.info) {
-			return down(driver.ErrFileLost)
-		}
 	}
 	for _, l := range p.allLanes() {
 		if n := l.count(); n.extra > 0 {

@@ -30,6 +30,7 @@ type lane struct {
 	closed     bool
 	waiting    int // of this lane, in the queue
 	stall      *time.Timer
+	stallOf    uint64 // counts the timers there were
 	stalled    bool
 	stallSeen  uint64 // how many turns had been given back when stall was set
 	extra      int    // turns beyond the limit that are taken
@@ -83,10 +84,16 @@ func (l *lane) isRefusing() bool {
 	return l.refusing
 }
 
-func (l *lane) refuse(ctx context.Context, err error) error {
-	a := l.connector.Acquisition(ctx, l.name)
-	failure := l.failure(ctx, err, 0, 0)
-	a.Failed(ctx, failure, false)
+func (l *lane) refuse(ctx context.Context, err error) error { return l.fails(ctx, nil, err) }
+
+// fails ends an acquire, one that took no time if a is nil, with an error of the
+// pool's own.
+func (l *lane) fails(ctx context.Context, a *wrap.Acquisition, err error) error {
+	if a == nil {
+		a = l.connector.Acquisition(ctx, l.name)
+	}
+	failure := l.failure(ctx, err, a.Wait(), a.Place())
+	a.Failed(ctx, failure, errors.Is(err, ErrAcquireTimeout))
 	return failure
 }
 
@@ -124,57 +131,105 @@ func (l *lane) wait(ctx context.Context, a *wrap.Acquisition, w *waiter) error {
 		l.give(w.extra) // to whoever is next
 	}
 	a.Waited()
-	failure := l.failure(ctx, err, a.Wait(), a.Place())
-	a.Failed(ctx, failure, errors.Is(err, ErrAcquireTimeout))
-	return failure
+	return l.fails(ctx, a, err)
 }
+
+// errPanicked is what is recorded of an acquire that a hook's panic ended.
+var errPanicked = errors.New("pool: a panic passed through an acquire")
 
 // take makes a turn a leased connection, or gives the turn back.
 func (l *lane) take(ctx context.Context, a *wrap.Acquisition, extra bool) (_ *conn, err error) {
-	done := false
-	defer func() { // a hook or Init may panic
-		if !done {
+	var c *conn
+	lent, failed := false, false
+	defer func() {
+		if !lent {
 			l.give(extra)
 		}
 	}()
+	defer func() { // a hook or Init may panic
+		if lent || failed {
+			return
+		}
+		if a != nil {
+			a.Failed(ctx, errPanicked, false)
+		}
+		if c != nil {
+			l.close(c, wrap.ReasonHook)
+		}
+	}()
+	var refusedSince time.Time
 	for {
-		c := l.pop()
+		if c, err = l.popForUse(); err != nil {
+			failed = true
+			return nil, l.fails(ctx, a, err)
+		}
 		if c == nil {
 			if a == nil {
 				a = l.connector.Acquisition(ctx, l.name)
 			}
 			if c, err = l.dial(ctx, a); err != nil {
+				failed = true
+				if err == ErrClosed {
+					return nil, l.fails(ctx, a, err)
+				}
 				a.Failed(ctx, err, false)
 				return nil, err
 			}
 		} else if why := l.unfit(ctx, c); why != "" {
-			l.close(c, why)
+			l.closing(&c, why)
 			continue
 		}
 		now := time.Now()
 		if f := l.pool.cfg.Hooks.BeforeAcquire; f != nil && !f(ctx, c.info(now)) {
-			l.close(c, wrap.ReasonHook)
-			if err := ctx.Err(); err != nil { // or it would go on for ever
-				failure := l.failure(ctx, err, 0, 0)
-				if a != nil {
-					a.Failed(ctx, failure, false)
-				}
-				return nil, failure
+			l.closing(&c, wrap.ReasonHook)
+			if refusedSince.IsZero() {
+				refusedSince = now
+			}
+			err := ctx.Err()
+			if d := l.pool.cfg.AcquireTimeout; err == nil && d > 0 && now.Sub(refusedSince) >= d {
+				err = ErrAcquireTimeout
+			}
+			if err != nil { // or it would go on for ever
+				failed = true
+				return nil, l.fails(ctx, a, err)
 			}
 			continue
 		}
 		c.extra = extra
 		c.begin(ctx, now)
 		c.Wrapped().Lend(ctx, a, l.name)
-		done = true
+		lent = true
 		return c, nil
 	}
+}
+
+// closing is close for one who has the connection in a variable: a panic in a hook
+// then finds none there.
+func (l *lane) closing(c **conn, why wrap.Reason) {
+	old := *c
+	*c = nil
+	l.close(old, why)
+}
+
+// popForUse is pop for an acquire, which fails once the pool is being closed: who
+// has popped before that is waited for.
+func (l *lane) popForUse() (*conn, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.refusing {
+		return nil, ErrClosed
+	}
+	return l.popLocked(), nil
 }
 
 // pop takes the connection that was used last.
 func (l *lane) pop() *conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.popLocked()
+}
+
+func (l *lane) popLocked() *conn {
 	n := len(l.idle)
 	if n == 0 {
 		return nil
@@ -190,10 +245,10 @@ func (l *lane) unfit(ctx context.Context, c *conn) wrap.Reason {
 	if why := l.outlived(c, time.Time{}); why != "" {
 		return why
 	}
-	if d := l.pool.cfg.ValidateAfter; d > 0 && time.Since(c.idleSince) >= d && !l.ping(ctx, c) {
+	if d := l.pool.cfg.ValidateAfter; d > 0 && time.Since(c.idleSince) >= d && !l.ping(ctx, c) && ctx.Err() == nil {
 		return wrap.ReasonInvalid
 	}
-	return ""
+	return "" // or the call has ended, which is not the connection's fault
 }
 
 // ping asks an idle connection for a page, for which there is no span.
@@ -230,9 +285,9 @@ func (l *lane) outlived(c *conn, now time.Time) wrap.Reason {
 }
 
 // dial opens a connection for an acquire, or for nobody if a is nil.
-func (l *lane) dial(ctx context.Context, a *wrap.Acquisition) (*conn, error) {
+func (l *lane) dial(ctx context.Context, a *wrap.Acquisition) (_ *conn, err error) {
 	l.mu.Lock()
-	if l.closed {
+	if l.refusing {
 		l.mu.Unlock()
 		return nil, ErrClosed
 	}
@@ -240,8 +295,12 @@ func (l *lane) dial(ctx context.Context, a *wrap.Acquisition) (*conn, error) {
 	generation := l.generation
 	l.mu.Unlock()
 
+	var p driver.PoolConn
 	var c *conn
-	defer func() {
+	defer func() { // a hook or Init may panic
+		if c == nil && p != nil {
+			p.Wrapped().CloseFor(wrap.ReasonHook)
+		}
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.opening--
@@ -255,13 +314,11 @@ func (l *lane) dial(ctx context.Context, a *wrap.Acquisition) (*conn, error) {
 			return nil, l.pool.hookError("BeforeConnect", err)
 		}
 	}
-	p, err := l.connector.Dial(ctx, a)
-	if err != nil {
+	if p, err = l.connector.Dial(ctx, a); err != nil {
 		return nil, err
 	}
 	if hooks.AfterConnect != nil {
 		if err := hooks.AfterConnect(ctx, p.SQLite()); err != nil {
-			p.Wrapped().CloseFor(wrap.ReasonHook)
 			return nil, l.pool.hookError("AfterConnect", err)
 		}
 	}
@@ -290,9 +347,15 @@ func (l *lane) release(c *conn) {
 		c.Leave()
 	}
 	now := time.Now()
-	extra := c.extra
-	defer l.give(extra)
-	why := wrap.Reason("")
+	defer l.give(c.extra)
+	why := wrap.ReasonHook
+	defer func() { l.settle(c, why, now) }() // deferred, for a panic in the hook
+	why = l.tidy(c, now)
+}
+
+// tidy returns why a connection that is given back is not to be kept, if it is
+// not.
+func (l *lane) tidy(c *conn, now time.Time) (why wrap.Reason) {
 	dirty := false
 	if c.stopped.Load() != nil {
 		why = wrap.ReasonPoolClosed
@@ -305,9 +368,14 @@ func (l *lane) release(c *conn) {
 	if f := l.pool.cfg.Hooks.AfterRelease; f != nil && why == "" && !f(c.info(now)) {
 		why = wrap.ReasonHook
 	}
-	if why == "" && extra {
+	if why == "" && c.extra {
 		why = wrap.ReasonOverflow
 	}
+	return why
+}
+
+// settle keeps a connection that was given back, or closes it.
+func (l *lane) settle(c *conn, why wrap.Reason, now time.Time) {
 	leaked, held := c.end(now)
 	if leaked {
 		l.pool.unleaked(c, held)
@@ -352,9 +420,13 @@ func (l *lane) give(extra bool) {
 
 // close closes a connection that nobody has.
 func (l *lane) close(c *conn, why wrap.Reason) {
+	defer l.end(c, why) // deferred, for a panic in the hook
 	if f := l.pool.cfg.Hooks.BeforeClose; f != nil {
 		f(c.info(time.Now()))
 	}
+}
+
+func (l *lane) end(c *conn, why wrap.Reason) {
 	l.mu.Lock()
 	if i := slices.Index(l.all, c); i >= 0 {
 		l.all = slices.Delete(l.all, i, i+1)
@@ -384,7 +456,9 @@ func (l *lane) waits(n int) (refusing bool) {
 		l.stall, l.stalled = nil, false
 	case l.waiting > 0 && l.stall == nil:
 		l.stallSeen = l.queue.count().given
-		l.stall = time.AfterFunc(stallAfter, l.unstall)
+		l.stallOf++
+		of := l.stallOf
+		l.stall = time.AfterFunc(stallAfter, func() { l.unstall(of) })
 	}
 	return l.refusing
 }
@@ -393,10 +467,10 @@ func (l *lane) waits(n int) (refusing bool) {
 // each other: no turn was given back, and nobody is inside SQLite. It is the one
 // who came last, because who waits for a second connection came after who has
 // only just come for a first.
-func (l *lane) unstall() {
+func (l *lane) unstall(of uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.stall == nil || l.closed {
+	if l.stall == nil || l.stallOf != of || l.closed {
 		return
 	}
 	next := stallAfter

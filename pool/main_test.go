@@ -299,3 +299,5 @@ func (l *logged) has(parts ...string) bool {
 		return true
 	})
 }
+
+func logger(l *logged) *slog.Logger { return slog.New(l) }

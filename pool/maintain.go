@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,7 +20,6 @@ type maintainer struct {
 	done   sync.WaitGroup
 	every  time.Duration
 
-	pinged  time.Time
 	checked time.Time
 	retry   time.Time     // not to open connections before
 	backOff time.Duration // after it has failed
@@ -35,7 +35,7 @@ const (
 func newMaintainer(p *Pool) *maintainer {
 	ctx, cancel := context.WithCancel(context.Background())
 	now := time.Now()
-	m := &maintainer{pool: p, cancel: cancel, every: p.cfg.tick(), pinged: now, checked: now}
+	m := &maintainer{pool: p, cancel: cancel, every: p.cfg.tick(), checked: now}
 	m.done.Go(func() { m.run(ctx) })
 	return m
 }
@@ -81,8 +81,7 @@ func (m *maintainer) round(ctx context.Context, now time.Time) {
 		l.reap(now)
 	}
 	m.fill(ctx, now)
-	if d := p.cfg.KeepAlive; d > 0 && now.Sub(m.pinged) >= d {
-		m.pinged = now
+	if p.cfg.KeepAlive > 0 {
 		for _, l := range p.allLanes() {
 			l.keepAlive(ctx, now)
 		}
@@ -181,6 +180,9 @@ func (l *lane) warm(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	defer l.give(false)
+	if l.count().open >= l.keep() {
+		return true, nil // somebody has, meanwhile; another would be one too many
+	}
 	c, err := l.dial(ctx, nil)
 	if err != nil {
 		return false, err
@@ -227,11 +229,16 @@ func (l *lane) popOldest(since time.Time) *conn {
 	return nil
 }
 
-// unpop puts a connection back where the one is that was used longest ago.
+// unpop puts a connection back where it was: behind those that were used before
+// it.
 func (l *lane) unpop(c *conn) {
 	l.mu.Lock()
 	if !l.closed {
-		l.idle = append([]*conn{c}, l.idle...)
+		i := 0
+		for i < len(l.idle) && !l.idle[i].idleSince.After(c.idleSince) {
+			i++
+		}
+		l.idle = slices.Insert(l.idle, i, c)
 		l.mu.Unlock()
 		return
 	}
@@ -246,8 +253,10 @@ func (p *Pool) lookForLeak(c *conn, now time.Time) {
 		return
 	}
 	c.mu.Lock()
-	again := c.lease.leaked || !c.lease.used
-	c.lease.leaked = true
+	again := c.lease.leaked || !c.lease.used || now.Sub(c.lease.since) != h.Held // or it is another's by now
+	if !again {
+		c.lease.leaked = true
+	}
 	c.mu.Unlock()
 	if again {
 		return
