@@ -127,7 +127,7 @@ func (c *connector) pool(ctx context.Context) (*Pool, error) {
 func (c *connector) Driver() driver.Driver {
 	d := &Driver{Config: c.config, of: c}
 	if c.opened != nil && !c.owns {
-		d.Config = c.opened.cfg
+		d.Config = c.opened.Config()
 	}
 	return d
 }

@@ -195,7 +195,7 @@ func (l *lane) take(ctx context.Context, a *wrap.Acquisition, extra bool) (_ *co
 			}
 			continue
 		}
-		c.extra = extra
+		c.extra, c.idleSince = extra, time.Time{}
 		c.begin(ctx, now)
 		c.Wrapped().Lend(ctx, a, l.name)
 		lent = true
@@ -395,16 +395,22 @@ func (l *lane) settle(c *conn, why wrap.Reason, now time.Time) {
 	l.push(c)
 }
 
-// push makes a connection idle, unless the lane is closed by now.
+// push makes a connection idle, unless the lane is closed by now, or smaller.
 func (l *lane) push(c *conn) {
+	why := wrap.Reason("")
 	l.mu.Lock()
-	if !l.closed {
+	switch {
+	case l.closed:
+		why = wrap.ReasonPoolClosed
+	case l.surplus():
+		why = wrap.ReasonShrunk
+	default:
 		l.idle = append(l.idle, c)
-		l.mu.Unlock()
-		return
 	}
 	l.mu.Unlock()
-	l.close(c, wrap.ReasonPoolClosed)
+	if why != "" {
+		l.close(c, why)
+	}
 }
 
 // give gives back a turn.

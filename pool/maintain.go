@@ -146,7 +146,7 @@ func (l *lane) keep() int {
 	if !l.reads {
 		return min(least, 1)
 	}
-	if l.pool.oneLane.Load() {
+	if l.pool.forReaders() != l {
 		return 0
 	}
 	return min(least-1, l.queue.count().limit)
@@ -232,18 +232,24 @@ func (l *lane) popOldest(since time.Time) *conn {
 // unpop puts a connection back where it was: behind those that were used before
 // it.
 func (l *lane) unpop(c *conn) {
+	why := wrap.Reason("")
 	l.mu.Lock()
-	if !l.closed {
+	switch {
+	case l.closed:
+		why = wrap.ReasonPoolClosed
+	case l.surplus():
+		why = wrap.ReasonShrunk
+	default:
 		i := 0
 		for i < len(l.idle) && !l.idle[i].idleSince.After(c.idleSince) {
 			i++
 		}
 		l.idle = slices.Insert(l.idle, i, c)
-		l.mu.Unlock()
-		return
 	}
 	l.mu.Unlock()
-	l.close(c, wrap.ReasonPoolClosed)
+	if why != "" {
+		l.close(c, why)
+	}
 }
 
 // lookForLeak reports a connection that has been in use for too long, once.

@@ -23,8 +23,9 @@ import (
 // only read, or, where that is not possible, one for everything; see the package
 // documentation. All its methods are safe for concurrent use.
 type Pool struct {
-	cfg         Config // in force
-	tracks      bool   // stacks are remembered
+	cfg         Config       // in force, but for MaxConns
+	most        atomic.Int64 // MaxConns; see Resize
+	tracks      bool         // stacks are remembered
 	logger      *slog.Logger
 	recorder    driver.Recorder
 	log         *EventLog
@@ -94,6 +95,7 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 		drained: make(chan struct{}),
 		ended:   make(chan struct{}),
 	}
+	p.most.Store(int64(cfg.MaxConns))
 	p.recorder = driver.Tee(&p.sums, p.log, cfg.Recorder)
 	if err := p.open(ctx, src); err != nil {
 		p.abandon()
@@ -198,7 +200,12 @@ func (p *Pool) Reader() *sql.DB { return p.readerDB }
 func (p *Pool) Writer() *sql.DB { return p.writerDB }
 
 // Config returns the configuration in force, defaults included.
-func (p *Pool) Config() Config { return p.cfg }
+func (p *Pool) Config() Config {
+	cfg := p.cfg
+	cfg.MaxConns = p.maxConns()
+	cfg.MinConns = min(cfg.MinConns, cfg.MaxConns)
+	return cfg
+}
 
 // Closed reports whether the pool has been told to close.
 func (p *Pool) Closed() bool {
@@ -209,7 +216,7 @@ func (p *Pool) Closed() bool {
 
 // forReaders returns the lane that reads.
 func (p *Pool) forReaders() *lane {
-	if p.readers == nil || p.oneLane.Load() {
+	if p.readers == nil || p.oneLane.Load() || p.maxConns() == 1 {
 		return p.writer
 	}
 	return p.readers

@@ -216,7 +216,7 @@ func (c *counters) with(db sql.DBStats) Stats {
 // Stats returns how the pool stands. It takes no connection.
 func (p *Pool) Stats() Stats {
 	s := p.sums.sum()
-	s.Max = p.cfg.MaxConns
+	s.Max = p.maxConns()
 	if p.lanes() == 1 {
 		s.Max = 1
 	}
@@ -268,7 +268,7 @@ func (p *Pool) wal() WALStats {
 
 // limits are for metrics.
 func (p *Pool) limits() tracing.PoolLimits {
-	most := p.cfg.MaxConns
+	most := p.maxConns()
 	if p.lanes() == 1 {
 		most = 1
 	}

@@ -480,7 +480,9 @@ func TestMinConnsAreKeptWarm(t *testing.T) {
 }
 
 // asked counts the statements that each connection executes.
-type asked struct{ n map[*sqlite3.Conn]*atomic.Int64 }
+type asked struct {
+	n map[*sqlite3.Conn]*atomic.Int64
+}
 
 func (a *asked) init(c *sqlite3.Conn) error {
 	if a.n == nil {
