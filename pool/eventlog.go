@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 
@@ -21,6 +22,7 @@ type EventLog struct {
 	seq     uint64         // of the latest event
 	subs    []*Subscription
 	dropped uint64
+	closed  bool // there are no subscriptions any more
 }
 
 var _ driver.Recorder = &EventLog{}
@@ -85,10 +87,17 @@ func (l *EventLog) counts() (recorded, dropped uint64) {
 // Subscribe returns a subscription to every event from now on, with room for
 // buffer events that have not been received yet; less than one means one.
 // An event for which there is no room is lost to this subscriber, and counted.
-func (l *EventLog) Subscribe(buffer int) *Subscription {
-	s := &Subscription{log: l, events: make(chan driver.Event, max(buffer, 1))}
+func (l *EventLog) Subscribe(buffer int) *Subscription { return l.subscribe(buffer, nil) }
+
+// subscribe is Subscribe for who closes through when it is through with all events.
+func (l *EventLog) subscribe(buffer int, through chan struct{}) *Subscription {
+	s := &Subscription{log: l, events: make(chan driver.Event, max(buffer, 1)), through: through}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.closed { // nobody would close it
+		close(s.events)
+		return s
+	}
 	l.subs = append(l.subs, s)
 	return s
 }
@@ -98,6 +107,8 @@ type Subscription struct {
 	log    *EventLog
 	events chan driver.Event
 	lost   atomic.Uint64
+
+	through chan struct{} // closed by who receives the events, if it is the pool itself
 }
 
 // C returns the channel of events. It is closed by Close, after which the
@@ -120,14 +131,29 @@ func (s *Subscription) Close() {
 	}
 }
 
-// closeSubscriptions ends all subscriptions there are.
-func (l *EventLog) closeSubscriptions() {
+// closeSubscriptions ends all subscriptions there are and will be. It waits for the
+// pool's own as long as ctx allows.
+func (l *EventLog) closeSubscriptions(ctx context.Context) {
+	for _, s := range l.endSubscriptions() {
+		if s.through == nil {
+			continue
+		}
+		select {
+		case <-s.through:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (l *EventLog) endSubscriptions() []*Subscription {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, s := range l.subs {
+	ended := l.subs
+	for _, s := range ended {
 		close(s.events)
 	}
-	l.subs = nil
+	l.subs, l.closed = nil, true
+	return ended
 }
 
 // offer passes e on if there is room. The log's mutex is held, so that no

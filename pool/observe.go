@@ -68,6 +68,6 @@ func (o *Observer) Stats() Stats {
 // once. It never fails.
 func (o *Observer) Close() error {
 	o.detach()
-	o.log.closeSubscriptions()
+	o.log.closeSubscriptions(context.Background())
 	return nil
 }

@@ -47,7 +47,7 @@ func (p *Pool) Shutdown(ctx context.Context) error {
 	p.mu.Unlock()
 	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindShutdown, Duration: time.Since(began)})
 	p.logger.Info("pool: closed", "took", time.Since(began), "left", p.shutdown != nil)
-	p.log.closeSubscriptions()
+	p.log.closeSubscriptions(ctx)
 	close(p.ended)
 	return p.shutdown
 }
