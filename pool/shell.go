@@ -95,7 +95,10 @@ func (s *shell) PrepareContext(ctx context.Context, query string) (driver.Stmt, 
 // writer, whose lock it takes at once.
 func (s *shell) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
 	var c *conn
-	var err error
+	err := s.pool.reproach()
+	if err != nil {
+		return nil, err
+	}
 	if opts.ReadOnly && sql.IsolationLevel(opts.Isolation) == sql.LevelDefault {
 		c, err = s.forRead(ctx)
 	} else {
@@ -191,6 +194,9 @@ func (s *shell) ask(ctx context.Context, t *text) (*conn, error) {
 func (s *shell) forPrepare(ctx context.Context, t *text) (*conn, error) {
 	if s.tx != nil {
 		return s.tx, nil
+	}
+	if err := s.pool.reproach(); err != nil {
+		return nil, err
 	}
 	if !t.preparable {
 		return s.forWrite(ctx)
