@@ -285,7 +285,7 @@ func (l *lane) outlived(c *conn, now time.Time) wrap.Reason {
 }
 
 // dial opens a connection for an acquire, or for nobody if a is nil.
-func (l *lane) dial(ctx context.Context, a *wrap.Acquisition) (_ *conn, err error) {
+func (l *lane) dial(ctx context.Context, a *wrap.Acquisition) (dialled *conn, err error) {
 	l.mu.Lock()
 	if l.refusing {
 		l.mu.Unlock()
@@ -302,10 +302,15 @@ func (l *lane) dial(ctx context.Context, a *wrap.Acquisition) (_ *conn, err erro
 			p.Wrapped().CloseFor(wrap.ReasonHook)
 		}
 		l.mu.Lock()
-		defer l.mu.Unlock()
 		l.opening--
-		if c != nil {
+		late := c != nil && l.closed // Shutdown has not waited for it
+		if c != nil && !late {
 			l.all = append(l.all, c)
+		}
+		l.mu.Unlock()
+		if late {
+			p.Wrapped().CloseFor(wrap.ReasonPoolClosed)
+			dialled, err = nil, ErrClosed
 		}
 	}()
 	hooks := &l.pool.cfg.Hooks

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -398,4 +399,42 @@ func TestDefaultManager(t *testing.T) {
 	if err := pool.Default().Remove(t.Context(), t.Name()); err != nil {
 		t.Error(err)
 	}
+}
+
+// What is still being opened when Shutdown waits no more is not lent after it:
+// the call that it was for is told, and nothing stays open.
+func TestShutdownWhileAConnectionIsOpened(t *testing.T) {
+	cfg := fileConfig(t)
+	synctest.Test(t, func(t *testing.T) {
+		opening, goOn := make(chan struct{}), make(chan struct{})
+		var slow atomic.Bool
+		cfg.Hooks.BeforeConnect = func(context.Context) error {
+			if slow.Swap(false) {
+				close(opening)
+				<-goOn
+			}
+			return nil
+		}
+		p, err := pool.Open(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slow.Store(true)
+		got := make(chan error)
+		go func() {
+			var n int
+			got <- p.Reader().QueryRow("SELECT 1").Scan(&n)
+		}()
+		<-opening
+		over, cancel := context.WithCancel(context.Background())
+		cancel()
+		p.Shutdown(over)
+		close(goOn)
+		if err := <-got; !errors.Is(err, pool.ErrClosed) {
+			t.Errorf("the call: %v", err)
+		}
+		if s := p.Stats(); s.Open != 0 || s.Connects != s.Closes {
+			t.Errorf("stats %+v", s)
+		}
+	})
 }
