@@ -52,10 +52,27 @@ type HealthReport struct {
 
 // healthState is what was found last.
 type healthState struct {
-	checking sync.Mutex // one check at a time
 	mu       sync.Mutex
 	last     HealthReport
+	checking chan struct{} // has room for one: who checks
 }
+
+// begin waits until nobody else checks.
+func (h *healthState) begin(ctx context.Context) error {
+	h.mu.Lock()
+	if h.checking == nil {
+		h.checking = make(chan struct{}, 1)
+	}
+	h.mu.Unlock()
+	select {
+	case h.checking <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (h *healthState) end() { <-h.checking }
 
 // HealthCheck reads a page of the database and looks whether it is what it was
 // configured to be. It never queues behind the pool's users: it has a connection
@@ -70,8 +87,10 @@ func (p *Pool) HealthCheck(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%w: %w", ErrHealthCheck, err)
 	}
-	p.health.checking.Lock()
-	defer p.health.checking.Unlock()
+	if err := p.health.begin(ctx); err != nil {
+		return fmt.Errorf("%w: %w", ErrHealthCheck, err)
+	}
+	defer p.health.end()
 	began := time.Now()
 	r := p.examine(ctx)
 	r.Checked = time.Now()

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -437,4 +438,37 @@ func TestShutdownWhileAConnectionIsOpened(t *testing.T) {
 			t.Errorf("stats %+v", s)
 		}
 	})
+}
+
+// Who waits for another's check does so as long as the context allows, as a probe
+// with a deadline must.
+func TestHealthCheckWaitsAsLongAsItsContext(t *testing.T) {
+	cfg := fileConfig(t)
+	var slow atomic.Bool
+	checking, goOn := make(chan struct{}), make(chan struct{})
+	cfg.Init = func(*sqlite3.Conn) error {
+		if slow.Swap(false) {
+			close(checking)
+			<-goOn
+		}
+		return nil
+	}
+	var m pool.Manager
+	closeManager(t, &m)
+	if _, err := m.OpenPrimary(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	slow.Store(true)
+	first := make(chan map[string]error)
+	go func() { first <- m.HealthCheck(t.Context()) }()
+	<-checking
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if h := m.HealthCheck(ctx); !errors.Is(h[pool.PrimaryName], context.DeadlineExceeded) || !errors.Is(h[pool.PrimaryName], pool.ErrHealthCheck) {
+		t.Errorf("the second: %v", h)
+	}
+	close(goOn)
+	if h := <-first; h[pool.PrimaryName] != nil {
+		t.Errorf("the first: %v", h)
+	}
 }
