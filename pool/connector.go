@@ -52,11 +52,8 @@ type lone struct {
 }
 
 func (l *lone) Close() error {
-	err := l.shell.Close()
-	if closeErr := l.connector.Close(); err == nil {
-		err = closeErr
-	}
-	return err
+	l.release()
+	return l.connector.Close()
 }
 
 // OpenConnector checks the DSN and the configuration that it makes. It opens

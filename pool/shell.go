@@ -25,6 +25,7 @@ type shell struct {
 
 	writer, reader *conn // leased, or nil
 	tx             *conn // that a transaction is on, or nil
+	broken         bool  // a panic has passed, and what was leased is gone
 }
 
 var (
@@ -42,6 +43,7 @@ var (
 
 // ExecContext implements [driver.ExecerContext].
 func (s *shell) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	defer s.panicked()
 	t := s.pool.texts.of(query)
 	c, err := s.forExec(ctx, t)
 	if err != nil {
@@ -51,12 +53,13 @@ func (s *shell) ExecContext(ctx context.Context, query string, args []driver.Nam
 		s.pool.beforeJournal(c)
 	}
 	res, err := c.ExecContext(c.context(ctx, t), query, args)
-	s.pool.after(c, t)
+	s.pool.after(c, t, true)
 	return res, err
 }
 
 // QueryContext implements [driver.QueryerContext].
 func (s *shell) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	defer s.panicked()
 	t := s.pool.texts.of(query)
 	c, err := s.forQuery(ctx, t)
 	if err != nil {
@@ -66,7 +69,7 @@ func (s *shell) QueryContext(ctx context.Context, query string, args []driver.Na
 		s.pool.beforeJournal(c)
 	}
 	rows, err := c.QueryContext(c.context(ctx, t), query, args)
-	s.pool.after(c, t)
+	s.pool.after(c, t, false)
 	return rows, err
 }
 
@@ -74,13 +77,14 @@ func (s *shell) QueryContext(ctx context.Context, query string, args []driver.Na
 // the writer, for the errors that come of it. What is executed later is the text,
 // on the connection that is right then, which keeps its statements.
 func (s *shell) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	defer s.panicked()
 	t := s.pool.texts.of(query)
 	c, err := s.forPrepare(ctx, t)
 	if err != nil {
 		return nil, err
 	}
 	prepared, err := c.PrepareContext(c.context(ctx, t), query)
-	s.pool.after(c, t)
+	s.pool.after(c, t, true)
 	if err != nil {
 		return nil, err
 	}
@@ -94,6 +98,7 @@ func (s *shell) PrepareContext(ctx context.Context, query string) (driver.Stmt, 
 // BeginTx begins a transaction: one that only reads on a reader, any other on the
 // writer, whose lock it takes at once.
 func (s *shell) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	defer s.panicked()
 	var c *conn
 	err := s.pool.reproach()
 	if err != nil {
@@ -210,10 +215,12 @@ func (s *shell) forRead(ctx context.Context) (*conn, error) {
 	switch {
 	case s.tx != nil:
 		return s.tx, nil
+	case s.broken:
+		return nil, errBroken
 	case s.writer != nil, s.pinned == wrap.LaneWriter, s.pinned == wrap.LaneNone && s.pool.bears():
 		return s.forWrite(ctx)
 	case s.reader != nil:
-		return s.reader, nil
+		return s.reader.refresh(), nil
 	}
 	lane := s.pool.forReaders()
 	if !lane.reads {
@@ -224,7 +231,7 @@ func (s *shell) forRead(ctx context.Context) (*conn, error) {
 		return nil, err
 	}
 	s.reader = c
-	return c, nil
+	return c.refresh(), nil
 }
 
 // forWrite leases the writer. A reader that the checkout has is given back first,
@@ -234,6 +241,8 @@ func (s *shell) forWrite(ctx context.Context) (*conn, error) {
 	switch {
 	case s.tx != nil:
 		return s.tx, nil
+	case s.broken:
+		return nil, errBroken
 	case s.writer != nil:
 		return s.writer, nil
 	case s.pinned == wrap.LaneReader && s.pool.forReaders().reads:
@@ -249,6 +258,30 @@ func (s *shell) forWrite(ctx context.Context) (*conn, error) {
 	s.writer = c
 	return c, nil
 }
+
+// panicked, in a defer, gives back what is leased if a panic has passed through it:
+// database/sql does not in most cases, and the lane would be without it for ever.
+// What is open on it is the program's to end; then the checkout ends, too.
+func (s *shell) panicked() {
+	if s.writer != nil && s.writer.Wrapped().Panicked() || s.reader != nil && s.reader.Wrapped().Panicked() {
+		s.giveUp()
+	}
+}
+
+func (s *shell) giveUp() {
+	if s.tx != nil {
+		return
+	}
+	for _, c := range []*conn{s.reader, s.writer} {
+		if c != nil && c.Wrapped().OpenRows() > 0 {
+			return
+		}
+	}
+	s.broken = true
+	s.release()
+}
+
+var errBroken = errors.New("pool: a panic has passed through this connection: close it")
 
 func (s *shell) giveBack(leased **conn) {
 	if c := *leased; c != nil {
@@ -280,11 +313,18 @@ func (s *shell) ResetSession(context.Context) error { return nil }
 // the shell, which is when the lease ends.
 func (s *shell) IsValid() bool {
 	s.release()
-	return !s.pool.Closed()
+	return !s.broken && !s.pool.Closed()
 }
 
-// Close implements [driver.Conn].
+// Close implements [driver.Conn]. database/sql has asked IsValid before that, but
+// if a call has said [driver.ErrBadConn], or Raw panicked: what is leased is then
+// not to be lent again.
 func (s *shell) Close() error {
+	for _, c := range []*conn{s.reader, s.writer} {
+		if c != nil {
+			c.Wrapped().Retire(wrap.ReasonBad)
+		}
+	}
 	s.release()
 	return nil
 }

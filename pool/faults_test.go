@@ -1,0 +1,524 @@
+package pool_test
+
+import (
+	"context"
+	"database/sql"
+	sqldriver "database/sql/driver"
+	"errors"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+	"github.com/ngrok/sqlmw"
+
+	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/pool"
+)
+
+var errOops = errors.New("oops")
+
+// oops returns a configuration under which the SQL function oops() panics.
+func oops(cfg pool.Config) pool.Config {
+	cfg.Init = func(c *sqlite3.Conn) error {
+		return c.CreateFunction("oops", 0, 0, func(sqlite3.Context, ...sqlite3.Value) { panic(errOops) })
+	}
+	return cfg
+}
+
+// panics reports whether f panics with errOops.
+func panics(f func()) (did bool) {
+	defer func() {
+		switch r := recover(); r {
+		case nil:
+		case errOops:
+			did = true
+		default:
+			panic(r)
+		}
+	}()
+	f()
+	return false
+}
+
+// A panic in a function of the program's passes through to the program, whatever
+// the door; the connection is thrown away, and the next in the queue has its turn.
+func TestPanicInAFunction(t *testing.T) {
+	ctx := context.Background()
+	for _, tc := range []struct {
+		name string
+		run  func(p *pool.Pool) error
+	}{
+		{"DB.Exec", func(p *pool.Pool) error { _, err := p.DB().Exec("INSERT INTO t VALUES (oops())"); return err }},
+		{"DB.QueryRow", func(p *pool.Pool) error { return p.DB().QueryRow("SELECT oops()").Scan(new(int)) }},
+		{"DB.QueryRow that writes", func(p *pool.Pool) error {
+			return p.DB().QueryRow("INSERT INTO t VALUES (oops()) RETURNING a").Scan(new(int))
+		}},
+		{"Rows.Next", func(p *pool.Pool) error {
+			rows, err := p.DB().Query("SELECT iif(value = 3, oops(), 1) FROM json_each('[1, 2, 3]')")
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+			}
+			return rows.Err()
+		}},
+		{"Stmt.Exec", func(p *pool.Pool) error {
+			stmt, err := p.DB().Prepare("INSERT INTO t VALUES (oops())")
+			if err != nil {
+				return err
+			}
+			defer stmt.Close()
+			_, err = stmt.Exec()
+			return err
+		}},
+		{"Tx", func(p *pool.Pool) error {
+			tx, err := p.DB().BeginTx(ctx, nil)
+			if err != nil {
+				return err
+			}
+			defer tx.Rollback()
+			_, err = tx.Exec("INSERT INTO t VALUES (oops())")
+			return err
+		}},
+		{"a Tx that reads", func(p *pool.Pool) error {
+			tx, err := p.DB().BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+			if err != nil {
+				return err
+			}
+			defer tx.Rollback()
+			return tx.QueryRow("SELECT oops()").Scan(new(int))
+		}},
+		{"Conn", func(p *pool.Pool) error {
+			c, err := p.Acquire(ctx)
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			_, err = c.ExecContext(ctx, "INSERT INTO t VALUES (oops())")
+			return err
+		}},
+		{"Pool.Raw", func(p *pool.Pool) error {
+			return p.Raw(ctx, func(c *sqlite3.Conn) error { return c.Exec("SELECT oops()") })
+		}},
+		{"Conn.Raw", func(p *pool.Pool) error {
+			c, err := p.DB().Conn(ctx)
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			return c.Raw(func(dc any) error { return dc.(driver.Conn).Raw().Exec("SELECT oops()") })
+		}},
+		{"WithTx", func(p *pool.Pool) error {
+			return p.WithTx(ctx, nil, func(tx *sql.Tx) error {
+				_, err := tx.Exec("INSERT INTO t VALUES (oops())")
+				return err
+			})
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p, l := pooled(t, oops(pool.Config{AcquireTimeout: 3 * time.Second, MaxConns: 2}))
+			must(t, p.DB(), "CREATE TABLE t(a)")
+			times := 2 * runtime.GOMAXPROCS(0)
+			for range times {
+				var err error
+				if !panics(func() { err = tc.run(p) }) {
+					t.Fatalf("there was no panic: %v", err)
+				}
+			}
+			if n := l.count(driver.KindDiscard); n != times {
+				t.Errorf("%d of %d connections were thrown away", n, times)
+			}
+			if n := l.closedFor(driver.ReasonPanic) + l.closedFor(driver.ReasonBad); n != times {
+				t.Errorf("closed for %v", p.Stats().ClosedFor)
+			}
+			l.settled(t, p)
+			var n int
+			if err := p.DB().QueryRow("SELECT count(*) FROM t").Scan(&n); err != nil || n != 0 {
+				t.Errorf("%d rows, %v", n, err)
+			}
+			must(t, p.DB(), "INSERT INTO t VALUES (1)")
+			if n := p.Stats().StepWaits; n != 0 {
+				t.Errorf("%d steps had to wait: somebody is inside for ever", n)
+			}
+		})
+	}
+}
+
+// A panic while rows of the same connection are open, in a transaction, leaves it
+// to who has the transaction to end it.
+func TestPanicBesideOpenRows(t *testing.T) {
+	p, l := pooled(t, oops(pool.Config{AcquireTimeout: 3 * time.Second, MaxConns: 2}))
+	must(t, p.DB(), "CREATE TABLE t(a)")
+	must(t, p.DB(), "INSERT INTO t VALUES (1), (2)")
+	c, err := p.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := c.QueryContext(t.Context(), "SELECT a FROM t")
+	if err != nil || !rows.Next() {
+		t.Fatal(err)
+	}
+	if !panics(func() { c.QueryRowContext(t.Context(), "SELECT oops()").Scan(new(int)) }) {
+		t.Fatal("there was no panic")
+	}
+	if !rows.Next() {
+		t.Errorf("the other rows end: %v", rows.Err())
+	}
+	rows.Close()
+	c.Close()
+	l.settled(t, p)
+	if n := l.closedFor(driver.ReasonPanic); n != 1 {
+		t.Errorf("closed for %v", p.Stats().ClosedFor)
+	}
+}
+
+// faulty is an interceptor that does what it is told, once each time.
+type faulty struct {
+	sqlmw.NullInterceptor
+	fault atomic.Pointer[func() error]
+	calls atomic.Int64
+}
+
+func (f *faulty) next() error {
+	f.calls.Add(1)
+	if do := f.fault.Swap(nil); do != nil {
+		return (*do)()
+	}
+	return nil
+}
+
+func (f *faulty) inject(do func() error) { f.fault.Store(&do) }
+
+func (f *faulty) ConnExecContext(ctx context.Context, c sqldriver.ExecerContext, query string, args []sqldriver.NamedValue) (sqldriver.Result, error) {
+	if err := f.next(); err != nil {
+		return nil, err
+	}
+	return c.ExecContext(ctx, query, args)
+}
+
+func (f *faulty) ConnQueryContext(ctx context.Context, c sqldriver.QueryerContext, query string, args []sqldriver.NamedValue) (context.Context, sqldriver.Rows, error) {
+	if err := f.next(); err != nil {
+		return ctx, nil, err
+	}
+	rows, err := c.QueryContext(ctx, query, args)
+	return ctx, rows, err
+}
+
+func (f *faulty) ConnBeginTx(ctx context.Context, c sqldriver.ConnBeginTx, opts sqldriver.TxOptions) (context.Context, sqldriver.Tx, error) {
+	if err := f.next(); err != nil {
+		return ctx, nil, err
+	}
+	tx, err := c.BeginTx(ctx, opts)
+	return ctx, tx, err
+}
+
+func (f *faulty) ConnPrepareContext(ctx context.Context, c sqldriver.ConnPrepareContext, query string) (context.Context, sqldriver.Stmt, error) {
+	if err := f.next(); err != nil {
+		return ctx, nil, err
+	}
+	st, err := c.PrepareContext(ctx, query)
+	return ctx, st, err
+}
+
+func (f *faulty) TxCommit(_ context.Context, tx sqldriver.Tx) error {
+	if err := f.next(); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// doors are the ways to a connection that an interceptor can fail.
+var doors = []struct {
+	name string
+	run  func(db *sql.DB) error
+}{
+	{"Exec", func(db *sql.DB) error { _, err := db.Exec("INSERT INTO t VALUES (1)"); return err }},
+	{"Query", func(db *sql.DB) error { return db.QueryRow("SELECT count(*) FROM t").Scan(new(int)) }},
+	{"Prepare", func(db *sql.DB) error {
+		st, err := db.Prepare("SELECT a FROM t")
+		if err == nil {
+			err = st.Close()
+		}
+		return err
+	}},
+	{"Begin", func(db *sql.DB) error {
+		tx, err := db.Begin()
+		if err == nil {
+			err = tx.Rollback()
+		}
+		return err
+	}},
+}
+
+// A connection of which a call says driver.ErrBadConn is not lent again, and
+// database/sql tries another, as it does with any driver.
+func TestErrBadConn(t *testing.T) {
+	for _, door := range doors {
+		t.Run(door.name, func(t *testing.T) {
+			f := &faulty{}
+			p, l := pooled(t, pool.Config{AcquireTimeout: 3 * time.Second, MaxConns: 2, Interceptors: []sqlmw.Interceptor{f}})
+			must(t, p.DB(), "CREATE TABLE t(a)")
+			f.calls.Store(0)
+			f.inject(func() error { return sqldriver.ErrBadConn })
+			if err := door.run(p.DB()); err != nil {
+				t.Errorf("it was not tried again: %v", err)
+			}
+			if n := f.calls.Load(); n != 2 {
+				t.Errorf("it was called %d times", n)
+			}
+			if n := l.closedFor(driver.ReasonBad); n != 1 {
+				t.Errorf("closed for %v", p.Stats().ClosedFor)
+			}
+			l.settled(t, p)
+		})
+	}
+}
+
+// An error that an interceptor makes is the program's, as it is, and neither the
+// connection nor the turn is lost.
+func TestErrorOfAnInterceptor(t *testing.T) {
+	for _, door := range doors {
+		t.Run(door.name, func(t *testing.T) {
+			f := &faulty{}
+			p, l := pooled(t, pool.Config{AcquireTimeout: 3 * time.Second, MaxConns: 2, Interceptors: []sqlmw.Interceptor{f}})
+			must(t, p.DB(), "CREATE TABLE t(a)")
+			for range 5 {
+				f.inject(func() error { return errOops })
+				if err := door.run(p.DB()); err != errOops {
+					t.Errorf("the error is %v", err)
+				}
+				if err := door.run(p.DB()); err != nil {
+					t.Error(err)
+				}
+			}
+			if n := l.count(driver.KindDiscard); n != 0 {
+				t.Errorf("%d connections were thrown away", n)
+			}
+			l.settled(t, p)
+		})
+	}
+}
+
+// A panic that passes through database/sql may be the last that is heard of a
+// checkout: its connection is given back all the same.
+func TestPanicOfAnInterceptor(t *testing.T) {
+	for _, door := range doors {
+		t.Run(door.name, func(t *testing.T) {
+			f := &faulty{}
+			p, l := pooled(t, pool.Config{AcquireTimeout: 3 * time.Second, MaxConns: 2, Interceptors: []sqlmw.Interceptor{f}})
+			must(t, p.DB(), "CREATE TABLE t(a)")
+			for range 3 {
+				f.inject(func() error { panic(errOops) })
+				if !panics(func() { door.run(p.DB()) }) {
+					t.Fatal("there was no panic")
+				}
+				l.settled(t, p)
+				if err := door.run(p.DB()); err != nil {
+					t.Error(err)
+				}
+			}
+			if n := l.closedFor(driver.ReasonPanic); n != 3 {
+				t.Errorf("closed for %v", p.Stats().ClosedFor)
+			}
+		})
+	}
+	t.Run("a checkout that goes on", func(t *testing.T) {
+		f := &faulty{}
+		p, l := pooled(t, pool.Config{AcquireTimeout: 3 * time.Second, MaxConns: 2, Interceptors: []sqlmw.Interceptor{f}})
+		must(t, p.DB(), "CREATE TABLE t(a)")
+		c, err := p.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		must(t, c, "BEGIN")
+		f.inject(func() error { panic(errOops) })
+		if !panics(func() { c.ExecContext(t.Context(), "INSERT INTO t VALUES (1)") }) {
+			t.Fatal("there was no panic")
+		}
+		// It must not go on elsewhere, without its transaction.
+		if _, err := c.ExecContext(t.Context(), "INSERT INTO t VALUES (2)"); err == nil {
+			t.Error("it goes on as if nothing had been")
+		}
+		c.Close()
+		var n int
+		if err := p.DB().QueryRow("SELECT count(*) FROM t").Scan(&n); err != nil || n != 0 {
+			t.Errorf("%d rows, %v", n, err)
+		}
+		l.settled(t, p)
+	})
+}
+
+// A commit that fails is the program's to see, and the connection comes back in
+// order.
+func TestCommitThatFails(t *testing.T) {
+	for _, fault := range []error{errOops, sqldriver.ErrBadConn} {
+		f := &faulty{}
+		p, l := pooled(t, pool.Config{AcquireTimeout: 3 * time.Second, MaxConns: 2, Interceptors: []sqlmw.Interceptor{f}})
+		must(t, p.DB(), "CREATE TABLE t(a)")
+		tx, err := p.DB().Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		must(t, tx, "INSERT INTO t VALUES (1)")
+		f.inject(func() error { return fault })
+		if err := tx.Commit(); err != fault {
+			t.Errorf("%v", err)
+		}
+		l.settled(t, p)
+		var n int
+		if err := p.DB().QueryRow("SELECT count(*) FROM t").Scan(&n); err != nil || n != 0 {
+			t.Errorf("%d rows, %v", n, err)
+		}
+		must(t, p.DB(), "INSERT INTO t VALUES (1)")
+	}
+}
+
+// Connections that find the file corrupt are thrown away, not lent again, with
+// SQLite's error for the program; and the pool lives.
+func TestCorruptFile(t *testing.T) {
+	path := t.TempDir() + "/test.db"
+	p, _ := pooled(t, pool.Config{Path: path})
+	must(t, p.DB(), "CREATE TABLE good(a)")
+	must(t, p.DB(), "CREATE TABLE bad(a)")
+	must(t, p.DB(), "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200) INSERT INTO bad SELECT randomblob(1000) FROM n")
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p, l := pooled(t, pool.Config{Path: path, MaxConns: 3})
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	junk := make([]byte, 4096)
+	for i := range junk {
+		junk[i] = 0xA5
+	}
+	for page := int64(2); page < 50; page++ { // the third on
+		if _, err := f.WriteAt(junk, page*4096); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.Close()
+	for range 4 {
+		if err := p.DB().QueryRow("SELECT sum(length(a)) FROM bad").Scan(new(int)); !errors.Is(err, sqlite3.CORRUPT) {
+			t.Errorf("%v", err)
+		}
+		if _, err := p.DB().Exec("DELETE FROM bad"); !errors.Is(err, sqlite3.CORRUPT) {
+			t.Errorf("%v", err)
+		}
+	}
+	if n := l.closedFor(driver.ReasonSick); n != 8 || l.count(driver.KindDiscard) != 8 {
+		t.Errorf("closed for %v", p.Stats().ClosedFor)
+	}
+	var n int
+	if err := p.DB().QueryRow("SELECT count(*) FROM good").Scan(&n); err != nil {
+		t.Errorf("what is not corrupt cannot be read: %v", err)
+	}
+	l.settled(t, p)
+}
+
+// A full disk fails what does not fit, and no more than that.
+func TestDiskFull(t *testing.T) {
+	p, l := pooled(t, pool.Config{Init: func(c *sqlite3.Conn) error { return c.Exec("PRAGMA max_page_count=20") }})
+	must(t, p.DB(), "CREATE TABLE t(a)")
+	must(t, p.DB(), "INSERT INTO t VALUES (1)")
+	for range 5 {
+		if _, err := p.DB().Exec("INSERT INTO t VALUES (zeroblob(1000000))"); !errors.Is(err, sqlite3.FULL) {
+			t.Fatalf("%v", err)
+		}
+		err := p.WithTx(t.Context(), nil, func(tx *sql.Tx) error {
+			if _, err := tx.Exec("INSERT INTO t VALUES (2)"); err != nil {
+				return err
+			}
+			_, err := tx.Exec("INSERT INTO t VALUES (zeroblob(1000000))")
+			return err
+		})
+		if !errors.Is(err, sqlite3.FULL) {
+			t.Fatalf("%v", err)
+		}
+	}
+	must(t, p.DB(), "INSERT INTO t VALUES (3)")
+	var n int
+	if err := p.DB().QueryRow("SELECT sum(a) FROM t").Scan(&n); err != nil || n != 4 {
+		t.Errorf("%d, %v", n, err)
+	}
+	if s := p.Stats(); s.Writers != 1 || s.Dirty != 0 {
+		t.Errorf("%d writers, %d dirty", s.Writers, s.Dirty)
+	}
+	l.settled(t, p)
+}
+
+// A file that is removed under a pool is noticed by what is given back, and by the
+// health check; what had it open is thrown away, and what was to be opened anew
+// says why it is not.
+func TestFileRemoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, l := pooled(t, pool.Config{MaxConns: 3})
+		must(t, p.DB(), "CREATE TABLE t(a)")
+		remove(t, p)
+		time.Sleep(2 * time.Second)
+		must(t, p.DB(), "INSERT INTO t VALUES (1)") // SQLite does not know
+		if n := l.closedFor(driver.ReasonSick); n != 1 {
+			t.Errorf("closed for %v", p.Stats().ClosedFor)
+		}
+		if err := p.HealthCheck(t.Context()); !errors.Is(err, driver.ErrFileLost) || !errors.Is(err, pool.ErrHealthCheck) {
+			t.Errorf("%v", err)
+		}
+		if err := p.DB().QueryRow("SELECT count(*) FROM t").Scan(new(int)); err == nil {
+			t.Error("it can be read")
+		}
+		l.settled(t, p)
+	})
+}
+
+// A connection that cannot be closed in order is closed, counted and logged.
+func TestCloseThatFails(t *testing.T) {
+	var log logged
+	p, l := pooled(t, pool.Config{Logger: logger(&log), Term: func(*sqlite3.Conn) error { return errOops }})
+	must(t, p.DB(), "CREATE TABLE t(a)")
+	n := p.Stats().CloseErrors // the health check's
+	p.Reset()
+	if s := p.Stats(); s.CloseErrors != n+1 || !log.has("close a connection") || log.has("oops") {
+		t.Errorf("%d of %d closes failed; logged %q", s.CloseErrors, s.Closes, log.lines)
+	}
+	must(t, p.DB(), "INSERT INTO t VALUES (1)")
+	l.settled(t, p)
+}
+
+// Connections that cannot be opened fail the calls that want one, each with the
+// cause, and take nothing along; when they can be again, they are.
+func TestConnectThatFails(t *testing.T) {
+	var fail atomic.Bool
+	p, l := pooled(t, pool.Config{MaxConns: 3, Init: func(*sqlite3.Conn) error {
+		if fail.Load() {
+			return errOops
+		}
+		return nil
+	}})
+	must(t, p.DB(), "CREATE TABLE t(a)")
+	fail.Store(true)
+	p.Reset()
+	for range 10 {
+		var open *pool.OpenError
+		for _, door := range doors {
+			if err := door.run(p.DB()); !errors.Is(err, errOops) || !errors.As(err, &open) {
+				t.Errorf("%s: %v", door.name, err)
+			}
+		}
+	}
+	if s := p.Stats(); s.Open != 0 || s.ConnectErrors != 40 || s.Refusals != 40 {
+		t.Errorf("%d open, %d errors, %d refusals", s.Open, s.ConnectErrors, s.Refusals)
+	}
+	l.settled(t, p)
+	fail.Store(false)
+	for _, door := range doors {
+		if err := door.run(p.DB()); err != nil {
+			t.Errorf("%s: %v", door.name, err)
+		}
+	}
+}
