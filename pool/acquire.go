@@ -108,6 +108,7 @@ func (p *Pool) Raw(ctx context.Context, f func(*sqlite3.Conn) error) (err error)
 	if err := c.Enter(); err != nil {
 		return err
 	}
+	c.journal = true // f may set another
 	done := false
 	defer func() {
 		c.Leave()

@@ -27,6 +27,7 @@ type conn struct {
 	answered   time.Time // when it last gave a page to a ping, or was opened
 	extra      bool      // its turn is beyond the lane's limit
 	marks      marks     // what stays in force on it
+	journal    bool      // the journal mode is to be looked at when it is given back
 
 	inside  bool                  // the step gate is passed, or was when a panic passed
 	stopped atomic.Pointer[error] // the pool has taken it away, for this reason
@@ -146,6 +147,10 @@ func (c *conn) tidy() (why wrap.Reason, dirty bool) {
 	raw := c.SQLite()
 	if old := raw.SetInterrupt(context.Background()); old != context.Background() {
 		defer raw.SetInterrupt(old)
+	}
+	if c.journal {
+		c.journal = false
+		defer c.lane.pool.afterJournal(c)
 	}
 	if raw.GetAutocommit() {
 		if !c.lane.reads || raw.TxnState("") == sqlite3.TXN_NONE {

@@ -246,6 +246,7 @@ func (p *Pool) after(c *conn, t *text) {
 		return
 	}
 	if t.marks&markJournal != 0 && !c.lane.reads {
+		c.journal = true // a query is executed only when it is asked for its row
 		p.afterJournal(c)
 	}
 	if m := t.marks &^ markJournal; m != 0 {
@@ -260,6 +261,7 @@ func (p *Pool) mark(c *conn, m marks, what string) {
 		c.Wrapped().Retire(wrap.ReasonDirty) // nobody else is to find it changed
 		return
 	}
+	c.journal = c.journal || m&markRaw != 0
 	if c.marks&m == m && m&markPragma == 0 {
 		return
 	}
