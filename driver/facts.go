@@ -1,6 +1,8 @@
 package driver
 
 import (
+	"slices"
+
 	"github.com/ncruces/go-sqlite3"
 	"go.opentelemetry.io/otel/attribute"
 
@@ -43,6 +45,7 @@ func (f *facts) add(st sqliteStmt) {
 
 // tell leaves out what did not happen.
 func (f *facts) tell(attrs []attribute.KeyValue) []attribute.KeyValue {
+	attrs = slices.Grow(attrs, len(counters)+2)
 	for i, c := range counters {
 		if f.counts[i] > 0 {
 			attrs = append(attrs, c.key.Int(f.counts[i]))
