@@ -35,6 +35,10 @@ type PoolConn interface {
 	// https://sqlite.org/c3ref/stmt_readonly.html
 	ReadOnly(ctx context.Context, query string) (bool, error)
 
+	// Forget lets go of the statements that the connection keeps. Another one
+	// may have changed what their texts mean.
+	Forget()
+
 	// Reset ends every statement under way, which keeps its transaction open.
 	Reset()
 }
@@ -78,6 +82,8 @@ func (c *conn) ReadOnly(ctx context.Context, query string) (bool, error) {
 	s.cache.put(st)
 	return readOnly, nil
 }
+
+func (c *conn) Forget() { c.session.cache.forget() }
 
 func (c *conn) Reset() {
 	for stmt := range c.Conn.Stmts() {

@@ -109,6 +109,7 @@ func (p *Pool) Raw(ctx context.Context, f func(*sqlite3.Conn) error) (err error)
 		return err
 	}
 	c.journal = true // f may set another
+	c.changes = true
 	done := false
 	defer func() {
 		c.Leave()

@@ -24,9 +24,14 @@ const (
 	markTemp                      // there may be temporary objects
 	markRaw                       // the program has had SQLite's connection itself
 	markJournal                   // the journal mode may be another
+	markMeaning                   // a pragma is set that changes what queries give
+	markSchema                    // the schema may be another, which all connections see
 
 	// What queries must be where they can see it.
-	markVisible = markAttach | markTemp | markRaw
+	markVisible = markAttach | markTemp | markRaw | markMeaning
+
+	// What the connection bears, and others do not.
+	markBorne = markVisible | markPragma
 )
 
 // A text is what is known of a text of SQL. It is the same for all connections.
@@ -122,7 +127,10 @@ func (t *text) statement(verb string, s *scanner) {
 	switch verb {
 	case "attach", "detach":
 		t.marks |= markAttach
+	case "drop", "alter", "vacuum", "reindex", "analyze":
+		t.marks |= markSchema
 	case "create":
+		t.marks |= markSchema
 		word := s.next()
 		if word == "temp" || word == "temporary" {
 			t.marks |= markTemp
@@ -161,6 +169,9 @@ func (t *text) pragma(s *scanner) {
 	switch name {
 	case "journal_mode":
 		t.marks |= markJournal
+	case "case_sensitive_like", "count_changes", "empty_result_callbacks", "full_column_names",
+		"reverse_unordered_selects", "short_column_names":
+		t.marks |= markPragma | markMeaning
 	case "table_info", "table_xinfo", "table_list", "index_info", "index_xinfo", "index_list",
 		"foreign_key_list", "foreign_key_check", "integrity_check", "quick_check",
 		"wal_checkpoint", "optimize", "incremental_vacuum",

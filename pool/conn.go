@@ -27,6 +27,8 @@ type conn struct {
 	answered   time.Time // when it last gave a page to a ping, or was opened
 	extra      bool      // its turn is beyond the lane's limit
 	marks      marks     // what stays in force on it
+	schema     uint64    // the file's count when it last let go of what it kept
+	changes    bool      // it may have changed the schema, or be about to
 	journal    bool      // the journal mode is to be looked at when it is given back
 
 	inside  bool                  // the step gate is passed, or was when a panic passed
@@ -171,6 +173,27 @@ func (c *conn) tidy() (why wrap.Reason, dirty bool) {
 		return wrap.ReasonDirty, true
 	}
 	return "", true
+}
+
+// changed is told of a text that may have changed the schema, or of one after it,
+// which may have committed it. Unless done, it is still to be executed.
+func (c *conn) changed(done bool) {
+	if c.changes = !done || !c.SQLite().GetAutocommit(); !c.changes {
+		c.lane.pool.file.schema.Add(1)
+	}
+}
+
+// refresh has a connection that reads see what another has changed of the schema
+// since. SQLite would see it by itself, but only once a statement is stepped,
+// when it is too late for a query to fail.
+func (c *conn) refresh() *conn {
+	if n := c.lane.pool.file.schema.Load(); n != c.schema {
+		c.schema = n
+		c.Forget()
+		// If this cannot be executed, the program's own text says why.
+		_ = c.SQLite().Exec("SELECT 1 FROM sqlite_schema LIMIT 1")
+	}
+	return c
 }
 
 // info is what hooks are told.

@@ -3,6 +3,7 @@ package pool
 import (
 	"os"
 	"sync"
+	"sync/atomic"
 )
 
 // A file is a database file that pools of this process have open. SQLite lets
@@ -12,6 +13,7 @@ type file struct {
 	info    os.FileInfo
 	writers *queue
 	users   int
+	schema  atomic.Uint64 // counts what may have changed it
 }
 
 // files are all that are open. They are few, and found by what the operating

@@ -351,6 +351,10 @@ func (l *lane) release(c *conn) {
 	if c.inside { // a panic passed
 		c.Leave()
 	}
+	if c.changes {
+		c.changes = false
+		l.pool.file.schema.Add(1)
+	}
 	now := time.Now()
 	defer l.give(c.extra)
 	why := wrap.ReasonHook

@@ -240,8 +240,12 @@ func (p *Pool) allLanes() []*lane {
 // made there.
 func (p *Pool) bears() bool { return marks(p.marks.Load())&markVisible != 0 }
 
-// after is told of a text that was executed on a connection.
-func (p *Pool) after(c *conn, t *text) {
+// after is told of a text that was executed on a connection, or, unless done, is
+// when its rows are asked for.
+func (p *Pool) after(c *conn, t *text, done bool) {
+	if (c.changes || t.marks&markSchema != 0) && !c.lane.reads {
+		c.changed(done)
+	}
 	if t.marks == 0 {
 		return
 	}
@@ -249,7 +253,7 @@ func (p *Pool) after(c *conn, t *text) {
 		c.journal = true // a query is executed only when it is asked for its row
 		p.afterJournal(c)
 	}
-	if m := t.marks &^ markJournal; m != 0 {
+	if m := t.marks & markBorne; m != 0 {
 		p.mark(c, m, t.name())
 	}
 }

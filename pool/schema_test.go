@@ -1,0 +1,107 @@
+package pool_test
+
+import (
+	"database/sql"
+	"testing"
+
+	"github.com/sqlitemw/sqlitemw/pool"
+)
+
+// What is gone is gone for connections that read, too, at the query and not
+// later: also where they have kept a statement for it.
+func TestSchemaChangesShowOnReadersAtOnce(t *testing.T) {
+	const query = "SELECT * FROM t"
+	for _, how := range []struct {
+		name string
+		drop func(t *testing.T, db *sql.DB)
+	}{
+		{"by a text", func(t *testing.T, db *sql.DB) { must(t, db, "DROP TABLE t") }},
+		{"by a query", func(t *testing.T, db *sql.DB) {
+			rows, err := db.Query("/* gone */ DROP TABLE t")
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows.Next()
+			if err := rows.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"by a statement", func(t *testing.T, db *sql.DB) {
+			s, err := db.Prepare("DROP TABLE t")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			if _, err := s.Exec(); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"in a transaction", func(t *testing.T, db *sql.DB) {
+			tx, err := db.Begin()
+			if err != nil {
+				t.Fatal(err)
+			}
+			must(t, tx, "DROP TABLE t")
+			rows, err := db.Query(query) // it is still there
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows.Next()
+			if err := rows.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := tx.Commit(); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"in a transaction of texts, by a connection that is kept", func(t *testing.T, db *sql.DB) {
+			c, err := db.Conn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { c.Close() })
+			for _, text := range []string{"BEGIN", "DROP TABLE t", "COMMIT"} {
+				if _, err := c.ExecContext(t.Context(), text); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}},
+	} {
+		t.Run(how.name, func(t *testing.T) {
+			p, _ := pooled(t, pool.Config{Path: t.TempDir() + "/a.db"})
+			db := p.DB()
+			must(t, db, "CREATE TABLE t(a); INSERT INTO t VALUES (1)")
+			var n int
+			if err := db.QueryRow(query).Scan(&n); err != nil {
+				t.Fatal(err)
+			}
+			how.drop(t, db)
+			rows, err := db.Query(query)
+			if err == nil {
+				rows.Close()
+				t.Error("a query of a table that was dropped begins")
+			}
+		})
+	}
+}
+
+// A pragma that changes what queries give is in force for them, as on a program's
+// only connection.
+func TestPragmasOfMeaningAreInForceForQueries(t *testing.T) {
+	p, _ := pooled(t, pool.Config{Path: t.TempDir() + "/a.db"})
+	db := p.DB()
+	like := func() (is bool) {
+		t.Helper()
+		if err := db.QueryRow("SELECT 'a' LIKE 'A'").Scan(&is); err != nil {
+			t.Fatal(err)
+		}
+		return is
+	}
+	if !like() {
+		t.Error("LIKE is sensitive to case")
+	}
+	must(t, db, "PRAGMA case_sensitive_like = on")
+	if like() {
+		t.Error("LIKE is not sensitive to case, though it was to be")
+	}
+}
