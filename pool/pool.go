@@ -132,7 +132,9 @@ func (p *Pool) open(ctx context.Context, src sources) error {
 	}
 	p.path = src.file
 	p.file = openFile(src.file)
-	p.writer.queue = p.file.writers
+	if !p.cfg.readsOnly() { // or it would wait for others that write, and need not
+		p.writer.queue = p.file.writers
+	}
 	if p.pageSize, err = pageSize(c.SQLite()); err != nil {
 		p.writer.close(c, wrap.ReasonOther)
 		return &OpenError{File: p.cfg.Name, Err: err}

@@ -3,6 +3,7 @@ package pool_test
 import (
 	"database/sql"
 	"testing"
+	"time"
 
 	"github.com/sqlitemw/sqlitemw/pool"
 )
@@ -103,5 +104,27 @@ func TestPragmasOfMeaningAreInForceForQueries(t *testing.T) {
 	must(t, db, "PRAGMA case_sensitive_like = on")
 	if like() {
 		t.Error("LIKE is not sensitive to case, though it was to be")
+	}
+}
+
+// Who only reads does not wait for another pool's writer.
+func TestPoolThatOnlyReadsDoesNotWaitForWriters(t *testing.T) {
+	file := t.TempDir() + "/a.db"
+	p, _ := pooled(t, pool.Config{Path: file})
+	must(t, p.DB(), "CREATE TABLE t(a); INSERT INTO t VALUES (1)")
+	if _, err := p.DB().Exec("PRAGMA wal_checkpoint(truncate)"); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := p.DB().Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	for _, params := range []string{"mode=ro", "immutable=1", "_pragma=query_only(1)"} {
+		other, _ := pooled(t, pool.Config{Path: "file:" + file + "?" + params, AcquireTimeout: time.Second})
+		var n int
+		if err := other.DB().QueryRow("SELECT count(*) FROM t").Scan(&n); err != nil || n != 1 {
+			t.Errorf("%s: %d rows, %v", params, n, err)
+		}
 	}
 }
