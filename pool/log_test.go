@@ -207,20 +207,22 @@ func TestLogEventsOfFailures(t *testing.T) {
 
 // Shutdown has everything written, and ends the goroutine.
 func TestShutdownWaitsForTheLogger(t *testing.T) {
-	own := newNotebook(make(chan struct{}))
-	cfg := pool.InMemory()
-	cfg.Logger = slog.New(newNotebook(nil))
-	p := openOwn(t, cfg)
-	p.LogEvents(slog.New(own))
-	execOn(t, p.DB(), "SELECT 1")
-	go close(own.let)
-	if err := p.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	lines := own.read(t)
-	if last := lines[len(lines)-1]; last["msg"] != "pool: shutdown" {
-		t.Errorf("the last line is %v", last)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		own := newNotebook(make(chan struct{}))
+		cfg := pool.InMemory()
+		cfg.Logger = slog.New(newNotebook(nil))
+		p := openOwn(t, cfg)
+		p.LogEvents(slog.New(own))
+		execOn(t, p.DB(), "SELECT 1")
+		time.AfterFunc(time.Minute, func() { close(own.let) })
+		if err := p.Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		lines := own.read(t)
+		if last := lines[len(lines)-1]; last["msg"] != "pool: shutdown" {
+			t.Errorf("the last line is %v", last)
+		}
+	})
 }
 
 // A logger that does not get on has nobody wait: not the pool's users, and not

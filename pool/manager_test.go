@@ -3,8 +3,10 @@ package pool_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"maps"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -385,6 +387,52 @@ func TestManagerCloseGivesUpAnOpening(t *testing.T) {
 		}
 		<-closing
 		wg.Wait()
+	}
+}
+
+// A logger calls f with the message of each line.
+type onMessage struct {
+	slog.Handler
+	f func(string)
+}
+
+func (h onMessage) WithAttrs([]slog.Attr) slog.Handler { return h }
+
+func (h onMessage) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h onMessage) Handle(_ context.Context, r slog.Record) error {
+	h.f(r.Message)
+	return nil
+}
+
+// A pool that is open at the moment when the Manager is closed is closed again.
+func TestManagerCloseAtTheEndOfAnOpening(t *testing.T) {
+	var m pool.Manager
+	var closing sync.WaitGroup
+	opened, closes := 0, 0
+	cfg := fileConfig(t)
+	cfg.Logger = slog.New(onMessage{slog.DiscardHandler, func(message string) {
+		switch message {
+		case "pool: open":
+			opened++
+			closing.Go(func() {
+				if err := m.Close(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+			for !errors.Is(m.Remove(t.Context(), "none"), pool.ErrClosed) {
+				runtime.Gosched()
+			}
+		case "pool: closed":
+			closes++
+		}
+	}})
+	if p, err := m.Add(t.Context(), "a", cfg); p != nil || !errors.Is(err, pool.ErrClosed) {
+		t.Errorf("%p, %v", p, err)
+	}
+	closing.Wait()
+	if opened != 1 || closes != 1 {
+		t.Errorf("opened %d times, closed %d times", opened, closes)
 	}
 }
 
