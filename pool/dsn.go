@@ -175,14 +175,21 @@ func (c Config) file() string {
 // wal reports whether the pool sets WAL mode.
 func (c Config) wal() bool {
 	l := locate(c.Path)
-	if c.DisableWAL || !vfs.SupportsSharedMemory || l.memory() || !l.ofOS() || l.get("mode") == "ro" || l.on("immutable") || l.on("nolock") {
-		return false
-	}
-	if readOnly, ok := c.said("query_only"); ok && !isOff(readOnly) {
+	if c.DisableWAL || !vfs.SupportsSharedMemory || l.memory() || !l.ofOS() || l.on("nolock") || c.readsOnly() {
 		return false
 	}
 	mode, ok := c.said("journal_mode")
 	return !ok || strings.EqualFold(mode, "wal")
+}
+
+// readsOnly reports whether the database is only to be read.
+func (c Config) readsOnly() bool {
+	l := locate(c.Path)
+	if l.get("mode") == "ro" || l.on("immutable") {
+		return true
+	}
+	readOnly, ok := c.said("query_only")
+	return ok && !isOff(readOnly)
 }
 
 // said returns the value that Path or Pragmas say for a pragma of the main
@@ -484,7 +491,7 @@ func parseDSN(dsn string, base Config) (Config, error) {
 			if _, err := driver.NewConnector(dsn, driver.Config{}); err != nil {
 				ps.add("%w", err)
 			} else {
-				ps = append(ps, errDSN{fmt.Errorf("parameters need a URI, or they become part of the file's name: write file:%s?... for %s", path, dsn)})
+				ps = append(ps, errDSN{fmt.Errorf("parameters need a URI, or they become part of the file's name: write file:%s?... instead", locate(path).database())})
 			}
 		}
 		return base, ps.err()

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -91,6 +92,18 @@ func TestPrivateMemory(t *testing.T) {
 		}
 		if got := cfg.withDefaults().Name; got != ":memory:" {
 			t.Errorf("%s is called %s", path, got)
+		}
+	}
+}
+
+// Another VFS may wait for a key that Config.Init has: until then, nothing may read
+// the file.
+func TestOtherVFSIsNotRead(t *testing.T) {
+	for sync, want := range map[Synchronous]bool{SynchronousFull: false, SynchronousNormal: true} {
+		c := Config{Path: "file:a?vfs=other", Synchronous: sync}.withDefaults()
+		got := slices.ContainsFunc(c.writer().config.Pragmas, func(p driver.Pragma) bool { return p.Name == "synchronous" || p.Name == "journal_mode" })
+		if got != want || c.file() != "" || c.lanes() != 0 {
+			t.Errorf("%+v: file %q, %d readers", c.writer(), c.file(), c.lanes())
 		}
 	}
 }
