@@ -29,8 +29,8 @@
 //
 // A file in WAL mode has two lanes: the writer, which is one connection, and
 // readers, up to MaxConns-1 of them, which cannot write. Each has a queue; that of
-// the writer is one for all pools of the process that have the same file, whatever
-// its name. Everything else has one connection for everything, which is a lane
+// the writer is one for all pools of the process that may write to the same file,
+// whatever its name. Everything else has one connection for everything, which is a lane
 // too; see Config.MaxConns.
 //
 // A checkout of [Pool.DB] (a call, a Conn or a Tx) takes a connection when it is
