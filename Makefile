@@ -29,6 +29,17 @@ lint: ## check format, tidiness, vet, staticcheck and what may import what
 	@for m in $(MODULES); do (cd $$m && $(GO) mod tidy -diff && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./...) || exit 1; done
 	@if $(GO) list -deps ./tracing ./driver/wrap | grep ncruces; then echo "tracing and driver/wrap must know no engine"; exit 1; fi
 
+# Where it is said to run; see README.
+PLATFORMS := windows/amd64 darwin/arm64 linux/386
+
+.PHONY: cross
+cross: ## build for other platforms (minutes, once)
+	@for p in $(PLATFORMS); do GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build ./driver/... ./tracing/... ./pool/... || exit 1; done
+
+.PHONY: soak
+soak: ## load a pool with 200 goroutines for 20 seconds, and look whether anything is lost
+	SQLITEMW_SOAK=1 $(GO) test -count 1 -run TestSoak -v ./pool
+
 .PHONY: upstream
 upstream: ## run the plain driver's own tests over "sqlitemw" (a minute)
 	@cd conformance/upstream && $(GO) run .
@@ -42,6 +53,9 @@ fuzz: ## fuzz DSNs, query texts and what is exported, a minute each
 	$(GO) test -run '^$$' -fuzz FuzzDSN -fuzztime 1m ./driver
 	$(GO) test -run '^$$' -fuzz FuzzSecrets -fuzztime 1m ./driver
 	$(GO) test -run '^$$' -fuzz FuzzDescribe -fuzztime 1m ./tracing
+	$(GO) test -run '^$$' -fuzz FuzzParseDSN -fuzztime 1m ./pool
+	$(GO) test -run '^$$' -fuzz FuzzClassify -fuzztime 1m ./pool
+	$(GO) test -run '^$$' -fuzz FuzzReaderUnchanged -fuzztime 1m ./pool
 
 # With mattn/go-sqlite3 beside ncruces', which would take the same name, where
 # there is a C compiler.

@@ -35,6 +35,10 @@ type Config struct {
 	// OpenTelemetry's global provider.
 	Tracing *tracing.Tracer
 
+	// PoolName is db.client.connection.pool.name in metrics. Empty means that of
+	// Tracing, or else the database.
+	PoolName string
+
 	// Recorder is told of every step in a connection's life. Nil means none.
 	Recorder Recorder
 

@@ -57,6 +57,7 @@ func NewConnector(name string, cfg Config) (*Connector, error) {
 			Source: tracing.Source{
 				System:    "sqlite",
 				Namespace: d.namespace(),
+				Pool:      cfg.PoolName,
 				Classify:  classify,
 			},
 			Tracing:      cfg.Tracing,

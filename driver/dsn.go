@@ -239,8 +239,8 @@ func (d *dsn) namespace() string {
 	if d.uri {
 		path = d.pathOfURI()
 	}
-	if d.vfs == "memdb" && path == "/:memory:" {
-		return ":memory:"
+	if d.vfs == "memdb" && (path == "/:memory:" || strings.HasPrefix(path, "/:memory:/")) {
+		return ":memory:" // what follows tells it from others, and is made up
 	}
 	if path == "" || path == ":memory:" || d.mode == "memory" {
 		return ":memory:"

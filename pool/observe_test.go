@@ -243,8 +243,9 @@ func TestStatsSums(t *testing.T) {
 		want := pool.Stats{
 			Connects: 2, Acquires: 3, Releases: 3, Closes: 2, CloseErrors: 2,
 			ConnectTime: 7 * time.Second, LongestConnect: 5 * time.Second,
-			UseTime: 20 * time.Second, LongestUse: 12 * time.Second,
-			Events: 10,
+			UseTime: 20 * time.Second, LongestUse: 12 * time.Second, PeakInUse: 2,
+			UseTimes: pool.Histogram{9: 1, 10: 1, 11: 1}, // 1, 7 and 12 seconds
+			Events:   10,
 		}
 		if !maps.Equal(s.ClosedFor, map[driver.Reason]uint64{driver.ReasonDatabaseClosed: 2}) {
 			t.Errorf("closed for %v", s.ClosedFor)

@@ -76,11 +76,13 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("pool: open: %w", err)
 	}
+	name := cfg.Name
 	cfg = cfg.withDefaults()
 	src, err := cfg.sources()
 	if err != nil {
 		return nil, err
 	}
+	src.writer.config.PoolName, src.reader.config.PoolName = name, name
 	if cfg.MustExist && src.file != "" {
 		if _, err := os.Stat(src.file); errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("%w: %q: create it, or leave MustExist unset", ErrNotFound, src.file)

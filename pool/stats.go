@@ -37,6 +37,8 @@ type Stats struct {
 	UseTime        time.Duration // how long connections have been in use, all together
 	LongestConnect time.Duration
 	LongestUse     time.Duration
+	UseTimes       Histogram // of all uses
+	PeakInUse      int       // most connections that were in use at once
 
 	// As a [Pool] knows besides; zero for an [Observer].
 
@@ -44,7 +46,6 @@ type Stats struct {
 	WritersInUse, ReadersInUse int           // of them, in use
 	Waiting                    int           // acquires that wait now
 	PeakWaiting                int           // most that ever have
-	PeakInUse                  int           // most connections that ever were in use
 	Timeouts                   uint64        // acquires that have waited too long
 	Cancels                    uint64        // acquires whose context was over first
 	Refusals                   uint64        // acquires that failed otherwise: queue full, closed, not opened
@@ -54,7 +55,6 @@ type Stats struct {
 	SessionChanges             uint64        // changes that stay in force on the connection that writes
 	LongestWait                time.Duration // of an acquire
 	WaitTimes                  Histogram     // of all acquires
-	UseTimes                   Histogram     // of all uses
 	StepWaits                  uint64        // steps of readers that waited for a processor
 	Pages                      WALStats
 	OldestReader               time.Duration // how long the oldest read has been under way, which keeps the WAL from being reset
@@ -149,19 +149,21 @@ func (c *counters) Record(e driver.Event) {
 		s.Acquires++
 		c.inUse++
 		s.PeakInUse = max(s.PeakInUse, c.inUse)
-		s.LongestWait = max(s.LongestWait, e.Wait)
-		s.WaitTimes.add(e.Wait)
+		if e.Lane != wrap.LaneNone { // else nobody knows how long it waited
+			s.LongestWait = max(s.LongestWait, e.Wait)
+			s.WaitTimes.add(e.Wait)
+		}
 		if e.Queue > 0 {
 			s.Waits++
 			s.WaitTime += e.Wait
 		}
 	case driver.KindRelease:
 		s.Releases++
-		c.inUse--
+		c.inUse = max(0, c.inUse-1) // it may have been acquired before anybody looked
 		s.used(e.Duration)
 	case driver.KindDiscard:
 		s.Discards++
-		c.inUse--
+		c.inUse = max(0, c.inUse-1) // it may have been acquired before anybody looked
 		s.used(e.Duration)
 	case driver.KindTimeout:
 		s.Timeouts++

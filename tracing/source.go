@@ -26,6 +26,10 @@ type Source struct {
 	// names it. Empty leaves the attribute out.
 	Namespace string
 
+	// Pool is db.client.connection.pool.name. Empty means [Config].PoolName, or
+	// else the Namespace.
+	Pool string
+
 	// Classify reads an error. Nil knows no class.
 	// It is called only for errors, on the goroutine of the call.
 	Classify func(error) ErrorClass
@@ -85,7 +89,7 @@ func (t *Tracer) Database(src Source) *Database {
 		sqlite:    src.System == "sqlite",
 		attrs:     attrs,
 		common:    trace.WithAttributes(attrs...),
-		pool:      newPoolLabels(attrs, cmp.Or(t.cfg.PoolName, src.Namespace, src.System)),
+		pool:      newPoolLabels(attrs, cmp.Or(src.Pool, t.cfg.PoolName, src.Namespace, src.System)),
 	}
 	d.begin = d.operation("BEGIN")
 	d.commit = d.operation("COMMIT")

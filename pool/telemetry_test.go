@@ -1,0 +1,221 @@
+package pool_test
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sqlitemw/sqlitemw/pool"
+	"github.com/sqlitemw/sqlitemw/tracing"
+)
+
+// openTelling opens a pool whose spans and metrics are kept.
+func openTelling(t *testing.T, cfg pool.Config) (*pool.Pool, *tracetest.SpanRecorder, trace.Tracer, func() map[string]metricdata.Aggregation) {
+	t.Helper()
+	spans := tracetest.NewSpanRecorder()
+	tp := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))
+	reader := sdkmetric.NewManualReader()
+	mp := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))
+	tracer, err := tracing.New(tracing.Config{TracerProvider: tp, MeterProvider: mp})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Tracing = tracer
+	cfg.Path = filepath.Join(t.TempDir(), "a.db")
+	p, err := pool.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p, spans, tp.Tracer("test"), func() map[string]metricdata.Aggregation {
+		var rm metricdata.ResourceMetrics
+		if err := reader.Collect(context.Background(), &rm); err != nil {
+			t.Fatal(err)
+		}
+		all := map[string]metricdata.Aggregation{}
+		for _, s := range rm.ScopeMetrics {
+			for _, m := range s.Metrics {
+				all[m.Name] = m.Data
+			}
+		}
+		return all
+	}
+}
+
+func sumOf(t *testing.T, a metricdata.Aggregation, with ...attribute.KeyValue) int64 {
+	t.Helper()
+	s, ok := a.(metricdata.Sum[int64])
+	if !ok {
+		t.Fatalf("it is a %T", a)
+	}
+	var n int64
+next:
+	for _, p := range s.DataPoints {
+		for _, kv := range with {
+			if v, _ := p.Attributes.Value(kv.Key); v != kv.Value {
+				continue next
+			}
+		}
+		n += p.Value
+	}
+	return n
+}
+
+func countOf(t *testing.T, a metricdata.Aggregation) (n uint64) {
+	t.Helper()
+	h, ok := a.(metricdata.Histogram[float64])
+	if !ok {
+		t.Fatalf("it is a %T", a)
+	}
+	for _, p := range h.DataPoints {
+		n += p.Count
+	}
+	return n
+}
+
+// All nine of the conventions' metrics of connections are there, and say what the
+// pool's own Stats say.
+func TestConnectionMetrics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _, _, collect := openTelling(t, pool.Config{Name: "shop", MaxConns: 4, MinConns: 2, AcquireTimeout: time.Second})
+		holder, err := p.AcquireWrite(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		waited := make(chan error)
+		go func() {
+			c, err := p.AcquireWrite(context.Background())
+			if err == nil {
+				c.Close()
+			}
+			waited <- err
+		}()
+		synctest.Wait()
+		m := collect()
+		if n := sumOf(t, m["db.client.connection.pending_requests"]); n != 1 {
+			t.Errorf("one acquire waits, and %d requests are pending", n)
+		}
+		used := attribute.String("db.client.connection.state", "used")
+		if n := sumOf(t, m["db.client.connection.count"], used); n != 1 {
+			t.Errorf("one connection is in use, and %d are counted", n)
+		}
+		if err := <-waited; !errors.Is(err, pool.ErrAcquireTimeout) {
+			t.Fatal(err)
+		}
+		holder.Close()
+		if _, err := p.DB().Exec("CREATE TABLE t(a)"); err != nil {
+			t.Fatal(err)
+		}
+
+		m, s := collect(), p.Stats()
+		for name, want := range map[string]int64{
+			"db.client.connection.pending_requests": 0,
+			"db.client.connection.timeouts":         1,
+			"db.client.connection.max":              4,
+			"db.client.connection.idle.min":         2,
+			"db.client.connection.idle.max":         4,
+			"db.client.connection.count":            int64(s.Open),
+		} {
+			if n := sumOf(t, m[name]); n != want {
+				t.Errorf("%s is %d, want %d", name, n, want)
+			}
+			if n := sumOf(t, m[name], attribute.String("db.client.connection.pool.name", "shop")); n != want {
+				t.Errorf("%s of the pool's name is %d, want %d", name, n, want)
+			}
+		}
+		for name, want := range map[string]uint64{
+			"db.client.connection.wait_time":   s.Acquires + s.Timeouts,
+			"db.client.connection.use_time":    s.Releases,
+			"db.client.connection.create_time": s.Connects,
+		} {
+			if n := countOf(t, m[name]); n != want {
+				t.Errorf("%s has %d, want %d", name, n, want)
+			}
+		}
+	})
+}
+
+// The acquire span lasts as long as the wait, is the caller's, and says where in
+// the queue it began and whose turn it was.
+func TestAcquireSpanIsTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, spans, tracer, _ := openTelling(t, pool.Config{})
+		holder, err := p.AcquireWrite(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, root := tracer.Start(context.Background(), "request")
+		done := make(chan error)
+		go func() {
+			_, err := p.DB().ExecContext(ctx, "CREATE TABLE t(a)")
+			done <- err
+		}()
+		synctest.Wait()
+		time.Sleep(3 * time.Second)
+		holder.Close()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		root.End()
+
+		var acquires []sdktrace.ReadOnlySpan
+		for _, s := range spans.Ended() {
+			if s.Name() == "acquire" && s.Parent().SpanID() == root.SpanContext().SpanID() {
+				acquires = append(acquires, s)
+			}
+		}
+		if len(acquires) != 1 {
+			t.Fatalf("the call has %d acquire spans, want 1", len(acquires))
+		}
+		s := acquires[0]
+		if d := s.EndTime().Sub(s.StartTime()); d != 3*time.Second {
+			t.Errorf("it lasted %v, want 3s", d)
+		}
+		got := attribute.NewSet(s.Attributes()...)
+		for _, want := range []attribute.KeyValue{
+			attribute.String("sqlitemw.connection.lane", "writer"),
+			attribute.Int("sqlitemw.acquire.queue_position", 1),
+			attribute.Float64("sqlitemw.acquire.wait", 3),
+			attribute.Bool("sqlitemw.connection.new", false),
+		} {
+			if v, _ := got.Value(want.Key); v != want.Value {
+				t.Errorf("%s is %v, want %v", want.Key, v.Emit(), want.Value.Emit())
+			}
+		}
+	})
+}
+
+// A connection that is opened for an acquire has its connect span below it.
+func TestConnectSpanIsWithinAcquire(t *testing.T) {
+	p, spans, tracer, _ := openTelling(t, pool.Config{})
+	ctx, root := tracer.Start(context.Background(), "request")
+	var n int
+	if err := p.DB().QueryRowContext(ctx, "SELECT 1").Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	root.End()
+	parent := map[string]trace.SpanID{}
+	ids := map[string]trace.SpanID{}
+	for _, s := range spans.Ended() {
+		if s.SpanContext().TraceID() == root.SpanContext().TraceID() {
+			parent[s.Name()], ids[s.Name()] = s.Parent().SpanID(), s.SpanContext().SpanID()
+		}
+	}
+	if parent["acquire"] != ids["request"] || parent["connect"] != ids["acquire"] || parent["SELECT"] != ids["request"] || len(ids) != 4 {
+		t.Errorf("the spans are %v below %v", ids, parent)
+	}
+}
