@@ -78,7 +78,7 @@ func (c *conn) holder(now time.Time) (h Holder, ok bool) {
 	return Holder{
 		Conn:  c.ID(),
 		Lane:  c.lane.name,
-		Held:  now.Sub(c.lease.since),
+		Held:  max(now.Sub(c.lease.since), 0), // it may have begun after now was asked for
 		Last:  c.summary(),
 		Trace: c.lease.trace,
 		Owner: c.lease.owner,
@@ -225,7 +225,7 @@ func (l *lane) cause(ctx context.Context, e *AcquireError) Cause {
 			return CauseCycle
 		}
 	}
-	long := max(l.pool.cfg.LeakAfter, e.Waited, time.Second)
+	long := max(l.pool.cfg.LeakAfter, e.Waited/2, time.Second)
 	for _, h := range e.Holders {
 		switch {
 		case h.Held < long:

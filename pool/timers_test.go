@@ -183,7 +183,7 @@ func TestAcquireErrorCauses(t *testing.T) {
 			}()
 			synctest.Wait()
 			go func() {
-				time.Sleep(time.Second)
+				time.Sleep(3 * time.Second)
 				first.Release()
 			}()
 			_, err := p.DB().ExecContext(pool.WithOwner(traced(t.Context(), 2), "me"), "DELETE FROM t")
@@ -807,7 +807,7 @@ func TestNestedQueriesComeToAnEnd(t *testing.T) {
 
 // nested is a query for each row of a query, by somebody who takes his time.
 func nested(ctx context.Context, db *sql.DB) error {
-	rows, err := db.QueryContext(ctx, "SELECT a FROM t")
+	rows, err := db.QueryContext(ctx, "SELECT a FROM t LIMIT 2")
 	if err != nil {
 		return err
 	}
