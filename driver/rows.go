@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"reflect"
-	"slices"
 
 	"github.com/ncruces/go-sqlite3"
 )
@@ -33,6 +32,7 @@ type rows struct {
 	inHand  bool     // a row has been stepped to that the caller has not asked for
 	failure error    // of the first step, io.EOF included, for the caller to ask for
 	names   []string // nil until they are asked for
+	room    []string // for the names of later queries
 	known   bool     // the base knows its columns
 	direct  bool     // what is asked for is all the base's
 
@@ -97,7 +97,7 @@ func newRows(ctx context.Context, s *session, st *cachedStmt, base driver.Rows, 
 		}
 		program.open++
 	}
-	*r = rows{session: s, cached: st, ctx: ctx, program: program}
+	*r = rows{session: s, cached: st, ctx: ctx, program: program, room: r.room}
 	if base != nil {
 		r.base = base.(baseRows)
 	}
@@ -158,7 +158,7 @@ func (r *rows) plain() baseRows {
 func (r *rows) Columns() []string {
 	r.begin()
 	if r.names == nil {
-		r.names = r.cached.columnNames()
+		r.names = r.columnNames()
 	}
 	return r.names
 }
@@ -325,7 +325,24 @@ func (r *rows) reset() error {
 	return errors.Join(r.cached.base.Reset(), r.cached.base.ClearBindings())
 }
 
-// columnNames returns the names of the statement's columns, for the caller.
+// columnNames returns the names of the statement's columns. They are the caller's,
+// who may do anything to them: each query has its own, but room for those of
+// several is made at once.
+func (r *rows) columnNames() []string {
+	names := r.cached.columnNames()
+	switch {
+	case r.room == nil:
+		r.room = make([]string, len(names))
+	case len(r.room) < len(names):
+		r.room = make([]string, max(len(names), 16))
+	}
+	n := copy(r.room, names)
+	callers := r.room[:n:n]
+	r.room = r.room[n:]
+	return callers
+}
+
+// columnNames returns the names of the statement's columns, for nobody to change.
 func (st *cachedStmt) columnNames() []string {
 	if st.names == nil {
 		st.names = make([]string, st.base.ColumnCount())
@@ -333,7 +350,7 @@ func (st *cachedStmt) columnNames() []string {
 			st.names[i] = st.base.ColumnName(i)
 		}
 	}
-	return slices.Clone(st.names) // the caller may do anything to them
+	return st.names
 }
 
 // scanTypes returns those of the statement's columns.

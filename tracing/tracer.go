@@ -185,7 +185,10 @@ func (t *Tracer) Details() bool { return t.cfg.Details }
 // asked before anything else is done for a span, so that a program without an
 // SDK pays two loads for each call and allocates nothing.
 func (t *Tracer) spans() trace.TracerProvider {
-	if p := t.provider(); t.cfg.TracerProvider != nil || !isPlaceholder(p) {
+	if t.cfg.TracerProvider != nil {
+		return t.cfg.TracerProvider
+	}
+	if p := otel.GetTracerProvider(); !isPlaceholder(p) {
 		return p
 	}
 	return nil

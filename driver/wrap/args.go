@@ -53,13 +53,13 @@ func convertArgsTo(converted []driver.NamedValue, conn driver.Conn, stmt driver.
 // the default. The first that does not say ErrSkip decides. What they answer
 // is compared, not unwrapped, as database/sql does.
 type argChecker struct {
-	named  driver.NamedValueChecker
-	column driver.ColumnConverter
-	want   int // how many arguments, or -1 for any number
+	named driver.NamedValueChecker
+	stmt  driver.Stmt // which may have columns that convert
+	want  int         // how many arguments, or -1 for any number
 }
 
 func newArgChecker(conn driver.Conn, stmt driver.Stmt) argChecker {
-	c := argChecker{want: -1}
+	c := argChecker{stmt: stmt, want: -1}
 	if stmt != nil {
 		c.want = stmt.NumInput()
 	}
@@ -67,7 +67,6 @@ func newArgChecker(conn driver.Conn, stmt driver.Stmt) argChecker {
 	if c.named, ok = stmt.(driver.NamedValueChecker); !ok {
 		c.named, _ = conn.(driver.NamedValueChecker)
 	}
-	c.column, _ = stmt.(driver.ColumnConverter)
 	return c
 }
 
@@ -77,8 +76,8 @@ func (c *argChecker) one(arg *driver.NamedValue) error {
 			return err
 		}
 	}
-	if c.column != nil {
-		if err := c.convertColumn(arg); err != driver.ErrSkip {
+	if column, ok := c.stmt.(driver.ColumnConverter); ok {
+		if err := c.convertColumn(column, arg); err != driver.ErrSkip {
 			return err
 		}
 	}
@@ -92,7 +91,7 @@ func (c *argChecker) one(arg *driver.NamedValue) error {
 }
 
 // convertColumn converts an argument as the statement's column wants it.
-func (c *argChecker) convertColumn(arg *driver.NamedValue) error {
+func (c *argChecker) convertColumn(column driver.ColumnConverter, arg *driver.NamedValue) error {
 	index := arg.Ordinal - 1
 	if c.want >= 0 && c.want <= index {
 		return nil // there is no such column; the count of arguments will say so
@@ -109,7 +108,7 @@ func (c *argChecker) convertColumn(arg *driver.NamedValue) error {
 	}
 	was := arg.Value
 	var err error
-	arg.Value, err = c.column.ColumnConverter(index).ConvertValue(was)
+	arg.Value, err = column.ColumnConverter(index).ConvertValue(was)
 	if err != nil {
 		return err
 	}

@@ -307,7 +307,7 @@ func (c *Conn) ResetSession(ctx context.Context) error {
 		start = time.Now()
 		err = c.adapter.resetter.ResetSession(ctx)
 	}
-	if errors.Is(err, driver.ErrBadConn) {
+	if err != nil && errors.Is(err, driver.ErrBadConn) {
 		c.unfit = ReasonBad // database/sql closes it; any other error it ignores
 		return err
 	}
