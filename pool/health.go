@@ -91,8 +91,14 @@ func (p *Pool) HealthCheck(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", ErrHealthCheck, err)
 	}
 	defer p.health.end()
+	if p.Closed() { // meanwhile
+		return ErrClosed
+	}
 	began := time.Now()
 	r := p.examine(ctx)
+	if err := ctx.Err(); errors.Is(err, context.Canceled) && r.Health == HealthDown {
+		return fmt.Errorf("%w: %w", ErrHealthCheck, err) // which says nothing of the database
+	}
 	r.Checked = time.Now()
 	r.Took = r.Checked.Sub(began)
 	p.health.mu.Lock()

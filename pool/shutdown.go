@@ -57,6 +57,9 @@ func (p *Pool) close(ctx context.Context) error {
 	for _, l := range p.allLanes() {
 		l.refuseAll()
 	}
+	if p.health.begin(ctx) == nil { // a check that is under way has a connection, too
+		defer p.health.end()
+	}
 	var left *ShutdownError
 	if !p.drain(ctx) {
 		left = &ShutdownError{Err: ctx.Err(), Holders: p.Holders()}

@@ -1,0 +1,112 @@
+package pool_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/pool"
+)
+
+// A check is not behind the pool's users: it succeeds while all connections are
+// held and the writer is in a transaction.
+func TestHealthCheckQueuesBehindNobody(t *testing.T) {
+	for name, cfg := range map[string]pool.Config{
+		"file":   {Path: filepath.Join(t.TempDir(), "a.db"), MaxConns: 2},
+		"memory": pool.InMemory(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, _ := pooled(t, cfg)
+			tx, err := p.DB().Begin()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tx.Rollback()
+			if name == "file" {
+				r, err := p.AcquireRead(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer r.Close()
+			}
+			if err := p.HealthCheck(t.Context()); err != nil {
+				t.Errorf("with everything in use, the check says %v", err)
+			}
+			if r := p.Health(); r.Health != pool.HealthOK {
+				t.Errorf("the pool is %v: %v", r.Health, r.Reasons)
+			}
+			if s := p.Stats(); s.Waits != 0 {
+				t.Errorf("the check has waited: %+v", s)
+			}
+		})
+	}
+}
+
+// A file that is removed under the pool is told, though SQLite itself goes on with
+// what is there no more.
+func TestHealthCheckFindsTheFileGone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.db")
+	p, _ := pooled(t, pool.Config{Path: path})
+	if _, err := p.DB().Exec("CREATE TABLE t(a)"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path, path+".old"); err != nil {
+		t.Fatal(err)
+	}
+	err := p.HealthCheck(t.Context())
+	if !errors.Is(err, pool.ErrHealthCheck) {
+		t.Fatalf("the check says %v", err)
+	}
+	if !errors.Is(err, driver.ErrFileLost) && !errors.Is(err, sqlite3.CANTOPEN) {
+		t.Errorf("it does not say why: %v", err)
+	}
+	if r := p.Health(); r.Health != pool.HealthDown || len(r.Reasons) == 0 {
+		t.Errorf("the pool is %v: %v", r.Health, r.Reasons)
+	}
+	var seen bool
+	for _, e := range p.Events() {
+		seen = seen || e.Kind == driver.KindHealth && e.Reason == "down"
+	}
+	if !seen {
+		t.Error("no event tells of it")
+	}
+	if err := os.Rename(path+".old", path); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.HealthCheck(t.Context()); err != nil {
+		t.Errorf("with the file back, the check says %v", err)
+	}
+}
+
+// A check whose caller gives up says nothing of the database.
+func TestHealthCheckGivenUp(t *testing.T) {
+	p, _ := pooled(t, pool.Config{Path: filepath.Join(t.TempDir(), "a.db")})
+	before := p.Health()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := p.HealthCheck(ctx); !errors.Is(err, pool.ErrHealthCheck) || !errors.Is(err, context.Canceled) {
+		t.Errorf("the check says %v", err)
+	}
+	if after := p.Health(); after.Checked != before.Checked || after.Health != pool.HealthOK {
+		t.Errorf("it is on record: %+v, after %+v", after, before)
+	}
+}
+
+// After Shutdown there is nothing to check.
+func TestHealthCheckOfAClosedPool(t *testing.T) {
+	p, _ := pooled(t, pool.Config{Path: filepath.Join(t.TempDir(), "a.db")})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := p.Shutdown(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.HealthCheck(t.Context()); !errors.Is(err, pool.ErrClosed) {
+		t.Errorf("the check says %v", err)
+	}
+}
