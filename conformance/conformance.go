@@ -61,6 +61,15 @@ type Target struct {
 	// difference.
 	Done func(c Case, wrapped driver.Connector) error
 
+	// Lanes says that the wrapper has connections of its own choice behind each
+	// of database/sql's, so that what the engine is asked is compared over all
+	// connections in the order of time, and not for each.
+	Lanes bool
+
+	// Own, if it is not nil, says which texts the wrapper executes for itself, so
+	// that they are not compared.
+	Own func(sql string) bool
+
 	// Deviations are the names of cases ("chapter/name") in which the wrapper
 	// differs on purpose, and why.
 	Deviations map[string]string
@@ -303,7 +312,7 @@ func (e *Engine) bareSession(t *testing.T, c Case, timeout time.Duration) *Sessi
 	run.once.Do(func() {
 		run.seen = play(t, c, e, e.Open, timeout)
 		again := play(t, c, e, e.Open, timeout)
-		if d := run.seen.difference("once", again, "again"); d != "" {
+		if d := run.seen.difference("once", again, "again", false, nil); d != "" {
 			t.Errorf("%s is no test, for the bare driver differs from itself\n%s", c.ID(), d)
 		}
 		if run.seen.broken != "" {
@@ -320,7 +329,7 @@ func compare(t *testing.T, c Case, target Target) string {
 	}
 	bare := target.Engine.bareSession(t, c, timeout)
 	wrapped := play(t, c, target.Engine, target.Open, timeout)
-	return bare.difference(target.Engine.Name, wrapped, target.Name)
+	return bare.difference(target.Engine.Name, wrapped, target.Name, target.Lanes, target.Own)
 }
 
 // firstDifference shows two logs from a little before where they part, or

@@ -34,6 +34,8 @@ type Session struct {
 	seen   []string
 	conns  map[any]*connection
 	opened int
+	events int
+	ending int // how many events there were before what is open was closed
 	broken string
 
 	// plainTexts are those that were executed without arguments.
@@ -47,8 +49,14 @@ type Session struct {
 // A connection is what is known of one by its engine's hooks.
 type connection struct {
 	number int
-	asked  []string
+	asked  []event
 	closed bool
+}
+
+// An event is something that a connection was asked or did.
+type event struct {
+	text string
+	at   int // counts all of a session's
 }
 
 // play plays c on what open opens.
@@ -94,6 +102,9 @@ func play(t *testing.T, c Case, e *Engine, open func(string) (*sql.DB, error), t
 
 // end closes what the case has opened, and sees whether anything stays open.
 func (s *Session) end() {
+	s.mu.Lock()
+	s.ending = s.events
+	s.mu.Unlock()
 	for _, db := range s.dbs {
 		s.say("close: %s", s.show(db.Close()))
 	}
@@ -204,14 +215,16 @@ func (s *Session) hooks() Hooks {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			if c := s.conns[conn]; c != nil {
-				c.asked = append(c.asked, sql)
+				s.events++
+				c.asked = append(c.asked, event{sql, s.events})
 			}
 		},
 		Did: func(conn any, what string) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			if c := s.conns[conn]; c != nil {
-				c.asked = append(c.asked, did+what)
+				s.events++
+				c.asked = append(c.asked, event{did + what, s.events})
 			}
 		},
 	}
@@ -306,17 +319,45 @@ func can[T any](err error) bool {
 	return errors.As(err, &t)
 }
 
-// difference shows where two sessions part, or returns "" if they do not.
-func (s *Session) difference(name string, other *Session, otherName string) string {
+// difference shows where two sessions part, or returns "" if they do not. What
+// is asked is compared by connection, unless across is set, and but for what is
+// the wrapper's own.
+func (s *Session) difference(name string, other *Session, otherName string, across bool, own func(string) bool) string {
 	if d := firstDifference(name, s.seen, otherName, other.seen); d != "" {
 		return "what the program sees:\n" + d
 	}
+	if across {
+		if d := firstDifference(name, s.askedOfAll(own), otherName, other.askedOfAll(own)); d != "" {
+			return "what the engine is asked:\n" + d
+		}
+		return ""
+	}
 	for i := range max(s.opened, other.opened) {
-		if d := firstDifference(name, s.askedOf(i+1), otherName, other.askedOf(i+1)); d != "" {
+		if d := firstDifference(name, texts(s.askedOf(i+1, own)), otherName, texts(other.askedOf(i+1, own))); d != "" {
 			return fmt.Sprintf("what connection %d is asked:\n%s", i+1, d)
 		}
 	}
 	return ""
+}
+
+// askedOfAll returns what all connections were asked and did, but for what was to
+// close them.
+func (s *Session) askedOfAll(own func(string) bool) []string {
+	var all []event
+	for i := range s.opened {
+		all = append(all, s.askedOf(i+1, own)...)
+	}
+	all = slices.DeleteFunc(all, func(e event) bool { return e.at > s.ending })
+	slices.SortFunc(all, func(a, b event) int { return a.at - b.at })
+	return texts(all)
+}
+
+func texts(events []event) []string {
+	list := make([]string, len(events))
+	for i, e := range events {
+		list[i] = e.text
+	}
+	return list
 }
 
 // did is what marks things done among those asked.
@@ -325,25 +366,26 @@ const did = "-- "
 // askedOf returns what a connection was asked and did, but for the texts that
 // an engine may leave out, and the pragmas that come before all else, for a
 // wrapper may have its own way to settings.
-func (s *Session) askedOf(number int) []string {
-	var asked []string
+func (s *Session) askedOf(number int, own func(string) bool) []event {
+	var asked []event
 	for _, c := range s.conns {
 		if c.number == number {
 			asked = c.asked
 		}
 	}
-	var kept []string
+	var kept []event
 	setting := false // was the last thing asked, and may be committed
-	for _, text := range asked {
-		commit := setting && strings.HasPrefix(text, did)
+	for _, e := range asked {
+		commit := setting && strings.HasPrefix(e.text, did)
 		setting = false
 		switch {
 		case commit:
-		case slices.ContainsFunc(s.plainTexts, func(plain string) bool { return strings.Contains(plain, text) }):
-		case len(kept) == 0 && strings.HasPrefix(text, "PRAGMA"):
-			setting = strings.ContainsAny(text, "=(")
+		case own != nil && own(e.text):
+		case slices.ContainsFunc(s.plainTexts, func(plain string) bool { return strings.Contains(plain, e.text) }):
+		case len(kept) == 0 && strings.HasPrefix(e.text, "PRAGMA"):
+			setting = strings.ContainsAny(e.text, "=(")
 		default:
-			kept = append(kept, text)
+			kept = append(kept, e)
 		}
 	}
 	return kept
