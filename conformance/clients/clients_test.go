@@ -1,6 +1,7 @@
 package clients
 
 import (
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +31,22 @@ func TestMain(m *testing.M) {
 
 // A client cannot tell the drivers apart.
 func TestSameAsThePlainDriver(t *testing.T) {
+	verifyNoLeaks(t)
+	sameAs(t, programs, plain, untraced, traced(t), withoutCache, withSmallCache)
+}
+
+// A client cannot tell a pool from the plain driver with the same settings.
+//
+// goose is left out: it keeps a connection, on which it has written, while a
+// migration in Go asks the database for another to write. A pool has one.
+func TestSameOverAPool(t *testing.T) {
+	verifyNoLeaks(t)
+	some := maps.Clone(programs)
+	delete(some, "goose")
+	sameAs(t, some, plainAsPooled, pooled, pooledByName)
+}
+
+func verifyNoLeaks(t *testing.T) {
 	// GORM does not end the goroutine of its cache of prepared statements, nor
 	// scs that of its store in memory, nor golang-migrate those that read the
 	// migrations behind one that failed.
@@ -39,6 +56,10 @@ func TestSameAsThePlainDriver(t *testing.T) {
 			goleak.IgnoreAnyFunction("github.com/alexedwards/scs/v2/memstore.(*MemStore).startCleanup"),
 			goleak.IgnoreAnyFunction("github.com/golang-migrate/migrate/v4.(*Migration).Buffer"))
 	})
+}
+
+// sameAs runs programs on all setups.
+func sameAs(t *testing.T, programs map[string]program, plain setup, others ...setup) {
 	for name, p := range programs {
 		t.Run(name, func(t *testing.T) {
 			want := plain.transcript(t, p)
@@ -46,7 +67,7 @@ func TestSameAsThePlainDriver(t *testing.T) {
 			if again := plain.transcript(t, p); again != want {
 				t.Fatalf("the program is not deterministic\n%s", firstDifference(want, again))
 			}
-			for _, s := range []setup{untraced, traced(t), withoutCache, withSmallCache} {
+			for _, s := range others {
 				t.Run(s.name, func(t *testing.T) {
 					if got := s.transcript(t, p); got != want {
 						t.Error(firstDifference(want, got))

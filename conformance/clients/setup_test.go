@@ -1,12 +1,17 @@
 package clients
 
 import (
+	"context"
 	"database/sql"
+	"errors"
+	"log/slog"
 	"testing"
+	"time"
 
 	_ "github.com/ncruces/go-sqlite3/driver"
 
 	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/pool"
 )
 
 // A setup is a way to open a database.
@@ -14,6 +19,11 @@ type setup struct {
 	name   string
 	driver string // what clients are told
 	open   func(dsn string) (*sql.DB, error)
+	params string // more of them, for the DSN
+
+	// close, if not nil, closes what db.Close leaves open. What it is asked
+	// while the program's leaks are open, it may take away.
+	close func(*sql.DB) error
 
 	// check, if not nil, looks at what is left when the database is closed.
 	check func(t *testing.T, a *app)
@@ -29,7 +39,38 @@ var (
 	// statements go all the time.
 	withoutCache   = byConfig("without statement cache", driver.Config{StatementCache: -1})
 	withSmallCache = byConfig("with a small statement cache", driver.Config{StatementCache: 2})
+
+	// plainAsPooled is the plain driver with the settings that a pool has by
+	// itself.
+	plainAsPooled = setup{name: "plain, with a pool's settings", driver: "sqlite3", open: byName("sqlite3"),
+		params: "&_pragma=foreign_keys(1)&_txlock=immediate"}
+
+	// pooledByName is what a program gets that changes nothing but the name.
+	pooledByName = setup{name: "pooled by name", driver: pool.Name, open: byName(pool.Name)}
+
+	// pooled is a pool that the program opens itself.
+	pooled = byPool("pooled", pool.Config{})
 )
+
+func byPool(name string, cfg pool.Config) setup {
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	s := setup{name: name, driver: pool.Name}
+	s.open = func(dsn string) (*sql.DB, error) {
+		cfg := cfg
+		cfg.Path = dsn
+		p, err := pool.Open(context.Background(), cfg)
+		if err != nil {
+			return nil, err
+		}
+		return p.DB(), nil
+	}
+	s.close = func(db *sql.DB) error {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		return pool.Of(db).Shutdown(ctx)
+	}
+	return s
+}
 
 func byName(name string) func(string) (*sql.DB, error) {
 	return func(dsn string) (*sql.DB, error) { return sql.Open(name, dsn) }
@@ -60,7 +101,7 @@ func (s setup) transcript(t *testing.T, p program) string {
 func (s setup) run(t *testing.T, p program) (text, why string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
-	dsn := "file:app.db?_pragma=busy_timeout(30000)&_pragma=journal_mode(wal)"
+	dsn := "file:app.db?_pragma=busy_timeout(30000)&_pragma=journal_mode(wal)" + s.params
 	db, err := s.open(dsn)
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +111,12 @@ func (s setup) run(t *testing.T, p program) (text, why string) {
 	if n := db.Stats().InUse; n != a.leaks && why == "" {
 		t.Errorf("%s: %d connections in use at the end, not %d", s.name, n, a.leaks)
 	}
-	if err := db.Close(); err != nil {
+	err = db.Close()
+	if s.close != nil {
+		err = errors.Join(err, s.close(db))
+	}
+	// A pool says what it had to take away.
+	if _, ok := errors.AsType[*pool.ShutdownError](err); err != nil && ok != (a.leaks > 0) {
 		t.Errorf("%s: close: %v", s.name, err)
 	}
 	if s.check != nil {

@@ -11,7 +11,10 @@ import (
 )
 
 // sqlx knows "sqlite3", but has to be told how other drivers bind arguments.
-func init() { sqlx.BindDriver("sqlitemw", sqlx.QUESTION) }
+func init() {
+	sqlx.BindDriver("sqlitemw", sqlx.QUESTION)
+	sqlx.BindDriver("sqlitemw-pool", sqlx.QUESTION)
+}
 
 type (
 	sqlxAuthor struct {

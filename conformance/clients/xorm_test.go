@@ -19,7 +19,10 @@ import (
 )
 
 // xorm has to be told which dialect an unknown driver speaks.
-func init() { dialects.RegisterDriver("sqlitemw", dialects.QueryDriver("sqlite3")) }
+func init() {
+	dialects.RegisterDriver("sqlitemw", dialects.QueryDriver("sqlite3"))
+	dialects.RegisterDriver("sqlitemw-pool", dialects.QueryDriver("sqlite3"))
+}
 
 type (
 	xormCity struct {
