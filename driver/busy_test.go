@@ -688,6 +688,33 @@ func TestBusyHandlerOfInit(t *testing.T) {
 	exec(t, execer{other}, "COMMIT")
 }
 
+// So does one that a pool's hook installs before the first call.
+func TestBusyHandlerOfHook(t *testing.T) {
+	d := newDetailed(t)
+	dsn := file(t, wal, never)
+	other, id := d.conn(dsn)
+	exec(t, execer{other}, "CREATE TABLE t(a)")
+	c, err := driver.NewConnector(dsn, driver.Config{Tracing: d.tracer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := c.Dial(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	asked := 0
+	if err := conn.SQLite().BusyHandler(func(context.Context, int) bool { asked++; return asked < 5 }); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, execer{other}, "BEGIN IMMEDIATE")
+	if _, err := conn.ExecContext(t.Context(), "DELETE FROM t", nil); !errors.Is(err, sqlite3.BUSY) || asked != 5 {
+		t.Errorf("%v, asked %d times", err, asked)
+	}
+	d.waited("DELETE t", false, "this process", id)
+	exec(t, execer{other}, "COMMIT")
+}
+
 // What was counted of a call without a span is not another's.
 func TestDetailsOfUnsampled(t *testing.T) {
 	rec := tracetest.NewSpanRecorder()

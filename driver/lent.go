@@ -67,7 +67,12 @@ func (c *Connector) Limits(limits func() tracing.PoolLimits) (stop func()) {
 
 func (c *conn) Wrapped() *wrap.Conn { return c.w }
 
-func (c *conn) SQLite() *sqlite3.Conn { return c.Conn }
+func (c *conn) SQLite() *sqlite3.Conn {
+	if c.session.locks != nil {
+		c.session.locks.foreign = true // a hook of the pool's may install a busy handler
+	}
+	return c.Conn
+}
 
 func (c *conn) ReadOnly(ctx context.Context, query string) (bool, error) {
 	s := c.session
