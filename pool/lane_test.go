@@ -216,7 +216,7 @@ func TestHooksDecide(t *testing.T) {
 				})})
 				p.Reset()
 				no = 1
-				err, panicked := raw(p)
+				panicked, err := raw(p)
 				switch {
 				case panics && panicked != refusal:
 					t.Errorf("the panic was %v", panicked)
@@ -242,9 +242,10 @@ func TestHooksDecide(t *testing.T) {
 }
 
 // raw calls Raw, and returns what it has paniced with.
-func raw(p *pool.Pool) (err error, panicked any) {
+func raw(p *pool.Pool) (panicked any, err error) {
 	defer func() { panicked = recover() }()
-	return p.Raw(context.Background(), func(*sqlite3.Conn) error { return nil }), nil
+	err = p.Raw(context.Background(), func(*sqlite3.Conn) error { return nil })
+	return nil, err
 }
 
 // A panic in BeforeClose, Init or Term leaves nothing behind either.
@@ -290,7 +291,7 @@ func TestPanicsBesideACall(t *testing.T) {
 					t.Error("it was not called")
 				}
 				l.settled(t, p)
-				if err, panicked := raw(p); err != nil || panicked != nil {
+				if panicked, err := raw(p); err != nil || panicked != nil {
 					t.Errorf("the turn is gone: %v, %v", err, panicked)
 				}
 			}

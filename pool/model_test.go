@@ -60,7 +60,6 @@ type model struct {
 	held  []*actor
 	names int
 	steps []string
-	rows  int // committed
 }
 
 type modelLane struct {
