@@ -28,12 +28,12 @@ type PoolConn interface {
 	// keeps stays: nothing may be done to it that changes what a text means.
 	SQLite() *sqlite3.Conn
 
-	// ReadOnly prepares a text, or finds it prepared, and reports whether
+	// OnlyReads prepares a text, or finds it prepared, and reports whether
 	// executing it would change nothing, as SQLite sees it. It executes
 	// nothing; but to prepare a PRAGMA is to execute it, and so no text is to
 	// be given to it that may be one.
 	// https://sqlite.org/c3ref/stmt_readonly.html
-	ReadOnly(ctx context.Context, query string) (bool, error)
+	OnlyReads(ctx context.Context, query string) (bool, error)
 
 	// Forget lets go of the statements that the connection keeps. Another one
 	// may have changed what their texts mean.
@@ -74,7 +74,7 @@ func (c *conn) SQLite() *sqlite3.Conn {
 	return c.Conn
 }
 
-func (c *conn) ReadOnly(ctx context.Context, query string) (bool, error) {
+func (c *conn) OnlyReads(ctx context.Context, query string) (bool, error) {
 	s := c.session
 	st, err := s.kept(ctx, query)
 	if st == nil && err == nil {

@@ -25,6 +25,7 @@ const (
 	markRaw                       // the program has had SQLite's connection itself
 	markJournal                   // the journal mode may be another
 	markMeaning                   // a pragma is set that changes what queries give
+	markUndo                      // something of these may be there no more
 	markSchema                    // the schema may be another, which all connections see
 
 	// What queries must be where they can see it.
@@ -125,9 +126,13 @@ func classify(query string) *text {
 // behind.
 func (t *text) statement(verb string, s *scanner) {
 	switch verb {
-	case "attach", "detach":
+	case "attach":
 		t.marks |= markAttach
-	case "drop", "alter", "vacuum", "reindex", "analyze":
+	case "detach":
+		t.marks |= markAttach | markUndo
+	case "drop":
+		t.marks |= markSchema | markUndo
+	case "alter", "vacuum", "reindex", "analyze":
 		t.marks |= markSchema
 	case "create":
 		t.marks |= markSchema

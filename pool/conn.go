@@ -29,6 +29,8 @@ type conn struct {
 	marks      marks     // what stays in force on it
 	schema     uint64    // the file's count when it last let go of what it kept
 	changes    bool      // it may have changed the schema, or be about to
+	attached   string    // which files it had when it was opened, if it writes
+	undoing    bool      // whether its marks still hold is to be looked at when it is given back
 	journal    bool      // the journal mode is to be looked at when it is given back
 
 	inside  bool                  // the step gate is passed, or was when a panic passed
@@ -153,6 +155,10 @@ func (c *conn) tidy() (why wrap.Reason, dirty bool) {
 	if c.journal {
 		c.journal = false
 		defer c.lane.pool.afterJournal(c)
+	}
+	if c.undoing {
+		c.undoing = false
+		defer c.lane.pool.undone(c)
 	}
 	if raw.GetAutocommit() {
 		if !c.lane.reads || raw.TxnState("") == sqlite3.TXN_NONE {

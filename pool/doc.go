@@ -76,8 +76,8 @@
 //	readers        are let in beyond MaxConns where those there are wait for each other, as nested queries do
 //	session state  what a program sets by PRAGMA, ATTACH or temporary objects is the writer's, for all who come after, and stays until
 //	               it is undone: a warning is logged, and an event recorded. Of DB, a PRAGMA does not reach the readers. Once a text
-//	               has attached a file or made a temporary object, or Raw() of a *sql.Conn was called, queries of DB go to the writer
-//	               too, until [Pool.Reset]. What all connections are to have belongs into Config.Init and Config.Pragmas
+//	               has attached a file or made a temporary object, queries of DB go to the writer too, until it is detached or dropped;
+//	               once Raw() of a *sql.Conn was called, until [Pool.Reset]. What all connections are to have belongs into Config.Init and Config.Pragmas
 //	transactions   that a text begins (Exec of BEGIN) must end in the same checkout, of db.Conn: what is left open is rolled back, and
 //	               logged as an error; see Config.Dirty
 //	last_insert_rowid()

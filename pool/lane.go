@@ -330,6 +330,9 @@ func (l *lane) dial(ctx context.Context, a *wrap.Acquisition) (dialled *conn, er
 	c = &conn{PoolConn: p, lane: l, generation: generation, answered: time.Now()}
 	c.expires = l.expiry(c.answered)
 	p.Wrapped().SetGate(c)
+	if !l.reads {
+		c.attached = attached(p.SQLite())
+	}
 	return c, nil
 }
 

@@ -60,6 +60,7 @@ type ledger struct {
 	mu       sync.Mutex
 	conns    map[driver.ConnID]*account
 	counts   map[driver.Kind]uint64
+	latest   map[driver.Kind]driver.Event
 	closed   map[driver.Reason]uint64
 	failed   uint64 // connects
 	queued   uint64 // acquires that had waited
@@ -77,9 +78,11 @@ func (l *ledger) Record(e driver.Event) {
 	if l.conns == nil {
 		l.conns = make(map[driver.ConnID]*account)
 		l.counts = make(map[driver.Kind]uint64)
+		l.latest = make(map[driver.Kind]driver.Event)
 		l.closed = make(map[driver.Reason]uint64)
 	}
 	l.counts[e.Kind]++
+	l.latest[e.Kind] = e
 	wrong := func(what string) {
 		l.problems = append(l.problems, fmt.Sprintf("connection %v: %v %s", e.Conn, e.Kind, what))
 	}
@@ -139,6 +142,13 @@ func (l *ledger) count(k driver.Kind) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return int(l.counts[k])
+}
+
+// last returns the latest event of a kind.
+func (l *ledger) last(k driver.Kind) driver.Event {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.latest[k]
 }
 
 func (l *ledger) closedFor(r driver.Reason) int {

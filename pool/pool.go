@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -238,84 +237,6 @@ func (p *Pool) allLanes() []*lane {
 		return []*lane{p.writer}
 	}
 	return []*lane{p.readers, p.writer}
-}
-
-// bears reports whether queries must go to the writer, to see what a program has
-// made there.
-func (p *Pool) bears() bool { return marks(p.marks.Load())&markVisible != 0 }
-
-// after is told of a text that was executed on a connection, or, unless done, is
-// when its rows are asked for.
-func (p *Pool) after(c *conn, t *text, done bool) {
-	if (c.changes || t.marks&markSchema != 0) && !c.lane.reads {
-		c.changed(done)
-	}
-	if t.marks == 0 {
-		return
-	}
-	if t.marks&markJournal != 0 && !c.lane.reads {
-		c.journal = true // a query is executed only when it is asked for its row
-		p.afterJournal(c)
-	}
-	if m := t.marks & markBorne; m != 0 {
-		p.mark(c, m, t.name())
-	}
-}
-
-// mark notes what stays in force on the writer's connection. One that reads is not
-// lent again.
-func (p *Pool) mark(c *conn, m marks, what string) {
-	if c.lane.reads {
-		c.Wrapped().Retire(wrap.ReasonDirty) // nobody else is to find it changed
-		return
-	}
-	c.journal = c.journal || m&markRaw != 0
-	if c.marks&m == m && m&markPragma == 0 {
-		return
-	}
-	first := c.marks&m != m
-	c.marks |= m
-	p.marks.Store(uint32(c.marks))
-	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindSession, Conn: c.ID(), Lane: c.lane.name})
-	if first {
-		p.logger.Warn("pool: a change stays in force on the connection that writes, until it is undone or the pool is reset; what is to hold for every connection belongs into Config.Init or Config.Pragmas",
-			"conn", c.ID(), "change", what)
-	}
-}
-
-// forgot is told that a connection which bore marks is closed.
-func (p *Pool) forgot(c *conn) {
-	p.marks.Store(0)
-	p.logger.Warn("pool: what was in force on the connection that writes is gone with it", "conn", c.ID())
-}
-
-// beforeJournal closes idle readers, which would keep SQLite from leaving WAL
-// mode.
-func (p *Pool) beforeJournal(c *conn) {
-	if p.readers != nil && !c.lane.reads {
-		for c := p.readers.pop(); c != nil; c = p.readers.pop() {
-			p.readers.close(c, wrap.ReasonReset)
-		}
-	}
-}
-
-// afterJournal looks how many lanes there can be now: readers beside a writer are
-// for WAL mode.
-func (p *Pool) afterJournal(c *conn) {
-	if p.readers == nil {
-		return
-	}
-	if mode, ok := journalMode(c.SQLite()); ok {
-		one := mode != "wal"
-		if p.oneLane.Swap(one) != one {
-			p.logger.Warn("pool: the journal mode is another, and so are the lanes", "mode", mode, "lanes", p.lanes())
-		}
-	}
-}
-
-func journalMode(raw *sqlite3.Conn) (mode string, ok bool) {
-	err := row(raw, "PRAGMA journal_mode", func(st *sqlite3.Stmt) { mode = strings.ToLower(st.ColumnText(0)) })
-	return mode, err == nil && mode != ""
 }
 
 func pageSize(raw *sqlite3.Conn) (n int64, err error) {

@@ -182,7 +182,7 @@ func (s *shell) ask(ctx context.Context, t *text) (*conn, error) {
 	if err != nil || !c.lane.reads {
 		return c, err
 	}
-	readOnly, err := c.ReadOnly(ctx, t.query)
+	readOnly, err := c.OnlyReads(ctx, t.query)
 	switch {
 	case err != nil:
 		return c, nil // which says it again, to the program
