@@ -75,17 +75,20 @@ func (c *conn) SQLite() *sqlite3.Conn {
 }
 
 func (c *conn) OnlyReads(ctx context.Context, query string) (bool, error) {
-	s := c.session
-	st, err := s.kept(ctx, query)
-	if st == nil && err == nil {
-		st, err = s.prepare(ctx, kindOf(query), query)
-	}
-	if err != nil {
-		return false, err
-	}
-	readOnly := st.readOnly
-	s.cache.put(st)
-	return readOnly, nil
+	readOnly := false
+	err := c.w.Do(func() error {
+		s := c.session
+		st, err := s.kept(ctx, query)
+		if st == nil && err == nil {
+			st, err = s.prepare(ctx, kindOf(query), query)
+		}
+		if err != nil {
+			return err
+		}
+		readOnly = st.readOnly
+		return s.cache.put(st)
+	})
+	return readOnly, err
 }
 
 func (c *conn) Forget() { c.session.cache.forget() }

@@ -161,7 +161,8 @@ type Config struct {
 // [Pool]. But each runs in somebody's turn, so that one that waits for a
 // connection of the same lane may wait for itself, and AfterRelease and
 // BeforeClose may be called with a mutex of database/sql's held, so that they must
-// not call the *sql.DB.
+// not call the *sql.DB; and none may call Shutdown or Close, which wait for what is
+// under way.
 type Hooks struct {
 	// BeforeConnect is called before a connection is opened: on the goroutine of
 	// the call that it is opened for, with its context, or on the pool's own, for
@@ -179,8 +180,8 @@ type Hooks struct {
 	// ends.
 	BeforeAcquire func(ctx context.Context, c ConnInfo) bool
 
-	// AfterRelease is called when a connection has been given back in order, on
-	// the goroutine that gave it back, which may be one of database/sql's. If it
+	// AfterRelease is called when a connection has been given back, on the
+	// goroutine that gave it back, which may be one of database/sql's. If it
 	// returns false, the connection is closed.
 	AfterRelease func(c ConnInfo) bool
 

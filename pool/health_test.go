@@ -3,6 +3,7 @@ package pool_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -108,5 +109,28 @@ func TestHealthCheckOfAClosedPool(t *testing.T) {
 	}
 	if err := p.HealthCheck(t.Context()); !errors.Is(err, pool.ErrClosed) {
 		t.Errorf("the check says %v", err)
+	}
+}
+
+// Once its file is lost, a pool fails: it does not go on with a new, empty one.
+func TestALostFileIsNotMadeAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.db")
+	p, err := pool.Open(t.Context(), pool.Config{Path: path, MaxConns: 1, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	must(t, p.DB(), "CREATE TABLE t(a)")
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Rename(path+suffix, path+".old"+suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+	p.Reset()
+	if _, err := p.DB().Exec("CREATE TABLE u(a)"); !errors.Is(err, sqlite3.CANTOPEN) {
+		t.Errorf("with the file gone, a write says %v", err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("there is a file again: %v", err)
 	}
 }

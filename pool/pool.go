@@ -133,6 +133,19 @@ func (p *Pool) open(ctx context.Context, src sources) error {
 	}
 	p.path = src.file
 	p.file = openFile(src.file)
+	if src.file != "" {
+		// No later one does: were the file lost, the program would go on with
+		// another, and not know it.
+		there := p.cfg
+		there.MustExist = true
+		again := there.writer()
+		again.config.PoolName = src.writer.config.PoolName
+		if p.writer.connector, err = connector(again); err != nil {
+			p.writer.close(c, wrap.ReasonOther)
+			return err
+		}
+		p.writer.first = w
+	}
 	if !p.cfg.readsOnly() { // or it would wait for others that write, and need not
 		p.writer.queue = p.file.writers
 	}

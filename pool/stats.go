@@ -150,13 +150,9 @@ func (c *counters) Record(e driver.Event) {
 		c.inUse++
 		s.PeakInUse = max(s.PeakInUse, c.inUse)
 		if e.Lane != wrap.LaneNone { // else nobody knows how long it waited
-			s.LongestWait = max(s.LongestWait, e.Wait)
 			s.WaitTimes.add(e.Wait)
 		}
-		if e.Queue > 0 {
-			s.Waits++
-			s.WaitTime += e.Wait
-		}
+		s.waited(e)
 	case driver.KindRelease:
 		s.Releases++
 		c.inUse = max(0, c.inUse-1) // it may have been acquired before anybody looked
@@ -167,9 +163,10 @@ func (c *counters) Record(e driver.Event) {
 		s.used(e.Duration)
 	case driver.KindTimeout:
 		s.Timeouts++
-		s.LongestWait = max(s.LongestWait, e.Wait)
+		s.waited(e)
 	case driver.KindCancel:
 		s.Cancels++
+		s.waited(e)
 	case driver.KindRefuse:
 		s.Refusals++
 	case driver.KindLeak:
@@ -189,6 +186,15 @@ func (c *counters) Record(e driver.Event) {
 			s.ClosedFor = make(map[driver.Reason]uint64)
 		}
 		s.ClosedFor[e.Reason]++
+	}
+}
+
+// waited sums up the wait of an acquire, if it had one.
+func (s *Stats) waited(e driver.Event) {
+	if e.Queue > 0 {
+		s.Waits++
+		s.WaitTime += e.Wait
+		s.LongestWait = max(s.LongestWait, e.Wait)
 	}
 }
 
@@ -230,11 +236,15 @@ func (p *Pool) Stats() Stats {
 		}
 		*open, *inUse = n.open, n.open-n.idle
 		s.Idle += n.idle
-		c := l.connector.CacheStats()
-		s.Cache.Hits += c.Hits
-		s.Cache.Misses += c.Misses
-		s.Cache.Evictions += c.Evictions
-		s.Cache.Invalidations += c.Invalidations
+		for _, connector := range []*driver.Connector{l.connector, l.first} {
+			if connector != nil {
+				c := connector.CacheStats()
+				s.Cache.Hits += c.Hits
+				s.Cache.Misses += c.Misses
+				s.Cache.Evictions += c.Evictions
+				s.Cache.Invalidations += c.Invalidations
+			}
+		}
 	}
 	s.Open, s.InUse = s.Writers+s.Readers, s.WritersInUse+s.ReadersInUse
 	s.Events, s.EventsDropped = p.log.counts()

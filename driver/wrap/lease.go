@@ -165,6 +165,17 @@ func (c *Conn) Probe(ctx context.Context) error {
 	return c.adapter.pinger.Ping(ctx)
 }
 
+// Do has f ask the parent for something that is no call of the program's: there is
+// no span of it, but it is one as far as the gate and panics go.
+func (c *Conn) Do(f func() error) error {
+	if err := c.startCall(); err != nil {
+		return err
+	}
+	err := f()
+	c.endCall(err)
+	return err
+}
+
 // OpenRows returns how many rows of the connection's queries have not been closed.
 // It may be called by any goroutine.
 func (c *Conn) OpenRows() int { return int(c.open.Load()) }
