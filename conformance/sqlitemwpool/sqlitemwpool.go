@@ -96,9 +96,15 @@ func (h *hasty) Close() error {
 // does not say.
 const busy = 100
 
-// Own reports whether a pool executes a text for itself: it looks at the journal
-// mode when a program may have changed it.
-func Own(sql string) bool { return sql == "PRAGMA journal_mode" }
+// Own reports whether a pool executes a text for itself: it looks at what a
+// program may have changed of the connection that writes.
+func Own(sql string) bool {
+	switch sql {
+	case "PRAGMA journal_mode", "PRAGMA database_list", "SELECT count(*) FROM sqlite_temp_schema":
+		return true
+	}
+	return false
+}
 
 // Unplayed are cases that cannot be played, and why: a program waits for itself,
 // and so for as long as it may; or the plain driver has the settings of a pool, and
