@@ -193,7 +193,7 @@ func TestAcquireSpanIsTheWait(t *testing.T) {
 			attribute.Bool("sqlitemw.connection.new", false),
 		} {
 			if v, _ := got.Value(want.Key); v != want.Value {
-				t.Errorf("%s is %v, want %v", want.Key, v.Emit(), want.Value.Emit())
+				t.Errorf("%s is %v, want %v", want.Key, v.String(), want.Value.String())
 			}
 		}
 	})
