@@ -33,6 +33,7 @@ type conn struct {
 	undoing    bool      // whether its marks still hold is to be looked at when it is given back
 	journal    bool      // the journal mode is to be looked at when it is given back
 
+	turn    atomic.Int32          // of who has it, if it writes: turnHeld, ...
 	inside  bool                  // the step gate is passed, or was when a panic passed
 	stopped atomic.Pointer[error] // the pool has taken it away, for this reason
 

@@ -55,7 +55,8 @@
 // Texts are read before anything is prepared, because to prepare a PRAGMA is to
 // execute it. A text that is misread fails on a reader, with sqlite3.READONLY: it
 // does not write there. Once a checkout has had the writer, it stays there until
-// it ends. [Pool.Reader] and [Pool.Writer] are the same, but of one lane.
+// it ends; while it does nothing, and has neither a transaction nor rows open, others
+// may write. [Pool.Reader] and [Pool.Writer] are the same, but of one lane.
 //
 // A query sees what was committed before it began. One on a reader does not see
 // what a transaction that is still open has written.

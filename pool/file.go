@@ -2,6 +2,7 @@ package pool
 
 import (
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -13,6 +14,7 @@ type file struct {
 	info    os.FileInfo
 	writers *queue
 	users   int
+	lanes   []*lane       // that take turns; replaced, never changed
 	schema  atomic.Uint64 // counts what may have changed it
 }
 
@@ -50,10 +52,18 @@ func openFile(path string) *file {
 	return own
 }
 
-// close is called once by each user.
-func (f *file) close() {
+// takesTurns adds the lane of a pool's writer.
+func (f *file) takesTurns(l *lane) {
 	files.Lock()
 	defer files.Unlock()
+	f.lanes = append(slices.Clone(f.lanes), l)
+}
+
+// close is called once by each user, with the lane that takes turns or nil.
+func (f *file) close(l *lane) {
+	files.Lock()
+	defer files.Unlock()
+	f.lanes = slices.DeleteFunc(slices.Clone(f.lanes), func(other *lane) bool { return other == l })
 	f.users--
 	if f.users > 0 {
 		return

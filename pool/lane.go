@@ -351,7 +351,11 @@ func (l *lane) release(c *conn) {
 		l.pool.file.schema.Add(1)
 	}
 	now := time.Now()
-	defer l.give(c.extra)
+	if c.keepsTurn() {
+		defer l.give(c.extra)
+	} else {
+		defer l.pool.released()
+	}
 	why := wrap.ReasonHook
 	defer func() { l.settle(c, why, now) }() // deferred, for a panic in the hook
 	why = l.tidy(c, now)
@@ -372,7 +376,7 @@ func (l *lane) tidy(c *conn, now time.Time) (why wrap.Reason) {
 	if f := l.pool.cfg.Hooks.AfterRelease; f != nil && why == "" && !f(c.info(now)) {
 		why = wrap.ReasonHook
 	}
-	if why == "" && c.extra {
+	if why == "" && (c.extra || l.spare(c)) {
 		why = wrap.ReasonOverflow
 	}
 	return why

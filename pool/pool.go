@@ -41,8 +41,9 @@ type Pool struct {
 	readers *lane       // nil if there is one lane
 	oneLane atomic.Bool // whatever readers is: the database is not in WAL mode
 
-	marks  atomic.Uint32         // what stays in force on the writer's connection
-	regret atomic.Pointer[error] // what the next statement is told; see DirtyFail
+	marks     atomic.Uint32         // what stays in force on the writer's connection
+	keepTurns bool                  // whatever a checkout does: for tests of what else becomes of turns
+	regret    atomic.Pointer[error] // what the next statement is told; see DirtyFail
 
 	db, readerDB, writerDB *sql.DB
 
@@ -148,6 +149,7 @@ func (p *Pool) open(ctx context.Context, src sources) error {
 	}
 	if !p.cfg.readsOnly() { // or it would wait for others that write, and need not
 		p.writer.queue = p.file.writers
+		p.file.takesTurns(p.writer)
 	}
 	if p.pageSize, err = pageSize(c.SQLite()); err != nil {
 		p.writer.close(c, wrap.ReasonOther)
@@ -187,7 +189,7 @@ func (p *Pool) abandon() {
 	}
 	p.keeper.close()
 	if p.file != nil {
-		p.file.close()
+		p.file.close(p.writer)
 	}
 }
 

@@ -52,7 +52,7 @@ func (p *Pool) mark(c *conn, m marks, what string) {
 	}
 	first := c.marks&m != m
 	c.marks |= m
-	p.marks.Store(uint32(c.marks))
+	p.marks.Or(uint32(m))
 	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindSession, Conn: c.ID(), Lane: c.lane.name})
 	if first {
 		p.logger.Warn("pool: a change stays in force on the connection that writes, until it is undone or the pool is reset; what is to hold for every connection belongs into Config.Init or Config.Pragmas",
@@ -62,8 +62,16 @@ func (p *Pool) mark(c *conn, m marks, what string) {
 
 // forgot is told that a connection which bore marks is closed.
 func (p *Pool) forgot(c *conn) {
-	p.marks.Store(0)
+	p.unmark(0, 0)
 	p.logger.Warn("pool: what was in force on the connection that writes is gone with it", "conn", c.ID())
+}
+
+// unmark notes what is left in force, if there are no more connections that write
+// than so many: else another may bear what this one did.
+func (p *Pool) unmark(left marks, most int) {
+	if p.writer.count().open <= most {
+		p.marks.Store(uint32(left))
+	}
 }
 
 // undone looks whether what stays in force on the writer's connection still does,
@@ -83,7 +91,7 @@ func (p *Pool) undone(c *conn) {
 	}
 	if m != c.marks {
 		c.marks = m
-		p.marks.Store(uint32(m))
+		p.unmark(m, 1)
 		p.logger.Info("pool: a change on the connection that writes is undone", "conn", c.ID())
 	}
 }

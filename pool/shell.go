@@ -54,6 +54,7 @@ func (s *shell) ExecContext(ctx context.Context, query string, args []driver.Nam
 	}
 	res, err := c.ExecContext(c.context(ctx, t), query, args)
 	s.pool.after(c, t, true)
+	s.park()
 	return res, err
 }
 
@@ -70,6 +71,7 @@ func (s *shell) QueryContext(ctx context.Context, query string, args []driver.Na
 	}
 	rows, err := c.QueryContext(c.context(ctx, t), query, args)
 	s.pool.after(c, t, false)
+	s.park()
 	return rows, err
 }
 
@@ -92,6 +94,7 @@ func (s *shell) PrepareContext(ctx context.Context, query string) (driver.Stmt, 
 	if err := prepared.Close(); err != nil {
 		return nil, err
 	}
+	s.park()
 	return &stmt{shell: s, query: query, inputs: n}, nil
 }
 
@@ -143,6 +146,7 @@ func (t *tx) Rollback() error {
 func (t *tx) end() {
 	t.shell.tx = nil
 	t.conn.lease.tx.Store(false)
+	t.shell.park()
 }
 
 // forExec leases what a text that is executed for its effect is to be on.
@@ -244,7 +248,7 @@ func (s *shell) forWrite(ctx context.Context) (*conn, error) {
 	case s.broken:
 		return nil, errBroken
 	case s.writer != nil:
-		return s.writer, nil
+		return s.resume(ctx)
 	case s.pinned == wrap.LaneReader && s.pool.forReaders().reads:
 		return s.forRead(ctx)
 	}

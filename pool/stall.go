@@ -18,7 +18,7 @@ func (l *lane) waits(n int) (refusing bool) {
 	defer l.mu.Unlock()
 	l.waiting += n
 	l.pool.sums.waits(n)
-	if !l.reads {
+	if l.pool.readers == nil {
 		return l.refusing
 	}
 	switch {
@@ -29,9 +29,25 @@ func (l *lane) waits(n int) (refusing bool) {
 		l.stallSeen = l.queue.count().given
 		l.stallOf++
 		of := l.stallOf
-		l.stall = time.AfterFunc(stallAfter, func() { l.unstall(of) })
+		l.stall = time.AfterFunc(l.stallAfter(), func() { l.watch(of) })
 	}
 	return l.refusing
+}
+
+func (l *lane) stallAfter() time.Duration {
+	if l.reads {
+		return stallAfter
+	}
+	return parkAfter
+}
+
+// watch is called while somebody waits and nothing seems to move.
+func (l *lane) watch(of uint64) {
+	if l.reads {
+		l.unstall(of)
+	} else {
+		l.unpark(of)
+	}
 }
 
 // unstall lets one more reader through if all those there are wait, it seems, for

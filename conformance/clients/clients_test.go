@@ -1,7 +1,6 @@
 package clients
 
 import (
-	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -36,14 +35,9 @@ func TestSameAsThePlainDriver(t *testing.T) {
 }
 
 // A client cannot tell a pool from the plain driver with the same settings.
-//
-// goose is left out: it keeps a connection, on which it has written, while a
-// migration in Go asks the database for another to write. A pool has one.
 func TestSameOverAPool(t *testing.T) {
 	verifyNoLeaks(t)
-	some := maps.Clone(programs)
-	delete(some, "goose")
-	sameAs(t, some, plainAsPooled, pooled, pooledByName)
+	sameAs(t, programs, plainAsPooled, pooled, pooledByName)
 }
 
 func verifyNoLeaks(t *testing.T) {

@@ -81,6 +81,13 @@ func (a *Acquisition) got(now time.Time) tracing.Acquired {
 	return tracing.Acquired{New: a.opened, Lane: string(a.lane), Queue: a.queue, Wait: a.waited, Took: now.Sub(a.began)}
 }
 
+// Resumed ends an acquire of a turn for a connection that has been lent already.
+func (a *Acquisition) Resumed(c *Conn) {
+	got := a.got(time.Now())
+	got.Conn = uint64(c.id)
+	a.spans.Done(got)
+}
+
 // Panicked ends an acquire through which a panic passed. It is meant for a defer.
 func (a *Acquisition) Panicked() { a.spans.Panicked() }
 

@@ -1,0 +1,127 @@
+package pool
+
+import (
+	"context"
+	"time"
+
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
+)
+
+// A checkout that has had the writer keeps the connection until it ends, but not
+// always the turn: while it asks for nothing, has no transaction and no rows open,
+// and has left nothing in force, others may write, as they could beside an idle
+// connection of any pool. Who waits and sees nothing move for parkAfter takes
+// the turn, and has a connection of its own for it; the checkout queues again
+// when it next asks for something. Programs that migrate a database do so: they
+// keep a connection, and write by another.
+//
+// What was asked for by name, with AcquireWrite or of Writer, is kept.
+
+// parkAfter is longer than a checkout of a single call takes to end once the call
+// has: such a one is not to lose its turn, and with it the connection.
+const parkAfter = 2 * time.Millisecond
+
+// Of whoever has a connection that writes, whether the turn is there, too.
+const (
+	turnHeld   int32 = iota
+	turnParked       // nothing is asked for: it may be taken
+	turnTaken
+)
+
+// park lets others take the turn until resume.
+func (s *shell) park() {
+	c := s.writer
+	if c == nil || s.tx != nil || s.pool.keepTurns || s.pinned != wrap.LaneNone || c.marks&markVisible != 0 || !s.pool.forReaders().reads ||
+		c.Wrapped().Panicked() || !c.SQLite().GetAutocommit() {
+		return
+	}
+	c.turn.Store(turnParked)
+}
+
+// resume sees to it that the checkout has its turn.
+func (s *shell) resume(ctx context.Context) (*conn, error) {
+	c := s.writer
+	if c.turn.CompareAndSwap(turnParked, turnHeld) || c.turn.Load() == turnHeld {
+		return c, nil
+	}
+	if err := c.lane.again(ctx, c); err != nil {
+		return nil, err
+	}
+	c.turn.Store(turnHeld)
+	return c, nil
+}
+
+// again takes another turn for a connection that is leased.
+func (l *lane) again(ctx context.Context, c *conn) error {
+	w, place, err := l.queue.join(l, l.pool.cfg.MaxWaiters)
+	if err != nil {
+		return l.fails(ctx, nil, err)
+	}
+	if w == nil {
+		return nil
+	}
+	a := l.connector.Acquisition(ctx, l.name)
+	a.Queued(place)
+	if err := l.wait(ctx, a, w); err != nil {
+		return err
+	}
+	a.Resumed(c.Wrapped())
+	return nil
+}
+
+// keepsTurn reports whether a connection that is given back has its turn, too, and
+// sees to it that nobody takes that any more.
+func (c *conn) keepsTurn() bool {
+	kept := c.turn.CompareAndSwap(turnParked, turnHeld) || c.turn.Load() == turnHeld
+	c.turn.Store(turnHeld)
+	return kept
+}
+
+// spare reports whether there is another connection that writes, so that one that
+// is given back is not needed.
+func (l *lane) spare(c *conn) bool {
+	if l.reads || c.marks != 0 {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.all) > 1
+}
+
+// takeParked gives the turn of a checkout that asks for nothing to who is next, if
+// none has been given back since given was so many.
+func (f *file) takeParked(given uint64) {
+	files.Lock()
+	lanes := f.lanes
+	files.Unlock()
+	for _, l := range lanes {
+		for _, c := range l.conns() {
+			if f.writers.count().given != given {
+				return
+			}
+			if c.turn.Load() == turnParked && c.Wrapped().OpenRows() == 0 && c.turn.CompareAndSwap(turnParked, turnTaken) {
+				l.pool.sums.overflowed()
+				f.writers.give(false)
+				return
+			}
+		}
+	}
+}
+
+// unpark is unstall for those who wait for the writer.
+func (l *lane) unpark(of uint64) {
+	l.mu.Lock()
+	over := l.stall == nil || l.stallOf != of || l.closed
+	given := l.stallSeen
+	l.mu.Unlock()
+	if over {
+		return
+	}
+	l.pool.file.takeParked(given)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stall != nil && l.stallOf == of {
+		l.stallSeen = l.queue.count().given
+		l.stall.Reset(parkAfter)
+	}
+}

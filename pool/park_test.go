@@ -1,0 +1,154 @@
+package pool_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/pool"
+)
+
+// A program may keep a connection that has written, and write by another: so do
+// those that migrate a database. The one that is kept is the same afterwards.
+func TestWhoKeepsTheWriterIdleIsInNobodysWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, l := pooled(t, pool.Config{})
+		must(t, p.DB(), "CREATE TABLE t(id INTEGER PRIMARY KEY, a)")
+		kept, err := p.DB().Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		must(t, kept, "INSERT INTO t(id, a) VALUES (7, 'kept')")
+		for i := range 3 {
+			tx, err := p.DB().Begin()
+			if err != nil {
+				t.Fatal(err)
+			}
+			must(t, tx, "INSERT INTO t(a) VALUES (?)", i)
+			if err := tx.Commit(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var id, n int
+		if err := kept.QueryRowContext(t.Context(), "SELECT last_insert_rowid(), (SELECT count(*) FROM t)").Scan(&id, &n); err != nil {
+			t.Fatal(err)
+		}
+		if id != 7 || n != 4 {
+			t.Errorf("the connection that was kept has last inserted %d and sees %d rows, want 7 and 4", id, n)
+		}
+		must(t, kept, "INSERT INTO t(a) VALUES ('kept')")
+		if err := kept.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if s := p.Stats(); s.Writers != 1 || s.WritersInUse != 0 || s.Timeouts != 0 {
+			t.Errorf("afterwards there are %d connections that write, %d in use, and %d acquires timed out", s.Writers, s.WritersInUse, s.Timeouts)
+		}
+		if l.closedFor(driver.ReasonOverflow) == 0 {
+			t.Error("nobody took the turn of the connection that was kept")
+		}
+	})
+}
+
+// What is not idle, or was asked for by name, is kept from others.
+func TestTheWriterIsKeptWhileItIsNotIdle(t *testing.T) {
+	for name, keep := range map[string]func(ctx context.Context, t *testing.T, p *pool.Pool) (end func() error){
+		"AcquireWrite": func(ctx context.Context, t *testing.T, p *pool.Pool) func() error {
+			c, err := p.AcquireWrite(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			must(t, c, "INSERT INTO t VALUES (1)")
+			return c.Close
+		},
+		"a transaction": func(ctx context.Context, t *testing.T, p *pool.Pool) func() error {
+			tx, err := p.DB().BeginTx(ctx, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return tx.Rollback
+		},
+		"a transaction by a text": func(ctx context.Context, t *testing.T, p *pool.Pool) func() error {
+			c, err := p.DB().Conn(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			must(t, c, "BEGIN")
+			return func() error {
+				must(t, c, "ROLLBACK")
+				return c.Close()
+			}
+		},
+		"rows that write": func(ctx context.Context, t *testing.T, p *pool.Pool) func() error {
+			rows, err := p.DB().QueryContext(ctx, "INSERT INTO t VALUES (1), (2) RETURNING a")
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows.Next()
+			return rows.Close
+		},
+		"a temporary table": func(ctx context.Context, t *testing.T, p *pool.Pool) func() error {
+			c, err := p.DB().Conn(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			must(t, c, "CREATE TEMP TABLE x(a)")
+			return c.Close
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, _ := pooled(t, pool.Config{AcquireTimeout: time.Second})
+				must(t, p.DB(), "CREATE TABLE t(a)")
+				end := keep(t.Context(), t, p)
+				if _, err := p.DB().Exec("INSERT INTO t VALUES (3)"); !errors.Is(err, pool.ErrAcquireTimeout) {
+					t.Errorf("somebody else writes meanwhile: %v", err)
+				}
+				if err := end(); err != nil {
+					t.Fatal(err)
+				}
+				must(t, p.DB(), "INSERT INTO t VALUES (3)")
+			})
+		})
+	}
+}
+
+// Turns that are taken come back, and are taken in turn, however many keep a
+// connection: nobody is lost, and one writes at a time.
+func TestManyKeepTheWriter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := pooled(t, pool.Config{})
+		must(t, p.DB(), "CREATE TABLE t(a)")
+		const keepers, writes = 8, 20
+		done := make(chan error)
+		for i := range keepers {
+			go func() {
+				c, err := p.DB().Conn(context.Background())
+				for range writes {
+					if err == nil {
+						_, err = c.ExecContext(context.Background(), "INSERT INTO t VALUES (?)", i)
+					}
+					time.Sleep(time.Millisecond)
+				}
+				if err == nil {
+					err = c.Close()
+				}
+				done <- err
+			}()
+		}
+		for range keepers {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		var n int
+		if err := p.DB().QueryRow("SELECT count(*) FROM t").Scan(&n); err != nil || n != keepers*writes {
+			t.Errorf("%d rows, %v; want %d", n, err, keepers*writes)
+		}
+		if s := p.Stats(); s.Writers != 1 {
+			t.Errorf("%d connections that write are left", s.Writers)
+		}
+	})
+}
