@@ -103,9 +103,14 @@ func (l *lane) acquireOwn(ctx context.Context) (*conn, error) {
 		return nil, l.refuse(ctx, ErrClosed)
 	}
 	a := l.connector.Acquisition(ctx, l.name)
-	c, err := l.dial(ctx, a)
-	if err != nil {
-		a.Failed(ctx, err, false)
+	err := errPanicked // a hook or Init may
+	defer func() {
+		if err != nil {
+			a.Failed(ctx, err, false)
+		}
+	}()
+	var c *conn
+	if c, err = l.dial(ctx, a); err != nil {
 		return nil, err
 	}
 	c.begin(ctx, time.Now())

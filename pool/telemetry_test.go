@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/ncruces/go-sqlite3"
 	"go.opentelemetry.io/otel/attribute"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
@@ -147,6 +148,35 @@ func TestConnectionMetrics(t *testing.T) {
 			}
 		}
 	})
+}
+
+// An acquire of the pool's own, through which Init panics, has ended too.
+func TestPanicInABackupsAcquire(t *testing.T) {
+	oops, fail := errors.New("oops"), false
+	p, spans, tracer, collect := openTelling(t, pool.Config{Init: func(*sqlite3.Conn) error {
+		if fail {
+			panic(oops)
+		}
+		return nil
+	}})
+	ctx, span := tracer.Start(t.Context(), "request")
+	fail = true
+	func() {
+		defer func() {
+			if r := recover(); r != oops {
+				t.Errorf("the panic is %v", r)
+			}
+		}()
+		p.Backup(ctx, filepath.Join(t.TempDir(), "b.db"))
+	}()
+	fail = false
+	span.End()
+	if n := sumOf(t, collect()["db.client.connection.pending_requests"]); n != 0 {
+		t.Errorf("%d requests are pending", n)
+	}
+	if started, ended := len(spans.Started()), len(spans.Ended()); started != ended {
+		t.Errorf("%d spans started, %d ended", started, ended)
+	}
 }
 
 // The acquire span lasts as long as the wait, is the caller's, and says where in
