@@ -83,10 +83,6 @@ func (a *Acquiring) end(got Acquired) {
 	}
 }
 
-// Panicked ends an acquire through which a panic passed. It is meant for a defer,
-// and does nothing once the acquire has ended.
-func (a *Acquiring) Panicked() { a.call.Panicked() }
-
 // AcquiredAtOnce is told of an acquire that took no time.
 func (c *Conn) AcquiredAtOnce(ctx context.Context, lane string) {
 	if i := c.db.tracer.instruments(); i != nil {

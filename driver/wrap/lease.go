@@ -88,9 +88,6 @@ func (a *Acquisition) Resumed(c *Conn) {
 	a.spans.Done(got)
 }
 
-// Panicked ends an acquire through which a panic passed. It is meant for a defer.
-func (a *Acquisition) Panicked() { a.spans.Panicked() }
-
 // Limits has a pool's limits measured until stop is called.
 func (o *Opener) Limits(limits func() tracing.PoolLimits) (stop func()) { return o.db.Limits(limits) }
 
