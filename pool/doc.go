@@ -123,7 +123,12 @@
 // Config.HealthInterval has the pool check itself. [Pool.Backup] copies the
 // database while it is in use, and [Pool.Checkpoint] empties its WAL into it.
 //
-// A goroutine of the pool closes connections that were idle for longer than
+// A goroutine of the pool moves what is in the WAL to the database, once there are
+// 1000 pages of it, while the writer goes on; where the WAL has come to
+// Config.JournalSizeLimit all the same, the next commit does it, as SQLite's own
+// checkpoints. Set the pragma wal_autocheckpoint to have SQLite do it as ever.
+//
+// Another closes connections that were idle for longer than
 // IdleTimeout or are older than MaxLifetime, and keeps MinConns open. A database in
 // memory is kept by a connection of the pool's own. [Pool.Resize] changes MaxConns,
 // and [Pool.Reset] has all connections opened anew.

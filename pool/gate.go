@@ -14,11 +14,15 @@ import (
 //
 // The bound is soft: who has waited for patience goes in all the same, since what
 // runs inside may wait for what is outside, as a user function that queries does.
+// And it is in no order: who runs goes on, for to change over at each step would
+// take longer than the step.
 type stepGate struct {
-	most    int32 // readers at once, while the writer is outside
+	most    int32 // readers at once, while nobody writes
 	running atomic.Int32
 	writing atomic.Int32 // writers inside: 0 or 1
+	writers atomic.Int32 // that have their turn, or wait for it
 	waiting atomic.Int32
+	waking  atomic.Bool   // one who waits has been told to try
 	entered atomic.Uint64 // counts those who had to wait
 
 	mu    sync.Mutex
@@ -30,6 +34,7 @@ const patience = 5 * time.Millisecond
 
 func newStepGate() *stepGate { return &stepGate{most: int32(runtime.GOMAXPROCS(0))} }
 
+// limit leaves a processor to who writes.
 func (g *stepGate) limit() int32 {
 	if g.writing.Load() > 0 {
 		return max(1, g.most-1)
@@ -37,12 +42,24 @@ func (g *stepGate) limit() int32 {
 	return g.most
 }
 
+// hot is how soon after the use before a connection is used again by readers that
+// never block.
+const hot = 30 * time.Microsecond
+
+// yield is called for such readers before a query. While somebody is to write and
+// nobody is inside to, the next writer may only wait for a processor: then that is
+// the writer's first, since they would keep theirs for ten milliseconds each.
+func (g *stepGate) yield() {
+	if g.writers.Load() > 0 && g.writing.Load() == 0 {
+		runtime.Gosched()
+	}
+}
+
 // enter lets a reader in.
 func (g *stepGate) enter() {
-	if g.waiting.Load() == 0 && g.try() {
-		return
+	if !g.try() {
+		g.wait()
 	}
-	g.wait()
 }
 
 func (g *stepGate) try() bool {
@@ -58,55 +75,63 @@ func (g *stepGate) try() bool {
 }
 
 func (g *stepGate) wait() {
+	g.entered.Add(1)
+	turn := make(chan struct{}, 1)
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
 	g.mu.Lock()
 	// Announced before it is tried again: who leaves looks after it has left.
 	g.waiting.Add(1)
-	if len(g.queue) == 0 && g.try() {
-		g.waiting.Add(-1)
-		g.mu.Unlock()
-		return
-	}
-	turn := make(chan struct{}, 1)
+	defer g.waiting.Add(-1)
 	g.queue = append(g.queue, turn)
-	g.mu.Unlock()
-	g.entered.Add(1)
-
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case <-turn:
-		return
-	case <-timer.C:
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for i, other := range g.queue {
-		if other == turn {
-			g.queue = append(g.queue[:i], g.queue[i+1:]...)
-			g.waiting.Add(-1)
+	for !g.try() {
+		g.mu.Unlock()
+		select {
+		case <-turn:
+			g.mu.Lock()
+			g.waking.Store(false)
+			g.queue = append([]chan struct{}{turn}, g.queue...) // it has waited longest
+		case <-timer.C:
+			g.mu.Lock()
+			g.remove(turn)
 			g.running.Add(1)
+			g.mu.Unlock()
 			return
 		}
 	}
-	// It had been let in meanwhile.
+	g.remove(turn)
+	g.mu.Unlock()
+}
+
+// remove takes who waits out of the queue; who has been told to try is not in it,
+// and has tried.
+func (g *stepGate) remove(turn chan struct{}) {
+	for i, other := range g.queue {
+		if other == turn {
+			g.queue = append(g.queue[:i], g.queue[i+1:]...)
+			return
+		}
+	}
+	g.waking.Store(false)
 }
 
 // leave lets a reader out.
 func (g *stepGate) leave() {
 	g.running.Add(-1)
-	if g.waiting.Load() > 0 {
-		g.serve()
-	}
+	g.serve()
 }
 
-// serve lets in who waits, while there is room.
+// serve tells who has waited longest to try, if nobody has been told already.
 func (g *stepGate) serve() {
+	if g.waiting.Load() == 0 || g.waking.Load() {
+		return
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for len(g.queue) > 0 && g.try() {
+	if len(g.queue) > 0 && !g.waking.Load() {
 		turn := g.queue[0]
 		g.queue = g.queue[1:]
-		g.waiting.Add(-1)
+		g.waking.Store(true)
 		turn <- struct{}{}
 	}
 }
@@ -116,7 +141,8 @@ func (g *stepGate) enterWriter() { g.writing.Add(1) }
 
 func (g *stepGate) leaveWriter() {
 	g.writing.Add(-1)
-	if g.waiting.Load() > 0 {
-		g.serve()
-	}
+	g.serve()
 }
+
+// writer is told of those who come to write, and of those who have, or give up.
+func (g *stepGate) writer(n int32) { g.writers.Add(n) }

@@ -39,7 +39,15 @@ type lane struct {
 
 // acquire leases a connection to the call that ctx is of. The error is an
 // [*AcquireError], or that of opening a connection.
-func (l *lane) acquire(ctx context.Context) (_ *conn, err error) {
+func (l *lane) acquire(ctx context.Context) (c *conn, err error) {
+	if !l.reads {
+		l.pool.steps.writer(1)
+		defer func() {
+			if c == nil {
+				l.pool.steps.writer(-1)
+			}
+		}()
+	}
 	if l.isRefusing() {
 		return nil, l.refuse(ctx, ErrClosed)
 	}
@@ -67,7 +75,11 @@ func (l *lane) tryAcquire(ctx context.Context) (*conn, error) {
 	if !l.queue.try() {
 		return nil, nil
 	}
-	return l.take(ctx, nil, false)
+	c, err := l.take(ctx, nil, false)
+	if c != nil && !l.reads {
+		l.pool.steps.writer(1)
+	}
+	return c, err
 }
 
 func (l *lane) isRefusing() bool {
@@ -186,6 +198,9 @@ func (l *lane) take(ctx context.Context, a *wrap.Acquisition, extra bool) (_ *co
 				return nil, l.fails(ctx, a, err)
 			}
 			continue
+		}
+		if l.reads && now.Sub(c.idleSince) < hot {
+			l.pool.steps.yield()
 		}
 		c.extra, c.idleSince = extra, time.Time{}
 		c.begin(ctx, now)
@@ -351,6 +366,9 @@ func (l *lane) release(c *conn) {
 		l.pool.file.schema.Add(1)
 	}
 	now := time.Now()
+	if !l.reads {
+		defer l.pool.steps.writer(-1)
+	}
 	if c.keepsTurn() {
 		defer l.give(c.extra)
 	} else {

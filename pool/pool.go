@@ -47,13 +47,14 @@ type Pool struct {
 
 	db, readerDB, writerDB *sql.DB
 
-	mu       sync.Mutex
-	state    poolState
-	drained  chan struct{} // closed when the last lease has ended after the pool was closed
-	ended    chan struct{} // closed when Shutdown is through
-	shutdown error         // its result
-	maintain *maintainer
-	health   healthState
+	mu          sync.Mutex
+	state       poolState
+	drained     chan struct{} // closed when the last lease has ended after the pool was closed
+	ended       chan struct{} // closed when Shutdown is through
+	shutdown    error         // its result
+	maintain    *maintainer
+	checkpoints *checkpointer // nil if SQLite does it
+	health      healthState
 }
 
 type poolState uint8
@@ -107,6 +108,7 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 	p.readerDB = p.facade(wrap.LaneReader)
 	p.writerDB = p.facade(wrap.LaneWriter)
 	p.maintain = newMaintainer(p)
+	p.checkpoints.start()
 	p.logger.Info("pool: open", "max", cfg.MaxConns, "min", cfg.MinConns, "lanes", p.lanes())
 	return p, nil
 }
@@ -115,6 +117,10 @@ func (p *Pool) open(ctx context.Context, src sources) error {
 	connector := func(s source) (*driver.Connector, error) {
 		s.config.Recorder = p.recorder
 		return driver.NewConnector(s.dsn, s.config)
+	}
+	if _, said := p.cfg.said("wal_autocheckpoint"); p.cfg.lanes() > 0 && !said {
+		p.checkpoints = newCheckpointer(p)
+		src.writer.config.Init = p.checkpoints.before(src.writer.config.Init)
 	}
 	w, err := connector(src.writer)
 	if err != nil {
@@ -140,7 +146,7 @@ func (p *Pool) open(ctx context.Context, src sources) error {
 		there := p.cfg
 		there.MustExist = true
 		again := there.writer()
-		again.config.PoolName = src.writer.config.PoolName
+		again.config.PoolName, again.config.Init = src.writer.config.PoolName, src.writer.config.Init
 		if p.writer.connector, err = connector(again); err != nil {
 			p.writer.close(c, wrap.ReasonOther)
 			return err

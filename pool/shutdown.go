@@ -75,6 +75,7 @@ func (p *Pool) close(ctx context.Context) error {
 		p.drain(grace)
 		cancel()
 	}
+	p.checkpoints.stop()
 	if p.readers != nil {
 		p.readers.shut()
 	}
