@@ -119,7 +119,7 @@ var Unplayed = map[string]string{
 
 // The reasons for deviations. The manual of package pool has a chapter on each.
 const (
-	oneWriter  = "one writer: a checkout that has written, asked for a pragma or executed a text keeps it, and others wait"
+	oneWriter  = "one writer: who has it in memory, or has left something in force on it, keeps it, and others wait"
 	busyError  = "one writer: who waits in vain is told so by an AcquireError, which is sqlite3.BUSY"
 	ctx        = "contexts: SQLite runs with one of the pool's own, which has the caller's values and end"
 	textsBegin = "texts that begin: a transaction that a text began is rolled back with its checkout"
@@ -187,19 +187,16 @@ var Deviations = map[string]string{
 	"lifecycle/every caller's context":                       ctx,
 	"lifecycle/executed with rows open":                      statements,
 	"lifecycle/none idle":                                    shells,
-	"lifecycle/one idle":                                     oneWriter,
 	"lifecycle/short lives":                                  shells,
 	"lifecycle/statement of a connection":                    oneWriter,
 	"lifecycle/two rows of one statement":                    statements,
 
-	"pragmas/busy timeout":   busyError,
-	"pragmas/none":           settings,
-	"pragmas/of the program": oneWriter,
+	"pragmas/busy timeout": busyError,
+	"pragmas/none":         settings,
 
 	"query/a change and a statement of all columns":        changes,
 	"query/a change and a statement that is not concerned": statements,
 	"query/a change by another connection":                 changes,
-	"query/a change by another connection, executed":       oneWriter,
 	"query/a change rolled back":                           textsBegin,
 	"query/a table dropped by another connection":          oneWriter,
 	"query/maintenance":                                    "rows without ORDER BY come as the connection that reads has them, with the statistics that it knows",
