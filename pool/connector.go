@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -66,7 +68,8 @@ func (d *Driver) OpenConnector(name string) (driver.Connector, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &connector{config: cfg, driver: d, owns: true}, nil
+	ended, end := context.WithCancel(context.Background())
+	return &connector{config: cfg, driver: d, owns: true, opening: make(chan struct{}, 1), ended: ended, end: end}, nil
 }
 
 // A connector makes shells over a pool: that of [Pool.DB] and the like over one
@@ -77,9 +80,13 @@ type connector struct {
 	driver *Driver
 	owns   bool
 
+	// Of one that owns its pool.
+	opening chan struct{} // has room for one: who opens it
+	ended   context.Context
+	end     context.CancelFunc
+
 	mu     sync.Mutex
 	opened *Pool
-	closed bool
 }
 
 var (
@@ -104,26 +111,52 @@ func (c *connector) pool(ctx context.Context) (*Pool, error) {
 	if !c.owns {
 		return c.opened, nil
 	}
+	if p := c.get(); p != nil {
+		return p, nil // which says itself that it is closed
+	}
+	select {
+	case c.opening <- struct{}{}: // no mutex: who waits may give up
+		defer func() { <-c.opening }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-c.ended.Done():
+		return nil, ErrClosed
+	}
+	if p := c.get(); p != nil {
+		return p, nil
+	}
+	if c.ended.Err() != nil {
+		return nil, ErrClosed
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.ended, cancel)()
+	p, err := Open(ctx, c.config)
+	switch {
+	case c.ended.Err() == nil && err != nil:
+		return nil, err
+	case err != nil:
+		return nil, ErrClosed
+	case c.ended.Err() != nil: // too late for Close, which may wait no more
+		return nil, errors.Join(ErrClosed, p.Close())
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.closed:
-		return nil, ErrClosed
-	case c.opened != nil:
-		return c.opened, nil
-	}
-	p, err := Open(ctx, c.config)
-	if err != nil {
-		return nil, err
-	}
 	c.opened = p
 	return p, nil
+}
+
+// get returns the pool, if it is open already.
+func (c *connector) get() *Pool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.opened
 }
 
 // Driver returns a [*Driver] that leads back to the pool; see [Of].
 func (c *connector) Driver() driver.Driver {
 	d := &Driver{Config: c.config, of: c}
-	if c.opened != nil && !c.owns {
+	if !c.owns && c.opened != nil { // one that is owned may just be being opened
 		d.Config = c.opened.Config()
 	}
 	return d
@@ -133,22 +166,26 @@ func (c *connector) Driver() driver.Driver {
 // what is in use.
 const closeWithin = 10 * time.Second
 
-// Close closes the pool if it is the connector's own. database/sql calls it in
-// (*sql.DB).Close, and has not waited for what is in use.
+// Close closes the pool if it is the connector's own, and gives up an opening that
+// is under way. database/sql calls it in (*sql.DB).Close, and has not waited for
+// what is in use.
 func (c *connector) Close() error {
 	if !c.owns {
 		return nil
 	}
-	c.mu.Lock()
-	c.closed = true
-	p := c.opened
-	c.mu.Unlock()
-	if p == nil {
-		return nil
-	}
+	c.end()
 	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
 	defer cancel()
-	return p.Shutdown(ctx)
+	select {
+	case c.opening <- struct{}{}:
+		defer func() { <-c.opening }()
+	case <-ctx.Done():
+		return fmt.Errorf("pool: close: the pool is still being opened: %w", ctx.Err())
+	}
+	if p := c.get(); p != nil {
+		return p.Shutdown(ctx)
+	}
+	return nil
 }
 
 // Of returns the pool of a database that was opened through this package, or
@@ -158,7 +195,5 @@ func Of(db *sql.DB) *Pool {
 	if !ok || d.of == nil {
 		return nil
 	}
-	d.of.mu.Lock()
-	defer d.of.mu.Unlock()
-	return d.of.opened
+	return d.of.get()
 }
