@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,7 +66,7 @@ func (p *Pool) Holders() []Holder {
 			}
 		}
 	}
-	slices.SortFunc(list, func(a, b Holder) int { return int(b.Held - a.Held) })
+	slices.SortFunc(list, func(a, b Holder) int { return cmp.Compare(b.Held, a.Held) })
 	return list
 }
 

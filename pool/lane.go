@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -126,7 +127,7 @@ func (l *lane) wait(ctx context.Context, a *wrap.Acquisition, w *waiter) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 		if cause := context.Cause(ctx); !errors.Is(cause, err) {
-			err = errors.Join(err, cause)
+			err = fmt.Errorf("%w: %w", err, cause) // on one line
 		}
 	case <-late:
 		err = ErrAcquireTimeout

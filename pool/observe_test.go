@@ -587,3 +587,10 @@ func ExampleStats_Utilization() {
 	// 0.25
 	// 0.5
 }
+
+func TestHistogramBoundsAreACopy(t *testing.T) {
+	pool.HistogramBounds()[0] = 0
+	if pool.HistogramBounds()[0] == 0 {
+		t.Error("a program can change them for all")
+	}
+}

@@ -86,7 +86,7 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 	src.writer.config.PoolName, src.reader.config.PoolName = name, name
 	if cfg.MustExist && src.file != "" {
 		if _, err := os.Stat(src.file); errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%w: %q: create it, or leave MustExist unset", ErrNotFound, src.file)
+			return nil, fmt.Errorf("%w: %q: create it, or leave MustExist unset", ErrNotFound, locate(cfg.Path).database())
 		}
 	}
 	p := &Pool{

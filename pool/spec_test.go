@@ -308,3 +308,11 @@ func TestSpecClosingAFacadeLeavesThePool(t *testing.T) {
 	}
 	mustExec(t, p.Writer(), "INSERT INTO t VALUES (1)")
 }
+
+// What looks like another database's URL may have a password in it.
+func TestNotFoundShowsNoPassword(t *testing.T) {
+	_, err := pool.Open(t.Context(), pool.Config{Path: "postgres://me:hunter2@host/db", MustExist: true})
+	if !errors.Is(err, pool.ErrNotFound) || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("%v", err)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"maps"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -57,7 +58,7 @@ type Stats struct {
 	WaitTimes                  Histogram     // of all acquires
 	StepWaits                  uint64        // steps of readers that waited for a processor
 	Pages                      WALStats
-	OldestReader               time.Duration // how long the oldest read has been under way, which keeps the WAL from being reset
+	OldestReader               time.Duration // how long that reader has had its connection, of those with rows or a transaction open, who has it longest: the WAL is not reset meanwhile
 	Health                     Health        // as it was found last
 	Cache                      driver.CacheStats
 
@@ -98,7 +99,7 @@ var histogramBounds = [len(Histogram{}) - 1]time.Duration{
 }
 
 // HistogramBounds returns the bounds of a [Histogram].
-func HistogramBounds() []time.Duration { return histogramBounds[:] }
+func HistogramBounds() []time.Duration { return slices.Clone(histogramBounds[:]) }
 
 func (h *Histogram) add(d time.Duration) {
 	for i, bound := range histogramBounds {

@@ -467,3 +467,20 @@ func nested(ctx context.Context, db *sql.DB) error {
 	}
 	return rows.Err()
 }
+
+// The cause that a program gives its context is told, too, on the one line there is.
+func TestAcquireErrorTellsTheCauseOnOneLine(t *testing.T) {
+	p, _ := pooled(t, pool.Config{})
+	c, err := p.AcquireWrite(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	because := errors.New("because")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	time.AfterFunc(10*time.Millisecond, func() { cancel(because) })
+	_, err = p.AcquireWrite(ctx)
+	if !errors.Is(err, context.Canceled) || !errors.Is(err, because) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("%q", err)
+	}
+}
