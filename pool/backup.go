@@ -103,10 +103,12 @@ func (l *lane) acquireOwn(ctx context.Context) (*conn, error) {
 		return nil, l.refuse(ctx, ErrClosed)
 	}
 	a := l.connector.Acquisition(ctx, l.name)
+	l.owns(1)
 	err := errPanicked // a hook or Init may
 	defer func() {
 		if err != nil {
 			a.Failed(ctx, err, false)
+			l.owns(-1)
 		}
 	}()
 	var c *conn
@@ -119,13 +121,22 @@ func (l *lane) acquireOwn(ctx context.Context) (*conn, error) {
 }
 
 func (l *lane) releaseOwn(c *conn) {
+	defer l.pool.released() // deferred, for a panic in a hook
+	defer l.owns(-1)
 	if leaked, held := c.end(time.Now()); leaked {
 		l.pool.unleaked(c, held)
 	}
 	c.Wrapped().Retire(wrap.ReasonOther)
 	c.Wrapped().TakeBack()
 	l.close(c, wrap.ReasonOther)
-	l.pool.released()
+}
+
+// owns counts connections that acquireOwn has leased: readers are not too many for
+// them.
+func (l *lane) owns(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.own += n
 }
 
 // copyTo copies the main database to a file. One read transaction stands around

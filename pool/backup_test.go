@@ -15,6 +15,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3/vfs"
 
+	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
@@ -401,5 +402,28 @@ func TestBackupRefusesAnotherVFS(t *testing.T) {
 	}
 	if left := leftIn(t, dir); len(left) != 0 {
 		t.Errorf("it leaves %q", left)
+	}
+}
+
+// A backup's connection is beyond those of the readers, who keep theirs.
+func TestBackupCostsNoReaders(t *testing.T) {
+	p, l := pooled(t, pool.Config{MaxConns: 2})
+	must(t, p.DB(), "CREATE TABLE t(a)")
+	must(t, p.DB(), "WITH RECURSIVE c(n) AS (VALUES (1) UNION ALL SELECT n+1 FROM c WHERE n < 4000) INSERT INTO t SELECT randomblob(2000) FROM c")
+	done := make(chan error, 1)
+	path := t.TempDir() + "/copy.db"
+	go func() { done <- p.Backup(context.Background(), path) }()
+	for {
+		select {
+		case err := <-done:
+			if n := l.closedFor(driver.ReasonShrunk); err != nil || n > 0 {
+				t.Errorf("%v; %d readers were closed", err, n)
+			}
+			return
+		default:
+			if err := p.DB().QueryRow("SELECT 1").Scan(new(int)); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }

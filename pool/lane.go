@@ -36,6 +36,7 @@ type lane struct {
 	stalled    bool
 	stallSeen  uint64 // how many turns had been given back when stall was set
 	extra      int    // turns beyond the limit that are taken
+	own        int    // connections of acquireOwn, which are nobody's turn
 }
 
 // acquire leases a connection to the call that ctx is of. The error is an

@@ -59,7 +59,8 @@ func (l *lane) shrink() {
 }
 
 // surplus reports whether there are more connections than there may be, but for
-// those beyond the limit that are closed anyway. l.mu must be held.
+// those beyond the limit that are closed anyway, and the pool's own. l.mu must be
+// held.
 func (l *lane) surplus() bool {
-	return l.reads && len(l.all)+l.opening-l.extra > l.pool.maxConns()-1
+	return l.reads && len(l.all)+l.opening-l.extra-l.own > l.pool.maxConns()-1
 }
