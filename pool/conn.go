@@ -30,6 +30,9 @@ type conn struct {
 	schema     uint64    // the file's count when it last let go of what it kept
 	changes    bool      // it may have changed the schema, or be about to
 	attached   string    // which files it had when it was opened, if it writes
+	writing    [3]bool   // how it wrote when it was opened, if it does; see writing
+	pragma     bool      // one was set since that was looked at
+	otherwise  bool      // what was found then
 	undoing    bool      // whether its marks still hold is to be looked at when it is given back
 	journal    bool      // the journal mode is to be looked at when it is given back
 

@@ -522,3 +522,61 @@ func TestConnectThatFails(t *testing.T) {
 		}
 	}
 }
+
+// A last is faulty where database/sql hears nothing more.
+type last struct{ *faulty }
+
+func (f last) ConnPing(ctx context.Context, c sqldriver.Pinger) error {
+	if err := f.next(); err != nil {
+		return err
+	}
+	return c.Ping(ctx)
+}
+
+func (f last) TxRollback(_ context.Context, tx sqldriver.Tx) error {
+	if err := f.next(); err != nil {
+		return err
+	}
+	return tx.Rollback()
+}
+
+// database/sql hears nothing more of a ping, or of the end of a transaction,
+// through which a panic passed: the connection and the turn come back all the same.
+func TestPanicAtTheEnd(t *testing.T) {
+	for name, run := range map[string]func(db *sql.DB, f *faulty){
+		"Ping": func(db *sql.DB, f *faulty) {
+			f.inject(func() error { panic(errOops) })
+			db.Ping()
+		},
+		"Commit": func(db *sql.DB, f *faulty) {
+			tx, err := db.Begin()
+			must(t, tx, "INSERT INTO t VALUES (1)")
+			f.inject(func() error { panic(errOops) })
+			if err == nil {
+				tx.Commit()
+			}
+		},
+		"Rollback": func(db *sql.DB, f *faulty) {
+			tx, err := db.Begin()
+			f.inject(func() error { panic(errOops) })
+			if err == nil {
+				tx.Rollback()
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &faulty{}
+			p, l := pooled(t, pool.Config{AcquireTimeout: 3 * time.Second, MaxConns: 1, Interceptors: []sqlmw.Interceptor{last{f}}})
+			must(t, p.DB(), "CREATE TABLE t(a)")
+			if !panics(func() { run(p.DB(), f) }) {
+				t.Fatal("there was no panic")
+			}
+			l.settled(t, p)
+			must(t, p.DB(), "INSERT INTO t VALUES (2)")
+			var n int
+			if err := p.DB().QueryRow("SELECT count(*) FROM t").Scan(&n); err != nil || n != 1 {
+				t.Errorf("%d rows, %v", n, err)
+			}
+		})
+	}
+}

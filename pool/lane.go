@@ -340,7 +340,7 @@ func (l *lane) dial(ctx context.Context, a *wrap.Acquisition) (dialled *conn, er
 	c.expires = l.expiry(c.answered)
 	p.Wrapped().SetGate(c)
 	if !l.reads {
-		c.attached = attached(p.SQLite())
+		c.attached, c.writing = attached(p.SQLite()), writing(p.SQLite())
 	}
 	return c, nil
 }

@@ -4,12 +4,14 @@ import (
 	"context"
 	"time"
 
+	"github.com/ncruces/go-sqlite3"
+
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
 // A checkout that has had the writer keeps the connection until it ends, but not
 // always the turn: while it asks for nothing, has no transaction and no rows open,
-// and has left nothing in force, others may write, as they could beside an idle
+// and has left nothing in force by which they should, others may write, as they could beside an idle
 // connection of any pool. Who waits and sees nothing move for parkAfter takes
 // the turn, and has a connection of its own for it; the checkout queues again
 // when it next asks for something. Programs that migrate a database do so: they
@@ -32,10 +34,28 @@ const (
 func (s *shell) park() {
 	c := s.writer
 	if c == nil || s.tx != nil || s.pool.keepTurns || s.pinned != wrap.LaneNone || c.marks&markVisible != 0 || !s.pool.forReaders().reads ||
-		c.Wrapped().Panicked() || !c.SQLite().GetAutocommit() {
+		c.Wrapped().Panicked() || !c.SQLite().GetAutocommit() || c.writesOtherwise() {
 		return
 	}
 	c.turn.Store(turnParked)
+}
+
+// writesOtherwise reports whether a pragma is in force on the connection by which
+// others are to write, too, or lose what it keeps: foreign_keys above all.
+func (c *conn) writesOtherwise() bool {
+	if c.pragma && c.Wrapped().OpenRows() == 0 { // or it may not have been executed yet
+		c.pragma = false
+		c.otherwise = writing(c.SQLite()) != c.writing
+	}
+	return c.pragma || c.otherwise
+}
+
+// writing is how a connection writes, as far as pragmas say.
+func writing(raw *sqlite3.Conn) (is [3]bool) {
+	for i, name := range [...]string{"foreign_keys", "ignore_check_constraints", "recursive_triggers"} {
+		_ = row(raw, "PRAGMA "+name, func(st *sqlite3.Stmt) { is[i] = st.ColumnBool(0) })
+	}
+	return is
 }
 
 // resume sees to it that the checkout has its turn.
@@ -95,7 +115,11 @@ func (f *file) takeParked(given uint64) {
 	lanes := f.lanes
 	files.Unlock()
 	for _, l := range lanes {
-		for _, c := range l.conns() {
+		conns := l.conns()
+		if len(conns) > maxExtra { // each that is kept is one more that is open
+			continue
+		}
+		for _, c := range conns {
 			if f.writers.count().given != given {
 				return
 			}

@@ -2,6 +2,7 @@ package pool_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -150,5 +151,88 @@ func TestManyKeepTheWriter(t *testing.T) {
 		if s := p.Stats(); s.Writers != 1 {
 			t.Errorf("%d connections that write are left", s.Writers)
 		}
+	})
+}
+
+// A pragma that a program has set is in force for all who come after, also while
+// somebody keeps the connection that has it: to let others write by another would
+// be to delete the rows that refer to what they replace.
+func TestAPragmaStaysInForceWhileTheWriterIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := pooled(t, pool.Config{AcquireTimeout: time.Second})
+		must(t, p.DB(), "CREATE TABLE parent(id INTEGER PRIMARY KEY)")
+		must(t, p.DB(), "CREATE TABLE child(of REFERENCES parent ON DELETE CASCADE)")
+		must(t, p.DB(), "INSERT INTO parent VALUES (1)")
+		must(t, p.DB(), "INSERT INTO child VALUES (1)")
+		must(t, p.DB(), "PRAGMA foreign_keys = OFF")
+		kept, err := p.DB().Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		must(t, kept, "UPDATE parent SET id = id")
+		if _, err := p.DB().Exec("DELETE FROM parent"); !errors.Is(err, pool.ErrAcquireTimeout) {
+			t.Errorf("somebody else writes without the pragma: %v", err)
+		}
+		if err := kept.Close(); err != nil {
+			t.Fatal(err)
+		}
+		must(t, p.DB(), "DELETE FROM parent")
+		var n int
+		if err := p.DB().QueryRow("SELECT count(*) FROM child").Scan(&n); err != nil || n != 1 {
+			t.Errorf("%d children are left, %v", n, err)
+		}
+	})
+}
+
+// Nor does a call that fails, or a ping, make a connection that is kept busy.
+func TestTheTurnIsLetGoAfterEveryCall(t *testing.T) {
+	for name, do := range map[string]func(context.Context, *sql.Conn) error{
+		"Ping": func(ctx context.Context, c *sql.Conn) error { return c.PingContext(ctx) },
+		"Prepare, failing": func(ctx context.Context, c *sql.Conn) error {
+			_, err := c.PrepareContext(ctx, "SELECT a FROM x")
+			return err
+		},
+		"BeginTx, failing": func(ctx context.Context, c *sql.Conn) error {
+			_, err := c.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, _ := pooled(t, pool.Config{AcquireTimeout: time.Second})
+				must(t, p.DB(), "CREATE TABLE t(a)")
+				kept, err := p.DB().Conn(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer kept.Close()
+				must(t, kept, "INSERT INTO t VALUES (1)")
+				if err := do(t.Context(), kept); (err == nil) != (name == "Ping") {
+					t.Fatal(err)
+				}
+				must(t, p.DB(), "INSERT INTO t VALUES (2)")
+			})
+		})
+	}
+}
+
+// Each connection that is kept is one more that is open: there is an end to that.
+func TestKeptWritersAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := pooled(t, pool.Config{MaxConns: 2, AcquireTimeout: time.Second})
+		must(t, p.DB(), "CREATE TABLE t(a)")
+		for range 200 {
+			c, err := p.DB().Conn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if _, err := c.ExecContext(t.Context(), "INSERT INTO t VALUES (1)"); errors.Is(err, pool.ErrAcquireTimeout) {
+				return
+			} else if err != nil {
+				t.Fatal(err)
+			}
+		}
+		t.Errorf("there are %d connections that write", p.Stats().Writers)
 	})
 }

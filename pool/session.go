@@ -47,6 +47,7 @@ func (p *Pool) mark(c *conn, m marks, what string) {
 		return
 	}
 	c.journal = c.journal || m&markRaw != 0
+	c.pragma = c.pragma || m&markPragma != 0
 	if c.marks&m == m && m&markPragma == 0 {
 		return
 	}

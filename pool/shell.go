@@ -87,6 +87,7 @@ func (s *shell) PrepareContext(ctx context.Context, query string) (driver.Stmt, 
 	}
 	prepared, err := c.PrepareContext(c.context(ctx, t), query)
 	s.pool.after(c, t, true)
+	defer s.park()
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +95,6 @@ func (s *shell) PrepareContext(ctx context.Context, query string) (driver.Stmt, 
 	if err := prepared.Close(); err != nil {
 		return nil, err
 	}
-	s.park()
 	return &stmt{shell: s, query: query, inputs: n}, nil
 }
 
@@ -117,6 +117,7 @@ func (s *shell) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, 
 	}
 	inner, err := c.BeginTx(c.context(ctx, nil), opts)
 	if err != nil {
+		s.park()
 		return nil, err
 	}
 	s.tx = c
@@ -132,20 +133,21 @@ type tx struct {
 }
 
 func (t *tx) Commit() error {
-	err := t.Tx.Commit()
-	t.end()
-	return err
+	defer t.end()
+	return t.Tx.Commit()
 }
 
 func (t *tx) Rollback() error {
-	err := t.Tx.Rollback()
-	t.end()
-	return err
+	defer t.end()
+	return t.Tx.Rollback()
 }
 
+// end is deferred, for a panic: database/sql takes the transaction for ended by
+// then, and gives nothing back.
 func (t *tx) end() {
 	t.shell.tx = nil
 	t.conn.lease.tx.Store(false)
+	t.shell.panicked()
 	t.shell.park()
 }
 
@@ -303,11 +305,14 @@ func (s *shell) release() {
 
 // Ping reads a page.
 func (s *shell) Ping(ctx context.Context) error {
+	defer s.panicked()
 	c, err := s.forRead(ctx)
 	if err != nil {
 		return err
 	}
-	return c.Ping(c.context(ctx, nil))
+	err = c.Ping(c.context(ctx, nil))
+	s.park()
+	return err
 }
 
 // ResetSession implements [driver.SessionResetter]. A shell has no session.

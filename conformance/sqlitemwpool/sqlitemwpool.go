@@ -100,7 +100,8 @@ const busy = 100
 // program may have changed of the connection that writes.
 func Own(sql string) bool {
 	switch sql {
-	case "PRAGMA journal_mode", "PRAGMA database_list", "SELECT count(*) FROM sqlite_temp_schema":
+	case "PRAGMA journal_mode", "PRAGMA database_list", "SELECT count(*) FROM sqlite_temp_schema",
+		"PRAGMA foreign_keys", "PRAGMA ignore_check_constraints", "PRAGMA recursive_triggers":
 		return true
 	}
 	return false
