@@ -73,7 +73,7 @@ func (s *shell) resume(ctx context.Context) (*conn, error) {
 
 // again takes another turn for a connection that is leased.
 func (l *lane) again(ctx context.Context, c *conn) error {
-	w, place, err := l.queue.join(l, l.pool.cfg.MaxWaiters)
+	w, place, err := l.queue.enter(l, l.pool.cfg.MaxWaiters, true)
 	if err != nil {
 		return l.fails(ctx, nil, err)
 	}

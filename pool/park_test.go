@@ -236,3 +236,46 @@ func TestKeptWritersAreBounded(t *testing.T) {
 		t.Errorf("there are %d connections that write", p.Stats().Writers)
 	})
 }
+
+// What is in use when a pool is told to close may be used until it is over, also
+// if it has to queue again for that.
+func TestWhoKeepsTheWriterMayGoOnInShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := pooled(t, pool.Config{})
+		must(t, p.DB(), "CREATE TABLE t(a)")
+		kept, err := p.DB().Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		must(t, kept, "INSERT INTO t VALUES (1)")
+		tx, err := p.DB().Begin() // takes the turn
+		if err != nil {
+			t.Fatal(err)
+		}
+		closed := make(chan error)
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			closed <- p.Shutdown(ctx)
+		}()
+		synctest.Wait()
+		done := make(chan error)
+		go func() {
+			_, err := kept.ExecContext(context.Background(), "INSERT INTO t VALUES (2)")
+			done <- err
+		}()
+		synctest.Wait()
+		if err := tx.Commit(); err != nil {
+			t.Error(err)
+		}
+		if err := <-done; err != nil {
+			t.Errorf("a connection that was in use is refused: %v", err)
+		}
+		if err := kept.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -23,6 +23,7 @@ type waiter struct {
 	ready      chan error
 	prev, next *waiter
 	queued     bool
+	again      bool // who waits has a connection, and is in use
 	extra      bool // the turn is one beyond the limit
 }
 
@@ -32,6 +33,11 @@ func newQueue(limit int) *queue { return &queue{limit: limit} }
 // and its place, from 1. With most waiters there already, it fails; zero is any
 // number.
 func (q *queue) join(l *lane, most int) (w *waiter, place int, err error) {
+	return q.enter(l, most, false)
+}
+
+// enter is join; again says that it is for who has a connection already.
+func (q *queue) enter(l *lane, most int, again bool) (w *waiter, place int, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.first == nil && q.taken < q.limit {
@@ -41,7 +47,7 @@ func (q *queue) join(l *lane, most int) (w *waiter, place int, err error) {
 	if most > 0 && q.waiting >= most {
 		return nil, 0, ErrQueueFull
 	}
-	w = &waiter{lane: l, ready: make(chan error, 1), prev: q.last, queued: true}
+	w = &waiter{lane: l, ready: make(chan error, 1), prev: q.last, queued: true, again: again}
 	if q.last != nil {
 		q.last.next = w
 	} else {
@@ -127,13 +133,18 @@ func (q *queue) serveLast(l *lane, given uint64) bool {
 	return true
 }
 
-// abort has all of l's waiters told err.
-func (q *queue) abort(l *lane, err error) {
+// abort has all of l's waiters told err that have no connection yet, and abortAll
+// those that have, too.
+func (q *queue) abort(l *lane, err error) { q.tell(l, err, false) }
+
+func (q *queue) abortAll(l *lane, err error) { q.tell(l, err, true) }
+
+func (q *queue) tell(l *lane, err error, all bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for w := q.first; w != nil; {
 		next := w.next
-		if w.lane == l {
+		if w.lane == l && (all || !w.again) {
 			q.remove(w)
 			w.ready <- err
 		}

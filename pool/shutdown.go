@@ -67,6 +67,7 @@ func (p *Pool) close(ctx context.Context) error {
 			for _, c := range l.conns() {
 				c.stop(ErrClosed)
 			}
+			l.queue.abortAll(l, ErrClosed)
 		}
 		// What was under way ends when SQLite next looks, which it does often:
 		// but a program that keeps rows without asking for more never gives
