@@ -423,8 +423,13 @@ func (l *lane) settle(c *conn, why wrap.Reason, now time.Time) {
 	l.push(c)
 }
 
-// push makes a connection idle, unless the lane is closed by now, or smaller.
-func (l *lane) push(c *conn) {
+// push makes a connection idle that was used last, unless the lane is closed by
+// now, or smaller.
+func (l *lane) push(c *conn) { l.put(c, false) }
+
+// put makes a connection idle: as the one that was used last, or where it was,
+// behind those that were used before it.
+func (l *lane) put(c *conn, whereItWas bool) {
 	why := wrap.Reason("")
 	l.mu.Lock()
 	switch {
@@ -433,7 +438,11 @@ func (l *lane) push(c *conn) {
 	case l.surplus():
 		why = wrap.ReasonShrunk
 	default:
-		l.idle = append(l.idle, c)
+		i := len(l.idle)
+		for whereItWas && i > 0 && l.idle[i-1].idleSince.After(c.idleSince) {
+			i--
+		}
+		l.idle = slices.Insert(l.idle, i, c)
 	}
 	l.mu.Unlock()
 	if why != "" {

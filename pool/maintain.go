@@ -2,7 +2,6 @@ package pool
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -204,12 +203,10 @@ func (l *lane) keepAlive(ctx context.Context, now time.Time) {
 			l.give(false)
 			return
 		}
-		if l.ping(ctx, c) {
-			l.unpop(c)
-		} else if ctx.Err() == nil {
-			l.close(c, wrap.ReasonInvalid)
+		if l.ping(ctx, c) || ctx.Err() != nil {
+			l.put(c, true)
 		} else {
-			l.unpop(c)
+			l.close(c, wrap.ReasonInvalid)
 		}
 		l.give(false)
 	}
@@ -227,29 +224,6 @@ func (l *lane) popOldest(since time.Time) *conn {
 		}
 	}
 	return nil
-}
-
-// unpop puts a connection back where it was: behind those that were used before
-// it.
-func (l *lane) unpop(c *conn) {
-	why := wrap.Reason("")
-	l.mu.Lock()
-	switch {
-	case l.closed:
-		why = wrap.ReasonPoolClosed
-	case l.surplus():
-		why = wrap.ReasonShrunk
-	default:
-		i := 0
-		for i < len(l.idle) && !l.idle[i].idleSince.After(c.idleSince) {
-			i++
-		}
-		l.idle = slices.Insert(l.idle, i, c)
-	}
-	l.mu.Unlock()
-	if why != "" {
-		l.close(c, why)
-	}
 }
 
 // lookForLeak reports a connection that has been in use for too long, once.

@@ -11,8 +11,8 @@ import (
 
 // A checkout that has had the writer keeps the connection until it ends, but not
 // always the turn: while it asks for nothing, has no transaction and no rows open,
-// and has left nothing in force by which they should, others may write, as they could beside an idle
-// connection of any pool. Who waits and sees nothing move for parkAfter takes
+// and has left nothing in force by which they should, others may write, as they
+// could beside an idle connection of any pool. Who waits and sees nothing move for parkAfter takes
 // the turn, and has a connection of its own for it; the checkout queues again
 // when it next asks for something. Programs that migrate a database do so: they
 // keep a connection, and write by another.
