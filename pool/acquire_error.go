@@ -20,20 +20,22 @@ import (
 
 // A Holder is who has a connection of a pool.
 type Holder struct {
-	Conn  driver.ConnID
-	Lane  wrap.Lane
-	Held  time.Duration
-	Last  string        // db.query.summary of the last text; empty if there was none
-	Trace trace.TraceID // of the call that acquired it; zero if it was in no trace
-	Owner string        // as the program named it, by [WithOwner]
-	Rows  int           // that are open
-	Tx    bool          // a transaction of BeginTx is
-	Stack []string      // who acquired it, the innermost first; if stacks are tracked
+	Conn     driver.ConnID
+	Pool     string // its name
+	Lane     wrap.Lane
+	Held     time.Duration
+	Last     string        // db.query.summary of the last text; empty if there was none
+	Trace    trace.TraceID // of the call that acquired it; zero if it was in no trace
+	Owner    string        // as the program named it, by [WithOwner]; "Backup" or "Checkpoint" of the pool's own
+	Rows     int           // that are open
+	Tx       bool          // a transaction of BeginTx is
+	Stack    []string      // who acquired it, the innermost first; if stacks are tracked
+	WaitsFor string        // of an AcquireError for a cycle: the lane that the holder itself waits in
 }
 
 func (h Holder) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s connection %s for %s", h.Lane, h.Conn, h.Held.Round(time.Millisecond))
+	fmt.Fprintf(&b, "%s of %s, connection %s for %s", h.Lane, h.Pool, h.Conn, h.Held.Round(time.Millisecond))
 	if h.Owner != "" {
 		fmt.Fprintf(&b, " by %s", h.Owner)
 	}
@@ -49,6 +51,9 @@ func (h Holder) String() string {
 	if h.Trace.IsValid() {
 		fmt.Fprintf(&b, ", trace %s", h.Trace)
 	}
+	if h.WaitsFor != "" {
+		fmt.Fprintf(&b, ", waits for a %s", h.WaitsFor)
+	}
 	if len(h.Stack) > 0 {
 		fmt.Fprintf(&b, ", acquired at %s", h.Stack[0])
 	}
@@ -58,15 +63,35 @@ func (h Holder) String() string {
 // Holders returns who has connections now, those first that have them longest.
 func (p *Pool) Holders() []Holder {
 	var list []Holder
-	now := time.Now()
 	for _, l := range p.allLanes() {
-		for _, c := range l.conns() {
-			if h, ok := c.holder(now); ok {
-				list = append(list, h)
-			}
+		list = append(list, l.holders()...)
+	}
+	longestFirst(list)
+	return list
+}
+
+func longestFirst(list []Holder) {
+	slices.SortStableFunc(list, func(a, b Holder) int { return cmp.Compare(b.Held, a.Held) })
+}
+
+func (l *lane) holders() (list []Holder) {
+	now := time.Now()
+	for _, c := range l.conns() {
+		if h, ok := c.holder(now); ok {
+			list = append(list, h)
 		}
 	}
-	slices.SortFunc(list, func(a, b Holder) int { return cmp.Compare(b.Held, a.Held) })
+	return list
+}
+
+// turns are those holders that have the turn, too, and so are in the way.
+func (l *lane) turns() (list []Holder) {
+	now := time.Now()
+	for _, c := range l.conns() {
+		if h, ok := c.holder(now); ok && c.turn.Load() == turnHeld {
+			list = append(list, h)
+		}
+	}
 	return list
 }
 
@@ -78,6 +103,7 @@ func (c *conn) holder(now time.Time) (h Holder, ok bool) {
 	}
 	return Holder{
 		Conn:  c.ID(),
+		Pool:  c.lane.pool.cfg.Name,
 		Lane:  c.lane.name,
 		Held:  max(now.Sub(c.lease.since), 0), // it may have begun after now was asked for
 		Last:  c.summary(),
@@ -140,7 +166,8 @@ const (
 	CauseClosed    Cause = "closed"     // the pool is
 	CauseQueueFull Cause = "queue full" // Config.MaxWaiters were waiting
 	CauseCancelled Cause = "cancelled"  // by the caller, before it had waited long
-	CauseCycle     Cause = "cycle"      // a holder is the waiter itself, by its trace or owner: it waits for what it has
+	CauseConnect   Cause = "connect"    // no connection could be opened in that time; see AcquireError.Connect
+	CauseCycle     Cause = "cycle"      // who has connections waits for others, and so for who has waited here; see [WithOwner]
 	CauseLeak      Cause = "leak"       // somebody has had a connection for very long, and does nothing with it
 	CauseSlow      Cause = "slow"       // somebody has had a connection for long, and uses it
 	CauseOverload  Cause = "overload"   // connections come and go, but too many wait
@@ -161,12 +188,17 @@ type AcquireError struct {
 	Waiting int   // how many waited, when it ended
 	Cause   Cause // what it seems to be
 	Holders []Holder
+	Connect error // why a connection could not be opened, when that was tried last
 	Err     error
 }
 
 func (e *AcquireError) Error() string {
+	cause := string(e.Cause)
+	if e.Connect != nil {
+		cause += fmt.Sprintf(" (%v)", e.Connect)
+	}
 	return fmt.Sprintf("pool: acquire a %s of %s: %v after %s at place %d of the queue, %d waiting; cause: %s; %s",
-		e.Lane, e.Pool, e.Err, e.Waited.Round(time.Millisecond), e.Place, e.Waiting, e.Cause, describeHolders(e.Holders))
+		e.Lane, e.Pool, e.Err, e.Waited.Round(time.Millisecond), e.Place, e.Waiting, cause, describeHolders(e.Holders))
 }
 
 // Unwrap returns Err.
@@ -203,58 +235,52 @@ func (l *lane) failure(ctx context.Context, err error, waited time.Duration, pla
 		Waiting: l.queue.count().waiting,
 		Err:     err,
 	}
-	for _, h := range l.pool.Holders() {
-		if h.Lane == l.name {
-			e.Holders = append(e.Holders, h)
+	ours := l.holders()
+	longestFirst(ours)
+	e.Holders = slices.Clone(ours)
+	for _, other := range l.pool.file.sharing(l) {
+		if other != l {
+			e.Holders = append(e.Holders, other.holders()...)
 		}
 	}
-	e.Cause = l.cause(ctx, e)
+	longestFirst(e.Holders)
+	l.explain(ctx, e, ours)
 	return e
 }
 
-func (l *lane) cause(ctx context.Context, e *AcquireError) Cause {
+// explain finds the cause; ours are those holders that are of the pool itself.
+func (l *lane) explain(ctx context.Context, e *AcquireError, ours []Holder) {
 	switch {
 	case errors.Is(e.Err, ErrClosed):
-		return CauseClosed
+		e.Cause = CauseClosed
+		return
 	case errors.Is(e.Err, ErrQueueFull):
-		return CauseQueueFull
+		e.Cause = CauseQueueFull
+		return
 	}
-	id := trace.SpanContextFromContext(ctx).TraceID()
-	owner := ownerOf(ctx)
-	for _, h := range e.Holders {
-		if id.IsValid() && h.Trace == id || owner != "" && h.Owner == owner {
-			return CauseCycle
-		}
+	if cycle := drawGraph(wanted{agentOf(ctx), l}).deadlock(l); cycle != nil {
+		e.Cause, e.Holders = CauseCycle, cycle
+		return
 	}
+	if opening, failed := l.connecting(time.Now().Add(-e.Waited)); failed != nil || opening && len(e.Holders) == 0 {
+		e.Cause, e.Connect = CauseConnect, failed
+		return
+	}
+	e.Cause = l.cause(e, ours)
+}
+
+// cause tells from who has the connections, those first that have them longest.
+func (l *lane) cause(e *AcquireError, ours []Holder) Cause {
 	long := max(l.pool.cfg.LeakAfter, e.Waited/2, time.Second)
-	for _, h := range e.Holders {
-		switch {
-		case h.Held < long:
-		case h.Rows == 0 && !h.Tx:
-			return CauseLeak
-		default:
-			return CauseSlow
-		}
-	}
 	switch {
-	case len(e.Holders) == 0:
+	case len(ours) == 0:
 		return CauseOther
+	case ours[0].Held >= long && ours[0].Rows == 0 && !ours[0].Tx:
+		return CauseLeak
+	case ours[0].Held >= long:
+		return CauseSlow
 	case errors.Is(e.Err, ErrAcquireTimeout):
 		return CauseOverload
 	}
 	return CauseCancelled
-}
-
-// WithOwner names who acquires connections with the context, in errors and Stats:
-// a request, a job, a worker. A wait for a connection that the same owner holds
-// is told to be a cycle.
-func WithOwner(ctx context.Context, name string) context.Context {
-	return context.WithValue(ctx, ownerKey{}, name)
-}
-
-type ownerKey struct{}
-
-func ownerOf(ctx context.Context) string {
-	name, _ := ctx.Value(ownerKey{}).(string)
-	return name
 }

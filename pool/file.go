@@ -59,6 +59,16 @@ func (f *file) takesTurns(l *lane) {
 	f.lanes = append(slices.Clone(f.lanes), l)
 }
 
+// sharing returns the lanes that have the same turns as l.
+func (f *file) sharing(l *lane) []*lane {
+	files.Lock()
+	defer files.Unlock()
+	if slices.Contains(f.lanes, l) {
+		return f.lanes
+	}
+	return []*lane{l}
+}
+
 // close is called once by each user, with the lane that takes turns or nil.
 func (f *file) close(l *lane) {
 	files.Lock()

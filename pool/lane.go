@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -34,9 +33,13 @@ type lane struct {
 	stall      *time.Timer
 	stallOf    uint64 // counts the timers there were
 	stalled    bool
-	stallSeen  uint64 // how many turns had been given back when stall was set
-	extra      int    // turns beyond the limit that are taken
-	own        int    // connections of acquireOwn, which are nobody's turn
+	stallSeen  uint64   // how many turns had been given back when stall was set
+	extra      int      // turns beyond the limit that are taken
+	own        int      // connections of acquireOwn, which are nobody's turn
+	dialled    struct { // in vain, last
+		err  error
+		when time.Time
+	}
 }
 
 // acquire leases a connection to the call that ctx is of. The error is an
@@ -98,13 +101,14 @@ func (l *lane) fails(ctx context.Context, a *wrap.Acquisition, err error) error 
 	if a == nil {
 		a = l.connector.Acquisition(ctx, l.name)
 	}
-	failure := l.failure(ctx, err, a.Wait(), a.Place())
+	failure := l.failure(ctx, err, a.Took(), a.Place())
 	a.Failed(ctx, failure, errors.Is(err, ErrAcquireTimeout))
 	return failure
 }
 
 // wait waits for w's turn.
 func (l *lane) wait(ctx context.Context, a *wrap.Acquisition, w *waiter) error {
+	l.queue.name(w, agentOf(ctx))
 	refusing := l.waits(1)
 	defer l.waits(-1)
 	if refusing { // it had begun when refuseAll was through
@@ -173,9 +177,9 @@ func (l *lane) take(ctx context.Context, a *wrap.Acquisition, extra bool) (_ *co
 			if a == nil {
 				a = l.connector.Acquisition(ctx, l.name)
 			}
-			if c, err = l.dial(ctx, a); err != nil {
+			if c, err = l.dialFor(ctx, a); err != nil {
 				failed = true
-				if err == ErrClosed {
+				if err == ErrClosed || err == ErrAcquireTimeout {
 					return nil, l.fails(ctx, a, err)
 				}
 				a.Failed(ctx, err, false)
@@ -291,71 +295,6 @@ func (l *lane) outlived(c *conn, now time.Time) wrap.Reason {
 		return wrap.ReasonExpired
 	}
 	return ""
-}
-
-// dial opens a connection for an acquire, or for nobody if a is nil.
-func (l *lane) dial(ctx context.Context, a *wrap.Acquisition) (dialled *conn, err error) {
-	l.mu.Lock()
-	if l.refusing {
-		l.mu.Unlock()
-		return nil, ErrClosed
-	}
-	l.opening++
-	generation := l.generation
-	l.mu.Unlock()
-
-	var p driver.PoolConn
-	var c *conn
-	defer func() { // a hook or Init may panic
-		if c == nil && p != nil {
-			p.Wrapped().CloseFor(wrap.ReasonHook)
-		}
-		l.mu.Lock()
-		l.opening--
-		late := c != nil && l.closed // Shutdown has not waited for it
-		if c != nil && !late {
-			l.all = append(l.all, c)
-		}
-		l.mu.Unlock()
-		if late {
-			p.Wrapped().CloseFor(wrap.ReasonPoolClosed)
-			dialled, err = nil, ErrClosed
-		}
-	}()
-	hooks := &l.pool.cfg.Hooks
-	if hooks.BeforeConnect != nil {
-		if err := hooks.BeforeConnect(ctx); err != nil {
-			return nil, l.pool.hookError("BeforeConnect", err)
-		}
-	}
-	if p, err = l.connector.Dial(ctx, a); err != nil {
-		return nil, err
-	}
-	if hooks.AfterConnect != nil {
-		if err := hooks.AfterConnect(ctx, p.SQLite()); err != nil {
-			return nil, l.pool.hookError("AfterConnect", err)
-		}
-	}
-	c = &conn{PoolConn: p, lane: l, generation: generation, answered: time.Now()}
-	c.expires = l.expiry(c.answered)
-	p.Wrapped().SetGate(c)
-	if !l.reads {
-		c.attached, c.writing = attached(p.SQLite()), writing(p.SQLite())
-	}
-	return c, nil
-}
-
-// expiry is when a connection opened now has lived long enough: a little earlier
-// for one than for another, so that they do not all go at once.
-func (l *lane) expiry(now time.Time) time.Time {
-	life := l.pool.cfg.MaxLifetime
-	if life <= 0 {
-		return time.Time{}
-	}
-	if jitter := l.pool.cfg.LifetimeJitter; jitter > 0 {
-		life -= time.Duration(rand.Float64() * jitter * float64(life))
-	}
-	return now.Add(life)
 }
 
 // release ends the lease of a connection and gives its turn to who is next.

@@ -107,6 +107,7 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 	p.db = p.facade(wrap.LaneNone)
 	p.readerDB = p.facade(wrap.LaneReader)
 	p.writerDB = p.facade(wrap.LaneWriter)
+	p.announce()
 	p.maintain = newMaintainer(p)
 	p.checkpoints.start()
 	p.logger.Info("pool: open", "max", cfg.MaxConns, "min", cfg.MinConns, "lanes", p.lanes())

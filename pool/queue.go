@@ -20,6 +20,7 @@ type queue struct {
 // A waiter is somebody in a queue.
 type waiter struct {
 	lane       *lane // that asks: a queue may serve several
+	who        agent
 	ready      chan error
 	prev, next *waiter
 	queued     bool
@@ -56,6 +57,13 @@ func (q *queue) enter(l *lane, most int, again bool) (w *waiter, place int, err 
 	q.last = w
 	q.waiting++
 	return w, q.waiting, nil
+}
+
+// name says who waits.
+func (q *queue) name(w *waiter, who agent) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	w.who = who
 }
 
 // try takes a turn if there is one that nobody waits for.

@@ -84,6 +84,7 @@ func (p *Pool) close(ctx context.Context) error {
 	p.writer.shut()
 	err := p.keeper.close()
 	p.file.close(p.writer)
+	p.retract()
 	p.stopMetrics()
 	err = errors.Join(err, p.db.Close(), p.readerDB.Close(), p.writerDB.Close())
 	if left != nil {

@@ -88,7 +88,7 @@ func TestAcquireTimeoutNamesTheHolder(t *testing.T) {
 		if len(h.Stack) == 0 || !strings.Contains(h.Stack[0], "TestAcquireTimeoutNamesTheHolder") {
 			t.Errorf("stack %q", h.Stack)
 		}
-		for _, part := range []string{"shop", "writer connection " + h.Conn.String(), "3s", "by job 7", "SELECT secrets", "in a transaction", "1 rows open", h.Trace.String(), "waits_test.go", "slow"} {
+		for _, part := range []string{"shop", "writer of shop, connection " + h.Conn.String(), "3s", "by job 7", "SELECT secrets", "in a transaction", "1 rows open", h.Trace.String(), "waits_test.go", "slow"} {
 			if !strings.Contains(err.Error(), part) {
 				t.Errorf("it does not say %q: %v", part, err)
 			}

@@ -45,7 +45,10 @@ func (a *Acquisition) Queued(position int) { a.queue = position }
 // Waited is told that the wait is over, whether there is a connection or not.
 func (a *Acquisition) Waited() { a.waited = time.Since(a.began) }
 
-// Wait returns how long it has waited.
+// Took returns how long ago it began.
+func (a *Acquisition) Took() time.Duration { return time.Since(a.began) }
+
+// Wait returns how long it has waited for its turn.
 func (a *Acquisition) Wait() time.Duration { return a.waited }
 
 // Place returns the place in the queue that it began at; 0 if it did not wait.

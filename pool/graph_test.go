@@ -1,0 +1,147 @@
+package pool_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/sqlitemw/sqlitemw/pool"
+)
+
+// Two who each have what the other waits for, of two pools, are told so, as names
+// or traces tell them apart; and not where there is one in the circle who may go on.
+func TestAcquireErrorCycle(t *testing.T) {
+	named := func(name string) func(context.Context) context.Context {
+		return func(ctx context.Context) context.Context { return pool.WithOwner(ctx, name) }
+	}
+	in := func(trace byte) func(context.Context) context.Context {
+		return func(ctx context.Context) context.Context { return traced(ctx, trace) }
+	}
+	both := func(trace byte, name string) func(context.Context) context.Context {
+		return func(ctx context.Context) context.Context { return traced(pool.WithOwner(ctx, name), trace) }
+	}
+	for _, tc := range []struct {
+		name   string
+		agents []func(context.Context) context.Context // each has the pool of its number, and waits for the next one's
+		free   bool                                    // the last waits for nothing
+		cause  pool.Cause
+	}{
+		{"two owners", []func(context.Context) context.Context{named("A"), named("B")}, false, pool.CauseCycle},
+		{"two traces", []func(context.Context) context.Context{in(1), in(2)}, false, pool.CauseCycle},
+		{"owners in one trace", []func(context.Context) context.Context{both(1, "A"), both(1, "B")}, false, pool.CauseCycle},
+		{"three", []func(context.Context) context.Context{named("A"), in(1), named("C")}, false, pool.CauseCycle},
+		{"one may go on", []func(context.Context) context.Context{named("A"), named("B"), named("C")}, true, pool.CauseLeak},
+		{"one may go on, in the same trace", []func(context.Context) context.Context{both(1, "A"), both(1, "B")}, true, pool.CauseLeak},
+		{"nobody is known", []func(context.Context) context.Context{named(""), named("")}, false, pool.CauseLeak},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var pools []*pool.Pool
+				var ctxs []context.Context
+				for i, agent := range tc.agents {
+					p, _ := pooled(t, pool.Config{Name: string(rune('1' + i)), AcquireTimeout: 10*time.Second + time.Duration(i)*time.Second})
+					ctx := agent(t.Context())
+					c, err := p.AcquireWrite(ctx)
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer c.Release()
+					pools, ctxs = append(pools, p), append(ctxs, ctx)
+				}
+				errs := make([]chan error, len(pools))
+				for i, ctx := range ctxs {
+					errs[i] = make(chan error, 1)
+					if tc.free && i == len(pools)-1 {
+						errs[i] <- nil
+						continue
+					}
+					go func() {
+						c, err := pools[(i+1)%len(pools)].AcquireWrite(ctx)
+						if err == nil {
+							err = c.Release()
+						}
+						errs[i] <- err
+					}()
+				}
+				// The second pool has the first of the waits that ends, but for the
+				// last one's, which is for the first.
+				first := len(pools) - 1
+				if tc.free {
+					first = 0
+				}
+				var e *pool.AcquireError
+				if err := <-errs[first]; !errors.As(err, &e) || !errors.Is(err, pool.ErrAcquireTimeout) || e.Cause != tc.cause {
+					t.Fatalf("%v", err)
+				}
+				if tc.cause == pool.CauseCycle {
+					if len(e.Holders) != len(pools) {
+						t.Errorf("%d are in the circle", len(e.Holders))
+					}
+					for _, h := range e.Holders {
+						next := string(rune('1' + (int(h.Pool[0]-'1')+1)%len(pools)))
+						if h.WaitsFor != "writer of "+next || !strings.Contains(e.Error(), "waits for a writer of "+next) {
+							t.Errorf("%s waits for %q: %v", h.Pool, h.WaitsFor, e)
+						}
+					}
+				}
+				for i, ch := range errs {
+					if i != first {
+						<-ch
+					}
+				}
+			})
+		})
+	}
+}
+
+// Where no connection can be opened, an acquire does not wait for ever, and is not
+// told that others are slow.
+func TestAcquireErrorConnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		down := errors.New("the disk is gone")
+		opens := 0
+		p, _ := pooled(t, pool.Config{AcquireTimeout: 5 * time.Second, MaxConns: 2, Hooks: pool.Hooks{
+			BeforeConnect: func(ctx context.Context) error {
+				switch opens++; opens {
+				case 1: // the writer's
+					return nil
+				case 2:
+					time.Sleep(3 * time.Second)
+					return down
+				}
+				<-ctx.Done()
+				return ctx.Err()
+			},
+		}})
+		first := make(chan error)
+		go func() {
+			_, err := p.AcquireRead(t.Context())
+			first <- err
+		}()
+		synctest.Wait()
+		began := time.Now()
+		_, err := p.AcquireRead(t.Context())
+		var e *pool.AcquireError
+		if !errors.As(err, &e) || !errors.Is(err, pool.ErrAcquireTimeout) || e.Cause != pool.CauseConnect || e.Waited != 5*time.Second {
+			t.Fatalf("%v", err)
+		}
+		if !errors.Is(e.Connect, down) && !errors.Is(e.Connect, context.DeadlineExceeded) || !strings.Contains(err.Error(), e.Connect.Error()) {
+			t.Errorf("it does not say why: %v", err)
+		}
+		if d := time.Since(began); d != 5*time.Second {
+			t.Errorf("it took %v", d)
+		}
+		var open *pool.OpenError
+		if err := <-first; !errors.As(err, &open) || !errors.Is(err, down) {
+			t.Errorf("who opens it is told %v", err)
+		}
+		if errors.Is(err, sqlite3.BUSY) {
+			t.Error("no lock is in the way")
+		}
+	})
+}
