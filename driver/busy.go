@@ -82,6 +82,8 @@ type lockWatch struct {
 	lent    bool          // the program has SQLite's own connection
 	foreign bool          // there may be a handler of the program's
 
+	blamed waits // what was in the way of the last call that ended with BUSY
+
 	// The call under way.
 	waits
 	before hold // what was held when it began
@@ -147,6 +149,7 @@ func (w *lockWatch) leave(err error) {
 	w.self.publish(w.holds())
 	if err != nil && err != io.EOF {
 		w.judge(err)
+		w.blamed = w.waits
 	}
 }
 
@@ -245,6 +248,23 @@ func (w *lockWatch) busy(ctx context.Context, count int) (again bool) {
 	return true
 }
 
+// busyCode is the reason that the code of an error is, if it is one.
+func busyCode(err error) string {
+	var code sqlite3.ExtendedErrorCode
+	if !errors.As(err, &code) {
+		return ""
+	}
+	switch code {
+	case sqlite3.BUSY_SNAPSHOT:
+		return busySnapshot
+	case sqlite3.BUSY_RECOVERY:
+		return busyRecovery
+	case sqlite3.BUSY_TIMEOUT:
+		return busyTimedOut
+	}
+	return ""
+}
+
 func (w *lockWatch) inTheWay(hasWriteLock bool) (ConnID, bool) {
 	if w.file == nil {
 		return 0, false
@@ -258,15 +278,7 @@ func (w *lockWatch) judge(err error) {
 	if !errors.As(err, &code) || code.Code() != sqlite3.BUSY {
 		return
 	}
-	switch code {
-	case sqlite3.BUSY_SNAPSHOT:
-		w.reason = busySnapshot
-		return
-	case sqlite3.BUSY_RECOVERY:
-		w.reason = busyRecovery
-		return
-	case sqlite3.BUSY_TIMEOUT:
-		w.reason = busyTimedOut
+	if w.reason = busyCode(err); w.reason != "" {
 		return
 	}
 	// Where it is no lock that is in the way, SQLite has more to say.

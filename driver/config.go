@@ -76,6 +76,7 @@ const (
 	KindRefuse   = wrap.KindRefuse
 	KindLeak     = wrap.KindLeak
 	KindUnleak   = wrap.KindUnleak
+	KindBusy     = wrap.KindBusy
 	KindDirty    = wrap.KindDirty
 	KindSession  = wrap.KindSession
 	KindReset    = wrap.KindReset
@@ -100,6 +101,17 @@ const (
 	ReasonOverflow       = wrap.ReasonOverflow
 	ReasonPoolClosed     = wrap.ReasonPoolClosed
 	ReasonOther          = wrap.ReasonOther
+)
+
+// What was in the way of a call, of a KindBusy event.
+const (
+	ReasonSnapshot     Reason = busySnapshot // another has written since the transaction began to read
+	ReasonRecovery     Reason = busyRecovery // another process recovers the WAL after a crash
+	ReasonTimeout      Reason = busyTimedOut // the operating system gave up the wait
+	ReasonThisConn     Reason = busyOurs     // its own statements
+	ReasonThisProcess  Reason = busyHere     // another connection of this process: Event.Holder
+	ReasonOtherProcess Reason = busyThere
+	ReasonOutside      Reason = "outside the pools" // another process, or a connection of this one that is in no pool
 )
 
 // Tee returns a Recorder that passes every event to each of rs, in their order.

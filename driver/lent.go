@@ -35,6 +35,12 @@ type PoolConn interface {
 	// https://sqlite.org/c3ref/stmt_readonly.html
 	OnlyReads(ctx context.Context, query string) (bool, error)
 
+	// InTheWay returns what was in the way of the call that has just ended with
+	// sqlite3.BUSY, and, if that was a connection of this process, which. Both are
+	// empty if it is not known: but for what the code says, it is with
+	// [tracing.Config].Details alone.
+	InTheWay(err error) (Reason, ConnID)
+
 	// Forget lets go of the statements that the connection keeps. Another one
 	// may have changed what their texts mean.
 	Forget()
@@ -89,6 +95,13 @@ func (c *conn) OnlyReads(ctx context.Context, query string) (bool, error) {
 		return s.cache.put(st)
 	})
 	return readOnly, err
+}
+
+func (c *conn) InTheWay(err error) (Reason, ConnID) {
+	if w := c.session.locks; w != nil {
+		return Reason(w.blamed.reason), w.blamed.holder
+	}
+	return Reason(busyCode(err)), 0
 }
 
 func (c *conn) Forget() { c.session.cache.forget() }

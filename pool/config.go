@@ -40,7 +40,10 @@ type Config struct {
 	MinConns int
 
 	// MaxConns is how many connections may be open: one that writes, and the
-	// others to read. Zero means 10.
+	// others to read. Zero means 10. Beyond it, connections are opened for a
+	// moment, by readers that wait for each other, beside a checkout that has the
+	// one that writes and asks for nothing, for a backup and for a health check;
+	// and, in WAL mode, one to move the WAL into the database.
 	//
 	// There is one connection for everything, whatever MaxConns is, where readers
 	// beside a writer would gain nothing or are not safe: a database that is in
@@ -460,9 +463,14 @@ func (c Config) withDefaults() Config {
 // lanes returns how many connections may be readers beside the one that writes;
 // 0 if one connection is for everything.
 func (c Config) lanes() int {
-	mode, _ := c.said("locking_mode")
-	if !c.wal() || strings.EqualFold(mode, "exclusive") {
+	if !c.wal() || c.exclusive() {
 		return 0
 	}
 	return max(cmp.Or(c.MaxConns, defaultMaxConns)-1, 0)
+}
+
+// exclusive reports whether the first connection locks all others out.
+func (c Config) exclusive() bool {
+	mode, _ := c.said("locking_mode")
+	return strings.EqualFold(mode, "exclusive")
 }

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -114,6 +115,13 @@ func (c *conn) Leave() {
 		c.lane.pool.steps.leave()
 	} else {
 		c.lane.pool.steps.leaveWriter()
+	}
+}
+
+// Failed implements [wrap.Gate].
+func (c *conn) Failed(err error) {
+	if errors.Is(err, sqlite3.BUSY) {
+		c.lane.pool.busy(c, err)
 	}
 }
 

@@ -75,8 +75,12 @@ func (h *healthState) begin(ctx context.Context) error {
 func (h *healthState) end() { <-h.checking }
 
 // HealthCheck reads a page of the database and looks whether it is what it was
-// configured to be. It never queues behind the pool's users: it has a connection
-// of its own for the time of the check. It returns nil if the pool is ok or
+// configured to be: on a connection of its own, which is opened for the check with
+// the pragmas that all have, read back, so that it never queues behind the pool's
+// users; and it takes five seconds at most, or less if ctx says so. Of the
+// connection that writes, it looks at what a program has set there if nobody has
+// it just then; and so at all, where only one connection can have the database
+// (locking_mode=exclusive). It returns nil if the pool is ok or
 // degraded; [Pool.Health] says which, and why. Otherwise the error is
 // [ErrHealthCheck], or [ErrClosed]. It may be called by any number of goroutines;
 // one checks, the others wait for it as long as their contexts allow.
@@ -95,7 +99,9 @@ func (p *Pool) HealthCheck(ctx context.Context) error {
 		return ErrClosed
 	}
 	began := time.Now()
-	r := p.examine(ctx)
+	bounded, cancel := context.WithTimeout(ctx, sqliteTimeout)
+	defer cancel()
+	r := p.examine(bounded)
 	if err := ctx.Err(); errors.Is(err, context.Canceled) && r.Health == HealthDown {
 		return fmt.Errorf("%w: %w", ErrHealthCheck, err) // which says nothing of the database
 	}
@@ -158,10 +164,13 @@ func (p *Pool) examine(ctx context.Context) HealthReport {
 	})
 	switch {
 	case err == nil:
-	case errors.Is(err, sqlite3.BUSY) && ctx.Err() == nil:
+	case errors.Is(err, sqlite3.BUSY) && !errors.Is(ctx.Err(), context.Canceled):
 		degraded("somebody has the database locked for longer than a check waits")
 	default:
 		return down(err)
+	}
+	if p.changesHowItWrites(ctx) {
+		degraded("the connection that writes does not check what it should: somebody has set foreign_keys, ignore_check_constraints or recursive_triggers there")
 	}
 	for _, l := range p.allLanes() {
 		if n := l.count(); n.extra > 0 {
@@ -176,11 +185,40 @@ func readPage(raw *sqlite3.Conn) error {
 	return row(raw, "PRAGMA schema_version", func(*sqlite3.Stmt) {})
 }
 
+// changesHowItWrites reports whether a program has changed a pragma by which the
+// others rely on what is written, if nobody has the connection.
+func (p *Pool) changesHowItWrites(ctx context.Context) (changed bool) {
+	if marks(p.marks.Load())&markPragma != 0 {
+		_ = p.ifIdle(ctx, func(c *conn) error {
+			changed = writing(c.SQLite()) != c.writing
+			return nil
+		})
+	}
+	return changed
+}
+
+// ifIdle calls f with the connection that writes, if nobody has it.
+func (p *Pool) ifIdle(ctx context.Context, f func(*conn) error) error {
+	if !p.writer.queue.try() {
+		return nil
+	}
+	defer p.writer.give(false)
+	c := p.writer.pop()
+	if c == nil {
+		return nil
+	}
+	defer p.writer.put(c, true)
+	return f(c)
+}
+
 // examiner calls f with a connection that is no user's: a new one, or a memory
 // database's keeper.
 func (p *Pool) examiner(ctx context.Context, f func(*sqlite3.Conn) error) error {
-	if p.keeper != nil {
+	switch {
+	case p.keeper != nil:
 		return p.keeper.use(f)
+	case p.cfg.exclusive():
+		return p.ifIdle(ctx, func(c *conn) error { return f(c.SQLite()) })
 	}
 	connector := p.forReaders().connector
 	c, err := connector.Dial(ctx, nil)

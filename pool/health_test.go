@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -133,4 +134,74 @@ func TestALostFileIsNotMadeAgain(t *testing.T) {
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("there is a file again: %v", err)
 	}
+}
+
+// A database that only one connection can have is looked at through that one, and
+// at once.
+func TestHealthCheckOfAnExclusiveDatabase(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		p, _ := pooled(t, pool.Config{Pragmas: []driver.Pragma{{Name: "locking_mode", Value: "exclusive"}}})
+		must(t, p.DB(), "CREATE TABLE t(a)")
+		for range 2 {
+			if err := p.HealthCheck(t.Context()); err != nil || p.Health().Health != pool.HealthOK {
+				t.Errorf("%v, %+v", err, p.Health())
+			}
+		}
+		c, err := p.AcquireWrite(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Release()
+		if err := p.HealthCheck(t.Context()); err != nil || p.Health().Health != pool.HealthOK {
+			t.Errorf("in use: %v, %+v", err, p.Health())
+		}
+		if d := time.Since(began); d != 0 {
+			t.Errorf("it took %v", d)
+		}
+	})
+}
+
+// A pragma that a program has left on the connection that writes, and by which
+// what is written may be wrong, is told of for as long as it is in force.
+func TestHealthCheckOfPragmas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := pooled(t, pool.Config{})
+		check := func(want pool.Health) {
+			t.Helper()
+			if err := p.HealthCheck(t.Context()); err != nil || p.Health().Health != want {
+				t.Errorf("%v, %+v", err, p.Health())
+			}
+		}
+		check(pool.HealthOK)
+		must(t, p.DB(), "PRAGMA foreign_keys=OFF")
+		check(pool.HealthDegraded)
+		must(t, p.DB(), "PRAGMA foreign_keys=ON")
+		check(pool.HealthOK)
+		must(t, p.DB(), "PRAGMA cache_size=100")
+		check(pool.HealthOK)
+	})
+}
+
+// A check that gets no answer ends by itself.
+func TestHealthCheckHasADeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		checking := false
+		p, _ := pooled(t, pool.Config{Init: func(c *sqlite3.Conn) error {
+			if checking {
+				<-c.GetInterrupt().Done()
+				return c.GetInterrupt().Err()
+			}
+			return nil
+		}})
+		checking = true
+		began := time.Now()
+		if err := p.HealthCheck(context.Background()); !errors.Is(err, pool.ErrHealthCheck) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		if d := time.Since(began); d != 5*time.Second {
+			t.Errorf("it took %v", d)
+		}
+		checking = false
+	})
 }

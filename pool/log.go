@@ -92,7 +92,7 @@ func (l *eventLogger) lost(n uint64) {
 
 func levelOf(e driver.Event) slog.Level {
 	switch e.Kind {
-	case driver.KindTimeout, driver.KindRefuse, driver.KindLeak, driver.KindDirty, driver.KindSession:
+	case driver.KindTimeout, driver.KindRefuse, driver.KindLeak, driver.KindDirty, driver.KindBusy, driver.KindSession:
 		return slog.LevelWarn
 	case driver.KindHealth, driver.KindReset, driver.KindShutdown:
 		return slog.LevelInfo
@@ -111,6 +111,9 @@ func attrsOf(e driver.Event) []slog.Attr {
 	}
 	if e.Duration != 0 {
 		attrs = append(attrs, slog.Duration("duration", e.Duration))
+	}
+	if e.Holder != 0 {
+		attrs = append(attrs, slog.Uint64("holder", uint64(e.Holder)))
 	}
 	if e.Queue != 0 {
 		attrs = append(attrs, slog.Duration("wait", e.Wait), slog.Int("queue", e.Queue))

@@ -98,7 +98,7 @@ func (l *ledger) Record(e driver.Event) {
 		}
 		l.conns[e.Conn] = &account{}
 		return
-	case driver.KindAcquire, driver.KindRelease, driver.KindDiscard, driver.KindClose, driver.KindDirty, driver.KindLeak, driver.KindUnleak:
+	case driver.KindAcquire, driver.KindRelease, driver.KindDiscard, driver.KindClose, driver.KindDirty, driver.KindBusy, driver.KindLeak, driver.KindUnleak:
 		if a == nil {
 			wrong("without a connect")
 			return
@@ -194,6 +194,7 @@ func (l *ledger) check(t testing.TB, p *pool.Pool) {
 		{"Leaks", s.Leaks, l.counts[driver.KindLeak]},
 		{"Unleaks", s.Unleaks, l.counts[driver.KindUnleak]},
 		{"Dirty", s.Dirty, l.counts[driver.KindDirty]},
+		{"Busy", s.Busy, l.counts[driver.KindBusy]},
 	} {
 		if c.got != c.want {
 			t.Errorf("Stats.%s is %d, and the events are %d", c.name, c.got, c.want)

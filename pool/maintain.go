@@ -94,9 +94,7 @@ func (m *maintainer) round(ctx context.Context, now time.Time) {
 	}
 	if d := p.cfg.HealthInterval; d > 0 && now.Sub(m.checked) >= d {
 		m.checked = now
-		ctx, cancel := context.WithTimeout(ctx, sqliteTimeout)
 		_ = p.HealthCheck(ctx) // which tells of it
-		cancel()
 	}
 }
 

@@ -279,6 +279,30 @@ func row(raw *sqlite3.Conn, query string, read func(*sqlite3.Stmt)) error {
 	return st.Err()
 }
 
+// busy is told of a call that SQLite has ended because the database is locked.
+func (p *Pool) busy(c *conn, err error) {
+	e := driver.Event{Time: time.Now(), Kind: driver.KindBusy, Conn: c.ID(), Lane: c.lane.name, Err: c.Wrapped().Status(err)}
+	c.mu.Lock()
+	e.Trace = c.lease.trace
+	c.mu.Unlock()
+	if e.Reason, e.Holder = c.InTheWay(err); e.Reason == "" {
+		e.Reason, e.Holder, e.Derived = p.inTheWay(c)
+	}
+	p.recorder.Record(e)
+}
+
+// inTheWay concludes from who has the turn to write what was in the way of c.
+func (p *Pool) inTheWay(c *conn) (_ driver.Reason, _ driver.ConnID, derived bool) {
+	for _, l := range p.file.sharing(p.writer) {
+		for _, h := range l.turns() {
+			if h.Conn != c.ID() {
+				return driver.ReasonThisProcess, h.Conn, true
+			}
+		}
+	}
+	return driver.ReasonOutside, 0, true
+}
+
 // dirty is told of a connection that was given back with a transaction open,
 // which has been rolled back, or else is closed.
 func (p *Pool) dirty(c *conn, why wrap.Reason) {

@@ -50,12 +50,13 @@ type Stats struct {
 	Timeouts                   uint64        // acquires that have waited too long
 	Cancels                    uint64        // acquires whose context was over first
 	Refusals                   uint64        // acquires that failed otherwise: queue full, closed, not opened
-	Overflows                  uint64        // readers let in beyond the limit because all waited for each other
+	Overflows                  uint64        // readers let in beyond the limit because all waited for each other, and turns to write taken from checkouts that asked for nothing
 	Leaks, Unleaks             uint64        // connections reported as held for long, and given back after all
 	Dirty                      uint64        // connections given back with a transaction open
+	Busy                       uint64        // calls that ended because SQLite found the database locked
 	SessionChanges             uint64        // changes that stay in force on the connection that writes
 	LongestWait                time.Duration // of an acquire
-	WaitTimes                  Histogram     // of all acquires
+	WaitTimes                  Histogram     // of all acquires that got a connection
 	StepWaits                  uint64        // steps of readers that waited for a processor
 	Pages                      WALStats
 	OldestReader               time.Duration // how long that reader has had its connection, of those with rows or a transaction open, who has it longest: the WAL is not reset meanwhile
@@ -176,6 +177,8 @@ func (c *counters) Record(e driver.Event) {
 		s.Unleaks++
 	case driver.KindDirty:
 		s.Dirty++
+	case driver.KindBusy:
+		s.Busy++
 	case driver.KindSession:
 		s.SessionChanges++
 	case driver.KindClose:

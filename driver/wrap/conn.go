@@ -153,6 +153,9 @@ func (c *Conn) endCall(err error) {
 
 // failed looks at an error of the engine, of a call or of its rows.
 func (c *Conn) failed(err error) {
+	if c.gate != nil {
+		c.gate.Failed(err)
+	}
 	if c.unfit == "" && c.opener.sick(err) {
 		c.unfit = ReasonSick
 	}

@@ -64,6 +64,10 @@ const (
 	// temporary object, or what it does through Raw.
 	KindSession
 
+	// KindBusy occurs when a call on a pooled connection has ended because the
+	// database was locked.
+	KindBusy
+
 	// KindReset occurs when all of a pool's connections are to be opened anew.
 	KindReset
 
@@ -76,11 +80,12 @@ const (
 
 var kinds = [...]string{
 	"unknown", "connect", "acquire", "release", "discard", "close",
-	"timeout", "cancel", "refuse", "leak", "unleak", "dirty", "session", "reset", "health", "shutdown",
+	"timeout", "cancel", "refuse", "leak", "unleak", "dirty", "session", "busy", "reset", "health", "shutdown",
 }
 
 // String returns the kind's name: connect, acquire, release, discard, close,
-// timeout, cancel, refuse, leak, unleak, dirty, session, reset, health or shutdown.
+// timeout, cancel, refuse, leak, unleak, dirty, session, busy, reset, health or
+// shutdown.
 func (k Kind) String() string {
 	if int(k) >= len(kinds) {
 		k = 0
@@ -88,7 +93,8 @@ func (k Kind) String() string {
 	return kinds[k]
 }
 
-// A Reason is why a connection was discarded or closed.
+// A Reason is why a connection was discarded or closed, or what was in the way of a
+// call, or how a pool is.
 type Reason string
 
 const (
@@ -161,8 +167,13 @@ type Event struct {
 	Age  time.Duration // all but connect: how long ago it was opened
 	Uses uint64        // how often it has been acquired, this one included
 
-	// Reason says why a connection was discarded or closed.
+	// Reason says why a connection was discarded or closed; for KindBusy, what was
+	// in the way, and for KindHealth, how the pool is.
 	Reason Reason
+
+	// Holder is the connection of this process that was in the way of a call
+	// (busy); 0 if there was none, or it is not known.
+	Holder ConnID
 
 	// Err is the status code, or else the Go type, of the error that the step
 	// ended in. It is empty for none.
@@ -185,7 +196,7 @@ type Event struct {
 	Background bool
 
 	// Derived says that the step was concluded, not seen: an acquire from the
-	// first use of a connection, a reason from who called.
+	// first use of a connection, a reason from who called, or from who had a turn.
 	Derived bool
 }
 

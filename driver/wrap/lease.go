@@ -193,6 +193,9 @@ func (c *Conn) Age(now time.Time) time.Duration { return now.Sub(c.opened) }
 // Uses returns how often the connection has been acquired.
 func (c *Conn) Uses() uint64 { return c.uses }
 
+// Status returns what events say of an error: its status code, or else its Go type.
+func (c *Conn) Status(err error) string { return c.opener.errorText(err) }
+
 // A Gate is passed by every call into the engine, and by every step of its rows.
 // What is between rows is the program's own time, and outside.
 //
@@ -202,6 +205,9 @@ func (c *Conn) Uses() uint64 { return c.uses }
 type Gate interface {
 	Enter() error
 	Leave()
+
+	// Failed is told of every error of the engine's, before the program is.
+	Failed(err error)
 }
 
 // SetGate has every later call of the connection pass g.

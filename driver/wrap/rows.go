@@ -25,6 +25,7 @@ type rows struct {
 	rows      uint8 // that it has had, as long as that matters
 	stepping  bool  // the parent is asked for a row, or was when a panic passed
 	exhausted bool  // the result set at hand, if there may be another
+	failed    bool // with an error that the connection has been told of
 	closed    bool
 
 	// shaped is what database/sql is given: these rows with the optional
@@ -60,7 +61,7 @@ func newRows(conn *Conn, parent driver.Rows, stmt driver.Stmt) *rows {
 		r.conn, r.shape = conn, shape
 	}
 	r.parent, r.scanner, r.stmt = parent, scannerOf(parent), stmt
-	r.rows, r.exhausted, r.closed = 0, false, false
+	r.rows, r.exhausted, r.failed, r.closed = 0, false, false, false
 	return r
 }
 
@@ -192,6 +193,7 @@ func (r *rows) panicked() {
 // that is known when database/sql asks, which it does next.
 func (r *rows) over(err error) {
 	if err != io.EOF {
+		r.failed = true
 		r.conn.failed(err)
 	} else if _, ok := r.parent.(driver.RowsNextResultSet); ok {
 		r.exhausted = true
@@ -228,7 +230,7 @@ func (r *rows) Close() error {
 	err := parent.Close()
 	call.Stepped(began, false)
 	call.Tell(parent)
-	if err != nil {
+	if err != nil && !r.failed { // else it is the same
 		r.conn.failed(err)
 	}
 	if r.stmt != nil {

@@ -1,0 +1,91 @@
+package pool_test
+
+import (
+	"database/sql"
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/pool"
+	"github.com/sqlitemw/sqlitemw/tracing"
+)
+
+// A call that SQLite ends because the database is locked has SQLite's own error,
+// and an event that says what was in the way: which connection, where locks are
+// watched; else, as far as turns tell.
+func TestBusyIsAnEvent(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		details bool
+		reason  driver.Reason
+	}{
+		{"with details", true, driver.ReasonThisProcess},
+		{"without", false, driver.ReasonOutside},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			tracer, err := tracing.New(tracing.Config{Details: tc.details})
+			if err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(t.TempDir(), "a.db")
+			p, l := pooled(t, pool.Config{Path: path, BusyTimeout: 10 * time.Millisecond, Tracing: tracer})
+			must(t, p.DB(), "CREATE TABLE t(a)")
+
+			var opened driver.ConnID
+			c, err := driver.NewConnector("file:"+path, driver.Config{Tracing: tracer, Recorder: driver.RecorderFunc(func(e driver.Event) {
+				if e.Kind == driver.KindConnect {
+					opened = e.Conn
+				}
+			})})
+			if err != nil {
+				t.Fatal(err)
+			}
+			db := sql.OpenDB(c)
+			defer db.Close()
+			db.SetMaxOpenConns(1)
+			must(t, db, "BEGIN IMMEDIATE")
+			defer must(t, db, "ROLLBACK")
+
+			ctx := traced(t.Context(), 7)
+			for what, call := range map[string]func() error{
+				"exec": func() error {
+					_, err := p.DB().ExecContext(ctx, "INSERT INTO t VALUES (1)")
+					return err
+				},
+				"begin": func() error {
+					_, err := p.DB().BeginTx(ctx, nil)
+					return err
+				},
+				"rows": func() error {
+					var id int
+					return p.DB().QueryRowContext(ctx, "INSERT INTO t VALUES (1) RETURNING rowid").Scan(&id)
+				},
+			} {
+				before := l.count(driver.KindBusy)
+				if err := call(); !errors.Is(err, sqlite3.BUSY) {
+					t.Errorf("%s: %v", what, err)
+					continue
+				}
+				events := p.Events()
+				var e driver.Event
+				for _, e = range events {
+					if e.Kind == driver.KindBusy {
+						break
+					}
+				}
+				want := driver.ConnID(0)
+				if tc.details {
+					want = opened
+				}
+				if e.Kind != driver.KindBusy || e.Reason != tc.reason || e.Holder != want || e.Derived == tc.details || e.Err != "5" ||
+					e.Trace[0] != 7 || e.Lane != "writer" || e.Conn == 0 || l.count(driver.KindBusy) != before+1 {
+					t.Errorf("%s: %d, %+v", what, l.count(driver.KindBusy), e)
+				}
+			}
+		})
+	}
+}
