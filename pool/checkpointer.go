@@ -2,7 +2,9 @@ package pool
 
 import (
 	"context"
+	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -23,10 +25,12 @@ type checkpointer struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 	due    chan struct{}
+	moved  atomic.Int64 // how far the WAL was moved last, in pages
 	conn   driver.PoolConn
 }
 
-// checkpointPages is the length of the WAL from which on it is moved: SQLite's own.
+// checkpointPages is how much longer the WAL is to be, each time, for it to be
+// moved: SQLite's own number.
 // https://sqlite.org/c3ref/wal_autocheckpoint.html
 const checkpointPages = 1000
 
@@ -84,7 +88,7 @@ func (c *checkpointer) watch(raw *sqlite3.Conn) {
 			// As SQLite's own hook: a checkpoint that fails is tried again later,
 			// and no reason for the commit to fail.
 			_, _, _ = raw.WALCheckpoint(schema, sqlite3.CHECKPOINT_PASSIVE)
-		default:
+		case c.isDue(int64(pages)):
 			select {
 			case c.due <- struct{}{}:
 			default: // it is already
@@ -92,6 +96,16 @@ func (c *checkpointer) watch(raw *sqlite3.Conn) {
 		}
 		return nil
 	})
+}
+
+// isDue reports whether so much has been added since the WAL was moved last, or, if
+// it is shorter by now, since it was begun anew.
+func (c *checkpointer) isDue(pages int64) bool {
+	moved := c.moved.Load()
+	if pages < moved {
+		moved = 0
+	}
+	return pages-moved >= checkpointPages
 }
 
 func (c *checkpointer) run(ctx context.Context) {
@@ -119,7 +133,10 @@ func (c *checkpointer) checkpoint(ctx context.Context) {
 	defer raw.SetInterrupt(old)
 	err := readPage(raw) // or it may not know yet that there is a WAL
 	if err == nil {
-		_, _, err = raw.WALCheckpoint("main", sqlite3.CHECKPOINT_PASSIVE)
+		runtime.Gosched()
+		var moved int
+		_, moved, err = raw.WALCheckpoint("main", sqlite3.CHECKPOINT_PASSIVE)
+		c.moved.Store(int64(moved))
 	}
 	if err != nil { // the file may be another
 		c.close()
