@@ -50,8 +50,8 @@ func newOpenFile(raw *sqlite3.Conn, d *dsn) openFile {
 }
 
 // lookAgain looks if that was not done just now.
-func (f *openFile) lookAgain() error {
-	if f.path == "" || time.Since(f.looked) < fileLooks {
+func (f *openFile) lookAgain(now time.Time) error {
+	if f.path == "" || now.Sub(f.looked) < fileLooks {
 		return nil
 	}
 	return f.look()

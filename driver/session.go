@@ -367,11 +367,11 @@ func (s *session) Configured() ([]string, time.Duration) {
 
 // Sick reports whether the connection's file is there no more. It implements
 // what package wrap asks a connection that is released.
-func (s *session) Sick() bool {
+func (s *session) Sick(now time.Time) bool {
 	if s.locks != nil {
 		s.locks.released()
 	}
-	return s.file.lookAgain() != nil
+	return s.file.lookAgain(now) != nil
 }
 
 // Raw returns SQLite's connection, with nothing of ours on it: a program may do

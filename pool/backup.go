@@ -99,7 +99,7 @@ func (p *Pool) source(ctx context.Context) (c *conn, done func(), err error) {
 // acquireOwn leases a connection beyond those of the lane, which is opened for
 // this one use, of the pool itself: nobody's turn is spent on it.
 func (l *lane) acquireOwn(ctx context.Context) (*conn, error) {
-	if l.isRefusing() {
+	if l.refusing.Load() {
 		return nil, l.refuse(ctx, ErrClosed)
 	}
 	a := l.connector.Acquisition(ctx, l.name)
@@ -115,19 +115,21 @@ func (l *lane) acquireOwn(ctx context.Context) (*conn, error) {
 	if c, err = l.dial(ctx, a); err != nil {
 		return nil, err
 	}
-	c.begin(ctx, time.Now())
-	c.Wrapped().Lend(ctx, a, l.name)
+	now := time.Now()
+	c.Wrapped().Lend(ctx, a, l.name, now)
+	c.begin(ownerOf(ctx), now)
 	return c, nil
 }
 
 func (l *lane) releaseOwn(c *conn) {
 	defer l.pool.released() // deferred, for a panic in a hook
 	defer l.owns(-1)
-	if leaked, held := c.end(time.Now()); leaked {
+	now := time.Now()
+	if leaked, held := c.end(now); leaked {
 		l.pool.unleaked(c, held)
 	}
 	c.Wrapped().Retire(wrap.ReasonOther)
-	c.Wrapped().TakeBack()
+	c.Wrapped().TakeBack(now)
 	l.close(c, wrap.ReasonOther)
 }
 

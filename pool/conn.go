@@ -38,6 +38,7 @@ type conn struct {
 	journal    bool      // the journal mode is to be looked at when it is given back
 
 	turn    atomic.Int32          // of who has it, if it writes: turnHeld, ...
+	asked   bool                  // something, since it was lent or opened
 	inside  bool                  // the step gate is passed, or was when a panic passed
 	stopped atomic.Pointer[error] // the pool has taken it away, for this reason
 
@@ -61,15 +62,14 @@ type lease struct {
 
 var _ wrap.Gate = &conn{}
 
-// begin leases the connection to the call that ctx is of.
-func (c *conn) begin(ctx context.Context, now time.Time) {
+// begin leases the connection, which has been lent, to whom the program calls so.
+func (c *conn) begin(owner string, now time.Time) {
 	var stack []uintptr
 	if c.lane.pool.tracks {
 		var pcs [32]uintptr
 		stack = append(stack, pcs[:runtime.Callers(3, pcs[:])]...)
 	}
-	id := trace.SpanContextFromContext(ctx).TraceID()
-	owner := ownerOf(ctx)
+	id := c.Wrapped().Trace()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l := &c.lease
@@ -96,6 +96,7 @@ func (c *conn) Enter() error {
 	if c.inside {
 		return nil
 	}
+	c.asked = true
 	if c.lane.reads {
 		c.lane.pool.steps.enter()
 	} else {
@@ -161,6 +162,14 @@ func (c *conn) context(ctx context.Context, t *text) context.Context {
 // and whether it had a transaction open that the program had not ended.
 func (c *conn) tidy() (why wrap.Reason, dirty bool) {
 	raw := c.SQLite()
+	through := func() bool {
+		return raw.GetAutocommit() && (!c.lane.reads || raw.TxnState("") == sqlite3.TXN_NONE)
+	}
+	asked := c.asked
+	c.asked = false
+	if !c.journal && !c.undoing && (!asked || through()) {
+		return "", false
+	}
 	if old := raw.SetInterrupt(context.Background()); old != context.Background() {
 		defer raw.SetInterrupt(old)
 	}
@@ -173,12 +182,12 @@ func (c *conn) tidy() (why wrap.Reason, dirty bool) {
 		defer c.lane.pool.undone(c)
 	}
 	if raw.GetAutocommit() {
-		if !c.lane.reads || raw.TxnState("") == sqlite3.TXN_NONE {
+		if through() {
 			return "", false
 		}
 		// A statement that nobody has closed pins what it reads.
 		c.Reset()
-		if raw.TxnState("") == sqlite3.TXN_NONE {
+		if through() {
 			return "", false
 		}
 		return wrap.ReasonDirty, false

@@ -38,7 +38,7 @@ func (l *lane) connecting(since time.Time) (bool, error) {
 // dial opens a connection for an acquire, or for nobody if a is nil.
 func (l *lane) dial(ctx context.Context, a *wrap.Acquisition) (dialled *conn, err error) {
 	l.mu.Lock()
-	if l.refusing {
+	if l.refusing.Load() {
 		l.mu.Unlock()
 		return nil, ErrClosed
 	}
@@ -79,7 +79,7 @@ func (l *lane) dial(ctx context.Context, a *wrap.Acquisition) (dialled *conn, er
 			return nil, l.pool.hookError("AfterConnect", err)
 		}
 	}
-	c = &conn{PoolConn: p, lane: l, generation: generation, answered: time.Now()}
+	c = &conn{PoolConn: p, lane: l, generation: generation, answered: time.Now(), asked: true} // by Init and hooks
 	c.expires = l.expiry(c.answered)
 	p.Wrapped().SetGate(c)
 	if !l.reads {

@@ -35,7 +35,10 @@ func NewEventLog(size int) *EventLog {
 
 // Record implements [driver.Recorder]. It gives the event its number, never
 // blocks on a subscriber, and allocates only until the log is full.
-func (l *EventLog) Record(e driver.Event) {
+func (l *EventLog) Record(e driver.Event) { l.add(&e) }
+
+// add is Record; it changes the number of e, which is the caller's own copy.
+func (l *EventLog) add(e *driver.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.seq++
@@ -44,14 +47,14 @@ func (l *EventLog) Record(e driver.Event) {
 		l.size = DefaultEvents
 	}
 	if len(l.ring) < l.size {
-		l.ring = append(l.ring, e)
+		l.ring = append(l.ring, *e)
 	} else {
-		l.ring[l.next] = e
+		l.ring[l.next] = *e
 		l.next = (l.next + 1) % l.size
 		l.dropped++
 	}
 	for _, s := range l.subs {
-		s.offer(e)
+		s.offer(*e)
 	}
 }
 

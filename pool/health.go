@@ -207,7 +207,7 @@ func (p *Pool) ifIdle(ctx context.Context, f func(*conn) error) error {
 	if c == nil {
 		return nil
 	}
-	defer p.writer.put(c, true)
+	defer p.writer.push(c)
 	return f(c)
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sqlitemw/sqlitemw/driver"
@@ -27,7 +28,7 @@ type lane struct {
 	all        []*conn // idle and leased
 	opening    int
 	generation uint64
-	refusing   bool // nobody new
+	refusing   atomic.Bool // nobody new; set with mu held
 	closed     bool
 	waiting    int // of this lane, in the queue
 	stall      *time.Timer
@@ -53,7 +54,7 @@ func (l *lane) acquire(ctx context.Context) (c *conn, err error) {
 			}
 		}()
 	}
-	if l.isRefusing() {
+	if l.refusing.Load() {
 		return nil, l.refuse(ctx, ErrClosed)
 	}
 	w, place, err := l.queue.join(l, l.pool.cfg.MaxWaiters)
@@ -74,7 +75,7 @@ func (l *lane) acquire(ctx context.Context) (c *conn, err error) {
 // tryAcquire is acquire for who does not wait. It returns nil if there is no
 // turn at once.
 func (l *lane) tryAcquire(ctx context.Context) (*conn, error) {
-	if l.isRefusing() {
+	if l.refusing.Load() {
 		return nil, l.refuse(ctx, ErrClosed)
 	}
 	if !l.queue.try() {
@@ -85,12 +86,6 @@ func (l *lane) tryAcquire(ctx context.Context) (*conn, error) {
 		l.pool.steps.writer(1)
 	}
 	return c, err
-}
-
-func (l *lane) isRefusing() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.refusing
 }
 
 func (l *lane) refuse(ctx context.Context, err error) error { return l.fails(ctx, nil, err) }
@@ -169,7 +164,9 @@ func (l *lane) take(ctx context.Context, a *wrap.Acquisition, extra bool) (_ *co
 	}()
 	var refusedSince time.Time
 	for {
-		if c, err = l.popForUse(); err != nil {
+		now := time.Now()
+		var why wrap.Reason
+		if c, why, err = l.popForUse(now); err != nil {
 			failed = true
 			return nil, l.fails(ctx, a, err)
 		}
@@ -185,11 +182,16 @@ func (l *lane) take(ctx context.Context, a *wrap.Acquisition, extra bool) (_ *co
 				a.Failed(ctx, err, false)
 				return nil, err
 			}
-		} else if why := l.unfit(ctx, c); why != "" {
-			l.closing(&c, why)
-			continue
+			now = time.Now()
+		} else {
+			if why == "" && l.isInvalid(ctx, c, now) {
+				why = wrap.ReasonInvalid
+			}
+			if why != "" {
+				l.closing(&c, why)
+				continue
+			}
 		}
-		now := time.Now()
 		if f := l.pool.cfg.Hooks.BeforeAcquire; f != nil && !f(ctx, c.info(now)) {
 			l.closing(&c, wrap.ReasonHook)
 			if refusedSince.IsZero() {
@@ -209,9 +211,10 @@ func (l *lane) take(ctx context.Context, a *wrap.Acquisition, extra bool) (_ *co
 			l.pool.steps.yield()
 		}
 		c.extra, c.idleSince = extra, time.Time{}
-		c.begin(ctx, now)
-		c.Wrapped().Lend(ctx, a, l.name)
+		owner := ownerOf(ctx)
+		c.Wrapped().Lend(ctx, a, l.name, now)
 		lent = true
+		c.begin(owner, now)
 		return c, nil
 	}
 }
@@ -225,14 +228,19 @@ func (l *lane) closing(c **conn, why wrap.Reason) {
 }
 
 // popForUse is pop for an acquire, which fails once the pool is being closed: who
-// has popped before that is waited for.
-func (l *lane) popForUse() (*conn, error) {
+// has popped before that is waited for. A connection that has outlived comes with
+// the reason to close it.
+func (l *lane) popForUse(now time.Time) (*conn, wrap.Reason, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.refusing {
-		return nil, ErrClosed
+	if l.refusing.Load() {
+		return nil, "", ErrClosed
 	}
-	return l.popLocked(), nil
+	c := l.popLocked()
+	if c == nil {
+		return nil, "", nil
+	}
+	return c, l.outlived(c, now), nil
 }
 
 // pop takes the connection that was used last.
@@ -253,15 +261,11 @@ func (l *lane) popLocked() *conn {
 	return c
 }
 
-// unfit returns why an idle connection is not to be lent, if it is not.
-func (l *lane) unfit(ctx context.Context, c *conn) wrap.Reason {
-	if why := l.outlived(c, time.Time{}); why != "" {
-		return why
-	}
-	if d := l.pool.cfg.ValidateAfter; d > 0 && time.Since(c.idleSince) >= d && !l.ping(ctx, c) && ctx.Err() == nil {
-		return wrap.ReasonInvalid
-	}
-	return "" // or the call has ended, which is not the connection's fault
+// isInvalid reports whether a connection that was idle for long does not answer.
+// That a call has ended meanwhile is not the connection's fault.
+func (l *lane) isInvalid(ctx context.Context, c *conn, now time.Time) bool {
+	d := l.pool.cfg.ValidateAfter
+	return d > 0 && now.Sub(c.idleSince) >= d && !l.ping(ctx, c) && ctx.Err() == nil
 }
 
 // ping asks an idle connection for a page, for which there is no span.
@@ -275,23 +279,14 @@ func (l *lane) ping(ctx context.Context, c *conn) bool {
 
 // outlived returns why a connection is to be closed rather than kept: for its
 // age, or because all are. What a program has set on it must not be lost, so
-// that one that bears marks is kept.
+// that one that bears marks is kept. l.mu must be held.
 func (l *lane) outlived(c *conn, now time.Time) wrap.Reason {
-	l.mu.Lock()
-	generation, closed := l.generation, l.closed
-	l.mu.Unlock()
 	switch {
-	case closed:
+	case l.closed:
 		return wrap.ReasonPoolClosed
-	case c.generation != generation:
+	case c.generation != l.generation:
 		return wrap.ReasonReset
-	case c.expires.IsZero() || c.marks != 0:
-		return ""
-	}
-	if now.IsZero() {
-		now = time.Now()
-	}
-	if now.After(c.expires) {
+	case !c.expires.IsZero() && c.marks == 0 && now.After(c.expires):
 		return wrap.ReasonExpired
 	}
 	return ""
@@ -350,11 +345,7 @@ func (l *lane) settle(c *conn, why wrap.Reason, now time.Time) {
 	if why != "" {
 		c.Wrapped().Retire(why)
 	}
-	if !c.Wrapped().TakeBack() {
-		l.close(c, why)
-		return
-	}
-	if why := l.outlived(c, now); why != "" {
+	if !c.Wrapped().TakeBack(now) {
 		l.close(c, why)
 		return
 	}
@@ -362,23 +353,17 @@ func (l *lane) settle(c *conn, why wrap.Reason, now time.Time) {
 	l.push(c)
 }
 
-// push makes a connection idle that was used last, unless the lane is closed by
-// now, or smaller.
-func (l *lane) push(c *conn) { l.put(c, false) }
-
-// put makes a connection idle: as the one that was used last, or where it was,
-// behind those that were used before it.
-func (l *lane) put(c *conn, whereItWas bool) {
-	why := wrap.Reason("")
+// push makes a connection idle, behind those that were used before it, unless it
+// has outlived, or the lane is closed by now, or smaller.
+func (l *lane) push(c *conn) {
 	l.mu.Lock()
-	switch {
-	case l.closed:
-		why = wrap.ReasonPoolClosed
-	case l.surplus():
+	why := l.outlived(c, c.idleSince)
+	if why == "" && l.surplus() {
 		why = wrap.ReasonShrunk
-	default:
+	}
+	if why == "" {
 		i := len(l.idle)
-		for whereItWas && i > 0 && l.idle[i-1].idleSince.After(c.idleSince) {
+		for i > 0 && l.idle[i-1].idleSince.After(c.idleSince) {
 			i--
 		}
 		l.idle = slices.Insert(l.idle, i, c)

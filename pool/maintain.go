@@ -202,7 +202,7 @@ func (l *lane) keepAlive(ctx context.Context, now time.Time) {
 			return
 		}
 		if l.ping(ctx, c) || ctx.Err() != nil {
-			l.put(c, true)
+			l.push(c)
 		} else {
 			l.close(c, wrap.ReasonInvalid)
 		}

@@ -47,6 +47,7 @@ type Pool struct {
 
 	db, readerDB, writerDB *sql.DB
 
+	closing     atomic.Bool // state is not poolOpen any more
 	mu          sync.Mutex
 	state       poolState
 	drained     chan struct{} // closed when the last lease has ended after the pool was closed
@@ -99,7 +100,7 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 		ended:   make(chan struct{}),
 	}
 	p.most.Store(int64(cfg.MaxConns))
-	p.recorder = driver.Tee(&p.sums, p.log, cfg.Recorder)
+	p.recorder = &ledger{&p.sums, p.log, cfg.Recorder}
 	if err := p.open(ctx, src); err != nil {
 		p.abandon()
 		return nil, err
@@ -233,11 +234,7 @@ func (p *Pool) Config() Config {
 }
 
 // Closed reports whether the pool has been told to close.
-func (p *Pool) Closed() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.state != poolOpen
-}
+func (p *Pool) Closed() bool { return p.closing.Load() }
 
 // forReaders returns the lane that reads.
 func (p *Pool) forReaders() *lane {

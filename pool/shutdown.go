@@ -38,6 +38,7 @@ func (p *Pool) Shutdown(ctx context.Context) error {
 		}
 	}
 	p.state = poolClosing
+	p.closing.Store(true)
 	p.mu.Unlock()
 
 	began := time.Now()
@@ -126,6 +127,9 @@ func (p *Pool) idle() bool {
 
 // released is told of every turn that is given back.
 func (p *Pool) released() {
+	if !p.closing.Load() { // who waits for this looks once more after that is set
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.state != poolOpen && p.drained != nil {
@@ -138,7 +142,7 @@ func (p *Pool) released() {
 // is closed.
 func (l *lane) refuseAll() {
 	l.mu.Lock()
-	l.refusing = true
+	l.refusing.Store(true)
 	l.mu.Unlock()
 	l.queue.abort(l, ErrClosed)
 }
@@ -147,7 +151,8 @@ func (l *lane) refuseAll() {
 // are given back.
 func (l *lane) shut() {
 	l.mu.Lock()
-	l.refusing, l.closed = true, true
+	l.refusing.Store(true)
+	l.closed = true
 	if l.stall != nil {
 		l.stall.Stop()
 		l.stall = nil

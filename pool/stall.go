@@ -19,7 +19,7 @@ func (l *lane) waits(n int) (refusing bool) {
 	l.waiting += n
 	l.pool.sums.waits(n)
 	if l.pool.readers == nil {
-		return l.refusing
+		return l.refusing.Load()
 	}
 	switch {
 	case l.waiting == 0 && l.stall != nil:
@@ -31,7 +31,7 @@ func (l *lane) waits(n int) (refusing bool) {
 		of := l.stallOf
 		l.stall = time.AfterFunc(l.stallAfter(), func() { l.watch(of) })
 	}
-	return l.refusing
+	return l.refusing.Load()
 }
 
 func (l *lane) stallAfter() time.Duration {

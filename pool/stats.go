@@ -112,7 +112,23 @@ func (h *Histogram) add(d time.Duration) {
 	h[len(h)-1]++
 }
 
-// counters is a Recorder that sums events up.
+// A ledger is told of every event once, for the sums and for the log.
+type ledger struct {
+	sums *counters
+	log  *EventLog
+	also driver.Recorder // of the program's; nil for none
+}
+
+// Record implements [driver.Recorder].
+func (l ledger) Record(e driver.Event) {
+	if l.also != nil {
+		l.also.Record(e)
+	}
+	l.sums.add(&e)
+	l.log.add(&e)
+}
+
+// counters sum events up.
 type counters struct {
 	mu    sync.Mutex
 	stats Stats
@@ -134,7 +150,8 @@ func (c *counters) overflowed() {
 	c.stats.Overflows++
 }
 
-func (c *counters) Record(e driver.Event) {
+// add does not change e.
+func (c *counters) add(e *driver.Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := &c.stats
@@ -194,7 +211,7 @@ func (c *counters) Record(e driver.Event) {
 }
 
 // waited sums up the wait of an acquire, if it had one.
-func (s *Stats) waited(e driver.Event) {
+func (s *Stats) waited(e *driver.Event) {
 	if e.Queue > 0 {
 		s.Waits++
 		s.WaitTime += e.Wait

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"reflect"
+	"time"
 
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
@@ -43,7 +44,7 @@ type adapter struct {
 	pinger    driver.Pinger
 	resetter  driver.SessionResetter
 	validator driver.Validator
-	patient   interface{ Sick() bool }
+	patient   interface{ Sick(now time.Time) bool }
 
 	// What was made by the call under way, for Conn to take: sqlmw puts
 	// objects of its own around them.
@@ -72,7 +73,7 @@ func newAdapter(conn *Conn, parent driver.Conn) *adapter {
 	a.pinger, _ = parent.(driver.Pinger)
 	a.resetter, _ = parent.(driver.SessionResetter)
 	a.validator, _ = parent.(driver.Validator)
-	a.patient, _ = parent.(interface{ Sick() bool })
+	a.patient, _ = parent.(interface{ Sick(now time.Time) bool })
 	return a
 }
 

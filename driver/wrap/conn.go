@@ -326,7 +326,7 @@ func (c *Conn) handedOut(ctx context.Context, start time.Time, derived bool) {
 		if !start.IsZero() {
 			e.Duration = e.Time.Sub(start)
 		}
-		c.acquired(e)
+		c.acquired(&e)
 	} else {
 		c.uses++
 		c.state, c.since, c.trace = inUse, time.Time{}, trace.TraceID{}
@@ -337,7 +337,7 @@ func (c *Conn) handedOut(ctx context.Context, start time.Time, derived bool) {
 
 // acquired moves the connection into use and records it as e, filling in what
 // the connection knows.
-func (c *Conn) acquired(e Event) {
+func (c *Conn) acquired(e *Event) {
 	c.uses++
 	e.Kind, e.Conn, e.Uses = KindAcquire, c.id, c.uses
 	e.Age = e.Time.Sub(c.opened)
@@ -353,13 +353,15 @@ func (c *Conn) acquired(e Event) {
 //
 // It is also called, with nothing to release, when a connection handed to a
 // waiter bounces because the waiter has gone.
-func (c *Conn) IsValid() bool {
+func (c *Conn) IsValid() bool { return c.givenBack(time.Now()) }
+
+func (c *Conn) givenBack(now time.Time) bool {
 	c.asked = true
 	if c.inCall {
 		c.unfit = ReasonPanic
 	} else if c.unfit == "" && c.adapter.validator != nil && !c.adapter.validator.IsValid() {
 		c.unfit = ReasonBad
-	} else if c.unfit == "" && c.adapter.patient != nil && c.adapter.patient.Sick() {
+	} else if c.unfit == "" && c.adapter.patient != nil && c.adapter.patient.Sick(now) {
 		c.unfit = ReasonSick
 	}
 	if c.state == inUse {
@@ -369,7 +371,7 @@ func (c *Conn) IsValid() bool {
 			kind = KindDiscard
 		}
 		if c.opener.heard() {
-			c.leaveUse(kind, time.Now())
+			c.leaveUse(kind, now)
 		} else {
 			c.state, c.since = idle, time.Time{}
 		}
@@ -387,7 +389,7 @@ func (c *Conn) sinceState(now time.Time) time.Duration {
 }
 
 func (c *Conn) leaveUse(kind Kind, now time.Time) {
-	c.opener.record(Event{
+	c.opener.record(&Event{
 		Time:     now,
 		Kind:     kind,
 		Conn:     c.id,
@@ -447,7 +449,7 @@ func (c *Conn) Close() error {
 	e.Time = time.Now()
 	e.Duration = e.Time.Sub(start)
 	e.Err = c.opener.errorText(err)
-	c.opener.record(e)
+	c.opener.record(&e)
 	return err
 }
 

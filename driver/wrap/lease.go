@@ -5,6 +5,8 @@ import (
 	"database/sql/driver"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
@@ -68,7 +70,7 @@ func (a *Acquisition) Failed(ctx context.Context, err error, timedOut bool) {
 	case ctx.Err() == nil:
 		kind = KindRefuse
 	}
-	a.opener.record(Event{
+	a.opener.record(&Event{
 		Time:     now,
 		Kind:     kind,
 		Duration: got.Took,
@@ -109,7 +111,7 @@ func (o *Opener) OpenFor(ctx context.Context, a *Acquisition, dial func(context.
 	if a != nil {
 		e.Lane = a.lane
 	}
-	o.record(e)
+	o.record(&e)
 	if err != nil {
 		return nil, err
 	}
@@ -118,21 +120,21 @@ func (o *Opener) OpenFor(ctx context.Context, a *Acquisition, dial func(context.
 	return conn, nil
 }
 
-// Lend hands the connection to the call that ctx is of, which ends a. A nil a is
-// an acquire that took no time.
-func (c *Conn) Lend(ctx context.Context, a *Acquisition, lane Lane) {
+// Lend hands the connection, now, to the call that ctx is of, which ends a. A nil a
+// is an acquire that took no time.
+func (c *Conn) Lend(ctx context.Context, a *Acquisition, lane Lane, now time.Time) {
 	if a == nil && !c.opener.heard() {
 		c.uses++
 		c.state, c.since = inUse, time.Time{}
 	} else {
-		e := Event{Time: time.Now(), Trace: traceOf(ctx), Lane: lane}
+		e := Event{Time: now, Trace: traceOf(ctx), Lane: lane}
 		if a != nil {
 			got := a.got(e.Time)
 			got.Conn = uint64(c.id)
 			a.spans.Done(got)
 			e.Duration, e.Wait, e.Queue = got.Took, a.waited, a.queue
 		}
-		c.acquired(e)
+		c.acquired(&e)
 	}
 	c.lane = lane
 	c.spans.Moved(tracing.ConnUsed)
@@ -141,9 +143,10 @@ func (c *Conn) Lend(ctx context.Context, a *Acquisition, lane Lane) {
 	}
 }
 
-// TakeBack ends the use of a lent connection. It reports whether the connection
-// may be lent again; if not, it is to be closed. Idle connections it leaves alone.
-func (c *Conn) TakeBack() bool { return c.IsValid() }
+// TakeBack ends the use of a lent connection, now. It reports whether the
+// connection may be lent again; if not, it is to be closed. Idle connections it
+// leaves alone.
+func (c *Conn) TakeBack(now time.Time) bool { return c.givenBack(now) }
 
 // Retire has the connection closed when it is taken back, for this reason,
 // unless there is another already.
@@ -192,6 +195,9 @@ func (c *Conn) Age(now time.Time) time.Duration { return now.Sub(c.opened) }
 
 // Uses returns how often the connection has been acquired.
 func (c *Conn) Uses() uint64 { return c.uses }
+
+// Trace returns the trace of the call that the connection was lent to last.
+func (c *Conn) Trace() trace.TraceID { return c.trace }
 
 // Status returns what events say of an error: its status code, or else its Go type.
 func (c *Conn) Status(err error) string { return c.opener.errorText(err) }

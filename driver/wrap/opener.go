@@ -77,10 +77,10 @@ func (o *Opener) heard() bool {
 	return p != nil && len(*p) > 0
 }
 
-func (o *Opener) record(e Event) {
+func (o *Opener) record(e *Event) {
 	if p := o.recorders.Load(); p != nil {
 		for _, r := range *p {
-			r.Record(e)
+			r.Record(*e)
 		}
 	}
 }
@@ -103,7 +103,7 @@ func (o *Opener) Open(ctx context.Context, dial func(context.Context) (driver.Co
 	background := calledBy("(*DB).connectionOpener")
 	conn, e, err := o.open(ctx, dial, o.db.Dial(ctx))
 	e.Background = background
-	o.record(e)
+	o.record(&e)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +112,7 @@ func (o *Opener) Open(ctx context.Context, dial func(context.Context) (driver.Co
 		conn.spans.Moved(tracing.ConnIdle)
 	} else {
 		conn.spans.Moved(tracing.ConnUsed)
-		conn.acquired(Event{Time: e.Time, Duration: e.Duration, Trace: e.Trace})
+		conn.acquired(&Event{Time: e.Time, Duration: e.Duration, Trace: e.Trace})
 	}
 	return conn, nil
 }

@@ -25,7 +25,7 @@ type rows struct {
 	rows      uint8 // that it has had, as long as that matters
 	stepping  bool  // the parent is asked for a row, or was when a panic passed
 	exhausted bool  // the result set at hand, if there may be another
-	failed    bool // with an error that the connection has been told of
+	failed    bool  // with an error that the connection has been told of
 	closed    bool
 
 	// shaped is what database/sql is given: these rows with the optional
