@@ -88,7 +88,7 @@ func (l *lane) holders() (list []Holder) {
 func (l *lane) turns() (list []Holder) {
 	now := time.Now()
 	for _, c := range l.conns() {
-		if h, ok := c.holder(now); ok && c.turn.Load() == turnHeld {
+		if h, ok := c.holder(now); ok && c.turn.isHeld() {
 			list = append(list, h)
 		}
 	}

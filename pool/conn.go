@@ -37,7 +37,8 @@ type conn struct {
 	undoing    bool      // whether its marks still hold is to be looked at when it is given back
 	journal    bool      // the journal mode is to be looked at when it is given back
 
-	turn    atomic.Int32          // of who has it, if it writes: turnHeld, ...
+	turn    turn                  // of who has it, if it writes
+	spare   bool                  // it is about to be closed, since there is another; with the lane's mu held
 	asked   bool                  // something, since it was lent or opened
 	inside  bool                  // the step gate is passed, or was when a panic passed
 	stopped atomic.Pointer[error] // the pool has taken it away, for this reason

@@ -85,7 +85,8 @@
 //	               and changes() are of the writer, which others may have used since: use sql.Result, RETURNING, or a transaction
 //	functions      of the program's find by (*sqlite3.Conn).GetInterrupt a context with the caller's values and end, not the very same
 //	Prepare        prepares the text and keeps it, not the statement: each connection prepares it when it comes to it, and keeps it
-//	               (Config.StatementCache)
+//	               (Config.StatementCache). What fails then is the text: its error is in no errors.Join, and if what it is of is gone,
+//	               the query fails, and not its first row. Rows outlive it
 //	Raw            of a *sql.Conn has a Raw method as package driver's, for the writer, which panics with an [*AcquireError] if there is
 //	               none to be had, and none of the methods of *sqlite3.Conn. [Pool.Raw] takes a context and returns an error
 //	db.Close       of DB, Reader and Writer closes that database alone; [Pool.Close] closes all

@@ -27,6 +27,7 @@ type lane struct {
 	idle       []*conn // the one used last is the last
 	all        []*conn // idle and leased
 	opening    int
+	leaving    int // that are in neither by now
 	generation uint64
 	refusing   atomic.Bool // nobody new; set with mu held
 	closed     bool
@@ -398,7 +399,14 @@ func (l *lane) end(c *conn, why wrap.Reason) {
 	if i := slices.Index(l.all, c); i >= 0 {
 		l.all = slices.Delete(l.all, i, i+1)
 	}
+	l.leaving++
 	l.mu.Unlock()
+	defer l.pool.released() // whoever waits for everything to be closed
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.leaving--
+	}()
 	if c.marks != 0 {
 		l.pool.forgot(c)
 	}
@@ -409,13 +417,13 @@ func (l *lane) end(c *conn, why wrap.Reason) {
 
 // A laneCount is how a lane stands.
 type laneCount struct {
-	open, idle, opening, waiting, extra int
+	open, idle, opening, closing, waiting, extra int
 }
 
 func (l *lane) count() laneCount {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return laneCount{len(l.all) + l.opening, len(l.idle), l.opening, l.waiting, l.extra}
+	return laneCount{len(l.all) + l.opening, len(l.idle), l.opening, l.leaving, l.waiting, l.extra}
 }
 
 // conns returns all connections there are, leased or not. Of those, only what is

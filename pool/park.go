@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -23,12 +24,36 @@ import (
 // has: such a one is not to lose its turn, and with it the connection.
 const parkAfter = 2 * time.Millisecond
 
-// Of whoever has a connection that writes, whether the turn is there, too.
+// A turn is whether who has a connection that writes has the turn, too: a state, and
+// how often it was parked, so that who takes it takes what was looked at. But for
+// seize, its methods are the holder's.
+type turn struct{ v atomic.Uint64 }
+
 const (
-	turnHeld   int32 = iota
-	turnParked       // nothing is asked for: it may be taken
+	turnHeld   = iota
+	turnParked // nothing is asked for: it may be taken
 	turnTaken
+	turnStates
 )
+
+func (t *turn) isHeld() bool { return t.v.Load()%turnStates == turnHeld }
+
+func (t *turn) park() { t.v.Store((t.v.Load()/turnStates+1)*turnStates + turnParked) }
+
+// hold makes the turn held that has been given back, or anew.
+func (t *turn) hold() { t.v.Store(t.v.Load() / turnStates * turnStates) }
+
+// keep reports whether it was not taken, and from then on it cannot be.
+func (t *turn) keep() bool {
+	v := t.v.Load()
+	return v%turnStates == turnHeld || v%turnStates == turnParked && t.v.CompareAndSwap(v, v-turnParked)
+}
+
+// seize takes a turn that is parked, if, in that state, it may be.
+func (t *turn) seize(may func() bool) bool {
+	v := t.v.Load()
+	return v%turnStates == turnParked && may() && t.v.CompareAndSwap(v, v-turnParked+turnTaken)
+}
 
 // park lets others take the turn until resume.
 func (s *shell) park() {
@@ -37,7 +62,7 @@ func (s *shell) park() {
 		c.Wrapped().Panicked() || !c.SQLite().GetAutocommit() || c.writesOtherwise() {
 		return
 	}
-	c.turn.Store(turnParked)
+	c.turn.park()
 }
 
 // writesOtherwise reports whether a pragma is in force on the connection by which
@@ -61,13 +86,13 @@ func writing(raw *sqlite3.Conn) (is [3]bool) {
 // resume sees to it that the checkout has its turn.
 func (s *shell) resume(ctx context.Context) (*conn, error) {
 	c := s.writer
-	if c.turn.CompareAndSwap(turnParked, turnHeld) || c.turn.Load() == turnHeld {
+	if c.turn.keep() {
 		return c, nil
 	}
 	if err := c.lane.again(ctx, c); err != nil {
 		return nil, err
 	}
-	c.turn.Store(turnHeld)
+	c.turn.hold()
 	return c, nil
 }
 
@@ -92,8 +117,8 @@ func (l *lane) again(ctx context.Context, c *conn) error {
 // keepsTurn reports whether a connection that is given back has its turn, too, and
 // sees to it that nobody takes that any more.
 func (c *conn) keepsTurn() bool {
-	kept := c.turn.CompareAndSwap(turnParked, turnHeld) || c.turn.Load() == turnHeld
-	c.turn.Store(turnHeld)
+	kept := c.turn.keep()
+	c.turn.hold()
 	return kept
 }
 
@@ -105,7 +130,13 @@ func (l *lane) spare(c *conn) bool {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.all) > 1
+	for _, other := range l.all {
+		if other != c && !other.spare {
+			c.spare = true // and others that are given back now are not, for this one
+			return true
+		}
+	}
+	return false
 }
 
 // takeParked gives the turn of a checkout that asks for nothing to who is next, if
@@ -123,7 +154,7 @@ func (f *file) takeParked(given uint64) {
 			if f.writers.count().given != given {
 				return
 			}
-			if c.turn.Load() == turnParked && c.Wrapped().OpenRows() == 0 && c.turn.CompareAndSwap(turnParked, turnTaken) {
+			if c.turn.seize(func() bool { return c.Wrapped().OpenRows() == 0 }) {
 				l.pool.sums.overflowed()
 				f.writers.give(false)
 				return

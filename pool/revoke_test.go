@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -235,5 +236,25 @@ func TestE8ShutdownDoesNotWaitForRowsThatNobodyAsksFor(t *testing.T) {
 	rows.Close()
 	if n := p.Stats().Open; n != 0 {
 		t.Errorf("%d connections are open", n)
+	}
+}
+
+// A hook that panics ends Shutdown, and nobody else waits for it for ever.
+func TestShutdownWithAHookThatPanics(t *testing.T) {
+	p, err := pool.Open(t.Context(), pool.Config{Path: filepath.Join(t.TempDir(), "a.db"), Logger: slog.New(slog.DiscardHandler),
+		Hooks: pool.Hooks{BeforeClose: func(pool.ConnInfo) { panic("hook") }}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	func() {
+		defer func() {
+			if recover() != "hook" {
+				t.Error("the panic does not pass")
+			}
+		}()
+		p.Close()
+	}()
+	if err := p.Shutdown(t.Context()); err == nil || !strings.Contains(err.Error(), "panicked") {
+		t.Errorf("the next is told %v", err)
 	}
 }

@@ -42,6 +42,8 @@ func (p *Pool) Shutdown(ctx context.Context) error {
 	p.mu.Unlock()
 
 	began := time.Now()
+	p.shutdown = errShutdownPanicked // unless it comes to its end
+	defer close(p.ended)
 	p.shutdown = p.close(ctx)
 	p.mu.Lock()
 	p.state = poolClosed
@@ -49,9 +51,10 @@ func (p *Pool) Shutdown(ctx context.Context) error {
 	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindShutdown, Duration: time.Since(began)})
 	p.logger.Info("pool: closed", "took", time.Since(began), "left", p.shutdown != nil)
 	p.log.closeSubscriptions(ctx)
-	close(p.ended)
 	return p.shutdown
 }
+
+var errShutdownPanicked = errors.New("pool: shutdown: a hook has panicked")
 
 func (p *Pool) close(ctx context.Context) error {
 	p.maintain.stop()
@@ -78,20 +81,27 @@ func (p *Pool) close(ctx context.Context) error {
 		cancel()
 	}
 	p.checkpoints.stop()
-	if p.readers != nil {
-		p.readers.shut()
-	}
-	p.writer.optimize()
-	p.writer.shut()
-	err := p.keeper.close()
-	p.file.close(p.writer)
-	p.retract()
-	p.stopMetrics()
-	err = errors.Join(err, p.db.Close(), p.readerDB.Close(), p.writerDB.Close())
+	err := p.closeAll()
 	if left != nil {
 		return errors.Join(left, err)
 	}
 	return err
+}
+
+// closeAll closes what is left, in the order of its defers (the last first), which are for a panic
+// in a hook.
+func (p *Pool) closeAll() (err error) {
+	defer func() { err = errors.Join(err, p.db.Close(), p.readerDB.Close(), p.writerDB.Close()) }()
+	defer p.stopMetrics()
+	defer p.retract()
+	defer p.file.close(p.writer)
+	defer func() { err = p.keeper.close() }()
+	defer p.writer.shut()
+	defer p.writer.optimize()
+	if p.readers != nil {
+		p.readers.shut()
+	}
+	return nil
 }
 
 // stragglers is how long what was taken away may take to be given back.
@@ -115,10 +125,11 @@ func (p *Pool) drain(ctx context.Context) bool {
 	}
 }
 
-// idle reports whether no connection of the pool's is in use or being opened.
+// idle reports whether no connection of the pool's is in use, or being opened or
+// closed.
 func (p *Pool) idle() bool {
 	for _, l := range p.allLanes() {
-		if n := l.count(); n.open != n.idle {
+		if n := l.count(); n.open != n.idle || n.closing > 0 {
 			return false
 		}
 	}
@@ -158,7 +169,12 @@ func (l *lane) shut() {
 		l.stall = nil
 	}
 	l.mu.Unlock()
-	for c := l.pop(); c != nil; c = l.pop() {
+	l.closeIdle()
+}
+
+func (l *lane) closeIdle() {
+	if c := l.pop(); c != nil {
+		defer l.closeIdle() // the others, also if a hook panics
 		l.close(c, wrap.ReasonPoolClosed)
 	}
 }

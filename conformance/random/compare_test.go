@@ -2,6 +2,7 @@ package random
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,8 +14,10 @@ import (
 // An arena is where programs are played: each time on a fresh file.
 type arena struct {
 	dir    string
-	model  bool // the programs use one connection, so that a model can follow
-	strict bool // what is known to differ is a difference, too
+	query  string // of all DSNs; empty for what makes it quick
+	lanes  bool   // there may be several connections, whatever a program says
+	model  bool   // the programs use one connection, so that a model can follow
+	strict bool   // what is known to differ is a difference, too
 	tally  tally
 }
 
@@ -36,13 +39,17 @@ type record struct {
 // play plays a program: as far as it sees what is wanted, if that is not nil.
 func (a *arena) play(to target, p program, want []outcome) (record, error) {
 	path := filepath.Join(a.dir, "file.db")
-	defer os.Remove(path)
-	db, err := to.open("file:" + path + "?_pragma=busy_timeout(0)&_pragma=synchronous(off)&_pragma=journal_mode(memory)")
+	defer func() {
+		for _, suffix := range []string{"", "-wal", "-shm"} {
+			os.Remove(path + suffix)
+		}
+	}()
+	db, err := to.open("file:" + path + "?" + cmp.Or(a.query, "_pragma=busy_timeout(0)&_pragma=synchronous(off)&_pragma=journal_mode(memory)"))
 	if err != nil {
 		return record{}, err
 	}
 	var r record
-	r.seen = play(db, p, want, a.strict)
+	r.seen = play(db, p, want, a.strict, a.lanes || p.connections > 1)
 	if c := driver.ConnectorOf(db); c != nil {
 		a.tally.count(to.name, c.CacheStats())
 	}
@@ -244,7 +251,8 @@ func (a *arena) contents(to target, p program, want, got record) (string, error)
 	return fmt.Sprintf("%splain leaves\n\t\t%s\n%s leaves\n\t\t%s\n", p.upTo(len(p.steps)), dumps[0], to.name, dumps[1]), nil
 }
 
-// dump reads all tables of a file.
+// dump reads all tables of a file, but what a pool has noted for SQLite's planner
+// as it closed.
 func (a *arena) dump(file []byte) (string, error) {
 	path := filepath.Join(a.dir, "left.db")
 	if err := os.WriteFile(path, file, 0o600); err != nil {
@@ -258,7 +266,7 @@ func (a *arena) dump(file []byte) (string, error) {
 	defer db.Close()
 	var o outcome
 	var names []string
-	for _, q := range []string{"SELECT name FROM sqlite_schema WHERE type = 'table'", "SELECT type, name, sql FROM sqlite_schema", "PRAGMA user_version"} {
+	for _, q := range []string{"SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_stat%'", "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%'", "PRAGMA user_version"} {
 		rows, err := db.Query(q)
 		if err != nil {
 			return "", err

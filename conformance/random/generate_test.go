@@ -74,7 +74,10 @@ var kinds = func() []kind {
 var tables = []string{"t", "t", "u", "t", "u", "t", "u", "t", "u", "temp.t", "t", "m.t", "u", "main.t", "t", "temp.u"}
 
 // programs are those on at most so many connections.
-func programs(connections int) *rapid.Generator[program] {
+func programs(connections int) *rapid.Generator[program] { return programsOf(connections, kinds) }
+
+// programsOf are those of some kinds of ideas.
+func programsOf(connections int, kinds []kind) *rapid.Generator[program] {
 	ideas := rapid.Custom(func(t *rapid.T) idea {
 		index := rapid.IntRange(0, 127)
 		i := idea{

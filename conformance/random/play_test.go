@@ -54,11 +54,11 @@ type handle interface {
 // play plays a program. A step that panics is the last, and so is the first of
 // which it sees something else than want, if that is not nil: what comes after
 // may wait for ever for what had no difference before.
-func play(db *sql.DB, p program, want []outcome, strict bool) []outcome {
+func play(db *sql.DB, p program, want []outcome, strict, several bool) []outcome {
 	db.SetMaxOpenConns(p.connections)
 	db.SetMaxIdleConns(p.connections)
 	l := &player{
-		strict: strict, several: p.connections > 1,
+		strict: strict, several: several,
 		db:     db,
 		conns:  map[string]*sql.Conn{},
 		txs:    map[string]*sql.Tx{},
