@@ -42,7 +42,7 @@ var pooledKinds = slices.DeleteFunc(slices.Clone(kinds), func(k kind) bool {
 // earlier if what it is of is gone, and has rows that live on when it is closed, and
 // other errors without arguments.
 func asPooled(p program) program {
-	reads, old, prepared := map[string]bool{}, map[string]bool{}, []string(nil)
+	reads, old, of, prepared := map[string]bool{}, map[string]bool{}, map[string]string{}, []string(nil)
 	p.steps = slices.Clone(p.steps)
 	for i, s := range p.steps {
 		if s.verb == promoted {
@@ -51,8 +51,16 @@ func asPooled(p program) program {
 	}
 	p.steps = slices.DeleteFunc(p.steps, func(s step) bool {
 		switch {
+		case s.verb == begin && reads[s.on]:
+			return true
 		case s.verb == begin:
 			reads[s.to] = s.opts == sql.TxOptions{ReadOnly: true}
+			if s.on != "db" { // what is done on the connection is in the transaction, too
+				reads[s.on] = reads[s.to]
+				of[s.to] = s.on
+			}
+		case s.verb == commit || s.verb == rollback:
+			reads[of[s.on]] = false
 		case s.verb == prepare || s.verb == bind:
 			old[s.to], reads[s.to] = old[s.stmt], reads[s.on]
 			prepared = append(prepared, s.to)
