@@ -351,3 +351,34 @@ func TestTransactionID(t *testing.T) {
 		}
 	}
 }
+
+// A statement of a transaction whose context is in another trace, or in none, is
+// linked to the BEGIN; one in the same trace is not, for there it is found anyway.
+func TestTransactionLinks(t *testing.T) {
+	tel := newTelemetry(t)
+	db := open(t, file(t), driver.Config{Tracing: tel.tracer(t)})
+	exec(t, db, "CREATE TABLE t(a)")
+	ctx, other := tel.program(t), tel.program(t)
+	tel.forget(t)
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ctx := range []context.Context{ctx, other, t.Context()} {
+		if _, err := tx.ExecContext(ctx, "INSERT INTO t VALUES (1)"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, db, "DELETE FROM t")
+	spans := tel.spans.calls()
+	begun := spans[0].SpanContext()
+	for i, linked := range []bool{false, false, true, true, false, false} {
+		links := spans[i].Links()
+		if linked != (len(links) == 1) || linked && links[0].SpanContext.SpanID() != begun.SpanID() {
+			t.Errorf("%s has the links %v", spans[i].Name(), links)
+		}
+	}
+}

@@ -50,6 +50,12 @@ var epoch = time.Now()
 // clock is a cheaper time.Now, for what happens for every call and row.
 func clock() time.Duration { return time.Since(epoch) }
 
+// Watches reports whether anything is to be told of the call's steps: else nobody
+// need call Step and Stepped.
+func (c *Call) Watches() bool {
+	return c != nil && (c.recording || c.timed || c.db.tracer.cfg.Exceptions)
+}
+
 // Step is told that the engine is about to be asked for rows, and Stepped, with
 // what Step returned, that it has answered. What lies between is the caller's
 // own time.

@@ -34,8 +34,9 @@ type Conn struct {
 	// Engine is the engine's connection, which may be a [Teller].
 	Engine any
 
-	tx    int64   // the transaction at hand, or 0
-	free  []*Call // ended, to be used again
+	tx    int64             // the transaction at hand, or 0
+	begun trace.SpanContext // of its BEGIN, if that has a span that is kept
+	free  []*Call           // ended, to be used again
 	usage usage
 
 	// What spans start with, built once: a span is started for every call.
@@ -102,6 +103,9 @@ func (c *Conn) begin(ctx context.Context, out outlets, op *operation, query stri
 			if attrs := t.cfg.ContextAttributes(ctx); len(attrs) > 0 {
 				opts = append(opts[:len(opts):len(opts)], trace.WithAttributes(attrs...))
 			}
+		}
+		if c.begun.IsValid() && c.begun.TraceID() != trace.SpanContextFromContext(ctx).TraceID() {
+			opts = append(opts[:len(opts):len(opts)], trace.WithLinks(trace.Link{SpanContext: c.begun}))
 		}
 		call.within, call.span = t.start(ctx, out.spans, op.name, opts...)
 		call.recording = call.span.IsRecording()
@@ -292,6 +296,9 @@ func (c *Conn) ConnBeginTx(ctx context.Context, conn driver.ConnBeginTx, opts dr
 		c.tx = transactions.Add(1)
 		if call != nil {
 			call.tx = c.tx
+			if call.recording {
+				c.begun = call.span.SpanContext()
+			}
 		}
 	}
 	call.Tell(c.Engine)
@@ -314,11 +321,11 @@ func (c *Conn) TxRollback(ctx context.Context, tx driver.Tx) error {
 func (c *Conn) endTx(ctx context.Context, op *operation, end func() error) error {
 	out := c.outlets()
 	if !out.any() {
-		c.tx = 0
+		c.tx, c.begun = 0, trace.SpanContext{}
 		return end()
 	}
 	call := c.begin(ctx, out, op, "", nil)
-	c.tx = 0
+	c.tx, c.begun = 0, trace.SpanContext{}
 	defer call.Panicked()
 	err := end()
 	call.Tell(c.Engine)

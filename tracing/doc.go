@@ -45,7 +45,7 @@
 //	error.type                failures; see below
 //	db.response.returned_rows queries, by option
 //	sqlitemw.engine.duration  queries: seconds inside the engine, without the caller's own time between rows
-//	sqlitemw.transaction.id   all calls of one transaction that BeginTx began, the last included
+//	sqlitemw.transaction.id   all calls of one transaction that BeginTx began, the last included; one of another trace is linked to BEGIN
 //	sqlitemw.connection.id    every span of an open connection
 //	sqlitemw.connection.new   acquire: whether the connection was opened for it
 //	sqlitemw.connection.lane  acquire in a pool with lanes: writer or reader

@@ -23,6 +23,7 @@ type rows struct {
 	watch   *tracing.Watch
 
 	rows      uint8 // that it has had, as long as that matters
+	stepped   bool  // the call is told of steps
 	stepping  bool  // the parent is asked for a row, or was when a panic passed
 	exhausted bool  // the result set at hand, if there may be another
 	failed    bool  // with an error that the connection has been told of
@@ -121,7 +122,7 @@ func shapeOf(parent driver.Rows) shape {
 
 // HoldCall implements [tracing.CallHolder].
 func (r *rows) HoldCall(call *tracing.Call) {
-	r.call = call
+	r.call, r.stepped = call, call.Watches()
 	r.watch = tracing.WatchOver(r, r.watch, call)
 }
 
@@ -153,7 +154,7 @@ func (r *rows) Next(dest []driver.Value) error {
 		}
 	}
 	var err error
-	if r.call == nil {
+	if !r.stepped {
 		r.conn.startStep()
 		err = r.parent.Next(dest)
 		r.conn.inCall = false
@@ -206,7 +207,7 @@ func (r *rows) over(err error) {
 // takeCall returns the call for the one who ends it.
 func (r *rows) takeCall() *tracing.Call {
 	call := r.call
-	r.call = nil
+	r.call, r.stepped = nil, false
 	return call
 }
 

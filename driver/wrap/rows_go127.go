@@ -74,7 +74,7 @@ func (r *rows) nextRow() error {
 		}
 	}
 	var err error
-	if r.call == nil {
+	if !r.stepped {
 		r.conn.startStep()
 		err = r.scanner.NextRow()
 		r.conn.inCall = false
