@@ -12,7 +12,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: ## run a small shop on "sqlitemw", and print its spans, connections and stats
+demo: ## run a small shop on "sqlitemw" and on the pool, and print spans, connections and stats
 	@cd conformance/demo && $(GO) run .
 
 .PHONY: test

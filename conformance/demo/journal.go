@@ -41,6 +41,12 @@ func (j *journal) begin(ctx context.Context, name string) (context.Context, *act
 	return ctx, &action{journal: j, span: span, name: name}
 }
 
+// beginAlone is begin where ctx is another action's.
+func (j *journal) beginAlone(ctx context.Context, name string) (context.Context, *action) {
+	ctx, span := j.tracer.Start(ctx, name, trace.WithNewRoot())
+	return ctx, &action{journal: j, span: span, name: name}
+}
+
 // An action is one thing that the shop does. One goroutine does it.
 type action struct {
 	journal *journal

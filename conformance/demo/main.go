@@ -7,11 +7,14 @@
 // attached pool.Observe, is this library's. It registers customers, sells
 // products in transactions, by eight goroutines over four connections, has one
 // registration refused by a constraint and one search cancelled by its context,
-// writes a report and audits its books. Then it prints
+// writes a report and audits its books. At night it opens its database over
+// "sqlitemw-pool". Then it prints
 //
 //   - the spans of one order, of the refusal and of the cancelled search
 //   - the life of each connection over time
 //   - the pool's statistics
+//   - an order that waited its turn, once the same file is open over a pool of this
+//     library's
 //
 // and exits with 1 if the books are wrong, or spans could not be exported.
 //
@@ -89,7 +92,13 @@ func run(ctx context.Context, file string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	after, err := night(ctx, file, journal)
+	if err != nil {
+		return fmt.Errorf("night: %w", err)
+	}
 	show(out, tel, journal, seen)
+	fmt.Fprint(out, "\n4. The same file over a pool of its own, \"sqlitemw-pool\": an order that waited its turn\n\n")
+	printNight(out, tel, journal, after)
 
 	fmt.Fprintf(out, "\n%d orders, %d customers, %d pieces sold, all consistent\n",
 		seen.books.Orders, seen.books.Customers, seen.books.Pieces)

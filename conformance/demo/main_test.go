@@ -172,6 +172,8 @@ func TestDemo(t *testing.T) {
 			" database closed\n",
 			" shrunk\n",
 			"\nmost connections             4           4\n",
+			"\nIt waited at place 1 for its turn as the writer,",
+			"\n3 acquires, 1 of which waited,",
 			"\n65 orders, 65 customers, 523 pieces sold, all consistent\n",
 			"\ntrace " + sum.OrderTrace + "\nhttp://jaeger.example:16686/trace/" + sum.OrderTrace + "\n",
 		} {
@@ -208,6 +210,7 @@ func TestDemo(t *testing.T) {
 	// would be a call that the driver did in several.
 	for name, id := range map[string]string{
 		actOrder: sum.OrderTrace, actRefused: sum.ViolationTrace, actGivenUp: sum.CancelledTrace, actReport: sum.ReportTrace,
+		actOnline: sum.OnlineTrace,
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, want := collector.trace(id), sum.Expected[id]

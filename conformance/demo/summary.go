@@ -17,6 +17,7 @@ type summary struct {
 	CancelledTrace string `json:"cancelled_trace"`
 	MigrateTrace   string `json:"migrate_trace"`
 	ReportTrace    string `json:"report_trace"`
+	OnlineTrace    string `json:"online_trace"` // of the pool, which it waited for
 
 	// SampledOrderSpanID is the root span of OrderTrace.
 	SampledOrderSpanID string `json:"sampled_order_span_id"`
@@ -46,6 +47,7 @@ func summarise(service string, j *journal, orders, customers int64) (*summary, e
 		actRefused: &s.ViolationTrace,
 		actGivenUp: &s.CancelledTrace,
 		actReport:  &s.ReportTrace,
+		actOnline:  &s.OnlineTrace,
 	} {
 		act, ok := j.firstOf(name)
 		if !ok {

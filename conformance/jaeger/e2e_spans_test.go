@@ -65,6 +65,7 @@ func documented(s Span) (kind string, keys []string) {
 		switch kind {
 		case "acquire":
 			keys = append(keys, "sqlitemw.connection.new")
+			some = append(some, "sqlitemw.connection.lane", "sqlitemw.acquire.queue_position", "sqlitemw.acquire.wait")
 		case "close":
 			keys = append(keys, "sqlitemw.connection.close_reason")
 		case "connect":
@@ -198,11 +199,31 @@ func checkOrderTransaction(t *testing.T, order Trace) {
 	}
 }
 
+// checkPool checks that what waited for its turn in a pool says for how long, and
+// where in the queue.
+func checkPool(t *testing.T, online Trace) {
+	t.Helper()
+	for _, s := range online.Spans {
+		if s.Operation != "acquire" {
+			continue
+		}
+		seconds, _ := s.Tags["sqlitemw.acquire.wait"].(float64)
+		if wait := time.Duration(seconds * float64(time.Second)); wait <= 0 || wait > s.Duration+cut {
+			t.Errorf("of %v, it waited %v", s.Duration, wait)
+		}
+		if place, lane := tag(s, "sqlitemw.acquire.queue_position"), tag(s, "sqlitemw.connection.lane"); place != "1" || lane != "writer" {
+			t.Errorf("it waited at place %q for a %q", place, lane)
+		}
+		return
+	}
+	t.Error("it has not acquired a connection")
+}
+
 // checkConnections checks that each connection is opened within the acquire
 // that asked for it, which says so, and closed as the one that it is.
 func checkConnections(t *testing.T, all []Trace) {
 	t.Helper()
-	reasons := []string{"expired", "surplus", "shrunk", "database closed", "bad", "sick", "panic", "other"}
+	reasons := []string{"expired", "surplus", "shrunk", "database closed", "bad", "sick", "panic", "other", "pool closed"}
 	connects := make(map[string]Span) // by span
 	opened := make(map[string]bool)   // connections
 	for _, trace := range all {

@@ -20,6 +20,7 @@ type demoSummary struct {
 	ViolationTrace string `json:"violation_trace"`
 	CancelledTrace string `json:"cancelled_trace"`
 	MigrateTrace   string `json:"migrate_trace"`
+	OnlineTrace    string `json:"online_trace"`
 	Orders         int    `json:"orders"`
 
 	// Expected is, for each trace, the spans that the program's own journal
@@ -78,6 +79,7 @@ func TestDemo(t *testing.T) {
 	checkFailure(t, awaitTrace(t, client, demo.ViolationTrace), "INSERT customers", "2067", "2067")
 	checkFailure(t, awaitTrace(t, client, demo.CancelledTrace), "SELECT also_visited", "context.DeadlineExceeded", "9")
 	checkMigration(t, awaitTrace(t, client, demo.MigrateTrace))
+	checkPool(t, awaitTrace(t, client, demo.OnlineTrace))
 
 	all := awaitAll(t, client, demo)
 	checkAll(t, all, demo.Orders)
