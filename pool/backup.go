@@ -104,20 +104,23 @@ func (l *lane) acquireOwn(ctx context.Context) (*conn, error) {
 	}
 	a := l.connector.Acquisition(ctx, l.name)
 	l.owns(1)
-	err := errPanicked // a hook or Init may
+	lent := false
 	defer func() {
-		if err != nil {
-			a.Failed(ctx, err, false)
+		if !lent {
+			a.Panicked(ctx) // unless it has failed
 			l.owns(-1)
 		}
 	}()
-	var c *conn
-	if c, err = l.dial(ctx, a); err != nil {
+	c, err := l.dial(ctx, a)
+	if err != nil {
+		a.Failed(ctx, err, false)
 		return nil, err
 	}
 	now := time.Now()
+	owner := ownerOf(ctx)
 	c.Wrapped().Lend(ctx, a, l.name, now)
-	c.begin(ownerOf(ctx), now)
+	lent = true
+	c.begin(owner, now)
 	return c, nil
 }
 

@@ -39,6 +39,7 @@ type conn struct {
 
 	turn    turn                  // of who has it, if it writes
 	spare   bool                  // it is about to be closed, since there is another; with the lane's mu held
+	calls   context.Context       // of the last call, while it is leased
 	asked   bool                  // something, since it was lent or opened
 	inside  bool                  // the step gate is passed, or was when a panic passed
 	stopped atomic.Pointer[error] // the pool has taken it away, for this reason
@@ -86,6 +87,7 @@ func (c *conn) end(now time.Time) (leaked bool, held time.Duration) {
 	defer c.mu.Unlock()
 	l := &c.lease
 	l.used, l.stack = false, nil
+	c.calls = nil
 	return l.leaked, now.Sub(l.since)
 }
 
@@ -122,7 +124,7 @@ func (c *conn) Leave() {
 
 // Failed implements [wrap.Gate].
 func (c *conn) Failed(err error) {
-	if errors.Is(err, sqlite3.BUSY) {
+	if errors.Is(err, sqlite3.BUSY) && (c.calls == nil || c.calls.Err() == nil) { // else it is the caller who waits no more
 		c.lane.pool.busy(c, err)
 	}
 }
@@ -137,6 +139,9 @@ type within struct {
 	context.Context
 	conn *conn
 }
+
+// Caller returns the caller's context: tracing asks, to tell whose doing an end was.
+func (w *within) Caller() context.Context { return w.Context }
 
 func (w *within) Err() error {
 	if w.conn.stopped.Load() != nil {
@@ -155,6 +160,7 @@ func (c *conn) context(ctx context.Context, t *text) context.Context {
 		}
 		c.lease.last.Store(t)
 	}
+	c.calls = ctx
 	return &within{ctx, c}
 }
 

@@ -140,9 +140,6 @@ func (l *lane) wait(ctx context.Context, a *wrap.Acquisition, w *waiter) error {
 	return l.fails(ctx, a, err)
 }
 
-// errPanicked is what is recorded of an acquire that a hook's panic ended.
-var errPanicked = errors.New("pool: a panic passed through an acquire")
-
 // take makes a turn a leased connection, or gives the turn back.
 func (l *lane) take(ctx context.Context, a *wrap.Acquisition, extra bool) (_ *conn, err error) {
 	var c *conn
@@ -157,7 +154,7 @@ func (l *lane) take(ctx context.Context, a *wrap.Acquisition, extra bool) (_ *co
 			return
 		}
 		if a != nil {
-			a.Failed(ctx, errPanicked, false)
+			a.Panicked(ctx)
 		}
 		if c != nil {
 			l.close(c, wrap.ReasonHook)

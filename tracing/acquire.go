@@ -17,6 +17,8 @@ type Acquiring struct {
 	db   *Database
 	call Call
 	in   *instruments // which count it as pending
+
+	ended bool
 }
 
 // Acquiring starts an acquire for the call that ctx is of. It has no span if ctx
@@ -55,8 +57,12 @@ type Acquired struct {
 	TimedOut bool          // it was given up because it took too long
 }
 
-// Done ends an acquire that got a connection.
+// Done ends an acquire that got a connection. It, Failed and Panicked do nothing
+// once the acquire has ended.
 func (a *Acquiring) Done(got Acquired) {
+	if a.ended {
+		return
+	}
 	if a.call.recording {
 		a.call.span.SetAttributes(connectionID.Int64(int64(got.Conn)), connectionNew.Bool(got.New))
 	}
@@ -66,6 +72,9 @@ func (a *Acquiring) Done(got Acquired) {
 
 // Failed ends an acquire that got none.
 func (a *Acquiring) Failed(err error, got Acquired) {
+	if a.ended {
+		return
+	}
 	a.end(got)
 	if a.in != nil && got.TimedOut {
 		a.in.timeouts.Add(context.Background(), 1, a.db.pool.added...)
@@ -73,7 +82,17 @@ func (a *Acquiring) Failed(err error, got Acquired) {
 	a.call.End(err)
 }
 
+// Panicked ends an acquire through which a panic has passed.
+func (a *Acquiring) Panicked(got Acquired) {
+	if a.ended {
+		return
+	}
+	a.end(got)
+	a.call.Panicked()
+}
+
 func (a *Acquiring) end(got Acquired) {
+	a.ended = true
 	if a.call.recording {
 		a.call.span.SetAttributes(got.attributes()...)
 	}
@@ -100,23 +119,52 @@ func (c *Conn) AcquiredAtOnce(ctx context.Context, lane string) {
 // PoolLimits are what a pool may have of connections, for the metrics that say so.
 type PoolLimits struct{ Max, IdleMin, IdleMax int }
 
-// Limits has the limits of a pool observed until stop is called, by the meter
-// provider that is there now.
+// Limits has the limits of a pool observed until stop is called: by the meter
+// provider that there is, once one is seen.
 func (d *Database) Limits(limits func() PoolLimits) (stop func()) {
-	i := d.tracer.instruments()
-	if i == nil {
-		return func() {}
+	w := &limitsWatch{labels: d.pool.observed, limits: limits}
+	t := d.tracer
+	i := t.instruments()
+	t.watched.Lock()
+	defer t.watched.Unlock()
+	if t.watched.limits == nil {
+		t.watched.limits = make(map[*limitsWatch]bool)
 	}
-	r, err := i.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
-		l := limits()
-		o.ObserveInt64(i.max, int64(l.Max), d.pool.observed...)
-		o.ObserveInt64(i.idleMin, int64(l.IdleMin), d.pool.observed...)
-		o.ObserveInt64(i.idleMax, int64(l.IdleMax), d.pool.observed...)
+	t.watched.limits[w] = true
+	if i != nil {
+		w.move(t.measured.Load()) // there may be others by now
+	}
+	return func() {
+		t.watched.Lock()
+		defer t.watched.Unlock()
+		delete(t.watched.limits, w)
+		w.move(nil)
+	}
+}
+
+// A limitsWatch has a pool's limits observed.
+type limitsWatch struct {
+	labels []metric.ObserveOption
+	limits func() PoolLimits
+	at     metric.Registration // nil for none
+}
+
+// move has them observed by i, and no more by what they were observed by.
+func (w *limitsWatch) move(i *instruments) {
+	if w.at != nil {
+		handle(w.at.Unregister())
+		w.at = nil
+	}
+	if i == nil {
+		return
+	}
+	var err error
+	w.at, err = i.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		l := w.limits()
+		o.ObserveInt64(i.max, int64(l.Max), w.labels...)
+		o.ObserveInt64(i.idleMin, int64(l.IdleMin), w.labels...)
+		o.ObserveInt64(i.idleMax, int64(l.IdleMax), w.labels...)
 		return nil
 	}, i.max, i.idleMin, i.idleMax)
-	if err != nil {
-		handle(err)
-		return func() {}
-	}
-	return func() { handle(r.Unregister()) }
+	handle(err)
 }

@@ -52,9 +52,6 @@ func statusAttribute(code string) attribute.KeyValue { return semconv.DBResponse
 
 func errorTypeAttribute(typ string) attribute.KeyValue { return semconv.ErrorTypeKey.String(typ) }
 
-// errorTypeOf is the fallback of the conventions for an error of no known class.
-func errorTypeOf(err error) string { return semconv.ErrorType(err).Value.AsString() }
-
 func returnedRowsAttribute(n int64) attribute.KeyValue {
 	return semconv.DBResponseReturnedRows(int(n))
 }

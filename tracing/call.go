@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"io"
+	"reflect"
 	"runtime"
 	"time"
 
@@ -28,6 +29,7 @@ type Call struct {
 	// ctx is the caller's. It tells a call that its caller gave up from one
 	// that failed, since the engine reports both alike. within has the span.
 	ctx, within context.Context
+	txCtx       context.Context // of its transaction; nil for none
 
 	open      bool
 	recording bool          // the span is kept
@@ -101,10 +103,31 @@ func (c *Call) Closed(err error) {
 	if c == nil || !c.open {
 		return
 	}
-	if err == nil && c.ctx != nil {
-		err = c.ctx.Err()
+	if err == nil {
+		err = c.over()
 	}
 	c.End(err)
+}
+
+// over returns why the call's rows may have been closed by somebody else: its
+// caller's context is over, or that of its transaction.
+func (c *Call) over() error {
+	if c.ctx == nil {
+		return nil
+	}
+	if err := callerOf(c.ctx).Err(); err != nil || c.txCtx == nil {
+		return err
+	}
+	return callerOf(c.txCtx).Err()
+}
+
+// callerOf returns the context that a program gave, of one that a pool gives in its
+// place: which ends, too, when the pool takes its connection away.
+func callerOf(ctx context.Context) context.Context {
+	if p, ok := ctx.(interface{ Caller() context.Context }); ok {
+		return p.Caller()
+	}
+	return ctx
 }
 
 // Panicked ends a call that is still under way, because a panic passed
@@ -139,11 +162,11 @@ func (c *Call) Tell(t any) {
 // would otherwise never be.
 type Watch struct{ call *Call }
 
-// WatchOver has rows watched, which are to end call, if its span is kept. It
+// WatchOver has rows watched, which are to end call, if anything is told of it. It
 // returns what watches them, for when they hold another call: one Watch is all
 // that rows need, and to have the runtime look after them is dear.
 func WatchOver[Rows any](rows *Rows, w *Watch, call *Call) *Watch {
-	if !call.recording {
+	if !call.Watches() {
 		return w
 	}
 	if w == nil {
@@ -154,15 +177,14 @@ func WatchOver[Rows any](rows *Rows, w *Watch, call *Call) *Watch {
 	return w
 }
 
-// abandoned ends the span alone: the connection may be used for another call.
+// abandoned ends the call, which is not its connection's again: that may be in use
+// for another.
 func (w *Watch) abandoned() {
 	c := w.call
 	if c == nil || !c.open {
 		return
 	}
-	c.open = false
-	c.finish(notClosed, ErrorClass{Description: "its rows were never closed"})
-	c.span.End()
+	c.conclude(notClosed, ErrorClass{Description: "its rows were never closed"}, nil)
 }
 
 // notClosed is the error.type of a query whose rows were never closed.
@@ -170,10 +192,18 @@ const notClosed = "rows not closed"
 
 // end ends the call with this error.type, or "" if it went well.
 func (c *Call) end(typ string, class ErrorClass, err error) {
-	c.open = false
 	if c.watch != nil {
 		c.watch.call = nil
 	}
+	c.conclude(typ, class, err)
+	if c.conn != nil {
+		c.conn.give(c)
+	}
+}
+
+// conclude tells of the call whatever is told, and is done by whoever ends it.
+func (c *Call) conclude(typ string, class ErrorClass, err error) {
+	c.open = false
 	var took time.Duration
 	var sdk timed
 	if c.timed {
@@ -196,7 +226,6 @@ func (c *Call) end(typ string, class ErrorClass, err error) {
 	if c.conn != nil {
 		c.measure(took, typ, class)
 		c.log(took, typ, class, err)
-		c.conn.give(c)
 	}
 }
 
@@ -244,20 +273,44 @@ func (c *Call) finish(typ string, class ErrorClass) {
 // judge says what error.type an error is, and what of it may be shown.
 func (c *Call) judge(err error) (typ string, class ErrorClass) {
 	class = c.db.classify(err)
-	ended := c.ctx != nil && c.ctx.Err() != nil
+	over := c.over()
+	ended := over != nil
 	switch {
 	case errors.Is(err, context.Canceled):
 		typ = "context.Canceled"
 	case errors.Is(err, context.DeadlineExceeded):
 		typ = "context.DeadlineExceeded"
-	case class.Interrupted && ended && errors.Is(c.ctx.Err(), context.DeadlineExceeded):
+	case class.Interrupted && ended && errors.Is(over, context.DeadlineExceeded):
 		typ = "context.DeadlineExceeded"
 	case class.Interrupted && ended:
 		typ = "context.Canceled"
 	case class.StatusCode != "":
 		typ = class.StatusCode
 	default:
-		typ = errorTypeOf(err)
+		typ = typeOf(err)
 	}
 	return typ, class
+}
+
+// typeOf is the Go type of err: of what it wraps, if it is one of those that say
+// nothing, and of the first of what it joins. An error has no say in it, as
+// semconv.ErrorType would let it: it might say anything, which labels must not.
+func typeOf(err error) string {
+	for {
+		var inner error
+		switch e := err.(type) {
+		case interface{ Unwrap() []error }:
+			if errs := e.Unwrap(); len(errs) > 0 {
+				inner = errs[0]
+			}
+		case interface{ Unwrap() error }:
+			if reflect.TypeOf(err).String() == "*fmt.wrapError" {
+				inner = e.Unwrap()
+			}
+		}
+		if inner == nil {
+			return reflect.TypeOf(err).String()
+		}
+		err = inner
+	}
 }

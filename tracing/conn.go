@@ -1,6 +1,7 @@
 package tracing
 
 import (
+	"bytes"
 	"context"
 	"database/sql/driver"
 	"slices"
@@ -36,6 +37,7 @@ type Conn struct {
 
 	tx    int64             // the transaction at hand, or 0
 	begun trace.SpanContext // of its BEGIN, if that has a span that is kept
+	txCtx context.Context   // that it was begun with
 	free  []*Call           // ended, to be used again
 	usage usage
 
@@ -96,7 +98,7 @@ func (c *Conn) begin(ctx context.Context, out outlets, op *operation, query stri
 	}
 	call := c.take()
 	call.db, call.conn, call.op, call.ctx, call.within = c.db, c, op, ctx, ctx
-	call.open, call.tx = true, c.tx
+	call.open, call.tx, call.txCtx = true, c.tx, c.txCtx
 	if out.spans != nil && (!t.cfg.OnlyWithParent || trace.SpanContextFromContext(ctx).IsValid()) {
 		opts := c.options(op)
 		if t.cfg.ContextAttributes != nil {
@@ -115,6 +117,11 @@ func (c *Conn) begin(ctx context.Context, out outlets, op *operation, query stri
 	}
 	if t.cfg.LogArgument != nil {
 		call.args = slices.Clone(args) // they are converted in place
+		for i, arg := range call.args {
+			if b, ok := arg.Value.([]byte); ok { // whose owner may use it again before the call ends
+				call.args[i].Value = bytes.Clone(b)
+			}
+		}
 	}
 	return call
 }
@@ -155,17 +162,24 @@ func (c *Conn) statement(query string, bound bool) *statement {
 
 // options returns what the span of an operation on this connection starts with.
 func (c *Conn) options(op *operation) []trace.SpanStartOption {
+	if op.once {
+		return c.newOptions(op)
+	}
 	if op != c.last.op {
 		c.last.op, c.last.options = op, c.optionsOf(op)
 	}
 	return c.last.options
 }
 
+func (c *Conn) newOptions(op *operation) []trace.SpanStartOption {
+	return []trace.SpanStartOption{kindClient, c.attributes(op.attrs...)}
+}
+
 func (c *Conn) optionsOf(op *operation) []trace.SpanStartOption {
 	if opts, ok := c.operations[op]; ok {
 		return opts
 	}
-	opts := []trace.SpanStartOption{kindClient, c.attributes(op.attrs...)}
+	opts := c.newOptions(op)
 	if len(c.operations) >= maxOperations {
 		clear(c.operations)
 	}
@@ -293,7 +307,7 @@ func (c *Conn) ConnBeginTx(ctx context.Context, conn driver.ConnBeginTx, opts dr
 	defer call.Panicked()
 	tx, err := conn.BeginTx(ctx, opts)
 	if err == nil {
-		c.tx = transactions.Add(1)
+		c.tx, c.txCtx = transactions.Add(1), ctx
 		if call != nil {
 			call.tx = c.tx
 			if call.recording {
@@ -321,11 +335,11 @@ func (c *Conn) TxRollback(ctx context.Context, tx driver.Tx) error {
 func (c *Conn) endTx(ctx context.Context, op *operation, end func() error) error {
 	out := c.outlets()
 	if !out.any() {
-		c.tx, c.begun = 0, trace.SpanContext{}
+		c.tx, c.txCtx, c.begun = 0, nil, trace.SpanContext{}
 		return end()
 	}
 	call := c.begin(ctx, out, op, "", nil)
-	c.tx, c.begun = 0, trace.SpanContext{}
+	c.tx, c.txCtx, c.begun = 0, nil, trace.SpanContext{}
 	defer call.Panicked()
 	err := end()
 	call.Tell(c.Engine)

@@ -397,6 +397,7 @@ type cursor struct {
 	prev      string  // the keyword before it
 	gap       int     // where the white space before it starts
 	commented bool    // whether that holds a comment
+	bound     bool    // there has been a parameter
 }
 
 // advance takes the next token.
@@ -411,6 +412,7 @@ func (c *cursor) advance() {
 			c.commented = true
 		}
 	}
+	c.bound = c.bound || c.tok.kind == tokParam
 	c.key = keywordOf(c.lex.sql, c.tok)
 }
 

@@ -3,7 +3,6 @@ package tracing
 import (
 	"context"
 	"log/slog"
-	"reflect"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -97,20 +96,4 @@ func (c *Call) exception(class ErrorClass, err error) {
 	}
 	r.AddAttributes(c.op.attrs...)
 	logger.Emit(context.WithoutCancel(c.within), r)
-}
-
-// typeOf is the type of err, or of the first error that it joins: the type of
-// what errors.Join returns says nothing.
-func typeOf(err error) string {
-	for {
-		joined, ok := err.(interface{ Unwrap() []error })
-		if !ok {
-			return reflect.TypeOf(err).String()
-		}
-		errs := joined.Unwrap()
-		if len(errs) == 0 {
-			return reflect.TypeOf(err).String()
-		}
-		err = errs[0]
-	}
 }

@@ -64,7 +64,15 @@ func (t *Tracer) instruments() *instruments {
 	if i := t.measured.Load(); i != nil && same(i.provider, provider) {
 		return i
 	}
+	t.watched.Lock()
+	defer t.watched.Unlock()
+	if i := t.measured.Load(); i != nil && same(i.provider, provider) {
+		return i // somebody else's
+	}
 	i := newInstruments(provider, t.cfg.DurationBuckets)
+	for w := range t.watched.limits {
+		w.move(i)
+	}
 	t.measured.Store(i)
 	return i
 }

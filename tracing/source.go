@@ -103,6 +103,7 @@ func (t *Tracer) Database(src Source) *Database {
 type operation struct {
 	name  string
 	attrs []attribute.KeyValue
+	once  bool // it is of a text that is not kept
 
 	// What it is measured by: the same, but for texts.
 	labels   []attribute.KeyValue

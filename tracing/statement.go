@@ -44,6 +44,7 @@ func (s *statements) of(d *Database, query string, bound bool) *statement {
 
 	st = newStatement(d, query, bound)
 	if len(query) > maxStatementText {
+		st.execute.once, st.prepare.once = true, true
 		return st
 	}
 	s.mu.Lock()
@@ -76,7 +77,7 @@ func newStatement(d *Database, query string, bound bool) *statement {
 		name = d.attrs[0].Value.AsString() // db.system.name: the conventions' last resort
 	}
 	text := info.sanitized
-	if d.tracer.cfg.QueryText == QueryTextSafe && bound && !info.sensitive {
+	if d.tracer.cfg.QueryText == QueryTextSafe && bound && (info.parameters || !d.sqlite) && !info.sensitive {
 		text = strings.ToValidUTF8(query, "\uFFFD") // or an exporter refuses the batch
 	}
 	if text != "" && d.tracer.cfg.QueryText != QueryTextOff {

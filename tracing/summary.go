@@ -13,6 +13,7 @@ type queryInfo struct {
 	sanitized  string // db.query.text without literals, comments and secrets
 	operation  string // the first keyword, in upper case; "" if SQLite has no such statement
 	sensitive  bool   // never to be shown as written, even if it binds parameters
+	parameters bool   // it has some
 	statements int    // how many statements the text holds
 }
 
@@ -67,6 +68,7 @@ func describe(sql string) queryInfo {
 	if p.lost || rest == restBroken {
 		p.info.sensitive = true
 	}
+	p.info.parameters = p.bound
 
 	// A text without literals is not kept twice. One invalid byte would make an
 	// exporter refuse a whole batch.

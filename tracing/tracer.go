@@ -142,6 +142,12 @@ type Tracer struct {
 	// program may install late and replace, the tracer of the one seen last.
 	current  atomic.Pointer[providedTracer]
 	measured atomic.Pointer[instruments]
+
+	// watched is locked while instruments are made, or what they watch changes.
+	watched struct {
+		sync.Mutex
+		limits map[*limitsWatch]bool
+	}
 }
 
 type providedTracer struct {

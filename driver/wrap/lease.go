@@ -33,6 +33,7 @@ type Acquisition struct {
 	waited time.Duration
 	queue  int
 	opened bool
+	done   bool // it has ended, and been told so
 }
 
 // Acquisition begins an acquire for the call that ctx is of. It is to be ended by
@@ -56,9 +57,13 @@ func (a *Acquisition) Wait() time.Duration { return a.waited }
 // Place returns the place in the queue that it began at; 0 if it did not wait.
 func (a *Acquisition) Place() int { return a.queue }
 
-// Failed ends an acquire that got no connection. timedOut says that it had
+// Failed ends an acquire that got no connection. It, and Panicked, do nothing once
+// that has ended. timedOut says that it had
 // waited too long.
 func (a *Acquisition) Failed(ctx context.Context, err error, timedOut bool) {
+	if a.done {
+		return
+	}
 	now := time.Now()
 	got := a.got(now)
 	got.TimedOut = timedOut
@@ -70,6 +75,22 @@ func (a *Acquisition) Failed(ctx context.Context, err error, timedOut bool) {
 	case ctx.Err() == nil:
 		kind = KindRefuse
 	}
+	a.ended(ctx, now, kind, got, a.opener.errorText(err))
+}
+
+// Panicked ends an acquire through which a panic has passed.
+func (a *Acquisition) Panicked(ctx context.Context) {
+	if a.done {
+		return
+	}
+	now := time.Now()
+	got := a.got(now)
+	a.spans.Panicked(got)
+	a.ended(ctx, now, KindRefuse, got, "panic")
+}
+
+func (a *Acquisition) ended(ctx context.Context, now time.Time, kind Kind, got tracing.Acquired, why string) {
+	a.done = true
 	a.opener.record(&Event{
 		Time:     now,
 		Kind:     kind,
@@ -77,7 +98,7 @@ func (a *Acquisition) Failed(ctx context.Context, err error, timedOut bool) {
 		Wait:     a.waited,
 		Queue:    a.queue,
 		Lane:     a.lane,
-		Err:      a.opener.errorText(err),
+		Err:      why,
 		Trace:    traceOf(ctx),
 	})
 }
@@ -132,6 +153,7 @@ func (c *Conn) Lend(ctx context.Context, a *Acquisition, lane Lane, now time.Tim
 			got := a.got(e.Time)
 			got.Conn = uint64(c.id)
 			a.spans.Done(got)
+			a.done = true
 			e.Duration, e.Wait, e.Queue = got.Took, a.waited, a.queue
 		}
 		c.acquired(&e)
