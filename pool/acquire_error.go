@@ -30,7 +30,8 @@ type Holder struct {
 	Rows     int           // that are open
 	Tx       bool          // a transaction of BeginTx is
 	Stack    []string      // who acquired it, the innermost first; if stacks are tracked
-	WaitsFor string        // of an AcquireError for a cycle: the lane that the holder itself waits in
+	since    time.Time
+	WaitsFor string // of an AcquireError for a cycle: the lane that the holder itself waits in
 }
 
 func (h Holder) String() string {
@@ -102,6 +103,7 @@ func (c *conn) holder(now time.Time) (h Holder, ok bool) {
 		return Holder{}, false
 	}
 	return Holder{
+		since: c.lease.since,
 		Conn:  c.ID(),
 		Pool:  c.lane.pool.cfg.Name,
 		Lane:  c.lane.name,
@@ -258,7 +260,7 @@ func (l *lane) explain(ctx context.Context, e *AcquireError, ours []Holder) {
 		e.Cause = CauseQueueFull
 		return
 	}
-	if cycle := drawGraph(wanted{agentOf(ctx), l}).deadlock(l); cycle != nil {
+	if cycle := deadlock(wanted{agentOf(ctx), l}); cycle != nil {
 		e.Cause, e.Holders = CauseCycle, cycle
 		return
 	}

@@ -109,6 +109,7 @@ func (l *lane) acquireOwn(ctx context.Context) (*conn, error) {
 		if !lent {
 			a.Panicked(ctx) // unless it has failed
 			l.owns(-1)
+			l.pool.released() // for a Shutdown that has seen it opening
 		}
 	}()
 	c, err := l.dial(ctx, a)

@@ -70,11 +70,10 @@ func TestBusyIsAnEvent(t *testing.T) {
 					t.Errorf("%s: %v", what, err)
 					continue
 				}
-				events := p.Events()
 				var e driver.Event
-				for _, e = range events {
-					if e.Kind == driver.KindBusy {
-						break
+				for _, event := range p.Events() {
+					if event.Kind == driver.KindBusy {
+						e = event // the last
 					}
 				}
 				want := driver.ConnID(0)

@@ -26,7 +26,9 @@ type checkpointer struct {
 	done   sync.WaitGroup
 	due    chan struct{}
 	moved  atomic.Int64 // how far the WAL was moved last, in pages
-	conn   driver.PoolConn
+
+	mu   sync.Mutex
+	conn driver.PoolConn
 }
 
 // checkpointPages is how much longer the WAL is to be, each time, for it to be
@@ -121,6 +123,8 @@ func (c *checkpointer) run(ctx context.Context) {
 }
 
 func (c *checkpointer) checkpoint(ctx context.Context) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.conn == nil {
 		conn, err := c.pool.readers.connector.Dial(ctx, nil)
 		if err != nil {
@@ -139,11 +143,22 @@ func (c *checkpointer) checkpoint(ctx context.Context) {
 		c.moved.Store(int64(moved))
 	}
 	if err != nil { // the file may be another
-		c.close()
+		c.closeLocked()
 	}
 }
 
+// close closes the connection, until there is something to do. Nobody leaves WAL
+// mode while it is there.
 func (c *checkpointer) close() {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closeLocked()
+}
+
+func (c *checkpointer) closeLocked() {
 	if c.conn != nil {
 		_ = c.conn.Wrapped().CloseFor(wrap.ReasonPoolClosed)
 		c.conn = nil

@@ -38,7 +38,6 @@ type conn struct {
 	journal    bool      // the journal mode is to be looked at when it is given back
 
 	turn    turn                  // of who has it, if it writes
-	spare   bool                  // it is about to be closed, since there is another; with the lane's mu held
 	calls   context.Context       // of the last call, while it is leased
 	asked   bool                  // something, since it was lent or opened
 	inside  bool                  // the step gate is passed, or was when a panic passed

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -54,7 +55,9 @@ func (l *lane) dial(ctx context.Context, a *wrap.Acquisition) (dialled *conn, er
 		}
 		l.mu.Lock()
 		l.opening--
-		l.dialled.err, l.dialled.when = err, time.Now()
+		if err == nil || !errors.Is(ctx.Err(), context.Canceled) { // else it says nothing of connecting
+			l.dialled.err, l.dialled.when = err, time.Now()
+		}
 		late := c != nil && l.closed // Shutdown has not waited for it
 		if c != nil && !late {
 			l.all = append(l.all, c)

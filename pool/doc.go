@@ -108,7 +108,7 @@
 //
 // [Pool.Events] has the latest events: each connect, acquire, release and close
 // with its durations and reason, and each timeout, cancel, refuse, leak (with
-// Config.LeakAfter), dirty, session, reset, health and shutdown. [Pool.Subscribe]
+// Config.LeakAfter), dirty, session, busy, reset, health and shutdown. [Pool.Subscribe]
 // gives them as they come, as a channel or a range, [Pool.LogEvents] writes them to
 // a slog.Logger, and Config.Recorder is called with each. No one waits for who is
 // too slow: what is lost to a subscriber is counted.

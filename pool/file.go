@@ -69,6 +69,13 @@ func (f *file) sharing(l *lane) []*lane {
 	return []*lane{l}
 }
 
+// all returns the lanes that take turns to write the file.
+func (f *file) all() []*lane {
+	files.Lock()
+	defer files.Unlock()
+	return f.lanes
+}
+
 // close is called once by each user, with the lane that takes turns or nil.
 func (f *file) close(l *lane) {
 	files.Lock()

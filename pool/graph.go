@@ -81,6 +81,24 @@ type edge struct {
 	waits  []*lane
 }
 
+// deadlock returns who is in the way of a wait that has failed, in a circle. Who has
+// been given a turn while the graph was drawn may be in it as one who waits and as
+// one who has it, and so as waiting for itself: but not twice.
+func deadlock(failed wanted) []Holder {
+	first := drawGraph(failed).deadlock(failed.lane)
+	if first == nil {
+		return nil
+	}
+	again := drawGraph(failed).deadlock(failed.lane)
+	same := func(a, b Holder) bool { return a.Conn == b.Conn && a.since.Equal(b.since) }
+	for _, h := range first {
+		if !slices.ContainsFunc(again, func(other Holder) bool { return same(h, other) }) {
+			return nil
+		}
+	}
+	return again
+}
+
 // drawGraph draws the graph, with a wait that is over by now. Where a turn is with
 // somebody of whom nothing is known, it has an edge for that.
 func drawGraph(failed wanted) graph {

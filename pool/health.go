@@ -80,7 +80,8 @@ func (h *healthState) end() { <-h.checking }
 // users; and it takes five seconds at most, or less if ctx says so. Of the
 // connection that writes, it looks at what a program has set there if nobody has
 // it just then; and so at all, where only one connection can have the database
-// (locking_mode=exclusive). It returns nil if the pool is ok or
+// (locking_mode=exclusive): while somebody has that, what was found last holds. It
+// returns nil if the pool is ok or
 // degraded; [Pool.Health] says which, and why. Otherwise the error is
 // [ErrHealthCheck], or [ErrClosed]. It may be called by any number of goroutines;
 // one checks, the others wait for it as long as their contexts allow.
@@ -163,6 +164,8 @@ func (p *Pool) examine(ctx context.Context) HealthReport {
 		return nil
 	})
 	switch {
+	case err == errInUse: // as it was
+		return p.Health()
 	case err == nil:
 	case errors.Is(err, sqlite3.BUSY) && !errors.Is(ctx.Err(), context.Canceled):
 		degraded("somebody has the database locked for longer than a check waits")
@@ -189,7 +192,7 @@ func readPage(raw *sqlite3.Conn) error {
 // others rely on what is written, if nobody has the connection.
 func (p *Pool) changesHowItWrites(ctx context.Context) (changed bool) {
 	if marks(p.marks.Load())&markPragma != 0 {
-		_ = p.ifIdle(ctx, func(c *conn) error {
+		_, _ = p.ifIdle(ctx, false, func(c *conn) error {
 			changed = writing(c.SQLite()) != c.writing
 			return nil
 		})
@@ -197,19 +200,30 @@ func (p *Pool) changesHowItWrites(ctx context.Context) (changed bool) {
 	return changed
 }
 
-// ifIdle calls f with the connection that writes, if nobody has it.
-func (p *Pool) ifIdle(ctx context.Context, f func(*conn) error) error {
-	if !p.writer.queue.try() {
-		return nil
+// ifIdle calls f with the connection that writes, if nobody has it, and reports
+// whether it did. If there is none, it opens one, if it is to.
+func (p *Pool) ifIdle(ctx context.Context, open bool, f func(*conn) error) (did bool, err error) {
+	l := p.writer
+	if !l.queue.try() {
+		return false, nil
 	}
-	defer p.writer.give(false)
-	c := p.writer.pop()
+	defer l.give(false)
+	c := l.pop()
 	if c == nil {
-		return nil
+		if !open {
+			return false, nil
+		}
+		if c, err = l.dial(ctx, nil); err != nil {
+			return true, err
+		}
+		c.idleSince = time.Now()
 	}
-	defer p.writer.push(c)
-	return f(c)
+	defer l.push(c)
+	return true, f(c)
 }
+
+// errInUse: the only connection that there may be is somebody's.
+var errInUse = errors.New("pool: in use")
 
 // examiner calls f with a connection that is no user's: a new one, or a memory
 // database's keeper.
@@ -218,7 +232,11 @@ func (p *Pool) examiner(ctx context.Context, f func(*sqlite3.Conn) error) error 
 	case p.keeper != nil:
 		return p.keeper.use(f)
 	case p.cfg.exclusive():
-		return p.ifIdle(ctx, func(c *conn) error { return f(c.SQLite()) })
+		did, err := p.ifIdle(ctx, true, func(c *conn) error { return f(c.SQLite()) })
+		if !did {
+			return errInUse
+		}
+		return err
 	}
 	connector := p.forReaders().connector
 	c, err := connector.Dial(ctx, nil)

@@ -1,6 +1,7 @@
 package pool_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -148,13 +149,23 @@ func TestHealthCheckOfAnExclusiveDatabase(t *testing.T) {
 				t.Errorf("%v, %+v", err, p.Health())
 			}
 		}
-		c, err := p.AcquireWrite(t.Context())
-		if err != nil {
+		func() {
+			c, err := p.AcquireWrite(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Release()
+			// As it was: nobody can look.
+			if err := p.HealthCheck(t.Context()); err != nil || p.Health().Health != pool.HealthOK {
+				t.Errorf("in use: %v, %+v", err, p.Health())
+			}
+		}()
+		p.Reset() // or SQLite would not read it again
+		if err := os.WriteFile(p.Config().Path, bytes.Repeat([]byte("garbage "), 4096), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		defer c.Release()
-		if err := p.HealthCheck(t.Context()); err != nil || p.Health().Health != pool.HealthOK {
-			t.Errorf("in use: %v, %+v", err, p.Health())
+		if err := p.HealthCheck(t.Context()); !errors.Is(err, pool.ErrHealthCheck) || p.Health().Health != pool.HealthDown {
+			t.Errorf("spoilt: %v, %+v", err, p.Health())
 		}
 		if d := time.Since(began); d != 0 {
 			t.Errorf("it took %v", d)

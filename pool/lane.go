@@ -328,7 +328,7 @@ func (l *lane) tidy(c *conn, now time.Time) (why wrap.Reason) {
 	if f := l.pool.cfg.Hooks.AfterRelease; f != nil && why == "" && !f(c.info(now)) {
 		why = wrap.ReasonHook
 	}
-	if why == "" && (c.extra || l.spare(c)) {
+	if why == "" && c.extra {
 		why = wrap.ReasonOverflow
 	}
 	return why
@@ -352,14 +352,18 @@ func (l *lane) settle(c *conn, why wrap.Reason, now time.Time) {
 }
 
 // push makes a connection idle, behind those that were used before it, unless it
-// has outlived, or the lane is closed by now, or smaller.
+// has outlived, or the lane is closed by now, or smaller, or has another that
+// writes.
 func (l *lane) push(c *conn) {
 	l.mu.Lock()
 	why := l.outlived(c, c.idleSince)
-	if why == "" && l.surplus() {
+	switch {
+	case why != "":
+	case l.surplus():
 		why = wrap.ReasonShrunk
-	}
-	if why == "" {
+	case !l.reads && len(l.idle) > 0 && c.marks == 0: // one that writes is enough
+		why = wrap.ReasonOverflow
+	default:
 		i := len(l.idle)
 		for i > 0 && l.idle[i-1].idleSince.After(c.idleSince) {
 			i--

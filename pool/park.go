@@ -96,11 +96,19 @@ func (s *shell) resume(ctx context.Context) (*conn, error) {
 	return c, nil
 }
 
-// again takes another turn for a connection that is leased.
+// again takes another turn for a connection that is leased. Once the pool has taken
+// that away, there is none: looked at after it has come into the queue, out of which
+// whoever is there by then is told.
 func (l *lane) again(ctx context.Context, c *conn) error {
 	w, place, err := l.queue.enter(l, l.pool.cfg.MaxWaiters, true)
 	if err != nil {
 		return l.fails(ctx, nil, err)
+	}
+	if stopped := c.stopped.Load(); stopped != nil {
+		if w == nil || l.queue.leave(w) {
+			l.give(false)
+		}
+		return *stopped
 	}
 	if w == nil {
 		return nil
@@ -120,23 +128,6 @@ func (c *conn) keepsTurn() bool {
 	kept := c.turn.keep()
 	c.turn.hold()
 	return kept
-}
-
-// spare reports whether there is another connection that writes, so that one that
-// is given back is not needed.
-func (l *lane) spare(c *conn) bool {
-	if l.reads || c.marks != 0 {
-		return false
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, other := range l.all {
-		if other != c && !other.spare {
-			c.spare = true // and others that are given back now are not, for this one
-			return true
-		}
-	}
-	return false
 }
 
 // takeParked gives the turn of a checkout that asks for nothing to who is next, if

@@ -290,7 +290,7 @@ func (p *Pool) busy(c *conn, err error) {
 
 // inTheWay concludes from who has the turn to write what was in the way of c.
 func (p *Pool) inTheWay(c *conn) (_ driver.Reason, _ driver.ConnID, derived bool) {
-	for _, l := range p.file.sharing(p.writer) {
+	for _, l := range p.file.all() {
 		for _, h := range l.turns() {
 			if h.Conn != c.ID() {
 				return driver.ReasonThisProcess, h.Conn, true

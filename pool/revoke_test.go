@@ -246,6 +246,7 @@ func TestShutdownWithAHookThatPanics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	sub := p.Subscribe(100)
 	func() {
 		defer func() {
 			if recover() != "hook" {
@@ -256,5 +257,7 @@ func TestShutdownWithAHookThatPanics(t *testing.T) {
 	}()
 	if err := p.Shutdown(t.Context()); err == nil || !strings.Contains(err.Error(), "panicked") {
 		t.Errorf("the next is told %v", err)
+	}
+	for range sub.All() { // which ends
 	}
 }

@@ -113,6 +113,7 @@ func attached(raw *sqlite3.Conn) string {
 // mode.
 func (p *Pool) beforeJournal(c *conn) {
 	if p.readers != nil && !c.lane.reads {
+		p.checkpoints.close()
 		for c := p.readers.pop(); c != nil; c = p.readers.pop() {
 			p.readers.close(c, wrap.ReasonReset)
 		}

@@ -20,7 +20,8 @@ func (p *Pool) Close() error {
 // Shutdown closes the pool. Acquires fail with [ErrClosed] from now on, also those
 // that wait; what is in use may be used until ctx is over, and is then taken away:
 // its calls end as if they were cancelled, and those after fail with ErrClosed.
-// The connections that read are closed first, and then the one that writes, which
+// Once it is through, calls of DB, Reader and Writer fail as database/sql has them
+// fail on a database that is closed. The connections that read are closed first, and then the one that writes, which
 // runs PRAGMA optimize and, as the last of the file, removes its WAL.
 //
 // If something had to be taken away, the error is a [*ShutdownError] that says
@@ -44,13 +45,15 @@ func (p *Pool) Shutdown(ctx context.Context) error {
 	began := time.Now()
 	p.shutdown = errShutdownPanicked // unless it comes to its end
 	defer close(p.ended)
+	defer func() {
+		p.mu.Lock()
+		p.state = poolClosed
+		p.mu.Unlock()
+		p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindShutdown, Duration: time.Since(began)})
+		p.logger.Info("pool: closed", "took", time.Since(began), "left", p.shutdown != nil)
+		p.log.closeSubscriptions(ctx)
+	}()
 	p.shutdown = p.close(ctx)
-	p.mu.Lock()
-	p.state = poolClosed
-	p.mu.Unlock()
-	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindShutdown, Duration: time.Since(began)})
-	p.logger.Info("pool: closed", "took", time.Since(began), "left", p.shutdown != nil)
-	p.log.closeSubscriptions(ctx)
 	return p.shutdown
 }
 

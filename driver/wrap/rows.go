@@ -217,8 +217,8 @@ func (r *rows) Close() error {
 	call, again := r.takeCall(), r.closed
 	defer call.Panicked()
 	parent := r.parent
-	if !r.closed {
-		r.conn.open.Add(-1)
+	if !r.closed { // once they are: to close those that write is to write the rest
+		defer r.conn.open.Add(-1)
 	}
 	r.parent, r.closed = closedRows{}, true
 	var failure error // of which the program is not told, but its span is

@@ -1,0 +1,214 @@
+package pool_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/pool"
+)
+
+// A turn is taken from who asks for nothing, and from nobody else.
+
+// A row that is written and returned is committed when its rows are closed, which
+// may take longer than it takes to lose a turn.
+func TestNoTurnIsTakenDuringACommit(t *testing.T) {
+	p, l := pooled(t, pool.Config{BusyTimeout: 5 * time.Millisecond})
+	must(t, p.DB(), "CREATE TABLE t(id INTEGER PRIMARY KEY, a)")
+	before := l.count(driver.KindConnect)
+	var writers sync.WaitGroup
+	for range 8 {
+		writers.Go(func() {
+			for range 6 {
+				var id int
+				if err := p.DB().QueryRow("INSERT INTO t(a) VALUES (randomblob(1000000)) RETURNING id").Scan(&id); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	writers.Wait()
+	// Some may be, from who is not given a processor between two calls.
+	if s := p.Stats(); s.Overflows > 8*6/2 {
+		t.Errorf("%d turns were taken, and %d connections opened", s.Overflows, l.count(driver.KindConnect)-before)
+	}
+}
+
+// A transaction that a query begins holds the turn, though there is none before
+// the query is asked for its row.
+func TestATransactionOfAQueryKeepsTheTurn(t *testing.T) {
+	p, _ := pooled(t, pool.Config{BusyTimeout: 10 * time.Millisecond})
+	must(t, p.DB(), "CREATE TABLE t(a)")
+	c, err := p.DB().Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	rows, err := c.QueryContext(t.Context(), "BEGIN IMMEDIATE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rows.Next() {
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() {
+		_, err := p.DB().Exec("INSERT INTO t VALUES (1)")
+		done <- err
+	}()
+	for p.Stats().Waiting == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(20 * time.Millisecond) // far longer than it takes to lose a turn
+	must(t, c, "INSERT INTO t VALUES (2)")
+	must(t, c, "COMMIT")
+	if err := <-done; err != nil {
+		t.Errorf("who waited: %v", err)
+	}
+}
+
+// Beside a checkout that keeps a connection and asks for nothing, others write by
+// one more, and not each by another.
+func TestOthersShareOneConnection(t *testing.T) {
+	p, l := pooled(t, pool.Config{Synchronous: pool.SynchronousOff})
+	must(t, p.DB(), "CREATE TABLE t(a)")
+	c, err := p.DB().Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	must(t, c, "INSERT INTO t VALUES (1)")
+	before := l.count(driver.KindConnect)
+	for range 50 {
+		must(t, p.DB(), "INSERT INTO t VALUES (2)")
+	}
+	if n := l.count(driver.KindConnect) - before; n != 1 {
+		t.Errorf("%d connections were opened", n)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s := p.Stats(); s.Writers != 1 {
+		t.Errorf("%d connections write", s.Writers)
+	}
+}
+
+// Who keeps a connection without its turn is told that the pool is closed, and does
+// not wait for a turn of it.
+func TestNoTurnAfterShutdown(t *testing.T) {
+	p, err := pool.Open(t.Context(), pool.Config{Path: filepath.Join(t.TempDir(), "a.db"), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	must(t, p.DB(), "CREATE TABLE t(a)")
+	c, err := p.DB().Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	must(t, c, "INSERT INTO t VALUES (1)")
+	tx, err := p.DB().Begin() // takes the turn
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var left *pool.ShutdownError
+	if err := p.Shutdown(ctx); !errors.As(err, &left) {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if _, err := c.ExecContext(t.Context(), "INSERT INTO t VALUES (2)"); !errors.Is(err, pool.ErrClosed) {
+		t.Errorf("after %v: %v", time.Since(began), err)
+	}
+}
+
+// WAL mode is left for good though the checkpointer has worked.
+func TestWALModeIsLeftAfterACheckpoint(t *testing.T) {
+	p, l := pooled(t, pool.Config{Synchronous: pool.SynchronousOff})
+	must(t, p.DB(), "CREATE TABLE t(a)")
+	before := l.count(driver.KindConnect)
+	for range 10 {
+		must(t, p.DB(), "INSERT INTO t VALUES (zeroblob(1000000))")
+	}
+	for l.count(driver.KindConnect) == before { // the checkpointer's
+		time.Sleep(time.Millisecond)
+	}
+	var mode string
+	if err := p.DB().QueryRow("PRAGMA journal_mode = delete").Scan(&mode); err != nil || mode != "delete" {
+		t.Errorf("the mode is %q: %v", mode, err)
+	}
+}
+
+// Shutdown does not wait for a connection that a backup could not open.
+func TestShutdownDuringABackupThatFails(t *testing.T) {
+	connecting, fail := make(chan struct{}), make(chan struct{})
+	backup := false
+	p, err := pool.Open(t.Context(), pool.Config{Path: filepath.Join(t.TempDir(), "a.db"), Logger: slog.New(slog.DiscardHandler),
+		Hooks: pool.Hooks{BeforeConnect: func(context.Context) error {
+			if backup {
+				close(connecting)
+				<-fail
+				return errors.New("no")
+			}
+			return nil
+		}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	backup = true
+	copied, closed := make(chan error, 1), make(chan error, 1)
+	go func() { copied <- p.Backup(context.Background(), filepath.Join(t.TempDir(), "copy.db")) }()
+	<-connecting
+	go func() { closed <- p.Shutdown(context.Background()) }()
+	for !p.Closed() {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(10 * time.Millisecond) // it waits by now, or else finds nothing to wait for
+	close(fail)
+	if err := <-copied; err == nil {
+		t.Error("the backup does not fail")
+	}
+	select {
+	case err := <-closed:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("Shutdown waits for ever")
+	}
+}
+
+// A pool that only reads knows the connection of another pool that keeps it out.
+func TestBusyByAnotherPool(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.db")
+	p, _ := pooled(t, pool.Config{Path: path, DisableWAL: true})
+	must(t, p.DB(), "CREATE TABLE t(a)")
+	reads, _ := pooled(t, pool.Config{Path: "file:" + path + "?mode=ro", BusyTimeout: 10 * time.Millisecond})
+	c, err := p.AcquireWrite(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Release()
+	must(t, c, "BEGIN EXCLUSIVE")
+	defer must(t, c, "ROLLBACK")
+	var n int
+	if err := reads.DB().QueryRow("SELECT count(*) FROM t").Scan(&n); !errors.Is(err, sqlite3.BUSY) {
+		t.Fatal(err)
+	}
+	events := reads.Events()
+	i := slices.IndexFunc(events, func(e driver.Event) bool { return e.Kind == driver.KindBusy })
+	if i < 0 || events[i].Reason != driver.ReasonThisProcess || events[i].Holder != c.ID() || !events[i].Derived {
+		t.Errorf("%+v", events)
+	}
+}
