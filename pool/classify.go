@@ -43,6 +43,9 @@ type text struct {
 
 	// To prepare it changes nothing, and can be done by any connection.
 	preparable bool
+
+	// It begins a transaction.
+	begins bool
 }
 
 func (t *text) where() route { return route(t.route.Load()) }
@@ -114,6 +117,7 @@ func classify(query string) *text {
 	case "insert", "replace", "update", "delete":
 		t.preparable = t.rest(&s)
 	case "begin", "commit", "end", "rollback", "savepoint", "release", "":
+		t.begins = verb == "begin" || verb == "savepoint"
 		t.rest(&s) // another statement may stand behind it
 	default:
 		t.statement(verb, &s)

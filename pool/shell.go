@@ -71,7 +71,7 @@ func (s *shell) QueryContext(ctx context.Context, query string, args []driver.Na
 	}
 	rows, err := c.QueryContext(c.context(ctx, t), query, args)
 	s.pool.after(c, t, false)
-	if t.preparable || err != nil { // else it may begin a transaction, once it is asked for a row
+	if !t.begins || err != nil { // else it does once it is asked for a row
 		s.park()
 	}
 	return rows, err
