@@ -260,7 +260,7 @@ func (l *lane) explain(ctx context.Context, e *AcquireError, ours []Holder) {
 		e.Cause = CauseQueueFull
 		return
 	}
-	if cycle := deadlock(wanted{agentOf(ctx), l}); cycle != nil {
+	if cycle := deadlock(wanted{partyOf(ctx), l}); cycle != nil {
 		e.Cause, e.Holders = CauseCycle, cycle
 		return
 	}

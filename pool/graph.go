@@ -13,19 +13,19 @@ import (
 // it is kept: it is drawn when a wait has failed, from who has connections and
 // who waits.
 
-// An agent is who has connections, or waits for them, as far as that is known.
-type agent struct {
+// A party is who has connections, or waits for them, as far as that is known.
+type party struct {
 	trace trace.TraceID
 	owner string
 }
 
-func agentOf(ctx context.Context) agent {
-	return agent{trace.SpanContextFromContext(ctx).TraceID(), ownerOf(ctx)}
+func partyOf(ctx context.Context) party {
+	return party{trace.SpanContextFromContext(ctx).TraceID(), ownerOf(ctx)}
 }
 
 // is reports whether both are one and the same. What the program says is believed
 // before what traces say: many may work in one trace.
-func (a agent) is(b agent) bool {
+func (a party) is(b party) bool {
 	if a.owner != "" && b.owner != "" {
 		return a.owner == b.owner
 	}
@@ -66,16 +66,16 @@ func (p *Pool) retract() {
 	openPools.list = slices.DeleteFunc(slices.Clone(openPools.list), func(other *Pool) bool { return other == p })
 }
 
-// A wanted is an agent's wait for a turn in a lane.
+// A wanted is a party's wait for a turn in a lane.
 type wanted struct {
-	who  agent
+	who  party
 	lane *lane
 }
 
 // A graph is who has turns of each queue, and what they wait for.
 type graph map[*queue][]edge
 
-// An edge is who has a turn, and the lanes that the same agent waits in.
+// An edge is who has a turn, and the lanes that the same party waits in.
 type edge struct {
 	holder Holder
 	waits  []*lane
@@ -117,7 +117,7 @@ func drawGraph(failed wanted) graph {
 	}
 	for q, edges := range g {
 		for i := range edges {
-			who := agent{edges[i].holder.Trace, edges[i].holder.Owner}
+			who := party{edges[i].holder.Trace, edges[i].holder.Owner}
 			for _, w := range waits {
 				if w.who.is(who) && !slices.Contains(edges[i].waits, w.lane) {
 					edges[i].waits = append(edges[i].waits, w.lane)

@@ -26,10 +26,10 @@ func TestAcquireErrorCycle(t *testing.T) {
 		return func(ctx context.Context) context.Context { return traced(pool.WithOwner(ctx, name), trace) }
 	}
 	for _, tc := range []struct {
-		name   string
-		agents []func(context.Context) context.Context // each has the pool of its number, and waits for the next one's
-		free   bool                                    // the last waits for nothing
-		cause  pool.Cause
+		name    string
+		parties []func(context.Context) context.Context // each has the pool of its number, and waits for the next one's
+		free    bool                                    // the last waits for nothing
+		cause   pool.Cause
 	}{
 		{"two owners", []func(context.Context) context.Context{named("A"), named("B")}, false, pool.CauseCycle},
 		{"two traces", []func(context.Context) context.Context{in(1), in(2)}, false, pool.CauseCycle},
@@ -43,9 +43,9 @@ func TestAcquireErrorCycle(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var pools []*pool.Pool
 				var ctxs []context.Context
-				for i, agent := range tc.agents {
+				for i, party := range tc.parties {
 					p, _ := pooled(t, pool.Config{Name: string(rune('1' + i)), AcquireTimeout: 10*time.Second + time.Duration(i)*time.Second})
-					ctx := agent(t.Context())
+					ctx := party(t.Context())
 					c, err := p.AcquireWrite(ctx)
 					if err != nil {
 						t.Fatal(err)

@@ -104,7 +104,7 @@ func (l *lane) fails(ctx context.Context, a *wrap.Acquisition, err error) error 
 
 // wait waits for w's turn.
 func (l *lane) wait(ctx context.Context, a *wrap.Acquisition, w *waiter) error {
-	l.queue.name(w, agentOf(ctx))
+	l.queue.name(w, partyOf(ctx))
 	refusing := l.waits(1)
 	defer l.waits(-1)
 	if refusing { // it had begun when refuseAll was through

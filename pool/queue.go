@@ -20,7 +20,7 @@ type queue struct {
 // A waiter is somebody in a queue.
 type waiter struct {
 	lane       *lane // that asks: a queue may serve several
-	who        agent
+	who        party
 	ready      chan error
 	prev, next *waiter
 	queued     bool
@@ -60,7 +60,7 @@ func (q *queue) enter(l *lane, most int, again bool) (w *waiter, place int, err 
 }
 
 // name says who waits.
-func (q *queue) name(w *waiter, who agent) {
+func (q *queue) name(w *waiter, who party) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	w.who = who
