@@ -27,6 +27,8 @@ type checkpointer struct {
 	due    chan struct{}
 	moved  atomic.Int64 // how far the WAL was moved last, in pages
 
+	rests atomic.Bool // until a commit asks for it
+
 	mu   sync.Mutex
 	conn driver.PoolConn
 }
@@ -91,6 +93,7 @@ func (c *checkpointer) watch(raw *sqlite3.Conn) {
 			// and no reason for the commit to fail.
 			_, _, _ = raw.WALCheckpoint(schema, sqlite3.CHECKPOINT_PASSIVE)
 		case c.isDue(int64(pages)):
+			c.rests.Store(false)
 			select {
 			case c.due <- struct{}{}:
 			default: // it is already
@@ -125,6 +128,9 @@ func (c *checkpointer) run(ctx context.Context) {
 func (c *checkpointer) checkpoint(ctx context.Context) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.rests.Load() {
+		return
+	}
 	if c.conn == nil {
 		conn, err := c.pool.readers.connector.Dial(ctx, nil)
 		if err != nil {
@@ -147,7 +153,7 @@ func (c *checkpointer) checkpoint(ctx context.Context) {
 	}
 }
 
-// close closes the connection, until there is something to do. Nobody leaves WAL
+// close closes the connection, until a later commit asks for it. Nobody leaves WAL
 // mode while it is there.
 func (c *checkpointer) close() {
 	if c == nil {
@@ -155,6 +161,7 @@ func (c *checkpointer) close() {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.rests.Store(true)
 	c.closeLocked()
 }
 
