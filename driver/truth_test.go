@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
@@ -148,6 +149,18 @@ func TestRowsNeverClosedAreMeasured(t *testing.T) {
 	if typ := attr(spans[0], "error.type"); typ != "rows not closed" {
 		t.Errorf("the error.type is %q", typ)
 	}
+	eventually(t, func() (bool, string) {
+		var said string
+		for _, r := range tel.records.take() {
+			r.WalkAttributes(func(kv attribute.KeyValue) bool {
+				if kv.Key == "exception.type" {
+					said = kv.Value.AsString()
+				}
+				return true
+			})
+		}
+		return said == "rows not closed", fmt.Sprintf("the exception is %q", said)
+	})
 	eventually(t, func() (bool, string) {
 		h, ok := tel.collect(t).metric("db.client.operation.duration").Data.(metricdata.Histogram[float64])
 		return ok && slices.ContainsFunc(h.DataPoints, func(p metricdata.HistogramDataPoint[float64]) bool {

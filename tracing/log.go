@@ -15,7 +15,7 @@ import (
 func (c *Call) log(took time.Duration, typ string, class ErrorClass, err error) {
 	cfg := &c.db.tracer.cfg
 	if typ != "" && cfg.Exceptions {
-		c.exception(class, err)
+		c.exception(typ, class, err)
 	}
 	slow := cfg.SlowCall > 0 && took >= cfg.SlowCall
 	if cfg.Logger == nil || typ == "" && !slow {
@@ -72,7 +72,7 @@ func (c *Call) shownArguments(show func(any) (string, bool)) slog.Attr {
 // exception emits the log record that the conventions have for a call that
 // failed. It holds no message of the error's own, which may quote data.
 // https://opentelemetry.io/docs/specs/semconv/db/database-exceptions/
-func (c *Call) exception(class ErrorClass, err error) {
+func (c *Call) exception(typ string, class ErrorClass, err error) {
 	provider := c.db.tracer.cfg.LoggerProvider
 	if provider == nil {
 		provider = otel.GetLoggerProvider()
@@ -86,8 +86,7 @@ func (c *Call) exception(class ErrorClass, err error) {
 	r.SetEventName(event)
 	r.SetTimestamp(time.Now())
 	r.SetSeverity(otellog.SeverityWarn)
-	typ := "panic"
-	if err != nil {
+	if err != nil { // else there is none, but a panic, or rows that nobody closes
 		typ = typeOf(err)
 	}
 	r.AddAttributes(exceptionTypeAttribute(typ))
