@@ -75,21 +75,15 @@ func longestFirst(list []Holder) {
 	slices.SortStableFunc(list, func(a, b Holder) int { return cmp.Compare(b.Held, a.Held) })
 }
 
-func (l *lane) holders() (list []Holder) {
-	now := time.Now()
-	for _, c := range l.conns() {
-		if h, ok := c.holder(now); ok {
-			list = append(list, h)
-		}
-	}
-	return list
-}
+func (l *lane) holders() []Holder { return l.holding(func(*conn) bool { return true }) }
 
 // turns are those holders that have the turn, too, and so are in the way.
-func (l *lane) turns() (list []Holder) {
+func (l *lane) turns() []Holder { return l.holding(func(c *conn) bool { return c.turn.isHeld() }) }
+
+func (l *lane) holding(which func(*conn) bool) (list []Holder) {
 	now := time.Now()
 	for _, c := range l.conns() {
-		if h, ok := c.holder(now); ok && c.turn.isHeld() {
+		if h, ok := c.holder(now); ok && which(c) {
 			list = append(list, h)
 		}
 	}

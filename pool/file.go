@@ -61,10 +61,8 @@ func (f *file) takesTurns(l *lane) {
 
 // sharing returns the lanes that have the same turns as l.
 func (f *file) sharing(l *lane) []*lane {
-	files.Lock()
-	defer files.Unlock()
-	if slices.Contains(f.lanes, l) {
-		return f.lanes
+	if lanes := f.all(); slices.Contains(lanes, l) {
+		return lanes
 	}
 	return []*lane{l}
 }

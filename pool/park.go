@@ -133,10 +133,7 @@ func (c *conn) keepsTurn() bool {
 // takeParked gives the turn of a checkout that asks for nothing to who is next, if
 // none has been given back since given was so many.
 func (f *file) takeParked(given uint64) {
-	files.Lock()
-	lanes := f.lanes
-	files.Unlock()
-	for _, l := range lanes {
+	for _, l := range f.all() {
 		conns := l.conns()
 		if len(conns) > maxExtra { // each that is kept is one more that is open
 			continue

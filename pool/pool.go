@@ -47,9 +47,8 @@ type Pool struct {
 
 	db, readerDB, writerDB *sql.DB
 
-	closing     atomic.Bool // state is not poolOpen any more
+	closing     atomic.Bool // it has been told to close; set with mu held
 	mu          sync.Mutex
-	state       poolState
 	drained     chan struct{} // closed when the last lease has ended after the pool was closed
 	ended       chan struct{} // closed when Shutdown is through
 	shutdown    error         // its result
@@ -57,14 +56,6 @@ type Pool struct {
 	checkpoints *checkpointer // nil if SQLite does it
 	health      healthState
 }
-
-type poolState uint8
-
-const (
-	poolOpen poolState = iota
-	poolClosing
-	poolClosed
-)
 
 // Open opens a pool: its connections that are to be there at least, configured
 // and checked. It fails with [ErrInvalidConfig], with [ErrNotFound] if the file is
@@ -91,13 +82,12 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 		}
 	}
 	p := &Pool{
-		cfg:     cfg,
-		tracks:  cfg.TrackStacks || cfg.LeakAfter > 0,
-		logger:  cfg.Logger.With("pool", cfg.Name),
-		log:     NewEventLog(cfg.Events),
-		steps:   newStepGate(),
-		drained: make(chan struct{}),
-		ended:   make(chan struct{}),
+		cfg:    cfg,
+		tracks: cfg.TrackStacks || cfg.LeakAfter > 0,
+		logger: cfg.Logger.With("pool", cfg.Name),
+		log:    NewEventLog(cfg.Events),
+		steps:  newStepGate(),
+		ended:  make(chan struct{}),
 	}
 	p.most.Store(int64(cfg.MaxConns))
 	p.recorder = &ledger{&p.sums, p.log, cfg.Recorder}
@@ -283,21 +273,22 @@ func (p *Pool) busy(c *conn, err error) {
 	e.Trace = c.lease.trace
 	c.mu.Unlock()
 	if e.Reason, e.Holder = c.InTheWay(err); e.Reason == "" {
-		e.Reason, e.Holder, e.Derived = p.inTheWay(c)
+		e.Derived = true
+		e.Reason, e.Holder = p.inTheWay(c)
 	}
 	p.recorder.Record(e)
 }
 
 // inTheWay concludes from who has the turn to write what was in the way of c.
-func (p *Pool) inTheWay(c *conn) (_ driver.Reason, _ driver.ConnID, derived bool) {
+func (p *Pool) inTheWay(c *conn) (driver.Reason, driver.ConnID) {
 	for _, l := range p.file.all() {
 		for _, h := range l.turns() {
 			if h.Conn != c.ID() {
-				return driver.ReasonThisProcess, h.Conn, true
+				return driver.ReasonThisProcess, h.Conn
 			}
 		}
 	}
-	return driver.ReasonOutside, 0, true
+	return driver.ReasonOutside, 0
 }
 
 // dirty is told of a connection that was given back with a transaction open,

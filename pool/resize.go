@@ -20,7 +20,7 @@ func (p *Pool) Resize(maxConns int) error {
 		return fmt.Errorf("%w: MaxConns is %d: use a positive number", ErrInvalidConfig, maxConns)
 	}
 	p.mu.Lock()
-	if p.state != poolOpen {
+	if p.closing.Load() {
 		p.mu.Unlock()
 		return ErrClosed
 	}

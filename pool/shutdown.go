@@ -21,15 +21,16 @@ func (p *Pool) Close() error {
 // that wait; what is in use may be used until ctx is over, and is then taken away:
 // its calls end as if they were cancelled, and those after fail with ErrClosed.
 // Once it is through, calls of DB, Reader and Writer fail as database/sql has them
-// fail on a database that is closed. The connections that read are closed first, and then the one that writes, which
-// runs PRAGMA optimize and, as the last of the file, removes its WAL.
+// fail on a database that is closed. The connections that read are closed first,
+// and then the one that writes, which runs PRAGMA optimize and, as the last of the
+// file, removes its WAL.
 //
 // If something had to be taken away, the error is a [*ShutdownError] that says
 // who had it. To close a pool that is closed already does nothing but wait for
 // the first Shutdown, and returns what it does.
 func (p *Pool) Shutdown(ctx context.Context) error {
 	p.mu.Lock()
-	if p.state != poolOpen {
+	if p.closing.Load() {
 		p.mu.Unlock()
 		select {
 		case <-p.ended:
@@ -38,7 +39,6 @@ func (p *Pool) Shutdown(ctx context.Context) error {
 			return fmt.Errorf("pool: shutdown: %w", ctx.Err())
 		}
 	}
-	p.state = poolClosing
 	p.closing.Store(true)
 	p.mu.Unlock()
 
@@ -46,9 +46,6 @@ func (p *Pool) Shutdown(ctx context.Context) error {
 	p.shutdown = errShutdownPanicked // unless it comes to its end
 	defer close(p.ended)
 	defer func() {
-		p.mu.Lock()
-		p.state = poolClosed
-		p.mu.Unlock()
 		p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindShutdown, Duration: time.Since(began)})
 		p.logger.Info("pool: closed", "took", time.Since(began), "left", p.shutdown != nil)
 		p.log.closeSubscriptions(ctx)
@@ -91,8 +88,8 @@ func (p *Pool) close(ctx context.Context) error {
 	return err
 }
 
-// closeAll closes what is left, in the order of its defers (the last first), which are for a panic
-// in a hook.
+// closeAll closes what is left, in the order of its defers (the last first), which
+// are for a panic in a hook.
 func (p *Pool) closeAll() (err error) {
 	defer func() { err = errors.Join(err, p.db.Close(), p.readerDB.Close(), p.writerDB.Close()) }()
 	defer p.stopMetrics()
@@ -146,7 +143,7 @@ func (p *Pool) released() {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.state != poolOpen && p.drained != nil {
+	if p.drained != nil {
 		close(p.drained)
 		p.drained = nil
 	}

@@ -17,8 +17,6 @@ type Acquiring struct {
 	db   *Database
 	call Call
 	in   *instruments // which count it as pending
-
-	ended bool
 }
 
 // Acquiring starts an acquire for the call that ctx is of. It has no span if ctx
@@ -57,12 +55,8 @@ type Acquired struct {
 	TimedOut bool          // it was given up because it took too long
 }
 
-// Done ends an acquire that got a connection. It, Failed and Panicked do nothing
-// once the acquire has ended.
+// Done ends an acquire that got a connection.
 func (a *Acquiring) Done(got Acquired) {
-	if a.ended {
-		return
-	}
 	if a.call.recording {
 		a.call.span.SetAttributes(connectionID.Int64(int64(got.Conn)), connectionNew.Bool(got.New))
 	}
@@ -72,9 +66,6 @@ func (a *Acquiring) Done(got Acquired) {
 
 // Failed ends an acquire that got none.
 func (a *Acquiring) Failed(err error, got Acquired) {
-	if a.ended {
-		return
-	}
 	a.end(got)
 	if a.in != nil && got.TimedOut {
 		a.in.timeouts.Add(context.Background(), 1, a.db.pool.added...)
@@ -84,15 +75,11 @@ func (a *Acquiring) Failed(err error, got Acquired) {
 
 // Panicked ends an acquire through which a panic has passed.
 func (a *Acquiring) Panicked(got Acquired) {
-	if a.ended {
-		return
-	}
 	a.end(got)
 	a.call.Panicked()
 }
 
 func (a *Acquiring) end(got Acquired) {
-	a.ended = true
 	if a.call.recording {
 		a.call.span.SetAttributes(got.attributes()...)
 	}

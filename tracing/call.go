@@ -274,15 +274,14 @@ func (c *Call) finish(typ string, class ErrorClass) {
 func (c *Call) judge(err error) (typ string, class ErrorClass) {
 	class = c.db.classify(err)
 	over := c.over()
-	ended := over != nil
 	switch {
 	case errors.Is(err, context.Canceled):
 		typ = "context.Canceled"
 	case errors.Is(err, context.DeadlineExceeded):
 		typ = "context.DeadlineExceeded"
-	case class.Interrupted && ended && errors.Is(over, context.DeadlineExceeded):
+	case class.Interrupted && errors.Is(over, context.DeadlineExceeded):
 		typ = "context.DeadlineExceeded"
-	case class.Interrupted && ended:
+	case class.Interrupted && over != nil:
 		typ = "context.Canceled"
 	case class.StatusCode != "":
 		typ = class.StatusCode

@@ -353,7 +353,13 @@ func (c *Conn) acquired(e *Event) {
 //
 // It is also called, with nothing to release, when a connection handed to a
 // waiter bounces because the waiter has gone.
-func (c *Conn) IsValid() bool { return c.givenBack(time.Now()) }
+func (c *Conn) IsValid() bool {
+	var now time.Time
+	if c.adapter.patient != nil || c.opener.heard() { // or nobody asks for it
+		now = time.Now()
+	}
+	return c.givenBack(now)
+}
 
 func (c *Conn) givenBack(now time.Time) bool {
 	c.asked = true
