@@ -10,6 +10,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -20,17 +21,23 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// openTelling opens a pool whose spans and metrics are kept.
-func openTelling(t *testing.T, cfg pool.Config) (*pool.Pool, *tracetest.SpanRecorder, trace.Tracer, func() map[string]metricdata.Aggregation) {
+// tell returns a tracer whose spans are kept, and what makes them.
+func tell(t *testing.T, meters metric.MeterProvider) (*tracetest.SpanRecorder, *sdktrace.TracerProvider, *tracing.Tracer) {
 	t.Helper()
 	spans := tracetest.NewSpanRecorder()
 	tp := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))
-	reader := sdkmetric.NewManualReader()
-	mp := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))
-	tracer, err := tracing.New(tracing.Config{TracerProvider: tp, MeterProvider: mp})
+	tracer, err := tracing.New(tracing.Config{TracerProvider: tp, MeterProvider: meters})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return spans, tp, tracer
+}
+
+// openTelling opens a pool whose spans and metrics are kept.
+func openTelling(t *testing.T, cfg pool.Config) (*pool.Pool, *tracetest.SpanRecorder, trace.Tracer, func() map[string]metricdata.Aggregation) {
+	t.Helper()
+	reader := sdkmetric.NewManualReader()
+	spans, tp, tracer := tell(t, sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)))
 	cfg.Tracing = tracer
 	cfg.Path = filepath.Join(t.TempDir(), "a.db")
 	p, err := pool.Open(t.Context(), cfg)

@@ -13,7 +13,6 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/pool"
@@ -23,7 +22,7 @@ import (
 // What is told of a pool is so where a program's hooks panic, its calls are cut
 // short, and its telemetry comes late.
 
-func attribut(span sdktrace.ReadOnlySpan, key attribute.Key) string {
+func attributeOf(span sdktrace.ReadOnlySpan, key attribute.Key) string {
 	for _, kv := range span.Attributes() {
 		if kv.Key == key {
 			return kv.Value.String()
@@ -74,7 +73,7 @@ func TestAPanicEndsAnAcquireOnce(t *testing.T) {
 	var types []string
 	for _, span := range spans.Ended() {
 		if span.Name() == "acquire" {
-			types = append(types, attribut(span, "error.type"))
+			types = append(types, attributeOf(span, "error.type"))
 		}
 	}
 	if len(types) != 2 || types[0] != "" || types[1] != "panic" {
@@ -86,11 +85,7 @@ func TestAPanicEndsAnAcquireOnce(t *testing.T) {
 // doing.
 func TestACallCutShortIsNotCancelled(t *testing.T) {
 	cfg, let := stuck(pool.Config{})
-	spans := tracetest.NewSpanRecorder()
-	tracer, err := tracing.New(tracing.Config{TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))})
-	if err != nil {
-		t.Fatal(err)
-	}
+	spans, _, tracer := tell(t, nil)
 	cfg.Tracing = tracer
 	cfg.Path = filepath.Join(t.TempDir(), "a.db")
 	p, err := pool.Open(t.Context(), cfg)
@@ -118,7 +113,7 @@ func TestACallCutShortIsNotCancelled(t *testing.T) {
 	}
 	<-ended
 	for _, span := range spans.Ended() {
-		if typ := attribut(span, "error.type"); span.Name() != "acquire" && typ != "9" && typ != "" {
+		if typ := attributeOf(span, "error.type"); span.Name() != "acquire" && typ != "9" && typ != "" {
 			t.Errorf("of %s, the error.type is %q", span.Name(), typ)
 		}
 	}
