@@ -168,6 +168,19 @@ func TestSamplerSeesAttributes(t *testing.T) {
 			t.Errorf("%q: measured %d times, by %s", name, counted(points), encode(points[0].Attributes))
 		}
 	}
+
+	// Which connection a query is on, it says at its end.
+	rows, err := db.QueryContext(context.WithValue(t.Context(), key{}, "quiet"), "SELECT ?", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := rows.Close(); err != nil {
+		t.Fatal(err)
+	}
+	const want = "app=shop,db.namespace=:memory:,db.query.summary=SELECT,db.query.text=SELECT ?,db.system.name=sqlite,tenant=quiet"
+	if got := encode(seen); got != want {
+		t.Errorf("of a query, the sampler sees %s, want %s", got, want)
+	}
 }
 
 type samplerFunc func(sdktrace.SamplingParameters) bool

@@ -98,7 +98,7 @@ func (c *Conn) AcquiredAtOnce(ctx context.Context, lane string) {
 		return
 	}
 	if c.laned == nil {
-		c.laned = append(c.acquire[:len(c.acquire):len(c.acquire)], trace.WithAttributes(connectionLane.String(lane)))
+		c.laned = []trace.SpanStartOption{kindInternal, c.attributes(c.db.with(connectionNew.Bool(false), connectionLane.String(lane))...)}
 	}
 	c.db.instant(ctx, "acquire", c.laned...)
 }

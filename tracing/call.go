@@ -34,6 +34,7 @@ type Call struct {
 	open      bool
 	recording bool          // the span is kept
 	query     bool          // it answers rows
+	more      bool          // its end has more for the span, and says which connection it was on
 	timed     bool          // how long it takes is wanted beside its span
 	start     time.Duration // by clock, if timed
 	engine    time.Duration
@@ -248,6 +249,9 @@ func (d *Database) instant(ctx context.Context, name string, opts ...trace.SpanS
 // finish puts on the span what is known only now.
 func (c *Call) finish(typ string, class ErrorClass) {
 	attrs := c.attrs[:0]
+	if c.more {
+		attrs = append(attrs, c.conn.id)
+	}
 	if c.query {
 		attrs = append(attrs, engineDuration.Float64(c.engine.Seconds()))
 		if c.db.tracer.cfg.ReturnedRows {

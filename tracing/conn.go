@@ -90,8 +90,9 @@ func (c *Conn) outlets() outlets {
 	}
 }
 
-// begin begins a call, or returns nil if nothing is to be said of it.
-func (c *Conn) begin(ctx context.Context, out outlets, op *operation, query string, args []driver.NamedValue) *Call {
+// begin begins a call, or returns nil if nothing is to be said of it. more says
+// that its end is known to have something for the span, as that of a query does.
+func (c *Conn) begin(ctx context.Context, out outlets, op *operation, query string, args []driver.NamedValue, more bool) *Call {
 	t := c.db.tracer
 	if t.cfg.Filter != nil && !t.cfg.Filter(ctx, op.name, query) {
 		return nil
@@ -99,8 +100,12 @@ func (c *Conn) begin(ctx context.Context, out outlets, op *operation, query stri
 	call := c.take()
 	call.db, call.conn, call.op, call.ctx, call.within = c.db, c, op, ctx, ctx
 	call.open, call.tx, call.txCtx = true, c.tx, c.txCtx
+	call.more = more || c.tx != 0 || t.cfg.Details
 	if out.spans != nil && (!t.cfg.OnlyWithParent || trace.SpanContextFromContext(ctx).IsValid()) {
-		opts := c.options(op)
+		opts := op.options
+		if !call.more {
+			opts = c.options(op)
+		}
 		if t.cfg.ContextAttributes != nil {
 			if attrs := t.cfg.ContextAttributes(ctx); len(attrs) > 0 {
 				opts = append(opts[:len(opts):len(opts)], trace.WithAttributes(attrs...))
@@ -160,7 +165,10 @@ func (c *Conn) statement(query string, bound bool) *statement {
 	return st
 }
 
-// options returns what the span of an operation on this connection starts with.
+// options returns what the span of an operation starts with that says at once
+// which connection it is on. That costs a span less than to say it at the end, but
+// for one whose end has more to say: the SDK makes room at the start for what it is
+// given there, and once again, for twice as much, when there is any more.
 func (c *Conn) options(op *operation) []trace.SpanStartOption {
 	if op.once {
 		return c.newOptions(op)
@@ -207,7 +215,7 @@ func (c *Conn) ConnExecContext(ctx context.Context, conn driver.ExecerContext, q
 	if !out.any() {
 		return conn.ExecContext(ctx, query, args)
 	}
-	call := c.begin(ctx, out, c.execution(query, args), query, args)
+	call := c.begin(ctx, out, c.execution(query, args), query, args, false)
 	defer call.Panicked()
 	res, err := conn.ExecContext(ctx, query, args)
 	call.Tell(c.Engine)
@@ -233,7 +241,7 @@ func (c *Conn) StmtExecContext(ctx context.Context, stmt driver.StmtExecContext,
 	if !out.any() {
 		return stmt.ExecContext(ctx, args)
 	}
-	call := c.begin(ctx, out, c.execution(query, args), query, args)
+	call := c.begin(ctx, out, c.execution(query, args), query, args, false)
 	defer call.Panicked()
 	res, err := stmt.ExecContext(ctx, args)
 	call.Tell(c.Engine)
@@ -255,7 +263,7 @@ func (c *Conn) StmtQueryContext(ctx context.Context, stmt driver.StmtQueryContex
 
 // query begins a call that its rows end.
 func (c *Conn) query(ctx context.Context, out outlets, query string, args []driver.NamedValue, do func() (driver.Rows, error)) (driver.Rows, error) {
-	call := c.begin(ctx, out, c.execution(query, args), query, args)
+	call := c.begin(ctx, out, c.execution(query, args), query, args, true)
 	if call == nil {
 		return do()
 	}
@@ -288,7 +296,7 @@ func (c *Conn) ConnPrepareContext(ctx context.Context, conn driver.ConnPrepareCo
 	}
 	// Whether arguments are bound is known only once the text is prepared,
 	// and samplers want the text before: so it is sanitised.
-	call := c.begin(ctx, out, &c.statement(query, false).prepare, query, nil)
+	call := c.begin(ctx, out, &c.statement(query, false).prepare, query, nil, false)
 	defer call.Panicked()
 	stmt, err := conn.PrepareContext(ctx, query)
 	call.Tell(c.Engine)
@@ -303,7 +311,7 @@ func (c *Conn) ConnBeginTx(ctx context.Context, conn driver.ConnBeginTx, opts dr
 		tx, err := conn.BeginTx(ctx, opts)
 		return ctx, tx, err
 	}
-	call := c.begin(ctx, out, &c.db.begin, "", nil)
+	call := c.begin(ctx, out, &c.db.begin, "", nil, true)
 	defer call.Panicked()
 	tx, err := conn.BeginTx(ctx, opts)
 	if err == nil {
@@ -338,7 +346,7 @@ func (c *Conn) endTx(ctx context.Context, op *operation, end func() error) error
 		c.tx, c.txCtx, c.begun = 0, nil, trace.SpanContext{}
 		return end()
 	}
-	call := c.begin(ctx, out, op, "", nil)
+	call := c.begin(ctx, out, op, "", nil, false)
 	c.tx, c.txCtx, c.begun = 0, nil, trace.SpanContext{}
 	defer call.Panicked()
 	err := end()
@@ -353,7 +361,7 @@ func (c *Conn) ConnPing(ctx context.Context, conn driver.Pinger) error {
 	if !out.any() {
 		return conn.Ping(ctx)
 	}
-	call := c.begin(ctx, out, &c.db.ping, "", nil)
+	call := c.begin(ctx, out, &c.db.ping, "", nil, false)
 	defer call.Panicked()
 	err := conn.Ping(ctx)
 	call.Tell(c.Engine)

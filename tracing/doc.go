@@ -55,6 +55,10 @@
 //	sqlitemw.connect.pragmas            connect: the names of those applied, in their order
 //	sqlitemw.connect.pragmas.duration   connect: seconds it took to apply them and read them back
 //
+// Samplers see whatever is known when a span starts, but for sqlitemw.connection.id
+// and sqlitemw.transaction.id of queries and of calls of a transaction: spans that
+// are given more at their end have those there, too, since that costs less.
+//
 // With [Config].Details, the driver of SQLite adds to each exec and query what
 // SQLite counted: sqlite.fullscan_steps, sqlite.sorts, sqlite.autoindex_rows and
 // sqlite.vm_steps, where there were any, sqlite.memory_used (bytes that the

@@ -74,7 +74,7 @@ func (d *Dial) Done(id uint64) *Conn {
 	if i := d.db.tracer.instruments(); i != nil && !d.since.IsZero() {
 		i.createTime.Record(context.Background(), time.Since(d.since).Seconds(), d.db.pool.recorded...)
 	}
-	c.acquire = []trace.SpanStartOption{kindInternal, c.attributes(append(d.db.attrs[:len(d.db.attrs):len(d.db.attrs)], connectionNew.Bool(false))...)}
+	c.acquire = []trace.SpanStartOption{kindInternal, c.attributes(d.db.with(connectionNew.Bool(false))...)}
 	return c
 }
 

@@ -101,9 +101,10 @@ func (t *Tracer) Database(src Source) *Database {
 // An operation is a span's name and the attributes known before it starts:
 // built once, since they are the same for every such call.
 type operation struct {
-	name  string
-	attrs []attribute.KeyValue
-	once  bool // it is of a text that is not kept
+	name    string
+	attrs   []attribute.KeyValue
+	options []trace.SpanStartOption // with attrs
+	once    bool                    // it is of a text that is not kept
 
 	// What it is measured by: the same, but for texts.
 	labels   []attribute.KeyValue
@@ -114,6 +115,7 @@ func newOperation(name string, attrs, labels []attribute.KeyValue) operation {
 	return operation{
 		name:     name,
 		attrs:    attrs,
+		options:  []trace.SpanStartOption{kindClient, trace.WithAttributes(attrs...)},
 		labels:   labels,
 		measured: []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(slices.Clone(labels)...))},
 	}
