@@ -25,6 +25,8 @@ type conn struct {
 	expires    time.Time // zero for never
 	generation uint64    // of the lane when it was opened
 	idleSince  time.Time
+	hotSince   time.Time // since when it has had no rest, if it reads; see stepGate.lend
+	writes     uint64    // the step gate's count when it was lent last, if it reads
 	answered   time.Time // when it last gave a page to a ping, or was opened
 	extra      bool      // its turn is beyond the lane's limit
 	marks      marks     // what stays in force on it

@@ -19,8 +19,9 @@ import (
 type stepGate struct {
 	most    int32 // readers at once, while nobody writes
 	running atomic.Int32
-	writing atomic.Int32 // writers inside: 0 or 1
-	writers atomic.Int32 // that have their turn, or wait for it
+	writing atomic.Int32  // writers inside: 0 or 1
+	writes  atomic.Uint64 // counts how often one has gone in
+	writers atomic.Int32  // that have their turn, or wait for it
 	waiting atomic.Int32
 	waking  atomic.Bool   // one who waits has been told to try
 	entered atomic.Uint64 // counts those who had to wait
@@ -42,17 +43,37 @@ func (g *stepGate) limit() int32 {
 	return g.most
 }
 
-// hot is how soon after the use before a connection is used again by readers that
-// never block.
-const hot = 30 * time.Microsecond
+// A connection that is used again within restless is used by readers that may never
+// block; once it has been for stint, they are taken not to.
+const (
+	restless = 30 * time.Microsecond
+	stint    = 200 * time.Microsecond
+)
 
-// yield is called for such readers before a query. While somebody is to write and
-// nobody is inside to, the next writer may only wait for a processor: then that is
-// the writer's first, since they would keep theirs for ten milliseconds each.
-func (g *stepGate) yield() {
-	if g.writers.Load() > 0 && g.writing.Load() == 0 {
+// lend is told that a connection that reads is lent for a query. Readers that never
+// block keep their processors for ten milliseconds each, and the next writer may
+// only wait for one: so while somebody is to write, nobody is inside to, and nobody
+// has been since the query before, that is the writer's first.
+//
+// It is not asked of readers that do block, however many come at once. Who yields
+// goes to the runtime's global queue, and that is looked at by every 61st switch of a
+// processor only, as long as it has somebody else to switch to: as it has where one
+// writer makes the next one ready. That may take a millisecond.
+func (g *stepGate) lend(c *conn, now time.Time) {
+	if g.makesWay(c, now) {
 		runtime.Gosched()
 	}
+}
+
+func (g *stepGate) makesWay(c *conn, now time.Time) bool {
+	writes := g.writes.Load()
+	stuck := writes == c.writes && g.writers.Load() > 0 && g.writing.Load() == 0
+	c.writes = writes
+	if now.Sub(c.idleSince) >= restless {
+		c.hotSince = now
+		return false
+	}
+	return stuck && now.Sub(c.hotSince) >= stint
 }
 
 // enter lets a reader in.
@@ -137,7 +158,10 @@ func (g *stepGate) serve() {
 }
 
 // enterWriter and leaveWriter are passed by the writer, who never waits.
-func (g *stepGate) enterWriter() { g.writing.Add(1) }
+func (g *stepGate) enterWriter() {
+	g.writing.Add(1)
+	g.writes.Add(1)
+}
 
 func (g *stepGate) leaveWriter() {
 	g.writing.Add(-1)

@@ -78,6 +78,59 @@ func TestStepGateMakesRoomForTheWriter(t *testing.T) {
 	})
 }
 
+// Readers that never block make way where a writer is kept from going in, and only
+// there: yielding is dear to who has to come back.
+func TestStepGateReadersMakeWay(t *testing.T) {
+	g, c := &stepGate{most: 2}, &conn{}
+	now := time.Now()
+	lend := func(rest time.Duration) bool {
+		c.idleSince = now
+		now = now.Add(rest)
+		return g.makesWay(c, now)
+	}
+	run := func(d time.Duration) (yields int) {
+		for until := now.Add(d); now.Before(until); {
+			if lend(10 * time.Microsecond) {
+				yields++
+			}
+		}
+		return yields
+	}
+
+	if n := run(10 * stint); n != 0 {
+		t.Errorf("%d yields to nobody", n)
+	}
+	g.writer(1)
+	if !lend(time.Microsecond) {
+		t.Error("readers that never block do not make way for a writer that waits")
+	}
+	g.enterWriter()
+	if n := run(10 * stint); n != 0 {
+		t.Errorf("%d yields to a writer that is inside", n)
+	}
+	g.leaveWriter()
+	if !lend(time.Microsecond) {
+		t.Error("no way is made for the writer's next step")
+	}
+	g.enterWriter()
+	g.leaveWriter()
+	if lend(time.Microsecond) {
+		t.Error("a writer that has been inside since the query before is not kept from going in")
+	}
+	if !lend(time.Microsecond) {
+		t.Error("no way is made for a writer that has not been inside since")
+	}
+	if lend(time.Second) {
+		t.Error("who has rested yields")
+	}
+	if n := run(stint - 20*time.Microsecond); n != 0 {
+		t.Errorf("%d yields of readers that have only come at once", n)
+	}
+	if n := run(stint); n == 0 {
+		t.Error("readers that go on and on do not make way")
+	}
+}
+
 // Who has waited for patience goes in whatever the bound: what is inside may wait
 // for him.
 func TestStepGateIsPatient(t *testing.T) {

@@ -205,8 +205,8 @@ func (l *lane) take(ctx context.Context, a *wrap.Acquisition, extra bool) (_ *co
 			}
 			continue
 		}
-		if l.reads && now.Sub(c.idleSince) < hot {
-			l.pool.steps.yield()
+		if l.reads {
+			l.pool.steps.lend(c, now)
 		}
 		c.extra, c.idleSince = extra, time.Time{}
 		owner := ownerOf(ctx)
