@@ -24,6 +24,11 @@ import (
 // has: such a one is not to lose its turn, and with it the connection.
 const parkAfter = 2 * time.Millisecond
 
+// parkAtMost is how seldom it is looked at, while turns are given back. To look takes
+// a goroutine, and it comes before the next writer, and with it all that the runtime
+// has put off for writers that made each other ready.
+const parkAtMost = 16 * time.Millisecond
+
 // A turn is whether who has a connection that writes has the turn, too: a state, and
 // how often it was parked, so that who takes it takes what was looked at. But for
 // seize, its methods are the holder's.
@@ -160,11 +165,20 @@ func (l *lane) unpark(of uint64) {
 	if over {
 		return
 	}
-	l.pool.file.takeParked(given)
+	moves := l.queue.count().given != given
+	if !moves {
+		l.pool.file.takeParked(given)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.stall != nil && l.stallOf == of {
-		l.stallSeen = l.queue.count().given
-		l.stall.Reset(parkAfter)
+	if l.stall == nil || l.stallOf != of {
+		return
 	}
+	l.stallSeen = l.queue.count().given
+	if moves {
+		l.stallNext = min(2*l.stallNext, parkAtMost)
+	} else {
+		l.stallNext = parkAfter
+	}
+	l.stall.Reset(l.stallNext)
 }

@@ -3,11 +3,11 @@ package pool
 import "time"
 
 // Readers that wait for each other, as nested queries do, are let through beyond
-// the limit once nothing has moved for stallAfter; then, for stallNext, until
+// the limit once nothing has moved for stallAfter; then, for stallAgain, until
 // nobody waits.
 const (
 	stallAfter = 20 * time.Millisecond
-	stallNext  = time.Millisecond
+	stallAgain = time.Millisecond
 	maxExtra   = 128
 )
 
@@ -29,7 +29,8 @@ func (l *lane) waits(n int) (refusing bool) {
 		l.stallSeen = l.queue.count().given
 		l.stallOf++
 		of := l.stallOf
-		l.stall = time.AfterFunc(l.stallAfter(), func() { l.watch(of) })
+		l.stallNext = l.stallAfter()
+		l.stall = time.AfterFunc(l.stallNext, func() { l.watch(of) })
 	}
 	return l.refusing.Load()
 }
@@ -60,16 +61,16 @@ func (l *lane) unstall(of uint64) {
 	if l.stall == nil || l.stallOf != of || l.closed {
 		return
 	}
-	next := stallAfter
+	l.stallNext = stallAfter
 	if l.stalled {
-		next = stallNext
+		l.stallNext = stallAgain
 	}
 	if l.pool.steps.running.Load() == 0 && l.extra < maxExtra && l.queue.serveLast(l, l.stallSeen) {
 		l.extra++
 		l.stalled = true
 		l.pool.sums.overflowed()
-		next = stallNext
+		l.stallNext = stallAgain
 	}
 	l.stallSeen = l.queue.count().given
-	l.stall.Reset(next)
+	l.stall.Reset(l.stallNext)
 }
