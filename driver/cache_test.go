@@ -402,7 +402,7 @@ func TestStaleStatement(t *testing.T) {
 	}
 }
 
-// What is kept is bounded, counted, and let go in order of use.
+// What is kept is bounded and counted, and gives way only to what is used more.
 func TestCacheStats(t *testing.T) {
 	c, err := driver.NewConnector(file(t), driver.Config{StatementCache: 2})
 	if err != nil {
@@ -423,25 +423,94 @@ func TestCacheStats(t *testing.T) {
 	q(2)
 	want("two texts", 1, 2, 0, 0)
 	q(1)
-	q(3) // in place of 2
-	want("three texts, room for two", 2, 3, 1, 0)
-	q(1)
-	want("the one used last is kept", 3, 3, 1, 0)
+	q(3)
+	want("a third that may never come again", 2, 3, 0, 0)
 	q(2)
-	want("the other is not", 3, 4, 2, 0)
+	q(1)
+	q(3)
+	want("it does, but since it came last the others have, too", 4, 4, 0, 0)
+	q(2)
+	q(3) // in place of 1
+	want("one has not", 5, 5, 1, 0)
+	q(3)
+	q(2)
+	want("it has given way", 7, 5, 1, 0)
+	q(1)
+	want("and has to come twice", 7, 6, 1, 0)
 	exec(t, db, "CREATE TABLE t(a)")
-	want("a table is made", 3, 4, 2, 2)
+	want("a table is made", 7, 6, 1, 2)
 	columns(db, "EXPLAIN SELECT 1")
 	exec(t, db, "BEGIN")
 	exec(t, db, "COMMIT")
 	q(5)
 	q(5)
-	want("transactions and EXPLAIN let nothing go", 4, 5, 2, 2)
+	want("transactions and EXPLAIN let nothing go", 8, 7, 1, 2)
 
 	off := open(t, file(t), driver.Config{StatementCache: -1})
 	value[int](t, off, "SELECT ?", 1)
 	if got := driver.ConnectorOf(off).CacheStats(); got != (driver.CacheStats{}) {
 		t.Errorf("without a cache: %+v", got)
+	}
+}
+
+// Texts that come in turn, and are more than are kept, find those that are.
+func TestCacheInRotation(t *testing.T) {
+	for _, tc := range []struct {
+		texts int
+		least float64 // of those that could be found
+	}{
+		{texts: 100, least: 1},
+		{texts: 150, least: 1},
+		{texts: 1000, least: 0.08}, // too many to know when they came last: those that came first
+	} {
+		c, err := driver.NewConnector(file(t), driver.Config{StatementCache: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		db := sql.OpenDB(c)
+		defer db.Close()
+		db.SetMaxOpenConns(1)
+		round := func() {
+			for i := range tc.texts {
+				if got := value[int](t, db, fmt.Sprintf("SELECT ? + %d", i), 1); got != i+1 {
+					t.Fatalf("text %d answers %d", i, got)
+				}
+			}
+		}
+		round()
+		round()
+		before := c.CacheStats()
+		round()
+		after := c.CacheStats()
+		if hits, found := after.Hits-before.Hits, tc.least*float64(min(100, tc.texts)); float64(hits) < found {
+			t.Errorf("of %d texts, %d were found in a round, want %.0f", tc.texts, hits, found)
+		}
+		if after.Evictions != 0 {
+			t.Errorf("of %d texts that come in turn, %d gave way", tc.texts, after.Evictions)
+		}
+	}
+}
+
+// What the program does no more gives way to what it does instead.
+func TestCacheFollowsTheProgram(t *testing.T) {
+	c, err := driver.NewConnector(file(t), driver.Config{StatementCache: 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := sql.OpenDB(c)
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	var last uint64
+	for _, phase := range []string{"first", "then", "at last"} {
+		for range 5 {
+			last = c.CacheStats().Hits
+			for i := range 20 {
+				value[int](t, db, fmt.Sprintf("SELECT ? + %d AS %q", i, phase), 1)
+			}
+		}
+		if hits := c.CacheStats().Hits - last; hits != 20 {
+			t.Errorf("%s: %d of 20 texts are found after four rounds", phase, hits)
+		}
 	}
 }
 

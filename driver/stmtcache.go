@@ -13,6 +13,10 @@ const DefaultStatementCache = 100
 // A text that is longer, in bytes, is not kept: it is likely to hold data.
 const maxCachedText = 16 << 10
 
+// eager is how many statements are kept of the texts that come first. Of any other,
+// one is kept from its second use on.
+const eager = 8
+
 // CacheStats counts what became of statements, on all connections of a
 // [Connector] together.
 type CacheStats struct {
@@ -58,6 +62,7 @@ type cachedStmt struct {
 	closed   bool
 	stepping bool   // it is being stepped, or a panic passed while it was
 	age      uint64 // the cache's, when it was taken
+	used     uint64 // the cache's clock, when it was taken
 
 	// What is known of its columns, and how often SQLite had prepared it again
 	// when that was read.
@@ -81,8 +86,14 @@ func (st *cachedStmt) close() error {
 	return st.base.Close()
 }
 
-// A stmtCache keeps the statements of one connection, by their text, and lets
-// go of the one that was used longest ago. The zero stmtCache keeps none.
+// A stmtCache keeps the statements of one connection, by their text. The zero
+// stmtCache keeps none.
+//
+// One that is kept must not cost those that are not. So a text that may never come
+// again is not kept, once there are a few; and where there is no room, one gives way
+// only if it has not been used since the text that is to take its place was used
+// last. Else a program that goes through more texts than are kept would find none of
+// them, and pay for keeping each.
 //
 // A statement outlives the schema it was prepared for, and SQLite then prepares
 // it again when it is stepped. The rows see to that, before they tell of
@@ -96,7 +107,9 @@ type stmtCache struct {
 	newest   *cachedStmt
 	oldest   *cachedStmt
 	age      uint64 // counts what may have changed what a text means
-	changed  bool   // the schema, in the transaction at hand
+	clock    uint64 // counts texts asked for
+	others   recency
+	changed  bool // the schema, in the transaction at hand
 
 	// suspended says that what is kept is not used: the transaction at hand has
 	// savepoints that the program may roll back to unseen.
@@ -105,6 +118,7 @@ type stmtCache struct {
 
 // take returns the statement kept for query, if there is one that is free.
 func (c *stmtCache) take(query string) *cachedStmt {
+	c.clock++
 	st := c.stmts[query]
 	if st == nil || st.inUse || c.suspended {
 		return nil
@@ -114,7 +128,7 @@ func (c *stmtCache) take(query string) *cachedStmt {
 		c.unlink(st)
 		c.link(st)
 	}
-	st.inUse, st.age = true, c.age
+	st.inUse, st.age, st.used = true, c.age, c.clock
 	return st
 }
 
@@ -129,14 +143,15 @@ func (c *stmtCache) missed(kind textKind) {
 // there is a cache, and no other of the same text in it, and if it can be used
 // again: a statement that writes and returns rows writes at its first row only.
 func (c *stmtCache) add(kind textKind, query string, base baseStmt) *cachedStmt {
-	st := &cachedStmt{base: base, query: query, readOnly: base.ReadOnly(), inUse: true, age: c.age}
+	st := &cachedStmt{base: base, query: query, readOnly: base.ReadOnly(), inUse: true, age: c.age, used: c.clock}
 	if c.size <= 0 || c.suspended || kind != textData || len(query) > maxCachedText || c.stmts[query] != nil {
 		return st
 	}
 	if !st.readOnly && base.ColumnCount() > 0 {
 		return st
 	}
-	if len(c.stmts) >= c.size && !c.evict() {
+	if !c.admits(query) {
+		c.others.note(query, c.clock, c.remembered())
 		return st
 	}
 	if c.stmts == nil {
@@ -148,9 +163,23 @@ func (c *stmtCache) add(kind textKind, query string, base baseStmt) *cachedStmt 
 	return st
 }
 
-// evict lets go of the statement that was used longest ago and is free.
-func (c *stmtCache) evict() bool {
-	for st := c.oldest; st != nil; st = st.newer {
+// remembered is of how many texts that are not kept it is known when they came last.
+func (c *stmtCache) remembered() int { return max(2*c.size, 4*eager) }
+
+// admits reports whether a text is to be kept, and makes room for it if it is.
+func (c *stmtCache) admits(query string) bool {
+	full := len(c.stmts) >= c.size
+	if !full && len(c.stmts) < eager {
+		return true
+	}
+	last, again := c.others.last(query)
+	return again && (!full || c.evict(last))
+}
+
+// evict lets go of the statement that was used longest ago and is free, if that is
+// before last.
+func (c *stmtCache) evict(last uint64) bool {
+	for st := c.oldest; st != nil && st.used < last; st = st.newer {
 		if !st.inUse {
 			c.drop(st)
 			st.close()
@@ -227,6 +256,7 @@ func (c *stmtCache) drop(st *cachedStmt) {
 	st.kept = false
 	delete(c.stmts, st.query)
 	c.unlink(st)
+	c.others.note(st.query, st.used, c.remembered())
 }
 
 func (c *stmtCache) link(st *cachedStmt) {
