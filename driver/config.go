@@ -28,7 +28,9 @@ type Config struct {
 	// StatementCache is how many prepared statements each connection keeps, to
 	// use them again for a call with the same text. Zero means
 	// [DefaultStatementCache]; a negative number means none.
-	// A statement takes a few kilobytes.
+	// A statement takes a few kilobytes. The first eight texts are kept at once, any
+	// other from its second use on; where there is no room, one that was used less
+	// recently than the other gives way.
 	StatementCache int
 
 	// Tracing makes the spans. Nil means [tracing.Default]: spans go to

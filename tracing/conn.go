@@ -150,7 +150,7 @@ func (c *Conn) give(call *Call) {
 
 // execution is what a text is as a call that executes it.
 func (c *Conn) execution(query string, args []driver.NamedValue) *operation {
-	return &c.statement(query, len(args) > 0).execute
+	return c.statement(query, len(args) > 0).execute
 }
 
 func (c *Conn) statement(query string, bound bool) *statement {
@@ -296,7 +296,7 @@ func (c *Conn) ConnPrepareContext(ctx context.Context, conn driver.ConnPrepareCo
 	}
 	// Whether arguments are bound is known only once the text is prepared,
 	// and samplers want the text before: so it is sanitised.
-	call := c.begin(ctx, out, &c.statement(query, false).prepare, query, nil, false)
+	call := c.begin(ctx, out, c.statement(query, false).prepare(), query, nil, false)
 	defer call.Panicked()
 	stmt, err := conn.PrepareContext(ctx, query)
 	call.Tell(c.Engine)
@@ -311,7 +311,7 @@ func (c *Conn) ConnBeginTx(ctx context.Context, conn driver.ConnBeginTx, opts dr
 		tx, err := conn.BeginTx(ctx, opts)
 		return ctx, tx, err
 	}
-	call := c.begin(ctx, out, &c.db.begin, "", nil, true)
+	call := c.begin(ctx, out, c.db.begin, "", nil, true)
 	defer call.Panicked()
 	tx, err := conn.BeginTx(ctx, opts)
 	if err == nil {
@@ -330,12 +330,12 @@ func (c *Conn) ConnBeginTx(ctx context.Context, conn driver.ConnBeginTx, opts dr
 
 // TxCommit implements [sqlmw.Interceptor].
 func (c *Conn) TxCommit(ctx context.Context, tx driver.Tx) error {
-	return c.endTx(ctx, &c.db.commit, tx.Commit)
+	return c.endTx(ctx, c.db.commit, tx.Commit)
 }
 
 // TxRollback implements [sqlmw.Interceptor].
 func (c *Conn) TxRollback(ctx context.Context, tx driver.Tx) error {
-	return c.endTx(ctx, &c.db.rollback, tx.Rollback)
+	return c.endTx(ctx, c.db.rollback, tx.Rollback)
 }
 
 // endTx traces the end of a transaction under the context it began with,
@@ -361,7 +361,7 @@ func (c *Conn) ConnPing(ctx context.Context, conn driver.Pinger) error {
 	if !out.any() {
 		return conn.Ping(ctx)
 	}
-	call := c.begin(ctx, out, &c.db.ping, "", nil, false)
+	call := c.begin(ctx, out, c.db.ping, "", nil, false)
 	defer call.Panicked()
 	err := conn.Ping(ctx)
 	call.Tell(c.Engine)

@@ -145,7 +145,7 @@ func (c *Call) measure(took time.Duration, typ string, class ErrorClass) {
 	if i == nil {
 		return
 	}
-	opts := c.op.measured
+	opts := c.op.recorded()
 	if typ != "" {
 		attrs := append(c.op.labels[:len(c.op.labels):len(c.op.labels)], errorTypeAttribute(typ))
 		if class.StatusCode != "" {

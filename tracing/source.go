@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -70,7 +71,7 @@ type Database struct {
 		seen map[string]bool
 	}
 
-	begin, commit, rollback, ping operation
+	begin, commit, rollback, ping *operation
 }
 
 // Database returns what makes the spans of src.
@@ -106,24 +107,32 @@ type operation struct {
 	options []trace.SpanStartOption // with attrs
 	once    bool                    // it is of a text that is not kept
 
-	// What it is measured by: the same, but for texts.
-	labels   []attribute.KeyValue
-	measured []metric.RecordOption
+	labels   []attribute.KeyValue // what it is measured by: the same, but for texts
+	measured atomic.Pointer[[]metric.RecordOption]
 }
 
-func newOperation(name string, attrs, labels []attribute.KeyValue) operation {
-	return operation{
-		name:     name,
-		attrs:    attrs,
-		options:  []trace.SpanStartOption{kindClient, trace.WithAttributes(attrs...)},
-		labels:   labels,
-		measured: []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(slices.Clone(labels)...))},
+func newOperation(name string, attrs, labels []attribute.KeyValue) *operation {
+	return &operation{
+		name:    name,
+		attrs:   attrs,
+		options: []trace.SpanStartOption{kindClient, trace.WithAttributes(attrs...)},
+		labels:  labels,
 	}
 }
 
-func (d *Database) operation(name string) operation {
+func (d *Database) operation(name string) *operation {
 	attrs := d.with(operationAttribute(name))
 	return newOperation(name, attrs, attrs)
+}
+
+// recorded is labels for a measurement, built for the first one.
+func (o *operation) recorded() []metric.RecordOption {
+	if opts := o.measured.Load(); opts != nil {
+		return *opts
+	}
+	opts := []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(slices.Clone(o.labels)...))}
+	o.measured.Store(&opts)
+	return opts
 }
 
 // with is the database's attributes and more.

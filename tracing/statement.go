@@ -9,8 +9,22 @@ import (
 
 // A statement is what the spans of one SQL text show, built once.
 type statement struct {
-	execute operation
-	prepare operation
+	db      *Database
+	execute *operation
+
+	preparing sync.Once
+	prepares  *operation
+}
+
+// prepare is what a text is as a call that prepares it, which few texts are.
+func (st *statement) prepare() *operation {
+	st.preparing.Do(func() {
+		ex, op := st.execute, operationAttribute("PREPARE")
+		attrs := append(st.db.with(op), ex.attrs[len(st.db.attrs):]...)
+		st.prepares = newOperation("PREPARE "+ex.name, attrs, append(ex.labels[:len(ex.labels):len(ex.labels)], op))
+		st.prepares.once = ex.once
+	})
+	return st.prepares
 }
 
 // statements keeps what is built of each text. Text that binds no arguments
@@ -44,7 +58,7 @@ func (s *statements) of(d *Database, query string, bound bool) *statement {
 
 	st = newStatement(d, query, bound)
 	if len(query) > maxStatementText {
-		st.execute.once, st.prepare.once = true, true
+		st.execute.once = true
 		return st
 	}
 	s.mu.Lock()
@@ -88,10 +102,5 @@ func newStatement(d *Database, query string, bound bool) *statement {
 	if len(more) > 0 && info.summary != "" && d.label(info.summary) {
 		labels = d.with(more[0])
 	}
-	return &statement{
-		execute: newOperation(name, d.with(more...), labels),
-		prepare: newOperation("PREPARE "+name,
-			append(d.with(operationAttribute("PREPARE")), more...),
-			append(labels[:len(labels):len(labels)], operationAttribute("PREPARE"))),
-	}
+	return &statement{db: d, execute: newOperation(name, d.with(more...), labels)}
 }

@@ -73,7 +73,7 @@ func TestQueryText(t *testing.T) {
 		{QueryTextSafe, "SELECT \xff", true, "SELECT \uFFFD"},
 	} {
 		db, conn, rec := record(t, Config{QueryText: tc.policy, Attributes: []attribute.KeyValue{attribute.String("app", "shop")}})
-		call := conn.begin(t.Context(), conn.outlets(), &db.texts.of(db, tc.query, tc.bound).execute, tc.query, nil, false)
+		call := conn.begin(t.Context(), conn.outlets(), db.texts.of(db, tc.query, tc.bound).execute, tc.query, nil, false)
 		call.End(nil)
 		span := rec.Ended()[0]
 		if got := attrOf(span, "db.query.text"); got != tc.want {
@@ -135,7 +135,7 @@ func TestStatementsAreBounded(t *testing.T) {
 // A call ends once, whoever ends it first.
 func TestCallEndsOnce(t *testing.T) {
 	_, conn, rec := record(t, Config{})
-	call := conn.begin(t.Context(), conn.outlets(), &conn.db.ping, "", nil, false)
+	call := conn.begin(t.Context(), conn.outlets(), conn.db.ping, "", nil, false)
 	call.End(nil)
 	call.End(errors.New("late"))
 	call.Panicked()
@@ -152,7 +152,7 @@ func TestCallEndsOnce(t *testing.T) {
 // The text of an error is never shown: it may quote the program's data.
 func TestErrorTextIsNotShown(t *testing.T) {
 	_, conn, rec := record(t, Config{})
-	call := conn.begin(t.Context(), conn.outlets(), &conn.db.ping, "", nil, false)
+	call := conn.begin(t.Context(), conn.outlets(), conn.db.ping, "", nil, false)
 	call.End(fmt.Errorf("near %q: syntax error", "secret"))
 	if s := fmt.Sprintf("%v %v", rec.Ended()[0].Status(), rec.Ended()[0].Attributes()); strings.Contains(s, "secret") {
 		t.Errorf("the span shows %s", s)
