@@ -2,7 +2,7 @@
 // instead, in one process and interleaved, and holds it to its budgets.
 //
 //	go run . -tour     the short tour: every contender, the main workloads; writes RESULTS.md and results.svg
-//	go run . -long     all workloads at full size, and how cost grows; writes growth.svg besides
+//	go run . -long     all workloads at full size, and how cost grows; writes GROWTH.md and growth.svg besides
 //	go run . -check    the budgets alone, until each is decided; fails if one that is on is broken
 //	go run . -list     contenders, workloads and budgets
 //

@@ -86,8 +86,13 @@ func TestReport(t *testing.T) {
 	if err := report.write(dir); err != nil {
 		t.Fatal(err)
 	}
+	growth := &Report{Points: report.Points}
+	if pages := growth.pages(); len(pages) != 2 || pages[0].file != "GROWTH.md" {
+		t.Errorf("a run of curves alone writes %d files", len(pages))
+	}
 	for file, wants := range map[string][]string{
-		"RESULTS.md":  {"## point", "| `sqlitemw` |", "### statements"},
+		"RESULTS.md":  {"## point", "| `sqlitemw` |"},
+		"GROWTH.md":   {"## statements", "| `sqlitemw` |", "## Bends"},
 		"results.svg": {"<svg", "sqlitemw", "</svg>"},
 		"growth.svg":  {"<svg", "sqlitemw", "</svg>"},
 	} {

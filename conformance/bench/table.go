@@ -18,23 +18,10 @@ type Report struct {
 	Points     []Point
 }
 
-// markdown writes the report as RESULTS.md.
-func (r *Report) markdown(w io.Writer) error {
+// results writes RESULTS.md.
+func (r *Report) results(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Results\n\nOn %s; it took %s.\n\n![Medians, as multiples of the bare driver's](results.svg)\n\n", machine(r.Command), r.Took.Round(time.Second))
-	b.WriteString("The machine is whatever it was: compare within a table, not with another. " +
-		"Each number is the median over rounds in which all contenders had their turn; ± is half the distance between the quartiles; " +
-		"the ratio is that of medians to bare `" + Baseline + "`, with its 95% interval. Allocations are the whole process's, per operation. " +
-		"`-never` and `-sampled` are with an SDK that samples nothing or everything, the calls of a batch under one root span of it; " +
-		"a batching exporter drops what it gets. Contenders without either have no SDK.\n\n")
-	b.WriteString("Every database: `journal_mode=wal`, `foreign_keys=on`, `busy_timeout=" + fmt.Sprint(busyTimeout) + "`, " +
-		"`synchronous` as the workload says (`normal` where it says nothing); set in each driver's own way and read back.\n\n")
-	b.WriteString("Modules: " + strings.Join(versions(), ", ") + ".\n\n")
-	for _, c := range r.Contenders {
-		if c.Missing != "" {
-			fmt.Fprintf(&b, "- `%s` did not take part: %s.\n", c.Name, c.Missing)
-		}
-	}
+	r.head(&b, "Results", "Medians, as multiples of the bare driver's", "results.svg")
 	r.summary(&b)
 	r.budgets(&b)
 	for i := 0; i < len(r.Results); {
@@ -45,11 +32,35 @@ func (r *Report) markdown(w io.Writer) error {
 		section(&b, r.Results[i:n])
 		i = n
 	}
-	if len(r.Points) > 0 {
-		growthTable(&b, r.Points)
-	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// growth writes GROWTH.md.
+func (r *Report) growth(w io.Writer) error {
+	var b strings.Builder
+	r.head(&b, "How cost grows", "The cost of a unit as its number grows", "growth.svg")
+	growthTable(&b, r.Points)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// head says what a page is of, and how it was measured.
+func (r *Report) head(b *strings.Builder, title, chart, file string) {
+	fmt.Fprintf(b, "# %s\n\nOn %s; it took %s.\n\n![%s](%s)\n\n", title, machine(r.Command), r.Took.Round(time.Second), chart, file)
+	b.WriteString("The machine is whatever it was: compare within a table, not with another. " +
+		"Each number is the median over rounds in which all contenders had their turn; ± is half the distance between the quartiles; " +
+		"the ratio is that of medians to bare `" + Baseline + "`, with its 95% interval. Allocations are the whole process's, per operation. " +
+		"`-never` and `-sampled` are with an SDK that samples nothing or everything, the calls of a batch under one root span of it; " +
+		"a batching exporter drops what it gets. Contenders without either have no SDK.\n\n")
+	b.WriteString("Every database: `journal_mode=wal`, `foreign_keys=on`, `busy_timeout=" + fmt.Sprint(busyTimeout) + "`, " +
+		"`synchronous` as the workload says (`normal` where it says nothing); set in each driver's own way and read back.\n\n")
+	b.WriteString("Modules: " + strings.Join(versions(), ", ") + ".\n\n")
+	for _, c := range r.Contenders {
+		if c.Missing != "" {
+			fmt.Fprintf(b, "- `%s` did not take part: %s.\n", c.Name, c.Missing)
+		}
+	}
 }
 
 // summaryWorkloads are the columns of the first table.
@@ -193,10 +204,9 @@ func duration(ns float64) string {
 }
 
 func growthTable(b *strings.Builder, points []Point) {
-	b.WriteString("\n## How cost grows\n\n![The cost of a unit as its number grows](growth.svg)\n")
 	for i := 0; i < len(points); {
 		c := points[i].Curve
-		fmt.Fprintf(b, "\n### %s\n\nThe cost of %s, by %s. Expected: %s.\n\n| | |\n|---|---|\n", c.Name, c.What, c.Param, c.Shape)
+		fmt.Fprintf(b, "\n## %s\n\nThe cost of %s, by %s. Expected: %s.\n\n| | |\n|---|---|\n", c.Name, c.What, c.Param, c.Shape)
 		rows := map[string]string{}
 		for ; i < len(points) && points[i].Curve == c; i++ {
 			p := points[i]
@@ -208,7 +218,7 @@ func growthTable(b *strings.Builder, points []Point) {
 			}
 		}
 	}
-	b.WriteString("\n### Bends\n\nWhere a contender's ratio to the baseline rises by half from one value to the next, " +
+	b.WriteString("\n## Bends\n\nWhere a contender's ratio to the baseline rises by half from one value to the next, " +
 		"which what is expected of all does not explain:\n\n")
 	list := bends(points)
 	if len(list) == 0 {

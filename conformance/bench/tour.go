@@ -45,21 +45,39 @@ func tour(ctx context.Context, f *flags, all []*Contender, budgets []*Budget, ou
 	}
 	report.Took = time.Since(began)
 	failures = append(failures, report.write(f.out))
-	if err := report.markdown(out); err != nil {
-		return err
+	for _, page := range report.pages() {
+		if filepath.Ext(page.file) == ".md" {
+			failures = append(failures, page.write(out))
+		}
 	}
 	return errors.Join(failures...)
 }
 
 // write writes the files.
 func (r *Report) write(dir string) error {
-	err := errors.Join(
-		writeFile(filepath.Join(dir, "RESULTS.md"), r.markdown),
-		writeFile(filepath.Join(dir, "results.svg"), r.chart))
-	if len(r.Points) > 0 {
-		err = errors.Join(err, writeFile(filepath.Join(dir, "growth.svg"), r.growthChart))
+	var failures []error
+	for _, page := range r.pages() {
+		failures = append(failures, writeFile(filepath.Join(dir, page.file), page.write))
 	}
-	return err
+	return errors.Join(failures...)
+}
+
+// A page is a file that a report is written to.
+type page struct {
+	file  string
+	write func(io.Writer) error
+}
+
+// pages are those that there is something for: a run of curves alone leaves the
+// results as they are.
+func (r *Report) pages() (all []page) {
+	if len(r.Results) > 0 {
+		all = append(all, page{"RESULTS.md", r.results}, page{"results.svg", r.chart})
+	}
+	if len(r.Points) > 0 {
+		all = append(all, page{"GROWTH.md", r.growth}, page{"growth.svg", r.growthChart})
+	}
+	return all
 }
 
 func writeFile(name string, write func(io.Writer) error) (err error) {
