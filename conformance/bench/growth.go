@@ -269,8 +269,13 @@ func bends(points []Point) []Bend {
 
 // reason is what is known of a bend.
 func (b Bend) reason() string {
-	if b.To.Curve.Name == "statements" && family(b.To.Contender) == "own" {
-		return "known: what is kept of a text no longer fits its cache, and is made anew for each call"
+	if family(b.To.Contender) == "own" {
+		switch b.To.Curve.Name {
+		case "statements":
+			return "known: what is kept of a text no longer fits its cache, and is made anew for each call"
+		case "rows":
+			return "known: what is saved is saved once for a call, and more rows share it"
+		}
 	}
 	return "unexplained: measure it again, and if it stays, find out why"
 }
