@@ -38,6 +38,13 @@ func TestKeptStatementsLeaveLookasideAlone(t *testing.T) {
 		}
 	}
 	raw := s.baseConn.Raw()
+	prepared := 0
+	for range raw.Stmts() {
+		prepared++
+	}
+	if prepared != 90 {
+		t.Errorf("for 90 that are kept, SQLite has %d statements", prepared)
+	}
 	misses := func() int64 {
 		_, n, err := raw.Status(sqlite3.DBSTATUS_LOOKASIDE_MISS_FULL, false)
 		if err != nil {
