@@ -34,7 +34,6 @@ type lane struct {
 	waiting    int // of this lane, in the queue
 	stall      *time.Timer
 	stallOf    uint64 // counts the timers there were
-	stallNext  time.Duration
 	stalled    bool
 	stallSeen  uint64   // how many turns had been given back when stall was set
 	extra      int      // turns beyond the limit that are taken

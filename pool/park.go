@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -24,11 +25,6 @@ import (
 // has: such a one is not to lose its turn, and with it the connection.
 const parkAfter = 2 * time.Millisecond
 
-// parkAtMost is how seldom it is looked at, while turns are given back. To look takes
-// a goroutine, and it comes before the next writer, and with it all that the runtime
-// has put off for writers that made each other ready.
-const parkAtMost = 16 * time.Millisecond
-
 // A turn is whether who has a connection that writes has the turn, too: a state, and
 // how often it was parked, so that who takes it takes what was looked at. But for
 // seize, its methods are the holder's.
@@ -42,6 +38,8 @@ const (
 )
 
 func (t *turn) isHeld() bool { return t.v.Load()%turnStates == turnHeld }
+
+func (t *turn) isParked() bool { return t.v.Load()%turnStates == turnParked }
 
 func (t *turn) park() { t.v.Store((t.v.Load()/turnStates+1)*turnStates + turnParked) }
 
@@ -68,6 +66,7 @@ func (s *shell) park() {
 		return
 	}
 	c.turn.park()
+	s.pool.file.watched()
 }
 
 // writesOtherwise reports whether a pragma is in force on the connection by which
@@ -156,6 +155,31 @@ func (f *file) takeParked(given uint64) {
 	}
 }
 
+// watched has those who wait for the writer look for a parked turn parkAfter from now:
+// one has just been. While none is, they do not look: it would take a goroutine each
+// time, which comes before the next writer, and with it all that the runtime has put
+// off for writers that made each other ready.
+func (f *file) watched() {
+	for _, l := range f.all() {
+		l.mu.Lock()
+		if l.stall != nil { // somebody waits
+			l.stallSeen = l.queue.count().given
+			l.stall.Reset(parkAfter)
+		}
+		l.mu.Unlock()
+	}
+}
+
+// parks reports whether a turn is parked.
+func (f *file) parks() bool {
+	for _, l := range f.all() {
+		if slices.ContainsFunc(l.conns(), func(c *conn) bool { return c.turn.isParked() }) {
+			return true
+		}
+	}
+	return false
+}
+
 // unpark is unstall for those who wait for the writer.
 func (l *lane) unpark(of uint64) {
 	l.mu.Lock()
@@ -165,20 +189,14 @@ func (l *lane) unpark(of uint64) {
 	if over {
 		return
 	}
-	moves := l.queue.count().given != given
-	if !moves {
-		l.pool.file.takeParked(given)
+	l.pool.file.takeParked(given)
+	if !l.pool.file.parks() {
+		return // who parks one has it looked for
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.stall == nil || l.stallOf != of {
-		return
+	if l.stall != nil && l.stallOf == of {
+		l.stallSeen = l.queue.count().given
+		l.stall.Reset(parkAfter)
 	}
-	l.stallSeen = l.queue.count().given
-	if moves {
-		l.stallNext = min(2*l.stallNext, parkAtMost)
-	} else {
-		l.stallNext = parkAfter
-	}
-	l.stall.Reset(l.stallNext)
 }

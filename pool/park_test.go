@@ -279,3 +279,49 @@ func TestWhoKeepsTheWriterMayGoOnInShutdown(t *testing.T) {
 		}
 	})
 }
+
+// Who waits for the writer while its holder is in a transaction is let through soon
+// after that has ended, though the holder keeps the connection.
+func TestTurnParkedLateIsTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := pooled(t, pool.Config{})
+		db := p.DB()
+		must(t, db, "CREATE TABLE t(a)")
+		keeper, err := db.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer keeper.Close()
+		for range 3 { // each time the keeper queues again for its turn
+			tx, err := keeper.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			must(t, tx, "INSERT INTO t VALUES (1)")
+			others := make(chan error, 2)
+			for range cap(others) {
+				go func() {
+					_, err := db.Exec("INSERT INTO t VALUES (2)")
+					others <- err
+				}()
+			}
+			time.Sleep(time.Second)
+			if len(others) != 0 {
+				t.Fatal("somebody wrote beside a transaction")
+			}
+			if err := tx.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Millisecond)
+			synctest.Wait()
+			if n := len(others); n != cap(others) {
+				t.Fatalf("ten milliseconds after the commit %d have written", n)
+			}
+			for range cap(others) {
+				if err := <-others; err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	})
+}

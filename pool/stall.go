@@ -3,11 +3,11 @@ package pool
 import "time"
 
 // Readers that wait for each other, as nested queries do, are let through beyond
-// the limit once nothing has moved for stallAfter; then, for stallAgain, until
+// the limit once nothing has moved for stallAfter; then, for stallNext, until
 // nobody waits.
 const (
 	stallAfter = 20 * time.Millisecond
-	stallAgain = time.Millisecond
+	stallNext  = time.Millisecond
 	maxExtra   = 128
 )
 
@@ -29,8 +29,7 @@ func (l *lane) waits(n int) (refusing bool) {
 		l.stallSeen = l.queue.count().given
 		l.stallOf++
 		of := l.stallOf
-		l.stallNext = l.stallAfter()
-		l.stall = time.AfterFunc(l.stallNext, func() { l.watch(of) })
+		l.stall = time.AfterFunc(l.stallAfter(), func() { l.watch(of) })
 	}
 	return l.refusing.Load()
 }
@@ -61,16 +60,16 @@ func (l *lane) unstall(of uint64) {
 	if l.stall == nil || l.stallOf != of || l.closed {
 		return
 	}
-	l.stallNext = stallAfter
+	next := stallAfter
 	if l.stalled {
-		l.stallNext = stallAgain
+		next = stallNext
 	}
 	if l.pool.steps.running.Load() == 0 && l.extra < maxExtra && l.queue.serveLast(l, l.stallSeen) {
 		l.extra++
 		l.stalled = true
 		l.pool.sums.overflowed()
-		l.stallNext = stallAgain
+		next = stallNext
 	}
 	l.stallSeen = l.queue.count().given
-	l.stall.Reset(l.stallNext)
+	l.stall.Reset(next)
 }
