@@ -79,6 +79,7 @@ func contenders() ([]*Contender, func(context.Context) error) {
 	list = append(list, inThreeStates(sdks, "sqlitemw", "this module's driver", openSqlitemw(tracing.AcquireAll))...)
 	list = append(list,
 		acquireWaits(sdks),
+		spanned(sdks),
 		&Contender{Name: "sqlitemw-pool", State: NoSDK, What: "this module's own pool, of which one connection writes and the others read", open: openPool},
 	)
 	list = append(list, inThreeStates(sdks, "xsam", "ncruces under github.com/XSAM/otelsql", openXSAM)...)
