@@ -2,7 +2,6 @@ package pool
 
 import (
 	"context"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -39,8 +38,6 @@ const (
 
 func (t *turn) isHeld() bool { return t.v.Load()%turnStates == turnHeld }
 
-func (t *turn) isParked() bool { return t.v.Load()%turnStates == turnParked }
-
 func (t *turn) park() { t.v.Store((t.v.Load()/turnStates+1)*turnStates + turnParked) }
 
 // hold makes the turn held that has been given back, or anew.
@@ -66,7 +63,6 @@ func (s *shell) park() {
 		return
 	}
 	c.turn.park()
-	s.pool.file.watched()
 }
 
 // writesOtherwise reports whether a pragma is in force on the connection by which
@@ -155,31 +151,6 @@ func (f *file) takeParked(given uint64) {
 	}
 }
 
-// watched has those who wait for the writer look for a parked turn parkAfter from now:
-// one has just been. While none is, they do not look: it would take a goroutine each
-// time, which comes before the next writer, and with it all that the runtime has put
-// off for writers that made each other ready.
-func (f *file) watched() {
-	for _, l := range f.all() {
-		l.mu.Lock()
-		if l.stall != nil { // somebody waits
-			l.stallSeen = l.queue.count().given
-			l.stall.Reset(parkAfter)
-		}
-		l.mu.Unlock()
-	}
-}
-
-// parks reports whether a turn is parked.
-func (f *file) parks() bool {
-	for _, l := range f.all() {
-		if slices.ContainsFunc(l.conns(), func(c *conn) bool { return c.turn.isParked() }) {
-			return true
-		}
-	}
-	return false
-}
-
 // unpark is unstall for those who wait for the writer.
 func (l *lane) unpark(of uint64) {
 	l.mu.Lock()
@@ -190,9 +161,6 @@ func (l *lane) unpark(of uint64) {
 		return
 	}
 	l.pool.file.takeParked(given)
-	if !l.pool.file.parks() {
-		return // who parks one has it looked for
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.stall != nil && l.stallOf == of {

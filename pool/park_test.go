@@ -325,3 +325,35 @@ func TestTurnParkedLateIsTaken(t *testing.T) {
 		}
 	})
 }
+
+// A checkout that keeps its connection and writes every now and then does not keep
+// others from writing, however often that is.
+func TestBusyKeeperLetsOthersWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := pooled(t, pool.Config{})
+		db := p.DB()
+		must(t, db, "CREATE TABLE t(a)")
+		keeper, err := db.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer keeper.Close()
+		must(t, keeper, "INSERT INTO t VALUES (1)")
+		wrote := make(chan error, 1)
+		begun := time.Now()
+		go func() {
+			_, err := db.Exec("INSERT INTO t VALUES (2)")
+			wrote <- err
+		}()
+		for len(wrote) == 0 && time.Since(begun) < time.Second {
+			must(t, keeper, "INSERT INTO t VALUES (1)")
+			time.Sleep(1500 * time.Microsecond)
+		}
+		if len(wrote) == 0 {
+			t.Fatal("for a second, nobody else has written")
+		}
+		if err := <-wrote; err != nil {
+			t.Fatal(err)
+		}
+	})
+}
