@@ -92,7 +92,7 @@ func (c *conn) OnlyReads(ctx context.Context, query string) (bool, error) {
 			return err
 		}
 		readOnly = st.readOnly
-		return s.cache.put(st)
+		return s.cache.setAside(st)
 	})
 	return readOnly, err
 }

@@ -278,11 +278,14 @@ func (s *session) prepareToLast(ctx context.Context, st *cachedStmt) {
 	if !field.IsValid() {
 		return
 	}
+	inUse := false
+	defer func() { st.inUse = inUse }() // a panic may pass, of an authorizer's, say
 	raw := s.baseConn.Raw()
 	if old := raw.SetInterrupt(ctx); old != ctx {
 		defer raw.SetInterrupt(old)
 	}
 	lasting, _, err := raw.PrepareFlags(st.query, sqlite3.PREPARE_PERSISTENT)
+	inUse = true
 	if err != nil || lasting == nil {
 		return
 	}

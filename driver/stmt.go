@@ -17,6 +17,7 @@ type stmt struct {
 	cached  *cachedStmt // nil once closed
 	kind    textKind
 	open    int // rows that have not been closed
+	used    bool
 }
 
 var (
@@ -29,6 +30,7 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 	if s.cached == nil {
 		return nil, errClosed
 	}
+	s.used = true
 	s.session.cache.before(s.kind, "")
 	defer s.session.settle()
 	s.cached.stepping = true
@@ -43,6 +45,7 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driv
 	if s.cached == nil {
 		return nil, errClosed
 	}
+	s.used = true
 	s.session.cache.before(s.kind, "")
 	rows, err := s.session.bind(ctx, s.cached, args, s)
 	if err != nil {
@@ -61,6 +64,9 @@ func (s *stmt) Close() error {
 	s.cached = nil
 	if s.open > 0 && st.kept {
 		s.session.cache.drop(st)
+	}
+	if !s.used {
+		return s.session.cache.setAside(st)
 	}
 	return s.session.cache.put(st)
 }

@@ -60,6 +60,7 @@ type cachedStmt struct {
 	unclean  bool // a failure may have left bindings
 	inUse    bool
 	closed   bool
+	passing  bool   // it is not kept because its text may never come again
 	stepping bool   // it is being stepped, or a panic passed while it was
 	age      uint64 // the cache's, when it was taken
 	used     uint64 // the cache's clock, when it was taken
@@ -109,7 +110,11 @@ type stmtCache struct {
 	age      uint64 // counts what may have changed what a text means
 	clock    uint64 // counts texts asked for
 	others   recency
-	changed  bool // the schema, in the transaction at hand
+
+	// aside is a statement that was only asked about, and is not kept: for the
+	// call that asked.
+	aside   *cachedStmt
+	changed bool // the schema, in the transaction at hand
 
 	// suspended says that what is kept is not used: the transaction at hand has
 	// savepoints that the program may roll back to unseen.
@@ -119,6 +124,12 @@ type stmtCache struct {
 // take returns the statement kept for query, if there is one that is free.
 func (c *stmtCache) take(query string) *cachedStmt {
 	c.clock++
+	if st := c.aside; st != nil && st.query == query && !c.suspended {
+		c.aside = nil
+		c.counters.hits.Add(1)
+		st.inUse, st.age = true, c.age
+		return st
+	}
 	st := c.stmts[query]
 	if st == nil || st.inUse || c.suspended {
 		return nil
@@ -152,6 +163,7 @@ func (c *stmtCache) add(kind textKind, query string, base baseStmt) *cachedStmt 
 	}
 	if !c.admits(query) {
 		c.others.note(query, c.clock, c.remembered())
+		st.passing = true
 		return st
 	}
 	if c.stmts == nil {
@@ -182,6 +194,7 @@ func (c *stmtCache) evict(last uint64) bool {
 	for st := c.oldest; st != nil && st.used < last; st = st.newer {
 		if !st.inUse {
 			c.drop(st)
+			c.others.note(st.query, st.used, c.remembered())
 			st.close()
 			c.counters.evictions.Add(1)
 			return true
@@ -204,6 +217,20 @@ func (c *stmtCache) put(st *cachedStmt) error {
 	if st.unclean {
 		st.unclean = false
 		st.base.ClearBindings()
+	}
+	return nil
+}
+
+// setAside gives back a statement that was only asked about: the next call may be of
+// its text, and is then not a use of it besides.
+func (c *stmtCache) setAside(st *cachedStmt) error {
+	if !st.passing || c.suspended || st.age != c.age {
+		return c.put(st)
+	}
+	old := c.aside
+	c.aside, st.inUse = st, false
+	if old != nil {
+		return old.close()
 	}
 	return nil
 }
@@ -240,6 +267,10 @@ func (c *stmtCache) settled() {
 // forget lets go of all statements: of those in use, when they are put back.
 func (c *stmtCache) forget() {
 	c.age++
+	if st := c.aside; st != nil {
+		c.aside = nil
+		st.close()
+	}
 	for st := c.oldest; st != nil; {
 		next := st.newer
 		if !st.inUse {
@@ -256,7 +287,6 @@ func (c *stmtCache) drop(st *cachedStmt) {
 	st.kept = false
 	delete(c.stmts, st.query)
 	c.unlink(st)
-	c.others.note(st.query, st.used, c.remembered())
 }
 
 func (c *stmtCache) link(st *cachedStmt) {

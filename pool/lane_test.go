@@ -413,3 +413,39 @@ func TestResize(t *testing.T) {
 	}
 	must(t, p.DB(), "CREATE TABLE t(a)")
 }
+
+// To be asked about, where it can be executed, or prepared by the program, is no use
+// of a text: one that comes once is prepared once, and takes nobody's place.
+func TestAskingAboutATextIsNoUseOfIt(t *testing.T) {
+	const once = 200
+	for what, run := range map[string]func(db *sql.DB, i int) error{
+		"WITH": func(db *sql.DB, i int) error {
+			var n int
+			return db.QueryRow(fmt.Sprintf("WITH w AS (SELECT %d AS n) SELECT n FROM w", i)).Scan(&n)
+		},
+		"Prepare": func(db *sql.DB, i int) error {
+			stmt, err := db.Prepare(fmt.Sprintf("SELECT %d", i))
+			if err != nil {
+				return err
+			}
+			defer stmt.Close()
+			var n int
+			return stmt.QueryRow().Scan(&n)
+		},
+	} {
+		p, _ := pooled(t, pool.Config{MaxConns: 2, StatementCache: 20})
+		before := p.Stats().Cache
+		for i := range once {
+			if err := run(p.DB(), i); err != nil {
+				t.Fatal(err)
+			}
+		}
+		after := p.Stats().Cache
+		if n := after.Misses - before.Misses; n != once {
+			t.Errorf("%s: %d texts that come once were prepared %d times", what, once, n)
+		}
+		if after.Evictions != before.Evictions {
+			t.Errorf("%s: they took the place of %d", what, after.Evictions-before.Evictions)
+		}
+	}
+}
