@@ -463,13 +463,9 @@ func TestCacheInRotation(t *testing.T) {
 		{texts: 150, least: 1},
 		{texts: 1000, least: 0.08}, // too many to know when they came last: those that came first
 	} {
-		c, err := driver.NewConnector(file(t), driver.Config{StatementCache: 100})
-		if err != nil {
-			t.Fatal(err)
-		}
-		db := sql.OpenDB(c)
-		defer db.Close()
+		db := open(t, file(t), driver.Config{StatementCache: 100})
 		db.SetMaxOpenConns(1)
+		c := driver.ConnectorOf(db)
 		round := func() {
 			for i := range tc.texts {
 				if got := value[int](t, db, fmt.Sprintf("SELECT ? + %d", i), 1); got != i+1 {
@@ -493,13 +489,9 @@ func TestCacheInRotation(t *testing.T) {
 
 // What the program does no more gives way to what it does instead.
 func TestCacheFollowsTheProgram(t *testing.T) {
-	c, err := driver.NewConnector(file(t), driver.Config{StatementCache: 20})
-	if err != nil {
-		t.Fatal(err)
-	}
-	db := sql.OpenDB(c)
-	defer db.Close()
+	db := open(t, file(t), driver.Config{StatementCache: 20})
 	db.SetMaxOpenConns(1)
+	c := driver.ConnectorOf(db)
 	var last uint64
 	for _, phase := range []string{"first", "then", "at last"} {
 		for range 5 {

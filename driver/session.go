@@ -5,7 +5,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"io"
-	"reflect"
 	"slices"
 	"time"
 
@@ -265,46 +264,6 @@ func (s *session) prepare(ctx context.Context, kind textKind, query string) (*ca
 		s.prepareToLast(ctx, st)
 	}
 	return st, nil
-}
-
-// prepareToLast has SQLite prepare a statement once more, and know that it will be
-// kept. Else it would take of the little memory that a connection has for what is
-// soon gone, without which to prepare any other takes half as long again. The plain
-// driver cannot be asked to, but lets its statement be exchanged for another; if ever
-// it does not, this one stays.
-// https://sqlite.org/c3ref/c_prepare_dont_log.html, https://sqlite.org/malloc.html#lookaside
-func (s *session) prepareToLast(ctx context.Context, st *cachedStmt) {
-	field := embeddedStmt(st.base)
-	if !field.IsValid() {
-		return
-	}
-	inUse := false
-	defer func() { st.inUse = inUse }() // a panic may pass, of an authorizer's, say
-	raw := s.baseConn.Raw()
-	if old := raw.SetInterrupt(ctx); old != ctx {
-		defer raw.SetInterrupt(old)
-	}
-	lasting, _, err := raw.PrepareFlags(st.query, sqlite3.PREPARE_PERSISTENT)
-	inUse = true
-	if err != nil || lasting == nil {
-		return
-	}
-	soonGone := field.Interface().(*sqlite3.Stmt)
-	field.Set(reflect.ValueOf(lasting))
-	soonGone.Close()
-}
-
-// embeddedStmt is where a statement of the plain driver has SQLite's, or not valid.
-func embeddedStmt(base baseStmt) reflect.Value {
-	v := reflect.ValueOf(base)
-	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
-		return reflect.Value{}
-	}
-	field := v.Elem().FieldByName("Stmt")
-	if !field.IsValid() || field.Type() != reflect.TypeFor[*sqlite3.Stmt]() || !field.CanSet() {
-		return reflect.Value{}
-	}
-	return field
 }
 
 // stepped is told of a statement that has taken its first step. SQLite may then

@@ -17,7 +17,7 @@ type stmt struct {
 	cached  *cachedStmt // nil once closed
 	kind    textKind
 	open    int // rows that have not been closed
-	used    bool
+	called  bool
 }
 
 var (
@@ -30,7 +30,7 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 	if s.cached == nil {
 		return nil, errClosed
 	}
-	s.used = true
+	s.called = true
 	s.session.cache.before(s.kind, "")
 	defer s.session.settle()
 	s.cached.stepping = true
@@ -45,7 +45,7 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driv
 	if s.cached == nil {
 		return nil, errClosed
 	}
-	s.used = true
+	s.called = true
 	s.session.cache.before(s.kind, "")
 	rows, err := s.session.bind(ctx, s.cached, args, s)
 	if err != nil {
@@ -65,7 +65,7 @@ func (s *stmt) Close() error {
 	if s.open > 0 && st.kept {
 		s.session.cache.drop(st)
 	}
-	if !s.used {
+	if !s.called {
 		return s.session.cache.setAside(st)
 	}
 	return s.session.cache.put(st)

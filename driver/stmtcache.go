@@ -124,18 +124,19 @@ type stmtCache struct {
 // take returns the statement kept for query, if there is one that is free.
 func (c *stmtCache) take(query string) *cachedStmt {
 	c.clock++
-	if st := c.aside; st != nil && st.query == query && !c.suspended {
-		c.aside = nil
-		c.counters.hits.Add(1)
-		st.inUse, st.age = true, c.age
-		return st
-	}
 	st := c.stmts[query]
+	if st == nil && c.aside != nil && c.aside.query == query {
+		st = c.aside
+	}
 	if st == nil || st.inUse || c.suspended {
 		return nil
 	}
 	c.counters.hits.Add(1)
-	if st != c.newest {
+	switch st {
+	case c.newest:
+	case c.aside:
+		c.aside = nil
+	default:
 		c.unlink(st)
 		c.link(st)
 	}
@@ -162,7 +163,7 @@ func (c *stmtCache) add(kind textKind, query string, base baseStmt) *cachedStmt 
 		return st
 	}
 	if !c.admits(query) {
-		c.others.note(query, c.clock, c.remembered())
+		c.remember(st)
 		st.passing = true
 		return st
 	}
@@ -175,8 +176,10 @@ func (c *stmtCache) add(kind textKind, query string, base baseStmt) *cachedStmt 
 	return st
 }
 
-// remembered is of how many texts that are not kept it is known when they came last.
-func (c *stmtCache) remembered() int { return max(2*c.size, 4*eager) }
+// remember notes when a text that is not kept came last.
+func (c *stmtCache) remember(st *cachedStmt) {
+	c.others.note(st.query, st.used, max(2*c.size, 4*eager))
+}
 
 // admits reports whether a text is to be kept, and makes room for it if it is.
 func (c *stmtCache) admits(query string) bool {
@@ -194,7 +197,7 @@ func (c *stmtCache) evict(last uint64) bool {
 	for st := c.oldest; st != nil && st.used < last; st = st.newer {
 		if !st.inUse {
 			c.drop(st)
-			c.others.note(st.query, st.used, c.remembered())
+			c.remember(st)
 			st.close()
 			c.counters.evictions.Add(1)
 			return true

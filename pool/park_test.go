@@ -280,18 +280,29 @@ func TestWhoKeepsTheWriterMayGoOnInShutdown(t *testing.T) {
 	})
 }
 
+// keeping returns the database of a pool, and a checkout that keeps its connection.
+func keeping(t *testing.T) (*sql.DB, *sql.Conn) {
+	t.Helper()
+	p, _ := pooled(t, pool.Config{})
+	db := p.DB()
+	must(t, db, "CREATE TABLE t(a)")
+	keeper, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := keeper.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db, keeper
+}
+
 // Who waits for the writer while its holder is in a transaction is let through soon
 // after that has ended, though the holder keeps the connection.
 func TestTurnParkedLateIsTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, _ := pooled(t, pool.Config{})
-		db := p.DB()
-		must(t, db, "CREATE TABLE t(a)")
-		keeper, err := db.Conn(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer keeper.Close()
+		db, keeper := keeping(t)
 		for range 3 { // each time the keeper queues again for its turn
 			tx, err := keeper.BeginTx(t.Context(), nil)
 			if err != nil {
@@ -330,14 +341,7 @@ func TestTurnParkedLateIsTaken(t *testing.T) {
 // others from writing, however often that is.
 func TestBusyKeeperLetsOthersWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, _ := pooled(t, pool.Config{})
-		db := p.DB()
-		must(t, db, "CREATE TABLE t(a)")
-		keeper, err := db.Conn(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer keeper.Close()
+		db, keeper := keeping(t)
 		must(t, keeper, "INSERT INTO t VALUES (1)")
 		wrote := make(chan error, 1)
 		begun := time.Now()

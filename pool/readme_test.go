@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
@@ -60,7 +61,7 @@ func TestMetricsAreAsTheREADMESays(t *testing.T) {
 		}
 
 		said, found := metricsOfREADME(t), metricsOf(t, reader)
-		for name := range maps.Keys(said) {
+		for name := range said {
 			if _, ok := found[name]; !ok {
 				t.Errorf("the README speaks of %s, which is not measured", name)
 			}
@@ -88,24 +89,23 @@ func metricsOf(t *testing.T, reader sdkmetric.Reader) map[string]described {
 	for _, s := range rm.ScopeMetrics {
 		for _, m := range s.Metrics {
 			keys := make(map[string]bool)
+			see := func(set attribute.Set) {
+				for _, kv := range set.ToSlice() {
+					keys[string(kv.Key)] = true
+				}
+			}
 			switch data := m.Data.(type) {
 			case metricdata.Sum[int64]:
 				for _, p := range data.DataPoints {
-					for _, kv := range p.Attributes.ToSlice() {
-						keys[string(kv.Key)] = true
-					}
+					see(p.Attributes)
 				}
 			case metricdata.Histogram[int64]:
 				for _, p := range data.DataPoints {
-					for _, kv := range p.Attributes.ToSlice() {
-						keys[string(kv.Key)] = true
-					}
+					see(p.Attributes)
 				}
 			case metricdata.Histogram[float64]:
 				for _, p := range data.DataPoints {
-					for _, kv := range p.Attributes.ToSlice() {
-						keys[string(kv.Key)] = true
-					}
+					see(p.Attributes)
 				}
 			default:
 				t.Fatalf("%s is a %T", m.Name, data)

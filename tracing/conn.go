@@ -296,7 +296,7 @@ func (c *Conn) ConnPrepareContext(ctx context.Context, conn driver.ConnPrepareCo
 	}
 	// Whether arguments are bound is known only once the text is prepared,
 	// and samplers want the text before: so it is sanitised.
-	call := c.begin(ctx, out, c.statement(query, false).prepare(), query, nil, false)
+	call := c.begin(ctx, out, c.statement(query, false).prepare(c.db), query, nil, false)
 	defer call.Panicked()
 	stmt, err := conn.PrepareContext(ctx, query)
 	call.Tell(c.Engine)

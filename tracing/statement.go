@@ -9,18 +9,17 @@ import (
 
 // A statement is what the spans of one SQL text show, built once.
 type statement struct {
-	db      *Database
 	execute *operation
 
 	preparing sync.Once
 	prepares  *operation
 }
 
-// prepare is what a text is as a call that prepares it, which few texts are.
-func (st *statement) prepare() *operation {
+// prepare is what a text of d is as a call that prepares it, which few texts are.
+func (st *statement) prepare(d *Database) *operation {
 	st.preparing.Do(func() {
 		ex, op := st.execute, operationAttribute("PREPARE")
-		attrs := append(st.db.with(op), ex.attrs[len(st.db.attrs):]...)
+		attrs := append(d.with(op), ex.attrs[len(d.attrs):]...)
 		st.prepares = newOperation("PREPARE "+ex.name, attrs, append(ex.labels[:len(ex.labels):len(ex.labels)], op))
 		st.prepares.once = ex.once
 	})
@@ -102,5 +101,5 @@ func newStatement(d *Database, query string, bound bool) *statement {
 	if len(more) > 0 && info.summary != "" && d.label(info.summary) {
 		labels = d.with(more[0])
 	}
-	return &statement{db: d, execute: newOperation(name, d.with(more...), labels)}
+	return &statement{execute: newOperation(name, d.with(more...), labels)}
 }
