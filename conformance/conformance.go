@@ -297,8 +297,14 @@ type bareRun struct {
 	seen *Session
 }
 
+// bareTimeout is the least that the bare driver may take for a case, however soon
+// a wrapper is given up: it does not hang, and a slow machine needs seconds for
+// some cases.
+const bareTimeout = time.Minute
+
 // bareSession plays c on the bare driver, unless that has been done.
 func (e *Engine) bareSession(t *testing.T, c Case, timeout time.Duration) *Session {
+	timeout = max(timeout, bareTimeout)
 	e.mu.Lock()
 	if e.bare == nil {
 		e.bare = make(map[string]*bareRun)

@@ -3,6 +3,7 @@ package conformance_test
 import (
 	"database/sql"
 	"testing"
+	"time"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
@@ -12,6 +13,10 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
+
+// patient is a timeout for a wrapper that does not hang: on two cores the longest
+// case takes 1.3 seconds, and under a full load ten times that.
+const patient = 5 * time.Minute
 
 // The driver does what the plain driver does, but for what its documentation
 // says: traced or not, with a cache of statements and without.
@@ -46,6 +51,7 @@ func TestDriver(t *testing.T) {
 					return sql.OpenDB(c), nil
 				},
 				Deviations: sqlitemw.Deviations,
+				Timeout:    patient,
 			})
 		})
 	}

@@ -159,7 +159,7 @@ func stateErrorCases() []Case {
 		{
 			Name:     "busy snapshot",
 			Rule:     "A transaction that has read what another has changed since cannot write, and the error says why.",
-			Settings: Settings{Pragmas: []string{"busy_timeout(0)", "journal_mode(wal)"}},
+			Settings: Settings{Pragmas: []string{"busy_timeout(0)", "journal_mode(wal)"}, TxLock: "deferred"},
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				tx := s.Begin(s.DB)

@@ -252,6 +252,9 @@ func (s *script) playOn(t *testing.T, k kinds, wrap func(driver.Connector) drive
 		})
 		broken = ""
 	}()
+	if wrap == nil {
+		timeout = max(timeout, bareTimeout)
+	}
 	// What waits for a mutex does not count as waiting in a bubble.
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()

@@ -99,7 +99,7 @@ func transactionsCases() []Case {
 		{
 			Name:     "commit that is kept waiting",
 			Rule:     "A commit that readers do not let through fails, and the transaction is undone.",
-			Settings: Settings{Pragmas: []string{"busy_timeout(0)"}},
+			Settings: Settings{Pragmas: []string{"busy_timeout(0)"}, TxLock: "deferred"},
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				s.Exec(s.DB, "INSERT INTO t VALUES (?)", 1)
@@ -355,7 +355,7 @@ func transactionsCases() []Case {
 		{
 			Name:     "two writers",
 			Rule:     "Of two deferred transactions that read, one can write; the other cannot until it begins again.",
-			Settings: Settings{Pragmas: []string{"busy_timeout(0)"}},
+			Settings: Settings{Pragmas: []string{"busy_timeout(0)"}, TxLock: "deferred"},
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				first, second := s.Begin(s.DB), s.Begin(s.DB)

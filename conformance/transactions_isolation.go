@@ -1,22 +1,24 @@
 package conformance
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
 )
 
-// lockCases have each way to begin that a DSN can ask for.
+// lockCases have each way to begin that a DSN can ask for, and that of a DSN
+// that does not ask.
 func lockCases() []Case {
 	var cases []Case
-	for _, lock := range []string{"deferred", "immediate", "exclusive"} {
+	for _, lock := range []string{"", "deferred", "immediate", "exclusive"} {
 		for _, readOnly := range []bool{false, true} {
-			what, rule := "", "Begin begins as the DSN says."
+			what, rule := "", "Begin begins as the DSN says, or else as the driver does by default."
 			if readOnly {
 				what, rule = ", read-only", "A read-only transaction begins without a lock, whatever the DSN says."
 			}
 			cases = append(cases, Case{
-				Name:     "begin " + lock + what,
+				Name:     "begin " + cmp.Or(lock, "by default") + what,
 				Rule:     rule,
 				Settings: Settings{TxLock: lock, Pragmas: []string{"busy_timeout(0)"}},
 				Play: func(s *Session) {
@@ -33,7 +35,8 @@ func lockCases() []Case {
 	return cases
 }
 
-// isolationCases have each level, and one that there is not.
+// isolationCases have each level, and one that there is not. The DSN asks for
+// another lock than those levels that take one.
 func isolationCases() []Case {
 	var cases []Case
 	for level := sql.LevelDefault; level <= sql.LevelLinearizable+1; level++ {
@@ -45,7 +48,7 @@ func isolationCases() []Case {
 			cases = append(cases, Case{
 				Name:     name,
 				Rule:     "An isolation level is what it is to the driver: it decides what locks are taken, or is refused.",
-				Settings: Settings{Pragmas: []string{"busy_timeout(0)"}},
+				Settings: Settings{TxLock: "deferred", Pragmas: []string{"busy_timeout(0)"}},
 				Play: func(s *Session) {
 					s.DB.SetMaxOpenConns(1)
 					s.Exec(s.DB, "CREATE TABLE t(a)")
@@ -135,6 +138,19 @@ func readOnlyCases() []Case {
 				s.See("commit", tx.Commit())
 				s.SeeExec(s.DB, "INSERT INTO t VALUES (?)", 1)
 				s.See("query_only", s.Count(s.DB, "SELECT query_only FROM pragma_query_only"))
+			},
+		},
+		{
+			Name:     "read-only, always, begin",
+			Rule:     "A connection that is opened to read only begins as the driver does for one, which asks for no lock.",
+			Settings: Settings{Pragmas: []string{"query_only(1)", "busy_timeout(0)"}},
+			Play: func(s *Session) {
+				s.Exec(s.Open(s.File("test.db"), Settings{}), "CREATE TABLE t(a)")
+				tx := s.Begin(s.DB)
+				seeLock(s, "begun")
+				s.SeeQuery(tx, "SELECT count(*) FROM t")
+				s.SeeExec(tx, "INSERT INTO t VALUES (?)", 1)
+				s.See("commit", tx.Commit())
 			},
 		},
 		{

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -307,22 +306,6 @@ func (w *lockWatch) judge(err error) {
 	}
 }
 
-// namesBusyTimeout reports whether a text may read or set the busy timeout.
-func namesBusyTimeout(query string) bool {
-	const before, after = "busy", "timeout"
-	for i := 0; ; i++ {
-		n := strings.IndexByte(query[i:], '_')
-		if n < 0 {
-			return false
-		}
-		i += n
-		if i >= len(before) && len(query)-i > len(after) &&
-			strings.EqualFold(query[i-len(before):i], before) && strings.EqualFold(query[i+1:i+1+len(after)], after) {
-			return true
-		}
-	}
-}
-
 // A watchedSession is a session whose locks are watched.
 type watchedSession struct{ *session }
 
@@ -338,7 +321,7 @@ func (s watchedSession) ServeQuery(ctx context.Context, query string, args []dri
 	answer, err := s.session.ServeQuery(ctx, query, args)
 	s.locks.leave(err)
 	if r, ok := answer.(*rows); ok && err == nil {
-		r.account.waits = s.locks.take()
+		r.account.waits.add(s.locks.take())
 	}
 	return answer, err
 }
@@ -411,7 +394,7 @@ func (s watchedStmt) QueryContext(ctx context.Context, args []driver.NamedValue)
 	answer, err := s.stmt.QueryContext(ctx, args)
 	w.locks.leave(err)
 	if r, ok := answer.(*rows); ok && err == nil {
-		r.account.waits = w.locks.take()
+		r.account.waits.add(w.locks.take())
 	}
 	return answer, err
 }

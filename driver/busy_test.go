@@ -128,8 +128,6 @@ const (
 	forever = "_pragma=busy_timeout(600000)"
 	briefly = "_pragma=busy_timeout(20)"
 	never   = "_pragma=busy_timeout(0)"
-
-	schemaUnread = "_pragma=foreign_keys(on)" // and no WAL
 )
 
 // A wait that ends well is told of on the span of whatever waited: how long it
@@ -187,8 +185,9 @@ func TestBusyWait(t *testing.T) {
 				return conn.QueryRowContext(ctx, "INSERT INTO t VALUES (?) RETURNING a", 1).Scan(new(int))
 			}
 		}},
-		{"prepare", "PREPARE SELECT t", schemaUnread, "BEGIN EXCLUSIVE", "COMMIT", func(d *detailed, conn *sql.Conn) func(context.Context) error {
-			return func(ctx context.Context) error { // which reads the schema
+		{"prepare", "PREPARE SELECT t", journal, "BEGIN EXCLUSIVE", "COMMIT", func(d *detailed, conn *sql.Conn) func(context.Context) error {
+			exec(d.t, execer{conn}, "PRAGMA writable_schema=RESET") // forgets the schema
+			return func(ctx context.Context) error {                // which reads the schema
 				stmt, err := conn.PrepareContext(ctx, "SELECT a FROM t")
 				if err != nil {
 					return err
@@ -404,7 +403,7 @@ func TestBusyReason(t *testing.T) {
 		d.waited("DELETE t", false, "this process", d.id(a))
 	})
 	t.Run("snapshot", func(t *testing.T) {
-		d, a, b, _ := setUp(t, forever, wal)
+		d, a, b, _ := setUp(t, forever, wal, "_txlock=deferred")
 		tx, err := b.BeginTx(ctx, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -39,7 +39,7 @@ func chaos(t *testing.T, seed uint64) {
 	tel.reader = sdkmetric.NewManualReader()
 	tel.MeterProvider = sdkmetric.NewMeterProvider(sdkmetric.WithReader(tel.reader))
 	var log eventLog
-	db := open(t, file(t, "_pragma=busy_timeout(20000)", "_pragma=journal_mode(wal)", "_pragma=synchronous(off)", "_txlock=immediate"),
+	db := open(t, file(t, "_pragma=busy_timeout(600000)", "_pragma=journal_mode(wal)", "_pragma=synchronous(off)", "_txlock=immediate"),
 		driver.Config{Tracing: tel.tracer(t), Init: callable, Recorder: &log, StatementCache: int(seed%3) - 1})
 	exec(t, db, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
 	exec(t, db, "INSERT INTO t(b) VALUES (1), (2), (3), (4), (5)")

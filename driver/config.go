@@ -1,6 +1,8 @@
 package driver
 
 import (
+	"log/slog"
+
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ngrok/sqlmw"
 
@@ -30,8 +32,27 @@ type Config struct {
 	// [DefaultStatementCache]; a negative number means none.
 	// A statement takes a few kilobytes. The first eight texts are kept at once, any
 	// other from its second use on; where there is no room, one that was used less
-	// recently than the other gives way.
+	// recently than the other gives way. No text of more than 16 KiB is kept, and all
+	// texts take 2 MiB at most for each connection, and 64 MiB for the process.
 	StatementCache int
+
+	// MemoryLimit is how many bytes SQLite may take for each connection, for its
+	// page cache, statements and sorting: what needs more fails. Zero means what
+	// the context says with which the connection is opened (sqlite3.WithMaxMemory),
+	// or else [DefaultMemoryLimit]. Less than 1 MiB, or more than 4 GiB, is refused.
+	MemoryLimit int64
+
+	// Compat is the driver whose data source names and behaviour connections have. A _compat
+	// in the data source name wins over it. The zero value is the plain driver,
+	// ncruces/go-sqlite3.
+	Compat Compat
+
+	// MapError, if not nil, is called with every error that database/sql is given, and
+	// returns what it is given instead: what the program's code looks for, such as another
+	// driver's error type. It is not called with nil, io.EOF and driver.ErrBadConn; where it
+	// returns nil, the error stays. It is the outermost layer: spans, events and pools see the
+	// error as it was. It may be called on several goroutines at once, and must not block.
+	MapError func(error) error
 
 	// Tracing makes the spans. Nil means [tracing.Default]: spans go to
 	// OpenTelemetry's global provider.
@@ -43,6 +64,10 @@ type Config struct {
 
 	// Recorder is told of every step in a connection's life. Nil means none.
 	Recorder Recorder
+
+	// Logger gets one line, at level Warn, for each event of [KindWarning]. Nil means
+	// [slog.Default].
+	Logger *slog.Logger
 
 	// Interceptors stand around every connection's calls, the first outermost
 	// and tracing within them; see [wrap.Config].
@@ -73,17 +98,24 @@ const (
 	KindDiscard = wrap.KindDiscard
 	KindClose   = wrap.KindClose
 
-	KindTimeout  = wrap.KindTimeout
-	KindCancel   = wrap.KindCancel
-	KindRefuse   = wrap.KindRefuse
-	KindLeak     = wrap.KindLeak
-	KindUnleak   = wrap.KindUnleak
-	KindBusy     = wrap.KindBusy
-	KindDirty    = wrap.KindDirty
-	KindSession  = wrap.KindSession
-	KindReset    = wrap.KindReset
-	KindHealth   = wrap.KindHealth
-	KindShutdown = wrap.KindShutdown
+	KindTimeout   = wrap.KindTimeout
+	KindCancel    = wrap.KindCancel
+	KindRefuse    = wrap.KindRefuse
+	KindLeak      = wrap.KindLeak
+	KindUnleak    = wrap.KindUnleak
+	KindTimeLimit = wrap.KindTimeLimit
+	KindBusy      = wrap.KindBusy
+	KindDirty     = wrap.KindDirty
+	KindSession   = wrap.KindSession
+	KindReset     = wrap.KindReset
+	KindHealth    = wrap.KindHealth
+	KindShutdown  = wrap.KindShutdown
+	KindFileLost  = wrap.KindFileLost
+
+	KindFailing   = wrap.KindFailing
+	KindRecovered = wrap.KindRecovered
+	KindPanic     = wrap.KindPanic
+	KindWarning   = wrap.KindWarning
 )
 
 // The reasons for which a connection is discarded or closed: see package wrap.
@@ -91,6 +123,7 @@ const (
 	ReasonBad            = wrap.ReasonBad
 	ReasonPanic          = wrap.ReasonPanic
 	ReasonSick           = wrap.ReasonSick
+	ReasonTimeLimit      = wrap.ReasonTimeLimit
 	ReasonExpired        = wrap.ReasonExpired
 	ReasonSurplus        = wrap.ReasonSurplus
 	ReasonShrunk         = wrap.ReasonShrunk
@@ -103,6 +136,22 @@ const (
 	ReasonOverflow       = wrap.ReasonOverflow
 	ReasonPoolClosed     = wrap.ReasonPoolClosed
 	ReasonOther          = wrap.ReasonOther
+)
+
+// What fails, of a KindFailing or KindRecovered event: see package wrap.
+const (
+	ReasonWrite      = wrap.ReasonWrite
+	ReasonCheckpoint = wrap.ReasonCheckpoint
+	ReasonWAL        = wrap.ReasonWAL
+)
+
+// What a KindWarning event is about: see package wrap.
+const (
+	ReasonNoBusyTimeout    = wrap.ReasonNoBusyTimeout
+	ReasonPrivateMemory    = wrap.ReasonPrivateMemory
+	ReasonSharedCache      = wrap.ReasonSharedCache
+	ReasonUnknownParameter = wrap.ReasonUnknownParameter
+	ReasonPragma           = wrap.ReasonPragma
 )
 
 // What was in the way of a call, of a KindBusy event.

@@ -5,12 +5,17 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"io"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
 	sqlite3driver "github.com/ncruces/go-sqlite3/driver"
-	_ "github.com/ncruces/go-sqlite3/vfs/memdb" // for cache=shared
 
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 	"github.com/sqlitemw/sqlitemw/tracing"
@@ -22,9 +27,15 @@ type Connector struct {
 	config   Config
 	dsn      *dsn
 	settings settings
-	base     driver.Connector // the plain driver's
+	base     driver.Connector // the plain driver's, for the first connection
 	opener   *wrap.Opener
 	cache    cacheCounters
+	home     *home
+	watches  bool
+	opened   atomic.Int64 // connections
+
+	mu    sync.Mutex       // guards later
+	later driver.Connector // the plain driver's, for connections after the first; nil until there is one
 }
 
 var (
@@ -36,23 +47,42 @@ var (
 // uses. It opens no file. It fails with [ErrDSN] if name cannot be meant, and
 // with a [*PragmaError] if a pragma of cfg cannot.
 func NewConnector(name string, cfg Config) (*Connector, error) {
+	name, compat, err := translate(name, cfg.Compat)
+	if err != nil {
+		return nil, err
+	}
 	d, err := parseDSN(name)
 	if err != nil {
 		return nil, err
+	}
+	if d.compat != CompatNone {
+		compat = d.compat // it was translated before
+	}
+	cfg.Compat = compat
+	if compat != CompatNone {
+		d.begins()
+		if d.switches.quotes == nil {
+			d.switches.quotes = new(bool)
+			*d.switches.quotes = true // as the other drivers' builds have it
+		}
 	}
 	s, err := newSettings(cfg, d)
 	if err != nil {
 		return nil, err
 	}
-	base, err := (&sqlite3driver.SQLite{}).OpenConnector(d.render(s.forBase()))
+	if err := checkMemory(cfg.MemoryLimit); err != nil {
+		return nil, fmt.Errorf("sqlitemw: %w", err)
+	}
+	base, err := (&sqlite3driver.SQLite{}).OpenConnector(d.forBase(s.forBase()))
 	if err != nil {
-		return nil, dsnError("%w", err)
+		return nil, errPlainDriver // whose error would show the name
 	}
 	return &Connector{
 		config:   cfg,
 		dsn:      d,
 		settings: s,
 		base:     base,
+		home:     &home{},
 		opener: wrap.NewOpener(wrap.Config{
 			Source: tracing.Source{
 				System:    "sqlite",
@@ -68,26 +98,62 @@ func NewConnector(name string, cfg Config) (*Connector, error) {
 }
 
 // Connect opens and configures a connection. When it fails, it leaves nothing
-// open. The error is an [*OpenError], but for the context's own.
+// open. The error is an [*OpenError], also for lack of memory, but for the context's
+// own.
 func (c *Connector) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := c.opener.Open(ctx, c.dial)
 	if err != nil {
-		return nil, err
+		return nil, c.mapped(ctx, err)
 	}
-	return newConn(conn), nil
+	made := newConn(conn)
+	c.connected(made)
+	return c.outermost(made), nil
 }
 
-// dial opens a connection of the plain driver's and configures it.
-func (c *Connector) dial(ctx context.Context) (_ driver.Conn, err error) {
-	base, err := c.base.Connect(ctx)
+// dial opens a connection. Where the engine panics because it gets no memory, that
+// is its error; any other panic passes.
+func (c *Connector) dial(ctx context.Context) (conn driver.Conn, err error) {
+	through := false
+	defer func() {
+		if through {
+			return
+		}
+		v := recover()
+		if v == nil {
+			return // runtime.Goexit
+		}
+		if !isOutOfMemory(v) {
+			panic(v)
+		}
+		conn, err = nil, c.openError(ctx, &memoryError{v.(error)})
+	}()
+	conn, err = c.open(ctx)
+	through = true
+	return conn, err
+}
+
+// open opens a connection of the plain driver's and configures it.
+func (c *Connector) open(ctx context.Context) (_ driver.Conn, err error) {
+	base, err := c.connect(c.limited(ctx))
 	if err != nil {
 		return nil, c.openError(ctx, err)
 	}
-	s := &session{baseConn: base.(baseConn), times: timeFormatsOf(c.dsn.timefmt)}
+	s := &session{baseConn: base.(baseConn), home: c.home, times: timeFormatsOf(c.dsn.timefmt), dialect: c.dsn.dialect(), queryOnly: c.settings.queryOnly()}
+	if c.dsn.mayWantKey() && !c.settings.keyed() {
+		s.keyless = func(err error) error {
+			if explained := c.explainKey(err); explained != err {
+				return &OpenError{File: c.dsn.namespace(), Err: explained}
+			}
+			return err
+		}
+	}
 	s.cache.size, s.cache.counters = cmp.Or(c.dsn.cacheSize, c.config.StatementCache, DefaultStatementCache), &c.cache
-	opened := false
-	defer func() { // deferred for a panic in Init, too
-		if !opened {
+	through, opened := false, false
+	defer func() {
+		switch {
+		case !through: // a panic, in Init, say
+			_ = s.CloseAfterPanic()
+		case !opened:
 			s.Close()
 		}
 	}()
@@ -95,10 +161,17 @@ func (c *Connector) dial(ctx context.Context) (_ driver.Conn, err error) {
 	raw := s.baseConn.Raw()
 	old := raw.SetInterrupt(ctx)
 	defer raw.SetInterrupt(old)
-	if err := c.configure(s); err != nil {
+	err = c.found(s)
+	if err == nil {
+		err = c.configure(s)
+	}
+	through = true
+	if err != nil {
 		return nil, c.openError(ctx, err)
 	}
-	s.file = newOpenFile(raw, c.dsn)
+	if err := c.settle(s); err != nil {
+		return nil, c.openError(ctx, err)
+	}
 	opened = true
 	if c.config.Tracing != nil && c.config.Tracing.Details() {
 		s.locks = newLockWatch(raw, c.dsn, c.config.Init != nil)
@@ -107,15 +180,127 @@ func (c *Connector) dial(ctx context.Context) (_ driver.Conn, err error) {
 	return s, nil
 }
 
+// connect opens a connection of the plain driver's: the first by the data source
+// name as it is given, and later ones only if its file is there.
+func (c *Connector) connect(ctx context.Context) (driver.Conn, error) {
+	if err := c.dsn.checkOpen(); err != nil {
+		return nil, err
+	}
+	name := c.dsn.file()
+	if name == "" {
+		return c.connectBase(ctx, c.base)
+	}
+	given, settled := c.home.settled()
+	if !settled {
+		if info, err := os.Stat(name); err == nil {
+			if err := openByOtherName(info, name); err != nil {
+				return nil, err
+			}
+		}
+		return c.connectBase(ctx, c.base)
+	}
+	if err := c.home.check(); err != nil {
+		return nil, err
+	}
+	later, err := c.forLater(given)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := c.connectBase(ctx, later)
+	if err != nil {
+		if lost := c.home.check(); lost != nil {
+			return nil, lost // since it was looked at
+		}
+	}
+	return conn, err
+}
+
+// connectBase opens a connection of the plain driver's, whose error would show the text of the
+// pragmas that it applies itself: the keys.
+func (c *Connector) connectBase(ctx context.Context, base driver.Connector) (driver.Conn, error) {
+	conn, err := base.Connect(ctx)
+	if err == nil {
+		return conn, nil
+	}
+	var failed *sqlite3.Error
+	if errors.As(err, &failed) && failed.SQL() != "" {
+		var names []string
+		for _, p := range c.settings.forBase() {
+			names = append(names, shownPragma(p.Name))
+		}
+		return nil, &PragmaError{Name: strings.Join(names, " or "), Want: "...", Err: failed.ExtendedCode()}
+	}
+	return nil, err
+}
+
+// forLater returns the plain driver's connector for connections after the first.
+func (c *Connector) forLater(given string) (driver.Connector, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.later == nil {
+		later, err := (&sqlite3driver.SQLite{}).OpenConnector(c.dsn.later(given).render(c.settings.forBase()))
+		if err != nil {
+			return nil, errPlainDriver
+		}
+		c.later = later
+	}
+	return c.later, nil
+}
+
+// found has the session know which file it has open, before anything is read from
+// it: reading may recover a WAL or a journal.
+func (c *Connector) found(s *session) error {
+	if c.dsn.file() == "" {
+		return nil
+	}
+	f, err := openFile(s.baseConn.Raw())
+	if err != nil {
+		return err
+	}
+	if f != nil {
+		s.file = f
+		// A program may forget a connection, whose file is then closed by the runtime.
+		s.forgotten = runtime.AddCleanup(s, (*dbFile).leave, f)
+	}
+	return c.home.knows(f)
+}
+
+// settle looks whether the file that has been opened is still there.
+func (c *Connector) settle(s *session) error {
+	if s.file == nil {
+		return nil
+	}
+	if err := s.enterWAL(); err != nil {
+		return err
+	}
+	if err := s.file.look(); isLost(err) {
+		return err
+	}
+	return c.home.settle(s.file, c.dsn.file())
+}
+
 func (c *Connector) configure(s *session) error {
 	raw := s.baseConn.Raw()
 	start := time.Now()
-	if err := c.settings.apply(raw); err != nil {
+	if err := c.dsn.switches.apply(raw); err != nil {
 		return err
+	}
+	tell := func(n notice) { s.notices = append(s.notices, n) }
+	if err := c.settings.apply(raw, tell); err != nil {
+		return explainWAL(raw, err)
 	}
 	s.configured.took = time.Since(start)
 	if err := c.usable(raw); err != nil {
 		return err
+	}
+	if err := withoutWaiting(raw, s.seeContent); err != nil {
+		return err
+	}
+	if c.watches { // before Init, whose own authorizer takes its place
+		s.authorizer = &authorizer{}
+		if err := raw.SetAuthorizer(s.authorizer.authorize); err != nil {
+			return err
+		}
 	}
 	if c.config.Init != nil {
 		if err := c.init(s, raw); err != nil {
@@ -125,7 +310,10 @@ func (c *Connector) configure(s *session) error {
 		s.term = c.config.Term
 	}
 	start = time.Now()
-	err := c.settings.verify(raw)
+	err := c.settings.verify(raw, tell)
+	if err == nil && c.dsn.deferFK {
+		err = raw.Exec("PRAGMA defer_foreign_keys=on")
+	}
 	s.configured.took += time.Since(start)
 	s.configured.pragmas = c.settings.names
 	return err
@@ -160,12 +348,13 @@ func (c *Connector) usable(raw *sqlite3.Conn) error {
 			return &readOnlyError{mode: c.dsn.mode}
 		}
 	}
-	switch c.dsn.vfs {
-	case "", "os", "memdb", "mvcc", "reader":
-	default:
-		return nil // it may want a key that Init or the program gives
+	if c.dsn.mayWantKey() && !c.settings.keyed() {
+		return nil // Init or the program may give a key; see explainKey
 	}
-	err := readHeader(raw)
+	err := explainWAL(raw, readHeader(raw))
+	if _, ok := err.(*walError); ok {
+		return err
+	}
 	var code sqlite3.ErrorCode
 	if errors.As(err, &code) {
 		switch code {
@@ -176,6 +365,55 @@ func (c *Connector) usable(raw *sqlite3.Conn) error {
 	// Anything else will pass, or will be said again to the first call. In
 	// particular, a lock that another process holds is no reason not to open.
 	return nil
+}
+
+// A walError says why a database in WAL mode cannot be read.
+type walError struct{ err error }
+
+func (e *walError) Error() string {
+	return "it is in WAL mode, and to read it takes a -shm beside it that can be written: make its directory writable, or say immutable=1 if nobody writes to it: " + e.err.Error()
+}
+
+// Unwrap returns SQLite's own error.
+func (e *walError) Unwrap() error { return e.err }
+
+// explainWAL returns err, or a [*walError] if it is of a database that can only be read,
+// in WAL mode, where there can be no -shm. https://sqlite.org/wal.html#readonly
+func explainWAL(raw *sqlite3.Conn, err error) error {
+	var code sqlite3.ErrorCode
+	if !errors.As(err, &code) || code != sqlite3.READONLY && code != sqlite3.CANTOPEN {
+		return err
+	}
+	file, ok := handleOf(raw, sqlite3.FCNTL_FILE_POINTER).(io.ReaderAt)
+	if !ok {
+		return err
+	}
+	// https://sqlite.org/fileformat2.html#file_format_version_numbers
+	var versions [2]byte
+	if _, readErr := file.ReadAt(versions[:], 18); readErr != nil || versions[0] != 2 && versions[1] != 2 {
+		return err
+	}
+	if readOnly, _ := raw.ReadOnly("main"); !readOnly {
+		return err
+	}
+	if pragma := (*PragmaError)(nil); errors.As(err, &pragma) {
+		err = pragma.Err // it is not the pragma's fault, which was the first to read
+	}
+	return &walError{err}
+}
+
+// withoutWaiting calls f, in which SQLite waits for no lock. The program has set no busy
+// handler yet.
+func withoutWaiting(raw *sqlite3.Conn, f func()) error {
+	timeout, err := busyTimeout(raw)
+	if err != nil {
+		return err
+	}
+	if err := raw.BusyTimeout(0); err != nil {
+		return err
+	}
+	f()
+	return raw.BusyTimeout(timeout)
 }
 
 // readHeader reads the first page of the file without waiting for a lock.
@@ -201,13 +439,24 @@ func (e *readOnlyError) Error() string {
 func (e *readOnlyError) Unwrap() error { return sqlite3.READONLY }
 
 // openError adds the file to an error, but leaves alone that of the caller's
-// own context.
+// own context, and that of a lost file, which names it. Of the error's own text, it
+// leaves out what may be a secret of the data source name.
 func (c *Connector) openError(ctx context.Context, err error) error {
+	if isLost(err) {
+		return err
+	}
 	if ctxErr := ctx.Err(); ctxErr != nil && err == ctxErr {
 		return err
 	}
+	err = c.explainKey(c.dsn.redacted(err))
+	if ctxErr := ctx.Err(); ctxErr != nil && (errors.Is(err, sqlite3.INTERRUPT) || errors.Is(err, sqlite3.BUSY)) && !errors.Is(err, ctxErr) {
+		err = fmt.Errorf("%w: %w", ctxErr, err)
+	}
 	return &OpenError{File: c.dsn.namespace(), Err: err}
 }
+
+// String names the connector's database, as errors do.
+func (c *Connector) String() string { return fmt.Sprintf("sqlitemw: %q", c.dsn.namespace()) }
 
 // Driver returns a [*Driver] with the connector's Config.
 func (c *Connector) Driver() driver.Driver {

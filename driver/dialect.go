@@ -1,9 +1,12 @@
 package driver
 
 import (
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/sqlitemw/sqlitemw/driver/redact"
 )
 
 // Parameters of mattn/go-sqlite3 and modernc.org/sqlite that mean something
@@ -35,6 +38,10 @@ var pragmaParams = map[string]string{
 // key; value is decoded.
 func (d *dsn) foreign(key, value string) (known bool, err error) {
 	if pragma, ok := pragmaParams[key]; ok {
+		if d.compat != CompatNone && pragma == "defer_foreign_keys" {
+			d.deferFK = flags[strings.ToLower(value)] == "1"
+			return true, nil
+		}
 		if value == "default" && pragma == "secure_delete" {
 			return true, nil // mattn's word for leaving it alone
 		}
@@ -52,50 +59,66 @@ func (d *dsn) foreign(key, value string) (known bool, err error) {
 	case "_stmt_cache_size":
 		n, err := strconv.Atoi(value)
 		if err != nil || n < 0 {
-			return true, dsnError("_stmt_cache_size is %q: use the number of statements that each connection keeps, 0 for none", value)
+			return true, dsnError("_stmt_cache_size is %q: use the number of statements that each connection keeps, 0 for none", redact.Value(value))
 		}
 		if d.cacheSize = n; n == 0 {
 			d.cacheSize = -1
 		}
 	case "_time_format":
-		return true, d.timeFormat(key, value, map[string]string{
-			"sqlite":   "2006-01-02 15:04:05.999999999-07:00",
-			"datetime": "sqlite",
-		})
-	case "_time_integer_format":
-		if !d.intTime { // it is asked before _time_format
-			d.intTime = true
-			if d.foreignTime {
-				d.timefmt = ""
-			}
+		if !slices.Contains(wordsTime, value) && !(d.compat == CompatModernc && slices.Contains(wordsTimeGo, value)) {
+			return true, dsnError("_time_format is %q: use %s, or a _timefmt", redact.Value(value), strings.Join(wordsTime, ", "))
 		}
-		return true, d.timeFormat(key, value, map[string]string{
-			"unix":       "unixepoch",
-			"unix_milli": "unixepoch_milli",
-			"unix_micro": "unixepoch_micro",
-			"unix_nano":  "unixepoch_nano",
-		})
+		if d.times.format == "" {
+			d.times.format = value
+		}
+	case "_time_integer_format":
+		if !slices.Contains(wordsTimeNumber, value) {
+			return true, dsnError("_time_integer_format is %q: use %s, or a _timefmt", redact.Value(value), strings.Join(wordsTimeNumber, ", "))
+		}
+		if d.times.unit == "" {
+			d.times.unit = value
+		}
 	case "_loc", "_timezone":
-		return true, dsnError("%s is %q, and times are read as they were written: leave it out, and use time.Time.In", key, value)
+		if d.compat == CompatNone {
+			return true, dsnError("%s is %q, and times are read as they were written: leave it out, and use time.Time.In; or open %q or %q, which have it", key, redact.Value(value), NameMattn, NameModernc)
+		}
+		loc, err := locationOf(value)
+		if err != nil {
+			return true, dsnError("%s is %q: use a time zone that the system knows, such as UTC or Europe/Berlin", key, redact.Value(value))
+		}
+		d.times.zone, d.times.zoneParam = loc, key+"="+url.QueryEscape(value)
 	case "_defensive":
-		return true, dsnError("_defensive is %q: leave it out, and have Config.Init call Config(sqlite3.DBCONFIG_DEFENSIVE, true)", value)
+		on, ok := flags[strings.ToLower(value)]
+		if !ok {
+			return true, dsnError("_defensive is %q: use 1 or 0", redact.Value(value))
+		}
+		d.switches.defensive = on == "1"
 	case "_inttotime", "_texttotime":
-		if flags[strings.ToLower(value)] != "1" {
-			return true, dsnError("%s is %q, and columns declared as a date or time are always read as times: leave it out, or read them as text", key, value)
+		on := flags[strings.ToLower(value)] == "1"
+		switch {
+		case d.compat == CompatModernc && key == "_inttotime":
+			d.times.fromInts = on
+		case d.compat == CompatModernc:
+			d.times.fromTexts = on
+		case !on:
+			return true, dsnError("%s is %q, and columns declared as a date or time are always read as times: leave it out, or read them as text", key, redact.Value(value))
 		}
 	case "_dqs":
-		if flags[strings.ToLower(value)] != "0" {
-			return true, dsnError("_dqs is %q, and this build of SQLite takes nothing in double quotes for a string: use single quotes", value)
+		on, ok := flags[strings.ToLower(value)]
+		if !ok {
+			return true, dsnError("_dqs is %q: use 1 or 0", redact.Value(value))
 		}
+		yes := on == "1"
+		d.switches.quotes = &yes
 	case "_mutex":
 		if lower := strings.ToLower(value); lower != "no" && lower != "full" {
-			return true, dsnError("_mutex is %q: leave it out, since database/sql never uses a connection from two goroutines at once", value)
+			return true, dsnError("_mutex is %q: leave it out, since database/sql never uses a connection from two goroutines at once", redact.Value(value))
 		}
 	case "_error_rc":
 		// Errors always have SQLite's code.
 	default:
 		if strings.HasPrefix(key, "_auth") {
-			return true, dsnError("the parameter %q is not supported: this build of SQLite has no user authentication; for encryption, name a VFS such as vfs=adiantum", key)
+			return true, dsnError("the parameter %q is not supported: this build of SQLite has no user authentication; for encryption, name a VFS such as vfs=adiantum", redact.Key(key))
 		}
 		return false, nil
 	}
@@ -119,19 +142,4 @@ func (d *dsn) translate(key string, p Pragma) {
 		}
 		d.aliases[p.Name] = true
 	}
-}
-
-// timeFormat sets _timefmt to what another driver's word for it means.
-func (d *dsn) timeFormat(key, value string, words map[string]string) error {
-	format, ok := words[value]
-	if !ok {
-		var known []string
-		for word := range words {
-			known = append(known, word)
-		}
-		slices.Sort(known)
-		return dsnError("%s is %q: use %s, or a _timefmt", key, value, strings.Join(known, ", "))
-	}
-	d.setTimeFormat(format, true)
-	return nil
 }

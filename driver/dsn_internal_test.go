@@ -58,11 +58,11 @@ func TestForeignPrecedence(t *testing.T) {
 		"file:a?_fk=0&_fk=1":                                               "foreign_keys=0 ",
 		"file:a?_foreign_keys=0&_foreign_keys=1":                           "foreign_keys=0 ",
 		"file:a?_fk=0&_pragma=foreign_keys(1)":                             "foreign_keys=1 ",
-		"file:a?_time_format=sqlite&_time_integer_format=unix":             "unixepoch",
-		"file:a?_time_integer_format=unix&_time_format=sqlite":             "unixepoch",
+		"file:a?_time_format=sqlite&_time_integer_format=unix":             "unix",
+		"file:a?_time_integer_format=unix&_time_format=sqlite":             "unix",
 		"file:a?_time_integer_format=unix&_timefmt=sqlite":                 "sqlite",
 		"file:a?_timefmt=sqlite&_time_integer_format=unix":                 "sqlite",
-		"file:a?_time_integer_format=unix&_time_integer_format=unix_milli": "unixepoch",
+		"file:a?_time_integer_format=unix&_time_integer_format=unix_milli": "unix",
 	} {
 		d, err := parseDSN(name)
 		if err != nil {
@@ -72,6 +72,9 @@ func TestForeignPrecedence(t *testing.T) {
 		var got strings.Builder
 		for _, p := range mergePragmas(d.translated, d.pragmas) {
 			got.WriteString(p.Name + "=" + p.Value + " ")
+		}
+		if f := d.dialect(); f != nil {
+			got.WriteString(f.times.unit)
 		}
 		got.WriteString(d.timefmt)
 		if got.String() != want {

@@ -44,6 +44,10 @@ func TestDSNMeansWhatThePlainDriverMeans(t *testing.T) {
 		"file:i.db?_timefmt=unixepoch_milli",
 		"file:j.db?_timefmt=15:04",
 		"file:k.db?_pragma=optimize&_pragma=synchronous",
+		"file:l.db?_txlock=deferred",
+		"file:m.db?_txlock=exclusive&_pragma=busy_timeout(5)",
+		"file:n.db?_txlock=deferred&_pragma=query_only(1)",
+		"file:o.db?_pragma=query_only(1)&_pragma=query_only(0)",
 	} {
 		t.Run(dsn, func(t *testing.T) {
 			plain := settingsOf(t, "sqlite3", dsn)
@@ -104,6 +108,31 @@ func lockOfBegin(t *testing.T, db *sql.DB) (state sqlite3.TxnState) {
 	return state
 }
 
+// Begin takes the write lock, unless the DSN says otherwise or the connection only
+// reads, whichever way it was made to.
+func TestBeginByDefault(t *testing.T) {
+	queryOnly := driver.Config{Pragmas: []driver.Pragma{{Name: "query_only", Value: "on"}}}
+	for _, tc := range []struct {
+		params string
+		cfg    driver.Config
+		want   sqlite3.TxnState
+	}{
+		{"", driver.Config{}, sqlite3.TXN_WRITE},
+		{"_txlock=", driver.Config{}, sqlite3.TXN_WRITE},
+		{"_txlock=deferred", driver.Config{}, sqlite3.TXN_NONE},
+		{"_fk=1", driver.Config{}, sqlite3.TXN_WRITE},
+		{"_pragma=busy_timeout(5)", driver.Config{}, sqlite3.TXN_WRITE},
+		{"_pragma=query_only(1)", driver.Config{}, sqlite3.TXN_NONE},
+		{"_query_only=1", driver.Config{}, sqlite3.TXN_NONE},
+		{"", queryOnly, sqlite3.TXN_NONE},
+		{"_pragma=query_only(0)", queryOnly, sqlite3.TXN_WRITE},
+	} {
+		if state := lockOfBegin(t, open(t, file(t, tc.params), tc.cfg)); state != tc.want {
+			t.Errorf("%q and pragmas %v: begins with %v, want %v", tc.params, tc.cfg.Pragmas, state, tc.want)
+		}
+	}
+}
+
 // Nothing in a DSN is silently ignored, or taken for a file's name. Each error
 // is at sql.Open, says what is wrong and what to write, and no secret.
 func TestDSNRefused(t *testing.T) {
@@ -130,7 +159,7 @@ func TestDSNRefused(t *testing.T) {
 		{"file:a.db?_loc=auto", []string{"_loc", "auto", "time.Time.In"}},
 		{"file:a.db?_timezone=Europe/Berlin", []string{"_timezone", "time.Time.In"}},
 		{"file:a.db?_loc=UTC", []string{"_loc", "leave it out"}},
-		{"file:a.db?_defensive=1", []string{"_defensive", "DBCONFIG_DEFENSIVE"}},
+		{"file:a.db?_defensive=maybe", []string{"_defensive", "1 or 0"}},
 		{"file:a.db?_defer_fk=1", []string{"_defer_fk", "within the transaction"}},
 		{"file:a.db?_pragma=defer_foreign_keys(1)", []string{"within the transaction"}},
 		{"file:a.db?journal_mode=WAL", []string{"journal_mode", "_pragma=journal_mode(...)"}},
@@ -145,9 +174,9 @@ func TestDSNRefused(t *testing.T) {
 		{"sqlite3://x.db", []string{"file:x.db"}},
 		{"a.db?", []string{"file:a.db?"}},
 		{"a.db?mode", []string{"file:a.db?"}},
-		{"file:a.db?_time_format=rfc", []string{"_time_format", "datetime, sqlite", "_timefmt"}},
+		{"file:a.db?_time_format=rfc", []string{"_time_format", "sqlite, datetime", "_timefmt"}},
 		{"file:a.db?_auth&_auth_user=admin", []string{"_auth", "adiantum"}},
-		{"file:a.db?_dqs=1", []string{"_dqs", "single quotes"}},
+		{"file:a.db?_dqs=maybe", []string{"_dqs", "1 or 0"}},
 		{"file:a.db?_inttotime=0", []string{"_inttotime"}},
 		{"file:a.db?_stmt_cache_size=many", []string{"_stmt_cache_size", "many"}},
 		{"file:a.db?_mutex=maybe", []string{"_mutex"}},
@@ -172,6 +201,16 @@ func TestDSNRefused(t *testing.T) {
 		{"file:///%zz.db", []string{"%25"}},
 		{"file://host/a.db", []string{`"host"`, "file:///"}},
 		{"a\x00.db", []string{"NUL"}},
+		{"file:a%00.db", []string{"NUL", "%00"}},
+		{"file:a%00.db?mode=memory&cache=shared", []string{"NUL"}},
+		{"file:a.db?_fk=1%00", []string{`"_fk"`, "NUL"}},
+		{"file:a.db?x%00=1", []string{`"x..."`, "NUL"}},
+		{"file:a.db\n", []string{"control character", `'\n'`, "%0a"}},
+		{"file:a.db?mode=ro\x7f", []string{"control character"}},
+		{"file:a.db#%zz", []string{"#", "%25"}},
+		{"file://user:pwn@localhost/a.db", []string{`"...@localhost"`, "file:///"}},
+		{"file:a.db?textkey=p&_wn=1", []string{`"..."`, "use _pragma"}},
+		{"file:a.db?_fk=1&pwn", []string{`"..."`, "%26"}},
 	} {
 		t.Run(tc.dsn, func(t *testing.T) {
 			db, err := sql.Open(driver.Name, tc.dsn)
@@ -300,10 +339,46 @@ func TestDSNSecretIsNotShown(t *testing.T) {
 	}
 }
 
+// A megabyte of pragmas, each another's or all the same, is read in one pass: a test that
+// compares each with each takes minutes.
+func TestLongDSN(t *testing.T) {
+	t.Chdir(t.TempDir())
+	var others strings.Builder
+	for i := range 40000 {
+		fmt.Fprintf(&others, "_pragma=main.nope%d(1)&", i)
+	}
+	for dsn, ok := range map[string]bool{
+		"file:a.db?" + others.String() + "_fk=0":                                                   false,
+		"file:a.db?" + strings.Repeat("_pragma=cache_size(7)&", 50000) + "_pragma=cache_size(-77)": true,
+		"file:a.db?" + strings.Repeat("_cache_size=-77&", 60000):                                   true,
+		"file:a.db?_pragma=" + strings.Repeat("a", 1<<20):                                          false,
+		"file:a.db?_cache_size=-77&_pragma=user_version(" + strings.Repeat("7", 1<<20) + ")":       false,
+		"file:" + strings.Repeat("a", 1025):                                                        false,
+		"file:" + strings.Repeat("%61", 1<<20):                                                     false,
+		strings.Repeat("b", 1025):                                                                  false,
+	} {
+		db, err := sql.Open(driver.Name, dsn)
+		if err == nil {
+			err = db.Ping()
+		}
+		if (err == nil) != ok || err != nil && len(err.Error()) > 1000 {
+			t.Errorf("%.30s...: %.1000v", dsn, err)
+		}
+		if err == nil {
+			if n := value[int](t, db, "PRAGMA cache_size"); n != -77 {
+				t.Errorf("%.30s...: cache_size %d", dsn, n)
+			}
+		}
+		if db != nil {
+			db.Close()
+		}
+	}
+}
+
 // A name without a scheme means a file of that name, also when a pragma makes
 // it a URI for the plain driver.
 func TestNameBecomesURI(t *testing.T) {
-	for _, name := range []string{"a.db", "b%20c.db", "d#e.db", "f g.db", "what?.db"} {
+	for _, name := range []string{"a.db", "b%20c.db", "d#e.db", "f g.db", "what?.db", "new\nline.db", "\x7f.db"} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			t.Chdir(dir)

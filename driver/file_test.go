@@ -16,7 +16,8 @@ import (
 
 // A connection whose file was removed, replaced or emptied is closed when it is
 // released, though SQLite goes on with what it has open: what is written to it
-// would be lost. It is noticed after a second, or at once by Ping.
+// would be lost. It is noticed when it is next looked, a thousandth of a second
+// later, or at once by Ping.
 func TestFileLost(t *testing.T) {
 	for name, lose := range map[string]func(t *testing.T, path string){
 		"removed": func(t *testing.T, path string) {},
@@ -78,7 +79,11 @@ func TestPingOfLostFile(t *testing.T) {
 	if err := db.Ping(); !errors.Is(err, driver.ErrFileLost) || !errors.Is(err, sqlite3.READONLY_DBMOVED) {
 		t.Errorf("ping: %v", err)
 	}
-	if err := db.Ping(); err != nil {
+	if err := db.Ping(); !errors.Is(err, driver.ErrFileLost) {
 		t.Errorf("ping by a new connection: %v", err)
+	}
+	again := open(t, "file:"+path, driver.Config{})
+	if err := again.Ping(); err != nil {
+		t.Errorf("ping of a database that is opened anew: %v", err)
 	}
 }

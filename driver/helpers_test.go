@@ -81,7 +81,7 @@ func value[T any](t *testing.T, db interface {
 // eventually waits for what another goroutine is about to do.
 func eventually(t *testing.T, ok func() (bool, string)) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Millisecond) {
 		done, what := ok()
 		if done {
 			return

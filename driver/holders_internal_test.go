@@ -74,7 +74,7 @@ func TestSharedFilesAreForgotten(t *testing.T) {
 	check(1, 3)
 	closeB := connect("file:" + dir + "/b.db")
 	check(2, 6)
-	if err := os.Link(dir+"/a.db", dir+"/c.db"); err == nil && runtime.GOOS != "windows" {
+	if err := os.Symlink(dir+"/a.db", dir+"/c.db"); err == nil && runtime.GOOS != "windows" {
 		closeC := connect("file:" + dir + "/c.db")
 		check(2, 9)
 		closeC()
@@ -142,28 +142,6 @@ func TestJudge(t *testing.T) {
 		w.judge(tc.err)
 		if w.reason != tc.reason || w.holder != tc.holder {
 			t.Errorf("%v, hold %d: %q by %d, want %q by %d", tc.err, tc.hold, w.reason, w.holder, tc.reason, tc.holder)
-		}
-	}
-}
-
-func TestNamesBusyTimeout(t *testing.T) {
-	for query, want := range map[string]bool{
-		"PRAGMA busy_timeout":                      true,
-		"pragma Busy_Timeout=5":                    true,
-		"SELECT * FROM pragma_busy_timeout":        true,
-		"PRAGMA main.\"busy_timeout\"(1)":          true,
-		"SELECT a_b FROM t_u; PRAGMA busy_timeout": true,
-		"":                          false,
-		"_":                         false,
-		"busy_":                     false,
-		"busy_timeou":               false,
-		"_timeout":                  false,
-		"SELECT busy, timeout":      false,
-		"PRAGMA journal_mode":       false,
-		"SELECT busy_wait, timeout": false,
-	} {
-		if got := namesBusyTimeout(query); got != want {
-			t.Errorf("%q: %v", query, got)
 		}
 	}
 }

@@ -15,3 +15,11 @@ func inode(info os.FileInfo) (fileKey, bool) {
 	}
 	return fileKey{dev: uint64(stat.Dev), ino: uint64(stat.Ino)}, true
 }
+
+// links returns how many names a file has.
+func links(info os.FileInfo) uint64 {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		return uint64(stat.Nlink)
+	}
+	return 1
+}

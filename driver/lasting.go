@@ -22,9 +22,7 @@ func (s *session) prepareToLast(ctx context.Context, st *cachedStmt) {
 	if old := raw.SetInterrupt(ctx); old != ctx {
 		defer raw.SetInterrupt(old)
 	}
-	st.inUse = false // should a panic pass, an authorizer's, say
 	lasting, _, err := raw.PrepareFlags(st.query, sqlite3.PREPARE_PERSISTENT)
-	st.inUse = true
 	if err != nil || lasting == nil {
 		return
 	}

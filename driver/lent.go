@@ -28,18 +28,34 @@ type PoolConn interface {
 	// keeps stays: nothing may be done to it that changes what a text means.
 	SQLite() *sqlite3.Conn
 
-	// OnlyReads prepares a text, or finds it prepared, and reports whether
-	// executing it would change nothing, as SQLite sees it. It executes
-	// nothing; but to prepare a PRAGMA is to execute it, and so no text is to
-	// be given to it that may be one.
-	// https://sqlite.org/c3ref/stmt_readonly.html
-	OnlyReads(ctx context.Context, query string) (bool, error)
+	// Ask prepares a query, or finds it prepared, and returns what SQLite says of it. It
+	// executes nothing; but to prepare a PRAGMA is to execute it, and so the query must be
+	// none.
+	Ask(ctx context.Context, query string) (Answer, error)
+
+	// Watch begins to note what is prepared on a connection of a watched connector: see
+	// [Connector.Watch]. What Config.Init and hooks have done before is not counted. It
+	// reports whether SQLite tells what that is: not if the program has set an authorizer
+	// of its own, which is left in place.
+	Watch() bool
+
+	// Changed reports whether a statement was prepared since Watch that may have changed
+	// the connection: a PRAGMA with a value, ATTACH, DETACH, or one that makes, drops or
+	// fills a temporary object. Transactions are not counted.
+	Changed() bool
+
+	// Prepared reports whether anything was prepared since it was last called, or Watch.
+	Prepared() bool
 
 	// InTheWay returns what was in the way of the call that has just ended with
 	// sqlite3.BUSY, and, if that was a connection of this process, which. Both are
 	// empty if it is not known: but for what the code says, it is with
 	// [tracing.Config].Details alone.
 	InTheWay(err error) (Reason, ConnID)
+
+	// CheckSize fails with [ErrFileLost] if the database's file or its WAL is shorter
+	// than what SQLite takes it to hold. It reads the first page.
+	CheckSize() error
 
 	// Forget lets go of the statements that the connection keeps. Another one
 	// may have changed what their texts mean.
@@ -56,15 +72,44 @@ func (c *Connector) Acquisition(ctx context.Context, lane wrap.Lane) *wrap.Acqui
 	return c.opener.Acquisition(ctx, lane)
 }
 
-// Dial is Connect for a pool: the connection is nobody's until it is lent. a is
-// the acquire that it is opened for, or nil.
-func (c *Connector) Dial(ctx context.Context, a *wrap.Acquisition) (PoolConn, error) {
-	w, err := c.opener.OpenFor(ctx, a, c.dial)
+// Dial is Connect for a pool: the connection is nobody's until it is lent. o says for
+// which acquire it is opened; it may be nil.
+func (c *Connector) Dial(ctx context.Context, o *wrap.Opening) (PoolConn, error) {
+	w, err := c.opener.OpenFor(ctx, o, c.dial)
 	if err != nil {
 		return nil, err
 	}
-	return newConn(w), nil
+	made := newConn(w)
+	c.connected(made)
+	return made, nil
 }
+
+// Follow has the connector open the file that first's connections have opened, or
+// none, and tells each of the two what the other learns of it. It must be called
+// before either has opened a connection.
+func (c *Connector) Follow(first *Connector) { c.home = first.home }
+
+// Watch has every connection of the connector note what SQLite prepares on it, from
+// [PoolConn.Watch] on, and keep query_only as it is. It must be called before a connection
+// is opened.
+func (c *Connector) Watch() { c.watches = true }
+
+// LookAfterFile compares what the names of the database, its -wal and its -shm lead
+// to with what the connections have open. It returns an error that is [ErrFileLost]
+// if they are not the same, and any other if that cannot be found out. It opens
+// nothing. It may be called by any goroutine.
+func (c *Connector) LookAfterFile() error {
+	if err := c.home.check(); err != nil {
+		return err
+	}
+	if f := c.home.file.Load(); f != nil {
+		return f.look()
+	}
+	return nil
+}
+
+// FileLost returns [ErrFileLost] if that is known. It looks at nothing.
+func (c *Connector) FileLost() error { return c.home.lostError() }
 
 // Limits has a pool's limits measured until stop is called.
 func (c *Connector) Limits(limits func() tracing.PoolLimits) (stop func()) {
@@ -74,15 +119,15 @@ func (c *Connector) Limits(limits func() tracing.PoolLimits) (stop func()) {
 func (c *conn) Wrapped() *wrap.Conn { return c.w }
 
 func (c *conn) SQLite() *sqlite3.Conn {
+	c.session.quotes.known = false // a hook of the pool's may change it
 	if c.session.locks != nil {
 		c.session.locks.foreign = true // a hook of the pool's may install a busy handler
 	}
 	return c.Conn
 }
 
-func (c *conn) OnlyReads(ctx context.Context, query string) (bool, error) {
-	readOnly := false
-	err := c.w.Do(func() error {
+func (c *conn) Ask(ctx context.Context, query string) (answer Answer, err error) {
+	err = c.w.Do(func() error {
 		s := c.session
 		st, err := s.kept(ctx, query)
 		if st == nil && err == nil {
@@ -91,10 +136,39 @@ func (c *conn) OnlyReads(ctx context.Context, query string) (bool, error) {
 		if err != nil {
 			return err
 		}
-		readOnly = st.readOnly
+		answer = Answer{ReadOnly: st.readOnly, Session: st.session}
+		// The next call is likely to execute it, if it can be on this connection.
+		st.passing = st.passing || st.once && st.readOnly && !st.session
 		return s.cache.setAside(st)
 	})
-	return readOnly, err
+	return answer, err
+}
+
+func (c *conn) Watch() bool {
+	s := c.session
+	s.prepared = false
+	if s.authorizer == nil {
+		return false
+	}
+	*s.authorizer = authorizer{}
+	if stmt, _, err := c.Conn.Prepare("SELECT 1"); err == nil {
+		stmt.Close()
+	}
+	if !s.authorizer.asked {
+		s.authorizer = nil
+	}
+	return s.authorizer != nil
+}
+
+func (c *conn) Changed() bool {
+	a := c.session.authorizer
+	return a != nil && a.changes
+}
+
+func (c *conn) Prepared() bool {
+	prepared := c.session.prepared
+	c.session.prepared = false
+	return prepared
 }
 
 func (c *conn) InTheWay(err error) (Reason, ConnID) {
@@ -103,6 +177,8 @@ func (c *conn) InTheWay(err error) (Reason, ConnID) {
 	}
 	return Reason(busyCode(err)), 0
 }
+
+func (c *conn) CheckSize() error { return c.session.checkSize() }
 
 func (c *conn) Forget() { c.session.cache.forget() }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"errors"
+	"fmt"
 	"os"
 	osexec "os/exec"
 	"path/filepath"
@@ -66,6 +67,12 @@ func TestOpenFails(t *testing.T) {
 		{"no such vfs", func(t *testing.T, dir string) string {
 			return "file:" + dir + "/a.db?vfs=nope"
 		}, sqlite3.ERROR, "no such vfs"},
+		{"no such mode", func(t *testing.T, dir string) string {
+			return "file:" + dir + "/a.db?mode=rx&mode=rw"
+		}, sqlite3.ERROR, `no such access mode: "rx": use ro, rw`},
+		{"no such cache", func(t *testing.T, dir string) string {
+			return "file:" + dir + "/a.db?cache="
+		}, driver.ErrDSN, `no such cache mode: ""`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -263,5 +270,59 @@ func TestDriverOpen(t *testing.T) {
 	}
 	if driver.ConnectorOf(db) == nil {
 		t.Error("it has no connector")
+	}
+}
+
+// A database in WAL mode that can only be read, where there can be no -shm, says so, and
+// what to do; one that reads without it is as ever.
+func TestReadOnlyWALSaysWhatItNeeds(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.db")
+	db := open(t, "file:"+filepath.ToSlash(path)+"?_pragma=journal_mode(wal)", driver.Config{})
+	exec(t, db, "CREATE TABLE t(a)")
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(path+"-shm", 0o700); err != nil { // which nobody can write, whatever they may
+		t.Fatal(err)
+	}
+	for _, params := range []string{"mode=ro", "mode=ro&_pragma=query_only(1)", "mode=ro&_pragma=synchronous(full)"} {
+		db := open(t, "file:"+filepath.ToSlash(path)+"?"+params, driver.Config{})
+		err := db.Ping()
+		var openErr *driver.OpenError
+		if !errors.As(err, &openErr) || !strings.Contains(err.Error(), "immutable=1") || strings.Contains(err.Error(), "asked for") {
+			t.Errorf("%s: %v", params, err)
+		}
+		if code, _, ok := driver.Code(err); !ok || code != int(sqlite3.CANTOPEN) && code != int(sqlite3.READONLY) && code != int(sqlite3.IOERR) {
+			t.Errorf("%s: the code is %d, %v", params, code, ok)
+		}
+	}
+	db = open(t, "file:"+filepath.ToSlash(path)+"?immutable=1", driver.Config{})
+	if n := value[int](t, db, "SELECT count(*) FROM t"); n != 0 {
+		t.Errorf("%d rows", n)
+	}
+}
+
+// Code finds SQLite's codes in whatever an error is wrapped.
+func TestCode(t *testing.T) {
+	db := open(t, file(t), driver.Config{})
+	exec(t, db, "CREATE TABLE t(a UNIQUE); INSERT INTO t VALUES (1)")
+	_, failure := db.Exec("INSERT INTO t VALUES (?)", 1)
+	_, syntax := db.Exec("no SQL")
+	for _, c := range []struct {
+		err            error
+		code, extended int
+		ok             bool
+	}{
+		{failure, 19, 2067, true},
+		{fmt.Errorf("wrapped: %w", errors.Join(errors.New("other"), failure)), 19, 2067, true},
+		{syntax, 1, 1, true},
+		{sqlite3.BUSY, 5, 5, true},
+		{driver.ErrFileLost, 8, 1032, true},
+		{errors.New("other"), 0, 0, false},
+		{nil, 0, 0, false},
+	} {
+		if code, extended, ok := driver.Code(c.err); code != c.code || extended != c.extended || ok != c.ok {
+			t.Errorf("%v: %d, %d, %v, want %d, %d, %v", c.err, code, extended, ok, c.code, c.extended, c.ok)
+		}
 	}
 }

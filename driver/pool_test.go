@@ -3,6 +3,7 @@ package driver_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"sync"
 	"testing"
 
@@ -73,10 +74,10 @@ func explosive(c *sqlite3.Conn) error {
 	})
 }
 
-// A transaction that has recovered from a panic goes on as on the plain driver:
-// the statement is as good as new, and so is the transaction.
-func TestTransactionGoesOnAfterPanic(t *testing.T) {
-	db := open(t, file(t), driver.Config{Init: explosive})
+// A transaction through which a panic passed is rolled back, whatever the program
+// asks of it afterwards.
+func TestTransactionEndsWithAPanic(t *testing.T) {
+	db := open(t, file(t, "_pragma=busy_timeout(0)"), driver.Config{Init: explosive})
 	exec(t, db, "CREATE TABLE t(a)")
 	tx, err := db.Begin()
 	if err != nil {
@@ -84,16 +85,37 @@ func TestTransactionGoesOnAfterPanic(t *testing.T) {
 	}
 	const insert = "INSERT INTO t VALUES (explode(?))"
 	exec(t, tx, insert, 5)
+	rows, err := tx.Query("SELECT a FROM t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
 	func() {
 		defer func() { recover() }()
 		tx.Exec(insert, 1)
 	}()
-	exec(t, tx, insert, 6)
-	if err := tx.Commit(); err != nil {
-		t.Error(err)
+	exec(t, db, "INSERT INTO t VALUES (6)") // the lock is free at once
+	for name, call := range map[string]func() error{
+		"Exec":    func() error { _, err := tx.Exec(insert, 6); return err },
+		"Query":   func() error { return tx.QueryRow("SELECT 1").Scan(new(int)) },
+		"Prepare": func() error { _, err := tx.Prepare(insert); return err },
+		"Next":    func() error { rows.Next(); return rows.Err() },
+	} {
+		if err := call(); !errors.Is(err, driver.ErrPanicked) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
-	if n := value[int](t, db, "SELECT count(*) FROM t"); n != 2 {
-		t.Errorf("%d rows, want 2", n)
+	if _, err := rows.ColumnTypes(); err == nil {
+		t.Error("the rows have column types")
+	}
+	if err := tx.Commit(); !errors.Is(err, driver.ErrPanicked) {
+		t.Errorf("Commit: %v", err)
+	}
+	if n := value[int](t, db, "SELECT count(*) FROM t"); n != 1 {
+		t.Errorf("%d rows, want that of the other transaction", n)
+	}
+	if n := db.Stats().InUse; n != 0 {
+		t.Errorf("%d connections are in use", n)
 	}
 }
 
@@ -126,7 +148,7 @@ func TestForgottenStatement(t *testing.T) {
 // no error that is not theirs, and leave nothing behind.
 func TestUnderLoad(t *testing.T) {
 	tracer, provider, rec := recordSpans(t)
-	db := open(t, file(t, "_pragma=busy_timeout(60000)", "_pragma=journal_mode(wal)", "_txlock=immediate"), driver.Config{Tracing: tracer})
+	db := open(t, file(t, "_pragma=busy_timeout(600000)", "_pragma=journal_mode(wal)", "_txlock=immediate"), driver.Config{Tracing: tracer})
 	exec(t, db, "CREATE TABLE t(a); INSERT INTO t VALUES (1), (2), (3)")
 	ctx, root := provider.Tracer("test").Start(t.Context(), "load")
 	var wg sync.WaitGroup

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/sqlitemw/sqlitemw/driver/redact"
 )
 
 // A Pragma is a setting of a connection or its database.
@@ -38,7 +40,8 @@ func parsePragma(s string) (Pragma, error) {
 			value, ok = plainValue(value)
 		}
 		if !ok || value == "" {
-			return Pragma{}, dsnError("the value of pragma %q is no number, word or text in quotes: write _pragma=%s(value)", printable(name), printable(name))
+			name = shownPragma(name)
+			return Pragma{}, dsnError("the value of pragma %q is no number, word or text in quotes: write _pragma=%s(value)", name, name)
 		}
 	}
 	p := Pragma{Name: name, Value: value}
@@ -85,17 +88,21 @@ func parseInt(s string) (int64, error) {
 	return strconv.ParseInt(s, 10, 64)
 }
 
-// printable keeps what may be a misplaced secret out of an error: it is the
-// letters, digits, underscores and dots that a name begins with.
-func printable(name string) string {
-	n := 0
-	for n < len(name) && n < 64 && (name[n] == '_' || name[n] == '.' || name[n]|0x20 >= 'a' && name[n]|0x20 <= 'z' || name[n] >= '0' && name[n] <= '9') {
-		n++
+// shownPragma returns what an error may show of a pragma's name, with its schema.
+func shownPragma(name string) string {
+	schema, bare, ok := strings.Cut(name, ".")
+	if !ok {
+		return redact.Key(name)
 	}
-	if n < len(name) {
-		return name[:n] + "..."
+	return redact.Key(schema) + "." + redact.Key(bare)
+}
+
+// String returns the pragma as an error may show it.
+func (p Pragma) String() string {
+	if p.Value == "" {
+		return shownPragma(p.Name)
 	}
-	return name
+	return shownPragma(p.Name) + "=" + p.shown()
 }
 
 // text returns the pragma as a _pragma parameter has it and SQL allows it.
@@ -126,32 +133,25 @@ func (p Pragma) split() (schema, name string) {
 	return schema, name
 }
 
-// same reports whether both set the same: without a schema, a pragma means main.
-func (p Pragma) same(q Pragma) bool {
-	pSchema, pName := p.split()
-	qSchema, qName := q.split()
-	return pName == qName && cmp.Or(pSchema, "main") == cmp.Or(qSchema, "main")
-}
-
 // check refuses what could not take effect, or be executed as something else.
 // An unknown name is not refused: a VFS may know it.
 func (p Pragma) check() error {
 	schema, name := p.split()
 	if !isWord(name) || strings.Contains(name, "-") || schema != "" && !isWord(schema) {
-		return &PragmaError{Name: printable(p.Name), Hint: "write the name as letters, digits and underscores, after a schema and a dot if need be"}
+		return &PragmaError{Name: shownPragma(p.Name), Hint: "write the name as letters, digits and underscores, after a schema and a dot if need be"}
 	}
 	if strings.ContainsRune(p.Value, 0) {
-		return &PragmaError{Name: p.Name, Want: p.shown(), Hint: "the value holds a NUL byte"}
+		return &PragmaError{Name: shownPragma(p.Name), Want: p.shown(), Hint: "the value holds a NUL byte"}
 	}
 	known, ok := pragmas[name]
 	if !ok || p.Value == "" {
 		return nil
 	}
 	if w, _ := known.want(p.Value); name == "defer_foreign_keys" && w == "1" {
-		return &PragmaError{Name: p.Name, Want: p.shown(), Hint: "it is for the transaction at hand, and off again after each: execute it within the transaction"}
+		return &PragmaError{Name: shownPragma(p.Name), Want: p.shown(), Hint: "it is for the transaction at hand, and off again after each: execute it within the transaction"}
 	}
 	if _, ok := known.want(p.Value); !ok {
-		return &PragmaError{Name: p.Name, Want: p.shown(), Hint: "use " + known.values()}
+		return &PragmaError{Name: shownPragma(p.Name), Want: p.shown(), Hint: "use " + known.values()}
 	}
 	return nil
 }
@@ -159,10 +159,17 @@ func (p Pragma) check() error {
 // shown is the value for an error: nothing of a secret, which the value of a
 // pragma that is not known may be, as of a mistyped key.
 func (p Pragma) shown() string {
-	if info, ok := pragmas[p.key()]; p.Value != "" && (!ok || info.kind == secret) {
+	info, ok := pragmas[p.key()]
+	switch {
+	case p.Value == "":
+		return ""
+	case !ok || info.kind == secret || info.kind == action:
 		return "..."
 	}
-	return p.Value
+	if _, ok := info.want(p.Value); ok {
+		return p.Value // a number, or one of the words that there are
+	}
+	return redact.Value(p.Value)
 }
 
 // A pragmaKind is how a pragma's value is written, and read back.
@@ -396,12 +403,19 @@ func (p pragmaInfo) values() string {
 // each once: the last of two with the same name and schema.
 func mergePragmas(config, dsn []Pragma) []Pragma {
 	var merged []Pragma
-	for _, p := range slices.Concat(config, dsn) {
-		merged = slices.DeleteFunc(merged, func(q Pragma) bool {
-			return p.same(q) && pragmas[p.key()].kind != action
-		})
+	set := make(map[string]bool)
+	for _, p := range slices.Backward(slices.Concat(config, dsn)) {
+		schema, name := p.split()
+		id := cmp.Or(schema, "main") + "." + name          // without a schema, a pragma means main
+		if pragmas[name].kind != action && p.Value != "" { // one without a value only asks
+			if set[id] {
+				continue
+			}
+			set[id] = true
+		}
 		merged = append(merged, p)
 	}
+	slices.Reverse(merged)
 	slices.SortStableFunc(merged, func(p, q Pragma) int {
 		return cmp.Compare(pragmas[p.key()].order, pragmas[q.key()].order)
 	})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"reflect"
+	"strings"
 
 	"github.com/ncruces/go-sqlite3"
 )
@@ -27,7 +28,7 @@ type rows struct {
 	program *stmt // whose rows these are, if the program prepared it; else it is put back with them
 	closed  bool
 
-	begun   bool     // the first step has been taken, or is the base's to take
+	begun   bool     // the first step has been taken
 	asked   bool     // for a row, by the caller
 	inHand  bool     // a row has been stepped to that the caller has not asked for
 	failure error    // of the first step, io.EOF included, for the caller to ask for
@@ -63,6 +64,9 @@ type sqliteStmt interface {
 	Err() error
 	Reset() error
 	ClearBindings() error
+	BindCount() int
+	BindName(int) string
+	BindIndex(string) int
 	BindBool(int, bool) error
 	BindInt(int, int) error
 	BindInt64(int, int64) error
@@ -105,10 +109,7 @@ func newRows(ctx context.Context, s *session, st *cachedStmt, base driver.Rows, 
 		r.account = new(account)
 	}
 	if !st.readOnly {
-		// What writes begins when the caller asks for a row, as in the plain
-		// driver: rows that nobody asks for are not written.
-		r.begun = true
-		s.stepped(st, nil) // its last use may have been what changed its columns
+		r.begin() // it writes, whether the caller asks for rows or not
 	}
 	return r
 }
@@ -119,7 +120,11 @@ func (r *rows) begin() {
 		return
 	}
 	r.begun = true
-	r.enter(reads)
+	may := reads
+	if !r.cached.readOnly {
+		may = mayWrite
+	}
+	r.enter(may)
 	r.failure = r.step()
 	r.leave(r.failure)
 	r.inHand = r.failure == nil
@@ -225,6 +230,12 @@ func (r *rows) first() (row bool, err error) {
 	case r.failure != nil:
 		return false, r.failure
 	}
+	if !r.cached.readOnly {
+		if err := r.session.lost(); err != nil {
+			r.failure = err
+			return false, err
+		}
+	}
 	r.ready()
 	r.direct = r.account == nil || r.cached.readOnly // what only reads waits in its first step, if at all
 	if !r.direct {
@@ -289,15 +300,23 @@ func (r *rows) Close() error {
 	r.enter(holdsNone)
 	err := r.reset()
 	r.leave(err)
+	r.session.suspect(err) // it may be the commit that has failed
 	if r.account != nil && !r.account.closed {
 		r.account.close(r.cached)
 	}
 	r.closed = true
-	if r.failure != nil && !r.asked {
+	switch {
+	case r.failure == nil || r.asked:
+	case r.cached.readOnly:
 		err = nil // that of a step which the caller has not asked for
+	case r.failure != io.EOF:
+		err = r.failure
 	}
 	if !r.cached.readOnly && !r.cached.closed {
 		r.session.stepped(r.cached, nil)
+	}
+	if err == nil && !r.cached.readOnly && r.failure == nil {
+		err = r.session.acknowledge()
 	}
 	if r.program != nil {
 		r.program.open--
@@ -311,7 +330,7 @@ func (r *rows) Close() error {
 // Failure returns the error of a first step that the caller has not asked for,
 // and will not be told of: for its span.
 func (r *rows) Failure() error {
-	if r.asked || r.failure == io.EOF {
+	if r.asked || r.failure == io.EOF || !r.cached.readOnly {
 		return nil
 	}
 	return r.failure
@@ -363,6 +382,17 @@ func (st *cachedStmt) scanTypes() []scanType {
 		}
 	}
 	return st.scans
+}
+
+// declared returns the declared types of the statement's columns, in lower case.
+func (st *cachedStmt) declared() []string {
+	if st.decls == nil {
+		st.decls = make([]string, st.base.ColumnCount())
+		for i := range st.decls {
+			st.decls[i] = strings.ToLower(st.base.ColumnDeclType(i))
+		}
+	}
+	return st.decls
 }
 
 // declaredScanType asks the table for a column's type: a view's column has none

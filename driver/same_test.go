@@ -39,7 +39,6 @@ func TestSameAsThePlainDriver(t *testing.T) {
 		"schema":       schemaChanges,
 		"bindings":     bindings,
 		"overlaps":     overlaps,
-		"unread":       unread,
 		"rows":         sameRows,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -48,7 +47,7 @@ func TestSameAsThePlainDriver(t *testing.T) {
 				init := func(c *sqlite3.Conn) error {
 					return c.CreateFunction("stop", 0, 0, func(ctx sqlite3.Context, _ ...sqlite3.Value) { log.stop() })
 				}
-				db := open(file(t, "_pragma=busy_timeout(1000)", "_pragma=foreign_keys(1)"), init)
+				db := open(file(t, "_pragma=busy_timeout(60000)", "_pragma=foreign_keys(1)"), init)
 				db.SetMaxOpenConns(2)
 				defer db.Close()
 				f(t, db, &log)

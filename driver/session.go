@@ -5,7 +5,9 @@ import (
 	"database/sql/driver"
 	"errors"
 	"io"
+	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -23,20 +25,38 @@ import (
 // the same.
 type session struct {
 	baseConn
-	cache stmtCache
-	times timeFormats
-	file  openFile
+	cache     stmtCache
+	times     timeFormats
+	dialect   *dialect // nil for the plain driver's
+	home      *home
+	file      *dbFile         // nil if it is none that the operating system knows by name
+	inWAL     bool            // file knows that the connection has the WAL open
+	shaken    bool            // a file could not be read or written
+	forgotten runtime.Cleanup // leaves the file
+	quotes    quotes
+
+	authorizer *authorizer // nil unless a pool has the connection watched
+	prepared   bool        // something, since a pool last asked
 
 	locks    *lockWatch // nil without tracing.Config.Details: nothing is told of calls
 	executed bool       // something, in the call under way
-	facts    facts
+
+	converting bool // arguments, with functions of the program's
+	facts      facts
+
+	notices []notice          // of its opening
+	keyless func(error) error // explains errors of a file that may want a key, and got none; or nil
 
 	configured struct { // the connection, when it was opened
 		pragmas []string
 		took    time.Duration
 	}
 
-	term func(*sqlite3.Conn) error // nil once called
+	queryOnly bool // as the pragma was when the connection was opened
+
+	term   func(*sqlite3.Conn) error // nil once called
+	ended  bool                      // a panic has passed: nothing is executed any more
+	closed bool
 }
 
 // baseConn is what a connection of the plain driver can do.
@@ -53,19 +73,34 @@ var (
 
 // ServeExec implements [wrap.Server].
 func (s *session) ServeExec(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	if err := s.lost(); err != nil {
+		return nil, err
+	}
 	if query == "" && len(args) == 0 {
 		// As it is, for it may be a savepoint, which the plain driver knows by
 		// its context. What is later rolled back to one is not seen here.
 		res, err := s.ExecContext(ctx, query, args)
 		s.cache.suspended = true
 		s.settle()
+		if err == nil && s.isForeign() {
+			res = result{} // or it would be of what was executed before
+		}
 		return res, err
 	}
-	defer s.settle()
+	res, err := s.serveExec(ctx, query, args)
+	s.settle() // in no defer: after a panic, SQLite is asked nothing
+	return res, err
+}
+
+func (s *session) serveExec(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	if s.isForeign() {
+		return s.execForeign(ctx, query, args)
+	}
+	kind := textData
 	st, err := s.kept(ctx, query)
 	if st == nil && err == nil {
-		kind := kindOf(query)
-		s.cache.before(kind, query)
+		kind = kindOf(query)
+		s.before(kind, query)
 		if len(args) == 0 && (kind == textEmpty || severalStatements(query)) {
 			return s.execAll(ctx, query)
 		}
@@ -80,23 +115,29 @@ func (s *session) ServeExec(ctx context.Context, query string, args []driver.Nam
 		}
 		return nil, err
 	}
-	defer s.cache.put(st)
 	// A text without arguments wants none, as in the plain driver's Exec of it:
 	// its parameters are NULL.
 	if len(args) > 0 {
-		if args, err = wrap.ConvertArgs(s, st.base, args); err != nil {
+		if args, err = s.convert(st, args); err != nil {
+			s.cache.put(st)
 			return nil, err
 		}
 	}
-	st.stepping = true
 	res, err := st.base.ExecContext(ctx, args)
-	st.stepping, st.unclean = false, err != nil
+	st.unclean = err != nil
 	s.note(st.base)
 	s.stepped(st, err)
 	if len(args) == 0 {
 		err = alone(err)
 	}
-	return res, err
+	if err == nil && (!st.readOnly || kind != textData) { // COMMIT is read-only
+		err = s.acknowledge()
+	}
+	s.cache.put(st)
+	if err != nil {
+		return nil, err
+	}
+	return res, nil
 }
 
 // alone takes an error out of the plain driver's errors.Join, which it is not
@@ -110,34 +151,57 @@ func alone(err error) error {
 	return err
 }
 
-// execAll executes statements one after the other, as sqlite3_exec does. Unlike
-// its, they can be finalised when a panic has passed through them.
+// execAll executes the statements of a text without arguments.
 func (s *session) execAll(ctx context.Context, query string) (driver.Result, error) {
 	raw := s.baseConn.Raw()
 	raw.SetLastInsertRowID(0)
+	if err := s.run(ctx, query, s.note); err != nil {
+		return nil, err
+	}
+	if err := s.acknowledge(); err != nil {
+		return nil, err
+	}
+	return resultOf(raw), nil
+}
+
+// run executes statements one after the other, as sqlite3_exec does, and shows
+// each to note. Unlike sqlite3_exec's, they can be finalised when a panic has
+// passed through them.
+func (s *session) run(ctx context.Context, query string, note func(sqliteStmt)) error {
+	raw := s.baseConn.Raw()
+	s.prepared = true
 	if old := raw.SetInterrupt(ctx); old != ctx {
 		defer raw.SetInterrupt(old)
 	}
 	if ctx.Err() != nil {
-		return nil, sqlite3.INTERRUPT
+		return sqlite3.INTERRUPT
 	}
-	for rest := skipSpace(query); rest != ""; rest = skipSpace(rest) {
+	for rest := query; rest != ""; {
+		if err := s.watchable(rest); err != nil {
+			return err
+		}
 		stmt, tail, err := raw.Prepare(rest)
 		if err != nil {
-			return nil, err
+			return s.explain(err)
+		}
+		if stmt == nil { // there is no other
+			break
 		}
 		err = stmt.Exec()
-		s.note(stmt)
+		note(stmt)
 		closeErr := stmt.Close()
 		if err != nil {
-			return nil, err
+			s.suspect(err)
+			return err
 		}
 		if closeErr != nil {
-			return nil, closeErr
+			return closeErr
 		}
-		rest = tail
+		// Behind a statement, sqlite3_exec skips white space, and with it a vertical tab, which
+		// nothing may begin with.
+		rest = strings.TrimLeft(tail, " \t\n\v\f\r")
 	}
-	return resultOf(raw), nil
+	return nil
 }
 
 // A result is what the last statement did. Of a statement that changed nothing,
@@ -157,13 +221,19 @@ func (r result) RowsAffected() (int64, error) { return r.changes, nil }
 
 // ServeQuery implements [wrap.Server].
 func (s *session) ServeQuery(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	if err := s.lost(); err != nil {
+		return nil, err
+	}
+	if s.isForeign() {
+		return s.queryForeign(ctx, query, args)
+	}
 	st, err := s.kept(ctx, query)
 	if st == nil && err == nil {
 		kind := kindOf(query)
 		if kind == textEmpty {
 			return noStmt{}.query(args)
 		}
-		s.cache.before(kind, query)
+		s.before(kind, query)
 		st, err = s.prepare(ctx, kind, query)
 	}
 	if err != nil {
@@ -174,11 +244,34 @@ func (s *session) ServeQuery(ctx context.Context, query string, args []driver.Na
 		s.cache.put(st)
 		return nil, err
 	}
-	return rows, nil
+	return s.foreign(rows)
+}
+
+// convert converts the arguments of a statement that is about to be executed. A
+// panic of a [driver.Valuer] of the program's leaves the connection as it was: with
+// the plain driver, database/sql calls it beside the connection.
+func (s *session) convert(st *cachedStmt, args []driver.NamedValue) ([]driver.NamedValue, error) {
+	s.converting = true
+	defer func() {
+		if s.converting {
+			s.cache.put(st)
+		}
+	}()
+	args, err := wrap.ConvertArgs(s, st.base, args)
+	s.converting = false
+	s.dialect.arguments(args)
+	return args, err
+}
+
+// Unharmed implements [wrap.Breaker].
+func (s *session) Unharmed() bool {
+	unharmed := s.converting
+	s.converting = false
+	return unharmed
 }
 
 func (s *session) query(ctx context.Context, st *cachedStmt, args []driver.NamedValue) (*rows, error) {
-	args, err := wrap.ConvertArgs(s, st.base, args)
+	args, err := s.convert(st, args)
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +295,7 @@ func (s *session) bind(ctx context.Context, st *cachedStmt, args []driver.NamedV
 
 // bindSimple binds arguments as the plain driver does, if they are of types that
 // most are. It reports whether they are.
-func bindSimple(st baseStmt, args []driver.NamedValue) (simple bool, err error) {
+func bindSimple(st sqliteStmt, args []driver.NamedValue) (simple bool, err error) {
 	for _, arg := range args {
 		if arg.Name != "" {
 			return false, nil
@@ -250,16 +343,36 @@ func (s *session) kept(ctx context.Context, query string) (*cachedStmt, error) {
 	return st, nil
 }
 
+// before is called with every text before it is prepared or executed.
+func (s *session) before(kind textKind, query string) {
+	if kind == textOther {
+		s.mayLeaveWAL(query)
+	}
+	s.cache.before(kind, query)
+}
+
 // prepare returns a new statement for query, for the caller alone until it is put
 // back.
 func (s *session) prepare(ctx context.Context, kind textKind, query string) (*cachedStmt, error) {
 	s.cache.missed(kind)
+	s.prepared = true
+	if err := s.watchable(query); err != nil {
+		return nil, err
+	}
 	base, err := s.baseConn.PrepareContext(ctx, query)
 	if err != nil {
+		err = s.explain(err)
 		s.cache.forget() // SQLite has read the schema anew, to be sure
+		if a := s.authorizer; a != nil {
+			a.session = false
+		}
+		s.suspect(err)
 		return nil, err
 	}
 	st := s.cache.add(kind, query, base.(baseStmt))
+	if a := s.authorizer; a != nil {
+		st.session, a.session = a.session, false
+	}
 	if st.kept && len(s.cache.stmts) > eager {
 		s.prepareToLast(ctx, st)
 	}
@@ -274,14 +387,21 @@ func (s *session) prepare(ctx context.Context, kind textKind, query string) (*ca
 func (s *session) stepped(st *cachedStmt, err error) {
 	n := st.base.Status(sqlite3.STMTSTATUS_REPREPARE, false)
 	if n != st.reprepared {
-		st.names, st.scans, st.reprepared = nil, nil, n
+		st.names, st.scans, st.decls, st.reprepared = nil, nil, nil, n
 		current := st.age == s.cache.age
 		s.cache.forget()
 		if current { // it is as new
 			st.age = s.cache.age
 		}
+		if a := s.authorizer; a != nil {
+			st.session, a.session = a.session, false
+		}
 	}
-	if err != nil && err != io.EOF && len(s.cache.stmts) > 0 && s.gone(st, err) {
+	if err == nil || err == io.EOF {
+		return
+	}
+	s.suspect(err)
+	if len(s.cache.stmts) > 0 && s.gone(st, err) {
 		s.cache.forget()
 	}
 }
@@ -300,6 +420,14 @@ func (s *session) gone(st *cachedStmt, err error) bool {
 	return false
 }
 
+// explain returns an error with what a missing key may have to do with it.
+func (s *session) explain(err error) error {
+	if s.keyless == nil {
+		return err
+	}
+	return s.keyless(err)
+}
+
 // settle looks whether a transaction has ended that changed what texts mean. It
 // may have by a call, by an error that makes SQLite roll back, or by a method
 // that is not seen here.
@@ -311,9 +439,22 @@ func (s *session) settle() {
 
 // PrepareContext prepares a statement for the program.
 func (s *session) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	if err := s.lost(); err != nil {
+		return nil, err
+	}
 	kind := kindOf(query)
 	if kind == textEmpty {
 		return noStmt{}, nil
+	}
+	if s.isForeign() && severalStatements(query) {
+		if s.dialect.compat == CompatModernc {
+			return script{s, query}, nil
+		}
+		query = s.firstOnly(query)
+		kind = kindOf(query)
+	}
+	if kind == textOther {
+		s.mayLeaveWAL(query)
 	}
 	st, err := s.kept(ctx, query)
 	if st == nil && err == nil {
@@ -325,42 +466,22 @@ func (s *session) PrepareContext(ctx context.Context, query string) (driver.Stmt
 	return &stmt{session: s, cached: st, kind: kind}, nil
 }
 
-// BeginTx begins a transaction, whose rollback may undo a change of the schema.
-func (s *session) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
-	tx, err := s.baseConn.BeginTx(ctx, opts)
-	if err != nil {
-		return nil, err
-	}
-	return sessionTx{tx, s}, nil
-}
-
-type sessionTx struct {
-	driver.Tx
-	session *session
-}
-
-func (tx sessionTx) Commit() error {
-	err := tx.Tx.Commit()
-	tx.session.settle()
-	return err
-}
-
-func (tx sessionTx) Rollback() error {
-	err := tx.Tx.Rollback()
-	tx.session.settle()
-	return err
-}
-
 // Ping reads the first page of the file, as the plain driver's does not.
 func (s *session) Ping(ctx context.Context) error {
 	raw := s.baseConn.Raw()
 	if old := raw.SetInterrupt(ctx); old != ctx {
 		defer raw.SetInterrupt(old)
 	}
-	if _, err := scalar(raw, "PRAGMA schema_version"); err != nil {
-		return err
+	_, err := scalar(raw, "PRAGMA schema_version")
+	if err == nil {
+		s.seeContent()
+	} else {
+		err = s.explain(err)
 	}
-	return s.file.look()
+	if lookErr := s.look(); err == nil || isLost(lookErr) {
+		return lookErr
+	}
+	return err
 }
 
 // Configured tells package wrap of the pragmas that the connection was opened
@@ -369,19 +490,34 @@ func (s *session) Configured() ([]string, time.Duration) {
 	return s.configured.pragmas, s.configured.took
 }
 
-// Sick reports whether the connection's file is there no more. It implements
-// what package wrap asks a connection that is released.
+// Sick reports whether the connection's file is there no more, or SQLite's view of it
+// may be wrong since an I/O error. It implements what package wrap asks a connection
+// that is released.
 func (s *session) Sick(now time.Time) bool {
 	if s.locks != nil {
 		s.locks.released()
 	}
-	return s.file.lookAgain(now) != nil
+	if s.quotes.lent {
+		s.quotes = quotes{}
+		// Whatever failed then was not seen here. After a journal that could not be synced,
+		// SQLite's cache may have pages that are in no file, and its next commit would write
+		// what follows from them.
+		if s.file != nil && !s.ended {
+			_ = s.baseConn.Raw().ReleaseMemory()
+		}
+	}
+	return s.lookIfDue(now) != nil || s.shaken
 }
 
 // Raw returns SQLite's connection, with nothing of ours on it: a program may do
 // anything to it.
 func (s *session) Raw() *sqlite3.Conn {
+	if s.ended {
+		return s.baseConn.Raw()
+	}
 	s.cache.forget()
+	s.leaveWAL() // the program may
+	s.quotes.lent = true
 	return s.busy()
 }
 
@@ -394,39 +530,65 @@ func (s *session) busy() *sqlite3.Conn {
 	return s.baseConn.Raw()
 }
 
-// Close calls Term, once, and closes the connection whatever it says.
-func (s *session) Close() (err error) {
-	// Deferred, for a panic: a connection that is out of memory panics again.
-	defer func() { err = errors.Join(err, s.baseConn.Close()) }()
+// Close calls Term, once, and closes the connection whatever it says. If a panic
+// passes, Term's or one of SQLite's callbacks', the connection is closed as after
+// any other.
+func (s *session) Close() error {
+	if s.closed {
+		return nil
+	}
+	through := false
+	defer func() {
+		if !through {
+			_ = s.CloseAfterPanic()
+		}
+	}()
+	s.quotes = quotes{known: true} // SQLite is not to be asked any more
 	if s.locks != nil {
 		s.locks.close()
 	}
 	s.cache.forget()
-	err = s.terminate()
-	// A statement that nobody closed, or through which a panic passed, would
-	// keep SQLite from closing, and the file open and locked.
-	raw := s.baseConn.Raw()
-	for _, stmt := range slices.Collect(raw.Stmts()) {
+	err := s.terminate()
+	// A statement that nobody closed would keep SQLite from closing, and the file
+	// open and locked.
+	for _, stmt := range slices.Collect(s.baseConn.Raw().Stmts()) {
 		stmt.Close()
 	}
+	err = errors.Join(err, s.closeBase())
+	through, s.closed = true, true
 	return err
 }
 
-func (s *session) terminate() error {
+// closeBase closes the plain driver's connection, and with it the file.
+func (s *session) closeBase() error {
+	if s.file == nil {
+		return s.baseConn.Close()
+	}
+	bye, err := s.beforeClose()
+	s.leaveFile()
+	return errors.Join(err, s.baseConn.Close(), bye.clear())
+}
+
+func (s *session) leaveFile() {
+	s.forgotten.Stop()
+	s.file.leave()
+	s.file = nil
+}
+
+func (s *session) terminate() error { return s.terminateIn(s.baseConn.Raw().GetInterrupt()) }
+
+// terminateIn calls Term, whose context for SQLite is ctx.
+func (s *session) terminateIn(ctx context.Context) error {
 	term := s.term
 	if term == nil {
 		return nil
 	}
 	s.term = nil
-	done := false
-	defer func() {
-		if !done { // a panic: it goes on, but the connection does not
-			s.Close()
-		}
-	}()
-	err := term(s.baseConn.Raw())
-	done = true
-	return err
+	raw := s.baseConn.Raw()
+	if old := raw.SetInterrupt(ctx); old != ctx {
+		defer raw.SetInterrupt(old)
+	}
+	return term(raw)
 }
 
 // noStmt is what a text without SQL in it is prepared as. The plain driver's

@@ -17,6 +17,14 @@ type settings struct {
 	// busy is the plain driver's timeout for the DSN, for when busy_timeout
 	// is not among the pragmas.
 	busy time.Duration
+
+	// lenient says that a pragma which SQLite does not know, or keeps otherwise, is no failure, as
+	// it is none for the program of another driver's.
+	lenient bool
+
+	// memory says that the database is in memory, for several connections: it has no other
+	// journal than that in memory, and is never locked for one alone.
+	memory bool
 }
 
 func newSettings(cfg Config, d *dsn) (settings, error) {
@@ -25,8 +33,16 @@ func newSettings(cfg Config, d *dsn) (settings, error) {
 			return settings{}, err
 		}
 	}
-	s := settings{pragmas: mergePragmas(cfg.Pragmas, append(d.translated[:len(d.translated):len(d.translated)], d.pragmas...)), busy: time.Minute}
-	if len(d.pragmas) > 0 {
+	s := settings{
+		pragmas: mergePragmas(slices.Concat(cfg.Compat.pragmas(), cfg.Pragmas), slices.Concat(d.translated, d.pragmas)),
+		busy:    time.Minute,
+		lenient: cfg.Compat != CompatNone,
+		memory:  d.sharedMemory(),
+	}
+	switch {
+	case cfg.Compat == CompatMattn:
+		s.busy = 5 * time.Second
+	case cfg.Compat == CompatModernc, len(d.pragmas) > 0:
 		s.busy = 0
 	}
 	for _, p := range s.pragmas {
@@ -52,13 +68,23 @@ func (s settings) forBase() []Pragma {
 	return ps
 }
 
-// apply applies the pragmas to a new connection. A key has been applied.
-func (s settings) apply(c *sqlite3.Conn) error {
+// keyed reports whether a key is among the pragmas.
+func (s settings) keyed() bool {
+	return slices.ContainsFunc(s.pragmas, func(p Pragma) bool { return pragmas[p.key()].kind == secret })
+}
+
+// queryOnly reports whether the plain driver is asked for query_only.
+func (s settings) queryOnly() bool {
+	return slices.ContainsFunc(s.forBase(), func(p Pragma) bool { return p.key() == "query_only" })
+}
+
+// apply applies the pragmas to a new connection, and tells of those that have no effect. A
+// key has been applied.
+func (s settings) apply(c *sqlite3.Conn, tell func(notice)) error {
 	if err := c.BusyTimeout(s.busy); err != nil {
 		return err
 	}
-	queryOnly := slices.ContainsFunc(s.forBase(), func(p Pragma) bool { return p.key() == "query_only" })
-	if queryOnly {
+	if s.queryOnly() {
 		// In the way of the others, until its turn comes.
 		if err := c.Exec("PRAGMA query_only=off"); err != nil {
 			return err
@@ -72,15 +98,38 @@ func (s settings) apply(c *sqlite3.Conn) error {
 			}
 			continue
 		}
+		if s.cannotHave(p) {
+			tell(notice{ReasonPragma, "pragma " + p.String() + ": a database in memory that connections share cannot have it: leave the pragma out"})
+			continue
+		}
 		rows, err := s.set(c, p)
 		if err != nil {
 			return pragmaFailed(p, err)
 		}
 		if !known && len(rows) == 0 && !listed(c, p.key()) {
-			return &PragmaError{Name: p.Name, Want: p.shown(), Hint: "SQLite does not know it" + didYouMean(p.key())}
+			err := &PragmaError{Name: shownPragma(p.Name), Want: p.shown(), Hint: "SQLite does not know it" + didYouMean(p.key())}
+			if !s.lenient {
+				return err
+			}
+			tell(notice{ReasonPragma, err.Error()})
 		}
 	}
 	return nil
+}
+
+// cannotHave reports whether a pragma is left out, because a database in memory that
+// connections share could not be written to with it.
+func (s settings) cannotHave(p Pragma) bool {
+	if !s.memory {
+		return false
+	}
+	switch want, _ := pragmas[p.key()].want(p.Value); p.key() {
+	case "journal_mode":
+		return p.Value != "" && want != "memory" && want != "off"
+	case "locking_mode":
+		return want == "exclusive"
+	}
+	return false
 }
 
 // set executes a pragma. Changing the journal mode wants an exclusive lock, and
@@ -113,10 +162,11 @@ func busyTimeout(c *sqlite3.Conn) (time.Duration, error) {
 	return time.Duration(ms) * time.Millisecond, err
 }
 
-// verify reads the pragmas back.
-func (s settings) verify(c *sqlite3.Conn) error {
+// verify reads the pragmas back, and tells of those of which SQLite's documentation says that
+// they may have another value than was asked for.
+func (s settings) verify(c *sqlite3.Conn, tell func(notice)) error {
 	for _, p := range s.pragmas {
-		if p.Value == "" {
+		if p.Value == "" || s.cannotHave(p) {
 			continue
 		}
 		info := pragmas[p.key()]
@@ -139,10 +189,26 @@ func (s settings) verify(c *sqlite3.Conn) error {
 			return pragmaFailed(p, err)
 		}
 		if !strings.EqualFold(got, want) {
-			return &PragmaError{Name: p.Name, Want: p.Value, Got: got, Hint: refusal(p, got)}
+			err := &PragmaError{Name: shownPragma(p.Name), Want: p.shown(), Got: got, Hint: refusal(p, got)}
+			if !s.lenient && !mayDiffer(p, got) {
+				return err
+			}
+			tell(notice{ReasonPragma, err.Error()})
 		}
 	}
 	return nil
+}
+
+// mayDiffer reports whether SQLite documents that a pragma keeps this value, where it cannot
+// have the one that was asked for.
+func mayDiffer(p Pragma, got string) bool {
+	switch p.key() {
+	case "journal_mode":
+		return got == "memory" // as of a database in memory, but for off
+	case "mmap_size", "threads":
+		return true
+	}
+	return false
 }
 
 // refusal explains why a known pragma has another value than was asked for.
@@ -169,7 +235,7 @@ func refusal(p Pragma, got string) string {
 // pragmaFailed keeps the code of what SQLite said: the error's text and SQL may
 // hold the value.
 func pragmaFailed(p Pragma, err error) error {
-	e := &PragmaError{Name: p.Name, Want: p.shown(), Err: err}
+	e := &PragmaError{Name: shownPragma(p.Name), Want: p.shown(), Err: err}
 	if code := sqlite3.ExtendedErrorCode(0); errors.As(err, &code) {
 		e.Err = code
 	}
@@ -184,7 +250,7 @@ func keyTaken(c *sqlite3.Conn, p Pragma) error {
 		return pragmaFailed(p, err)
 	}
 	if len(rows) == 0 {
-		return &PragmaError{Name: p.Name, Want: p.shown(), Hint: "nothing encrypts this database: name a VFS that does in the DSN, as in vfs=adiantum"}
+		return &PragmaError{Name: shownPragma(p.Name), Want: p.shown(), Hint: "nothing encrypts this database: name a VFS that does in the DSN, as in vfs=adiantum"}
 	}
 	return nil
 }
@@ -233,6 +299,9 @@ func column(c *sqlite3.Conn, sql string) ([]string, error) {
 func didYouMean(name string) string {
 	best, nearest := 3, "" // at most two letters off
 	for known := range pragmas {
+		if len(name) > len(known)+best {
+			continue // it may be long
+		}
 		if d := distance(name, known); d < best || d == best && known < nearest {
 			best, nearest = d, known
 		}

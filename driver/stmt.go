@@ -30,28 +30,70 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 	if s.cached == nil {
 		return nil, errClosed
 	}
+	if err := s.session.lost(); err != nil {
+		return nil, err
+	}
 	s.called = true
-	s.session.cache.before(s.kind, "")
-	defer s.session.settle()
-	s.cached.stepping = true
+	s.before()
+	args, err := s.arranged(args)
+	if err != nil {
+		return nil, err
+	}
+	if s.session.isForeign() {
+		res, err := s.session.execStmt(ctx, s.cached, args)
+		s.session.settle()
+		return res, err
+	}
 	res, err := s.cached.base.ExecContext(ctx, args)
-	s.cached.stepping, s.cached.unclean = false, s.cached.unclean || err != nil
+	s.cached.unclean = s.cached.unclean || err != nil
 	s.session.note(s.cached.base)
 	s.session.stepped(s.cached, err)
-	return res, err
+	if err == nil && (!s.cached.readOnly || s.kind != textData) {
+		err = s.session.acknowledge()
+	}
+	s.session.settle()
+	if err != nil {
+		return nil, err
+	}
+	return res, nil
+}
+
+func (s *stmt) before() {
+	if s.kind == textOther {
+		s.session.mayLeaveWAL(s.cached.query)
+	}
+	s.session.cache.before(s.kind, "")
 }
 
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
 	if s.cached == nil {
 		return nil, errClosed
 	}
+	if err := s.session.lost(); err != nil {
+		return nil, err
+	}
 	s.called = true
-	s.session.cache.before(s.kind, "")
+	s.before()
+	args, err := s.arranged(args)
+	if err != nil {
+		return nil, err
+	}
 	rows, err := s.session.bind(ctx, s.cached, args, s)
 	if err != nil {
 		return nil, err
 	}
-	return rows, nil
+	return s.session.foreign(rows)
+}
+
+// arranged returns the arguments as the session's dialect has them.
+func (s *stmt) arranged(args []driver.NamedValue) (_ []driver.NamedValue, err error) {
+	if d := s.session.dialect; d != nil {
+		d.arguments(args)
+		if s.session.isForeign() {
+			args, _, err = d.arrange(s.cached.base, args, 0)
+		}
+	}
+	return args, err
 }
 
 // Close gives the statement back. With rows open, it is finalised under them,
@@ -81,6 +123,12 @@ func (s *stmt) CheckNamedValue(arg *driver.NamedValue) error {
 func (s *stmt) NumInput() int {
 	if s.cached == nil {
 		return -1
+	}
+	if s.session.isForeign() {
+		if s.session.dialect.compat == CompatModernc {
+			return -1
+		}
+		return s.cached.base.BindCount()
 	}
 	return s.cached.base.NumInput()
 }

@@ -2,8 +2,9 @@ package driver
 
 import (
 	"database/sql/driver"
-	"strings"
 	"sync/atomic"
+
+	"github.com/sqlitemw/sqlitemw/tracing/budget"
 )
 
 // DefaultStatementCache is how many statements a connection keeps if it is not
@@ -12,6 +13,10 @@ const DefaultStatementCache = 100
 
 // A text that is longer, in bytes, is not kept: it is likely to hold data.
 const maxCachedText = 16 << 10
+
+// cacheBudget is for the texts of the statements that a connection keeps, and for those of all
+// connections. What SQLite takes for the statements is part of its memory, which has a limit.
+var cacheBudget = budget.New(2<<20, 64<<20)
 
 // eager is how many statements are kept of the texts that come first. Of any other,
 // one is kept from its second use on.
@@ -56,12 +61,13 @@ type cachedStmt struct {
 	base     baseStmt
 	query    string
 	readOnly bool
+	session  bool // see Answer
 	kept     bool // it is in the cache
 	unclean  bool // a failure may have left bindings
 	inUse    bool
 	closed   bool
 	passing  bool   // it is not kept because its text may never come again
-	stepping bool   // it is being stepped, or a panic passed while it was
+	once     bool   // it is not kept because nothing is, or its text is long
 	age      uint64 // the cache's, when it was taken
 	used     uint64 // the cache's clock, when it was taken
 
@@ -69,6 +75,7 @@ type cachedStmt struct {
 	// when that was read.
 	names      []string
 	scans      []scanType
+	decls      []string
 	reprepared int
 	blobs      bool // it has had some
 
@@ -79,11 +86,14 @@ type cachedStmt struct {
 	newer, older *cachedStmt // in order of use
 }
 
+// bytes is what to keep the statement takes of Go's memory.
+func (st *cachedStmt) bytes() int { return len(st.query) + 256 }
+
 // close finalises the statement. Rows that a program has left open know no
 // columns then, as the plain driver's.
 func (st *cachedStmt) close() error {
 	st.closed = true
-	st.names, st.scans = nil, nil
+	st.names, st.scans, st.decls = nil, nil, nil
 	return st.base.Close()
 }
 
@@ -110,6 +120,7 @@ type stmtCache struct {
 	age      uint64 // counts what may have changed what a text means
 	clock    uint64 // counts texts asked for
 	others   recency
+	share    *budget.Share // of what stmts keep; nil before the first
 
 	// aside is a statement that was only asked about, and is not kept: for the
 	// call that asked.
@@ -136,6 +147,9 @@ func (c *stmtCache) take(query string) *cachedStmt {
 	case c.newest:
 	case c.aside:
 		c.aside = nil
+		if st.once {
+			st.passing = false
+		}
 	default:
 		c.unlink(st)
 		c.link(st)
@@ -156,13 +170,20 @@ func (c *stmtCache) missed(kind textKind) {
 // again: a statement that writes and returns rows writes at its first row only.
 func (c *stmtCache) add(kind textKind, query string, base baseStmt) *cachedStmt {
 	st := &cachedStmt{base: base, query: query, readOnly: base.ReadOnly(), inUse: true, age: c.age, used: c.clock}
-	if c.size <= 0 || c.suspended || kind != textData || len(query) > maxCachedText || c.stmts[query] != nil {
+	if c.suspended || kind != textData || c.stmts[query] != nil {
 		return st
 	}
 	if !st.readOnly && base.ColumnCount() > 0 {
 		return st
 	}
-	if !c.admits(query) {
+	if severalStatements(query) {
+		return st // the plain driver prepares "SELECT 1; /*", but fails to execute it
+	}
+	if c.size <= 0 || len(query) > maxCachedText {
+		st.once = true
+		return st
+	}
+	if !c.admits(query) || !c.affords(st) {
 		c.remember(st)
 		st.passing = true
 		return st
@@ -191,6 +212,23 @@ func (c *stmtCache) admits(query string) bool {
 	return again && (!full || c.evict(last))
 }
 
+// affords counts the bytes of a statement that is to be kept, and makes room for them. It
+// reports whether that can be.
+func (c *stmtCache) affords(st *cachedStmt) bool {
+	if c.share == nil {
+		c.share = cacheBudget.Share()
+	}
+	if !c.share.CanTake(st.bytes()) {
+		return false
+	}
+	for !c.share.Take(st.bytes()) {
+		if !c.evict(c.clock) {
+			return false
+		}
+	}
+	return true
+}
+
 // evict lets go of the statement that was used longest ago and is free, if that is
 // before last.
 func (c *stmtCache) evict(last uint64) bool {
@@ -210,7 +248,7 @@ func (c *stmtCache) evict(last uint64) bool {
 // of closing one that is not kept.
 func (c *stmtCache) put(st *cachedStmt) error {
 	st.inUse = false
-	if st.kept && (st.age != c.age || st.stepping) {
+	if st.kept && st.age != c.age {
 		c.drop(st)
 		c.counters.invalidations.Add(1)
 	}
@@ -288,6 +326,7 @@ func (c *stmtCache) forget() {
 // drop takes a statement out of the cache.
 func (c *stmtCache) drop(st *cachedStmt) {
 	st.kept = false
+	c.share.Give(st.bytes())
 	delete(c.stmts, st.query)
 	c.unlink(st)
 }
@@ -313,111 +352,4 @@ func (c *stmtCache) unlink(st *cachedStmt) {
 	} else {
 		c.oldest = st.newer
 	}
-}
-
-// A textKind is what the first word of a text says of it.
-type textKind uint8
-
-const (
-	textOther    textKind = iota // may change the schema or the connection
-	textEmpty                    // no statement
-	textData                     // reads or writes rows
-	textRollback                 // undoes what a transaction, or part of it, has done
-	textNeutral                  // changes nothing of what is kept: transactions and EXPLAIN
-)
-
-func kindOf(query string) textKind {
-	word := firstWord(query)
-	if word == "" && strings.TrimLeft(skipSpace(query), ";") == "" {
-		return textEmpty
-	}
-	switch len(word) {
-	case 3:
-		if strings.EqualFold(word, "END") {
-			return textNeutral
-		}
-	case 4:
-		if strings.EqualFold(word, "WITH") {
-			return textData
-		}
-	case 5:
-		if strings.EqualFold(word, "BEGIN") {
-			return textNeutral
-		}
-	case 6:
-		switch {
-		case strings.EqualFold(word, "SELECT"), strings.EqualFold(word, "INSERT"),
-			strings.EqualFold(word, "UPDATE"), strings.EqualFold(word, "DELETE"), strings.EqualFold(word, "VALUES"):
-			return textData
-		case strings.EqualFold(word, "COMMIT"):
-			return textNeutral
-		}
-	case 7:
-		switch {
-		case strings.EqualFold(word, "REPLACE"):
-			return textData
-		case strings.EqualFold(word, "EXPLAIN"):
-			return textNeutral
-		case strings.EqualFold(word, "RELEASE"):
-			return textNeutral
-		}
-	case 8:
-		if strings.EqualFold(word, "ROLLBACK") {
-			return textRollback
-		}
-	case 9:
-		if strings.EqualFold(word, "SAVEPOINT") {
-			return textNeutral
-		}
-	}
-	return textOther
-}
-
-// firstWord returns the first word of a text, which is what kind of statement
-// it is, or "" if it begins with anything else.
-func firstWord(query string) string {
-	query = skipSpace(query)
-	n := 0
-	for n < len(query) && (query[n]|0x20 >= 'a' && query[n]|0x20 <= 'z' || query[n] == '_') {
-		n++
-	}
-	return query[:n]
-}
-
-// skipSpace leaves out what SQLite does before a statement: white space,
-// comments, semicolons, and a byte order mark. At a NUL the text ends.
-// https://sqlite.org/lang_comment.html
-func skipSpace(query string) string {
-	for query != "" {
-		switch c := query[0]; {
-		case c == ' ' || c >= '\t' && c <= '\r' || c == ';':
-			query = query[1:]
-		case strings.HasPrefix(query, "\uFEFF"):
-			query = query[len("\uFEFF"):]
-		case strings.HasPrefix(query, "--"):
-			i := strings.IndexByte(query, '\n')
-			if i < 0 {
-				return ""
-			}
-			query = query[i+1:]
-		case strings.HasPrefix(query, "/*"):
-			i := strings.Index(query[2:], "*/")
-			if i < 0 {
-				return ""
-			}
-			query = query[2+i+2:]
-		case c == 0:
-			return ""
-		default:
-			return query
-		}
-	}
-	return ""
-}
-
-// severalStatements reports whether there may be a statement behind the first.
-// A semicolon in a literal counts: to be wrong that way costs little.
-func severalStatements(query string) bool {
-	i := strings.IndexByte(query, ';')
-	return i >= 0 && skipSpace(query[i+1:]) != ""
 }

@@ -4,6 +4,7 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/ncruces/go-sqlite3"
@@ -60,5 +61,39 @@ func TestKeptStatementsLeaveLookasideAlone(t *testing.T) {
 	defer stmt.Close()
 	if n := misses() - before; n != 0 {
 		t.Errorf("to prepare another missed lookaside memory %d times", n)
+	}
+}
+
+// The texts of the statements that a connection keeps are bounded in bytes, whatever
+// Config.StatementCache says, and those of a closed connection are not counted.
+func TestKeptTextsAreBoundedInBytes(t *testing.T) {
+	c, err := NewConnector("file:"+filepath.Join(t.TempDir(), "a.db"), Config{StatementCache: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, err := c.Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := opened.(*conn).session
+	pad := strings.Repeat("x", maxCachedText-64)
+	for i := range 400 {
+		for range 2 {
+			if _, err := opened.(driver.ExecerContext).ExecContext(t.Context(), fmt.Sprintf("SELECT 1 AS %s_%d", pad, i), nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if n := s.cache.share.Used(); n > 2<<20 || n < 1<<20 || len(s.cache.stmts) > 130 {
+		t.Errorf("%d statements are kept, of %d bytes", len(s.cache.stmts), n)
+	}
+	if _, err := opened.(driver.ExecerContext).ExecContext(t.Context(), "SELECT 1", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := opened.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.cache.share.Used(); n != 0 {
+		t.Errorf("a closed connection keeps %d bytes", n)
 	}
 }

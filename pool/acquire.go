@@ -7,7 +7,6 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	sqlitemw "github.com/sqlitemw/sqlitemw/driver"
-	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
 // A Conn is a checkout: a *sql.Conn of the pool's. It is to be closed, or
@@ -23,7 +22,7 @@ func (c *Conn) Release() error { return c.Close() }
 func (c *Conn) ID() sqlitemw.ConnID {
 	var id sqlitemw.ConnID
 	_ = c.Raw(func(dc any) error {
-		id = dc.(*shell).ID()
+		id = shellOf(dc).ID()
 		return nil
 	})
 	return id
@@ -59,6 +58,7 @@ func (p *Pool) TryAcquire(ctx context.Context) (_ *Conn, ok bool, err error) {
 			return nil, err
 		}
 		s.writer, ok = c, true
+		c.shell.Store(s)
 		return c, nil
 	})
 	if err != nil || !ok {
@@ -77,7 +77,7 @@ func (p *Pool) acquireFrom(ctx context.Context, db *sql.DB, lease func(*shell, c
 		return nil, p.openError(err)
 	}
 	err = c.Raw(func(dc any) error {
-		_, err := lease(dc.(*shell), ctx)
+		_, err := lease(shellOf(dc), ctx)
 		return err
 	})
 	if err != nil {
@@ -114,13 +114,17 @@ func (p *Pool) Raw(ctx context.Context, f func(*sqlite3.Conn) error) (err error)
 	defer func() {
 		c.Leave()
 		if !done {
-			c.Wrapped().Retire(wrap.ReasonPanic)
+			c.Wrapped().Break()
 		}
 	}()
 	raw := c.PoolConn.Raw()
-	old := raw.SetInterrupt(&within{ctx, c})
+	old := raw.SetInterrupt(&within{Context: ctx, conn: c})
 	defer raw.SetInterrupt(old)
-	err = f(raw)
+	if err = f(raw); err != nil {
+		c.heard(err)
+	}
+	raw.SetInterrupt(context.Background())
+	p.noteAbilities(raw, true)
 	done = true
 	return err
 }

@@ -31,17 +31,17 @@ type Holder struct {
 	Tx       bool          // a transaction of BeginTx is
 	Stack    []string      // who acquired it, the innermost first; if stacks are tracked
 	since    time.Time
-	WaitsFor string // of an AcquireError for a cycle: the lane that the holder itself waits in
+	WaitsFor string // of an AcquireError for a cycle: the lane that the holder itself waits in, as in writer of "app.db"
 }
 
 func (h Holder) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s of %s, connection %s for %s", h.Lane, h.Pool, h.Conn, h.Held.Round(time.Millisecond))
+	fmt.Fprintf(&b, "%s of %q, connection %s for %s", h.Lane, h.Pool, h.Conn, h.Held.Round(time.Millisecond))
 	if h.Owner != "" {
-		fmt.Fprintf(&b, " by %s", h.Owner)
+		fmt.Fprintf(&b, " by %q", h.Owner)
 	}
 	if h.Last != "" {
-		fmt.Fprintf(&b, ", last %s", h.Last)
+		fmt.Fprintf(&b, ", last %q", h.Last)
 	}
 	if h.Tx {
 		b.WriteString(", in a transaction")
@@ -193,7 +193,7 @@ func (e *AcquireError) Error() string {
 	if e.Connect != nil {
 		cause += fmt.Sprintf(" (%v)", e.Connect)
 	}
-	return fmt.Sprintf("pool: acquire a %s of %s: %v after %s at place %d of the queue, %d waiting; cause: %s; %s",
+	return fmt.Sprintf("pool: acquire a %s of %q: %v after %s at place %d of the queue, %d waiting; cause: %s; %s",
 		e.Lane, e.Pool, e.Err, e.Waited.Round(time.Millisecond), e.Place, e.Waiting, cause, describeHolders(e.Holders))
 }
 

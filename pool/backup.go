@@ -5,20 +5,35 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
+	"github.com/sqlitemw/sqlitemw/driver/redact"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// backupStep is how many pages are copied before a backup's context is asked.
+// backupStep is how many pages are copied before a backup's context is asked: a
+// megabyte of pages of 4 KiB, which takes milliseconds.
 const backupStep = 256
 
+// BackupOptions says how [Pool.BackupTo] makes a copy. The zero value is what
+// [Pool.Backup] does.
+type BackupOptions struct {
+	// Replace allows a regular file of that name, which is replaced once the copy
+	// is complete and on the disk. Zero means that there must be none.
+	Replace bool
+}
+
 // Backup copies the main database to a new file, as it is at one moment, while
-// the pool is in use. ctx may end it between any two megabytes or so.
+// the pool is in use. It is [Pool.BackupTo] without options.
+func (p *Pool) Backup(ctx context.Context, path string) error {
+	return p.BackupTo(ctx, path, BackupOptions{})
+}
+
+// BackupTo copies the main database to a file, as it is at one moment, while the
+// pool is in use. ctx may end it between any two megabytes or so.
 //
 // Beside readers, the copy is made by a connection of its own, for which nobody
 // waits: writers go on, and what they write grows the WAL until the backup is
@@ -27,22 +42,41 @@ const backupStep = 256
 // away when it is to wait no more. A [Holder] of it that ctx gives no name, by
 // [WithOwner], has the name Backup.
 //
-// It fails with [fs.ErrExist] if there is anything of that name, or a journal or WAL
-// beside it, and touches nothing then; with [errors.ErrUnsupported] if the database
-// is in a VFS other than the operating system's, which may encrypt what the copy
-// would not; with ctx's error, [ErrClosed] or SQLite's. It then removes what it has
-// made. The copy has the permissions of the database's file, as far as the umask
-// allows, and is on the disk when Backup returns nil.
-func (p *Pool) Backup(ctx context.Context, path string) error {
-	if err := p.backup(ctx, path); err != nil {
-		return fmt.Errorf("pool: backup: %w", err)
+// The file of that name is the whole copy or what was there before, at every
+// moment, and also after a crash or a power failure. The copy is written under
+// another name in the same directory, a dot, the name, ".backup-" and a suffix, and
+// synced; then it gets its name, and the directory is synced. It is on the disk
+// when BackupTo returns nil. The copy has the permissions of the database's file, as
+// far as the umask allows. Where the file system has no hard links, another process
+// that makes a file of that name in the last moment may lose it. Windows syncs no
+// directories.
+//
+// It fails with [fs.ErrExist] if there is anything of that name, unless
+// opts.Replace allows it, or a journal or WAL beside it; with [errors.ErrUnsupported]
+// if the database is in a VFS other than the operating system's, which may encrypt
+// what the copy would not; with ctx's error, [ErrClosed] or SQLite's. It never
+// replaces a file that a pool of this process has open. A backup that fails removes
+// what it has made; one that is killed leaves only the file of the other name, which
+// a later backup to the same name removes: once the process that it names has ended,
+// if that ran on the same machine since the same boot and in the same container; and
+// else an hour after the file was written last.
+//
+// For a copy every hour, which is the same file each time:
+//
+//	err := p.BackupTo(ctx, "/backup/app.db", pool.BackupOptions{Replace: true})
+//
+// and for one file each time, a name with the time: Backup(ctx,
+// "/backup/app-"+time.Now().UTC().Format("20060102T150405Z")+".db").
+func (p *Pool) BackupTo(ctx context.Context, path string, opts BackupOptions) error {
+	if err := p.backup(ctx, path, opts); err != nil {
+		return fmt.Errorf("pool: backup: %w", redact.Error(err))
 	}
 	return nil
 }
 
-func (p *Pool) backup(ctx context.Context, path string) (err error) {
+func (p *Pool) backup(ctx context.Context, path string, opts BackupOptions) (err error) {
 	if l := locate(p.cfg.Path); !l.memory() && !l.ofOS() {
-		return fmt.Errorf("%w: the database is in the VFS %q: use Raw, and the copy's own URI", errors.ErrUnsupported, l.get("vfs"))
+		return fmt.Errorf("%w: the database is in the VFS %q: use Raw, and the copy's own URI", errors.ErrUnsupported, redact.Value(l.get("vfs")))
 	}
 	if path == "" {
 		return fmt.Errorf("%w: the path is empty", fs.ErrInvalid)
@@ -51,26 +85,32 @@ func (p *Pool) backup(ctx context.Context, path string) (err error) {
 	if path, err = filepath.Abs(path); err != nil {
 		return err
 	}
-	if err := vacant(path); err != nil {
+	if err := vacant(path, opts.Replace); err != nil {
 		return err
 	}
 	c, done, err := p.source(ctx)
 	if err != nil {
 		return err
 	}
-	defer done()
-	if err := create(path, p.permissions()); err != nil {
+	defer func() { done() }()
+	t, err := newCopy(path, p.permissions())
+	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, remove(path))
-		}
-	}()
+	defer t.discard()
 	c.ownedBy("Backup")
-	c.lease.tx.Store(true)
-	defer c.lease.tx.Store(false)
-	return c.copyTo(ctx, path)
+	pages, err := c.copyTo(ctx, t.temporary)
+	if err != nil {
+		return err
+	}
+	if !c.lane.reads { // nobody is to wait for the disk, too
+		done()
+		done = func() {}
+	}
+	if err := t.complete(pages); err != nil {
+		return err
+	}
+	return t.publish(opts.Replace)
 }
 
 // ownedBy names what a connection is leased for, if the program has not.
@@ -82,7 +122,8 @@ func (c *conn) ownedBy(name string) {
 	}
 }
 
-// source leases what a backup reads from. done ends the lease.
+// source leases what a backup reads from, or a checkpoint beside the writer runs
+// on. done ends the lease.
 func (p *Pool) source(ctx context.Context) (c *conn, done func(), err error) {
 	if l := p.forReaders(); l.reads {
 		if c, err = l.acquireOwn(ctx); err != nil {
@@ -102,7 +143,7 @@ func (l *lane) acquireOwn(ctx context.Context) (*conn, error) {
 	if l.refusing.Load() {
 		return nil, l.refuse(ctx, ErrClosed)
 	}
-	a := l.connector.Acquisition(ctx, l.name)
+	a := l.pool.upkeep.Acquisition(ctx, l.name)
 	l.owns(1)
 	lent := false
 	defer func() {
@@ -112,7 +153,7 @@ func (l *lane) acquireOwn(ctx context.Context) (*conn, error) {
 			l.pool.released() // for a Shutdown that has seen it opening
 		}
 	}()
-	c, err := l.dial(ctx, a)
+	c, err := l.dialFrom(ctx, l.pool.upkeep, a.Opening())
 	if err != nil {
 		a.Failed(ctx, err, false)
 		return nil, err
@@ -145,40 +186,55 @@ func (l *lane) owns(n int) {
 	l.own += n
 }
 
-// copyTo copies the main database to a file. One read transaction stands around
-// the whole: without it, each write of others' would have the copy begin again.
-func (c *conn) copyTo(ctx context.Context, path string) (err error) {
+// copyTo copies the main database to a file, and returns how many pages it has. One
+// read transaction stands around the whole: without it, each write of others' would
+// have the copy begin again.
+func (c *conn) copyTo(ctx context.Context, path string) (pages int, err error) {
 	raw := c.SQLite()
-	old := raw.SetInterrupt(&within{ctx, c})
+	old := raw.SetInterrupt(&within{Context: ctx, conn: c})
 	defer raw.SetInterrupt(old)
+	c.lease.tx.Store(true)
+	defer c.lease.tx.Store(false)
 	err = c.inSteps(ctx, func() error { return begin(raw) })
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer func() {
+		if c.Wrapped().Panicked() {
+			return // it is closed
+		}
 		raw.SetInterrupt(context.Background())
 		if endErr := raw.Exec("ROLLBACK"); err == nil {
 			err = endErr
 		}
 	}()
+	// The file has no name yet by which anybody would use it, and is synced when it
+	// is complete: it needs neither a journal nor SQLite's syncs.
+	to := location{uri: true, raw: escape(path)}
+	to.add("_pragma", "journal_mode(off)")
+	to.add("_pragma", "synchronous(off)")
 	var b *sqlite3.Backup
 	err = c.inSteps(ctx, func() error {
-		b, err = raw.BackupInit("main", location{uri: true, raw: escape(path)}.render())
+		b, err = raw.BackupInit("main", to.render())
 		return err
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for done := false; !done && err == nil; {
 		err = c.inSteps(ctx, func() error {
+			if err := c.lane.pool.sameFile(); err != nil {
+				return err
+			}
 			done, err = b.Step(backupStep)
 			return err
 		})
 	}
+	pages = b.PageCount()
 	if closeErr := b.Close(); err == nil {
 		err = closeErr
 	}
-	return err
+	return pages, err
 }
 
 // begin begins a transaction that reads, and has it read.
@@ -194,65 +250,17 @@ func begin(raw *sqlite3.Conn) error {
 }
 
 // inSteps does something inside SQLite, unless it is to end here.
-func (c *conn) inSteps(ctx context.Context, f func() error) error {
+func (c *conn) inSteps(ctx context.Context, f func() error) (err error) {
 	if err := c.Enter(); err != nil {
 		return err
 	}
 	defer c.Leave()
-	if err := ctx.Err(); err != nil {
-		return err
+	err = ctx.Err()
+	if err == nil {
+		c.Wrapped().Use(func() { err = f() })
 	}
-	return f()
-}
-
-// besides are the endings of the files that SQLite has beside a database.
-var besides = []string{"", "-journal", "-wal", "-shm"}
-
-// vacant reports, by its error, whether there is anything where a copy is to be.
-func vacant(path string) error {
-	for _, ending := range besides {
-		name := path + ending
-		switch _, err := os.Lstat(name); {
-		case err == nil:
-			return &fs.PathError{Op: "create", Path: name, Err: fs.ErrExist}
-		case !errors.Is(err, fs.ErrNotExist):
-			return err
-		}
+	if stopped := c.stopped.Load(); err != nil && stopped != nil {
+		return *stopped // and not that it was interrupted
 	}
-	return nil
-}
-
-// create makes an empty file, which SQLite takes for a new database, unless there
-// is one.
-func create(path string, permissions fs.FileMode) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, permissions)
-	if err != nil {
-		return err
-	}
-	// Before SQLite opens it: to close it later would drop SQLite's locks.
-	if err := f.Close(); err != nil {
-		return errors.Join(err, os.Remove(path))
-	}
-	return nil
-}
-
-// permissions are the database file's: who may not read it may not read a copy.
-func (p *Pool) permissions() fs.FileMode {
-	if p.path != "" {
-		if info, err := os.Stat(p.path); err == nil {
-			return info.Mode().Perm()
-		}
-	}
-	return 0o644
-}
-
-// remove removes what create and SQLite have made.
-func remove(path string) error {
-	var errs []error
-	for _, ending := range besides {
-		if err := os.Remove(path + ending); !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
+	return err
 }

@@ -112,11 +112,19 @@ func (c *asking) Err() error {
 	return c.f(c.n)
 }
 
-// begun reports whether pages of a copy have been written: SQLite makes a journal
-// for them.
-func begun(path string) bool {
-	_, err := os.Stat(path + "-journal")
-	return err == nil
+// begun reports whether a copy is being made, under the other name.
+func begun(path string) bool { return len(temporaries(path)) > 0 }
+
+// temporaries are the names of copies that are to have this name.
+func temporaries(path string) []string {
+	var names []string
+	entries, _ := os.ReadDir(filepath.Dir(path))
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "."+filepath.Base(path)+".backup-") {
+			names = append(names, filepath.Join(filepath.Dir(path), e.Name()))
+		}
+	}
+	return names
 }
 
 // What is written at each step of a backup does not get into it, nor between its

@@ -31,13 +31,13 @@ type CheckpointResult struct {
 //	sqlite3.CHECKPOINT_RESTART   the same, and waits for all readers of the WAL, so that the next writer begins it anew
 //	sqlite3.CHECKPOINT_TRUNCATE  the same, and cuts the file
 //
-// Any other mode is refused. A passive one runs on a connection that reads, if
-// there are any, and writers go on. The others run in the writer's turn, after a
-// passive one on a connection that reads, if one is free, has done the most of it;
-// and they wait for a quarter of a second at most for who is in the way, whatever
-// the busy timeout is. A checkpoint that finds somebody in the way is
-// no failure: see [CheckpointResult]; [Stats].OldestReader and [Pool.Holders] tell
-// who that may be, if it is not another process.
+// Any other mode is refused. Where there are readers beside the writer, a passive one
+// runs on a connection of its own, and writers go on. The others run in the writer's
+// turn, after a passive one of that kind has done the most of it; and they wait for a
+// quarter of a second at most for who is in the way, whatever the busy timeout is. A
+// checkpoint that finds somebody in the way is no failure: see [CheckpointResult];
+// [Stats].OldestReader and [Pool.Holders] tell who that may be, if it is not another
+// process. One that fails makes the pool's health degraded, until one succeeds.
 //
 // It fails with [ErrNoWAL], and as an acquire does; ctx bounds all waits.
 // https://sqlite.org/c3ref/wal_checkpoint_v2.html
@@ -45,35 +45,29 @@ func (p *Pool) Checkpoint(ctx context.Context, mode sqlite3.CheckpointMode) (Che
 	if mode < sqlite3.CHECKPOINT_PASSIVE || mode > sqlite3.CHECKPOINT_TRUNCATE {
 		return CheckpointResult{}, fmt.Errorf("pool: checkpoint: the mode is %d: use CHECKPOINT_PASSIVE, CHECKPOINT_FULL, CHECKPOINT_RESTART or CHECKPOINT_TRUNCATE", mode)
 	}
-	l := p.forReaders()
-	if mode != sqlite3.CHECKPOINT_PASSIVE {
-		l = p.writer
-		if err := p.checkpointAhead(ctx); err != nil {
-			return CheckpointResult{}, err
+	if mode == sqlite3.CHECKPOINT_PASSIVE || p.forReaders().reads {
+		r, err := p.checkpointBeside(ctx)
+		if err != nil || mode == sqlite3.CHECKPOINT_PASSIVE {
+			return r, err
 		}
 	}
-	c, err := l.acquire(ctx)
+	c, err := p.writer.acquire(ctx)
 	if err != nil {
 		return CheckpointResult{}, err
 	}
-	defer l.release(c)
+	defer c.lane.release(c)
 	return c.checkpoint(ctx, mode)
 }
 
-// checkpointAhead moves what can be moved while writers go on, if a reader's
-// connection is there for it.
-func (p *Pool) checkpointAhead(ctx context.Context) error {
-	l := p.forReaders()
-	if !l.reads {
-		return nil
+// checkpointBeside moves what can be moved while writers go on, on a connection of its
+// own where there can be one.
+func (p *Pool) checkpointBeside(ctx context.Context) (CheckpointResult, error) {
+	c, done, err := p.source(ctx)
+	if err != nil {
+		return CheckpointResult{}, err
 	}
-	c, err := l.tryAcquire(ctx)
-	if c == nil || err != nil {
-		return err
-	}
-	defer l.release(c)
-	_, err = c.checkpoint(ctx, sqlite3.CHECKPOINT_PASSIVE)
-	return err
+	defer done()
+	return c.checkpoint(ctx, sqlite3.CHECKPOINT_PASSIVE)
 }
 
 func (c *conn) checkpoint(ctx context.Context, mode sqlite3.CheckpointMode) (r CheckpointResult, err error) {
@@ -84,9 +78,12 @@ func (c *conn) checkpoint(ctx context.Context, mode sqlite3.CheckpointMode) (r C
 	patience, cancel := context.WithTimeout(ctx, checkpointPatience)
 	defer cancel()
 	raw := c.SQLite()
-	old := raw.SetInterrupt(&within{patience, c})
+	old := raw.SetInterrupt(&within{Context: patience, conn: c})
 	defer raw.SetInterrupt(old)
 	err = c.inSteps(ctx, func() error {
+		if err := c.lane.pool.sameFile(); err != nil {
+			return err
+		}
 		if err := readPage(raw); err != nil { // or it may not know yet that there is a WAL
 			return err
 		}
@@ -104,9 +101,12 @@ func (c *conn) checkpoint(ctx context.Context, mode sqlite3.CheckpointMode) (r C
 	case errors.Is(err, sqlite3.BUSY), errors.Is(err, sqlite3.INTERRUPT): // patience is over
 		r.Busy = true
 	case err != nil:
+		c.lane.pool.checkpointed(err)
 		return CheckpointResult{}, fmt.Errorf("pool: checkpoint: %w", err)
 	case r.Frames < 0:
 		return CheckpointResult{}, ErrNoWAL
+	default:
+		c.lane.pool.checkpointed(nil)
 	}
 	r.Frames, r.Moved = max(r.Frames, 0), max(r.Moved, 0) // unknown if it had not begun
 	r.Busy = r.Busy || r.Moved < r.Frames

@@ -20,7 +20,7 @@ func TestTheWALIsMovedMeanwhile(t *testing.T) {
 	}
 	// It is moved whenever the checkpointer gets to it: by nobody else, for a WAL of
 	// some 10000 pages is not yet so long that a commit does it.
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(5 * time.Minute)
 	for {
 		info, err := os.Stat(p.Config().Path)
 		if err != nil {

@@ -10,6 +10,8 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/sqlitemw/sqlitemw/pool"
+	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
+	"github.com/sqlitemw/sqlitemw/tracing/sqltext/sqltexttest"
 )
 
 // What a text is taken for.
@@ -36,30 +38,47 @@ func takenFor(query string) string {
 // Which lane a text is for is read from it, without preparing it.
 func TestClassify(t *testing.T) {
 	for query, want := range map[string]string{
-		"SELECT 1":                                           reads,
-		"select 1;":                                          reads,
-		"SELECT 1;;":                                         reads,
-		"SELECT 1; ; -- nothing":                             reads,
-		"VALUES (1), (2)":                                    reads,
-		"\uFEFFSELECT 1":                                     reads,
-		" \t\r\n\f;;; SELECT 1":                              reads,
-		"/* PRAGMA */ -- DELETE\n SELECT 1":                  reads,
-		"/*/ still a comment */ SELECT 1":                    reads,
-		"/**/SELECT 1":                                       reads,
-		"SeLeCt/**/1":                                        reads,
-		"EXPLAIN SELECT 1":                                   reads,
-		"explain /*x*/ query plan SELECT 1":                  reads,
-		"SELECT '; PRAGMA foreign_keys=0'":                   reads,
-		`SELECT "a;b", [c;d], ` + "`e;f`" + ` FROM t`:        reads,
-		"SELECT 'it''s; changes()'":                          reads,
-		"SELECT 1 /* ; ATTACH":                               reads,
-		"SELECT 'temp', 'changes' FROM t":                    reads,
-		"SELECT changed, tempo FROM t":                       reads,
-		"SELECT x'41', 1.5e3, 0x1f, ?1, :a, @b, $c":          reads,
-		"SELECT 1 -- changes()":                              reads,
-		"WITH x AS (SELECT 1) SELECT * FROM x":               asks,
-		"WITH x AS (SELECT 1) INSERT INTO t SELECT * FROM x": asks,
-		"EXPLAIN WITH x AS (SELECT 1) SELECT * FROM x":       asks,
+		"SELECT 1":                                                   reads,
+		"select 1;":                                                  reads,
+		"SELECT 1;;":                                                 reads,
+		"SELECT 1; ; -- nothing":                                     reads,
+		"VALUES (1), (2)":                                            reads,
+		"\uFEFFSELECT 1":                                             reads,
+		" \t\r\n\f;;; SELECT 1":                                      reads,
+		"/* PRAGMA */ -- DELETE\n SELECT 1":                          reads,
+		"/*/ still a comment */ SELECT 1":                            reads,
+		"/**/SELECT 1":                                               reads,
+		"SeLeCt/**/1":                                                reads,
+		"EXPLAIN SELECT 1":                                           reads,
+		"explain /*x*/ query plan SELECT 1":                          reads,
+		"SELECT '; PRAGMA foreign_keys=0'":                           reads,
+		`SELECT "a;b", [c;d], ` + "`e;f`" + ` FROM t`:                reads,
+		"SELECT 'it''s; changes()'":                                  reads,
+		"SELECT 1 /* ; ATTACH":                                       reads,
+		"SELECT 'temp', 'changes' FROM t":                            reads,
+		"SELECT changed, tempo FROM t":                               reads,
+		"SELECT x'41', 1.5e3, 0x1f, ?1, :a, @b, $c":                  reads,
+		"SELECT 1 -- changes()":                                      reads,
+		"SELECT 1;\v":                                                reads,
+		"SELECT temp FROM readings":                                  reads,
+		"SELECT temp, t.temp FROM readings AS t":                     reads,
+		"SELECT * FROM temp WHERE temp > 1":                          reads,
+		"SELECT changes, total_changes FROM t":                       reads,
+		`SELECT "changes" FROM changes AS last_insert_rowid`:         reads,
+		"SELECT changes AS total_changes, (a) FROM t":                reads,
+		"SELECT a FROM t WHERE changes IN (1, 2)":                    reads,
+		"SELECT pragma_note, pragma_x FROM t":                        reads,
+		"SELECT f(a, pragma_note) FROM t, u ORDER BY a, pragma_note": reads,
+		"SELECT sqlite_temp_schema FROM t":                           reads,
+		"SELECT t.pragma_note FROM main.t":                           reads,
+		"SELECT ':changes()', $a(changes()), 1":                      reads,
+		"SELECT 1 /* changes() */ -- temp.t":                         reads,
+		"SELECT ';' AS \";\" FROM t -- ;":                            reads,
+		"SELECT $a(;PRAGMA_foreign_keys=0)":                          reads,
+		"WITH changes(a) AS (SELECT 1) SELECT * FROM changes":        asks,
+		"WITH x AS (SELECT 1) SELECT * FROM x":                       asks,
+		"WITH x AS (SELECT 1) INSERT INTO t SELECT * FROM x":         asks,
+		"EXPLAIN WITH x AS (SELECT 1) SELECT * FROM x":               asks,
 
 		"INSERT INTO t VALUES (1)":             writes,
 		"REPLACE INTO t VALUES (1)":            writes,
@@ -69,47 +88,68 @@ func TestClassify(t *testing.T) {
 		"INSERT INTO t VALUES (1) RETURNING a": writes,
 		"EXPLAIN DELETE FROM t":                writes,
 
-		"SELECT last_insert_rowid()":             alone,
-		"SELECT CHANGES()":                       alone,
-		`SELECT "total_changes"()`:               alone,
-		"SELECT [Last_Insert_Rowid]()":           alone,
-		"SELECT `changes`()":                     alone,
-		"SELECT * FROM temp.t":                   alone,
-		`SELECT * FROM "TEMP" . t`:               alone,
-		"SELECT * FROM 'temp'.t":                 alone,
-		"SELECT * FROM sqlite_temp_schema":       alone,
-		"SELECT * FROM sqlite_temp_master":       alone,
-		"SELECT * FROM pragma_foreign_keys":      alone,
-		"SELECT * FROM pragma_table_info('t')":   alone,
-		"SELECT * FROM 'pragma_foreign_keys'":    alone,
-		"SELECT 1; SELECT 2":                     alone,
-		"SELECT 1; PRAGMA foreign_keys=0":        alone,
-		"SELECT 1;;PRAGMA foreign_keys=0":        alone,
-		"SELECT 1; /* x */ ; ; ATTACH 'a' AS b":  alone,
-		"INSERT INTO t VALUES (1); SELECT 1":     alone,
-		"PRAGMA foreign_keys":                    alone,
-		"EXPLAIN PRAGMA query_only=1":            alone,
-		"EXPLAIN QUERY PLAN PRAGMA query_only=1": alone,
-		"/*x*/ ;PRAGMA recursive_triggers=1":     alone,
-		"\uFEFF--\n;PRAGMA x":                    alone,
-		"BEGIN":                                  alone,
-		"COMMIT":                                 alone,
-		"END":                                    alone,
-		"ROLLBACK TO x":                          alone,
-		"SAVEPOINT x":                            alone,
-		"RELEASE x":                              alone,
-		"ATTACH 'a' AS b":                        alone,
-		"DETACH b":                               alone,
-		"CREATE TABLE t (a)":                     alone,
-		"VACUUM":                                 alone,
-		"ANALYZE":                                alone,
-		"nonsense":                               alone,
-		"":                                       alone,
-		" -- nothing":                            alone,
-		"\x00SELECT 1":                           alone,
-		"/* SELECT 1":                            alone,
-		"'SELECT' 1":                             alone,
-		"(SELECT 1)":                             alone,
+		"INSERT INTO changes(a, b) VALUES (1, 2)": writes,
+		"INSERT INTO temp VALUES (1)":             writes,
+		"UPDATE t SET temp = 1, changes = 2":      writes,
+
+		"INSERT INTO t VALUES (changes())":                     alone,
+		"UPDATE t SET a = last_insert_rowid()":                 alone,
+		"INSERT INTO temp.t VALUES (1)":                        alone,
+		"DELETE FROM t WHERE a IN temp.u":                      alone,
+		"SELECT a FROM t JOIN temp /**/ . u":                   alone,
+		"SELECT temp.a FROM t AS temp":                         alone, // it could be the schema
+		"SELECT changes /**/ ( )":                              alone,
+		"SELECT count(*) FROM t, (u JOIN pragma_user_version)": alone,
+		"SELECT count(*) FROM main.pragma_user_version":        alone,
+		"SELECT 1 WHERE 'a' IN pragma_table_list":              alone,
+		"SELECT (SELECT * FROM \"Pragma_foreign_keys\")":       alone,
+		"SELECT " + strings.Repeat("(", 70) + "SELECT * FROM pragma_user_version" + strings.Repeat(")", 70): alone,
+		"SELECT $a('), last_insert_rowid() --')":                                                            alone,
+		"SELECT $a('); PRAGMA query_only=0; --')":                                                           alone,
+		"SELECT 1;\vPRAGMA foreign_keys=0":                                                                  alone,
+		"SELECT 1; /*":                                                                                      alone,
+		"\"SELECT\" 1":                                                                                      alone,
+		"SELECT last_insert_rowid()":                                                                        alone,
+		"SELECT CHANGES()":                                                                                  alone,
+		`SELECT "total_changes"()`:                                                                          alone,
+		"SELECT [Last_Insert_Rowid]()":                                                                      alone,
+		"SELECT `changes`()":                                                                                alone,
+		"SELECT * FROM temp.t":                                                                              alone,
+		`SELECT * FROM "TEMP" . t`:                                                                          alone,
+		"SELECT * FROM 'temp'.t":                                                                            alone,
+		"SELECT * FROM sqlite_temp_schema":                                                                  alone,
+		"SELECT * FROM sqlite_temp_master":                                                                  alone,
+		"SELECT * FROM pragma_foreign_keys":                                                                 alone,
+		"SELECT * FROM pragma_table_info('t')":                                                              alone,
+		"SELECT * FROM 'pragma_foreign_keys'":                                                               alone,
+		"SELECT 1; SELECT 2":                                                                                alone,
+		"SELECT 1; PRAGMA foreign_keys=0":                                                                   alone,
+		"SELECT 1;;PRAGMA foreign_keys=0":                                                                   alone,
+		"SELECT 1; /* x */ ; ; ATTACH 'a' AS b":                                                             alone,
+		"INSERT INTO t VALUES (1); SELECT 1":                                                                alone,
+		"PRAGMA foreign_keys":                                                                               alone,
+		"EXPLAIN PRAGMA query_only=1":                                                                       alone,
+		"EXPLAIN QUERY PLAN PRAGMA query_only=1":                                                            alone,
+		"/*x*/ ;PRAGMA recursive_triggers=1":                                                                alone,
+		"\uFEFF--\n;PRAGMA x":                                                                               alone,
+		"BEGIN":                                                                                             alone,
+		"COMMIT":                                                                                            alone,
+		"END":                                                                                               alone,
+		"ROLLBACK TO x":                                                                                     alone,
+		"SAVEPOINT x":                                                                                       alone,
+		"RELEASE x":                                                                                         alone,
+		"ATTACH 'a' AS b":                                                                                   alone,
+		"DETACH b":                                                                                          alone,
+		"CREATE TABLE t (a)":                                                                                alone,
+		"VACUUM":                                                                                            alone,
+		"ANALYZE":                                                                                           alone,
+		"nonsense":                                                                                          alone,
+		"":                                                                                                  alone,
+		" -- nothing":                                                                                       alone,
+		"\x00SELECT 1":                                                                                      alone,
+		"/* SELECT 1":                                                                                       alone,
+		"'SELECT' 1":                                                                                        alone,
+		"(SELECT 1)":                                                                                        alone,
 	} {
 		if got := takenFor(query); got != want {
 			t.Errorf("%q: %s, want %s", query, got, want)
@@ -198,49 +238,113 @@ var hazardousTexts = []string{
 	"SELECT 1\x00;PRAGMA foreign_keys=0", "\x00PRAGMA foreign_keys=0", "SELECT '\x00'; BEGIN",
 	"SELECT * FROM pragma_foreign_keys", "SELECT * FROM 'pragma_foreign_keys'", "SELECT * FROM pragma_query_only(0)",
 	`"select" 1`, "[select] 1", "`select` 1", "'select' 1", `explain "query" plan pragma foreign_keys=0`,
+	"SELECT $a('); PRAGMA query_only=0; --')", "SELECT $a('); ATTACH ':memory:' AS other; --')", "SELECT $a('), last_insert_rowid() --')", "SELECT 1;\vPRAGMA foreign_keys=0",
+	"CREATE VIRTUAL TABLE x USING m(a; PRAGMA foreign_keys=0); SELECT 1", "CREATE TRIGGER x AFTER INSERT ON t BEGIN SELECT 1; END; PRAGMA foreign_keys=0",
 	"SELECT $a(;PRAGMA foreign_keys=0)", "SELECT $a::b(--\n)", "SELECT #1", "SELECT \v1", "\vPRAGMA foreign_keys=0",
 	"SELECT x'", "SELECT [", `SELECT "`, "SELECT `", "SELECT /*", "SELECT --",
 	"explain", "explain query", "explain query plan", "with", "select", "pragma", "create", "pragma main.", "create temp",
 }
 
-// Whatever the text, nothing panics; and no text is a reader's that SQLite says
-// writes, or that changes a connection when it is only prepared.
+// Whatever the text, nothing panics; no text is a reader's that SQLite says writes, changes a
+// connection when it is only prepared, or asks what only the writer knows; and every other
+// query is a reader's.
 func FuzzClassify(f *testing.F) {
-	for _, query := range hazardousTexts {
-		f.Add(query)
+	for _, query := range append(hazardousTexts, sqltexttest.Seeds...) {
+		f.Add(query, []byte(query))
 	}
+	w := newWitness(f)
+	f.Fuzz(func(t *testing.T, query string, data []byte) {
+		w.check(t, query)
+		w.check(t, sqltexttest.Weave(data))
+	})
+}
+
+// A witness is SQLite's connection that says what a text that is prepared on it would read.
+type witness struct {
+	raw     *sqlite3.Conn
+	writers string // what only the writer knows, of the text prepared last
+}
+
+func newWitness(f *testing.F) *witness {
 	raw, err := sqlite3.Open(":memory:")
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { raw.Close() })
-	if err := raw.Exec("CREATE TABLE t (a)"); err != nil {
+	err = raw.Exec(`CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT, c, "d e" REAL, temp, changes, pragma_note); CREATE TABLE u(a, b, c); CREATE INDEX i ON t(b);
+		CREATE TABLE changes(a, b); CREATE VIEW v AS SELECT a, b FROM t`)
+	if err != nil {
 		f.Fatal(err)
 	}
-	f.Fuzz(func(t *testing.T, query string) {
-		runs, asked := pool.ReaderRuns(query)
-		if runs && !pool.ReaderPrepares(query) {
-			t.Fatalf("%q is a reader's, but not to be prepared there", query)
+	w := &witness{raw: raw}
+	err = raw.SetAuthorizer(func(action sqlite3.AuthorizerActionCode, name, function, _, _ string) sqlite3.AuthorizerReturnCode {
+		name = strings.ToLower(name)
+		switch action {
+		case sqlite3.AUTH_FUNCTION:
+			switch strings.ToLower(function) {
+			case "changes", "total_changes", "last_insert_rowid":
+				w.writers = function
+			}
+		case sqlite3.AUTH_READ, sqlite3.AUTH_INSERT, sqlite3.AUTH_UPDATE, sqlite3.AUTH_DELETE:
+			if strings.HasPrefix(name, "pragma_") || strings.HasPrefix(name, "sqlite_temp_") {
+				w.writers = name
+			}
 		}
-		if !pool.ReaderPrepares(query) {
-			return
-		}
-		ctx, cancel := context.WithCancel(context.Background())
-		defer cancel()
-		defer raw.SetInterrupt(raw.SetInterrupt(ctx))
-		before := sessionOf(raw)
-		stmt, _, err := raw.Prepare(query)
-		if after := sessionOf(raw); after != before {
-			t.Fatalf("to prepare %q changes the connection:\n%s\n%s", query, before, after)
-		}
-		if err != nil || stmt == nil {
-			return
-		}
-		defer stmt.Close()
-		if runs && !asked && !stmt.ReadOnly() {
-			t.Errorf("%q is a reader's, but SQLite says that it writes", query)
-		}
+		return sqlite3.AUTH_OK
 	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	return w
+}
+
+func (w *witness) check(t *testing.T, query string) {
+	t.Helper()
+	runs, asked := pool.ReaderRuns(query)
+	prepares := pool.ReaderPrepares(query)
+	if runs && !prepares {
+		t.Fatalf("%q is a reader's, but not to be prepared there", query)
+	}
+	statements := sqltext.SQLite.Statements(query)
+	first, _ := statements.Next()
+	if !prepares && !first.Verb.Rows() {
+		return // to prepare it may be to execute it
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	defer w.raw.SetInterrupt(w.raw.SetInterrupt(ctx))
+	before := sessionOf(w.raw)
+	w.writers = ""
+	stmt, tail, err := w.raw.Prepare(query)
+	writers := w.writers
+	if after := sessionOf(w.raw); after != before {
+		t.Fatalf("to prepare %q changes the connection:\n%s\n%s", query, before, after)
+	}
+	if err != nil || stmt == nil {
+		return
+	}
+	defer stmt.Close()
+	if prepares && writers != "" {
+		t.Errorf("%q is a reader's, but %s is the writer's", query, writers)
+	}
+	if runs && !asked && !stmt.ReadOnly() {
+		t.Errorf("%q is a reader's, but SQLite says that it writes", query)
+	}
+	if !prepares && writers == "" && !namesTemp(query) && sqltext.SQLite.Head(tail).Verb == sqltext.Empty {
+		t.Errorf("%q is the writer's alone, but it is one statement and names nothing of the writer's", query)
+	}
+}
+
+// namesTemp reports whether a text has temp before a dot: it may be an alias of a table, and
+// is taken for the schema.
+func namesTemp(query string) bool {
+	c := sqltext.SQLite.Cursor(query)
+	for c.Advance(); c.Token.Kind != sqltext.EOF; c.Advance() {
+		if c.Token.Kind == sqltext.Dot && sqltext.EqualFold(sqltext.Unquote(c.Before.Text(query)), "temp") {
+			return true
+		}
+	}
+	return false
 }
 
 // sessionOf describes what a text can change of a connection.
@@ -258,6 +362,7 @@ func sessionOf(raw *sqlite3.Conn) string {
 		fmt.Fprintf(&b, ", %s %s", pragma, textOf(raw, "PRAGMA "+pragma))
 	}
 	fmt.Fprintf(&b, ", databases %s", textOf(raw, "SELECT group_concat(name || '=' || file) FROM pragma_database_list WHERE name <> 'temp'"))
+	fmt.Fprintf(&b, ", LIKE %s", textOf(raw, "SELECT 'a' LIKE 'A'"))
 	fmt.Fprintf(&b, ", temporary %s", textOf(raw, "SELECT group_concat(name) FROM sqlite_temp_schema"))
 	return b.String()
 }

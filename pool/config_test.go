@@ -85,7 +85,7 @@ func TestValidateRefuses(t *testing.T) {
 		{Config{Path: "a", Pragmas: []driver.Pragma{{Name: "busy_timeout", Value: "3000"}}, AcquireTimeout: 2 * time.Second}, []string{"BusyTimeout is 3s", "AcquireTimeout, 2s"}},
 		{Config{Path: "a", BusyTimeout: math.MaxInt64, AcquireTimeout: never}, []string{"BusyTimeout", "use 596h31m23.647s at most"}},
 		{Config{Path: "a", IdleTimeout: time.Hour, MaxLifetime: time.Minute}, []string{"IdleTimeout is 1h", "MaxLifetime, 1m", "at most that"}},
-		{Config{Path: "a", Synchronous: 4}, []string{"Synchronous is 4", "SynchronousExtra"}},
+		{Config{Path: "a", Synchronous: 5}, []string{"Synchronous is 5", "SynchronousExtra"}},
 		{Config{Path: "a", Synchronous: -1}, []string{"Synchronous is -1"}},
 		{Config{Path: "a", Dirty: 3}, []string{"Dirty is 3", "DirtyFail"}},
 		{Config{Path: "a", LifetimeJitter: math.NaN()}, []string{"LifetimeJitter is NaN", "fraction"}},
@@ -270,7 +270,7 @@ func TestLanes(t *testing.T) {
 
 func TestWords(t *testing.T) {
 	for s, want := range map[interface{ String() string }]string{
-		SynchronousFull: "full", SynchronousOff: "off", SynchronousNormal: "normal", SynchronousExtra: "extra", Synchronous(7): "Synchronous(7)",
+		SynchronousDefault: "default", SynchronousFull: "full", SynchronousOff: "off", SynchronousNormal: "normal", SynchronousExtra: "extra", Synchronous(7): "Synchronous(7)",
 		DirtyRepair: "repair", DirtyDiscard: "discard", DirtyFail: "fail", Dirty(-1): "Dirty(-1)",
 	} {
 		if s.String() != want {

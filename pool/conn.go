@@ -22,8 +22,9 @@ import (
 type conn struct {
 	driver.PoolConn
 	lane       *lane
-	expires    time.Time // zero for never
-	generation uint64    // of the lane when it was opened
+	shell      atomic.Pointer[shell] // that has leased it; nil for none
+	expires    time.Time             // zero for never
+	generation uint64                // of the lane when it was opened
 	idleSince  time.Time
 	hotSince   time.Time // since when it has had no rest, if it reads; see stepGate.lend
 	writes     uint64    // the step gate's count when it was lent last, if it reads
@@ -32,18 +33,26 @@ type conn struct {
 	marks      marks     // what stays in force on it
 	schema     uint64    // the file's count when it last let go of what it kept
 	changes    bool      // it may have changed the schema, or be about to
-	attached   string    // which files it had when it was opened, if it writes
+	attached   string    // which files it had when it was opened
+	watched    bool      // SQLite tells what is prepared on it, if it reads
+	condition  string    // what it was like when it was opened, if it reads and is not watched
 	writing    [3]bool   // how it wrote when it was opened, if it does; see writing
 	pragma     bool      // one was set since that was looked at
 	otherwise  bool      // what was found then
 	undoing    bool      // whether its marks still hold is to be looked at when it is given back
 	journal    bool      // the journal mode is to be looked at when it is given back
+	written    int64     // pages, when that was looked at last; see sawWrites
+	writtenOf  uint64    // the pool's count of failures then
 
 	turn    turn                  // of who has it, if it writes
 	calls   context.Context       // of the last call, while it is leased
 	asked   bool                  // something, since it was lent or opened
 	inside  bool                  // the step gate is passed, or was when a panic passed
-	stopped atomic.Pointer[error] // the pool has taken it away, for this reason
+	stopped atomic.Pointer[error] // the pool has its calls fail, for this reason
+	late    *TimeLimitError       // of the last call, if it was
+	taken   bool                  // the pool has taken it away; see takeAway
+	held    *shell                // whose hands its rows have
+	lent    bool                  // whoever has it has SQLite's own connection, or a savepoint of it
 
 	mu    sync.Mutex
 	lease lease
@@ -59,8 +68,10 @@ type lease struct {
 	stack  []uintptr
 	leaked bool // it has been reported
 
-	tx   atomic.Bool // it has a transaction that BeginTx began
-	last atomic.Pointer[text]
+	tx    atomic.Bool  // it has a transaction that BeginTx began
+	began atomic.Int64 // when a transaction did, in Unix nanoseconds; 0 if there is none, or nobody asks
+	reads atomic.Int64 // when it began to read, in Unix nanoseconds; 0 for when it was leased
+	last  atomic.Pointer[text]
 }
 
 var _ wrap.Gate = &conn{}
@@ -78,6 +89,9 @@ func (c *conn) begin(owner string, now time.Time) {
 	l := &c.lease
 	l.used, l.since, l.trace, l.owner, l.stack, l.leaked = true, now, id, owner, stack, false
 	l.tx.Store(false)
+	l.reads.Store(0)
+	l.began.Store(0)
+	c.lent = false
 	l.last.Store(nil)
 }
 
@@ -88,6 +102,7 @@ func (c *conn) end(now time.Time) (leaked bool, held time.Duration) {
 	defer c.mu.Unlock()
 	l := &c.lease
 	l.used, l.stack = false, nil
+	l.last.Store(nil) // which may be long
 	c.calls = nil
 	return l.leaked, now.Sub(l.since)
 }
@@ -101,6 +116,7 @@ func (c *conn) Enter() error {
 		return nil
 	}
 	c.asked = true
+	c.sawWrites()
 	if c.lane.reads {
 		c.lane.pool.steps.enter()
 	} else {
@@ -116,6 +132,9 @@ func (c *conn) Leave() {
 		return
 	}
 	c.inside = false
+	if !c.Wrapped().Panicked() {
+		c.begins()
+	}
 	if c.lane.reads {
 		c.lane.pool.steps.leave()
 	} else {
@@ -124,9 +143,19 @@ func (c *conn) Leave() {
 }
 
 // Failed implements [wrap.Gate].
-func (c *conn) Failed(err error) {
+func (c *conn) Failed(err error) error {
+	c.lane.pool.noteFileLost(err)
 	if errors.Is(err, sqlite3.BUSY) && (c.calls == nil || c.calls.Err() == nil) { // else it is the caller who waits no more
 		c.lane.pool.busy(c, err)
+	}
+	c.heard(err)
+	return c.explain(err)
+}
+
+// Panicked implements [wrap.Gate].
+func (c *conn) Panicked() {
+	if s := c.shell.Load(); s != nil {
+		s.panicked()
 	}
 }
 
@@ -138,7 +167,8 @@ func (c *conn) stop(err error) { c.stopped.CompareAndSwap(nil, &err) }
 // also ends when the pool takes the connection away.
 type within struct {
 	context.Context
-	conn *conn
+	conn  *conn
+	began time.Time // zero where there is no limit
 }
 
 // Caller returns the caller's context: tracing asks, to tell whose doing an end was.
@@ -148,7 +178,13 @@ func (w *within) Err() error {
 	if w.conn.stopped.Load() != nil {
 		return context.Canceled
 	}
-	return w.Context.Err()
+	if err := w.Context.Err(); err != nil {
+		return err
+	}
+	if w.isLate() {
+		return context.DeadlineExceeded
+	}
+	return nil
 }
 
 // context returns the context for a call of this text. That of an empty text is
@@ -161,23 +197,36 @@ func (c *conn) context(ctx context.Context, t *text) context.Context {
 		}
 		c.lease.last.Store(t)
 	}
-	c.calls = ctx
-	return &within{ctx, c}
+	if c.asked && !c.lease.tx.Load() && c.lease.began.Load() == 0 && c.Wrapped().OpenRows() == 0 {
+		c.lease.reads.Store(time.Now().UnixNano()) // not the first call: it has read nothing since the last
+	}
+	c.calls, c.late = ctx, nil
+	w := &within{Context: ctx, conn: c}
+	if c.lane.pool.cfg.StatementTimeout > 0 {
+		w.began = time.Now()
+	}
+	return w
+}
+
+// untidy reports whether there is anything for tidy to do.
+func (c *conn) untidy() bool {
+	asked := c.asked
+	c.asked = false
+	return c.journal || c.undoing || asked && !c.through() || c.lane.reads && (c.Changed() || !c.watched && c.Prepared())
+}
+
+// through reports whether the connection is in no transaction.
+func (c *conn) through() bool {
+	raw := c.SQLite()
+	return raw.GetAutocommit() && (!c.lane.reads || raw.TxnState("") == sqlite3.TXN_NONE)
 }
 
 // tidy sees to it that a connection which is given back is as the next user
 // expects it. It returns why the connection must be closed instead, if it must,
-// and whether it had a transaction open that the program had not ended.
+// and whether it had a transaction open that the program had not ended. A reader that is
+// not what it was when it was opened is closed.
 func (c *conn) tidy() (why wrap.Reason, dirty bool) {
 	raw := c.SQLite()
-	through := func() bool {
-		return raw.GetAutocommit() && (!c.lane.reads || raw.TxnState("") == sqlite3.TXN_NONE)
-	}
-	asked := c.asked
-	c.asked = false
-	if !c.journal && !c.undoing && (!asked || through()) {
-		return "", false
-	}
 	if old := raw.SetInterrupt(context.Background()); old != context.Background() {
 		defer raw.SetInterrupt(old)
 	}
@@ -189,13 +238,23 @@ func (c *conn) tidy() (why wrap.Reason, dirty bool) {
 		c.undoing = false
 		defer c.lane.pool.undone(c)
 	}
+	why, dirty = c.rollBack()
+	if c.lane.reads && why == "" && (dirty || c.isChanged()) {
+		why = wrap.ReasonDirty
+	}
+	return why, dirty
+}
+
+// rollBack ends what is left of transactions and statements. Its results are those of tidy.
+func (c *conn) rollBack() (why wrap.Reason, dirty bool) {
+	raw := c.SQLite()
 	if raw.GetAutocommit() {
-		if through() {
+		if c.through() {
 			return "", false
 		}
 		// A statement that nobody has closed pins what it reads.
 		c.Reset()
-		if through() {
+		if c.through() {
 			return "", false
 		}
 		return wrap.ReasonDirty, false

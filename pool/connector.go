@@ -1,22 +1,37 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
-	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	sqlitemw "github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
 // Name is the name under which this package registers its driver.
 const Name = "sqlitemw-pool"
 
-func init() { sql.Register(Name, &Driver{}) }
+// The names for programs of github.com/mattn/go-sqlite3 and of modernc.org/sqlite; see
+// [driver.Compat].
+const (
+	NameMattn   = "sqlitemw-pool-mattn"
+	NameModernc = "sqlitemw-pool-modernc"
+)
+
+func init() {
+	sql.Register(Name, &Driver{})
+	sql.Register(NameMattn, &Driver{Config: Config{Compat: sqlitemw.CompatMattn}})
+	sql.Register(NameModernc, &Driver{Config: Config{Compat: sqlitemw.CompatModernc}})
+}
 
 // Driver is the driver whose databases are pools of their own. The zero Driver is
 // the one that is registered as [Name]; one with a Config of the program's is
@@ -44,6 +59,9 @@ func (d *Driver) Open(name string) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	if m, ok := conn.(*mappedShell); ok {
+		return &loneMapped{m, c.(*connector)}, nil
+	}
 	return &lone{conn.(*shell), c.(*connector)}, nil
 }
 
@@ -51,6 +69,17 @@ func (d *Driver) Open(name string) (driver.Conn, error) {
 type lone struct {
 	*shell
 	connector *connector
+}
+
+// loneMapped is lone with errors mapped.
+type loneMapped struct {
+	*mappedShell
+	connector *connector
+}
+
+func (l *loneMapped) Close() error {
+	l.shell.release()
+	return l.connector.errors().Map(context.Background(), l.connector.Close())
 }
 
 func (l *lone) Close() error {
@@ -62,14 +91,11 @@ func (l *lone) Close() error {
 // nothing: the pool is opened by the first call that needs a connection.
 func (d *Driver) OpenConnector(name string) (driver.Connector, error) {
 	cfg, err := parseDSN(name, d.Config)
-	if err != nil {
-		return nil, err
-	}
-	if err := cfg.Validate(); err != nil {
+	if err := together(err, cfg.Validate()); err != nil {
 		return nil, err
 	}
 	ended, end := context.WithCancel(context.Background())
-	return &connector{config: cfg, driver: d, owns: true, opening: make(chan struct{}, 1), ended: ended, end: end}, nil
+	return &connector{config: cfg, driver: d, owns: true, ended: ended, end: end}, nil
 }
 
 // A connector makes shells over a pool: that of [Pool.DB] and the like over one
@@ -81,12 +107,24 @@ type connector struct {
 	owns   bool
 
 	// Of one that owns its pool.
-	opening chan struct{} // has room for one: who opens it
-	ended   context.Context
-	end     context.CancelFunc
+	ended context.Context
+	end   context.CancelFunc
 
-	mu     sync.Mutex
-	opened *Pool
+	mu      sync.Mutex // guards the fields below
+	opened  *Pool
+	opening *poolOpening // nil unless it is under way
+}
+
+// A poolOpening is a pool that is being opened, on a goroutine of its own: a call that
+// does not wait long enough leaves it to the next.
+type poolOpening struct {
+	done     chan struct{} // closed when it has ended, as the fields below say
+	pool     *Pool
+	err      error // nil also if it was closed at once, as closed says
+	closed   error
+	panicked *any // what a hook or Init has panicked with
+	told     atomic.Bool
+	waiting  atomic.Int64 // calls that do
 }
 
 var (
@@ -98,13 +136,17 @@ var (
 // tried again by the next.
 func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	p, err := c.pool(ctx)
+	if err == nil && p.Closed() {
+		err = ErrClosed
+	}
 	if err != nil {
-		return nil, err
+		return nil, c.errors().Map(ctx, err)
 	}
-	if p.Closed() {
-		return nil, ErrClosed
-	}
-	return &shell{pool: p, pinned: c.pinned}, nil
+	return outermost(&shell{pool: p, pinned: c.pinned}), nil
+}
+
+func (c *connector) errors() wrap.ErrorMap {
+	return sqlitemw.Config{Compat: c.config.Compat, MapError: c.config.MapError}.ErrorMap()
 }
 
 func (c *connector) pool(ctx context.Context) (*Pool, error) {
@@ -114,36 +156,71 @@ func (c *connector) pool(ctx context.Context) (*Pool, error) {
 	if p := c.get(); p != nil {
 		return p, nil // which says itself that it is closed
 	}
+	o := c.start(ctx)
+	defer o.waiting.Add(-1)
 	select {
-	case c.opening <- struct{}{}: // no mutex: who waits may give up
-		defer func() { <-c.opening }()
+	case <-o.done:
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, endOf(ctx)
 	case <-c.ended.Done():
 		return nil, ErrClosed
 	}
-	if p := c.get(); p != nil {
-		return p, nil
+	if o.panicked != nil {
+		if o.told.Swap(true) || wrap.OnOwnGoroutine() {
+			return nil, wrap.NewPanicError(*o.panicked)
+		}
+		panic(*o.panicked)
 	}
 	if c.ended.Err() != nil {
 		return nil, ErrClosed
 	}
+	return o.pool, o.err
+}
+
+// start returns the opening that is under way, or begins one, for the call that ctx is
+// of. What fails is tried again by the next.
+func (c *connector) start(ctx context.Context) *poolOpening {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.opening != nil {
+		c.opening.waiting.Add(1)
+		return c.opening
+	}
+	o := &poolOpening{done: make(chan struct{}), pool: c.opened}
+	o.waiting.Add(1)
+	if c.opened != nil || c.ended.Err() != nil {
+		close(o.done)
+		return o
+	}
+	c.opening = o
+	go c.open(context.WithoutCancel(ctx), o)
+	return o
+}
+
+func (c *connector) open(ctx context.Context, o *poolOpening) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.ended, cancel)()
-	p, err := Open(ctx, c.config)
-	switch {
-	case c.ended.Err() == nil && err != nil:
-		return nil, err
-	case err != nil:
-		return nil, ErrClosed
-	case c.ended.Err() != nil: // too late for Close, which may wait no more
-		return nil, errors.Join(ErrClosed, p.Close())
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.opened = p
-	return p, nil
+	o.err = errGoexit // unless it returns
+	defer func() {
+		if v := recover(); v != nil {
+			o.panicked = &v
+			if o.waiting.Load() == 0 {
+				cmp.Or(c.config.Logger, slog.Default()).Error("pool: a panic was recovered, and the next call opens the pool again", "in", "opening the pool", "panic", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
+			}
+		}
+		c.mu.Lock()
+		late := c.ended.Err() != nil
+		if !late {
+			c.opened, c.opening = o.pool, nil
+		}
+		c.mu.Unlock()
+		if late && o.pool != nil { // Close may wait no more
+			o.closed = o.pool.Close()
+		}
+		close(o.done)
+	}()
+	o.pool, o.err = Open(ctx, c.config)
 }
 
 // get returns the pool, if it is open already.
@@ -152,6 +229,9 @@ func (c *connector) get() *Pool {
 	defer c.mu.Unlock()
 	return c.opened
 }
+
+// String says what the connector opens.
+func (c *connector) String() string { return fmt.Sprintf("pool: %v", c.config) }
 
 // Driver returns a [*Driver] that leads back to the pool; see [Of].
 func (c *connector) Driver() driver.Driver {
@@ -176,11 +256,18 @@ func (c *connector) Close() error {
 	c.end()
 	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
 	defer cancel()
-	select {
-	case c.opening <- struct{}{}:
-		defer func() { <-c.opening }()
-	case <-ctx.Done():
-		return fmt.Errorf("pool: close: the pool is still being opened: %w", ctx.Err())
+	c.mu.Lock()
+	o := c.opening
+	c.mu.Unlock()
+	if o != nil {
+		select {
+		case <-o.done:
+			if o.closed != nil {
+				return o.closed
+			}
+		case <-ctx.Done():
+			return fmt.Errorf("pool: close: the pool is still being opened: %w", ctx.Err())
+		}
 	}
 	if p := c.get(); p != nil {
 		return p.Shutdown(ctx)

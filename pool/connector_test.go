@@ -4,9 +4,14 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/ncruces/go-sqlite3"
 
 	"github.com/sqlitemw/sqlitemw/pool"
 )
@@ -41,6 +46,52 @@ func TestOpeningHoldsNobodyUp(t *testing.T) {
 		}
 		if err := <-first; !errors.Is(err, pool.ErrClosed) {
 			t.Errorf("the first call: %v", err)
+		}
+	})
+}
+
+// A pool whose opening takes longer than any call waits is open in the end, and is
+// opened once; what panics is told to one caller.
+func TestOpeningAPoolServesTheNext(t *testing.T) {
+	opened := 0
+	d := &pool.Driver{Config: pool.Config{Init: func(*sqlite3.Conn) error {
+		opened++
+		time.Sleep(150 * time.Millisecond)
+		if opened == 1 {
+			panic("at first")
+		}
+		return nil
+	}, Logger: slog.New(slog.DiscardHandler)}}
+	path := t.TempDir() + "/test.db"
+	synctest.Test(t, func(t *testing.T) {
+		c, err := d.OpenConnector("file:" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		db := sql.OpenDB(c)
+		defer db.Close()
+		var said []string
+		for range 12 {
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			func() {
+				defer func() {
+					if v := recover(); v != nil {
+						said = append(said, fmt.Sprint(v))
+					}
+				}()
+				switch err := db.PingContext(ctx); {
+				case errors.Is(err, context.DeadlineExceeded):
+					said = append(said, "late")
+				case err != nil:
+					t.Error(err)
+				default:
+					said = append(said, "ok")
+				}
+			}()
+			cancel()
+		}
+		if want := []string{"late", "at first", "late", "ok"}; !slices.Equal(slices.Compact(said), want) {
+			t.Errorf("the calls saw %q, want %q", said, want)
 		}
 	})
 }

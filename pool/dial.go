@@ -4,26 +4,14 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"time"
+
+	"github.com/ncruces/go-sqlite3"
 
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
-
-// dialFor opens a connection for an acquire, in what is left of its time.
-func (l *lane) dialFor(ctx context.Context, a *wrap.Acquisition) (*conn, error) {
-	d := l.pool.cfg.AcquireTimeout
-	if d <= 0 {
-		return l.dial(ctx, a)
-	}
-	bounded, cancel := context.WithTimeoutCause(ctx, d-a.Took(), ErrAcquireTimeout)
-	defer cancel()
-	c, err := l.dial(bounded, a)
-	if err != nil && ctx.Err() == nil && context.Cause(bounded) == ErrAcquireTimeout {
-		err = ErrAcquireTimeout
-	}
-	return c, err
-}
 
 // connecting reports whether connections are being opened, and why that has failed
 // last, if it has since then.
@@ -36,25 +24,41 @@ func (l *lane) connecting(since time.Time) (bool, error) {
 	return l.opening > 0, l.dialled.err
 }
 
-// dial opens a connection for an acquire, or for nobody if a is nil.
-func (l *lane) dial(ctx context.Context, a *wrap.Acquisition) (dialled *conn, err error) {
+// dial opens a connection for an acquire, or for nobody if o is nil.
+func (l *lane) dial(ctx context.Context, o *wrap.Opening) (*conn, error) {
+	return l.dialFrom(ctx, l.connector, o)
+}
+
+// dialFrom is dial with another connector than the lane's.
+func (l *lane) dialFrom(ctx context.Context, connector *driver.Connector, o *wrap.Opening) (dialled *conn, err error) {
 	l.mu.Lock()
 	if l.refusing.Load() {
 		l.mu.Unlock()
 		return nil, ErrClosed
 	}
 	l.opening++
+	alone := jobOf(ctx) != nil
+	if alone {
+		l.warming++
+	}
 	generation := l.generation
 	l.mu.Unlock()
 
 	var p driver.PoolConn
 	var c *conn
-	defer func() { // a hook or Init may panic
+	failed := false // in AfterConnect, by an error
+	defer func() {  // a hook or Init may panic
 		if c == nil && p != nil {
+			if !failed {
+				p.Wrapped().Break() // so that it does not panic again
+			}
 			p.Wrapped().CloseFor(wrap.ReasonHook)
 		}
 		l.mu.Lock()
 		l.opening--
+		if alone {
+			l.warming--
+		}
 		if err == nil || !errors.Is(ctx.Err(), context.Canceled) { // else it says nothing of connecting
 			l.dialled.err, l.dialled.when = err, time.Now()
 		}
@@ -70,25 +74,44 @@ func (l *lane) dial(ctx context.Context, a *wrap.Acquisition) (dialled *conn, er
 	}()
 	hooks := &l.pool.cfg.Hooks
 	if hooks.BeforeConnect != nil {
-		if err := hooks.BeforeConnect(ctx); err != nil {
+		if err := l.pool.guard.call(ctx, placeBeforeConnect, func() error { return hooks.BeforeConnect(ctx) }); err != nil {
 			return nil, l.pool.hookError("BeforeConnect", err)
 		}
 	}
-	if p, err = l.connector.Dial(ctx, a); err != nil {
+	if p, err = connector.Dial(ctx, o); err != nil {
+		l.pool.noteFileLost(err)
 		return nil, err
 	}
 	if hooks.AfterConnect != nil {
-		if err := hooks.AfterConnect(ctx, p.SQLite()); err != nil {
+		if err := l.pool.guard.call(ctx, placeAfterConnect, func() error { return hooks.AfterConnect(ctx, p.SQLite()) }); err != nil {
+			failed = true
 			return nil, l.pool.hookError("AfterConnect", err)
 		}
 	}
-	c = &conn{PoolConn: p, lane: l, generation: generation, answered: time.Now(), asked: true} // by Init and hooks
-	c.expires = l.expiry(c.answered)
-	p.Wrapped().SetGate(c)
-	if !l.reads {
-		c.attached, c.writing = attached(p.SQLite()), writing(p.SQLite())
-	}
+	made := &conn{PoolConn: p, lane: l, generation: generation, answered: time.Now(), asked: true} // by Init and hooks
+	made.expires = l.expiry(made.answered)
+	made.opened() // an authorizer of the program's may panic
+	p.Wrapped().SetGate(made)
+	c = made
 	return c, nil
+}
+
+// opened notes what the connection is like when it is opened.
+func (c *conn) opened() {
+	raw := c.SQLite()
+	c.attached = attached(raw)
+	if !c.lane.reads {
+		c.writing = writing(raw)
+		c.lane.pool.noteAbilities(raw, false)
+		return
+	}
+	// mode=ro is of the database alone: a file that is attached, also by VACUUM INTO,
+	// would be open for writing, and made. Those that Init has attached stay.
+	others := strings.Count(c.attached, "\n") - 1
+	raw.Limit(sqlite3.LIMIT_ATTACHED, max(others, 0))
+	if c.watched = c.Watch(); !c.watched {
+		c.condition = condition(raw)
+	}
 }
 
 // expiry is when a connection opened now has lived long enough: a little earlier

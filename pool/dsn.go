@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/driver/redact"
 )
 
 // parseDSN reads a DSN of sql.Open: one of package driver's, with keys of the
@@ -19,6 +20,12 @@ import (
 func parseDSN(dsn string, base Config) (Config, error) {
 	var ps problems
 	base.Path = dsn
+	base, err := base.translated()
+	if err != nil {
+		ps.add("%w", err)
+		return base, ps.err()
+	}
+	dsn = base.Path
 	l := locate(dsn)
 	if !l.uri {
 		path, query, _ := strings.Cut(dsn, "?")
@@ -26,13 +33,13 @@ func parseDSN(dsn string, base Config) (Config, error) {
 			if _, err := driver.NewConnector(dsn, driver.Config{}); err != nil {
 				ps.add("%w", err)
 			} else {
-				ps = append(ps, errDSN{fmt.Errorf("parameters need a URI, or they become part of the file's name: write file:%s?... instead", locate(path).database())})
+				ps = append(ps, errDSN{fmt.Errorf("parameters need a URI, or they become part of the file's name: write file:%s?... instead", redact.Text(locate(path).database()))})
 			}
 		}
 		return base, ps.err()
 	}
 	before := len(l.params)
-	seen := make(map[string]bool)
+	seen := make(map[string]int)
 	l.remove(func(p param) bool {
 		if !isPoolKey(p.key) {
 			return false
@@ -41,16 +48,18 @@ func parseDSN(dsn string, base Config) (Config, error) {
 		remedy := ""
 		switch {
 		case !known:
-			ps = append(ps, errDSN{fmt.Errorf("the parameter %q is not known: use one of %s", plainly(p.key), knownKeys())})
-		case seen[p.key]:
-			ps = append(ps, errDSN{fmt.Errorf("%s is given more than once: leave out all but one", p.key)})
+			ps = append(ps, errDSN{fmt.Errorf("the parameter %q is not known: use one of %s", redact.Key(p.key), knownKeys())})
+		case seen[p.key] > 0:
+			if seen[p.key] == 1 {
+				ps = append(ps, errDSN{fmt.Errorf("%s is given more than once: leave out all but one", p.key)})
+			}
 		default:
 			remedy = set(&base, p.value)
 		}
 		if remedy != "" {
-			ps = append(ps, errDSN{fmt.Errorf("%s is %q: %s", p.key, plainly(p.value), remedy)})
+			ps = append(ps, errDSN{fmt.Errorf("%s is %q: %s", p.key, redact.Value(p.value), remedy)})
 		}
-		seen[p.key] = true
+		seen[p.key]++
 		return true
 	})
 	if len(l.params) < before {
@@ -68,9 +77,11 @@ func isPoolKey(key string) bool { return strings.HasPrefix(strings.ToLower(key),
 // values there are.
 var dsnKeys = map[string]func(c *Config, value string) (remedy string){
 	"_pool_name": func(c *Config, value string) string {
-		if c.Name = value; value == "" {
-			return "write a name, or leave it out"
+		// What is more than a name may be parameters, behind a ? that should be an &.
+		if value == "" || strings.ContainsAny(value, "?&=;#") || !redact.IsPlain(value) || redact.Name(value) != value {
+			return "write a name that looks like no parameters and has no control characters, or leave it out"
 		}
+		c.Name = value
 		return ""
 	},
 	"_pool_min":                countKey(func(c *Config) *int { return &c.MinConns }),
@@ -83,12 +94,16 @@ var dsnKeys = map[string]func(c *Config, value string) (remedy string){
 	"_pool_busy_timeout":       durationKey(func(c *Config) *time.Duration { return &c.BusyTimeout }),
 	"_pool_validate_after":     durationKey(func(c *Config) *time.Duration { return &c.ValidateAfter }),
 	"_pool_keepalive":          durationKey(func(c *Config) *time.Duration { return &c.KeepAlive }),
+	"_pool_statement_timeout":  durationKey(func(c *Config) *time.Duration { return &c.StatementTimeout }),
+	"_pool_tx_timeout":         durationKey(func(c *Config) *time.Duration { return &c.TxTimeout }),
+	"_pool_max_read_age":       durationKey(func(c *Config) *time.Duration { return &c.MaxReadAge }),
 	"_pool_leak_after":         durationKey(func(c *Config) *time.Duration { return &c.LeakAfter }),
 	"_pool_health_interval":    durationKey(func(c *Config) *time.Duration { return &c.HealthInterval }),
 	"_pool_must_exist":         boolKey(func(c *Config, on bool) { c.MustExist = on }),
 	"_pool_wal":                boolKey(func(c *Config, on bool) { c.DisableWAL = !on }),
 	"_pool_lifetime_jitter":    jitterKey,
 	"_pool_journal_size_limit": bytesKey,
+	"_pool_memory_limit":       memoryKey,
 	"_pool_dirty": func(c *Config, value string) string {
 		i := slices.Index(dirtyNames, strings.ToLower(value))
 		if i < 0 {
@@ -177,21 +192,17 @@ func bytesKey(c *Config, value string) string {
 	return ""
 }
 
+func memoryKey(c *Config, value string) string {
+	n, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || n < 0 {
+		return fmt.Sprintf("use a number of bytes from 1 MiB to 4 GiB, or 0 for %d", driver.DefaultMemoryLimit)
+	}
+	c.MemoryLimit = n
+	return ""
+}
+
 // errDSN marks a problem as one of a data source name.
 type errDSN struct{ error }
 
 // Is reports whether target is [driver.ErrDSN].
 func (e errDSN) Is(target error) bool { return target == driver.ErrDSN }
-
-// plainly is how much of a text from a DSN an error may show: a secret may stand
-// behind it, if a separator was mistyped.
-func plainly(text string) string {
-	n := 0
-	for n < len(text) && n < 64 && (isName(text[n]) || strings.IndexByte(".+-: ", text[n]) >= 0) {
-		n++
-	}
-	if n < len(text) {
-		return text[:n] + "..."
-	}
-	return text
-}

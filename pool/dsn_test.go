@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
+	"github.com/ncruces/go-sqlite3/vfs"
 
 	"github.com/sqlitemw/sqlitemw/driver"
 )
@@ -39,21 +40,23 @@ func TestSources(t *testing.T) {
 		cfg                  Config
 		writer, reader, file string
 	}{
-		{Config{Path: "app.db"}, "file:app.db?_txlock=immediate", "file:app.db?mode=rw&" + reads, "app.db"},
-		{Config{Path: "./a b%.db"}, "file:./a%20b%25.db?_txlock=immediate", "file:./a%20b%25.db?mode=rw&" + reads, "./a b%.db"},
-		{Config{Path: "/tmp/what?#.db"}, "file:///tmp/what%3f%23.db?_txlock=immediate", "file:///tmp/what%3f%23.db?mode=rw&" + reads, "/tmp/what?#.db"},
-		{Config{Path: "//x/y\n"}, "file:////x/y%0a?_txlock=immediate", "file:////x/y%0a?mode=rw&" + reads, "//x/y\n"},
-		{Config{Path: `C:\Users\a b\app.db`}, `file:C:\Users\a%20b\app.db?_txlock=immediate`, `file:C:\Users\a%20b\app.db?mode=rw&` + reads, `C:\Users\a b\app.db`},
-		{Config{Path: `\\host\share\app.db`}, `file:\\host\share\app.db?_txlock=immediate`, `file:\\host\share\app.db?mode=rw&` + reads, `\\host\share\app.db`},
-		{Config{Path: "a", MustExist: true}, "file:a?mode=rw&_txlock=immediate", "file:a?mode=rw&" + reads, "a"},
-		{Config{Path: "file:a%20b?mode=rwc&psow=0#x"}, "file:a%20b?mode=rwc&psow=0&_txlock=immediate#x", "file:a%20b?mode=rwc&psow=0&" + reads + "#x", "a b"},
-		{Config{Path: "file:a?mode=rw", MustExist: true}, "file:a?mode=rw&_txlock=immediate", "file:a?mode=rw&" + reads, "a"},
-		{Config{Path: "file://localhost/a?_txlock=Exclusive&_timefmt=sqlite"}, "file://localhost/a?_txlock=Exclusive&_timefmt=sqlite", "file://localhost/a?_timefmt=sqlite&mode=rw&" + reads, "/a"},
-		{Config{Path: "file:a?"}, "file:a?&_txlock=immediate", "file:a?&mode=rw&" + reads, "a"},
+		{Config{Path: "app.db"}, "file:app.db?_txlock=immediate", "file:app.db?mode=ro&" + reads, "app.db"},
+		{Config{Path: "./a b%.db"}, "file:./a%20b%25.db?_txlock=immediate", "file:./a%20b%25.db?mode=ro&" + reads, "./a b%.db"},
+		{Config{Path: "/tmp/what?#.db"}, "file:///tmp/what%3f%23.db?_txlock=immediate", "file:///tmp/what%3f%23.db?mode=ro&" + reads, "/tmp/what?#.db"},
+		{Config{Path: "//x/y\n"}, "file:////x/y%0a?_txlock=immediate", "file:////x/y%0a?mode=ro&" + reads, "//x/y\n"},
+		{Config{Path: `C:\Users\a b\app.db`}, `file:C:\Users\a%20b\app.db?_txlock=immediate`, `file:C:\Users\a%20b\app.db?mode=ro&` + reads, `C:\Users\a b\app.db`},
+		{Config{Path: `\\host\share\app.db`}, `file:\\host\share\app.db?_txlock=immediate`, `file:\\host\share\app.db?mode=ro&` + reads, `\\host\share\app.db`},
+		{Config{Path: "a", MustExist: true}, "file:a?mode=rw&_txlock=immediate", "file:a?mode=ro&" + reads, "a"},
+		{Config{Path: "file:a%20b?mode=rwc&psow=0#x"}, "file:a%20b?mode=rwc&psow=0&_txlock=immediate#x", "file:a%20b?psow=0&mode=ro&" + reads + "#x", "a b"},
+		{Config{Path: "file:a?mode=rw", MustExist: true}, "file:a?mode=rw&_txlock=immediate", "file:a?mode=ro&" + reads, "a"},
+		{Config{Path: "file://localhost/a?_txlock=Exclusive&_timefmt=sqlite"}, "file://localhost/a?_txlock=Exclusive&_timefmt=sqlite", "file://localhost/a?_timefmt=sqlite&mode=ro&" + reads, "/a"},
+		{Config{Path: "file:a?"}, "file:a?&_txlock=immediate", "file:a?&mode=ro&" + reads, "a"},
 		{Config{Path: "file:a?_pragma=journal_mode(wal)&_journal=wal&_pragma=user_version(3)&_pragma=cache_size(9)&_pragma=query_only(0)&_pragma=synchronous"},
 			"file:a?_pragma=journal_mode(wal)&_journal=wal&_pragma=user_version(3)&_pragma=cache_size(9)&_pragma=query_only(0)&_txlock=immediate",
-			"file:a?_pragma=cache_size(9)&mode=rw&" + reads, "a"},
+			"file:a?_pragma=cache_size(9)&mode=ro&" + reads, "a"},
 		{Config{Path: "file:a?mode=ro"}, "file:a?mode=ro&_txlock=immediate", "", "a"},
+		{Config{Path: "file:a?_query_only=1"}, "file:a?_query_only=1", "", "a"},
+		{Config{Path: "a", Pragmas: []driver.Pragma{{Name: "query_only", Value: "on"}}}, "file:a", "", "a"},
 		{Config{Path: "file:a?immutable=1", MustExist: true}, "file:a?immutable=1&mode=ro&_txlock=immediate", "", "a"},
 		{Config{Path: "file:/a?vfs=memdb&_fk=0"}, "file:/a?vfs=memdb&_fk=0&_txlock=immediate", "", ""},
 		{Config{Path: "file::memory:?cache=shared", MustExist: true}, "file::memory:?cache=shared&_txlock=immediate", "", ""},
@@ -99,11 +102,27 @@ func TestPrivateMemory(t *testing.T) {
 // Another VFS may wait for a key that Config.Init has: until then, nothing may read
 // the file.
 func TestOtherVFSIsNotRead(t *testing.T) {
-	for sync, want := range map[Synchronous]bool{SynchronousFull: false, SynchronousNormal: true} {
+	for _, sync := range []Synchronous{SynchronousDefault, SynchronousFull, SynchronousNormal} {
 		c := Config{Path: "file:a?vfs=other", Synchronous: sync}.withDefaults()
 		got := slices.ContainsFunc(c.writer().config.Pragmas, func(p driver.Pragma) bool { return p.Name == "synchronous" || p.Name == "journal_mode" })
-		if got != want || c.file() != "" || c.lanes() != 0 {
+		if got || c.file() != "" || c.lanes() != 0 {
 			t.Errorf("%+v: file %q, %d readers", c.writer(), c.file(), c.lanes())
+		}
+	}
+}
+
+// What another VFS's connections are to have is in force once Config.Init has run.
+func TestOtherVFSIsSetUpAfterInit(t *testing.T) {
+	vfs.Register("pool-test-sync", vfs.Find("os"))
+	t.Cleanup(func() { vfs.Unregister("pool-test-sync") }) // after the connections are closed
+	for sync, want := range map[Synchronous]int64{SynchronousDefault: 3, SynchronousFull: 2, SynchronousNormal: 1} {
+		calls := 0
+		src := mustSources(t, Config{
+			Path: "file:" + escape(filepath.Join(t.TempDir(), "a.db")) + "?vfs=pool-test-sync", Synchronous: sync,
+			Init: func(*sqlite3.Conn) error { calls++; return nil },
+		})
+		if got := settingsOf(t, src.writer); got.sync != want || calls == 0 {
+			t.Errorf("%v: synchronous is %d, want %d; Init was called %d times", sync, got.sync, want, calls)
 		}
 	}
 }
@@ -145,6 +164,11 @@ func TestSettingsInForce(t *testing.T) {
 		{Config{Synchronous: SynchronousNormal, BusyTimeout: 1500 * time.Microsecond, JournalSizeLimit: -1}, settings{2, 1, -1, 1, 0, "wal"}},
 		{Config{Synchronous: SynchronousExtra, BusyTimeout: -1, JournalSizeLimit: 1}, settings{0, 3, 1, 1, 0, "wal"}},
 		{Config{Synchronous: SynchronousOff, DisableWAL: true}, settings{5000, 0, 64 << 20, 1, 0, "delete"}},
+		{Config{DisableWAL: true}, settings{5000, 3, 64 << 20, 1, 0, "delete"}},
+		{Config{DisableWAL: true, Synchronous: SynchronousFull}, settings{5000, 2, 64 << 20, 1, 0, "delete"}},
+		{Config{DisableWAL: true, Pragmas: one("synchronous", "full")}, settings{5000, 2, 64 << 20, 1, 0, "delete"}},
+		{Config{MaxConns: 1}, settings{5000, 2, 64 << 20, 1, 0, "wal"}},
+		{Config{Path: "?vfs=memdb"}, settings{5000, 2, 64 << 20, 1, 0, "memory"}},
 		{Config{Path: "?_pragma=busy_timeout(7)&_pragma=synchronous(1)&_pragma=journal_size_limit(0)&_fk=0"}, settings{7, 1, 0, 0, 0, "wal"}},
 		{Config{Path: "?_timeout=7&_busy_timeout=8&_sync=0"}, settings{7, 0, 64 << 20, 1, 0, "wal"}},
 		{Config{Path: "?_pragma=synchronous&_pragma=busy_timeout&_pragma=foreign_keys"}, settings{5000, 2, 64 << 20, 1, 0, "wal"}},
@@ -152,10 +176,10 @@ func TestSettingsInForce(t *testing.T) {
 		{Config{Pragmas: one("main.synchronous", "1"), Synchronous: SynchronousExtra}, settings{5000, 1, 64 << 20, 1, 0, "wal"}},
 		{Config{Pragmas: one("busy_timeout", "0x10")}, settings{16, 2, 64 << 20, 1, 0, "wal"}},
 		{Config{Pragmas: one("foreign_keys", "off")}, settings{5000, 2, 64 << 20, 0, 0, "wal"}},
-		{Config{Pragmas: one("journal_mode", "truncate")}, settings{5000, 2, 64 << 20, 1, 0, "truncate"}},
+		{Config{Pragmas: one("journal_mode", "truncate")}, settings{5000, 3, 64 << 20, 1, 0, "truncate"}},
 		{Config{Pragmas: one("journal_mode", "")}, settings{5000, 2, 64 << 20, 1, 0, "wal"}},
 		{Config{Pragmas: one("cache_size", "99")}, settings{5000, 2, 64 << 20, 1, 0, "wal"}},
-		{Config{Path: "?_pragma=query_only(on)"}, settings{5000, 2, 64 << 20, 1, 1, "delete"}},
+		{Config{Path: "?_pragma=query_only(on)"}, settings{5000, 3, 64 << 20, 1, 1, "delete"}},
 		{Config{Path: "?vfs=memdb", Synchronous: SynchronousNormal}, settings{5000, 1, 64 << 20, 1, 0, "memory"}},
 	} {
 		cfg := tc.cfg
@@ -303,6 +327,7 @@ func TestParseDSN(t *testing.T) {
 		{"file:a?_pool_lifetime_jitter=-5&_pool_journal_size_limit=-5", Config{Path: "file:a", LifetimeJitter: -1, JournalSizeLimit: -1}},
 		{"file:a?_pool_wal=off&_pool_must_exist=on&_pool_dirty=Fail&_pool_synchronous=NORMAL",
 			Config{Path: "file:a", DisableWAL: true, MustExist: true, Dirty: DirtyFail, Synchronous: SynchronousNormal}},
+		{"file:a?_pool_synchronous=full", Config{Path: "file:a", Synchronous: SynchronousFull}},
 		{"file:a?_pool_synchronous=3&_pool_dirty=repair&_pool_wal=1", Config{Path: "file:a", Synchronous: SynchronousExtra}},
 	} {
 		got, err := parseDSN(tc.dsn, Config{})
@@ -437,4 +462,17 @@ func FuzzParseDSN(f *testing.F) {
 			t.Fatalf("%q: in force, %+v is %v, and then %+v", dsn, force, err, force.withDefaults())
 		}
 	})
+}
+
+// All that is wrong with a data source name is in one error: keys of the pool's, and others.
+func TestDSNRefusedForEveryReason(t *testing.T) {
+	_, err := (&Driver{}).OpenConnector("file:a.db?_pool_max=x&_fk=maybe&_nonsense=1")
+	for _, s := range []string{"_pool_max", "_fk", "_nonsense"} {
+		if err == nil || !strings.Contains(err.Error(), s) {
+			t.Errorf("%v does not say %s", err, s)
+		}
+	}
+	if !errors.Is(err, ErrInvalidConfig) || !errors.Is(err, driver.ErrDSN) {
+		t.Error(err)
+	}
 }

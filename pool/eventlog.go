@@ -135,8 +135,9 @@ func (s *Subscription) Close() {
 }
 
 // closeSubscriptions ends all subscriptions there are and will be. It waits for the
-// pool's own as long as ctx allows.
-func (l *EventLog) closeSubscriptions(ctx context.Context) {
+// pool's own as long as ctx allows, and reports whether they are through.
+func (l *EventLog) closeSubscriptions(ctx context.Context) (through bool) {
+	through = true
 	for _, s := range l.endSubscriptions() {
 		if s.through == nil {
 			continue
@@ -144,8 +145,10 @@ func (l *EventLog) closeSubscriptions(ctx context.Context) {
 		select {
 		case <-s.through:
 		case <-ctx.Done():
+			through = false
 		}
 	}
+	return through
 }
 
 func (l *EventLog) endSubscriptions() []*Subscription {

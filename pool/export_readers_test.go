@@ -25,7 +25,7 @@ func ReaderPrepares(query string) bool { return classify(query).preparable }
 // ReaderRuns reports whether a text is a reader's, and whether SQLite is asked
 // first.
 func ReaderRuns(query string) (runs, asks bool) {
-	where := classify(query).where()
+	where := classify(query).route
 	return where != toWriter, where == toAsk
 }
 

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -177,7 +178,7 @@ func (g graph) deadlock(l *lane) []Holder {
 }
 
 // title names a lane among those of all pools.
-func (l *lane) title() string { return string(l.name) + " of " + l.pool.cfg.Name }
+func (l *lane) title() string { return fmt.Sprintf("%s of %q", l.name, l.pool.cfg.Name) }
 
 // waits adds those of l's that wait in the queue.
 func (q *queue) waits(l *lane, list []wanted) []wanted {

@@ -3,6 +3,7 @@ package pool_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -84,7 +85,7 @@ func TestAcquireErrorCycle(t *testing.T) {
 					}
 					for _, h := range e.Holders {
 						next := string(rune('1' + (int(h.Pool[0]-'1')+1)%len(pools)))
-						if h.WaitsFor != "writer of "+next || !strings.Contains(e.Error(), "waits for a writer of "+next) {
+						if want := fmt.Sprintf("writer of %q", next); h.WaitsFor != want || !strings.Contains(e.Error(), "waits for a "+want) {
 							t.Errorf("%s waits for %q: %v", h.Pool, h.WaitsFor, e)
 						}
 					}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -52,8 +52,10 @@ type HealthReport struct {
 
 // healthState is what was found last.
 type healthState struct {
+	job      *job // that examines
 	mu       sync.Mutex
-	last     HealthReport
+	last     HealthReport  // without the pool's failures
+	told     Health        // by the latest event
 	checking chan struct{} // has room for one: who checks
 }
 
@@ -85,7 +87,11 @@ func (h *healthState) end() { <-h.checking }
 // degraded; [Pool.Health] says which, and why. Otherwise the error is
 // [ErrHealthCheck], or [ErrClosed]. It may be called by any number of goroutines;
 // one checks, the others wait for it as long as their contexts allow.
-func (p *Pool) HealthCheck(ctx context.Context) error {
+func (p *Pool) HealthCheck(ctx context.Context) error { return p.check(ctx, true) }
+
+// check is HealthCheck. With probe, it has a checkpoint that fails be tried again; the
+// pool's own checks do not, so that they do not defeat its back-off.
+func (p *Pool) check(ctx context.Context, probe bool) error {
 	if p.Closed() {
 		return ErrClosed
 	}
@@ -102,7 +108,7 @@ func (p *Pool) HealthCheck(ctx context.Context) error {
 	began := time.Now()
 	bounded, cancel := context.WithTimeout(ctx, sqliteTimeout)
 	defer cancel()
-	r := p.examine(bounded)
+	r := p.examineApart(bounded, probe)
 	if err := ctx.Err(); errors.Is(err, context.Canceled) && r.Health == HealthDown {
 		return fmt.Errorf("%w: %w", ErrHealthCheck, err) // which says nothing of the database
 	}
@@ -112,13 +118,16 @@ func (p *Pool) HealthCheck(ctx context.Context) error {
 	was := p.health.last.Health
 	p.health.last = r
 	p.health.mu.Unlock()
+	p.healthMayChange(true)
 	if r.Health != was {
-		p.recorder.Record(driver.Event{Time: r.Checked, Kind: driver.KindHealth, Duration: r.Took, Reason: driver.Reason(r.Health.String())})
 		if r.Health != HealthOK {
 			p.logger.Error("pool: health", "health", r.Health.String(), "reasons", r.Reasons)
 		} else if was != HealthUnknown {
 			p.logger.Info("pool: health", "health", r.Health.String())
 		}
+	}
+	if p.late != nil {
+		p.late.flush(bounded) // so that the Recorder knows what the caller does
 	}
 	if r.Health == HealthDown {
 		return fmt.Errorf("%w: %w", ErrHealthCheck, r.Err)
@@ -126,11 +135,76 @@ func (p *Pool) HealthCheck(ctx context.Context) error {
 	return nil
 }
 
-// Health returns what the last check has found.
+// Health returns what the last check has found, and what fails now: writes,
+// checkpoints, or keeping the WAL within Config.JournalSizeLimit. With one of these the
+// pool is degraded from the moment that it begins until it ends, whether and whenever
+// the pool's health is checked.
 func (p *Pool) Health() HealthReport {
+	r := p.found()
+	if reasons := p.reasons(); len(reasons) > 0 {
+		r.Reasons = append(slices.Clone(r.Reasons), reasons...)
+		r.Health = max(r.Health, HealthDegraded)
+	}
+	return r
+}
+
+// found returns what the last check has found.
+func (p *Pool) found() HealthReport {
 	p.health.mu.Lock()
 	defer p.health.mu.Unlock()
 	return p.health.last
+}
+
+// healthMayChange records an event if the health is not what the latest event said:
+// in the background where the caller may be a goroutine of the pool.
+func (p *Pool) healthMayChange(background bool) {
+	p.health.mu.Lock()
+	now, took := p.health.last.Health, p.health.last.Took
+	if p.failing() {
+		now = max(now, HealthDegraded)
+	}
+	changed := now != p.health.told
+	p.health.told = now
+	p.health.mu.Unlock()
+	if changed {
+		p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindHealth, Duration: took, Reason: driver.Reason(now.String()), Background: background})
+	}
+}
+
+// examineApart is examine on a goroutine of its own, so that Init or a hook that
+// never returns, or panics, fails the check and does not keep its caller.
+func (p *Pool) examineApart(ctx context.Context, probe bool) HealthReport {
+	down := func(err error) HealthReport {
+		return HealthReport{Health: HealthDown, Err: err, Reasons: []string{p.safe(err)}}
+	}
+	found := make(chan HealthReport, 1)
+	began := p.guard.start(ctx, p.health.job, func(ctx context.Context) {
+		r := HealthReport{}
+		err := p.guard.protect(p.health.job.name, func() {
+			if r = p.examine(ctx); probe && r.Health != HealthDown {
+				p.probeCheckpoint(ctx)
+			}
+		})
+		if err != nil {
+			r = down(err)
+		}
+		found <- r
+	})
+	if !began {
+		return down(p.guard.stillUnderWay(p.health.job))
+	}
+	select {
+	case r := <-found:
+		p.health.job.ended(ctx) // which it is about to: the next check is to begin another
+		return r
+	case <-ctx.Done():
+	}
+	select { // it looks at ctx itself
+	case r := <-found:
+		return r
+	case <-time.After(afterwards):
+		return down(fmt.Errorf("%w: %w", ctx.Err(), p.guard.stillUnderWay(p.health.job)))
+	}
 }
 
 // examine is a check.
@@ -145,27 +219,41 @@ func (p *Pool) examine(ctx context.Context) HealthReport {
 		r.Health = HealthDegraded
 		r.Reasons = append(r.Reasons, fmt.Sprintf(format, args...))
 	}
-	// Before it is opened, which might make another.
-	if f := p.file; f != nil && f.info != nil {
-		if info, err := os.Stat(p.path); err != nil || !os.SameFile(info, f.info) {
-			return down(driver.ErrFileLost)
-		}
+	switch err := p.lookAfterFile(); {
+	case errors.Is(err, driver.ErrFileLost):
+		return down(err)
+	case err != nil:
+		degraded("%v", err)
 	}
-	err := p.examiner(ctx, func(raw *sqlite3.Conn) error {
+	err := p.examiner(ctx, func(c driver.PoolConn) error {
+		raw := c.SQLite()
 		old := raw.SetInterrupt(ctx)
 		defer raw.SetInterrupt(old)
 		if err := readPage(raw); err != nil {
+			return err
+		}
+		if err := p.checkSize(c); err != nil {
 			return err
 		}
 		mode, ok := journalMode(raw)
 		if want := !p.cfg.DisableWAL && p.readers != nil; ok && want && mode != "wal" {
 			degraded("the journal mode is %s, not wal: there is one lane", mode)
 		}
+		if mode == "wal" {
+			p.lookAtWAL(raw)
+		}
 		return nil
 	})
+	if errors.Is(err, sqlite3.NOTADB) || errors.Is(err, sqlite3.CORRUPT) {
+		// The new connection cannot read it. One that could may know why.
+		_, lost := p.ifIdle(ctx, false, func(c *conn) error { return p.checkSize(c) })
+		if errors.Is(lost, driver.ErrFileLost) {
+			err = lost
+		}
+	}
 	switch {
 	case err == errInUse: // as it was
-		return p.Health()
+		return p.found()
 	case err == nil:
 	case errors.Is(err, sqlite3.BUSY) && !errors.Is(ctx.Err(), context.Canceled):
 		degraded("somebody has the database locked for longer than a check waits")
@@ -181,6 +269,32 @@ func (p *Pool) examine(ctx context.Context) HealthReport {
 		}
 	}
 	return r
+}
+
+// checkSize looks whether the files hold what SQLite has written to them.
+func (p *Pool) checkSize(c driver.PoolConn) error {
+	err := c.CheckSize()
+	if err != nil {
+		p.noteFileLost(err)
+	}
+	return err
+}
+
+// probeCheckpoint has a checkpoint that fails be tried now, and not only after the next
+// back-off or commit.
+func (p *Pool) probeCheckpoint(ctx context.Context) {
+	if !p.failures.on[failedCheckpoint].Load() {
+		return
+	}
+	if p.wals.keeper == keptByCommits {
+		_, _ = p.ifIdle(ctx, false, func(c *conn) error {
+			p.wals.retry.Store(0)
+			p.wals.checkpoint(c.SQLite())
+			return nil
+		})
+		return
+	}
+	p.checkpoints.probe(ctx)
 }
 
 // readPage has SQLite read the file, which "SELECT 1" does not.
@@ -210,7 +324,7 @@ func (p *Pool) ifIdle(ctx context.Context, open bool, f func(*conn) error) (did 
 	defer l.give(false)
 	c := l.pop()
 	if c == nil {
-		if !open {
+		if !open || l.isOpening() { // which may be the only one that there may be
 			return false, nil
 		}
 		if c, err = l.dial(ctx, nil); err != nil {
@@ -218,8 +332,15 @@ func (p *Pool) ifIdle(ctx context.Context, open bool, f func(*conn) error) (did 
 		}
 		c.idleSince = time.Now()
 	}
-	defer l.push(c)
-	return true, f(c)
+	defer func() {
+		if c.Wrapped().Panicked() {
+			l.closeIn(ctx, c, wrap.ReasonPanic)
+		} else {
+			l.push(c)
+		}
+	}()
+	c.Wrapped().Use(func() { err = f(c) })
+	return true, err
 }
 
 // errInUse: the only connection that there may be is somebody's.
@@ -227,12 +348,12 @@ var errInUse = errors.New("pool: in use")
 
 // examiner calls f with a connection that is no user's: a new one, or a memory
 // database's keeper.
-func (p *Pool) examiner(ctx context.Context, f func(*sqlite3.Conn) error) error {
+func (p *Pool) examiner(ctx context.Context, f func(driver.PoolConn) error) error {
 	switch {
 	case p.keeper != nil:
 		return p.keeper.use(f)
 	case p.cfg.exclusive():
-		did, err := p.ifIdle(ctx, true, func(c *conn) error { return f(c.SQLite()) })
+		did, err := p.ifIdle(ctx, true, func(c *conn) error { return f(c) })
 		if !did {
 			return errInUse
 		}
@@ -243,8 +364,10 @@ func (p *Pool) examiner(ctx context.Context, f func(*sqlite3.Conn) error) error 
 	if err != nil {
 		return err
 	}
+	inJob(ctx, c)
 	defer c.Wrapped().CloseFor(wrap.ReasonOther)
-	return f(c.SQLite())
+	c.Wrapped().Use(func() { err = f(c) })
+	return err
 }
 
 // A keeper is a connection that keeps a memory database from vanishing: it is
@@ -262,13 +385,13 @@ func newKeeper(ctx context.Context, c *driver.Connector) (*keeper, error) {
 	return &keeper{conn: conn}, nil
 }
 
-func (k *keeper) use(f func(*sqlite3.Conn) error) error {
+func (k *keeper) use(f func(driver.PoolConn) error) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.conn == nil {
 		return ErrClosed
 	}
-	return f(k.conn.SQLite())
+	return f(k.conn)
 }
 
 func (k *keeper) close() error {

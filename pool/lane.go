@@ -3,7 +3,6 @@ package pool
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,13 +20,14 @@ type lane struct {
 	reads     bool   // its connections only read
 	queue     *queue // the writer's is shared by all pools of the process that have the same file
 	connector *driver.Connector
-	first     *driver.Connector // that opened the first connection, if it was another
 
 	mu         sync.Mutex
 	idle       []*conn // the one used last is the last
 	all        []*conn // idle and leased
 	opening    int
-	leaving    int // that are in neither by now
+	warming    int        // of those opening, for nobody
+	openings   []*opening // those for acquires
+	leaving    int        // that are in neither by now
 	generation uint64
 	refusing   atomic.Bool // nobody new; set with mu held
 	closed     bool
@@ -58,6 +58,9 @@ func (l *lane) acquire(ctx context.Context) (c *conn, err error) {
 	if l.refusing.Load() {
 		return nil, l.refuse(ctx, ErrClosed)
 	}
+	if err := l.connector.FileLost(); err != nil {
+		return nil, l.refuseLost(ctx, err)
+	}
 	w, place, err := l.queue.join(l, l.pool.cfg.MaxWaiters)
 	if err != nil {
 		return nil, l.refuse(ctx, err)
@@ -79,6 +82,9 @@ func (l *lane) tryAcquire(ctx context.Context) (*conn, error) {
 	if l.refusing.Load() {
 		return nil, l.refuse(ctx, ErrClosed)
 	}
+	if err := l.connector.FileLost(); err != nil {
+		return nil, l.refuseLost(ctx, err)
+	}
 	if !l.queue.try() {
 		return nil, nil
 	}
@@ -90,6 +96,14 @@ func (l *lane) tryAcquire(ctx context.Context) (*conn, error) {
 }
 
 func (l *lane) refuse(ctx context.Context, err error) error { return l.fails(ctx, nil, err) }
+
+// refuseLost ends an acquire from a pool whose file is lost, whose error that is: there is
+// no connection to wait for.
+func (l *lane) refuseLost(ctx context.Context, err error) error {
+	l.pool.noteFileLost(err)
+	l.connector.Acquisition(ctx, l.name).Failed(ctx, err, false)
+	return err
+}
 
 // fails ends an acquire, one that took no time if a is nil, with an error of the
 // pool's own.
@@ -126,10 +140,7 @@ func (l *lane) wait(ctx context.Context, a *wrap.Acquisition, w *waiter) error {
 		}
 		told = true
 	case <-ctx.Done():
-		err = ctx.Err()
-		if cause := context.Cause(ctx); !errors.Is(cause, err) {
-			err = fmt.Errorf("%w: %w", err, cause) // on one line
-		}
+		err = endOf(ctx)
 	case <-late:
 		err = ErrAcquireTimeout
 	}
@@ -137,6 +148,10 @@ func (l *lane) wait(ctx context.Context, a *wrap.Acquisition, w *waiter) error {
 		l.give(w.extra) // to whoever is next
 	}
 	a.Waited()
+	if errors.Is(err, driver.ErrFileLost) {
+		a.Failed(ctx, err, false)
+		return err
+	}
 	return l.fails(ctx, a, err)
 }
 
@@ -172,9 +187,9 @@ func (l *lane) take(ctx context.Context, a *wrap.Acquisition, extra bool) (_ *co
 			if a == nil {
 				a = l.connector.Acquisition(ctx, l.name)
 			}
-			if c, err = l.dialFor(ctx, a); err != nil {
+			if c, err = l.open(ctx, a); err != nil {
 				failed = true
-				if err == ErrClosed || err == ErrAcquireTimeout {
+				if err == ErrClosed || err == ErrAcquireTimeout || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 					return nil, l.fails(ctx, a, err)
 				}
 				a.Failed(ctx, err, false)
@@ -299,6 +314,9 @@ func (l *lane) release(c *conn) {
 		c.changes = false
 		l.pool.file.schema.Add(1)
 	}
+	if !c.Wrapped().Panicked() {
+		c.sawWrites()
+	}
 	now := time.Now()
 	if !l.reads {
 		defer l.pool.steps.writer(-1)
@@ -318,9 +336,11 @@ func (l *lane) release(c *conn) {
 func (l *lane) tidy(c *conn, now time.Time) (why wrap.Reason) {
 	dirty := false
 	if c.stopped.Load() != nil {
-		why = wrap.ReasonPoolClosed
-	} else if !c.Wrapped().Panicked() { // or it is not to be asked anything
-		why, dirty = c.tidy()
+		why = c.stoppedReason()
+	} else if !c.Wrapped().Panicked() && c.untidy() { // or it is not to be asked anything
+		// A callback of SQLite's may panic, in a rollback above all. There is no call
+		// of the program's that could fail for it.
+		l.pool.quietly(placeCallback, func() { c.Wrapped().Use(func() { why, dirty = c.tidy() }) })
 	}
 	if dirty {
 		l.pool.dirty(c, why)
@@ -334,8 +354,15 @@ func (l *lane) tidy(c *conn, now time.Time) (why wrap.Reason) {
 	return why
 }
 
-// settle keeps a connection that was given back, or closes it.
+// settle keeps a connection that was given back, or closes it: also if the Recorder
+// panics.
 func (l *lane) settle(c *conn, why wrap.Reason, now time.Time) {
+	settled := false
+	defer func() {
+		if !settled {
+			l.close(c, wrap.ReasonHook)
+		}
+	}()
 	leaked, held := c.end(now)
 	if leaked {
 		l.pool.unleaked(c, held)
@@ -343,7 +370,9 @@ func (l *lane) settle(c *conn, why wrap.Reason, now time.Time) {
 	if why != "" {
 		c.Wrapped().Retire(why)
 	}
-	if !c.Wrapped().TakeBack(now) {
+	keep := c.Wrapped().TakeBack(now)
+	settled = true
+	if !keep {
 		l.close(c, why)
 		return
 	}
@@ -356,6 +385,16 @@ func (l *lane) settle(c *conn, why wrap.Reason, now time.Time) {
 // writes.
 func (l *lane) push(c *conn) {
 	l.mu.Lock()
+	why := l.pushLocked(c)
+	l.mu.Unlock()
+	if why != "" {
+		l.close(c, why)
+	}
+}
+
+// pushLocked is push, which returns why the connection is to be closed if it is. l.mu
+// must be held.
+func (l *lane) pushLocked(c *conn) wrap.Reason {
 	why := l.outlived(c, c.idleSince)
 	switch {
 	case why != "":
@@ -370,36 +409,35 @@ func (l *lane) push(c *conn) {
 		}
 		l.idle = slices.Insert(l.idle, i, c)
 	}
-	l.mu.Unlock()
-	if why != "" {
-		l.close(c, why)
-	}
+	return why
 }
 
 // give gives back a turn.
 func (l *lane) give(extra bool) {
 	if extra {
 		l.mu.Lock()
-		l.extra--
+		l.unreserveLocked()
 		l.mu.Unlock()
 	}
 	l.queue.give(extra)
 	l.pool.released()
 }
 
-// close closes a connection that nobody has.
-func (l *lane) close(c *conn, why wrap.Reason) {
-	defer l.end(c, why) // deferred, for a panic in the hook
+// close closes a connection that nobody has, for one of the program's calls.
+func (l *lane) close(c *conn, why wrap.Reason) { l.closeIn(context.Background(), c, why) }
+
+// closeIn is close on the goroutine that ctx tells; see guard.call.
+func (l *lane) closeIn(ctx context.Context, c *conn, why wrap.Reason) {
+	defer l.end(ctx, c, why) // deferred, for a panic in the hook
 	if f := l.pool.cfg.Hooks.BeforeClose; f != nil {
-		f(c.info(time.Now()))
+		info := c.info(time.Now())
+		_ = l.pool.guard.call(ctx, placeBeforeClose, func() error { f(info); return nil })
 	}
 }
 
-func (l *lane) end(c *conn, why wrap.Reason) {
+func (l *lane) end(ctx context.Context, c *conn, why wrap.Reason) {
 	l.mu.Lock()
-	if i := slices.Index(l.all, c); i >= 0 {
-		l.all = slices.Delete(l.all, i, i+1)
-	}
+	l.removeLocked(c)
 	l.leaving++
 	l.mu.Unlock()
 	defer l.pool.released() // whoever waits for everything to be closed
@@ -411,20 +449,34 @@ func (l *lane) end(c *conn, why wrap.Reason) {
 	if c.marks != 0 {
 		l.pool.forgot(c)
 	}
-	if err := c.Wrapped().CloseFor(why); err != nil {
+	inJob(ctx, c)
+	if err := c.Wrapped().CloseFor(why); err != nil && err != wrap.ErrPanicked {
 		l.pool.closeFailed(c, err)
+	}
+}
+
+// remove takes a connection out of the account, without closing it.
+func (l *lane) remove(c *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.removeLocked(c)
+}
+
+func (l *lane) removeLocked(c *conn) {
+	if i := slices.Index(l.all, c); i >= 0 {
+		l.all = slices.Delete(l.all, i, i+1)
 	}
 }
 
 // A laneCount is how a lane stands.
 type laneCount struct {
-	open, idle, opening, closing, waiting, extra int
+	open, idle, opening, warming, closing, waiting, extra int
 }
 
 func (l *lane) count() laneCount {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return laneCount{len(l.all) + l.opening, len(l.idle), l.opening, l.leaving, l.waiting, l.extra}
+	return laneCount{len(l.all) + l.opening, len(l.idle), l.opening, l.warming, l.leaving, l.waiting, l.extra}
 }
 
 // conns returns all connections there are, leased or not. Of those, only what is

@@ -226,8 +226,12 @@ func TestHooksDecide(t *testing.T) {
 				if no != 0 {
 					t.Error("the hook was not called")
 				}
-				if n := l.closedFor(driver.ReasonHook); tc.reason != "" && n != 1 {
-					t.Errorf("%d connections were closed for the hook", n)
+				reason := tc.reason
+				if panics && tc.name == "AfterConnect" { // with SQLite's connection in hand
+					reason = driver.ReasonPanic
+				}
+				if n := l.closedFor(reason); reason != "" && n != 1 {
+					t.Errorf("%d connections were closed for it", n)
 				}
 				l.settled(t, p)
 				c, ok, err := p.TryAcquire(t.Context())

@@ -2,11 +2,14 @@ package pool
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/driver/redact"
 )
 
 // A location is a Path taken apart, as package driver and SQLite read it.
@@ -17,6 +20,8 @@ type location struct {
 	path   string  // raw without escapes and authority, or what is no URI
 	params []param // of a URI
 	tail   string  // of a URI, from "#" on
+
+	pragmas map[string]string // settings, where they are known
 }
 
 // A param is a parameter of a URI.
@@ -36,7 +41,43 @@ func newParam(text string) param {
 	return p
 }
 
+// longPath is how long a Path may be to be read again whenever something of it is asked.
+const longPath = 4 << 10 // bytes
+
+// compact returns a shorter Path that means the same, if it is long and says things more than
+// once.
+func compact(path string) string {
+	if len(path) > longPath {
+		if shorter, err := driver.Canonical(path); err == nil && len(shorter) < len(path) {
+			return shorter
+		}
+	}
+	return path
+}
+
+// A longLocation is the location of a long Path.
+type longLocation struct {
+	path string
+	location
+}
+
+// located is the long Path that was read last: a Config asks for its parts dozens of times.
+var located atomic.Pointer[longLocation]
+
 func locate(path string) location {
+	if len(path) <= longPath {
+		return newLocation(path)
+	}
+	known := located.Load()
+	if known == nil || known.path != path {
+		known = &longLocation{path, newLocation(path)}
+		known.pragmas = known.settings()
+		located.Store(known)
+	}
+	return known.location
+}
+
+func newLocation(path string) location {
 	rest, ok := strings.CutPrefix(path, "file:")
 	if !ok {
 		return location{raw: escape(path), path: path}
@@ -94,10 +135,14 @@ func (l location) render() string {
 }
 
 func (l *location) add(key, value string) {
-	l.params = append(l.params, newParam(key+"="+url.QueryEscape(value)))
+	l.params = append(l.params[:len(l.params):len(l.params)], newParam(key+"="+url.QueryEscape(value)))
+	l.pragmas = nil
 }
 
-func (l *location) remove(which func(param) bool) { l.params = slices.DeleteFunc(l.params, which) }
+func (l *location) remove(which func(param) bool) {
+	l.params = slices.DeleteFunc(slices.Clone(l.params), which)
+	l.pragmas = nil
+}
 
 // get returns the value of a parameter, the last if it is repeated.
 func (l location) get(key string) string {
@@ -121,22 +166,33 @@ func (l location) on(key string) bool {
 	})
 }
 
-// said returns the value of a pragma of the main database: of _pragma the last,
-// else of another driver's parameter, its short name before the long one, and the
-// first before others.
+// said returns the value of a pragma of the main database; see settings.
 func (l location) said(name string) (value string, ok bool) {
-	for _, p := range slices.Backward(l.params) {
-		if set := p.pragma(); p.key == "_pragma" && set.Value != "" && bare(set.Name) == name {
-			return set.Value, true
-		}
+	if l.pragmas == nil {
+		l.pragmas = l.settings()
 	}
-	short := false
-	for _, p := range l.params {
-		if set := p.pragma(); p.key != "_pragma" && set.Name == name && (!ok || !short && p.key != "_"+name) {
-			value, ok, short = set.Value, true, p.key != "_"+name
-		}
-	}
+	value, ok = l.pragmas[name]
 	return value, ok
+}
+
+// settings returns the values of the pragmas of the main database: of _pragma the last, else of
+// another driver's parameter, its short name before the long one, and the first before others.
+func (l location) settings() map[string]string {
+	ours, others, short := make(map[string]string), make(map[string]string), make(map[string]bool)
+	for _, p := range l.params {
+		set := p.pragma()
+		switch _, ok := others[set.Name]; {
+		case set.Name == "":
+		case p.key == "_pragma":
+			if set.Value != "" {
+				ours[bare(set.Name)] = set.Value
+			}
+		case !ok || !short[set.Name] && p.key != "_"+set.Name:
+			others[set.Name], short[set.Name] = set.Value, p.key != "_"+set.Name
+		}
+	}
+	maps.Copy(others, ours)
+	return others
 }
 
 // otherPragmas are the parameters of other drivers for pragmas that a pool must
@@ -201,11 +257,7 @@ func (l location) database() string {
 	case l.private(), l.memory() && strings.TrimLeft(l.path, "/") == ":memory:":
 		return ":memory:"
 	case l.memory():
-		return "/" + strings.TrimLeft(l.path, "/")
+		return redact.Name("/" + strings.TrimLeft(l.path, "/"))
 	}
-	scheme, rest, ok := strings.Cut(l.path, "://")
-	if at := strings.LastIndexByte(rest, '@'); ok && at >= 0 {
-		return scheme + "://..." + rest[at:] // a user and password of what looks like another database's URL
-	}
-	return l.path
+	return redact.Name(l.path)
 }

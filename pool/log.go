@@ -5,9 +5,71 @@ import (
 	"iter"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/sqlitemw/sqlitemw/driver"
 )
+
+// A logLine is a line of the pool's own, for the program's handler.
+type logLine struct {
+	ctx     context.Context
+	handler slog.Handler
+	record  slog.Record
+}
+
+// newLogger returns a handler whose lines are put into a mailbox for that of to.
+func newLogger(g *guard, to *slog.Logger) (*logHandler, *mailbox[logLine]) {
+	box := &mailbox[logLine]{
+		guard: g,
+		at:    placeLogger,
+		hand: func(l logLine) {
+			if l.handler.Enabled(l.ctx, l.record.Level) {
+				_ = l.handler.Handle(l.ctx, l.record)
+			}
+		},
+		lost: func(n uint64) {
+			to.Warn("pool: log lines are lost, because the logger is too slow for them", "lines", n)
+		},
+	}
+	return &logHandler{box, to.Handler(), logPatience}, box
+}
+
+// A logHandler puts lines into a mailbox.
+type logHandler struct {
+	box      *mailbox[logLine]
+	to       slog.Handler
+	patience time.Duration
+}
+
+// withoutPatience returns a handler that does not wait for lines to be written.
+func (h *logHandler) withoutPatience() *logHandler { return &logHandler{h.box, h.to, 0} }
+
+var _ slog.Handler = &logHandler{}
+
+// Enabled implements [slog.Handler]. What is enabled is asked when the line is handed
+// over.
+func (h *logHandler) Enabled(context.Context, slog.Level) bool { return true }
+
+// logPatience is how long whoever logs waits for the line to be written, once, so that
+// it stands among the program's own where it belongs, and is there if the program
+// ends next. It is more than a line takes to a disk that is busy.
+const logPatience = 20 * time.Millisecond
+
+// Handle implements [slog.Handler].
+func (h *logHandler) Handle(ctx context.Context, r slog.Record) error {
+	h.box.putAndWait(logLine{context.WithoutCancel(ctx), h.to, r.Clone()}, h.patience)
+	return nil
+}
+
+// WithAttrs implements [slog.Handler].
+func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &logHandler{h.box, h.to.WithAttrs(attrs), h.patience}
+}
+
+// WithGroup implements [slog.Handler].
+func (h *logHandler) WithGroup(name string) slog.Handler {
+	return &logHandler{h.box, h.to.WithGroup(name), h.patience}
+}
 
 // All returns the events of the subscription as they come. The loop ends when the
 // subscription is closed, once it has had what was still in its buffer. To leave
@@ -28,10 +90,10 @@ func (s *Subscription) All() iter.Seq[driver.Event] {
 // there are any. A nil logger is Config.Logger.
 //
 // A line has the level debug if all is well, info for what comes rarely
-// (health, reset, shutdown), and warn for what fails or ought not to be: an error,
-// timeout, refuse, leak, dirty, session. Its message is "pool: " and the kind. It
+// (health, reset, shutdown, recovered), and warn for what fails or ought not to be:
+// an error, timeout, refuse, leak, dirty, session, failing. Its message is "pool: " and the kind. It
 // has no text of the program's. What is told here of session, dirty, leak, unleak,
-// health, reset and shutdown, the pool itself logs to Config.Logger in any case.
+// health, reset, shutdown, failing and recovered, the pool itself logs to Config.Logger in any case.
 //
 // Nobody waits for the logger: there is room for [DefaultEvents] events that are
 // still to be written, and the next are lost, which a line at level warn counts.
@@ -43,14 +105,12 @@ func (p *Pool) LogEvents(logger *slog.Logger, kinds ...driver.Kind) (stop func()
 		logger = p.cfg.Logger
 	}
 	l := &eventLogger{
+		guard:  p.guard,
 		logger: logger.With("pool", p.cfg.Name),
 		kinds:  slices.Clone(kinds),
 		events: p.log.subscribe(DefaultEvents, make(chan struct{})),
 	}
-	go func() {
-		defer close(l.events.through)
-		l.run()
-	}()
+	go l.run()
 	return func() {
 		l.events.Close()
 		<-l.events.through
@@ -59,25 +119,46 @@ func (p *Pool) LogEvents(logger *slog.Logger, kinds ...driver.Kind) (stop func()
 
 // An eventLogger writes events to a logger.
 type eventLogger struct {
+	guard  *guard
 	logger *slog.Logger
 	kinds  []driver.Kind // empty for all
 	events *Subscription
+	told   uint64 // events lost
 }
 
+// run writes until the subscription ends. A panic of the logger's costs the line.
 func (l *eventLogger) run() {
-	lost := uint64(0)
+	through := false
+	defer func() {
+		if !through { // runtime.Goexit by the logger
+			go l.run()
+			return
+		}
+		close(l.events.through)
+	}()
 	for e := range l.events.All() {
-		if n := l.events.Lost(); n > lost {
-			l.lost(n - lost)
-			lost = n
-		}
+		l.tellLost()
 		if len(l.kinds) == 0 || slices.Contains(l.kinds, e.Kind) {
-			l.write(context.Background(), e)
+			l.call(func() { l.write(context.Background(), e) })
 		}
 	}
-	if n := l.events.Lost(); n > lost {
-		l.lost(n - lost)
+	l.tellLost()
+	through = true
+}
+
+func (l *eventLogger) tellLost() {
+	if n := l.events.Lost(); n > l.told {
+		lost := n - l.told
+		l.told = n
+		l.call(func() { l.lost(lost) })
 	}
+}
+
+func (l *eventLogger) call(f func()) {
+	s := &l.guard.places[placeLogEvents]
+	s.enter()
+	defer s.leave()
+	_ = l.guard.quietly(placeLogEvents, f)
 }
 
 func (l *eventLogger) write(ctx context.Context, e driver.Event) {
@@ -92,9 +173,9 @@ func (l *eventLogger) lost(n uint64) {
 
 func levelOf(e driver.Event) slog.Level {
 	switch e.Kind {
-	case driver.KindTimeout, driver.KindRefuse, driver.KindLeak, driver.KindDirty, driver.KindBusy, driver.KindSession:
+	case driver.KindTimeout, driver.KindRefuse, driver.KindLeak, driver.KindDirty, driver.KindBusy, driver.KindSession, driver.KindFailing, driver.KindFileLost, driver.KindPanic, driver.KindTimeLimit, driver.KindWarning:
 		return slog.LevelWarn
-	case driver.KindHealth, driver.KindReset, driver.KindShutdown:
+	case driver.KindHealth, driver.KindReset, driver.KindShutdown, driver.KindRecovered:
 		return slog.LevelInfo
 	}
 	if e.Err != "" && e.Kind != driver.KindCancel { // to cancel is the caller's right

@@ -230,7 +230,10 @@ func TestShutdownWaitsForTheLogger(t *testing.T) {
 func TestLogEventsLosesAndCounts(t *testing.T) {
 	cfg := pool.InMemory()
 	cfg.Events = 1 << 20
-	p := openOwn(t, cfg)
+	p, err := pool.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
 	slow := newNotebook(make(chan struct{}))
 	before := len(p.Events())
 	stop := p.LogEvents(slog.New(slow))
@@ -239,7 +242,8 @@ func TestLogEventsLosesAndCounts(t *testing.T) {
 	}
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := p.Shutdown(over); err != nil {
+	var left *pool.ShutdownError
+	if err := p.Shutdown(over); !errors.As(err, &left) || len(left.Blocked) != 1 || !strings.HasPrefix(left.Blocked[0], "the logger of LogEvents, for ") {
 		t.Errorf("Shutdown: %v", err)
 	}
 	close(slow.let)

@@ -2,7 +2,7 @@ package pool
 
 import (
 	"context"
-	"sync"
+	"slices"
 	"time"
 
 	"github.com/sqlitemw/sqlitemw/driver"
@@ -12,14 +12,19 @@ import (
 // A maintainer does what a pool does by itself: it closes connections that have
 // been idle or alive for long enough, keeps as many open as there are to be,
 // pings them, reports leaks and looks after the pool's health. It is one
-// goroutine, and one timer.
+// goroutine, and one timer, and a job for each thing in which a function of the
+// program's is called: while one does not return, the others go on.
 type maintainer struct {
 	pool   *Pool
 	cancel context.CancelFunc
-	done   sync.WaitGroup
+	done   chan struct{}
 	every  time.Duration
 
+	reaps, fills, pings, checks, limits, looks *job
+
 	checked time.Time
+
+	// Of the job that fills.
 	retry   time.Time     // not to open connections before
 	backOff time.Duration // after it has failed
 }
@@ -34,25 +39,39 @@ const (
 func newMaintainer(p *Pool) *maintainer {
 	ctx, cancel := context.WithCancel(context.Background())
 	now := time.Now()
-	m := &maintainer{pool: p, cancel: cancel, every: p.cfg.tick(), checked: now}
-	m.done.Go(func() { m.run(ctx) })
+	m := &maintainer{pool: p, cancel: cancel, done: make(chan struct{}), every: p.cfg.tick(), checked: now,
+		reaps:  p.guard.newJob("closing connections that are idle or old"),
+		fills:  p.guard.newJob("opening connections in the background"),
+		pings:  p.guard.newJob("pinging idle connections"),
+		checks: p.guard.newJob("the regular health check"),
+		limits: p.guard.newJob("ending what has lasted for too long"),
+		looks:  p.guard.newJob("looking at the length of the WAL"),
+	}
+	go m.run(ctx)
 	return m
 }
 
-// stop ends the goroutine and waits for it.
+// stop has everything come to its end.
 func (m *maintainer) stop() {
-	if m == nil {
-		return
-	}
 	m.cancel()
-	m.done.Wait()
+	<-m.done
+}
+
+// ended waits for what is under way, as long as ctx allows, and reports whether it
+// has ended.
+func (m *maintainer) ended(ctx context.Context) (all bool) {
+	all = true
+	for _, j := range []*job{m.reaps, m.fills, m.pings, m.checks, m.limits, m.looks} {
+		all = j.ended(ctx) && all
+	}
+	return all
 }
 
 // tick is how often there may be something to do: a fraction of the shortest of
 // the times that matter, so that none is missed by much.
 func (c Config) tick() time.Duration {
 	tick := 30 * time.Second
-	for _, d := range []time.Duration{c.IdleTimeout, c.MaxLifetime, c.KeepAlive, c.LeakAfter, c.HealthInterval} {
+	for _, d := range []time.Duration{c.IdleTimeout, c.MaxLifetime, c.KeepAlive, c.LeakAfter, c.HealthInterval, c.TxTimeout, c.MaxReadAge} {
 		if d > 0 {
 			tick = min(tick, max(d/8, 10*time.Millisecond))
 		}
@@ -61,6 +80,7 @@ func (c Config) tick() time.Duration {
 }
 
 func (m *maintainer) run(ctx context.Context) {
+	defer close(m.done)
 	ticker := time.NewTicker(m.every)
 	defer ticker.Stop()
 	for {
@@ -73,17 +93,27 @@ func (m *maintainer) run(ctx context.Context) {
 	}
 }
 
-// round does what is due.
+// round does what is due. What begins here does not call a function of the
+// program's, but in a job.
 func (m *maintainer) round(ctx context.Context, now time.Time) {
 	p := m.pool
-	for _, l := range p.allLanes() {
-		l.reap(now)
+	lanes := p.allLanes()
+	if slices.ContainsFunc(lanes, func(l *lane) bool { return l.isReapable(now) }) {
+		p.guard.start(ctx, m.reaps, func(ctx context.Context) {
+			for _, l := range lanes {
+				l.reap(ctx, now)
+			}
+		})
 	}
-	m.fill(ctx, now)
+	if slices.ContainsFunc(lanes, func(l *lane) bool { return l.count().open < l.keep() }) {
+		p.guard.start(ctx, m.fills, func(ctx context.Context) { m.fill(ctx, now) })
+	}
 	if p.cfg.KeepAlive > 0 {
-		for _, l := range p.allLanes() {
-			l.keepAlive(ctx, now)
-		}
+		p.guard.start(ctx, m.pings, func(ctx context.Context) {
+			for _, l := range lanes {
+				l.keepAlive(ctx, now)
+			}
+		})
 	}
 	if d := p.cfg.LeakAfter; d > 0 {
 		for _, l := range p.allLanes() {
@@ -92,30 +122,56 @@ func (m *maintainer) round(ctx context.Context, now time.Time) {
 			}
 		}
 	}
+	if p.cfg.takesAway() {
+		p.guard.start(ctx, m.limits, func(context.Context) { p.enforceLimits(now) })
+	}
+	if p.mayBeBeyond() {
+		p.guard.start(ctx, m.looks, p.watchWAL)
+	}
 	if d := p.cfg.HealthInterval; d > 0 && now.Sub(m.checked) >= d {
 		m.checked = now
-		_ = p.HealthCheck(ctx) // which tells of it
+		p.guard.start(ctx, m.checks, func(ctx context.Context) { _ = p.check(ctx, false) }) // which tells of it
 	}
 }
 
 // reap closes idle connections that have been so for too long, those first that
 // were used longest ago, down to what is to be there; and those that have lived
 // for long enough.
-func (l *lane) reap(now time.Time) {
+func (l *lane) reap(ctx context.Context, now time.Time) {
 	for {
-		c, why := l.reapable(now)
+		c, why := l.popReapable(now)
 		if c == nil {
 			return
 		}
-		l.close(c, why)
+		l.closeIn(ctx, c, why)
 	}
 }
 
-func (l *lane) reapable(now time.Time) (*conn, wrap.Reason) {
-	idle := l.pool.cfg.IdleTimeout
+func (l *lane) isReapable(now time.Time) bool {
 	keep := l.keep()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	i, _ := l.reapable(now, keep)
+	return i >= 0
+}
+
+func (l *lane) popReapable(now time.Time) (*conn, wrap.Reason) {
+	keep := l.keep()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i, why := l.reapable(now, keep)
+	if i < 0 {
+		return nil, ""
+	}
+	c := l.idle[i]
+	l.idle = append(l.idle[:i], l.idle[i+1:]...)
+	return c, why
+}
+
+// reapable returns which idle connection is to be closed, and why, or -1. l.mu must be
+// held.
+func (l *lane) reapable(now time.Time, keep int) (int, wrap.Reason) {
+	idle := l.pool.cfg.IdleTimeout
 	for i, c := range l.idle {
 		why := wrap.Reason("")
 		switch {
@@ -128,11 +184,10 @@ func (l *lane) reapable(now time.Time) (*conn, wrap.Reason) {
 			why = wrap.ReasonIdle
 		}
 		if why != "" {
-			l.idle = append(l.idle[:i], l.idle[i+1:]...)
-			return c, why
+			return i, why
 		}
 	}
-	return nil, ""
+	return -1, ""
 }
 
 // keep is how many connections of the lane there are to be, whether used or not.
@@ -151,8 +206,11 @@ func (l *lane) keep() int {
 
 // fill opens connections until there are as many as there are to be.
 func (m *maintainer) fill(ctx context.Context, now time.Time) {
-	if now.Before(m.retry) {
+	if now.Before(m.retry) || m.pool.lost.Load() {
 		return
+	}
+	if now.Sub(m.retry) > mostBackOff { // what has failed was long ago
+		m.backOff = 0
 	}
 	for _, l := range m.pool.allLanes() {
 		for l.count().open < l.keep() {
@@ -171,12 +229,19 @@ func (m *maintainer) fill(ctx context.Context, now time.Time) {
 	m.backOff = 0
 }
 
-// warm opens an idle connection, unless all turns are taken.
+// warm opens an idle connection, unless all turns are taken. It has none itself while
+// it does, since Init or a hook may never return: whoever comes meanwhile opens
+// another, and one of the two is closed if there is one too many. So it is not where
+// there can be only one at all.
 func (l *lane) warm(ctx context.Context) (bool, error) {
 	if !l.queue.try() {
 		return false, nil
 	}
-	defer l.give(false)
+	if l.pool.cfg.exclusive() {
+		defer l.give(false)
+	} else {
+		l.give(false)
+	}
 	if l.count().open >= l.keep() {
 		return true, nil // somebody has, meanwhile; another would be one too many
 	}
@@ -201,12 +266,16 @@ func (l *lane) keepAlive(ctx context.Context, now time.Time) {
 			l.give(false)
 			return
 		}
-		if l.ping(ctx, c) || ctx.Err() != nil {
+		answers := false
+		_ = l.pool.guard.protect("pinging an idle connection", func() { answers = l.ping(ctx, c) })
+		answers = answers || ctx.Err() != nil && !c.Wrapped().Panicked()
+		if answers {
 			l.push(c)
-		} else {
-			l.close(c, wrap.ReasonInvalid)
 		}
 		l.give(false)
+		if !answers { // in no turn, since a hook may never return
+			l.closeIn(ctx, c, wrap.ReasonInvalid)
+		}
 	}
 }
 
@@ -239,7 +308,7 @@ func (p *Pool) lookForLeak(c *conn, now time.Time) {
 	if again {
 		return
 	}
-	p.recorder.Record(driver.Event{Time: now, Kind: driver.KindLeak, Conn: h.Conn, Lane: h.Lane, Duration: h.Held, Trace: h.Trace})
+	p.recorder.Record(driver.Event{Time: now, Kind: driver.KindLeak, Conn: h.Conn, Lane: h.Lane, Duration: h.Held, Trace: h.Trace, Background: true})
 	p.logger.Warn("pool: a connection has been in use for long", "conn", h.Conn, "lane", h.Lane, "held", h.Held,
 		"last", h.Last, "owner", h.Owner, "rows", h.Rows, "tx", h.Tx, "trace", h.Trace, "stack", h.Stack)
 }
@@ -258,7 +327,7 @@ func (p *Pool) Reset() {
 		l.mu.Lock()
 		l.generation++
 		l.mu.Unlock()
-		l.reap(time.Now())
+		l.reap(context.Background(), time.Now())
 	}
 	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindReset})
 	p.logger.Info("pool: reset")

@@ -8,6 +8,8 @@ import (
 	"maps"
 	"slices"
 	"sync"
+
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
 // PrimaryName is the name that a [Manager] has for its primary pool.
@@ -27,7 +29,8 @@ var (
 // All its methods are safe for concurrent use.
 //
 // A pool that its owner shuts down stays where it is: checks say [ErrClosed] of
-// it, and another may take its name.
+// it, and another may take its name. So it is with a pool whose file is lost
+// ([driver.ErrFileLost]): the next to open a pool under its name shuts it down.
 type Manager struct {
 	mu       sync.Mutex
 	pools    map[string]*managed
@@ -78,11 +81,17 @@ func (m *Manager) open(ctx context.Context, name string, cfg Config) (*Pool, err
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	e := &managed{cancel: cancel, opened: make(chan struct{})}
-	if err := m.reserve(name, e); err != nil {
+	old, err := m.reserve(name, e)
+	if err != nil {
 		return nil, err
 	}
 	defer close(e.opened)
 	defer m.free(name, e) // also if a hook panics
+	if old != nil {
+		if err := old.Shutdown(ctx); err != nil {
+			old.logger.Error("pool: shut down a pool whose file is lost, to open another in its place", "error", old.safe(err))
+		}
+	}
 	cfg.Name = cmp.Or(cfg.Name, name)
 	p, err := Open(ctx, cfg)
 	switch {
@@ -96,21 +105,24 @@ func (m *Manager) open(ctx context.Context, name string, cfg Config) (*Pool, err
 	return nil, errors.Join(managerClosed(name), err)
 }
 
-// reserve takes a name, so that whoever comes second opens nothing.
-func (m *Manager) reserve(name string, e *managed) error {
+// reserve takes a name, so that whoever comes second opens nothing. It returns the
+// pool that had the name, if that is still to be shut down.
+func (m *Manager) reserve(name string, e *managed) (old *Pool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
-		return managerClosed(name)
+		return nil, managerClosed(name)
 	}
-	if old := m.pools[name]; old != nil && (old.pool == nil || !old.pool.Closed()) {
-		return fmt.Errorf("%w: %q: use that one, or Remove it first", ErrExists, name)
+	if taken := m.pools[name]; taken != nil {
+		if old = taken.pool; old == nil || !old.Closed() && !old.isFileLost() {
+			return nil, fmt.Errorf("%w: %q: use that one, or Remove it first", ErrExists, name)
+		}
 	}
 	if m.pools == nil {
 		m.pools = make(map[string]*managed)
 	}
 	m.pools[name] = e
-	return nil
+	return old, nil
 }
 
 // keep gives a reserved name to its pool, unless the Manager is closed by now.
@@ -245,7 +257,14 @@ func (m *Manager) Close(ctx context.Context) error {
 	errs := make([]error, len(names))
 	var closes sync.WaitGroup
 	for i, name := range names {
-		closes.Go(func() { errs[i] = closing(name, pools[name].close(ctx)) })
+		closes.Go(func() {
+			defer func() { // a hook's, which the pool has told of
+				if v := recover(); v != nil {
+					errs[i] = closing(name, wrap.NewPanicError(v))
+				}
+			}()
+			errs[i] = closing(name, pools[name].close(ctx))
+		})
 	}
 	closes.Wait()
 	m.closeErr = errors.Join(errs...)

@@ -482,6 +482,7 @@ func TestShutdownWhileAConnectionIsOpened(t *testing.T) {
 		if err := <-got; !errors.Is(err, pool.ErrClosed) {
 			t.Errorf("the call: %v", err)
 		}
+		synctest.Wait() // until the connection is closed, which the call does not wait for
 		if s := p.Stats(); s.Open != 0 || s.Connects != s.Closes {
 			t.Errorf("stats %+v", s)
 		}

@@ -45,7 +45,7 @@ func Observe(ctx context.Context, db *sql.DB, cfg ObserveConfig) (*Observer, err
 		return nil, fmt.Errorf("%w: its driver is %T: open it with sql.Open(%q, ...)", ErrNotObservable, db.Driver(), driver.Name)
 	}
 	o := &Observer{db: db, log: NewEventLog(cfg.Events)}
-	o.detach = connector.Attach(&ledger{&o.sums, o.log, nil})
+	o.detach = connector.Attach(&ledger{sums: &o.sums, log: o.log})
 	return o, nil
 }
 

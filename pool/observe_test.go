@@ -119,10 +119,6 @@ func TestSubscriptionCloseWhileRecording(t *testing.T) {
 	recording.Wait()
 }
 
-type panicky struct{}
-
-func (panicky) Value() (sqldriver.Value, error) { panic("a program's own") }
-
 // ClosedFor counts the connections of SQLite's that were closed, by the reason.
 func TestClosedFor(t *testing.T) {
 	use := func(t *testing.T, db *sql.DB) {
@@ -160,8 +156,13 @@ func TestClosedFor(t *testing.T) {
 			conn.Close()
 		},
 		driver.ReasonPanic: func(t *testing.T, db *sql.DB) {
+			conn := take(t, db)
+			defer conn.Close()
+			conn.Raw(func(c any) error {
+				return c.(driver.Conn).Raw().CreateFunction("boom", 0, 0, func(sqlite3.Context, ...sqlite3.Value) { panic("a program's own") })
+			})
 			defer func() { recover() }()
-			db.Exec("SELECT ?", panicky{})
+			conn.ExecContext(t.Context(), "SELECT boom()")
 		},
 		driver.ReasonSick: func(t *testing.T, db *sql.DB) {
 			conn := take(t, db)
@@ -245,7 +246,7 @@ func TestStatsSums(t *testing.T) {
 			ConnectTime: 7 * time.Second, LongestConnect: 5 * time.Second,
 			UseTime: 20 * time.Second, LongestUse: 12 * time.Second, PeakInUse: 2,
 			UseTimes: pool.Histogram{9: 1, 10: 1, 11: 1}, // 1, 7 and 12 seconds
-			Events:   10,
+			Events:   11, Warnings: 1,                    // of a second database in memory
 		}
 		if !maps.Equal(s.ClosedFor, map[driver.Reason]uint64{driver.ReasonDatabaseClosed: 2}) {
 			t.Errorf("closed for %v", s.ClosedFor)

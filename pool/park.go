@@ -26,7 +26,7 @@ const parkAfter = 2 * time.Millisecond
 
 // A turn is whether who has a connection that writes has the turn, too: a state, and
 // how often it was parked, so that who takes it takes what was looked at. But for
-// seize, its methods are the holder's.
+// seize and expel, its methods are the holder's.
 type turn struct{ v atomic.Uint64 }
 
 const (
@@ -55,6 +55,13 @@ func (t *turn) seize(may func() bool) bool {
 	return v%turnStates == turnParked && may() && t.v.CompareAndSwap(v, v-turnParked+turnTaken)
 }
 
+// expel takes a turn from its holder, who must not be asking for anything, unless it was
+// taken already.
+func (t *turn) expel() bool {
+	v := t.v.Load()
+	return v%turnStates != turnTaken && t.v.CompareAndSwap(v, v/turnStates*turnStates+turnTaken)
+}
+
 // park lets others take the turn until resume.
 func (s *shell) park() {
 	c := s.writer
@@ -69,8 +76,8 @@ func (s *shell) park() {
 // others are to write, too, or lose what it keeps: foreign_keys above all.
 func (c *conn) writesOtherwise() bool {
 	if c.pragma && c.Wrapped().OpenRows() == 0 { // or it may not have been executed yet
+		c.Wrapped().Use(func() { c.otherwise = writing(c.SQLite()) != c.writing })
 		c.pragma = false
-		c.otherwise = writing(c.SQLite()) != c.writing
 	}
 	return c.pragma || c.otherwise
 }
@@ -100,6 +107,9 @@ func (s *shell) resume(ctx context.Context) (*conn, error) {
 // that away, there is none: looked at after it has come into the queue, out of which
 // whoever is there by then is told.
 func (l *lane) again(ctx context.Context, c *conn) error {
+	if err := l.connector.FileLost(); err != nil {
+		return l.refuseLost(ctx, err)
+	}
 	w, place, err := l.queue.enter(l, l.pool.cfg.MaxWaiters, true)
 	if err != nil {
 		return l.fails(ctx, nil, err)
@@ -133,9 +143,10 @@ func (c *conn) keepsTurn() bool {
 // takeParked gives the turn of a checkout that asks for nothing to who is next, if
 // none has been given back since given was so many.
 func (f *file) takeParked(given uint64) {
+	memory := keptMemory()
 	for _, l := range f.all() {
 		conns := l.conns()
-		if len(conns) > maxExtra { // each that is kept is one more that is open
+		if len(conns) > maxExtra || memory > maxExtraMemory-l.pool.cfg.MemoryLimit { // each that is kept is one more that is open
 			continue
 		}
 		for _, c := range conns {
@@ -149,6 +160,18 @@ func (f *file) takeParked(given uint64) {
 			}
 		}
 	}
+}
+
+// keptMemory is how much address space the writers' connections of all pools reserve, but for
+// one of each.
+func keptMemory() (bytes int64) {
+	openPools.Lock()
+	pools := openPools.list
+	openPools.Unlock()
+	for _, p := range pools {
+		bytes += int64(max(len(p.writer.conns())-1, 0)) * p.cfg.MemoryLimit
+	}
+	return bytes
 }
 
 // unpark is unstall for those who wait for the writer.

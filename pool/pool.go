@@ -25,21 +25,30 @@ type Pool struct {
 	cfg         Config       // in force, but for MaxConns
 	most        atomic.Int64 // MaxConns; see Resize
 	tracks      bool         // stacks are remembered
+	syncs       bool         // synchronous is SynchronousDefault; see keepsCommits
+	guard       *guard
 	logger      *slog.Logger
+	lines       *mailbox[logLine] // of logger
 	recorder    driver.Recorder
+	errors      wrap.ErrorMap          // of Config.Compat and Config.MapError
+	late        *mailbox[driver.Event] // of Config.Recorder
 	log         *EventLog
 	sums        counters
 	texts       texts
 	steps       *stepGate
 	file        *file
-	path        string  // of the file; empty if it has none
-	keeper      *keeper // of a memory database
+	path        string      // of the file; empty if it has none
+	keeper      *keeper     // of a memory database
+	lost        atomic.Bool // the file is, and that has been told
 	pageSize    int64
 	stopMetrics func()
 
 	writer  *lane
 	readers *lane       // nil if there is one lane
 	oneLane atomic.Bool // whatever readers is: the database is not in WAL mode
+
+	abilities atomic.Pointer[string] // of the writer; nil if they are those of readers
+	upkeep    *driver.Connector      // of the checkpointer's and backups' connections; nil if readers is
 
 	marks     atomic.Uint32         // what stays in force on the writer's connection
 	keepTurns bool                  // whatever a checkout does: for tests of what else becomes of turns
@@ -52,9 +61,12 @@ type Pool struct {
 	drained     chan struct{} // closed when the last lease has ended after the pool was closed
 	ended       chan struct{} // closed when Shutdown is through
 	shutdown    error         // its result
+	closer      *job
 	maintain    *maintainer
-	checkpoints *checkpointer // nil if SQLite does it
+	wals        walHook
+	checkpoints *checkpointer // nil unless wals.keeper is keptByCheckpointer
 	health      healthState
+	failures    failures
 }
 
 // Open opens a pool: its connections that are to be there at least, configured
@@ -69,13 +81,17 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("pool: open: %w", err)
 	}
+	cfg, _ = cfg.translated() // which Validate has done before
+	cfg.Path = compact(cfg.Path)
 	name := cfg.Name
+	_, said := cfg.said("synchronous")
+	syncs := cfg.Synchronous == SynchronousDefault && !said
 	cfg = cfg.withDefaults()
 	src, err := cfg.sources()
 	if err != nil {
 		return nil, err
 	}
-	src.writer.config.PoolName, src.reader.config.PoolName = name, name
+	src.writer.config.PoolName, src.reader.config.PoolName, src.upkeep.config.PoolName = name, name, name
 	if cfg.MustExist && src.file != "" {
 		if _, err := os.Stat(src.file); errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("%w: %q: create it, or leave MustExist unset", ErrNotFound, locate(cfg.Path).database())
@@ -84,36 +100,58 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 	p := &Pool{
 		cfg:    cfg,
 		tracks: cfg.TrackStacks || cfg.LeakAfter > 0,
-		logger: cfg.Logger.With("pool", cfg.Name),
+		syncs:  syncs,
 		log:    NewEventLog(cfg.Events),
 		steps:  newStepGate(),
 		ended:  make(chan struct{}),
 	}
+	p.errors = driver.Config{Compat: cfg.Compat, MapError: cfg.MapError}.ErrorMap()
 	p.most.Store(int64(cfg.MaxConns))
-	p.recorder = &ledger{&p.sums, p.log, cfg.Recorder}
+	p.guard = newGuard(p)
+	handler, lines := newLogger(p.guard, cfg.Logger.With("pool", cfg.Name))
+	p.logger, p.lines, p.guard.logger = slog.New(handler), lines, slog.New(handler.withoutPatience())
+	if cfg.Recorder != nil {
+		p.late = &mailbox[driver.Event]{guard: p.guard, at: placeRecorder, hand: cfg.Recorder.Record}
+	}
+	p.recorder = &ledger{&p.sums, p.log, cfg.Recorder, p.late}
+	p.health.job = p.guard.newJob("the health check")
+	opened := false
+	defer func() { // deferred, for a panic in Init or a hook
+		if !opened {
+			p.abandon()
+		}
+	}()
 	if err := p.open(ctx, src); err != nil {
-		p.abandon()
 		return nil, err
 	}
+	opened = true
 	p.db = p.facade(wrap.LaneNone)
 	p.readerDB = p.facade(wrap.LaneReader)
 	p.writerDB = p.facade(wrap.LaneWriter)
 	p.announce()
 	p.maintain = newMaintainer(p)
 	p.checkpoints.start()
+	p.closer = p.guard.newJob("closing the connections")
+	if p.late != nil {
+		p.late.flush(ctx) // what it is told of the first connections, before Open returns
+	}
 	p.logger.Info("pool: open", "max", cfg.MaxConns, "min", cfg.MinConns, "lanes", p.lanes())
 	return p, nil
 }
 
 func (p *Pool) open(ctx context.Context, src sources) error {
 	connector := func(s source) (*driver.Connector, error) {
-		s.config.Recorder = p.recorder
+		s.config.Recorder, s.config.Logger = p.recorder, p.logger
 		return driver.NewConnector(s.dsn, s.config)
 	}
-	if _, said := p.cfg.said("wal_autocheckpoint"); p.cfg.lanes() > 0 && !said {
-		p.checkpoints = newCheckpointer(p)
-		src.writer.config.Init = p.checkpoints.before(src.writer.config.Init)
+	for _, s := range []*source{&src.writer, &src.reader, &src.upkeep} {
+		s.config.Init, s.config.Term = p.guarded(placeInit, s.config.Init), p.guarded(placeTerm, s.config.Term)
 	}
+	p.wals = walHook{pool: p, keeper: p.cfg.walKeeper()}
+	if p.wals.keeper == keptByCheckpointer {
+		p.checkpoints = newCheckpointer(p)
+	}
+	src.writer.config.Init = p.wals.before(src.writer.config.Init)
 	w, err := connector(src.writer)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalidConfig, err)
@@ -130,21 +168,10 @@ func (p *Pool) open(ctx context.Context, src sources) error {
 	if err != nil {
 		return err
 	}
-	p.path = src.file
-	p.file = openFile(src.file)
-	if src.file != "" {
-		// No later one does: were the file lost, the program would go on with
-		// another, and not know it.
-		there := p.cfg
-		there.MustExist = true
-		again := there.writer()
-		again.config.PoolName, again.config.Init = src.writer.config.PoolName, src.writer.config.Init
-		if p.writer.connector, err = connector(again); err != nil {
-			p.writer.close(c, wrap.ReasonOther)
-			return err
-		}
-		p.writer.first = w
+	if src.file != "" { // by the name that SQLite has for it, links resolved
+		p.path = c.SQLite().Filename("main").String()
 	}
+	p.file = openFile(p.path)
 	if !p.cfg.readsOnly() { // or it would wait for others that write, and need not
 		p.writer.queue = p.file.writers
 		p.file.takesTurns(p.writer)
@@ -161,6 +188,12 @@ func (p *Pool) open(ctx context.Context, src sources) error {
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrInvalidConfig, err)
 		}
+		r.Follow(w)
+		r.Watch()
+		if p.upkeep, err = connector(src.upkeep); err != nil {
+			return fmt.Errorf("%w: %w", ErrInvalidConfig, err)
+		}
+		p.upkeep.Follow(w)
 		p.readers = &lane{pool: p, name: wrap.LaneReader, reads: true, connector: r, queue: newQueue(n)}
 		for range min(p.cfg.MinConns-1, n) {
 			c, err := p.readers.dial(ctx, nil)
@@ -175,19 +208,36 @@ func (p *Pool) open(ctx context.Context, src sources) error {
 	return p.HealthCheck(ctx)
 }
 
+// guarded is Init or Term as the guard calls it: SQLite's connection has the context
+// that says on whose goroutine that is.
+func (p *Pool) guarded(at place, f func(*sqlite3.Conn) error) func(*sqlite3.Conn) error {
+	if f == nil {
+		return nil
+	}
+	return func(raw *sqlite3.Conn) error {
+		return p.guard.call(raw.GetInterrupt(), at, func() error { return f(raw) })
+	}
+}
+
 // abandon closes what a pool that could not be opened has opened.
 func (p *Pool) abandon() {
 	if p.stopMetrics != nil {
 		p.stopMetrics()
 	}
+	p.checkpoints.stop(context.Background())
 	for _, l := range []*lane{p.readers, p.writer} {
 		if l != nil {
-			l.shut()
+			l.shut(context.Background())
 		}
 	}
 	p.keeper.close()
 	if p.file != nil {
 		p.file.close(p.writer)
+	}
+	if p.late != nil { // so that the Recorder has had all before Open returns
+		ctx, cancel := context.WithTimeout(context.Background(), afterwards)
+		defer cancel()
+		p.late.flush(ctx)
 	}
 }
 
@@ -319,6 +369,12 @@ func (p *Pool) reproach() error {
 	return nil
 }
 
+// String names the pool, as errors do.
+func (p *Pool) String() string { return fmt.Sprintf("pool: %q", p.cfg.Name) }
+
+// quietly calls f, whose panics are told of; see guard.quietly.
+func (p *Pool) quietly(at place, f func()) { _ = p.guard.quietly(at, f) }
+
 func (p *Pool) hookError(hook string, err error) error {
 	return &OpenError{File: p.cfg.Name, Err: fmt.Errorf("Config.Hooks.%s: %w", hook, err)}
 }
@@ -330,9 +386,19 @@ func (p *Pool) closeFailed(c *conn, err error) {
 // safe is what a log may say of an error: its type and code, not its text, which
 // may quote what the program has written.
 func (p *Pool) safe(err error) string {
+	var lost *driver.FileLostError
+	if errors.As(err, &lost) {
+		return lost.Error()
+	}
 	var code sqlite3.ExtendedErrorCode
 	if errors.As(err, &code) {
 		return code.Error()
+	}
+	if blocked := (*BlockedError)(nil); errors.As(err, &blocked) {
+		return blocked.Error()
+	}
+	if panicked := (*wrap.PanicError)(nil); errors.As(err, &panicked) {
+		return fmt.Sprintf("panic: %T", panicked.Value)
 	}
 	return fmt.Sprintf("%T", err)
 }

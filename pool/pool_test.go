@@ -136,7 +136,7 @@ func TestEventLogConcurrency(t *testing.T) {
 
 func openDB(t testing.TB) *sql.DB {
 	t.Helper()
-	db, err := sql.Open(driver.Name, "file:"+filepath.ToSlash(t.TempDir())+"/test.db?_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)")
+	db, err := sql.Open(driver.Name, "file:"+filepath.ToSlash(t.TempDir())+"/test.db?_pragma=busy_timeout(120000)&_pragma=journal_mode(wal)")
 	if err != nil {
 		t.Fatal(err)
 	}

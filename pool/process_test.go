@@ -26,7 +26,7 @@ const childVar = "SQLITEMW_POOL_TEST_CHILD"
 // ends, or it is killed.
 func runChild(path string) int {
 	err := func() error {
-		db, err := sql.Open(driver.Name, "file:"+path+"?_pragma=busy_timeout(10000)")
+		db, err := sql.Open(driver.Name, "file:"+path+"?_pragma=busy_timeout(120000)")
 		if err != nil {
 			return err
 		}
@@ -120,7 +120,7 @@ func TestAnotherProcessWrites(t *testing.T) {
 // When another process is killed in the middle of a transaction, who waits for
 // its lock goes on; what it had committed is there, and what it had not is not.
 func TestAnotherProcessIsKilled(t *testing.T) {
-	p, l := pooled(t, pool.Config{BusyTimeout: time.Minute, AcquireTimeout: 5 * time.Minute})
+	p, l := pooled(t, pool.Config{BusyTimeout: 10 * time.Minute, AcquireTimeout: 20 * time.Minute})
 	must(t, p.DB(), "CREATE TABLE t(a)")
 	must(t, p.DB(), "INSERT INTO t VALUES ('mine')")
 	for range 3 {

@@ -4,97 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
-	"strings"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/sqlitemw/sqlitemw/pool"
 )
-
-// A censor is asked by SQLite what each text is about to do, when it prepares it.
-type censor struct {
-	armed atomic.Bool
-	seen  atomic.Pointer[string] // what no reader is to do
-}
-
-// hook has it look at every new connection. Only tests with one user may have one.
-func (c *censor) hook(_ context.Context, raw *sqlite3.Conn) error {
-	reader := textOf(raw, "PRAGMA query_only") == "1"
-	raw.Limit(sqlite3.LIMIT_LENGTH, 1<<20)
-	return raw.SetAuthorizer(func(action sqlite3.AuthorizerActionCode, name, _, _, _ string) sqlite3.AuthorizerReturnCode {
-		switch action {
-		case sqlite3.AUTH_ATTACH:
-			if name != "" && name != ":memory:" {
-				return sqlite3.AUTH_DENY // VACUUM INTO too: no file of that name is to be left
-			}
-		case sqlite3.AUTH_PRAGMA, sqlite3.AUTH_DETACH, sqlite3.AUTH_TRANSACTION, sqlite3.AUTH_SAVEPOINT:
-		default:
-			return sqlite3.AUTH_OK
-		}
-		if reader && c.armed.Load() {
-			what := strings.TrimSpace(fmt.Sprint(action, " ", name))
-			c.seen.Store(&what)
-		}
-		return sqlite3.AUTH_OK
-	})
-}
-
-// E4: whatever text is given to DB, readers are as they were: no pragma, no
-// transaction, no other database; not even for an attempt.
-func FuzzReaderUnchanged(f *testing.F) {
-	for _, query := range hazardousTexts {
-		f.Add(query)
-	}
-	var c censor
-	p, _ := pooled(f, pool.Config{MaxConns: 2, MinConns: 2, Hooks: pool.Hooks{AfterConnect: c.hook}})
-	db := p.DB()
-	f.Fuzz(func(t *testing.T, query string) {
-		if p.Stats().Max == 1 {
-			mustExec(t, db, "PRAGMA journal_mode = wal")
-		}
-		p.Reset() // or what one text has left on the writer would keep the next from readers
-		mustExec(t, db, "CREATE TABLE IF NOT EXISTS t (a)")
-		mustScan[int](t, db, "SELECT 1")
-		before := readerSessions(p)
-		if len(before) != 1 {
-			t.Fatalf("%d readers", len(before))
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		defer cancel()
-		c.seen.Store(nil)
-		c.armed.Store(true)
-		if stmt, err := db.PrepareContext(ctx, query); err == nil {
-			stmt.Close()
-		}
-		if rows, err := db.QueryContext(ctx, query); err == nil {
-			for range 3 {
-				rows.Next()
-			}
-			rows.Close()
-		}
-		c.armed.Store(false)
-		if what := c.seen.Load(); what != nil {
-			t.Errorf("%q is prepared on a reader, to do %s", query, *what)
-		}
-		for i, after := range readerSessions(p) {
-			if after != before[i] {
-				t.Errorf("%q changes a reader:\n%s\n%s", query, before[i], after)
-			}
-		}
-	})
-}
-
-// readerSessions describes the idle readers.
-func readerSessions(p *pool.Pool) (list []string) {
-	for _, raw := range p.IdleReaders() {
-		list = append(list, sessionOf(raw))
-	}
-	return list
-}
 
 // E4: a reader stays one after a transaction that only reads, which the plain
 // driver ends with query_only off.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/pool"
@@ -132,8 +133,8 @@ func TestE12TwoPoolsLoseNothingAndAreNeverBusy(t *testing.T) {
 // E12: a pool beside a database of driver's, which knows nothing of its queue,
 // waits as any two handles do.
 func TestE12PoolBesidePlainHandle(t *testing.T) {
-	eachDoor(t, pool.Config{}, func(t *testing.T, d door) {
-		plain, err := sql.Open(driver.Name, "file:"+filepath.ToSlash(d.path)+"?_txlock=immediate&_pragma=busy_timeout(60000)")
+	eachDoor(t, pool.Config{BusyTimeout: 10 * time.Minute, AcquireTimeout: 20 * time.Minute}, func(t *testing.T, d door) {
+		plain, err := sql.Open(driver.Name, "file:"+filepath.ToSlash(d.path)+"?_txlock=immediate&_pragma=busy_timeout(600000)")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -21,6 +21,9 @@ func (p *Pool) bears() bool { return marks(p.marks.Load())&markVisible != 0 }
 // after is told of a text that was executed on a connection, or, unless done, is
 // when its rows are asked for.
 func (p *Pool) after(c *conn, t *text, done bool) {
+	if c.Wrapped().Panicked() {
+		return // and what it had in force is gone
+	}
 	if (c.changes || t.marks&markSchema != 0) && !c.lane.reads {
 		c.changed(done)
 	}
@@ -123,15 +126,36 @@ func (p *Pool) beforeJournal(c *conn) {
 // afterJournal looks how many lanes there can be now: readers beside a writer are
 // for WAL mode.
 func (p *Pool) afterJournal(c *conn) {
-	if p.readers == nil {
+	mode, ok := journalMode(c.SQLite())
+	if !ok {
 		return
 	}
-	if mode, ok := journalMode(c.SQLite()); ok {
-		one := mode != "wal"
-		if p.oneLane.Swap(one) != one {
-			p.logger.Warn("pool: the journal mode is another, and so are the lanes", "mode", mode, "lanes", p.lanes())
-		}
+	one := mode != "wal"
+	p.keepsCommits(c.SQLite(), one)
+	if p.readers != nil && p.oneLane.Swap(one) != one {
+		p.logger.Warn("pool: the journal mode is another, and so are the lanes", "mode", mode, "lanes", p.lanes())
 	}
+}
+
+// keepsCommits sets what [SynchronousDefault] means in the journal mode that a
+// program has set, unless the program has set something else than the other mode's.
+func (p *Pool) keepsCommits(raw *sqlite3.Conn, journal bool) {
+	if !p.syncs || p.keeper != nil {
+		return
+	}
+	old, now := SynchronousExtra, SynchronousFull
+	if journal {
+		old, now = now, old
+	}
+	is := ""
+	if err := row(raw, "PRAGMA synchronous", func(st *sqlite3.Stmt) { is = st.ColumnText(0) }); err != nil {
+		return
+	}
+	if s, ok := synchronousOf(is); !ok || s != old {
+		return
+	}
+	// Inside a transaction SQLite refuses it; the journal mode could not change either.
+	_ = raw.Exec("PRAGMA synchronous=" + now.String())
 }
 
 func journalMode(raw *sqlite3.Conn) (mode string, ok bool) {

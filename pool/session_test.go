@@ -53,3 +53,39 @@ func TestQueriesStayWithWhatIsLeft(t *testing.T) {
 		t.Errorf("a query is on the %s", e.Lane)
 	}
 }
+
+// What a commit needs to survive a power failure follows the journal mode, unless the
+// program has said what it wants.
+func TestSynchronousFollowsTheJournalMode(t *testing.T) {
+	for name, tc := range map[string]struct {
+		cfg                   pool.Config
+		before, without, with int
+	}{
+		"default":       {pool.Config{}, 2, 3, 2},
+		"one lane":      {pool.Config{MaxConns: 1}, 2, 3, 2},
+		"without a WAL": {pool.Config{DisableWAL: true}, 3, 3, 2},
+		"full":          {pool.Config{Synchronous: pool.SynchronousFull}, 2, 2, 2},
+		"pragma":        {pool.Config{Pragmas: []driver.Pragma{{Name: "synchronous", Value: "full"}}}, 2, 2, 2},
+		"normal":        {pool.Config{Synchronous: pool.SynchronousNormal}, 1, 1, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, _ := pooled(t, tc.cfg)
+			for _, step := range []struct {
+				mode string
+				want int
+			}{{"", tc.before}, {"delete", tc.without}, {"wal", tc.with}, {"truncate", tc.without}} {
+				if step.mode != "" {
+					must(t, p.DB(), "PRAGMA journal_mode = "+step.mode)
+				}
+				if n := intOf(t, p.Writer(), "PRAGMA synchronous"); n != step.want {
+					t.Errorf("in mode %q it is %d, want %d", step.mode, n, step.want)
+				}
+			}
+			must(t, p.Writer(), "PRAGMA synchronous = off")
+			must(t, p.DB(), "PRAGMA journal_mode = delete")
+			if n := intOf(t, p.Writer(), "PRAGMA synchronous"); n != 0 {
+				t.Errorf("what a program has set is %d, want 0", n)
+			}
+		})
+	}
+}

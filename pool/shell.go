@@ -4,13 +4,15 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
-	"errors"
+	"fmt"
+	"sync"
 
 	"github.com/ncruces/go-sqlite3"
 	sqlite3driver "github.com/ncruces/go-sqlite3/driver"
 
 	sqlitemw "github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
 
 // A shell is what database/sql takes for a connection. It leases one from the
@@ -25,7 +27,12 @@ type shell struct {
 
 	writer, reader *conn // leased, or nil
 	tx             *conn // that a transaction is on, or nil
-	broken         bool  // a panic has passed, and what was leased is gone
+	asked          *conn // by the call under way, or by one through which a panic passed
+	broken         bool  // a panic has passed, and what it passed through is gone
+
+	// hands are in use while something is asked of what is leased, lest the pool takes
+	// it away meanwhile. database/sql asks one thing at a time.
+	hands sync.Mutex
 }
 
 var (
@@ -43,34 +50,62 @@ var (
 
 // ExecContext implements [driver.ExecerContext].
 func (s *shell) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	s.hands.Lock()
+	defer s.hands.Unlock()
 	defer s.panicked()
 	t := s.pool.texts.of(query)
 	c, err := s.forExec(ctx, t)
 	if err != nil {
 		return nil, err
 	}
+	s.asked = c
+	if query == "" {
+		c.lent = true // it may be a savepoint, which is SQLite's own
+	}
 	if t.marks&markJournal != 0 {
 		s.pool.beforeJournal(c)
 	}
 	res, err := c.ExecContext(c.context(ctx, t), query, args)
 	s.pool.after(c, t, true)
+	s.asked = nil
+	s.endLate(c)
 	s.park()
 	return res, err
 }
 
-// QueryContext implements [driver.QueryerContext].
-func (s *shell) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	defer s.panicked()
+// QueryContext implements [driver.QueryerContext]. A panic comes from its rows, as
+// with package driver's; see [wrap.PanickedRows].
+func (s *shell) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (answer driver.Rows, _ error) {
+	s.hands.Lock()
+	defer s.hands.Unlock()
+	through := false
+	defer func() {
+		s.panicked()
+		if !through {
+			if v := recover(); v != nil {
+				answer = wrap.PanickedRows(wrap.NewPanicError(v))
+			}
+		}
+	}()
+	answer, err := s.query(ctx, query, args)
+	through = true
+	return answer, err
+}
+
+func (s *shell) query(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	t := s.pool.texts.of(query)
 	c, err := s.forQuery(ctx, t)
 	if err != nil {
 		return nil, err
 	}
+	s.asked = c
 	if t.marks&markJournal != 0 {
 		s.pool.beforeJournal(c)
 	}
 	rows, err := c.QueryContext(c.context(ctx, t), query, args)
 	s.pool.after(c, t, false)
+	s.asked = nil
+	s.endLate(c)
 	if !t.begins || err != nil { // else it does once it is asked for a row
 		s.park()
 	}
@@ -81,29 +116,61 @@ func (s *shell) QueryContext(ctx context.Context, query string, args []driver.Na
 // the writer, for the errors that come of it. What is executed later is the text,
 // on the connection that is right then, which keeps its statements.
 func (s *shell) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	s.hands.Lock()
+	defer s.hands.Unlock()
 	defer s.panicked()
+	query = s.pool.preparable(query)
 	t := s.pool.texts.of(query)
 	c, err := s.forPrepare(ctx, t)
 	if err != nil {
 		return nil, err
 	}
+	s.asked = c
 	prepared, err := c.PrepareContext(c.context(ctx, t), query)
 	s.pool.after(c, t, true)
-	defer s.park()
+	n := 0
+	if err == nil {
+		n = prepared.NumInput()
+		err = prepared.Close()
+	}
+	s.asked = nil
+	s.park()
 	if err != nil {
 		return nil, err
 	}
-	n := prepared.NumInput()
-	if err := prepared.Close(); err != nil {
-		return nil, err
+	st := &stmt{shell: s, query: query, inputs: n}
+	st.made.Note()
+	return st, nil
+}
+
+// preparable returns what of a text is prepared: with mattn/go-sqlite3, its first statement.
+func (p *Pool) preparable(query string) string {
+	if p.cfg.Compat != sqlitemw.CompatMattn {
+		return query
 	}
-	return &stmt{shell: s, query: query, inputs: n}, nil
+	statements := sqltext.SQLite.Statements(query)
+	if st, ok := statements.Next(); ok {
+		return query[:st.End]
+	}
+	return query
 }
 
 // BeginTx begins a transaction: one that only reads on a reader, any other on the
 // writer, whose lock it takes at once.
-func (s *shell) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
-	defer s.panicked()
+//
+// Of a *sql.Conn, which could not be closed any more, a panic is an error; see
+// [wrap.PanicError].
+func (s *shell) BeginTx(ctx context.Context, opts driver.TxOptions) (_ driver.Tx, err error) {
+	s.hands.Lock()
+	defer s.hands.Unlock()
+	through := false
+	defer s.panickedOrLost(&through, &err)
+	tx, err := s.begin(ctx, opts)
+	through = true
+	return tx, err
+}
+
+func (s *shell) begin(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
 	var c *conn
 	err := s.pool.reproach()
 	if err != nil {
@@ -135,11 +202,15 @@ type tx struct {
 }
 
 func (t *tx) Commit() error {
+	t.shell.hands.Lock()
+	defer t.shell.hands.Unlock()
 	defer t.end()
 	return t.Tx.Commit()
 }
 
 func (t *tx) Rollback() error {
+	t.shell.hands.Lock()
+	defer t.shell.hands.Unlock()
 	defer t.end()
 	return t.Tx.Rollback()
 }
@@ -175,46 +246,10 @@ func (s *shell) forQuery(ctx context.Context, t *text) (*conn, error) {
 	if err := s.pool.reproach(); err != nil {
 		return nil, err
 	}
-	switch t.where() {
-	case toReader:
-		return s.forRead(ctx)
-	case toAsk:
-		return s.ask(ctx, t)
-	}
-	return s.forWrite(ctx)
-}
-
-// ask has SQLite say whether a text only reads, on a reader, for good.
-func (s *shell) ask(ctx context.Context, t *text) (*conn, error) {
-	c, err := s.forRead(ctx)
-	if err != nil || !c.lane.reads {
-		return c, err
-	}
-	readOnly, err := c.OnlyReads(ctx, t.query)
-	switch {
-	case err != nil:
-		return c, nil // which says it again, to the program
-	case readOnly:
-		t.route.Store(uint32(toReader))
-		return c, nil
-	}
-	t.route.Store(uint32(toWriter))
-	return s.forWrite(ctx)
-}
-
-// forPrepare leases what a text is to be prepared on: a reader, unless to prepare
-// it is to execute it.
-func (s *shell) forPrepare(ctx context.Context, t *text) (*conn, error) {
-	if s.tx != nil {
-		return s.tx, nil
-	}
-	if err := s.pool.reproach(); err != nil {
-		return nil, err
-	}
-	if !t.preparable {
+	if t.route == toWriter {
 		return s.forWrite(ctx)
 	}
-	return s.forRead(ctx)
+	return s.ask(ctx, t)
 }
 
 // forRead leases a reader, unless the checkout has the writer, or what is to be
@@ -228,7 +263,7 @@ func (s *shell) forRead(ctx context.Context) (*conn, error) {
 	case s.writer != nil, s.pinned == wrap.LaneWriter, s.pinned == wrap.LaneNone && s.pool.bears():
 		return s.forWrite(ctx)
 	case s.reader != nil:
-		return s.reader.refresh(), nil
+		return s.refresh(s.reader), nil
 	}
 	lane := s.pool.forReaders()
 	if !lane.reads {
@@ -239,7 +274,8 @@ func (s *shell) forRead(ctx context.Context) (*conn, error) {
 		return nil, err
 	}
 	s.reader = c
-	return c.refresh(), nil
+	c.shell.Store(s)
+	return s.refresh(c), nil
 }
 
 // forWrite leases the writer. A reader that the checkout has is given back first,
@@ -264,36 +300,68 @@ func (s *shell) forWrite(ctx context.Context) (*conn, error) {
 		return nil, err
 	}
 	s.writer = c
+	c.shell.Store(s)
 	return c, nil
 }
 
-// panicked, in a defer, gives back what is leased if a panic has passed through it:
-// database/sql does not in most cases, and the lane would be without it for ever.
-// What is open on it is the program's to end; then the checkout ends, too.
-func (s *shell) panicked() {
-	if s.writer != nil && s.writer.Wrapped().Panicked() || s.reader != nil && s.reader.Wrapped().Panicked() {
-		s.giveUp()
-	}
+// refresh is conn.refresh for the call under way.
+func (s *shell) refresh(c *conn) *conn {
+	s.asked = c
+	c.refresh()
+	s.asked = nil
+	return c
 }
 
-func (s *shell) giveUp() {
-	if s.tx != nil {
-		return
-	}
-	for _, c := range []*conn{s.reader, s.writer} {
-		if c != nil && c.Wrapped().OpenRows() > 0 {
-			return
+// panicked, in a defer and when a connection has ended, gives back what a panic has
+// passed through: database/sql does not in most cases, and the lane would be
+// without it for ever. So it does with whatever else is leased and not in use by
+// rows or a transaction, which may go on. Then the checkout is of no more use.
+//
+// A second panic, of a hook that is called when a connection is given back, is the
+// pool's to tell of: the program sees the first.
+func (s *shell) panicked() {
+	if c := s.asked; c != nil {
+		s.asked = nil
+		if !c.Wrapped().Spared() {
+			c.Wrapped().Break()
 		}
 	}
-	s.broken = true
-	s.release()
+	for _, leased := range []**conn{&s.reader, &s.writer} {
+		if c := *leased; c != nil && c.Wrapped().Ended() {
+			s.broken = true
+			s.pool.quietly(placeAfterRelease, func() { s.giveBack(leased) })
+		}
+	}
+	if !s.broken {
+		return
+	}
+	for _, leased := range []**conn{&s.reader, &s.writer} {
+		if c := *leased; c != nil && c != s.tx && c.Wrapped().OpenRows() == 0 {
+			s.pool.quietly(placeAfterRelease, func() { s.giveBack(leased) })
+		}
+	}
 }
 
-var errBroken = errors.New("pool: a panic has passed through this connection: close it")
+// panickedOrLost is panicked for calls after whose panic database/sql would keep a lock
+// for ever: there, the panic is an error.
+func (s *shell) panickedOrLost(through *bool, err *error) {
+	s.panicked()
+	if *through || !wrap.Lost() {
+		return
+	}
+	if v := recover(); v != nil {
+		*err = wrap.NewPanicError(v)
+	}
+}
+
+// errBroken is what a checkout answers after a panic, which would lease another
+// connection.
+var errBroken = fmt.Errorf("pool: %w", wrap.ErrPanicked)
 
 func (s *shell) giveBack(leased **conn) {
 	if c := *leased; c != nil {
 		*leased = nil
+		c.shell.Store(nil)
 		c.lane.release(c)
 	}
 }
@@ -301,19 +369,22 @@ func (s *shell) giveBack(leased **conn) {
 // release ends the checkout.
 func (s *shell) release() {
 	s.tx = nil
+	defer s.giveBack(&s.writer) // deferred, for a panic in a hook
 	s.giveBack(&s.reader)
-	s.giveBack(&s.writer)
 }
 
 // Ping reads a page.
-func (s *shell) Ping(ctx context.Context) error {
-	defer s.panicked()
+func (s *shell) Ping(ctx context.Context) (err error) {
+	s.hands.Lock()
+	defer s.hands.Unlock()
+	through := false
+	defer s.panickedOrLost(&through, &err)
 	c, err := s.forRead(ctx)
-	if err != nil {
-		return err
+	if err == nil {
+		err = c.Ping(c.context(ctx, nil))
+		s.park()
 	}
-	err = c.Ping(c.context(ctx, nil))
-	s.park()
+	through = true
 	return err
 }
 
@@ -322,8 +393,21 @@ func (s *shell) ResetSession(context.Context) error { return nil }
 
 // IsValid implements [driver.Validator]: database/sql asks when it is given back
 // the shell, which is when the lease ends.
+//
+// On database/sql's own goroutines, a panic of a hook is the pool's to tell of.
 func (s *shell) IsValid() bool {
+	s.hands.Lock()
+	defer s.hands.Unlock()
+	through := false
+	defer func() {
+		if !through && wrap.OnOwnGoroutine() {
+			if v := recover(); v != nil {
+				_ = s.pool.guard.panicked(placeAfterRelease, "", v)
+			}
+		}
+	}()
 	s.release()
+	through = true
 	return !s.broken && !s.pool.Closed()
 }
 
@@ -331,9 +415,14 @@ func (s *shell) IsValid() bool {
 // if a call has said [driver.ErrBadConn], or Raw panicked: what is leased is then
 // not to be lent again.
 func (s *shell) Close() error {
+	s.hands.Lock()
+	defer s.hands.Unlock()
 	for _, c := range []*conn{s.reader, s.writer} {
 		if c != nil {
 			c.Wrapped().Retire(wrap.ReasonBad)
+			if wrap.InPanicOfRaw() {
+				c.Wrapped().Break()
+			}
 		}
 	}
 	s.release()
@@ -348,12 +437,18 @@ func (s *shell) CheckNamedValue(*driver.NamedValue) error { return nil }
 // Raw returns SQLite's connection: the writer's, for the program may do anything
 // to it. From then on, queries go there, where they see what it has done. Raw can
 // wait as an acquire can, and has no other way to fail than to panic with its
-// error; [Pool.Raw] has.
+// error, or a [*TimeLimitError]; [Pool.Raw] has.
 func (s *shell) Raw() *sqlite3.Conn {
+	s.hands.Lock()
+	defer s.hands.Unlock()
 	c, err := s.forWrite(context.Background())
+	if err == nil && c.stopped.Load() != nil {
+		err = *c.stopped.Load()
+	}
 	if err != nil {
 		panic(err)
 	}
+	c.lent = true
 	s.pool.mark(c, markRaw, "Raw")
 	return c.Raw()
 }
@@ -379,61 +474,4 @@ func (s *shell) Prepare(query string) (driver.Stmt, error) {
 // Deprecated: use BeginTx.
 func (s *shell) Begin() (driver.Tx, error) {
 	return s.BeginTx(context.Background(), driver.TxOptions{})
-}
-
-// A stmt is a statement that the program has prepared: its text, which every
-// connection keeps a statement for once it has executed it.
-type stmt struct {
-	shell  *shell
-	query  string
-	inputs int
-	closed bool
-}
-
-var (
-	_ driver.StmtExecContext   = &stmt{}
-	_ driver.StmtQueryContext  = &stmt{}
-	_ driver.NamedValueChecker = &stmt{}
-)
-
-var errStmtClosed = errors.New("pool: the statement is closed")
-
-func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	if s.closed {
-		return nil, errStmtClosed
-	}
-	return s.shell.ExecContext(ctx, s.query, args)
-}
-
-func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	if s.closed {
-		return nil, errStmtClosed
-	}
-	return s.shell.QueryContext(ctx, s.query, args)
-}
-
-func (s *stmt) NumInput() int                            { return s.inputs }
-func (s *stmt) CheckNamedValue(*driver.NamedValue) error { return nil }
-
-func (s *stmt) Close() error {
-	s.closed = true
-	return nil
-}
-
-// Deprecated: use ExecContext.
-func (s *stmt) Exec(args []driver.Value) (driver.Result, error) {
-	return s.ExecContext(context.Background(), namedValues(args))
-}
-
-// Deprecated: use QueryContext.
-func (s *stmt) Query(args []driver.Value) (driver.Rows, error) {
-	return s.QueryContext(context.Background(), namedValues(args))
-}
-
-func namedValues(values []driver.Value) []driver.NamedValue {
-	args := make([]driver.NamedValue, len(values))
-	for i, v := range values {
-		args[i] = driver.NamedValue{Ordinal: i + 1, Value: v}
-	}
-	return args
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/vfs"
 
 	"github.com/sqlitemw/sqlitemw/driver"
@@ -26,6 +27,7 @@ type source struct {
 type sources struct {
 	writer source
 	reader source // zero if there is one lane
+	upkeep source // of the pool's own connections beside the writer; zero if there is one lane
 	file   string // the database's, as Config.file says
 
 	// memory is whether the database is gone with its last connection, so that
@@ -50,14 +52,16 @@ func (c Config) sources() (sources, error) {
 	if _, err := driver.NewConnector(s.reader.dsn, driver.Config{Pragmas: s.reader.config.Pragmas}); err != nil {
 		return sources{}, err
 	}
+	s.upkeep = c.upkeep()
 	return s, nil
 }
 
 func (c Config) writer() source {
 	l := c.location()
-	if !l.has("_txlock") {
+	if !l.has("_txlock") && !c.queryOnly() {
 		// A transaction that reads first and then writes would fail with
-		// BUSY_SNAPSHOT if another had written meanwhile.
+		// BUSY_SNAPSHOT if another had written meanwhile. A connection with
+		// query_only cannot take the lock: SQLite answers READONLY.
 		l.add("_txlock", "immediate")
 	}
 	ps := c.pragmas()
@@ -67,17 +71,24 @@ func (c Config) writer() source {
 	return source{l.render(), c.driverConfig(append(ps, c.Pragmas...))}
 }
 
-func (c Config) reader() source {
+// reader returns what readers are made from. They have the file open for reading alone,
+// so that no text and no function of SQLite's makes them write to it.
+func (c Config) reader() source { return c.beside("ro") }
+
+// upkeep returns what the connections of the checkpointer and of backups are made
+// from. They change no data, but have the file open for writing: SQLite does not
+// checkpoint through a connection of mode=ro, which fails with IOERR.
+func (c Config) upkeep() source { return c.beside("rw") }
+
+// beside returns what connections beside the writer are made from. If the file is gone,
+// they do not make another.
+func (c Config) beside(mode string) source {
 	l := c.location()
 	l.remove(func(p param) bool {
 		name := p.pragma().Name
-		return p.key == "_txlock" || name != "" && notReaders[bare(name)]
+		return p.key == "_txlock" || p.key == "mode" || name != "" && notReaders[bare(name)]
 	})
-	if !l.has("mode") {
-		// If the file is gone, so are the pool's data: a reader that made a new
-		// one would find nothing, and say nothing.
-		l.add("mode", "rw")
-	}
+	l.add("mode", mode)
 	l.add("_txlock", "deferred") // or Begin would ask for the right to write
 	l.add("_pragma", "query_only(1)")
 	ps := slices.DeleteFunc(append(c.pragmas(), c.Pragmas...), func(p driver.Pragma) bool { return notReaders[bare(p.Name)] })
@@ -90,9 +101,10 @@ func (c Config) driverConfig(ps []driver.Pragma) driver.Config {
 	return driver.Config{
 		// What only asks for a setting of the pool's would go before it.
 		Pragmas:        slices.DeleteFunc(ps, func(p driver.Pragma) bool { return p.Value == "" && ownPragmas[bare(p.Name)] }),
-		Init:           c.Init,
+		Init:           c.init(),
 		Term:           c.Term,
 		StatementCache: c.StatementCache,
+		MemoryLimit:    c.MemoryLimit,
 		Tracing:        c.Tracing,
 		Recorder:       c.Recorder,
 		Interceptors:   c.Interceptors,
@@ -106,15 +118,38 @@ func (c Config) pragmas() []driver.Pragma {
 	busy := (max(c.BusyTimeout, 0) + time.Millisecond - 1) / time.Millisecond
 	ps := []driver.Pragma{
 		{Name: "busy_timeout", Value: strconv.FormatInt(int64(busy), 10)},
-		{Name: "foreign_keys", Value: "on"},
 		{Name: "journal_size_limit", Value: strconv.FormatInt(c.JournalSizeLimit, 10)},
 	}
-	if l := locate(c.Path); c.Synchronous != SynchronousFull || l.ofOS() {
-		// SQLite reads the file for it, and another VFS may have to wait for a key
-		// from Config.Init. There it is full anyway: what is not is for WAL mode.
+	if c.Compat == driver.CompatNone {
+		ps = append(ps, driver.Pragma{Name: "foreign_keys", Value: "on"})
+	}
+	if !c.keyed() {
 		ps = append(ps, driver.Pragma{Name: "synchronous", Value: c.Synchronous.String()})
 	}
 	return ps
+}
+
+// keyed reports whether the VFS may want a key that Config.Init gives. SQLite reads
+// the file to set synchronous, so that must wait until Init has run; see init.
+func (c Config) keyed() bool {
+	l := locate(c.Path)
+	return !l.memory() && !l.ofOS()
+}
+
+// init returns what is called for every new connection: Config.Init, and the
+// pragma that must come after it.
+func (c Config) init() func(*sqlite3.Conn) error {
+	if _, said := c.said("synchronous"); said || !c.keyed() {
+		return c.Init
+	}
+	return func(raw *sqlite3.Conn) error {
+		if c.Init != nil {
+			if err := c.Init(raw); err != nil {
+				return err
+			}
+		}
+		return raw.Exec("PRAGMA synchronous=" + c.Synchronous.String())
+	}
 }
 
 // ownPragmas are those that the pool sets.
@@ -182,11 +217,13 @@ func (c Config) wal() bool {
 // readsOnly reports whether the database is only to be read.
 func (c Config) readsOnly() bool {
 	l := locate(c.Path)
-	if l.get("mode") == "ro" || l.on("immutable") {
-		return true
-	}
-	readOnly, ok := c.said("query_only")
-	return ok && !isOff(readOnly)
+	return l.get("mode") == "ro" || l.on("immutable") || c.queryOnly()
+}
+
+// queryOnly reports whether Path or Pragmas set query_only.
+func (c Config) queryOnly() bool {
+	value, ok := c.said("query_only")
+	return ok && !isOff(value)
 }
 
 // said returns the value that Path or Pragmas say for a pragma of the main
@@ -227,6 +264,9 @@ func (c Config) asSaid() Config {
 	if n, err := strconv.Atoi(l.get("_stmt_cache_size")); err == nil {
 		c.StatementCache = cmp.Or(n, -1)
 	}
+	if n, err := strconv.ParseInt(l.get("_memory_limit"), 10, 64); err == nil && n != 0 {
+		c.MemoryLimit = n
+	}
 	if mode := l.get("mode"); mode == "ro" || mode == "rw" {
 		c.MustExist = true
 	}
@@ -240,7 +280,16 @@ func synchronousOf(value string) (Synchronous, bool) {
 		value = []string{"off", "normal", "full", "extra"}[i]
 	}
 	i := slices.Index(synchronousNames, value)
-	return Synchronous(i), i >= 0
+	return Synchronous(i), i > int(SynchronousDefault) // which is no word of SQLite's
+}
+
+// defaultSynchronous returns the setting with which a power failure undoes no
+// commit. A database in memory syncs nothing, and has SQLite's own.
+func (c Config) defaultSynchronous() Synchronous {
+	if c.wal() || c.memory() {
+		return SynchronousFull
+	}
+	return SynchronousExtra
 }
 
 // integer reads a number as a pragma has it.

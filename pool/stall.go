@@ -1,6 +1,11 @@
 package pool
 
-import "time"
+import (
+	"math"
+	"math/bits"
+	"sync/atomic"
+	"time"
+)
 
 // Readers that wait for each other, as nested queries do, are let through beyond
 // the limit once nothing has moved for stallAfter; then, for stallNext, until
@@ -10,6 +15,14 @@ const (
 	stallNext  = time.Millisecond
 	maxExtra   = 128
 )
+
+// maxExtraMemory bounds the address space that the readers beyond the limit of all pools
+// reserve, each as much as it may come to use, and that of the writers that are kept; see
+// park. Where an address has 32 bits, there are 2 to 4 GiB for everything, and a connection
+// reserves 32 MiB unless Config.MemoryLimit says otherwise.
+const maxExtraMemory int64 = (512<<20)*(1-bits.UintSize/64) + math.MaxInt64*(bits.UintSize/64)
+
+var extraMemory atomic.Int64 // reserved by readers
 
 // waits counts those who wait, and watches over them while there are any. It
 // reports whether nobody is to.
@@ -64,12 +77,35 @@ func (l *lane) unstall(of uint64) {
 	if l.stalled {
 		next = stallNext
 	}
-	if l.pool.steps.running.Load() == 0 && l.extra < maxExtra && l.queue.serveLast(l, l.stallSeen) {
-		l.extra++
-		l.stalled = true
-		l.pool.sums.overflowed()
-		next = stallNext
+	if l.pool.steps.running.Load() == 0 && l.reserveLocked() {
+		if l.queue.serveLast(l, l.stallSeen) {
+			l.stalled = true
+			l.pool.sums.overflowed()
+			next = stallNext
+		} else {
+			l.unreserveLocked()
+		}
 	}
 	l.stallSeen = l.queue.count().given
 	l.stall.Reset(next)
+}
+
+// reserveLocked reports whether there may be one more connection beyond the limit, and
+// counts it. l.mu must be held.
+func (l *lane) reserveLocked() bool {
+	if l.extra >= maxExtra {
+		return false
+	}
+	if n := l.pool.cfg.MemoryLimit; extraMemory.Add(n) > maxExtraMemory {
+		extraMemory.Add(-n)
+		return false
+	}
+	l.extra++
+	return true
+}
+
+// unreserveLocked gives up a connection beyond the limit. l.mu must be held.
+func (l *lane) unreserveLocked() {
+	l.extra--
+	extraMemory.Add(-l.pool.cfg.MemoryLimit)
 }

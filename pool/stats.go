@@ -52,8 +52,11 @@ type Stats struct {
 	Refusals                   uint64        // acquires that failed otherwise: queue full, closed, not opened
 	Overflows                  uint64        // readers let in beyond the limit because all waited for each other, and turns to write taken from checkouts that asked for nothing
 	Leaks, Unleaks             uint64        // connections reported as held for long, and given back after all
+	TimeLimits                 uint64        // statements, transactions and readings that took longer than they may
+	Warnings                   uint64        // data source names that have no effect in part, or one that may not be expected
 	Dirty                      uint64        // connections given back with a transaction open
 	Busy                       uint64        // calls that ended because SQLite found the database locked
+	Panics                     uint64        // panics of the program's functions that the pool has recovered
 	SessionChanges             uint64        // changes that stay in force on the connection that writes
 	LongestWait                time.Duration // of an acquire
 	WaitTimes                  Histogram     // of all acquires that got a connection
@@ -86,7 +89,7 @@ func (s Stats) Utilization() float64 {
 
 // WALStats is how large a write-ahead log is.
 type WALStats struct {
-	Bytes  int64 // of the file; it is used again from its beginning after a checkpoint, and not cut unless above Config.JournalSizeLimit
+	Bytes  int64 // of the file; it is used again from its beginning after a checkpoint, and cut where above Config.JournalSizeLimit, or at rest
 	Frames int64 // that fit into it: pages written since it was last empty, at most
 }
 
@@ -117,11 +120,27 @@ type ledger struct {
 	sums *counters
 	log  *EventLog
 	also driver.Recorder // of the program's; nil for none
+
+	// late is for also, of what is recorded on goroutines of the pool's own, and of
+	// all that comes after, as long as that has not been handed over, so that nothing
+	// is told before what came before it. It is nil for none.
+	late *mailbox[driver.Event]
 }
+
+// recorderPatience is how long a call waits, once, for a Recorder that it outruns. Without,
+// it would lose events to a scheduler that leaves the mailbox's goroutine out for a
+// hundredth of a second; for ever, it would wait for a Recorder that blocks.
+const recorderPatience = time.Second
 
 // Record implements [driver.Recorder].
 func (l ledger) Record(e driver.Event) {
-	if l.also != nil {
+	switch {
+	case l.also == nil:
+	case l.late != nil && e.Background:
+		l.late.put(e)
+	case l.late != nil && l.late.working.Load():
+		l.late.putOnceThereIsRoom(e, recorderPatience)
+	default:
 		l.also.Record(e)
 	}
 	l.sums.add(&e)
@@ -192,6 +211,10 @@ func (c *counters) add(e *driver.Event) {
 		s.Leaks++
 	case driver.KindUnleak:
 		s.Unleaks++
+	case driver.KindTimeLimit:
+		s.TimeLimits++
+	case driver.KindWarning:
+		s.Warnings++
 	case driver.KindDirty:
 		s.Dirty++
 	case driver.KindBusy:
@@ -257,18 +280,15 @@ func (p *Pool) Stats() Stats {
 		}
 		*open, *inUse = n.open, n.open-n.idle
 		s.Idle += n.idle
-		for _, connector := range []*driver.Connector{l.connector, l.first} {
-			if connector != nil {
-				c := connector.CacheStats()
-				s.Cache.Hits += c.Hits
-				s.Cache.Misses += c.Misses
-				s.Cache.Evictions += c.Evictions
-				s.Cache.Invalidations += c.Invalidations
-			}
-		}
+		c := l.connector.CacheStats()
+		s.Cache.Hits += c.Hits
+		s.Cache.Misses += c.Misses
+		s.Cache.Evictions += c.Evictions
+		s.Cache.Invalidations += c.Invalidations
 	}
 	s.Open, s.InUse = s.Writers+s.Readers, s.WritersInUse+s.ReadersInUse
 	s.Events, s.EventsDropped = p.log.counts()
+	s.Panics = p.guard.panics.Load()
 	s.StepWaits = p.steps.entered.Load()
 	s.Health = p.Health().Health
 	s.Pages = p.wal()

@@ -24,7 +24,7 @@ func TestCancellationAtTheHandOff(t *testing.T) {
 	if testing.Short() {
 		times = 2000
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 25*time.Minute)
 	defer cancel()
 	p, l := pooled(t, pool.Config{AcquireTimeout: -1})
 	acquire := func(ctx context.Context) error {
@@ -135,7 +135,7 @@ func TestOverloadThenRecovery(t *testing.T) {
 // and nothing else is there; the accounts add up.
 func TestEverythingAtOnce(t *testing.T) {
 	p, l := pooled(t, oops(pool.Config{
-		MaxConns: 4, MinConns: 2, AcquireTimeout: time.Minute, IdleTimeout: 30 * time.Millisecond, MaxLifetime: 50 * time.Millisecond,
+		MaxConns: 4, MinConns: 2, AcquireTimeout: 10 * time.Minute, IdleTimeout: 30 * time.Millisecond, MaxLifetime: 50 * time.Millisecond,
 		KeepAlive: 20 * time.Millisecond, LeakAfter: 20 * time.Millisecond, ValidateAfter: time.Millisecond, HealthInterval: 50 * time.Millisecond,
 	}))
 	must(t, p.DB(), "CREATE TABLE t(a)")

@@ -275,8 +275,7 @@ func TestInvalidConnectionsAreReplaced(t *testing.T) {
 		remove(t, p)
 		later(time.Minute)
 		c, err := p.AcquireRead(t.Context())
-		var open *pool.OpenError
-		if !errors.As(err, &open) || l.closedFor(driver.ReasonInvalid) != 1 {
+		if !errors.Is(err, driver.ErrFileLost) || l.closedFor(driver.ReasonInvalid) != 1 {
 			t.Errorf("it was lent again: %v, %v", c, err)
 		}
 	})

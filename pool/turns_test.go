@@ -184,7 +184,7 @@ func TestShutdownDuringABackupThatFails(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(time.Minute):
+	case <-time.After(5 * time.Minute):
 		t.Fatal("Shutdown waits for ever")
 	}
 }

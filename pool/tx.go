@@ -76,5 +76,5 @@ func (p *Pool) try(ctx context.Context, opts *sql.TxOptions, f func(*sql.Tx) err
 // be otherwise when it is next asked.
 func isLocked(err error) bool {
 	var acquire *AcquireError
-	return errors.Is(err, sqlite3.BUSY) && !errors.As(err, &acquire)
+	return errors.Is(err, sqlite3.BUSY) && !errors.As(err, &acquire) && !errors.Is(err, ErrTimeLimit)
 }

@@ -1,198 +1,436 @@
 package pool_test
 
 import (
+	"context"
+	"database/sql"
 	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
+	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// E13: a WAL that was large once is cut to the limit, and one that is written to
-// all the time does not grow beyond what a checkpoint is for.
-func TestE13WALStaysBounded(t *testing.T) {
-	const limit = 64 << 10
-	eachDoor(t, pool.Config{JournalSizeLimit: limit}, func(t *testing.T, d door) {
-		for name, db := range map[string]queryer{"writer": d.pool.Writer(), "reader": d.pool.Reader()} {
-			if n := mustScan[int64](t, db, "PRAGMA journal_size_limit"); n != limit {
-				t.Errorf("journal_size_limit is %d on the %s", n, name)
-			}
-		}
-		mustExec(t, d.db, "CREATE TABLE t (a)")
-		if _, err := d.db.Exec("INSERT INTO t VALUES (randomblob(?))", 8<<20); err != nil {
-			t.Fatal(err)
-		}
-		s := d.pool.Stats().Pages
-		if s.Bytes < 8<<20 || s.Frames < 2000 || s.Frames*4096 > s.Bytes {
-			t.Errorf("after 8 MiB: %+v", s)
-		}
-		mustExec(t, d.db, "INSERT INTO t VALUES (1)") // begins the WAL anew
-		if s := d.pool.Stats().Pages; s.Bytes > limit {
-			t.Errorf("after a checkpoint: %+v, limit %d", s, limit)
-		}
-		most := int64(0)
-		for range 200 {
-			if _, err := d.db.Exec("INSERT INTO t VALUES (randomblob(?))", 100<<10); err != nil {
-				t.Fatal(err)
-			}
-			mustScan[int](t, d.db, "SELECT count(*) FROM t")
-			most = max(most, d.pool.Stats().Pages.Bytes)
-		}
-		if most > 5<<20 {
-			t.Errorf("while 20 MiB were written, the WAL had up to %d bytes", most)
-		}
-	})
+// plainWAL is how long SQLite's own checkpoints leave a WAL: 1000 pages of 4096 bytes
+// with 24 of their own, behind 32.
+const plainWAL = 32 + 1000*(4096+24)
+
+// walSize is how long the WAL's file is; 0 without one.
+func walSize(p *pool.Pool) int64 {
+	info, err := os.Stat(p.Config().Path + "-wal")
+	if err != nil {
+		return 0
+	}
+	return info.Size()
 }
 
-// E13: without a limit of the program's there is one, too.
-func TestE13WALHasALimitByDefault(t *testing.T) {
-	eachDoor(t, pool.Config{}, func(t *testing.T, d door) {
-		if n := mustScan[int64](t, d.db, "PRAGMA journal_size_limit"); n != 64<<20 {
-			t.Errorf("journal_size_limit is %d", n)
+// grow writes until the WAL has more than so many bytes, or that is hopeless, and
+// returns how long it took at most to write once.
+func grow(t testing.TB, p *pool.Pool, bytes int64) (longest time.Duration) {
+	t.Helper()
+	for range 2 * bytes / 4000 {
+		if walSize(p) > bytes {
+			break
 		}
-	})
+		began := time.Now()
+		must(t, p.DB(), "INSERT INTO t(b) VALUES (randomblob(3900))")
+		longest = max(longest, time.Since(began))
+	}
+	return longest
 }
 
-// setJournal are the ways in which a program sets the journal mode.
-var setJournal = map[string]func(t *testing.T, d door, mode string) error{
-	"Exec": func(t *testing.T, d door, mode string) error {
-		_, err := d.db.Exec("PRAGMA journal_mode = " + mode)
-		return err
-	},
-	"QueryRow": func(t *testing.T, d door, mode string) error {
-		var got string
-		if err := d.db.QueryRow("PRAGMA journal_mode = " + mode).Scan(&got); err != nil {
-			return err
-		}
-		if got != mode {
-			t.Errorf("SQLite says %q", got)
-		}
-		return nil
-	},
-	"Prepare": func(t *testing.T, d door, mode string) error {
-		stmt, err := d.db.Prepare("PRAGMA main.journal_mode(" + mode + ")")
-		if err != nil {
-			return err
-		}
-		defer stmt.Close()
-		var got string
-		return stmt.QueryRow().Scan(&got)
-	},
-	"Writer": func(t *testing.T, d door, mode string) error {
-		var got string
-		return d.pool.Writer().QueryRow("PRAGMA journal_mode=" + mode).Scan(&got)
-	},
-	"behind another statement": func(t *testing.T, d door, mode string) error {
-		_, err := d.db.Exec("PRAGMA cache_size; PRAGMA journal_mode = " + mode)
-		return err
-	},
+// readFor begins to read from a database, until done is called.
+func readFor(t testing.TB, db *sql.DB, ctx context.Context) (done func()) {
+	t.Helper()
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.QueryRow("SELECT count(*) FROM t").Scan(new(int)); err != nil {
+		t.Fatal(err)
+	}
+	return func() { tx.Rollback() }
 }
 
-// E13: a journal mode that is set by SQL is seen, and the lanes are those that it
-// allows: one without a WAL, in which readers would keep the writer waiting, and
-// readers beside the writer once there is one again.
-func TestE13JournalModeDecidesTheLanes(t *testing.T) {
-	for name, set := range setJournal {
-		t.Run(name, func(t *testing.T) {
-			eachDoor(t, pool.Config{BusyTimeout: 10 * time.Millisecond, AcquireTimeout: 20 * time.Second}, func(t *testing.T, d door) {
-				mustExec(t, d.db, "CREATE TABLE t (a)", "INSERT INTO t VALUES (1)")
-				readBesideWriter(t, d, true)
-				for range 2 {
-					if err := set(t, d, "delete"); err != nil {
-						t.Fatal(err)
-					}
-					if s := d.pool.Stats(); s.Max != 1 || s.Readers != 0 {
-						t.Errorf("without a WAL: at most %d connections, %d readers", s.Max, s.Readers)
-					}
-					mustExec(t, d.db, "INSERT INTO t VALUES (2)")
-					mustScan[int](t, d.db, "SELECT count(*) FROM t")
-					readBesideWriter(t, d, false)
-					if err := set(t, d, "wal"); err != nil {
-						t.Fatal(err)
-					}
-					if s := d.pool.Stats(); s.Max != 10 {
-						t.Errorf("with a WAL: at most %d connections", s.Max)
-					}
-					readBesideWriter(t, d, true)
+func healthOf(p *pool.Pool) string {
+	r := p.Health()
+	return r.Health.String() + " " + strings.Join(r.Reasons, "; ")
+}
+
+// Whatever reads, if no reading lasts longer than a second, the WAL stays within twice
+// its limit: also where each reader keeps its connection, and there is never an
+// instant at which nobody reads.
+func TestTheWALStaysWithinTwiceItsLimit(t *testing.T) {
+	const limit = 1 << 20
+	for _, row := range []time.Duration{15 * time.Millisecond, 310 * time.Millisecond} { // of three
+		t.Run(row.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var lines logged
+				p, l := pooled(t, pool.Config{Synchronous: pool.SynchronousOff, JournalSizeLimit: limit, Logger: slog.New(&lines)})
+				must(t, p.DB(), "CREATE TABLE t(i INTEGER PRIMARY KEY, b); INSERT INTO t VALUES (1, randomblob(3000)), (2, randomblob(3000)), (3, randomblob(3000))")
+				ctx, cancel := context.WithTimeout(t.Context(), 150*row)
+				defer cancel()
+				var wg sync.WaitGroup
+				for r := range 3 {
+					wg.Go(func() {
+						c, err := p.DB().Conn(context.Background())
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						defer c.Close()
+						time.Sleep(time.Duration(r) * row * 4 / 3)
+						for ctx.Err() == nil {
+							rows, err := c.QueryContext(context.Background(), "SELECT b FROM t")
+							if err != nil {
+								t.Error(err)
+								return
+							}
+							for rows.Next() {
+								time.Sleep(row)
+							}
+							rows.Close()
+						}
+					})
+				}
+				writes, most := 0, int64(0)
+				for ; ctx.Err() == nil; writes++ {
+					must(t, p.DB(), "UPDATE t SET b = randomblob(3000) WHERE i = 1")
+					most = max(most, walSize(p))
+					time.Sleep(row / 15)
+				}
+				wg.Wait()
+				if most > 2*limit || writes < 500 {
+					t.Errorf("the WAL has had %d bytes, with %d writes", most, writes)
+				}
+				if n := l.count(driver.KindFailing); n > 0 || healthOf(p) != "ok " {
+					t.Errorf("%d failures, %s", n, healthOf(p))
+				}
+				if n := lines.count("longer than its limit"); n > 0 {
+					t.Errorf("%d lines tell of it", n)
 				}
 			})
 		})
 	}
 }
 
-// E13: so is one that is set on SQLite's own connection.
-func TestE13JournalModeSetThroughRaw(t *testing.T) {
-	set := func(c *sqlite3.Conn) error { return c.Exec("PRAGMA journal_mode = delete") }
-	// Readers, which would keep SQLite in WAL mode, there are none yet.
-	t.Run("Pool.Raw", func(t *testing.T) {
-		d := openDoor(t, pool.Config{}, newFile(t))
-		if err := d.pool.Raw(t.Context(), set); err != nil {
+// Nobody waits for a reader who reads for long; but health, an event and a log line
+// name it, until the WAL is short again, which needs nobody who writes.
+func TestAnOldReaderIsNamedAndNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var lines logged
+		p, l := pooled(t, pool.Config{Synchronous: pool.SynchronousOff, JournalSizeLimit: 1 << 20, Logger: slog.New(&lines)})
+		must(t, p.DB(), "CREATE TABLE t(b)")
+		done := readFor(t, p.DB(), pool.WithOwner(t.Context(), "report"))
+		holder := p.Holders()[0].Conn
+		time.Sleep(1500 * time.Millisecond)
+		before := l.count(driver.KindHealth)
+		began := time.Now()
+		if longest := grow(t, p, 4<<20); longest >= time.Millisecond { // SQLite itself waits for microseconds
+			t.Errorf("a write waited for %v", longest)
+		}
+		took := time.Since(began)
+		if n := walSize(p); n < 4<<20 {
+			t.Errorf("the WAL has %d bytes: is the reader one?", n)
+		}
+		time.Sleep(time.Second) // the last checkpoint may have found a commit in its way
+		for _, part := range []string{"degraded", "the WAL of", "more than its limit, 1.0 MiB (Config.JournalSizeLimit)", "report", "SELECT t", fmt.Sprintf("connection %v", holder)} {
+			if h := healthOf(p); !strings.Contains(h, part) {
+				t.Errorf("%q is not in %q", part, h)
+			}
+		}
+		until(t, "failing", func() bool { return l.count(driver.KindFailing) > 0 })
+		if e := l.last(driver.KindFailing); l.count(driver.KindFailing) != 1 || e.Reason != driver.ReasonWAL || e.Holder != holder {
+			t.Errorf("%d events, the last %+v", l.count(driver.KindFailing), e)
+		}
+		if e := l.last(driver.KindHealth); l.count(driver.KindHealth) != before+1 || e.Reason != "degraded" {
+			t.Errorf("%d more events of health, the last %+v", l.count(driver.KindHealth)-before, e)
+		}
+		if !lines.has("the WAL is longer than its limit", "report", "SELECT t") || lines.count("the WAL is longer") != 1 {
+			t.Errorf("the log: %q", lines.lines)
+		}
+		if err := p.HealthCheck(t.Context()); err != nil || !strings.HasPrefix(healthOf(p), "degraded") || p.Stats().Health != pool.HealthDegraded {
+			t.Errorf("after a check: %v, %s", err, healthOf(p))
+		}
+		if took >= 100*time.Millisecond {
+			t.Errorf("it took %v", took)
+		}
+		done()
+		time.Sleep(3 * time.Second)
+		if h, n := healthOf(p), walSize(p); h != "ok " || n > plainWAL {
+			t.Errorf("without the reader: %s; the WAL has %d bytes", h, n)
+		}
+		until(t, "recovered", func() bool { return l.count(driver.KindRecovered) > 0 && lines.count("within its limit again") > 0 })
+		if e := l.last(driver.KindRecovered); l.count(driver.KindRecovered) != 1 || e.Reason != driver.ReasonWAL || e.Duration <= 0 || lines.count("within its limit again") != 1 {
+			t.Errorf("%d events, the last %+v; the log: %q", l.count(driver.KindRecovered), e, lines.lines)
+		}
+		if e := l.last(driver.KindHealth); e.Reason != "ok" {
+			t.Errorf("the last event of health: %+v", e)
+		}
+	})
+}
+
+// Whoever is in no pool may be waited for: but not for long, and not often.
+func TestAStrangerWhoReadsIsWaitedForOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, l := pooled(t, pool.Config{Synchronous: pool.SynchronousOff, JournalSizeLimit: 1 << 20})
+		must(t, p.DB(), "CREATE TABLE t(b)")
+		c := stranger(t, p.Config().Path)
+		if err := c.Exec("BEGIN; SELECT * FROM t"); err != nil {
 			t.Fatal(err)
 		}
-		readBesideWriter(t, d, false)
+		began := time.Now()
+		if longest := grow(t, p, 8<<20); longest > 1200*time.Millisecond {
+			t.Errorf("a write waited for %v", longest)
+		}
+		if d := time.Since(began); d > 1300*time.Millisecond {
+			t.Errorf("writers have waited for %v", d)
+		}
+		if h := healthOf(p); !strings.Contains(h, "in no pool") {
+			t.Error(h)
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(30 * time.Second)
+		until(t, "recovered", func() bool { return l.count(driver.KindRecovered) > 0 })
+		if h, n := healthOf(p), walSize(p); h != "ok " || n > plainWAL || l.count(driver.KindRecovered) != 1 {
+			t.Errorf("without the reader: %s; the WAL has %d bytes", h, n)
+		}
 	})
-	t.Run("Conn.Raw", func(t *testing.T) {
-		d := openDoor(t, pool.Config{}, newFile(t))
-		conn, err := d.pool.Writer().Conn(t.Context())
+}
+
+// A write whose context ends while the commit is held has been made, and nobody waits
+// for it for longer.
+func TestAHeldCommitEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := pooled(t, pool.Config{Synchronous: pool.SynchronousOff, JournalSizeLimit: 1 << 20})
+		must(t, p.DB(), "CREATE TABLE t(b)")
+		done := readFor(t, p.DB(), t.Context())
+		defer done()
+		grow(t, p, 1<<20-8000)
+		n := intOf(t, p.Writer(), "SELECT count(*) FROM t")
+		for i := range 5 {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			began := time.Now()
+			if _, err := p.DB().ExecContext(ctx, "INSERT INTO t(b) VALUES (randomblob(3900))"); err != nil {
+				t.Error(err)
+			}
+			if d := time.Since(began); d > 30*time.Millisecond {
+				t.Errorf("write %d took %v", i, d)
+			}
+			cancel()
+		}
+		if m := intOf(t, p.Writer(), "SELECT count(*) FROM t"); m != n+5 {
+			t.Errorf("%d rows were added, want 5", m-n)
+		}
+	})
+}
+
+// A commit beside rows of the same connection is not held for them.
+func TestACommitIsNotHeldForItsOwnRows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := pooled(t, pool.Config{Synchronous: pool.SynchronousOff, JournalSizeLimit: 1 << 20})
+		must(t, p.DB(), "CREATE TABLE t(b); INSERT INTO t VALUES (1), (2)")
+		c, err := p.AcquireWrite(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
-		rawOf(t, conn, set)
-		if err := conn.Close(); err != nil {
-			t.Fatal(err)
-		}
-		readBesideWriter(t, d, false)
-	})
-}
-
-// readBesideWriter sees whether a query has a reader while a transaction has the
-// writer.
-func readBesideWriter(t *testing.T, d door, can bool) {
-	t.Helper()
-	tx, err := d.db.Begin()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tx.Rollback()
-	if !can {
-		if s := d.pool.Stats(); s.Max != 1 {
-			t.Errorf("at most %d connections, want 1", s.Max)
-		}
-		if _, ok, err := d.pool.TryAcquire(t.Context()); ok || err != nil {
-			t.Errorf("a second connection: %t, %v", ok, err)
-		}
-		return
-	}
-	mustScan[int](t, d.db, "SELECT count(*) FROM t")
-}
-
-// E13: while a reader is in use, SQLite does not leave WAL mode, says so, and the
-// lanes are as they were.
-func TestE13JournalModeWithAReaderInUse(t *testing.T) {
-	eachDoor(t, pool.Config{BusyTimeout: 10 * time.Millisecond}, func(t *testing.T, d door) {
-		mustExec(t, d.db, "CREATE TABLE t (a)", "INSERT INTO t VALUES (1), (2)")
-		rows, err := d.db.Query("SELECT a FROM t")
+		defer c.Release()
+		rows, err := c.QueryContext(t.Context(), "SELECT b FROM t")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer rows.Close()
 		rows.Next()
-		if err := setJournal["QueryRow"](t, d, "delete"); !errors.Is(err, sqlite3.BUSY) {
-			t.Errorf("with rows open: %v", err)
+		began := time.Now()
+		for n := 0; n < 600; n++ {
+			_, err := c.ExecContext(t.Context(), "INSERT INTO t(b) VALUES (randomblob(3900))")
+			// Who reads the WAL's index while it is being written locks it for a moment,
+			// and who has rows open is not made to wait.
+			if errors.Is(err, sqlite3.BUSY) {
+				n--
+			} else if err != nil {
+				t.Fatal(err)
+			}
 		}
-		readBesideWriter(t, d, true)
-		if !rows.Next() {
-			t.Errorf("the rows that were open: %v", rows.Err())
+		if d := time.Since(began); d > 0 {
+			t.Errorf("it took %v", d)
 		}
 		rows.Close()
-		if err := setJournal["QueryRow"](t, d, "delete"); err != nil {
-			t.Errorf("once they are closed: %v", err)
+	})
+}
+
+// At rest, the WAL is no longer than the plain driver leaves it, whatever it was; also
+// while a checkout keeps the connection that writes.
+func TestTheWALAtRest(t *testing.T) {
+	for _, kept := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			p, l := pooled(t, pool.Config{Synchronous: pool.SynchronousOff})
+			must(t, p.DB(), "CREATE TABLE t(b)")
+			if kept {
+				c, err := p.DB().Conn(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				must(t, c, "INSERT INTO t VALUES (1)")
+			}
+			must(t, p.DB(), "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) INSERT INTO t SELECT randomblob(3900) FROM n")
+			if n := walSize(p); n <= 2*plainWAL {
+				t.Fatalf("the WAL has %d bytes only", n)
+			}
+			time.Sleep(5 * time.Second)
+			if n := walSize(p); n > plainWAL {
+				t.Errorf("kept %v: at rest the WAL has %d bytes", kept, n)
+			}
+			if n := l.count(driver.KindFailing); n > 0 {
+				t.Errorf("%d failures: %s", n, healthOf(p))
+			}
+			must(t, p.DB(), "INSERT INTO t VALUES (2)")
+		})
+	}
+}
+
+// Writes that go on do not make it much longer either, whoever has the connection that
+// writes: once there is a connection for checkpoints, it is begun anew in time.
+func TestTheWALUnderSteadyWrites(t *testing.T) {
+	for _, kept := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			p, _ := pooled(t, pool.Config{Synchronous: pool.SynchronousOff})
+			must(t, p.DB(), "CREATE TABLE t(b)")
+			on := execer(p.DB())
+			if kept {
+				c, err := p.AcquireWrite(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Release()
+				on = c
+			}
+			for range 2500 {
+				must(t, on, "INSERT INTO t VALUES (randomblob(3900))")
+				time.Sleep(time.Millisecond) // and so the checkpointer gets to it
+			}
+			if n := walSize(p); n > plainWAL*3/2 {
+				t.Errorf("kept %v: the WAL has %d bytes", kept, n)
+			}
+		})
+	}
+}
+
+// Who turns SQLite's checkpoints off turns the pool's off; but a WAL beyond its limit
+// is told of, until something else has made it short.
+func TestCheckpointsThatAreOff(t *testing.T) {
+	for name, cfg := range map[string]pool.Config{
+		"lanes": {},
+		"one":   {MaxConns: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cfg.Synchronous, cfg.JournalSizeLimit = pool.SynchronousOff, 1<<20
+				cfg.Pragmas = []driver.Pragma{{Name: "wal_autocheckpoint", Value: "0"}}
+				p, l := pooled(t, cfg)
+				must(t, p.DB(), "CREATE TABLE t(b)")
+				before := l.count(driver.KindConnect)
+				if longest := grow(t, p, 6<<20); longest > 0 {
+					t.Errorf("a write waited for %v", longest)
+				}
+				synctest.Wait()
+				if n := l.count(driver.KindConnect); n != before {
+					t.Errorf("%d connections were opened for checkpoints", n-before)
+				}
+				time.Sleep(time.Minute)
+				if n := walSize(p); n < 6<<20 {
+					t.Errorf("the WAL has %d bytes", n)
+				}
+				until(t, "failing", func() bool { return l.count(driver.KindFailing) > 0 })
+				if h := healthOf(p); !strings.Contains(h, "wal_autocheckpoint is off") || l.count(driver.KindFailing) != 1 {
+					t.Errorf("%d failures, %s", l.count(driver.KindFailing), h)
+				}
+				c := stranger(t, p.Config().Path) // as Litestream
+				defer c.Close()
+				if err := c.Exec("PRAGMA wal_checkpoint(truncate)"); err != nil {
+					t.Fatal(err)
+				}
+				must(t, p.DB(), "INSERT INTO t VALUES (1)")
+				until(t, "recovered", func() bool { return l.count(driver.KindRecovered) > 0 })
+				if h := healthOf(p); h != "ok " || l.count(driver.KindRecovered) != 1 {
+					t.Errorf("%d recoveries, %s", l.count(driver.KindRecovered), h)
+				}
+			})
+		})
+	}
+}
+
+// Where the commits themselves move the WAL, or SQLite does, one beyond its limit is
+// told of, too.
+func TestTheWALOfOthersCheckpoints(t *testing.T) {
+	for name, cfg := range map[string]pool.Config{
+		"one":         {MaxConns: 1},
+		"SQLite's":    {Pragmas: []driver.Pragma{{Name: "wal_autocheckpoint", Value: "100"}}},
+		"SQLite's, 1": {Pragmas: []driver.Pragma{{Name: "wal_autocheckpoint", Value: "100"}}, MaxConns: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cfg.Synchronous, cfg.JournalSizeLimit = pool.SynchronousOff, 1<<20
+				p, l := pooled(t, cfg)
+				must(t, p.DB(), "CREATE TABLE t(b)")
+				c := stranger(t, p.Config().Path)
+				if err := c.Exec("BEGIN; SELECT * FROM t"); err != nil {
+					t.Fatal(err)
+				}
+				if longest := grow(t, p, 6<<20); longest > 0 {
+					t.Errorf("a write waited for %v", longest)
+				}
+				time.Sleep(time.Minute)
+				if h := healthOf(p); !strings.Contains(h, "more than its limit") || l.count(driver.KindFailing) != 1 {
+					t.Errorf("%d failures, %s", l.count(driver.KindFailing), h)
+				}
+				if err := c.Close(); err != nil {
+					t.Fatal(err)
+				}
+				for range 3 { // the pool's own looks may be in a commit's way for a moment
+					must(t, p.DB(), "INSERT INTO t VALUES (1)")
+					must(t, p.DB(), "INSERT INTO t VALUES (1)")
+					time.Sleep(time.Minute)
+				}
+				if h := healthOf(p); h != "ok " || l.count(driver.KindRecovered) == 0 || l.count(driver.KindRecovered) != l.count(driver.KindFailing) {
+					t.Errorf("%d failures, %d recoveries, %s", l.count(driver.KindFailing), l.count(driver.KindRecovered), h)
+				}
+			})
+		})
+	}
+}
+
+// What another program's reader was in the way of is moved once that has gone, though
+// nobody writes any more.
+func TestTheWALThatOthersLeaveIsMoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := pooled(t, pool.Config{MaxConns: 1, Synchronous: pool.SynchronousOff, JournalSizeLimit: 1 << 20})
+		must(t, p.DB(), "CREATE TABLE t(b)")
+		c := stranger(t, p.Config().Path)
+		if err := c.Exec("BEGIN; SELECT * FROM t"); err != nil {
+			t.Fatal(err)
 		}
-		if s := d.pool.Stats(); s.Max != 1 {
-			t.Errorf("at most %d connections", s.Max)
+		grow(t, p, 2<<20)
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if h := healthOf(p); !strings.Contains(h, "more than its limit") {
+			t.Error(h)
+		}
+		time.Sleep(time.Minute)
+		if h := healthOf(p); h != "ok " {
+			t.Error(h)
 		}
 	})
 }

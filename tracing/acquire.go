@@ -123,9 +123,9 @@ func (d *Database) Limits(limits func() PoolLimits) (stop func()) {
 	}
 	return func() {
 		t.watched.Lock()
-		defer t.watched.Unlock()
 		delete(t.watched.limits, w)
-		w.move(nil)
+		t.watched.Unlock()
+		w.move(nil) // with no lock held, since the program's provider may not return
 	}
 }
 

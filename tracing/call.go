@@ -7,6 +7,7 @@ import (
 	"io"
 	"reflect"
 	"runtime"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -179,13 +180,68 @@ func WatchOver[Rows any](rows *Rows, w *Watch, call *Call) *Watch {
 }
 
 // abandoned ends the call, which is not its connection's again: that may be in use
-// for another.
+// for another. The runtime calls it, on a goroutine on which nothing may panic or
+// block.
 func (w *Watch) abandoned() {
 	c := w.call
 	if c == nil || !c.open {
 		return
 	}
-	c.conclude(notClosed, ErrorClass{Description: "its rows were never closed"}, nil)
+	abandonedCalls.add(c)
+}
+
+// abandonedCalls are ended one after the other on a goroutine, which is there while
+// there are any: span processors and loggers of the program's may panic, or never
+// return.
+var abandonedCalls abandonment
+
+type abandonment struct {
+	mu      sync.Mutex
+	calls   []*Call
+	working bool
+}
+
+// maxAbandoned bounds what is kept while a span processor does not return; what is
+// beyond has no end. The memory of a call is less than 1 KiB.
+const maxAbandoned = 1024
+
+func (a *abandonment) add(c *Call) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.calls) >= maxAbandoned {
+		return
+	}
+	a.calls = append(a.calls, c)
+	if !a.working {
+		a.working = true
+		go a.work()
+	}
+}
+
+func (a *abandonment) work() {
+	through := false
+	defer func() {
+		if !through { // a panic, or runtime.Goexit
+			_ = recover()
+			go a.work()
+		}
+	}()
+	for c := a.next(); c != nil; c = a.next() {
+		c.conclude(notClosed, ErrorClass{Description: "its rows were never closed"}, nil)
+	}
+	through = true
+}
+
+func (a *abandonment) next() *Call {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.calls) == 0 {
+		a.calls, a.working = nil, false
+		return nil
+	}
+	c := a.calls[0]
+	a.calls = a.calls[1:]
+	return c
 }
 
 // notClosed is the error.type of a query whose rows were never closed.

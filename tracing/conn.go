@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"context"
 	"database/sql/driver"
+	"reflect"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/ngrok/sqlmw"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sqlitemw/sqlitemw/tracing/budget"
 )
 
 // A Conn makes the spans of one connection's calls, and has them measured and
@@ -32,7 +36,7 @@ type Conn struct {
 	// no span of it.
 	Unasked bool
 
-	// Engine is the engine's connection, which may be a [Teller].
+	// Engine is the engine's connection, which may be a [Teller] or a [DoubleQuoter].
 	Engine any
 
 	tx    int64             // the transaction at hand, or 0
@@ -45,6 +49,7 @@ type Conn struct {
 	acquire    []trace.SpanStartOption
 	laned      []trace.SpanStartOption // as acquire, in a pool that has lanes
 	operations map[*operation][]trace.SpanStartOption
+	share      *budget.Share // of what operations keep
 
 	// Of the call before: a program has many of one kind in a row.
 	last struct {
@@ -55,8 +60,11 @@ type Conn struct {
 	}
 }
 
-// maxOperations bounds what a connection keeps. What is beyond is built again.
+// maxOperations bounds what a connection keeps, as operationBudget bounds its bytes and those of
+// all connections: the texts may be kept by no other any more. What is beyond is built again.
 const maxOperations = 256
+
+var operationBudget = budget.New(256<<10, 32<<20)
 
 // transactions counts those that were begun in this process.
 var transactions atomic.Int64
@@ -64,6 +72,11 @@ var transactions atomic.Int64
 // A CallHolder is rows that end the call they answer: when they are exhausted,
 // closed or failed. A call whose rows are none ends when it is answered.
 type CallHolder interface{ HoldCall(*Call) }
+
+// A DoubleQuoter is SQLite's connection that says whether it takes a name in double quotes
+// for a string where there is no such column: https://sqlite.org/quirks.html#dblquote.
+// It is asked before each call whose query is shown.
+type DoubleQuoter interface{ DoubleQuotedStrings() bool }
 
 var _ sqlmw.Interceptor = &Conn{}
 
@@ -150,15 +163,34 @@ func (c *Conn) give(call *Call) {
 
 // execution is what a text is as a call that executes it.
 func (c *Conn) execution(query string, args []driver.NamedValue) *operation {
-	return c.statement(query, len(args) > 0).execute
+	return c.statement(query, c.db.binds(args)).execute
+}
+
+// binds reports whether values are bound by arguments. Some of another system's driver are none:
+// pgx takes options among them.
+func (d *Database) binds(args []driver.NamedValue) bool {
+	if d.sqlite {
+		return len(args) > 0
+	}
+	return slices.ContainsFunc(args, func(arg driver.NamedValue) bool {
+		t := reflect.TypeOf(arg.Value)
+		if t == nil {
+			return true
+		}
+		rest, ok := strings.CutPrefix(t.PkgPath(), "github.com/jackc/pgx")
+		return !ok || strings.Count(rest, "/") > 1 // a type of a value is in a package below
+	})
 }
 
 func (c *Conn) statement(query string, bound bool) *statement {
-	key := statementKey{query, bound}
+	key := statementKey{query: query, bound: bound}
+	if e, ok := c.Engine.(DoubleQuoter); ok {
+		key.doubleQuoted = e.DoubleQuotedStrings()
+	}
 	if c.last.text != nil && c.last.key == key {
 		return c.last.text
 	}
-	st := c.db.texts.of(c.db, query, bound)
+	st := c.db.texts.of(c.db, key)
 	if len(query) <= maxStatementText {
 		c.last.key, c.last.text = key, st
 	}
@@ -188,11 +220,19 @@ func (c *Conn) optionsOf(op *operation) []trace.SpanStartOption {
 		return opts
 	}
 	opts := c.newOptions(op)
-	if len(c.operations) >= maxOperations {
-		clear(c.operations)
-	}
 	if c.operations == nil {
-		c.operations = make(map[*operation][]trace.SpanStartOption)
+		c.operations, c.share = make(map[*operation][]trace.SpanStartOption), operationBudget.Share()
+	}
+	n := op.bytes()
+	if !c.share.CanTake(n) {
+		return opts
+	}
+	if len(c.operations) >= maxOperations || !c.share.Take(n) {
+		clear(c.operations)
+		c.share.Give(int(c.share.Used()))
+		if !c.share.Take(n) {
+			return opts
+		}
 	}
 	c.operations[op] = opts
 	return opts

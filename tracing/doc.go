@@ -117,8 +117,15 @@
 // # What is never recorded
 //
 // Arguments, unless Config.LogArgument has them logged; literals and comments of
-// a text that binds no arguments (one that does is shown as it was written: see
-// QueryText); the value of a PRAGMA; the file and key of an ATTACH; the text of an
-// error, which may quote any of them (the status description is the engine's
-// fixed text for its code).
+// a text that binds no arguments, or has no place for them (one that does is shown
+// as it was written: see QueryText); in such a text, a name in double quotes where a value is expected,
+// and, if the connection takes double quotes for those of strings, wherever a
+// string may stand; the value of a PRAGMA; the file and key of an ATTACH; the text
+// of an error, which may quote any of them (the status description is the engine's
+// fixed text for its code). Of a system other than SQLite, nothing of such a text
+// is recorded but its first keyword: see [Source].
+//
+// What is built of a text is kept for the next call of it: at most 512 texts of
+// 16 KiB each, and 4 MiB, for each database, 256 KiB for each connection, and
+// 96 MiB for the process.
 package tracing

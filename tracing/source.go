@@ -19,8 +19,9 @@ type Source struct {
 	// such as "sqlite". Empty means "other_sql".
 	//
 	// For a system that is not "sqlite", a summary is only the text's first
-	// keyword, and a text is shown only if it binds arguments: this package
-	// reads no SQL but SQLite's.
+	// keyword. A text is shown only if it binds arguments and has a placeholder for
+	// one, which this package finds in the languages of "postgresql", "cockroachdb",
+	// "mysql" and "mariadb"; a text of any other system is never shown.
 	System string
 
 	// Namespace is db.namespace: for SQLite, the database's file as the DSN
@@ -63,6 +64,7 @@ type Database struct {
 	attrs     []attribute.KeyValue
 	common    trace.SpanStartOption // attrs, ready for a span
 	texts     statements
+	system    string
 	sqlite    bool // its texts can be read
 
 	pool      poolLabels
@@ -87,6 +89,7 @@ func (t *Tracer) Database(src Source) *Database {
 		tracer:    t,
 		namespace: src.Namespace,
 		classify:  src.Classify,
+		system:    src.System,
 		sqlite:    src.System == "sqlite",
 		attrs:     attrs,
 		common:    trace.WithAttributes(attrs...),
@@ -118,6 +121,16 @@ func newOperation(name string, attrs, labels []attribute.KeyValue) *operation {
 		options: []trace.SpanStartOption{kindClient, trace.WithAttributes(attrs...)},
 		labels:  labels,
 	}
+}
+
+// bytes is what a connection takes to keep the options of the operation: its text, and as much
+// as was measured for the rest.
+func (o *operation) bytes() int {
+	n := 512
+	for _, kv := range o.attrs {
+		n += len(kv.Value.AsString())
+	}
+	return n
 }
 
 func (d *Database) operation(name string) *operation {

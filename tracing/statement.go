@@ -5,6 +5,9 @@ import (
 	"sync"
 
 	"go.opentelemetry.io/otel/attribute"
+
+	"github.com/sqlitemw/sqlitemw/tracing/budget"
+	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
 
 // A statement is what the spans of one SQL text show, built once.
@@ -27,16 +30,26 @@ func (st *statement) prepare(d *Database) *operation {
 }
 
 // statements keeps what is built of each text. Text that binds no arguments
-// may differ from call to call, so the number kept is bounded, and a text too
-// long to be one of few is not kept at all.
+// may differ from call to call, so the number kept is bounded, and so are the bytes: of one
+// database, and of all of the process. A text too long to be one of few is not kept at all.
 type statements struct {
-	mu   sync.RWMutex
-	kept map[statementKey]*statement
+	mu    sync.RWMutex
+	kept  map[statementKey]*statement
+	share *budget.Share
 }
 
+// statementBudget is for the texts of a database, which 512 of a kilobyte take half of, and for
+// those of all.
+var statementBudget = budget.New(4<<20, 64<<20)
+
+// bytes is what to keep the statement takes: the text, what is shown of it, and as much as was
+// measured for what is built of them.
+func (key statementKey) bytes() int { return 2*len(key.query) + 1536 }
+
 type statementKey struct {
-	query string
-	bound bool
+	query        string
+	bound        bool
+	doubleQuoted bool
 }
 
 const (
@@ -44,10 +57,9 @@ const (
 	maxStatementText = 16 << 10 // bytes
 )
 
-// of returns what is known of query; bound says whether arguments are bound
-// to it, and so whether its text may be shown as it is.
-func (s *statements) of(d *Database, query string, bound bool) *statement {
-	key := statementKey{query, bound}
+// of returns what is known of a query. bound says whether arguments are bound to it, and so
+// whether its text may be shown as it is.
+func (s *statements) of(d *Database, key statementKey) *statement {
 	s.mu.RLock()
 	st := s.kept[key]
 	s.mu.RUnlock()
@@ -55,28 +67,25 @@ func (s *statements) of(d *Database, query string, bound bool) *statement {
 		return st
 	}
 
-	st = newStatement(d, query, bound)
-	if len(query) > maxStatementText {
+	st = newStatement(d, key)
+	if len(key.query) > maxStatementText || !s.keep(key, st) {
 		st.execute.once = true
-		return st
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.kept == nil {
-		s.kept = make(map[statementKey]*statement)
-	}
-	for old := range s.kept {
-		if len(s.kept) < maxStatements {
-			break
-		}
-		delete(s.kept, old) // any: map order is random
-	}
-	s.kept[key] = st
 	return st
 }
 
-func newStatement(d *Database, query string, bound bool) *statement {
-	info := describe(query)
+// keep keeps a statement, in the place of others if need be, and reports whether it has.
+func (s *statements) keep(key statementKey, st *statement) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.kept == nil {
+		s.kept, s.share = make(map[statementKey]*statement), statementBudget.Share()
+	}
+	return budget.Keep(s.share, s.kept, maxStatements, key, st, statementKey.bytes)
+}
+
+func newStatement(d *Database, key statementKey) *statement {
+	info := describe(key.query, key.doubleQuoted)
 	if !d.sqlite {
 		// Another engine's literals and names are not told apart by SQLite's
 		// rules: nothing of the text is safe but its first keyword.
@@ -90,8 +99,8 @@ func newStatement(d *Database, query string, bound bool) *statement {
 		name = d.attrs[0].Value.AsString() // db.system.name: the conventions' last resort
 	}
 	text := info.sanitized
-	if d.tracer.cfg.QueryText == QueryTextSafe && bound && (info.parameters || !d.sqlite) && !info.sensitive {
-		text = strings.ToValidUTF8(query, "\uFFFD") // or an exporter refuses the batch
+	if d.tracer.cfg.QueryText == QueryTextSafe && key.bound && (d.sqlite && info.binds() && !info.sensitive || !d.sqlite && sqltext.Binds(d.system, key.query)) {
+		text = strings.ToValidUTF8(key.query, "\uFFFD") // or an exporter refuses the batch
 	}
 	if text != "" && d.tracer.cfg.QueryText != QueryTextOff {
 		more = append(more, textAttribute(text))

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
 
 // queryInfo is what is known of a SQL text before it runs.
@@ -16,6 +18,10 @@ type queryInfo struct {
 	parameters bool   // it has some
 	statements int    // how many statements the text holds
 }
+
+// binds reports whether arguments can be bound to the text. To several statements, a driver
+// binds none.
+func (i queryInfo) binds() bool { return i.parameters && i.statements == 1 }
 
 // describe reads a SQL text and says what may be shown of it.
 //
@@ -40,25 +46,33 @@ type queryInfo struct {
 // Where a text is none that SQLite could run, names and literals cannot be told
 // apart, and neither result shows anything of the rest. That makes it a reading for
 // SQLite alone: to MySQL "x" is a literal, to PostgreSQL $$x$$ is one.
-func describe(sql string) queryInfo {
-	var p parser
-	text := sql
-	if i := strings.IndexByte(sql, 0); i >= 0 {
+//
+// A name in double quotes is a ?, too, where a value is expected, and where doubleQuoted says
+// that the connection takes double quotes for those of strings, wherever one may stand.
+func describe(query string, doubleQuoted bool) queryInfo {
+	p := parser{doubleQuoted: doubleQuoted}
+	text := query
+	if i := strings.IndexByte(query, 0); i >= 0 {
 		// SQLite reads no further, but who shows the text as written would.
-		text, p.info.sensitive = sql[:i], true
+		text, p.info.sensitive = query[:i], true
 	}
 	text, rest := trusted(text)
-	p.lex.sql = text
+	p.Cursor = sqltext.SQLite.Cursor(text)
 	p.out = make([]byte, 0, len(text)+1)
 
-	for p.advance(); p.tok.kind != tokEOF; {
-		if p.is(';') {
-			p.keep()
-			continue
-		}
+	p.advance()
+	statements := sqltext.SQLite.Statements(text)
+	for st, ok := statements.Next(); ok; st, ok = statements.Next() {
+		p.stop = st.Start
+		p.rest() // semicolons
+		p.stop = st.End
 		p.info.statements++
-		p.statement()
+		for !p.end() {
+			p.statement()
+		}
 	}
+	p.stop = len(text)
+	p.rest()
 	if !p.lost {
 		p.space()
 		if rest != restNone && !bytes.HasSuffix(bytes.TrimSpace(p.out), []byte{'?'}) {
@@ -72,7 +86,7 @@ func describe(sql string) queryInfo {
 
 	// A text without literals is not kept twice. One invalid byte would make an
 	// exporter refuse a whole batch.
-	if p.info.sanitized = sql; string(p.out) != sql {
+	if p.info.sanitized = query; string(p.out) != query {
 		p.info.sanitized = string(p.out)
 	}
 	p.info.sanitized = strings.ToValidUTF8(p.info.sanitized, "\uFFFD")
@@ -92,7 +106,6 @@ const (
 	// parts; the rest leaves room for common table expressions to be taken out.
 	maxParts = 512
 	maxCTEs  = 256
-	maxDepth = 64 // of parentheses; further in, tables are no longer looked for
 )
 
 // join renders a summary, cutting it between parts.
@@ -115,23 +128,56 @@ func join(parts []part) string {
 // the parts of the summary. It understands the statements that SQLite accepts and
 // does not check them: of others it merely says less.
 type parser struct {
-	cursor
+	sqltext.Cursor
+	stop      int    // where the statement at hand ends
+	gap       int    // where the white space before the token starts
+	commented bool   // whether that contains a comment or a byte order mark
+	bound     bool   // there has been a parameter
+	values    values // where values are expected
+
+	doubleQuoted bool // double quotes may be those of strings
+	names        bool // but not here
+
 	lost   bool // gave up
 	out    []byte
 	parts  []part
 	ctes   []cte
-	stack  [maxDepth]frame
-	depth  int // index into stack of the frame at hand
-	beyond int // parentheses open that found no place in it
+	roles  sqltext.Roles
+	scopes [sqltext.MaxDepth]scope
 	info   queryInfo
+}
+
+// advance moves to the next token.
+func (p *parser) advance() {
+	p.gap = p.Token.End
+	p.Advance()
+	p.commented = false
+	for i := p.gap; i < p.Token.Start && !p.commented; i++ {
+		p.commented = p.Text()[i] > ' ' // white space is not, and starts no comment
+	}
+	p.bound = p.bound || p.Token.Kind == sqltext.Parameter
+	p.values.add(&p.Cursor)
+}
+
+// end reports whether the statement ends here.
+func (p *parser) end() bool { return p.Token.Start >= p.stop }
+
+// is reports whether the token at hand is the operator op.
+func (p *parser) is(op string) bool { return p.Token.Kind == sqltext.Operator && p.Written() == op }
+
+// alone reports whether the token at hand is the last one before the keyword, or before the
+// end of the statement.
+func (p *parser) alone(before string) bool {
+	t, key := p.Peek()
+	return t.Kind == sqltext.EOF || t.Kind == sqltext.Semicolon || key.Word == before && before != ""
 }
 
 // keep writes the token at hand and takes the next one.
 func (p *parser) keep() {
 	// Behind a forgotten semicolon, PRAGMA and ATTACH are names to the grammar,
 	// and so are their secrets.
-	if p.key.word == "PRAGMA" || p.key.word == "ATTACH" {
-		if t, key := p.peek(); t.kind != tokPunct && t.kind != tokEOF && !key.reserved {
+	if p.Key.Word == "PRAGMA" || p.Key.Word == "ATTACH" {
+		if t, key := p.Peek(); (t.Kind < sqltext.Semicolon || t.Kind == sqltext.Illegal) && t.Kind != sqltext.EOF && !key.Reserved {
 			p.giveUp()
 			return
 		}
@@ -142,15 +188,42 @@ func (p *parser) keep() {
 // write does what keep does, even at the head of a statement.
 func (p *parser) write() {
 	p.space()
-	switch p.tok.kind {
-	case tokString, tokBlob, tokNumber, tokIllegal:
+	switch p.Token.Kind {
+	case sqltext.String, sqltext.Blob, sqltext.Number, sqltext.Illegal:
 		p.out = append(p.out, '?')
-	case tokParam:
-		p.out = append(p.out, parameter(p.text())...)
+	case sqltext.Parameter:
+		p.out = append(p.out, parameter(p.Written())...)
+	case sqltext.Quoted:
+		if p.literal() {
+			p.out = append(p.out, '?')
+			break
+		}
+		p.out = append(p.out, p.Written()...)
 	default:
-		p.out = append(p.out, p.text()...)
+		p.out = append(p.out, p.Written()...)
 	}
 	p.advance()
+}
+
+// literal reports whether a quoted name at hand may be a string to SQLite, or is likely
+// meant for one.
+func (p *parser) literal() bool {
+	if p.names || p.Text()[p.Token.Start] != '"' {
+		return false
+	}
+	if p.Before.Kind == sqltext.Dot || p.BeforeKey.Word == "AS" || p.BeforeKey.Word == "COLLATE" {
+		return false
+	}
+	next, _ := p.Peek()
+	switch {
+	case next.Kind == sqltext.Dot || next.Kind == sqltext.LeftParen:
+		return false // of a table, or a function
+	case p.values.expected():
+		return true
+	case p.values.assigned() && next.Kind == sqltext.Operator && next.Text(p.Text()) == "=":
+		return false
+	}
+	return p.doubleQuoted
 }
 
 // parameter returns a parameter as it may be shown: to SQLite, $a('x') is one.
@@ -165,8 +238,8 @@ func parameter(s string) string {
 func (p *parser) space() {
 	switch {
 	case !p.commented:
-		p.out = append(p.out, p.lex.sql[p.gap:p.tok.start]...)
-	case len(p.out) > 0 && p.tok.kind != tokEOF:
+		p.out = append(p.out, p.Text()[p.gap:p.Token.Start]...)
+	case len(p.out) > 0 && p.Token.Kind != sqltext.EOF:
 		p.out = append(p.out, ' ')
 	}
 }
@@ -176,29 +249,30 @@ func (p *parser) giveUp() {
 	p.space()
 	p.out = append(p.out, '?')
 	p.lost = true
-	p.lex.pos = len(p.lex.sql)
-	p.advance()
+	for p.Token.Kind != sqltext.EOF {
+		p.Advance()
+	}
 }
 
 // hole replaces everything up to one of stops by one ?, but keeps a lone parameter
 // where the statement can bind it. Within parentheses it does not stop.
 func (p *parser) hole(bind bool, stops ...string) {
 	stop := func() bool {
-		return p.end() || p.tok.kind == tokPunct && slices.Contains(stops, p.text()) ||
-			p.key.word != "" && slices.Contains(stops, p.key.word)
+		return p.end() || p.Key.Word != "" && slices.Contains(stops, p.Key.Word) ||
+			p.Token.Kind >= sqltext.Semicolon && slices.Contains(stops, p.Written())
 	}
 	if stop() {
 		return
 	}
 	p.space()
 	text, n := "?", 0
-	if bind && p.tok.kind == tokParam {
-		text = parameter(p.text())
+	if bind && p.Token.Kind == sqltext.Parameter {
+		text = parameter(p.Written())
 	}
 	for depth := 0; !p.end() && (depth > 0 || !stop()); n++ {
-		if p.is('(') {
+		if p.Token.Kind == sqltext.LeftParen {
 			depth++
-		} else if p.is(')') && depth > 0 {
+		} else if p.Token.Kind == sqltext.RightParen && depth > 0 {
 			depth--
 		}
 		p.advance()
@@ -223,23 +297,32 @@ func (p *parser) add(text string, source bool) {
 	}
 }
 
+// name keeps the name at hand, and with it its quotes, because nothing but a name can stand
+// there.
+func (p *parser) name() {
+	names := p.names
+	p.names = true
+	p.keep()
+	p.names = names
+}
+
 // operation takes the token at hand for an operation.
 func (p *parser) operation() {
-	p.add(p.text(), false)
+	p.add(p.Written(), false)
 	p.write()
 }
 
 // target takes the name at hand, with its schema if it has one, for a target.
 func (p *parser) target(source bool) {
-	text := p.text()
-	p.keep()
-	for n := 0; n < 3 && p.is('.'); n++ {
+	text := p.Written()
+	p.name()
+	for n := 0; n < 3 && p.Token.Kind == sqltext.Dot; n++ {
 		p.keep()
-		if p.tok.kind != tokIdentifier && !p.table() {
+		if p.Token.Kind != sqltext.Word && !p.ObjectName() {
 			return
 		}
-		text, source = text+"."+p.text(), false
-		p.keep()
+		text, source = text+"."+p.Written(), false
+		p.name()
 	}
 	p.add(text, source)
 }
@@ -247,15 +330,15 @@ func (p *parser) target(source bool) {
 // statement reads a statement up to its semicolon.
 func (p *parser) statement() {
 	if p.info.statements == 1 {
-		p.info.operation = p.key.word
+		p.info.operation = p.Key.Word
 	}
-	if p.key.word == "EXPLAIN" {
+	if p.Key.Word == "EXPLAIN" {
 		p.operation()
-		for p.key.word == "QUERY" || p.key.word == "PLAN" {
+		for p.Key.Word == "QUERY" || p.Key.Word == "PLAN" {
 			p.keep()
 		}
 	}
-	switch p.key.word {
+	switch p.Key.Word {
 	case "SELECT", "VALUES", "WITH", "INSERT", "REPLACE", "UPDATE", "DELETE":
 		p.query()
 	case "CREATE", "ALTER", "DROP":
@@ -267,23 +350,25 @@ func (p *parser) statement() {
 	case "VACUUM":
 		p.operation()
 		p.schema("INTO")
-		if p.key.word == "INTO" {
+		if p.Key.Word == "INTO" {
 			p.info.sensitive = true
 			p.keep()
 			p.hole(true)
 		}
 	case "ANALYZE", "REINDEX":
 		p.operation()
-		if p.named() {
+		if p.Name() {
 			p.target(false)
 		}
 		p.rest()
 	case "BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE":
 		p.operation()
-		p.rest()
+		for !p.end() {
+			p.name()
+		}
 	default:
 		// SQLite wants no parentheses here, but other engines take them.
-		if _, next := p.peek(); p.is('(') && (next.word == "SELECT" || next.word == "WITH") {
+		if _, next := p.Peek(); p.Token.Kind == sqltext.LeftParen && (next.Word == "SELECT" || next.Word == "WITH") {
 			p.query()
 			return
 		}
@@ -298,16 +383,16 @@ func (p *parser) statement() {
 func (p *parser) pragma() {
 	p.info.sensitive = true
 	p.operation()
-	if p.named() {
+	if p.Name() {
 		p.target(false)
 	}
 	switch {
-	case p.is('='):
+	case p.is("="):
 		p.keep()
-	case p.is('('):
+	case p.Token.Kind == sqltext.LeftParen:
 		p.keep()
 		p.hole(false, ")")
-		if p.is(')') {
+		if p.Token.Kind == sqltext.RightParen {
 			p.keep()
 		}
 	}
@@ -318,10 +403,10 @@ func (p *parser) pragma() {
 // schema. They take expressions, and in them a bare name for a string.
 func (p *parser) attach() {
 	p.info.sensitive = true
-	detach := p.key.word == "DETACH"
+	detach := p.Key.Word == "DETACH"
 	p.operation()
-	if p.key.word == "DATABASE" {
-		if _, next := p.peek(); next.word != "AS" && !p.alone("") {
+	if p.Key.Word == "DATABASE" {
+		if _, next := p.Peek(); next.Word != "AS" && !p.alone("") {
 			p.keep()
 		}
 	}
@@ -330,11 +415,11 @@ func (p *parser) attach() {
 		return
 	}
 	p.hole(true, "AS")
-	if p.key.word == "AS" {
+	if p.Key.Word == "AS" {
 		p.keep()
 		p.schema("KEY")
 	}
-	if p.key.word == "KEY" {
+	if p.Key.Word == "KEY" {
 		p.keep()
 		p.hole(true)
 	}
@@ -343,107 +428,13 @@ func (p *parser) attach() {
 // schema reads the name of a schema, up to the keyword next. What is more than a
 // name is hidden.
 func (p *parser) schema(next string) {
-	if p.named() && p.alone(next) {
+	if p.Name() && p.alone(next) {
 		p.target(false)
 		return
 	}
 	p.hole(true, next)
 }
 
-// definition reads CREATE, ALTER and DROP.
-func (p *parser) definition() {
-	verb, create, virtual := p.text(), p.key.word == "CREATE", false
-	p.write()
-	for create && (p.key.word == "TEMP" || p.key.word == "TEMPORARY" || p.key.word == "UNIQUE" || p.key.word == "VIRTUAL") {
-		virtual = virtual || p.key.word == "VIRTUAL"
-		p.keep()
-	}
-	kind := p.key.word
-	switch kind {
-	case "TABLE", "INDEX", "VIEW", "TRIGGER":
-	default:
-		p.add(verb, false)
-		p.giveUp()
-		return
-	}
-	p.add(verb+" "+p.text(), false)
-	p.keep()
-	for p.key.word == "IF" || p.key.word == "NOT" || p.key.word == "EXISTS" {
-		p.keep()
-	}
-	if p.table() {
-		p.target(false)
-	}
-	switch {
-	case virtual:
-		p.module()
-	case create && kind == "TRIGGER":
-		p.trigger()
-	case kind == "TABLE" && p.key.word != "AS":
-		p.columns()
-	case create && kind == "VIEW" || kind == "TABLE":
-		for !p.end() && p.prev != "AS" {
-			p.keep()
-		}
-		p.query()
-	default:
-		p.rest()
-	}
-}
-
-// columns reads the definition of columns, where DEFAULT takes a bare name for
-// a string.
-func (p *parser) columns() {
-	for last := ""; !p.end(); {
-		action := last == "SET" // ON DELETE SET DEFAULT
-		last = p.prev
-		if last == "DEFAULT" && !action && p.named() && p.key.word == "" &&
-			!strings.EqualFold(p.text(), "TRUE") && !strings.EqualFold(p.text(), "FALSE") {
-			p.tok.kind = tokString
-		}
-		p.keep()
-	}
-}
-
-// module reads the arguments of a virtual table. They are whatever its module
-// makes of them: only names, and what looks like the definition of a column, stay.
-func (p *parser) module() {
-	for !p.end() && !p.is('(') {
-		p.keep()
-	}
-	for first := true; !p.end() && !p.is(')'); first = false {
-		switch {
-		case first || p.is(',') || p.tok.kind == tokIdentifier || p.tok.kind == tokQuotedName:
-			p.keep()
-		case p.is('='):
-			p.keep()
-			p.hole(false, ",", ")")
-		default:
-			p.hole(false, ",", ")")
-		}
-	}
-	p.rest()
-}
-
-// trigger reads the rest of CREATE TRIGGER. As for sqlite3_complete, it ends with
-// an END that begins a statement; the END of a CASE does not.
-func (p *parser) trigger() {
-	for !p.end() && p.key.word != "BEGIN" {
-		p.keep()
-	}
-	if p.end() {
-		return
-	}
-	for p.tok.kind != tokEOF {
-		semicolon := p.is(';')
-		p.keep()
-		if semicolon && p.key.word == "END" {
-			break
-		}
-	}
-	p.rest()
-}
-
 // Summary returns the db.query.summary of a text of SQLite's: what it does to
 // which tables, without any value; empty if nothing can be told.
-func Summary(query string) string { return describe(query).summary }
+func Summary(query string) string { return describe(query, false).summary }

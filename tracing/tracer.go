@@ -121,9 +121,10 @@ const (
 type QueryText uint8
 
 const (
-	// QueryTextSafe shows text that binds arguments as it was written,
+	// QueryTextSafe shows a statement that binds arguments as it was written,
 	// and any other text with its literals replaced by "?" and its comments
-	// left out. It is the default, as the conventions ask.
+	// left out. No driver binds arguments to several statements in one text.
+	// It is the default, as the conventions ask.
 	QueryTextSafe QueryText = iota
 
 	// QueryTextSanitized replaces literals always.

@@ -1,10 +1,14 @@
 package tracing
 
 import (
+	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -66,6 +70,8 @@ func TestQueryText(t *testing.T) {
 	}{
 		{QueryTextSafe, insert, true, insert}, // the program bound an argument: the rest is its own text
 		{QueryTextSafe, insert, false, "INSERT INTO t VALUES (?, ?)"},
+		{QueryTextSafe, insert + "; SELECT ?", true, "INSERT INTO t VALUES (?, ?); SELECT ?"}, // no driver binds to two statements
+		{QueryTextSafe, insert + "; ", true, insert + "; "},
 		{QueryTextSafe, pragma, true, "PRAGMA key = ?"},
 		{QueryTextSafe, pragma, false, "PRAGMA key = ?"},
 		{QueryTextSanitized, insert, true, "INSERT INTO t VALUES (?, ?)"},
@@ -73,7 +79,7 @@ func TestQueryText(t *testing.T) {
 		{QueryTextSafe, "SELECT \xff", true, "SELECT \uFFFD"},
 	} {
 		db, conn, rec := record(t, Config{QueryText: tc.policy, Attributes: []attribute.KeyValue{attribute.String("app", "shop")}})
-		call := conn.begin(t.Context(), conn.outlets(), db.texts.of(db, tc.query, tc.bound).execute, tc.query, nil, false)
+		call := conn.begin(t.Context(), conn.outlets(), db.texts.of(db, statementKey{query: tc.query, bound: tc.bound}).execute, tc.query, nil, false)
 		call.End(nil)
 		span := rec.Ended()[0]
 		if got := attrOf(span, "db.query.text"); got != tc.want {
@@ -117,19 +123,71 @@ func TestAcquire(t *testing.T) {
 func TestStatementsAreBounded(t *testing.T) {
 	db, _, _ := record(t, Config{})
 	for i := range 3 * maxStatements {
-		db.texts.of(db, fmt.Sprintf("SELECT %d", i), false)
+		db.texts.of(db, statementKey{query: fmt.Sprintf("SELECT %d", i)})
 	}
 	if n := len(db.texts.kept); n != maxStatements {
 		t.Errorf("%d texts are kept", n)
 	}
 	long := "SELECT " + strings.Repeat("1+", maxStatementText) + "1"
-	if db.texts.of(db, long, true); db.texts.kept[statementKey{long, true}] != nil {
+	if db.texts.of(db, statementKey{query: long}); db.texts.kept[statementKey{query: long}] != nil {
 		t.Error("a very long text is kept")
 	}
-	first, second := db.texts.of(db, "SELECT a", true), db.texts.of(db, "SELECT a", true)
+	first, second := db.texts.of(db, statementKey{query: "SELECT a"}), db.texts.of(db, statementKey{query: "SELECT a"})
 	if first != second {
 		t.Error("a text is read twice")
 	}
+}
+
+// So are the bytes of texts, of each database and each connection, and of all of the process.
+func TestBytesOfTextsAreBounded(t *testing.T) {
+	provider := sdktrace.NewTracerProvider()
+	defer provider.Shutdown(t.Context())
+	tracer, err := New(Config{TracerProvider: provider})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pad := strings.Repeat("x", maxStatementText-64)
+	var kept []*Database
+	for d := range 20 { // more than the process keeps of
+		db := tracer.Database(Source{System: "sqlite"})
+		kept = append(kept, db)
+		for c := range 10 {
+			dial := db.Dial(t.Context())
+			conn := dial.Done(uint64(c))
+			for i := range 30 {
+				query := fmt.Sprintf("SELECT 1 AS %s_%d_%d_%d", pad, d, c, i)
+				if _, err := conn.ConnExecContext(t.Context(), execer{}, query, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if conn.share == nil && d > 0 {
+				continue // all that may be kept is kept by others
+			}
+			if n := conn.share.Used(); n > 256<<10 || d == 0 && n == 0 {
+				t.Fatalf("a connection keeps %d bytes", n)
+			}
+		}
+		if n := db.texts.share.Used(); n > 4<<20 || d == 0 && n < 3<<20 {
+			t.Fatalf("a database keeps %d bytes", n)
+		}
+	}
+	if n := statementBudget.Used(); n > 64<<20 {
+		t.Errorf("all databases keep %d bytes", n)
+	}
+	if n := operationBudget.Used(); n > 32<<20 {
+		t.Errorf("all connections keep %d bytes", n)
+	}
+	runtime.KeepAlive(kept)
+	kept = nil
+	for deadline := time.Now().Add(time.Minute); statementBudget.Used() > 1<<20 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		runtime.GC() // so that other tests find room
+	}
+}
+
+type execer struct{}
+
+func (execer) ExecContext(context.Context, string, []driver.NamedValue) (driver.Result, error) {
+	return driver.RowsAffected(0), nil
 }
 
 // A call ends once, whoever ends it first.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"slices"
 	"testing"
 )
@@ -110,10 +111,16 @@ func TestAllocationBudgets(t *testing.T) {
 	for _, b := range budgets {
 		if b.Figure == Allocs && b.Status == statusOn {
 			t.Run(b.Name, func(t *testing.T) {
-				own, against := allocs(b, b.Contender), allocs(b, b.Against)
-				if own > *b.AtMost*against {
-					t.Errorf("%.0f allocations, %s has %.0f", own, b.Against, against)
+				// What else the process allocates meanwhile, after a garbage collection above all,
+				// is only ever added: of several counts the least is right.
+				own, against := math.Inf(1), math.Inf(1)
+				for range 5 {
+					own, against = min(own, allocs(b, b.Contender)), min(against, allocs(b, b.Against))
+					if own <= *b.AtMost*against {
+						return
+					}
 				}
+				t.Errorf("%.0f allocations, %s has %.0f", own, b.Against, against)
 			})
 		}
 	}

@@ -21,9 +21,9 @@ type setup struct {
 	open   func(dsn string) (*sql.DB, error)
 	params string // more of them, for the DSN
 
-	// close, if not nil, closes what db.Close leaves open. What it is asked
-	// while the program's leaks are open, it may take away.
-	close func(*sql.DB) error
+	// close, if not nil, closes what db.Close leaves open, and takes away what
+	// the program leaks, if it does.
+	close func(db *sql.DB, leaks bool) error
 
 	// check, if not nil, looks at what is left when the database is closed.
 	check func(t *testing.T, a *app)
@@ -43,7 +43,7 @@ var (
 	// plainAsPooled is the plain driver with the settings that a pool has by
 	// itself.
 	plainAsPooled = setup{name: "plain, with a pool's settings", driver: "sqlite3", open: byName("sqlite3"),
-		params: "&_pragma=foreign_keys(1)&_txlock=immediate"}
+		params: "&_pragma=foreign_keys(1)"}
 
 	// pooledByName is what a program gets that changes nothing but the name.
 	pooledByName = setup{name: "pooled by name", driver: pool.Name, open: byName(pool.Name)}
@@ -64,8 +64,12 @@ func byPool(name string, cfg pool.Config) setup {
 		}
 		return p.DB(), nil
 	}
-	s.close = func(db *sql.DB) error {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	s.close = func(db *sql.DB, leaks bool) error {
+		patience := time.Minute
+		if leaks {
+			patience = time.Second // in vain
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		return pool.Of(db).Shutdown(ctx)
 	}
@@ -101,7 +105,7 @@ func (s setup) transcript(t *testing.T, p program) string {
 func (s setup) run(t *testing.T, p program) (text, why string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
-	dsn := "file:app.db?_pragma=busy_timeout(30000)&_pragma=journal_mode(wal)" + s.params
+	dsn := "file:app.db?_pragma=busy_timeout(120000)&_pragma=journal_mode(wal)" + s.params
 	db, err := s.open(dsn)
 	if err != nil {
 		t.Fatal(err)
@@ -113,7 +117,7 @@ func (s setup) run(t *testing.T, p program) (text, why string) {
 	}
 	err = db.Close()
 	if s.close != nil {
-		err = errors.Join(err, s.close(db))
+		err = errors.Join(err, s.close(db, a.leaks > 0))
 	}
 	// A pool says what it had to take away.
 	if _, ok := errors.AsType[*pool.ShutdownError](err); err != nil && ok != (a.leaks > 0) {

@@ -28,7 +28,7 @@ func traced(t *testing.T) setup {
 		t.Helper()
 		// What a context has ended, a goroutine of database/sql's closes, and
 		// closing the database does not wait for it.
-		for deadline := time.Now().Add(10 * time.Second); len(rec.Ended())+a.leaks < len(rec.Started()); time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(2 * time.Minute); len(rec.Ended())+a.leaks < len(rec.Started()); time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				break
 			}

@@ -26,7 +26,7 @@ const defaultService = "sqlitemw-demo"
 const spanQueue = 1 << 14
 
 // flushTimeout bounds the shutdown, for a collector that does not answer.
-const flushTimeout = 5 * time.Second
+const flushTimeout = 30 * time.Second
 
 // A telemetry is the program's OpenTelemetry SDK, installed globally, as a
 // program would that had never heard of this library: the driver finds it.

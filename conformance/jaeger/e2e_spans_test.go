@@ -223,7 +223,8 @@ func checkPool(t *testing.T, online Trace) {
 // that asked for it, which says so, and closed as the one that it is.
 func checkConnections(t *testing.T, all []Trace) {
 	t.Helper()
-	reasons := []string{"expired", "surplus", "shrunk", "database closed", "bad", "sick", "panic", "other", "pool closed"}
+	// On a machine that is slow enough, readers that wait look as if they waited for each other.
+	reasons := []string{"expired", "surplus", "shrunk", "database closed", "bad", "sick", "panic", "other", "pool closed", "overflow"}
 	connects := make(map[string]Span) // by span
 	opened := make(map[string]bool)   // connections
 	for _, trace := range all {

@@ -95,7 +95,7 @@ func TestDemo(t *testing.T) {
 // to be stored.
 func awaitAll(t *testing.T, client *Client, demo demoSummary) []Trace {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		all, err := client.Traces(t.Context(), demo.Service, 10_000)
 		if err != nil {
 			t.Fatal(err)
@@ -133,7 +133,7 @@ func placed(all []Trace) int {
 func runDemo(t *testing.T, server *Server) demoSummary {
 	t.Helper()
 	summary := filepath.Join(t.TempDir(), "summary.json")
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute) // a cold build may take a while
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute) // a cold build may take a while
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "go", "run", ".")
 	cmd.Dir = filepath.Join("..", "demo")

@@ -16,7 +16,7 @@ import (
 
 // queryTimeout bounds one request to the query API. Jaeger answers out of its
 // memory on this machine, so a longer wait means that it hangs.
-const queryTimeout = 10 * time.Second
+const queryTimeout = time.Minute
 
 // Client reads traces from the HTTP query API of one Jaeger, the API that its
 // UI uses. It is safe for use by several goroutines at once.

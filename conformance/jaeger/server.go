@@ -18,11 +18,11 @@ import (
 
 const (
 	// startTimeout bounds the start of one Jaeger, which takes well under
-	// a second on an idle machine.
-	startTimeout = 30 * time.Second
+	// a second on an idle machine, and may take a hundred times that on a busy one.
+	startTimeout = 2 * time.Minute
 	// stopTimeout is how long Jaeger has to end after SIGTERM, which takes
 	// well under a second too, but may wait for requests that are open.
-	stopTimeout = 10 * time.Second
+	stopTimeout = time.Minute
 	// startAttempts is how often Start chooses new ports after another
 	// process took one of them in the moment between choice and use.
 	startAttempts = 5
@@ -43,7 +43,7 @@ type Server struct {
 
 // Start starts the Jaeger binary that Build made and returns when it is ready
 // for spans and for queries. Stop ends it; ctx bounds only the start, as does
-// a deadline of 30 seconds. An error about a Jaeger that ended, or was not
+// a deadline of two minutes. An error about a Jaeger that ended, or was not
 // ready in time, carries its last output. On an error nothing is left running.
 func Start(ctx context.Context, binary string) (*Server, error) {
 	var err error
@@ -166,7 +166,7 @@ func (s *Server) Query() string { return s.query }
 func (s *Server) Done() <-chan struct{} { return s.process.done }
 
 // Stop ends Jaeger, which forgets its traces, and returns when it is gone:
-// within about ten seconds, or it is killed, and that is an error. A Jaeger
+// within about a minute, or it is killed, and that is an error. A Jaeger
 // that had ended by itself before is an error too, with its last output.
 // Further calls wait for the first and return the same.
 func (s *Server) Stop() error {

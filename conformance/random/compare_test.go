@@ -15,6 +15,7 @@ import (
 type arena struct {
 	dir    string
 	query  string // of all DSNs; empty for what makes it quick
+	txlock string // of all DSNs: how transactions begin; empty for the default
 	lanes  bool   // there may be several connections, whatever a program says
 	model  bool   // the programs use one connection, so that a model can follow
 	strict bool   // what is known to differ is a difference, too
@@ -44,7 +45,8 @@ func (a *arena) play(to target, p program, want []outcome) (record, error) {
 			os.Remove(path + suffix)
 		}
 	}()
-	db, err := to.open("file:" + path + "?" + cmp.Or(a.query, "_pragma=busy_timeout(0)&_pragma=synchronous(off)&_pragma=journal_mode(memory)"))
+	query := cmp.Or(a.query, "_pragma=busy_timeout(0)&_pragma=synchronous(off)&_pragma=journal_mode(memory)")
+	db, err := to.open("file:" + path + "?" + query + "&_txlock=" + a.txlock)
 	if err != nil {
 		return record{}, err
 	}

@@ -459,7 +459,11 @@ func (b *builder) call(i idea, v verb, on string, t text) {
 	}
 	b.add(s)
 	if v == open {
-		b.steps[len(b.steps)-1].to = b.make('r', on, &t).name
+		rows := b.make('r', on, &t)
+		b.steps[len(b.steps)-1].to = rows.name
+		if !t.onlyReads() {
+			b.touch(rows, 1) // the plain driver writes when a row is asked for, and not in Query
+		}
 	}
 }
 

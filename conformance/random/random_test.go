@@ -39,6 +39,7 @@ func compare(t *testing.T, connections int) {
 	a := &arena{dir: t.TempDir(), model: connections == 1}
 	targets := ours(t)
 	rapid.Check(t, func(t *rapid.T) {
+		a.txlock = rapid.SampledFrom([]string{"", "deferred"}).Draw(t, "_txlock")
 		diff, err := a.difference(programs(connections).Draw(t, "program"), targets)
 		if err != nil {
 			t.Fatal(err)

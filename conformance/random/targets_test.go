@@ -36,6 +36,7 @@ func ours(t *testing.T) []target {
 		{"sqlitemw", func(dsn string) (*sql.DB, error) { return sql.Open("sqlitemw", dsn) }},
 		{"sqlitemw that keeps two statements", with(driver.Config{StatementCache: 2})},
 		{"sqlitemw that keeps none", with(driver.Config{StatementCache: -1})},
+		{"sqlitemw with errors mapped to themselves", with(driver.Config{MapError: func(err error) error { return err }})},
 		{"sqlitemw traced", with(driver.Config{Tracing: tracer})},
 	}
 }

@@ -20,9 +20,12 @@ var Deviations = map[string]string{
 	"exec/several statements, of which one fails":   "several statements: (*sqlite3.Error).SQL begins at the error",
 	"cancellation/before ping":                      "Ping: reads the file's header; the plain driver's does nothing",
 	"errors/no database":                            "opening: a file that is no database fails to open",
+	"errors/panic in a transaction":                 "panics: a connection through which a panic passed is closed, and its transaction rolled back",
 	"errors/panic, connection":                      "panics: a connection through which a panic passed is closed when it is released",
 	"query/a change and a statement of all columns": "queries: begin at the first question for columns, which are then those of the rows",
 	"query/a change by another connection":          "schema changes show at once; the plain driver tells old column names",
+	"query/an insert, not read":                     "queries: a query of a statement that writes executes it, whether rows are asked for or not",
+	"query/returning, not read":                     "queries: a query of a statement that writes executes it, whether rows are asked for or not",
 	"savepoints/driver.Savepoint's name":            "savepoints: the name that driver.Savepoint makes up holds another function's name",
 	"transactions/context ends, connection":         "transactions: the connection of a transaction whose context ended is kept",
 }

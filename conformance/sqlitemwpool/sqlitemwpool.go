@@ -33,9 +33,6 @@ var Engine = sync.OnceValue(func() *conformance.Engine {
 		DSN: func(path string, s conformance.Settings) string {
 			// The last of several is in force.
 			s.Pragmas = append([]string{fmt.Sprintf("busy_timeout(%d)", busy), "foreign_keys(1)"}, s.Pragmas...)
-			if s.TxLock == "" {
-				s.TxLock = "immediate"
-			}
 			return plain.DSN(path, s)
 		},
 	}
@@ -59,11 +56,20 @@ func withWAL(dsn string) string {
 	return dsn + sign + "_pragma=journal_mode(wal)"
 }
 
-// Open opens a database as sql.Open does by the name "sqlitemw-pool". Who waits
-// for what another call of the same goroutine holds is told so soon, unless the
-// case has SQLite wait for longer.
-func Open(dsn string) (*sql.DB, error) {
-	cfg := pool.Config{AcquireTimeout: 2 * busy * time.Millisecond, Logger: slog.New(slog.DiscardHandler)}
+// Open opens a database as sql.Open does by the name "sqlitemw-pool". A call waits
+// for a connection as long as a slow machine may take to open one: for cases that
+// never wait for themselves.
+func Open(dsn string) (*sql.DB, error) { return open(dsn, time.Minute, time.Minute) }
+
+// OpenHasty is Open for cases that wait for themselves, which are among the
+// [Deviations]: an acquire, and what closes the database, give up soon, unless
+// the case has SQLite wait for longer.
+func OpenHasty(dsn string) (*sql.DB, error) {
+	return open(dsn, 2*busy*time.Millisecond, busy*time.Millisecond)
+}
+
+func open(dsn string, acquire, shutdown time.Duration) (*sql.DB, error) {
+	cfg := pool.Config{AcquireTimeout: acquire, Logger: slog.New(slog.DiscardHandler)}
 	c, err := (&pool.Driver{Config: cfg}).OpenConnector(dsn)
 	if errors.Is(err, pool.ErrInvalidConfig) {
 		cfg.AcquireTimeout = 0
@@ -72,24 +78,25 @@ func Open(dsn string) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &hasty{Connector: c}
-	h.db = sql.OpenDB(h)
-	return h.db, nil
+	b := &bounded{Connector: c, shutdown: shutdown}
+	b.db = sql.OpenDB(b)
+	return b.db, nil
 }
 
-// hasty closes its pool without waiting for long for what is in use.
-type hasty struct {
+// bounded gives its pool a time for what is in use when it is closed.
+type bounded struct {
 	driver.Connector
-	db *sql.DB
+	db       *sql.DB
+	shutdown time.Duration
 }
 
-func (h *hasty) Close() error {
-	if p := pool.Of(h.db); p != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), busy*time.Millisecond)
+func (b *bounded) Close() error {
+	if p := pool.Of(b.db); p != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), b.shutdown)
 		defer cancel()
 		_ = p.Shutdown(ctx) // which Close then returns the result of
 	}
-	return h.Connector.(io.Closer).Close()
+	return b.Connector.(io.Closer).Close()
 }
 
 // busy is how long a connection waits for others, in milliseconds, where a case
@@ -101,7 +108,7 @@ const busy = 100
 func Own(sql string) bool {
 	switch sql {
 	case "PRAGMA journal_mode", "PRAGMA database_list", "SELECT count(*) FROM sqlite_temp_schema",
-		"PRAGMA foreign_keys", "PRAGMA ignore_check_constraints", "PRAGMA recursive_triggers":
+		"PRAGMA synchronous", "PRAGMA foreign_keys", "PRAGMA ignore_check_constraints", "PRAGMA recursive_triggers":
 		return true
 	}
 	return false
@@ -113,8 +120,8 @@ func Own(sql string) bool {
 var Unplayed = map[string]string{
 	"cancellation/waiting for a lock":          "one writer: who comes second is not executing anything yet, and what it would execute does not cancel it",
 	"pragmas/exclusive locking":                "WAL: the plain driver cannot set it where another connection has the file for itself",
-	"transactions/commit that is kept waiting": "transactions begin immediately: none that reads first is there to keep one waiting",
-	"transactions/two writers":                 "transactions begin immediately: the second does not begin",
+	"transactions/commit that is kept waiting": "one writer: the second transaction does not begin while the first is there to keep it waiting",
+	"transactions/two writers":                 "one writer: the second transaction does not begin",
 	"transactions/left open":                   "texts that begin: the transaction is rolled back, so that Begin goes well and has the only connection that database/sql may have",
 }
 
@@ -128,6 +135,8 @@ const (
 	shells     = "connections are shells: what database/sql keeps of them, or for how long, is not what the pool does"
 	statements = "statements are texts: each use of one is an execution of its text, which others do not disturb"
 	raw        = "Raw: a shell has no methods of SQLite's connection but by Raw, which is the writer's"
+	memory     = "memory: a connection has as much as Config.MemoryLimit says, for it serves many contexts"
+	readers    = "readers: no text makes one write"
 	changes    = "schema changes show at once, on all connections"
 	settings   = "settings: those of the pool"
 	ofDriver   = "package driver: "
@@ -167,17 +176,20 @@ var Deviations = map[string]string{
 	"concurrency/closed while in use":  closes,
 	"concurrency/closed while waiting": closes,
 
-	"errors/attach":            statements,
-	"errors/busy":              busyError,
-	"errors/busy snapshot":     busyError,
-	"errors/no database":       ofDriver + "an error of opening is an *OpenError, which names the file",
-	"errors/no directory":      ofDriver + "an error of opening is an *OpenError, which names the file",
-	"errors/no transaction":    statements,
-	"errors/panic, connection": "panics: a connection through which a panic passed is closed",
+	"errors/attach":                 statements,
+	"errors/busy":                   busyError,
+	"errors/busy snapshot":          busyError,
+	"errors/no database":            ofDriver + "an error of opening is an *OpenError, which names the file",
+	"errors/no directory":           ofDriver + "an error of opening is an *OpenError, which names the file",
+	"errors/no transaction":         statements,
+	"errors/panic in a transaction": "panics: a connection through which a panic passed is closed, and its transaction rolled back",
+	"errors/panic, connection":      "panics: a connection through which a panic passed is closed",
 
-	"exec/Valuer that panics":                     "panics: a checkout through which a panic passed is to be closed",
-	"exec/nothing":                                "an empty text is nobody's: it tells nothing of what was done before",
+	"exec/nothing": "an empty text is nobody's: it tells nothing of what was done before",
 	"exec/several statements, of which one fails": ofDriver + "(*sqlite3.Error).SQL begins at the error",
+
+	"query/an insert, not read": ofDriver + "a query of a statement that writes executes it",
+	"query/returning, not read": ofDriver + "a query of a statement that writes executes it",
 
 	"lifecycle/a connection goes back":                       textsBegin,
 	"lifecycle/a function's context":                         ctx,
@@ -187,6 +199,7 @@ var Deviations = map[string]string{
 	"lifecycle/database closed before rows":                  closes,
 	"lifecycle/every caller's context":                       ctx,
 	"lifecycle/executed with rows open":                      statements,
+	"lifecycle/max memory":                                   memory,
 	"lifecycle/none idle":                                    shells,
 	"lifecycle/short lives":                                  shells,
 	"lifecycle/statement of a connection":                    oneWriter,
@@ -217,15 +230,17 @@ var Deviations = map[string]string{
 
 	"savepoints/driver.Savepoint's name": ofDriver + "the name that driver.Savepoint makes up holds another function's name",
 
-	"transactions/begin deferred":                busyError,
-	"transactions/begin exclusive":               busyError,
-	"transactions/begin immediate":               busyError,
-	"transactions/context ends, connection":      ofDriver + "the connection of a transaction whose context ended is kept",
-	"transactions/left open and closed":          textsBegin,
-	"transactions/level Default":                 busyError,
-	"transactions/level Linearizable":            busyError,
-	"transactions/level Linearizable, read-only": busyError,
-	"transactions/level Serializable":            busyError,
-	"transactions/level Serializable, read-only": busyError,
-	"transactions/read-only refuses":             statements,
+	"transactions/begin by default":                 busyError,
+	"transactions/begin deferred":                   busyError,
+	"transactions/begin exclusive":                  busyError,
+	"transactions/begin immediate":                  busyError,
+	"transactions/context ends, connection":         ofDriver + "the connection of a transaction whose context ended is kept",
+	"transactions/left open and closed":             textsBegin,
+	"transactions/level Default":                    busyError,
+	"transactions/level Linearizable":               busyError,
+	"transactions/level Linearizable, read-only":    busyError,
+	"transactions/level Serializable":               busyError,
+	"transactions/level Serializable, read-only":    busyError,
+	"transactions/read-only, turned by the program": readers,
+	"transactions/read-only refuses":                statements,
 }

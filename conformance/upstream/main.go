@@ -1,6 +1,6 @@
 // Upstream runs the tests that ncruces/go-sqlite3 comes with over sqlitemw.
 //
-//	go run . [-run regexp] [-v] [-keep] [-timeout 10m]
+//	go run . [-run regexp] [-v] [-keep] [-timeout 1h]
 //
 // It copies the module's source from the module cache to a temporary directory,
 // twice. In one copy it makes the tests open their databases through
@@ -43,7 +43,7 @@ func main() {
 	flag.StringVar(&o.run, "run", "", "run only the tests that match this `regexp`")
 	flag.BoolVar(&o.verbose, "v", false, "print the tests' output as they run")
 	flag.BoolVar(&o.keep, "keep", false, "keep the copies, and print where they are")
-	flag.DurationVar(&o.timeout, "timeout", 10*time.Minute, "give up after this `time`")
+	flag.DurationVar(&o.timeout, "timeout", time.Hour, "give up after this `time`")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

@@ -20,9 +20,9 @@ const (
 	bridgePackage  = thisModule + "/bridge"
 )
 
-// dropped is what keeps the module from being built where its replaced
-// dependencies cannot be had. The package that needs them does not use
-// database/sql.
+// dropped is what keeps the module from being built where a replaced dependency
+// cannot be had, with what else only that package requires. The package does not
+// use database/sql.
 var dropped = struct {
 	dir     string
 	modules []string

@@ -57,6 +57,8 @@ type adapter struct {
 		shape shape
 	}
 	seen bool // there are interceptors that may look at rows and results
+
+	tx innerTx // begun last
 }
 
 var _ chain = &adapter{}
@@ -97,6 +99,9 @@ func (a *adapter) takeStmt() *innerStmt {
 
 // ExecContext executes in one call. ctx reaches the parent as it is.
 func (a *adapter) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	if a.conn.broken {
+		return nil, ErrPanicked
+	}
 	res, err := a.execute(ctx, query, args)
 	a.madeResult = res
 	return res, err
@@ -127,12 +132,24 @@ func (a *adapter) execOnce(ctx context.Context, query string, args []driver.Name
 	if err != nil {
 		return nil, err
 	}
-	defer stmt.Close()
+	through := false
+	defer closeAfterPanic(stmt, &through)
 	converted, err := convertArgs(a.parent, stmt, args)
-	if err != nil {
-		return nil, err
+	var res driver.Result
+	if err == nil {
+		res, err = execStmt(ctx, stmt, converted)
 	}
-	return execStmt(ctx, stmt, converted)
+	through = true
+	stmt.Close()
+	return res, err
+}
+
+// closeAfterPanic, in a defer, closes a statement unless its call was through: a
+// panic of its Close is hidden behind the first.
+func closeAfterPanic(stmt driver.Stmt, through *bool) {
+	if !*through {
+		shield(func() { stmt.Close() })
+	}
 }
 
 // notSkipped keeps database/sql from doing again what has been done: to it, an
@@ -166,6 +183,9 @@ func (a *adapter) execDirect(ctx context.Context, query string, args []driver.Na
 
 // QueryContext queries in one call. ctx reaches the parent as it is.
 func (a *adapter) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	if a.conn.broken {
+		return nil, ErrPanicked
+	}
 	if a.server != nil {
 		rows, err := a.server.ServeQuery(ctx, query, args)
 		return a.made(rows, nil, err)
@@ -185,7 +205,10 @@ func (a *adapter) QueryContext(ctx context.Context, query string, args []driver.
 	if err != nil {
 		return nil, notSkipped(err)
 	}
+	through := false
+	defer closeAfterPanic(stmt, &through)
 	rows, err := a.queryOnce(ctx, stmt, args)
+	through = true
 	if err != nil {
 		stmt.Close()
 	}
@@ -238,6 +261,9 @@ func (s standIn) HoldCall(call *tracing.Call) { s.rows.HoldCall(call) }
 
 // PrepareContext prepares a statement that the program asked for.
 func (a *adapter) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	if a.conn.broken {
+		return nil, ErrPanicked
+	}
 	stmt, err := a.prepareParent(ctx, query)
 	if err != nil {
 		return nil, err
@@ -260,8 +286,41 @@ func (a *adapter) prepareParent(ctx context.Context, query string) (driver.Stmt,
 	return stmt, err
 }
 
-// BeginTx refuses what a parent without BeginTx cannot do.
+// BeginTx begins a transaction.
 func (a *adapter) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	if a.conn.broken {
+		return nil, ErrPanicked
+	}
+	tx, err := a.beginTx(ctx, opts)
+	if err != nil {
+		return tx, err
+	}
+	a.tx = innerTx{a, tx}
+	return &a.tx, nil
+}
+
+// An innerTx is a transaction inside of sqlmw: the parent's.
+type innerTx struct {
+	adapter *adapter
+	parent  driver.Tx
+}
+
+func (tx *innerTx) Commit() error {
+	if tx.adapter.conn.broken {
+		return ErrPanicked
+	}
+	return tx.parent.Commit()
+}
+
+func (tx *innerTx) Rollback() error {
+	if tx.adapter.conn.broken {
+		return ErrPanicked
+	}
+	return tx.parent.Rollback()
+}
+
+// beginTx refuses what a parent without BeginTx cannot do.
+func (a *adapter) beginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
 	if a.begin != nil {
 		return a.begin.BeginTx(ctx, opts)
 	}
@@ -282,7 +341,12 @@ func (a *adapter) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx
 }
 
 // Ping is called only where the parent can.
-func (a *adapter) Ping(ctx context.Context) error { return a.pinger.Ping(ctx) }
+func (a *adapter) Ping(ctx context.Context) error {
+	if a.conn.broken {
+		return ErrPanicked
+	}
+	return a.pinger.Ping(ctx)
+}
 
 // Close closes the parent.
 func (a *adapter) Close() error { return a.parent.Close() }

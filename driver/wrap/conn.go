@@ -33,16 +33,24 @@ type Conn struct {
 	since  time.Time     // when state began
 	trace  trace.TraceID // of the call that acquired it last
 	uses   uint64
-	inCall bool   // a call is under way, or was when a panic passed
+	inCall bool   // a call is under way
+	inTx   bool   // a transaction of BeginTx is
 	unfit  Reason // why the connection is to be closed at its release
 	asked  bool   // database/sql has asked whether it is valid since it was last acquired
+
+	broken bool  // a panic has passed
+	ended  bool  // and the engine's connection is closed for it
+	endErr error // of closing it
 
 	left [shapes]*rows // that are closed, of each shape, for the next query
 
 	// Of a connection that a pool lends.
-	open atomic.Int32 // rows
-	lane Lane
-	gate Gate // nil for none
+	open       atomic.Int32 // rows
+	lane       Lane
+	background bool // what becomes of it is on a goroutine of the pool's own
+	gate       Gate // nil for none
+	copies     bool // as it says
+	spared     bool // see Spared
 }
 
 // chain is what sqlmw makes of a connection.
@@ -114,51 +122,49 @@ func (c *Conn) Parent() driver.Conn { return c.adapter.parent }
 // enter begins a call. A connection that nobody was seen to acquire is
 // acquired by its first call.
 func (c *Conn) enter(ctx context.Context) error {
-	if c.state != inUse {
+	if c.state != inUse && !c.broken {
 		c.handedOut(ctx, time.Time{}, true)
 	}
 	return c.startCall()
 }
 
-// startCall and endCall stand around every call of the engine. They are in no
-// defer: that a panic passed is seen later, at no cost to the calls it did not
-// pass.
+// startCall and endCall stand around every call of the engine. Between them there
+// is a defer of passed, or of one of its kind. A call on a broken connection goes
+// as far as the adapter, so that it has its span.
 func (c *Conn) startCall() error {
-	if c.gate != nil {
+	if c.gate != nil && !c.broken {
 		if err := c.gate.Enter(); err != nil {
 			return err
 		}
 	}
-	c.startStep()
+	c.inCall = true
 	return nil
 }
 
-// startStep is startCall for a step of rows, which ends with inCall being false.
-func (c *Conn) startStep() {
-	if c.inCall {
-		c.unfit = ReasonPanic
-	}
-	c.inCall = true
-}
-
-func (c *Conn) endCall(err error) {
+func (c *Conn) endCall(err error) error {
 	c.inCall = false
+	if c.broken {
+		return err
+	}
 	if c.gate != nil {
 		c.gate.Leave()
 	}
 	if err != nil {
-		c.failed(err)
+		err = c.failed(err)
 	}
+	return err
 }
 
-// failed looks at an error of the engine, of a call or of its rows.
-func (c *Conn) failed(err error) {
-	if c.gate != nil {
-		c.gate.Failed(err)
-	}
+// failed looks at an error of the engine, of a call or of its rows, and returns what
+// the program is told.
+func (c *Conn) failed(err error) error {
 	if c.unfit == "" && c.opener.sick(err) {
 		c.unfit = ReasonSick
 	}
+	if c.gate != nil {
+		err = c.gate.Failed(err)
+	}
+	return err
 }
 
 // PrepareContext implements [driver.ConnPrepareContext].
@@ -166,11 +172,12 @@ func (c *Conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 	if err := c.enter(ctx); err != nil {
 		return nil, err
 	}
+	defer c.passed()
 	// A statement of the program's is prepared again by database/sql on each
 	// connection that it is used on.
 	c.spans.Unasked = c.spans.Enabled() && caller("(*Stmt).connStmt", "(*Tx).StmtContext") != ""
 	outer, err := c.chain.PrepareContext(ctx, query)
-	c.endCall(err)
+	err = c.endCall(err)
 	inner := c.adapter.takeStmt()
 	if err != nil {
 		return nil, err
@@ -183,6 +190,7 @@ func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	if err := c.enter(ctx); err != nil {
 		return nil, err
 	}
+	defer c.passed()
 	var res driver.Result
 	var err error
 	if c.adapter.seen {
@@ -190,15 +198,18 @@ func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	} else { // sqlmw would only make objects
 		res, err = c.spans.ConnExecContext(ctx, c.adapter, query, args)
 	}
-	c.endCall(err)
+	err = c.endCall(err)
 	return c.result(res, err)
 }
 
 // QueryContext implements [driver.QueryerContext].
-func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+//
+// A panic comes from its rows; see [PanickedRows].
+func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (answer driver.Rows, _ error) {
 	if err := c.enter(ctx); err != nil {
 		return nil, err
 	}
+	defer c.passedQuery(&answer)
 	var rows driver.Rows
 	var err error
 	if c.adapter.seen {
@@ -206,7 +217,7 @@ func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 	} else {
 		_, rows, err = c.spans.ConnQueryContext(ctx, c.adapter, query, args)
 	}
-	c.endCall(err)
+	err = c.endCall(err)
 	return c.answer(rows, err)
 }
 
@@ -236,15 +247,17 @@ func (c *Conn) answer(outer driver.Rows, err error) (driver.Rows, error) {
 }
 
 // BeginTx implements [driver.ConnBeginTx].
-func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (_ driver.Tx, err error) {
 	if err := c.enter(ctx); err != nil {
 		return nil, err
 	}
+	defer c.passedOrLost(&err)
 	tx, err := c.chain.BeginTx(ctx, opts)
-	c.endCall(err)
+	err = c.endCall(err)
 	if err != nil {
 		return nil, err
 	}
+	c.inTx = true
 	return connTx{tx, c}, nil
 }
 
@@ -254,35 +267,30 @@ type connTx struct {
 	conn *Conn
 }
 
-func (tx connTx) Commit() error {
-	if err := tx.conn.startCall(); err != nil {
-		return err
-	}
-	err := tx.Tx.Commit()
-	tx.conn.endCall(err)
-	return err
-}
+func (tx connTx) Commit() error { return tx.end(driver.Tx.Commit) }
 
-func (tx connTx) Rollback() error {
+func (tx connTx) Rollback() error { return tx.end(driver.Tx.Rollback) }
+
+func (tx connTx) end(how func(driver.Tx) error) (err error) {
+	tx.conn.inTx = false
 	if err := tx.conn.startCall(); err != nil {
 		return err
 	}
-	err := tx.Tx.Rollback()
-	tx.conn.endCall(err)
-	return err
+	defer tx.conn.passedOrLost(&err)
+	err = how(tx.Tx)
+	return tx.conn.endCall(err)
 }
 
 // Ping implements [driver.Pinger]. Where the parent cannot, it does nothing.
-func (c *Conn) Ping(ctx context.Context) error {
+func (c *Conn) Ping(ctx context.Context) (err error) {
 	if err := c.enter(ctx); err != nil {
 		return err
 	}
-	var err error
+	defer c.passedOrLost(&err)
 	if c.adapter.pinger != nil {
 		err = c.chain.Ping(ctx)
 	}
-	c.endCall(err)
-	return err
+	return c.endCall(err)
 }
 
 // CheckNamedValue implements [driver.NamedValueChecker]. It accepts everything:
@@ -304,6 +312,9 @@ func (c *Conn) Begin() (driver.Tx, error) {
 // ResetSession implements [driver.SessionResetter]: database/sql calls it when
 // it hands out a connection that has been released before.
 func (c *Conn) ResetSession(ctx context.Context) error {
+	if c.broken {
+		return driver.ErrBadConn
+	}
 	var err error
 	var start time.Time
 	if c.adapter.resetter != nil {
@@ -354,6 +365,9 @@ func (c *Conn) acquired(e *Event) {
 // It is also called, with nothing to release, when a connection handed to a
 // waiter bounces because the waiter has gone.
 func (c *Conn) IsValid() bool {
+	if c.state == closed {
+		return false
+	}
 	var now time.Time
 	if c.adapter.patient != nil || c.opener.heard() { // or nobody asks for it
 		now = time.Now()
@@ -363,9 +377,7 @@ func (c *Conn) IsValid() bool {
 
 func (c *Conn) givenBack(now time.Time) bool {
 	c.asked = true
-	if c.inCall {
-		c.unfit = ReasonPanic
-	} else if c.unfit == "" && c.adapter.validator != nil && !c.adapter.validator.IsValid() {
+	if c.unfit == "" && c.adapter.validator != nil && !c.adapter.validator.IsValid() {
 		c.unfit = ReasonBad
 	} else if c.unfit == "" && c.adapter.patient != nil && c.adapter.patient.Sick(now) {
 		c.unfit = ReasonSick
@@ -395,91 +407,18 @@ func (c *Conn) sinceState(now time.Time) time.Duration {
 }
 
 func (c *Conn) leaveUse(kind Kind, now time.Time) {
-	c.opener.record(&Event{
-		Time:     now,
-		Kind:     kind,
-		Conn:     c.id,
-		Lane:     c.lane,
-		Duration: c.sinceState(now),
-		Age:      now.Sub(c.opened),
-		Uses:     c.uses,
-		Reason:   c.unfit,
-		Trace:    c.trace,
-	})
-	c.state, c.since = idle, now
-}
-
-// Close implements [driver.Conn]. It may be called while database/sql holds
-// its mutex: nothing here calls a *sql.DB or waits for anything but the engine.
-func (c *Conn) Close() error {
-	if c.state == closed {
-		return c.adapter.Close()
-	}
-	start := time.Now()
-	reason, derived := c.unfit, false
-	if c.state == inUse {
-		// Nobody asked whether it was valid: it is not.
-		switch {
-		case c.inCall:
-			c.unfit = ReasonPanic
-		case c.unfit == "":
-			if c.unfit = closeReason(); c.unfit != ReasonOther {
-				c.unfit = ReasonBad
-			}
-		}
-		reason = c.unfit
-		c.leaveUse(KindDiscard, start)
-	} else if reason == "" {
-		reason, derived = closeReason(), true
-		if reason == ReasonSurplus && c.state == pending && !c.asked && c.uses == 0 && calledBy("(*DB).putConn") {
-			reason = ReasonBad // spoilt in its first use, which was no call: Raw
-		}
-	}
-
 	e := Event{
-		Kind:    KindClose,
-		Conn:    c.id,
-		Lane:    c.lane,
-		Idle:    c.sinceState(start),
-		Age:     start.Sub(c.opened),
-		Uses:    c.uses,
-		Reason:  reason,
-		Derived: derived,
+		Time:       now,
+		Kind:       kind,
+		Conn:       c.id,
+		Lane:       c.lane,
+		Duration:   c.sinceState(now),
+		Age:        now.Sub(c.opened),
+		Uses:       c.uses,
+		Reason:     c.unfit,
+		Trace:      c.trace,
+		Background: c.background,
 	}
-	c.state = closed
-	c.spans.Moved(tracing.ConnNone)
-	span := c.spans.Close(string(reason))
-	defer span.Panicked()
-	err := c.adapter.Close()
-	span.End(err)
-	e.Time = time.Now()
-	e.Duration = e.Time.Sub(start)
-	e.Err = c.opener.errorText(err)
+	c.state, c.since = idle, now // before a Recorder may panic
 	c.opener.record(&e)
-	return err
-}
-
-// closeReason tells from database/sql's own functions among the callers why an
-// idle connection is closed.
-func closeReason() Reason {
-	switch caller(
-		"(*DB).connectionCleaner",
-		"(*DB).conn",
-		"(*DB).SetMaxIdleConns",
-		"(*DB).SetMaxOpenConns",
-		"(*DB).Close",
-		"(*DB).putConn",
-		"(*DB).openNewConnection",
-	) {
-	case "(*DB).connectionCleaner", "(*DB).conn":
-		return ReasonExpired
-	case "(*DB).SetMaxIdleConns", "(*DB).SetMaxOpenConns":
-		return ReasonShrunk
-	case "(*DB).Close":
-		return ReasonDatabaseClosed
-	case "(*DB).putConn", "(*DB).openNewConnection":
-		return ReasonSurplus
-	default:
-		return ReasonOther
-	}
 }

@@ -76,16 +76,41 @@ const (
 
 	// KindShutdown occurs when a pool stops.
 	KindShutdown
+
+	// KindFileLost occurs when a pool's database, its -wal or its -shm was removed,
+	// replaced or emptied while it was open: the reason says which, and how.
+	KindFileLost
+
+	// KindFailing occurs when something begins to fail that concerns a pool as a
+	// whole: its writes, its checkpoints, or keeping its write-ahead log within its
+	// limit. It occurs once, and KindRecovered when that succeeds again.
+	KindFailing
+	KindRecovered
+
+	// KindPanic occurs when a function of the program's has panicked on a goroutine
+	// of the pool's own, which has recovered the panic.
+	KindPanic
+
+	// KindTimeLimit occurs when a statement, a transaction or a reading has taken
+	// longer than a setting of the pool's allows, which the reason names, before it
+	// is ended.
+	KindTimeLimit
+
+	// KindWarning occurs once for each thing in a data source name, or of the database
+	// that it names, that has no effect or one that the program may not expect. The reason
+	// says which.
+	KindWarning
 )
 
 var kinds = [...]string{
 	"unknown", "connect", "acquire", "release", "discard", "close",
 	"timeout", "cancel", "refuse", "leak", "unleak", "dirty", "session", "busy", "reset", "health", "shutdown",
+	"file-lost", "failing", "recovered", "panic", "time-limit", "warning",
 }
 
 // String returns the kind's name: connect, acquire, release, discard, close,
-// timeout, cancel, refuse, leak, unleak, dirty, session, busy, reset, health or
-// shutdown.
+// timeout, cancel, refuse, leak, unleak, dirty, session, busy, reset, health,
+// shutdown, file-lost, failing, recovered, panic, time-limit or warning.
 func (k Kind) String() string {
 	if int(k) >= len(kinds) {
 		k = 0
@@ -106,6 +131,9 @@ const (
 
 	// ReasonSick: an error said that the connection is of no more use.
 	ReasonSick Reason = "sick"
+
+	// ReasonTimeLimit: it was taken away after a time limit of the pool's.
+	ReasonTimeLimit Reason = "time limit"
 
 	// ReasonExpired: database/sql's idle time or lifetime was over.
 	ReasonExpired Reason = "expired"
@@ -147,6 +175,41 @@ const (
 	ReasonOther Reason = "other"
 )
 
+// What fails, of KindFailing and KindRecovered.
+const (
+	// ReasonWrite: the database cannot be written: the disk or the quota is full, a
+	// write or a sync fails, or the file system can only be read.
+	ReasonWrite Reason = "write"
+
+	// ReasonCheckpoint: what is in the write-ahead log cannot be moved to the
+	// database.
+	ReasonCheckpoint Reason = "checkpoint"
+
+	// ReasonWAL: the write-ahead log is longer than its limit, because a reader needs
+	// what is in it.
+	ReasonWAL Reason = "wal"
+)
+
+// What a KindWarning is about.
+const (
+	// ReasonNoBusyTimeout: a call that finds the database locked fails at once.
+	ReasonNoBusyTimeout Reason = "no busy timeout"
+
+	// ReasonPrivateMemory: more than one connection was opened to a database in memory, and
+	// each has its own.
+	ReasonPrivateMemory Reason = "private memory"
+
+	// ReasonSharedCache: cache=shared was asked for a file, and left out.
+	ReasonSharedCache Reason = "shared cache"
+
+	// ReasonUnknownParameter: a parameter has no effect.
+	ReasonUnknownParameter Reason = "unknown parameter"
+
+	// ReasonPragma: a pragma is not in force as it was asked for, in a case where that is no
+	// failure.
+	ReasonPragma Reason = "pragma"
+)
+
 // An Event is one step in a connection's life.
 // It is a small value that points at nothing of the driver.
 type Event struct {
@@ -158,9 +221,10 @@ type Event struct {
 	Conn ConnID
 
 	// Duration is how long the step took (connect, close), or how long the
-	// connection had been in use (release, discard). For an acquire it is what
-	// the driver spent on it, which is the connect where there was one: how
-	// long the caller waited is not known to a driver.
+	// connection had been in use (release, discard), or something had been failing
+	// (recovered). For an acquire it is what the driver spent on it, which is the
+	// connect where there was one: how long the caller waited is not known to a
+	// driver.
 	Duration time.Duration
 
 	Idle time.Duration // acquire, close: how long it had been idle; 0 if it was in use or new
@@ -168,15 +232,20 @@ type Event struct {
 	Uses uint64        // how often it has been acquired, this one included
 
 	// Reason says why a connection was discarded or closed; for KindBusy, what was
-	// in the way, and for KindHealth, how the pool is.
+	// in the way, for KindHealth, how the pool is, and for KindFailing and
+	// KindRecovered, what fails.
+	// in the way, for KindHealth, how the pool is, and for KindPanic, whose function
+	// has panicked, as "Config.Init".
 	Reason Reason
 
 	// Holder is the connection of this process that was in the way of a call
-	// (busy); 0 if there was none, or it is not known.
+	// (busy), or of the checkpoints (failing); 0 if there was none, or it is not
+	// known.
 	Holder ConnID
 
 	// Err is the status code, or else the Go type, of the error that the step
-	// ended in. It is empty for none.
+	// ended in; for KindPanic, the Go type of what was given to panic. It is empty
+	// for none.
 	Err string
 
 	// Trace is the trace of the call that caused the step, if it is of one; for
@@ -191,8 +260,9 @@ type Event struct {
 	Wait  time.Duration
 	Queue int
 
-	// Background says that database/sql opened the connection on a goroutine
-	// of its own, for whoever waits longest (connect).
+	// Background says that the step was on a goroutine of database/sql's or of a
+	// pool's own: that the connection was opened for whoever waits longest, or is
+	// to be kept (connect), or was closed for its age, say (close).
 	Background bool
 
 	// Derived says that the step was concluded, not seen: an acquire from the

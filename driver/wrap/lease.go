@@ -117,20 +117,35 @@ func (a *Acquisition) Resumed(c *Conn) {
 // Limits has a pool's limits measured until stop is called.
 func (o *Opener) Limits(limits func() tracing.PoolLimits) (stop func()) { return o.db.Limits(limits) }
 
+// An Opening is a connection that is to be opened for an acquire. Unlike that, it may
+// be used by another goroutine, and after the acquire has ended.
+type Opening struct {
+	spans tracing.Acquiring
+	lane  Lane
+}
+
+// Opening has the acquire wait for a connection to be opened. A nil one has none.
+func (a *Acquisition) Opening() *Opening {
+	if a == nil {
+		return nil
+	}
+	a.opened = true
+	return &Opening{a.spans, a.lane}
+}
+
 // OpenFor is Open for a pool: the connection is nobody's until it is lent. Its
-// connect is part of a, or of nobody's acquire if that is nil.
-func (o *Opener) OpenFor(ctx context.Context, a *Acquisition, dial func(context.Context) (driver.Conn, error)) (*Conn, error) {
+// connect is part of the acquire that p is of, or of nobody's if that is nil.
+func (o *Opener) OpenFor(ctx context.Context, p *Opening, dial func(context.Context) (driver.Conn, error)) (*Conn, error) {
 	var spans tracing.Dial
-	if a != nil {
-		spans = a.spans.Dial(ctx)
-		a.opened = true
+	if p != nil {
+		spans = p.spans.Dial(ctx)
 	} else {
 		spans = o.db.DialAlone(ctx)
 	}
 	conn, e, err := o.open(ctx, dial, spans)
-	e.Background = a == nil
-	if a != nil {
-		e.Lane = a.lane
+	e.Background = p == nil
+	if p != nil {
+		e.Lane = p.lane
 	}
 	o.record(&e)
 	if err != nil {
@@ -178,6 +193,10 @@ func (c *Conn) Retire(why Reason) {
 	}
 }
 
+// InBackground says in the events of what becomes of the connection from now on that
+// it is on a goroutine of the pool's own.
+func (c *Conn) InBackground() { c.background = true }
+
 // CloseFor closes the connection for a reason that database/sql has no part in.
 func (c *Conn) CloseFor(why Reason) error {
 	c.Retire(why)
@@ -186,15 +205,29 @@ func (c *Conn) CloseFor(why Reason) error {
 
 // Panicked reports whether a panic has passed through the connection, which is
 // not to be asked anything any more.
-func (c *Conn) Panicked() bool { return c.inCall || c.unfit == ReasonPanic }
+func (c *Conn) Panicked() bool { return c.broken }
+
+// Ended reports whether a panic has passed, and the engine's connection is closed
+// for it; see [Conn.Break].
+func (c *Conn) Ended() bool { return c.ended }
 
 // Probe is Ping by the pool itself, of an idle connection: there is no span of it.
 // Where the parent cannot, it does nothing.
-func (c *Conn) Probe(ctx context.Context) error {
+func (c *Conn) Probe(ctx context.Context) (err error) {
 	if c.adapter.pinger == nil {
 		return nil
 	}
-	return c.adapter.pinger.Ping(ctx)
+	c.Use(func() { err = c.adapter.Ping(ctx) })
+	return err
+}
+
+// Use calls f, which does something with the engine's connection itself: a panic
+// that passes breaks the connection.
+func (c *Conn) Use(f func()) {
+	c.inCall = true
+	defer c.passed()
+	f()
+	c.inCall = false
 }
 
 // Do has f ask the parent for something that is no call of the program's: there is
@@ -203,9 +236,13 @@ func (c *Conn) Do(f func() error) error {
 	if err := c.startCall(); err != nil {
 		return err
 	}
+	defer c.passed()
+	if c.broken {
+		_ = c.endCall(nil)
+		return ErrPanicked
+	}
 	err := f()
-	c.endCall(err)
-	return err
+	return c.endCall(err)
 }
 
 // OpenRows returns how many rows of the connection's queries have not been closed.
@@ -234,9 +271,26 @@ type Gate interface {
 	Enter() error
 	Leave()
 
-	// Failed is told of every error of the engine's, before the program is.
-	Failed(err error)
+	// Failed is told of every error of the engine's, and returns what the program is
+	// told: the same, or one that says more.
+	Failed(err error) error
+
+	// Hold and Drop stand around whatever rows ask of the engine, be it entered as
+	// well, as their steps are, or not, as their close is: meanwhile nobody else asks
+	// it anything. Drop is called once for each Hold, also if a panic has passed. An
+	// error of Hold says that what the rows are of has been taken away.
+	Hold() error
+	Drop()
+
+	// Copies reports whether values of rows are to be memory of Go's own, because what
+	// they are of may be taken away before the program has scanned them.
+	Copies() bool
+
+	// Panicked is told, once, that the connection has ended after a panic; see
+	// [Conn.Break]. It is for the pool to take it back, since database/sql may
+	// never give it back.
+	Panicked()
 }
 
 // SetGate has every later call of the connection pass g.
-func (c *Conn) SetGate(g Gate) { c.gate = g }
+func (c *Conn) SetGate(g Gate) { c.gate, c.copies = g, g.Copies() }

@@ -77,6 +77,9 @@ func (o *Opener) heard() bool {
 	return p != nil && len(*p) > 0
 }
 
+// Note records an event of the driver's own, such as a KindWarning.
+func (o *Opener) Note(e Event) { o.record(&e) }
+
 func (o *Opener) record(e *Event) {
 	if p := o.recorders.Load(); p != nil {
 		for _, r := range *p {
@@ -98,9 +101,13 @@ var connIDs atomic.Uint64
 // Open wraps the connection that dial opens. It passes on ctx to dial as it
 // is, and the error of dial as it is.
 //
-// If dial panics, whatever it opened is dial's to close.
+// If dial panics, whatever it opened is dial's to close. On database/sql's own
+// goroutine, the panic is a [*PanicError].
 func (o *Opener) Open(ctx context.Context, dial func(context.Context) (driver.Conn, error)) (*Conn, error) {
 	background := calledBy("(*DB).connectionOpener")
+	if background {
+		dial = rescued(dial)
+	}
 	conn, e, err := o.open(ctx, dial, o.db.Dial(ctx))
 	e.Background = background
 	o.record(&e)
@@ -115,6 +122,18 @@ func (o *Opener) Open(ctx context.Context, dial func(context.Context) (driver.Co
 		conn.acquired(&Event{Time: e.Time, Duration: e.Duration, Trace: e.Trace})
 	}
 	return conn, nil
+}
+
+// rescued is dial, whose panic is an error.
+func rescued(dial func(context.Context) (driver.Conn, error)) func(context.Context) (driver.Conn, error) {
+	return func(ctx context.Context) (conn driver.Conn, err error) {
+		defer func() {
+			if v := recover(); v != nil {
+				conn, err = nil, NewPanicError(v)
+			}
+		}()
+		return dial(ctx)
+	}
 }
 
 // open dials, ends the dial's spans and returns the event of it.

@@ -1,6 +1,7 @@
 package wrap
 
 import (
+	"bytes"
 	"database/sql/driver"
 	"io"
 	"reflect"
@@ -24,10 +25,10 @@ type rows struct {
 
 	rows      uint8 // that it has had, as long as that matters
 	stepped   bool  // the call is told of steps
-	stepping  bool  // the parent is asked for a row, or was when a panic passed
 	exhausted bool  // the result set at hand, if there may be another
 	failed    bool  // with an error that the connection has been told of
 	closed    bool
+	held      bool // nobody else may ask the connection anything; see Gate
 
 	// shaped is what database/sql is given: these rows with the optional
 	// interfaces that the parent's have.
@@ -84,7 +85,7 @@ func makeRows(shape shape) *rows {
 // leave has the connection keep the rows, which are closed. Nobody may come
 // back to them: interceptors might.
 func (r *rows) leave() {
-	if !r.stepping && !r.conn.adapter.seen {
+	if !r.conn.broken && !r.conn.adapter.seen {
 		r.scanner = nil
 		r.conn.left[r.shape] = r
 	}
@@ -126,18 +127,88 @@ func (r *rows) HoldCall(call *tracing.Call) {
 	r.watch = tracing.WatchOver(r, r.watch, call)
 }
 
+// enter begins to ask the parent for something, unless its connection is broken.
+// It is followed by a defer of passed, and by inCall being false.
+func (r *rows) enter() bool {
+	if r.conn.broken {
+		return false
+	}
+	_ = r.hold() // it is no step, and the next says so
+	r.conn.inCall = true
+	return true
+}
+
+// hold has the connection for the rows alone until drop, and fails if it has been
+// taken away.
+func (r *rows) hold() error {
+	gate := r.conn.gate
+	if gate == nil {
+		return nil
+	}
+	r.held = true
+	return gate.Hold()
+}
+
+func (r *rows) drop() {
+	if r.held {
+		r.held = false
+		r.conn.gate.Drop()
+	}
+}
+
+// step is enter for a step to the next row.
+func (r *rows) step() error {
+	err := r.hold()
+	if gate := r.conn.gate; gate != nil && err == nil {
+		err = gate.Enter()
+	}
+	if err != nil {
+		r.drop()
+		return r.over(err)
+	}
+	r.conn.inCall = true
+	return nil
+}
+
+// passed, in a defer, ends the call if a panic is passing, for the program
+// need not close rows that panicked, and breaks the connection.
+func (r *rows) passed() {
+	defer r.drop()
+	if r.conn.inCall {
+		r.takeCall().Panicked()
+		r.closeAfterPanic(r.parent)
+		r.conn.breakBeside(1)
+	}
+}
+
+// closeAfterPanic closes the parent's rows and their statement, but not those of
+// an engine that is to be asked nothing after a panic; see [Breaker].
+func (r *rows) closeAfterPanic(parent driver.Rows) {
+	stmt := r.stmt
+	r.parent, r.stmt = closedRows{}, nil
+	if _, ok := r.conn.adapter.parent.(Breaker); ok {
+		return
+	}
+	shield(func() { parent.Close() })
+	if stmt != nil {
+		shield(func() { stmt.Close() })
+	}
+}
+
 // Columns may run the query: some must, to know its columns.
 func (r *rows) Columns() []string {
 	gate := r.conn.gate
-	if gate != nil && gate.Enter() != nil {
+	if gate != nil && !r.conn.broken && gate.Enter() != nil {
 		gate = nil // the first row will say so
 	}
-	r.stepping = true
-	defer r.panicked()
+	if !r.enter() {
+		return nil
+	}
+	defer r.passed()
 	began := r.call.Step()
 	columns := r.parent.Columns()
 	r.call.Stepped(began, false)
-	r.stepping = false
+	r.conn.inCall = false
 	if gate != nil {
 		gate.Leave()
 	}
@@ -146,62 +217,59 @@ func (r *rows) Columns() []string {
 
 // Next is as short as can be: it is called for every row.
 func (r *rows) Next(dest []driver.Value) error {
-	gate := r.conn.gate
-	if gate != nil {
-		if err := gate.Enter(); err != nil {
-			r.over(err)
-			return err
-		}
+	if r.conn.broken {
+		return r.lost()
 	}
+	if err := r.step(); err != nil {
+		return err
+	}
+	defer r.passed()
 	var err error
 	if !r.stepped {
-		r.conn.startStep()
 		err = r.parent.Next(dest)
-		r.conn.inCall = false
 	} else {
-		err = r.tracedNext(dest)
+		began := r.call.Step()
+		err = r.parent.Next(dest)
+		r.call.Stepped(began, err == nil)
 	}
-	if gate != nil {
+	r.conn.inCall = false
+	if gate := r.conn.gate; gate != nil {
 		gate.Leave()
 	}
 	if err != nil {
-		r.over(err)
+		return r.over(err)
 	}
-	return err
+	if r.conn.copies {
+		for i, v := range dest {
+			if b, ok := v.([]byte); ok {
+				dest[i] = bytes.Clone(b)
+			}
+		}
+	}
+	return nil
 }
 
-func (r *rows) tracedNext(dest []driver.Value) error {
-	r.stepping = true
-	defer r.panicked()
-	began := r.call.Step()
-	err := r.parent.Next(dest)
-	r.call.Stepped(began, err == nil)
-	r.stepping = false
-	return err
-}
-
-// panicked, in a defer, ends the call if a panic is passing, for the program
-// need not close rows that panicked, and sees to it that the connection goes.
-func (r *rows) panicked() {
-	if r.stepping {
-		r.conn.unfit = ReasonPanic
-		r.takeCall().Panicked()
-	}
+// lost ends rows that were open when a panic passed through their connection.
+func (r *rows) lost() error {
+	r.takeCall().End(ErrPanicked)
+	return ErrPanicked
 }
 
 // over ends the call once there are no more rows: whether the program closes
 // them later, or never, the query is done. Where another result set may follow,
-// that is known when database/sql asks, which it does next.
-func (r *rows) over(err error) {
+// that is known when database/sql asks, which it does next. It returns what the program
+// is told.
+func (r *rows) over(err error) error {
 	if err != io.EOF {
 		r.failed = true
-		r.conn.failed(err)
+		err = r.conn.failed(err)
 	} else if _, ok := r.parent.(driver.RowsNextResultSet); ok {
 		r.exhausted = true
-		return
+		return err
 	}
 	r.call.Tell(r.parent)
 	r.takeCall().End(err)
+	return err
 }
 
 // takeCall returns the call for the one who ends it.
@@ -212,8 +280,9 @@ func (r *rows) takeCall() *tracing.Call {
 }
 
 // Close closes the parent's rows, once: a parent may use them again for another
-// query.
-func (r *rows) Close() error {
+// query. In a transaction, and on database/sql's own goroutines, a panic of the
+// parent's is an error; see [PanicError].
+func (r *rows) Close() (err error) {
 	call, again := r.takeCall(), r.closed
 	defer call.Panicked()
 	parent := r.parent
@@ -221,6 +290,15 @@ func (r *rows) Close() error {
 		defer r.conn.open.Add(-1)
 	}
 	r.parent, r.closed = closedRows{}, true
+	if !r.enter() {
+		r.closeAfterPanic(parent)
+		call.End(ErrPanicked)
+		if !again && r.conn.open.Load() == 1 {
+			r.conn.finish()
+		}
+		return ErrPanicked
+	}
+	defer r.passedClose(&err)
 	var failure error // of which the program is not told, but its span is
 	if call != nil {
 		if f, ok := parent.(interface{ Failure() error }); ok {
@@ -228,16 +306,17 @@ func (r *rows) Close() error {
 		}
 	}
 	began := call.Step()
-	err := parent.Close()
+	err = parent.Close()
 	call.Stepped(began, false)
 	call.Tell(parent)
 	if err != nil && !r.failed { // else it is the same
-		r.conn.failed(err)
+		err = r.conn.failed(err)
 	}
 	if r.stmt != nil {
 		r.stmt.Close() // its error is nobody's in database/sql either
 		r.stmt = nil
 	}
+	r.conn.inCall = false
 	switch {
 	case err == nil && failure != nil:
 		call.End(failure)
@@ -250,6 +329,22 @@ func (r *rows) Close() error {
 		r.leave()
 	}
 	return err
+}
+
+// passedClose is passed for Close. In a transaction, database/sql would hold a lock
+// for ever that the transaction's end waits for.
+func (r *rows) passedClose(err *error) {
+	defer r.drop()
+	if !r.conn.inCall {
+		return
+	}
+	r.closeAfterPanic(closedRows{}) // and its statement
+	r.conn.breakBeside(1)
+	if r.conn.inTx || OnOwnGoroutine() {
+		if v := recover(); v != nil {
+			*err = NewPanicError(v)
+		}
+	}
 }
 
 // closedRows are what is left of rows that are closed.
@@ -269,26 +364,34 @@ var (
 
 // ColumnTypeDatabaseTypeName implements [driver.RowsColumnTypeDatabaseTypeName].
 func (r *typedRows) ColumnTypeDatabaseTypeName(i int) string {
-	if p, ok := r.parent.(driver.RowsColumnTypeDatabaseTypeName); ok {
-		return p.ColumnTypeDatabaseTypeName(i)
+	var name string
+	if p, ok := r.parent.(driver.RowsColumnTypeDatabaseTypeName); ok && r.enter() {
+		defer r.passed()
+		name = p.ColumnTypeDatabaseTypeName(i)
+		r.conn.inCall = false
 	}
-	return ""
+	return name
 }
 
 // ColumnTypeNullable implements [driver.RowsColumnTypeNullable].
 func (r *typedRows) ColumnTypeNullable(i int) (nullable, ok bool) {
-	if p, ok := r.parent.(driver.RowsColumnTypeNullable); ok {
-		return p.ColumnTypeNullable(i)
+	if p, is := r.parent.(driver.RowsColumnTypeNullable); is && r.enter() {
+		defer r.passed()
+		nullable, ok = p.ColumnTypeNullable(i)
+		r.conn.inCall = false
 	}
-	return false, false
+	return nullable, ok
 }
 
 // ColumnTypeScanType implements [driver.RowsColumnTypeScanType].
 func (r *typedRows) ColumnTypeScanType(i int) reflect.Type {
-	if p, ok := r.parent.(driver.RowsColumnTypeScanType); ok {
-		return p.ColumnTypeScanType(i)
+	typ := reflect.TypeFor[any]()
+	if p, ok := r.parent.(driver.RowsColumnTypeScanType); ok && r.enter() {
+		defer r.passed()
+		typ = p.ColumnTypeScanType(i)
+		r.conn.inCall = false
 	}
-	return reflect.TypeFor[any]()
+	return typ
 }
 
 type fullRows struct{ typedRows }
@@ -302,11 +405,13 @@ var (
 
 // HasNextResultSet implements [driver.RowsNextResultSet].
 func (r *fullRows) HasNextResultSet() bool {
-	r.stepping = true
-	defer r.panicked()
+	if !r.enter() {
+		return false
+	}
+	defer r.passed()
 	p, ok := r.parent.(driver.RowsNextResultSet)
 	has := ok && p.HasNextResultSet()
-	r.stepping = false
+	r.conn.inCall = false
 	if !has && r.exhausted {
 		r.takeCall().End(nil)
 	}
@@ -319,14 +424,16 @@ func (r *fullRows) NextResultSet() error {
 	if !ok {
 		return io.EOF
 	}
+	if !r.enter() {
+		return r.lost()
+	}
 	r.exhausted = false
-	r.stepping = true
-	defer r.panicked()
+	defer r.passed()
 	err := p.NextResultSet()
-	r.stepping = false
+	r.conn.inCall = false
 	if err != nil {
 		if err != io.EOF {
-			r.conn.failed(err)
+			err = r.conn.failed(err)
 		}
 		r.takeCall().End(err)
 	}
@@ -335,16 +442,20 @@ func (r *fullRows) NextResultSet() error {
 
 // ColumnTypeLength implements [driver.RowsColumnTypeLength].
 func (r *fullRows) ColumnTypeLength(i int) (length int64, ok bool) {
-	if p, ok := r.parent.(driver.RowsColumnTypeLength); ok {
-		return p.ColumnTypeLength(i)
+	if p, is := r.parent.(driver.RowsColumnTypeLength); is && r.enter() {
+		defer r.passed()
+		length, ok = p.ColumnTypeLength(i)
+		r.conn.inCall = false
 	}
-	return 0, false
+	return length, ok
 }
 
 // ColumnTypePrecisionScale implements [driver.RowsColumnTypePrecisionScale].
 func (r *fullRows) ColumnTypePrecisionScale(i int) (precision, scale int64, ok bool) {
-	if p, ok := r.parent.(driver.RowsColumnTypePrecisionScale); ok {
-		return p.ColumnTypePrecisionScale(i)
+	if p, is := r.parent.(driver.RowsColumnTypePrecisionScale); is && r.enter() {
+		defer r.passed()
+		precision, scale, ok = p.ColumnTypePrecisionScale(i)
+		r.conn.inCall = false
 	}
-	return 0, 0, false
+	return precision, scale, ok
 }

@@ -3,6 +3,8 @@
 package wrap
 
 import (
+	"bytes"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"io"
@@ -44,10 +46,7 @@ func (r *scannerTypedRows) NextRow() error { return r.nextRow() }
 
 // ScanColumn implements [driver.RowsColumnScanner].
 func (r *scannerTypedRows) ScanColumn(ctx driver.ScanContext, i int, dest any) error {
-	if r.closed {
-		return errRowsClosed
-	}
-	return r.scanner.ScanColumn(ctx, i, dest)
+	return r.scanColumn(ctx, i, dest)
 }
 
 // NextRow implements [driver.RowsColumnScanner].
@@ -55,10 +54,27 @@ func (r *scannerFullRows) NextRow() error { return r.nextRow() }
 
 // ScanColumn implements [driver.RowsColumnScanner].
 func (r *scannerFullRows) ScanColumn(ctx driver.ScanContext, i int, dest any) error {
-	if r.closed {
+	return r.scanColumn(ctx, i, dest)
+}
+
+// scanColumn reads a column of a row that the engine keeps, if it does still.
+func (r *rows) scanColumn(ctx driver.ScanContext, i int, dest any) error {
+	switch {
+	case r.closed:
 		return errRowsClosed
+	case r.conn.broken:
+		return ErrPanicked
 	}
-	return r.scanner.ScanColumn(ctx, i, dest)
+	err := r.hold()
+	defer r.drop()
+	if err != nil {
+		return err
+	}
+	err = r.scanner.ScanColumn(ctx, i, dest)
+	if raw, ok := dest.(*sql.RawBytes); ok && r.conn.copies {
+		*raw = bytes.Clone(*raw)
+	}
+	return err
 }
 
 // nextRow is as Next.
@@ -66,43 +82,34 @@ func (r *rows) nextRow() error {
 	if r.closed {
 		return io.EOF
 	}
-	gate := r.conn.gate
-	if gate != nil {
-		if err := gate.Enter(); err != nil {
-			r.over(err)
-			return err
-		}
+	if r.conn.broken {
+		return r.lost()
 	}
+	if err := r.step(); err != nil {
+		return err
+	}
+	defer r.passed()
 	var err error
 	if !r.stepped {
-		r.conn.startStep()
 		err = r.scanner.NextRow()
-		r.conn.inCall = false
 	} else {
-		err = r.tracedNextRow()
+		began := r.call.Step()
+		err = r.scanner.NextRow()
+		r.call.Stepped(began, err == nil)
 	}
-	if gate != nil {
+	r.conn.inCall = false
+	if gate := r.conn.gate; gate != nil {
 		gate.Leave()
 	}
 	switch {
 	case err != nil:
-		r.over(err)
+		err = r.over(err)
 	case r.rows < farther:
 		r.rows++
 		if r.rows == farther {
 			r.narrow()
 		}
 	}
-	return err
-}
-
-func (r *rows) tracedNextRow() error {
-	r.stepping = true
-	defer r.panicked()
-	began := r.call.Step()
-	err := r.scanner.NextRow()
-	r.call.Stepped(began, err == nil)
-	r.stepping = false
 	return err
 }
 

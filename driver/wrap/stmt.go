@@ -21,18 +21,37 @@ var (
 )
 
 func (s *innerStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	if s.adapter.conn.broken {
+		return nil, ErrPanicked
+	}
 	res, err := execStmt(ctx, s.parent, args)
 	s.adapter.madeResult = res
 	return res, err
 }
 
 func (s *innerStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	if s.adapter.conn.broken {
+		return nil, ErrPanicked
+	}
 	rows, err := queryStmt(ctx, s.parent, args)
 	return s.adapter.made(rows, nil, err)
 }
 
-func (s *innerStmt) Close() error  { return s.parent.Close() }
-func (s *innerStmt) NumInput() int { return s.parent.NumInput() }
+// Close closes the parent's statement.
+func (s *innerStmt) Close() error {
+	if s.adapter.conn.broken {
+		return ErrPanicked
+	}
+	return s.parent.Close()
+}
+
+// NumInput returns -1, for any number, if the parent's is not to be asked any more.
+func (s *innerStmt) NumInput() int {
+	if s.adapter.conn.broken {
+		return -1
+	}
+	return s.parent.NumInput()
+}
 
 // Exec implements [driver.Stmt]; sqlmw has no use for it.
 func (s *innerStmt) Exec(args []driver.Value) (driver.Result, error) {
@@ -78,6 +97,7 @@ type stmt struct {
 	conn  *Conn
 	outer chainStmt
 	inner *innerStmt
+	made  Callers // of whoever prepared it
 }
 
 // chainStmt is what sqlmw makes of a statement.
@@ -100,32 +120,38 @@ func newStmt(conn *Conn, outer driver.Stmt, inner *innerStmt) driver.Stmt {
 		inner = &innerStmt{adapter: conn.adapter, parent: outer}
 		outer = inner
 	}
-	s := stmt{conn, outer.(chainStmt), inner}
+	s := stmt{conn: conn, outer: outer.(chainStmt), inner: inner}
+	s.made.Note()
 	if _, ok := inner.parent.(driver.ColumnConverter); ok {
 		return &convertingStmt{s}
 	}
 	return &s
 }
 
-func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+// After a panic of a statement's Exec, unlike after one of a connection's,
+// database/sql holds the lock of the transaction or *sql.Conn that the statement
+// is of: there, the panic is an error.
+func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (_ driver.Result, err error) {
 	if err := s.conn.enter(ctx); err != nil {
 		return nil, err
 	}
+	defer s.passed(&err)
 	var res driver.Result
-	var err error
 	if s.conn.adapter.seen {
 		res, err = s.outer.ExecContext(ctx, args)
 	} else {
 		res, err = s.conn.spans.StmtExecContext(ctx, s.inner, s.inner.query, args)
 	}
-	s.conn.endCall(err)
+	err = s.conn.endCall(err)
 	return s.conn.result(res, err)
 }
 
-func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+// A panic comes from its rows; see [PanickedRows].
+func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (answer driver.Rows, _ error) {
 	if err := s.conn.enter(ctx); err != nil {
 		return nil, err
 	}
+	defer s.conn.passedQuery(&answer)
 	var rows driver.Rows
 	var err error
 	if s.conn.adapter.seen {
@@ -133,13 +159,30 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driv
 	} else {
 		_, rows, err = s.conn.spans.StmtQueryContext(ctx, s.inner, s.inner.query, args)
 	}
-	s.conn.endCall(err)
+	err = s.conn.endCall(err)
 	return s.conn.answer(rows, err)
+}
+
+// passed is [Conn.passed] for Exec.
+func (s *stmt) passed(err *error) {
+	c := s.conn
+	if !c.inCall {
+		return
+	}
+	c.Break()
+	if c.inTx || s.made.OfConn() || OnOwnGoroutine() {
+		if v := recover(); v != nil {
+			*err = NewPanicError(v)
+		}
+	}
 }
 
 // CheckNamedValue asks the parent's statement, or its connection, or leaves it
 // to database/sql.
 func (s *stmt) CheckNamedValue(arg *driver.NamedValue) error {
+	if s.conn.broken {
+		return nil // the call says why it cannot be executed
+	}
 	if nvc, ok := s.inner.parent.(driver.NamedValueChecker); ok {
 		return nvc.CheckNamedValue(arg)
 	}
@@ -149,10 +192,17 @@ func (s *stmt) CheckNamedValue(arg *driver.NamedValue) error {
 	return driver.ErrSkip
 }
 
-func (s *stmt) NumInput() int { return s.inner.parent.NumInput() }
+func (s *stmt) NumInput() int { return s.inner.NumInput() }
 
-// Close may be called while database/sql holds its mutex.
-func (s *stmt) Close() error { return s.outer.Close() }
+// Close may be called while database/sql holds its mutex, which it would hold for
+// ever if a panic passed: so a panic is an error.
+func (s *stmt) Close() (err error) {
+	s.conn.inCall = true
+	defer s.conn.passedClose(&err)
+	err = s.outer.Close()
+	s.conn.inCall = false
+	return err
+}
 
 // Exec implements [driver.Stmt].
 //

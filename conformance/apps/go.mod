@@ -1,0 +1,3 @@
+module github.com/sqlitemw/sqlitemw/conformance/apps
+
+go 1.26.0

@@ -1,0 +1,6 @@
+package core
+
+import "github.com/pocketbase/dbx"
+
+// Dbx picks the SQL that it writes by the name of the driver.
+func init() { dbx.BuilderFuncMap["sqlitemw-modernc"] = dbx.BuilderFuncMap["sqlite"] }

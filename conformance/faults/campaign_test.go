@@ -1,0 +1,209 @@
+package faults
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// lengthVar is the environment variable that has the duration of each campaign.
+const lengthVar = "SQLITEMW_FAULTS"
+
+// The length of a campaign without lengthVar: all of them together must fit into
+// a run of CI. The race detector and -short come together there, on two cores.
+const (
+	shortLength    = 10 * time.Second
+	shortestLength = 3 * time.Second
+)
+
+// length returns how long one campaign takes, or a part of it where a campaign
+// divides its time into that many parts.
+func length(t testing.TB, parts int) time.Duration {
+	t.Helper()
+	d := shortLength
+	if testing.Short() {
+		d = shortestLength
+	}
+	if s := os.Getenv(lengthVar); s != "" {
+		var err error
+		if d, err = time.ParseDuration(s); err != nil {
+			t.Fatalf("%s is not a duration: %v", lengthVar, err)
+		}
+	}
+	return d / time.Duration(max(parts, 1))
+}
+
+// fatal are the figures that must be zero. A database is stuck if it does not work
+// although the fault is over.
+var fatal = []string{"lost", "not whole", "leaked", "hung", "stuck", "crashed"}
+
+// A campaign keeps the figures of one campaign. Its methods may be called by
+// several goroutines at once.
+type campaign struct {
+	name string
+	t    testing.TB
+
+	mu      sync.Mutex
+	order   []string // of figures, as they were first named
+	figures map[string]int64
+	errors  map[string]int64 // by normalised text
+	details map[string]int   // by format: how often it was printed
+}
+
+var campaigns struct {
+	sync.Mutex
+	all     []*campaign
+	skipped []string
+}
+
+// skip skips a test, and has the summary say why.
+func skip(t testing.TB, why error) {
+	t.Helper()
+	campaigns.Lock()
+	campaigns.skipped = append(campaigns.skipped, fmt.Sprintf("%s is skipped: %v", t.Name(), why))
+	campaigns.Unlock()
+	t.Skip(why)
+}
+
+// newCampaign begins the account of a campaign. The figures named here are printed
+// in this order, also if they are zero; others follow as they come. At the end of
+// the test the figures and the error texts are printed, and the test fails if one
+// of fatal's is not zero.
+func newCampaign(t testing.TB, name string, figures ...string) *campaign {
+	c := &campaign{name: name, t: t, figures: map[string]int64{}, errors: map[string]int64{}}
+	for _, f := range figures {
+		c.add(f, 0)
+	}
+	campaigns.Lock()
+	campaigns.all = append(campaigns.all, c)
+	campaigns.Unlock()
+	t.Cleanup(c.end)
+	return c
+}
+
+// add adds n to a figure.
+func (c *campaign) add(figure string, n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.figures[figure]; !ok {
+		c.order = append(c.order, figure)
+	}
+	c.figures[figure] += int64(n)
+}
+
+// get returns a figure.
+func (c *campaign) get(figure string) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.figures[figure]
+}
+
+// failed counts an error by its normalised text. Nil is not counted.
+func (c *campaign) failed(err error) {
+	if err != nil {
+		c.failedText(err.Error())
+	}
+}
+
+// failedText counts an error of which only the text is left, as from a child.
+func (c *campaign) failedText(text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.errors[normalise(text)]++
+}
+
+// maxDetails is how often a campaign prints one kind of what was wrong: a cause
+// shows itself a few times, and then buries the others.
+const maxDetails = 5
+
+// wrong adds one to a figure that must be zero, and prints the details.
+func (c *campaign) wrong(figure, format string, args ...any) {
+	c.t.Helper()
+	c.wrongs(1, figure, format, args...)
+}
+
+// wrongs adds n to a figure that must be zero, and prints the details.
+func (c *campaign) wrongs(n int, figure, format string, args ...any) {
+	c.t.Helper()
+	c.add(figure, n)
+	c.mu.Lock()
+	if c.details == nil {
+		c.details = map[string]int{}
+	}
+	c.details[figure+format]++
+	print := c.details[figure+format] <= maxDetails
+	c.mu.Unlock()
+	if print {
+		c.t.Errorf(figure+": "+format, args...)
+	}
+}
+
+func (c *campaign) end() {
+	for _, f := range fatal {
+		if n := c.get(f); n > 0 {
+			c.t.Errorf("%s: %s %d, must be 0", c.name, f, n)
+		}
+	}
+	c.t.Log(c.line())
+	if table := c.table(); table != "" {
+		c.t.Log("errors seen:\n" + table)
+	}
+}
+
+// line returns the figures as one line.
+func (c *campaign) line() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	parts := make([]string, 0, len(c.order))
+	for _, f := range c.order {
+		parts = append(parts, fmt.Sprintf("%s %d", f, c.figures[f]))
+	}
+	return c.name + ": " + strings.Join(parts, ", ")
+}
+
+// table returns the error texts with their counts, the most frequent first.
+func (c *campaign) table() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	texts := slices.SortedFunc(maps.Keys(c.errors), func(a, b string) int {
+		return cmp.Or(cmp.Compare(c.errors[b], c.errors[a]), cmp.Compare(a, b))
+	})
+	var b strings.Builder
+	for _, text := range texts {
+		fmt.Fprintf(&b, "%8d  %s\n", c.errors[text], text)
+	}
+	return b.String()
+}
+
+// printSummary prints the figures of every campaign that has run.
+func printSummary(w io.Writer) {
+	campaigns.Lock()
+	defer campaigns.Unlock()
+	for _, c := range campaigns.all {
+		fmt.Fprintln(w, "faults:", c.line())
+	}
+	for _, line := range campaigns.skipped {
+		fmt.Fprintln(w, "faults:", line)
+	}
+}
+
+var (
+	paths   = regexp.MustCompile(`(?:/[^\s/:"'()]+)+/`)
+	numbers = regexp.MustCompile(`\d+(?:\.\d+)*(?:ns|µs|ms|m\d[\d.]*s|s|h)?`)
+)
+
+// normalise takes directories and numbers out of an error's text, so that one
+// kind of error is one text.
+func normalise(text string) string {
+	text = paths.ReplaceAllString(text, "")
+	text = numbers.ReplaceAllString(text, "N")
+	return strings.ReplaceAll(text, "\n", " / ")
+}

@@ -1,0 +1,78 @@
+package faults
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+
+	_ "github.com/sqlitemw/sqlitemw/driver" // "sqlitemw"
+	"github.com/sqlitemw/sqlitemw/pool"
+)
+
+// A database says how a child opens one.
+type database struct {
+	Driver      string           // "sqlitemw"; empty for a pool
+	Journal     string           // of a pool; empty for WAL
+	Synchronous pool.Synchronous // of a pool
+	Off         bool             // synchronous is OFF, whatever the others say: a liar
+}
+
+// open opens the database. The pool is nil if Driver is set.
+func (d database) open(ctx context.Context, path string) (*sql.DB, *pool.Pool, error) {
+	return d.openWith(ctx, path, pool.Config{MaxConns: 4})
+}
+
+// openWith opens the database with a configuration of the program's.
+func (d database) openWith(ctx context.Context, path string, cfg pool.Config) (*sql.DB, *pool.Pool, error) {
+	params := url.Values{}
+	switch {
+	case d.Off:
+		params.Add("_pragma", "synchronous(off)")
+	case d.Driver != "": // where the default is NORMAL for a WAL, as in the plain driver
+		params.Add("_pragma", "synchronous(full)")
+	}
+	if d.Driver != "" {
+		params.Add("_pragma", "busy_timeout(30000)")
+		params.Add("_pragma", "journal_mode(wal)")
+		for _, p := range cfg.Pragmas {
+			params.Add("_pragma", p.Name+"("+p.Value+")")
+		}
+		params.Add("_txlock", "immediate")
+	}
+	if d.Journal != "" {
+		params.Add("_pragma", "journal_mode("+d.Journal+")")
+	}
+	cfg.Path = path
+	if len(params) > 0 {
+		cfg.Path = (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: params.Encode()}).String()
+	}
+	if d.Driver != "" {
+		db, err := sql.Open(d.Driver, cfg.Path)
+		if err != nil {
+			return nil, nil, err
+		}
+		db.SetMaxOpenConns(cfg.MaxConns) // they wait for each other by busy_timeout
+		if err := db.PingContext(ctx); err != nil {
+			return nil, nil, errors.Join(err, db.Close())
+		}
+		return db, nil, nil
+	}
+	cfg.Synchronous = d.Synchronous
+	cfg.DisableWAL = d.Journal != ""
+	p, err := openPool(ctx, cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	return p.DB(), p, nil
+}
+
+// openPool opens a pool whose log is discarded, unless it has one.
+func openPool(ctx context.Context, cfg pool.Config) (*pool.Pool, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return pool.Open(ctx, cfg)
+}

@@ -1,0 +1,273 @@
+package fusefs
+
+import (
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Options say how an FS behaves.
+type Options struct {
+	// Strict makes a change of the directory durable only by a sync of the
+	// directory. POSIX promises no more. Otherwise a sync of a file makes durable
+	// what has happened to the directory up to the file's own latest change.
+	Strict bool
+
+	// Drop has reads see the synced contents after a failed sync. Otherwise they
+	// see what was written, although it is never synced.
+	Drop bool
+
+	// Locks has locks kept here, so that they can fail, instead of in the kernel,
+	// where they cost less.
+	Locks bool
+
+	// Seed is of what is random: which part of a failed sync has reached the disk.
+	Seed uint64
+}
+
+// An FS is a file system of one directory, in memory. Its methods may be called by
+// several goroutines at once.
+type FS struct {
+	options Options
+
+	mu      sync.Mutex // of everything here, of the files' contents and of their locks
+	rand    *rand.Rand
+	names   map[string]*file // what processes see
+	durable map[string]*file // what was synced
+	changes []change         // from durable to names
+	nextIno uint64
+	seq     int64 // of the latest write or truncation
+	quota   int64
+	delay   func() time.Duration
+	unlock  chan struct{} // closed and replaced when a lock is released
+
+	fault    atomic.Pointer[Fault]
+	injected atomic.Int64
+	stallMu  sync.Mutex
+	stalls   []*Stall
+	countMu  sync.Mutex
+	counts   map[Kind]int64
+
+	mount
+}
+
+// New returns an empty file system. [FS.Mount] makes it usable by processes.
+func New(o Options) *FS {
+	return &FS{
+		options: o,
+		rand:    rand.New(rand.NewPCG(o.Seed, 0)),
+		names:   map[string]*file{},
+		durable: map[string]*file{},
+		nextIno: 2, // 1 is the directory
+		unlock:  make(chan struct{}),
+		counts:  map[Kind]int64{},
+	}
+}
+
+// SetQuota limits the sum of all files' sizes: what would exceed it fails with
+// ENOSPC. Zero means no limit. A quota below what is used lets no file grow.
+func (f *FS) SetQuota(bytes int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.quota = bytes
+}
+
+// SetSyncDelay has each sync take as long as delay returns, so that commits and
+// power failures happen meanwhile. Nil means no delay.
+func (f *FS) SetSyncDelay(delay func() time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.delay = delay
+}
+
+func (f *FS) waitForDisk() {
+	f.mu.Lock()
+	delay := f.delay
+	f.mu.Unlock()
+	if delay != nil {
+		time.Sleep(delay())
+	}
+}
+
+// Used returns the sum of all files' sizes.
+func (f *FS) Used() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.used()
+}
+
+func (f *FS) used() (n int64) {
+	for _, x := range f.names {
+		n += int64(len(x.data))
+	}
+	return n
+}
+
+// room reports whether a file may grow by that many bytes.
+func (f *FS) room(more int64) bool {
+	return more <= 0 || f.quota <= 0 || f.used()+more <= f.quota
+}
+
+// Size returns the size of a file, or -1 if there is no file of that name.
+func (f *FS) Size(name string) int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if x := f.names[name]; x != nil {
+		return int64(len(x.data))
+	}
+	return -1
+}
+
+// A change is a change of the directory that happens as a whole or not: the name
+// of a file, or nil for a name that is removed.
+type change []entry
+
+type entry struct {
+	name string
+	file *file
+}
+
+func (c change) apply(names map[string]*file) {
+	for _, e := range c {
+		if e.file == nil {
+			delete(names, e.name)
+		} else {
+			names[e.name] = e.file
+		}
+	}
+}
+
+func (c change) of(x *file) bool {
+	for _, e := range c {
+		if e.file == x {
+			return true
+		}
+	}
+	return false
+}
+
+// changeNames changes the directory.
+func (f *FS) changeNames(c change) {
+	c.apply(f.names)
+	f.changes = append(f.changes, c)
+}
+
+// syncNames makes the first n changes durable.
+func (f *FS) syncNames(n int) {
+	for _, c := range f.changes[:n] {
+		c.apply(f.durable)
+	}
+	f.changes = append([]change(nil), f.changes[n:]...)
+}
+
+func (f *FS) newFile(name string, mode uint32) *file {
+	x := &file{fs: f, ino: f.nextIno, name: name, mode: mode, changed: time.Now()}
+	f.nextIno++
+	return x
+}
+
+func (f *FS) create(name string, mode uint32, exclusive bool) (*file, syscall.Errno) {
+	if errno := f.begin(Op{Kind: Create, Name: name}); errno != 0 {
+		return nil, errno
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if x := f.names[name]; x != nil {
+		if exclusive {
+			return nil, syscall.EEXIST
+		}
+		return x, 0
+	}
+	x := f.newFile(name, mode)
+	f.changeNames(change{{name, x}})
+	return x, 0
+}
+
+func (f *FS) lookup(name string) (*file, syscall.Errno) {
+	if errno := f.begin(Op{Kind: Lookup, Name: name}); errno != 0 {
+		return nil, errno
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if x := f.names[name]; x != nil {
+		return x, 0
+	}
+	return nil, syscall.ENOENT
+}
+
+func (f *FS) unlink(name string) syscall.Errno {
+	if errno := f.begin(Op{Kind: Unlink, Name: name}); errno != 0 {
+		return errno
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.names[name] == nil {
+		return syscall.ENOENT
+	}
+	f.changeNames(change{{name, nil}})
+	return 0
+}
+
+func (f *FS) rename(name, to string, noReplace bool) syscall.Errno {
+	if errno := f.begin(Op{Kind: Rename, Name: name}); errno != 0 {
+		return errno
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	x := f.names[name]
+	switch {
+	case x == nil:
+		return syscall.ENOENT
+	case f.names[to] == x: // the same file
+		return 0
+	case f.names[to] != nil && noReplace:
+		return syscall.EEXIST
+	}
+	x.name = to
+	f.changeNames(change{{to, x}, {name, nil}})
+	return 0
+}
+
+func (f *FS) link(x *file, name string) syscall.Errno {
+	if errno := f.begin(Op{Kind: Link, Name: name}); errno != 0 {
+		return errno
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.names[name] != nil {
+		return syscall.EEXIST
+	}
+	f.changeNames(change{{name, x}})
+	return 0
+}
+
+// syncDir makes durable what had happened to the directory when it began.
+func (f *FS) syncDir() syscall.Errno {
+	f.mu.Lock()
+	var last change
+	if n := len(f.changes); n > 0 {
+		last = f.changes[n-1]
+	}
+	f.mu.Unlock()
+	errno := f.begin(Op{Kind: SyncDir})
+	f.waitForDisk()
+	if errno != 0 {
+		return errno
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, c := range f.changes {
+		if last != nil && &c[0] == &last[0] {
+			f.syncNames(i + 1)
+			break
+		}
+	}
+	return 0
+}
+
+// inMemory reports whether a file is shared memory, which is mapped and is not in
+// any image.
+func inMemory(name string) bool { return strings.HasSuffix(name, "-shm") }

@@ -1,0 +1,67 @@
+package driver
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/sqlitemw/sqlitemw/driver/redact"
+)
+
+// ErrFileLost says that the database's file, its -wal or its -shm is no longer
+// the one that a connection of this process has opened. SQLite itself goes on
+// with the file that it has open, and what is written there is lost.
+//
+// The loss is a fact of the file: once one connection has noticed it, every next
+// call on every connection of the file fails with this error, before it writes.
+// To use what is at the file's name now, close the [database/sql.DB] (or the
+// pool) and open it again.
+//
+// It is also [sqlite3.READONLY_DBMOVED]. The error that a call returns is a
+// [*FileLostError], which says what has happened to which file.
+var ErrFileLost error = fileLost{}
+
+type fileLost struct{}
+
+func (fileLost) Error() string {
+	return "sqlitemw: the database's file was removed, replaced or emptied while it was open"
+}
+
+func (fileLost) Unwrap() error { return sqlite3.READONLY_DBMOVED }
+
+// isLost reports whether an error is [ErrFileLost].
+func isLost(err error) bool { return errors.Is(err, ErrFileLost) }
+
+// A FileLostError is an [ErrFileLost] that names the file.
+type FileLostError struct {
+	File   string // the database's file, its -wal or its -shm
+	Change string // "removed", "replaced", "emptied" or "truncated"
+}
+
+func (e *FileLostError) Error() string {
+	return fmt.Sprintf("sqlitemw: file lost: %q was %s while the database was open: close the database and open it again to use what is there now", redact.Name(e.File), e.Change)
+}
+
+// Is reports whether target is [ErrFileLost].
+func (e *FileLostError) Is(target error) bool { return target == ErrFileLost }
+
+// Unwrap returns [sqlite3.READONLY_DBMOVED].
+func (e *FileLostError) Unwrap() error { return sqlite3.READONLY_DBMOVED }
+
+// An OtherNameError says that a database was to be opened by a second name, such
+// as a hard link, while connections of this process have it open by the first.
+// SQLite keeps the WAL and the journal beside the name, so there would be two of
+// each, and commits in one would be lost to the other.
+// https://sqlite.org/howtocorrupt.html#_unlinking_or_renaming_a_database_file_while_in_use
+type OtherNameError struct {
+	Name string // that was to be opened
+	Open string // by which the file is open
+}
+
+func (e *OtherNameError) Error() string {
+	return fmt.Sprintf("%q is the same file as %q, which is open: two names would have two WALs and lose commits: open it by the same name, or close the other first", redact.Name(e.Name), redact.Name(e.Open))
+}
+
+// Unwrap returns [sqlite3.CANTOPEN].
+func (e *OtherNameError) Unwrap() error { return sqlite3.CANTOPEN }

@@ -1,0 +1,368 @@
+package driver
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
+)
+
+// How the calls of another driver's programs are served: with texts of several statements, and
+// arguments that are fewer or more than there are parameters.
+
+// arrange returns the arguments of a statement, one for each parameter in their order, and how
+// many of args it takes for itself, from start on.
+func (d *dialect) arrange(st sqliteStmt, args []driver.NamedValue, start int) (arranged []driver.NamedValue, taken int, err error) {
+	n := st.BindCount()
+	if d.compat == CompatMattn {
+		if len(args)-start < n {
+			return nil, 0, fmt.Errorf("not enough args to execute query: want %d got %d", n, len(args)-start)
+		}
+		taken = n
+	}
+	if n == 0 {
+		return nil, taken, nil
+	}
+	arranged = make([]driver.NamedValue, n)
+	for i := range arranged {
+		arranged[i].Ordinal = i + 1
+	}
+	if d.compat == CompatModernc {
+		return arranged, 0, d.find(st, args, arranged)
+	}
+	place := 0
+	set := func(arg driver.NamedValue) {
+		if arg.Name == "" {
+			if place < n {
+				arranged[place].Value = arg.Value
+			}
+		} else {
+			for _, prefix := range [...]string{":", "@", "$"} {
+				if i := st.BindIndex(prefix + arg.Name); i > 0 {
+					arranged[i-1].Value = arg.Value
+				}
+			}
+		}
+		place++
+	}
+	for _, arg := range args[start : start+n] {
+		set(arg)
+	}
+	for i, arg := range args {
+		if arg.Name != "" && (i < start || i >= start+n) { // a name is for every statement
+			set(arg)
+		}
+	}
+	return arranged, taken, nil
+}
+
+// find gives each parameter the first argument that has its name, or its number.
+func (d *dialect) find(st sqliteStmt, args, arranged []driver.NamedValue) error {
+	for i := range arranged {
+		name := st.BindName(i + 1)
+		j := 0
+		for ; j < len(args); j++ {
+			if name == "" && j == i || name != "" && (args[j].Name == name[1:] || (name[0] == '?' || name[0] == '$') && name[1:] == strconv.Itoa(j+1)) {
+				break
+			}
+		}
+		switch {
+		case j < len(args):
+			arranged[i].Value = args[j].Value
+		case name != "":
+			return fmt.Errorf("missing named argument %q", name[1:])
+		default:
+			return fmt.Errorf("missing argument with index %d", i+1)
+		}
+	}
+	return nil
+}
+
+// anyNumber is a statement that takes any number of arguments, of which it checks each.
+type anyNumber struct{ baseStmt }
+
+func (anyNumber) NumInput() int { return -1 }
+
+// plainValues is a statement that takes any number of database/sql's own values.
+type plainValues struct{ driver.Stmt }
+
+func (plainValues) NumInput() int { return -1 }
+
+// convertForeign converts the arguments of a statement, or, if st is nil, of several.
+func (s *session) convertForeign(st *cachedStmt, args []driver.NamedValue) ([]driver.NamedValue, error) {
+	s.converting = true
+	defer func() {
+		if s.converting && st != nil {
+			s.cache.put(st)
+		}
+	}()
+	var check driver.Stmt = plainValues{}
+	if st != nil {
+		check = anyNumber{st.base}
+	}
+	args, err := wrap.ConvertArgs(nil, check, args)
+	s.converting = false
+	s.dialect.arguments(args)
+	return args, err
+}
+
+// execForeign executes the statements of a text.
+func (s *session) execForeign(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	st, err := s.kept(ctx, query)
+	if st == nil && err == nil {
+		kind := kindOf(query)
+		s.before(kind, query)
+		if kind == textEmpty || severalStatements(query) {
+			return s.execEach(ctx, query, args)
+		}
+		st, err = s.prepare(ctx, kind, query)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if args, err = s.convertForeign(st, args); err == nil {
+		args, _, err = s.dialect.arrange(st.base, args, 0)
+	}
+	if err != nil {
+		s.cache.put(st)
+		return nil, err
+	}
+	res, err := s.execStmt(ctx, st, args)
+	s.cache.put(st)
+	return res, err
+}
+
+// execStmt executes a prepared statement with arranged arguments.
+func (s *session) execStmt(ctx context.Context, st *cachedStmt, args []driver.NamedValue) (driver.Result, error) {
+	simple, err := bindSimple(st.base, args)
+	if !simple {
+		_, err = st.base.QueryContext(ctx, args) // which binds them, and does no more
+	}
+	if err != nil {
+		st.unclean = true
+		return nil, err
+	}
+	res, err := s.finish(ctx, st.base)
+	s.note(st.base)
+	s.stepped(st, err)
+	if err == nil && (!st.readOnly || kindOf(st.query) != textData) { // COMMIT is read-only
+		err = s.acknowledge()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return res, nil
+}
+
+// finish steps a bound statement to its end, and resets it. The result is that of the
+// connection: the row ID inserted last, though the statement inserts none.
+func (s *session) finish(ctx context.Context, st sqliteStmt) (driver.Result, error) {
+	raw := s.baseConn.Raw()
+	if old := raw.SetInterrupt(ctx); old != ctx {
+		defer raw.SetInterrupt(old)
+	}
+	if ctx.Err() != nil {
+		st.ClearBindings()
+		return nil, sqlite3.INTERRUPT
+	}
+	for st.Step() {
+	}
+	err := st.Err()
+	res := result{raw.LastInsertRowID(), raw.Changes()}
+	if resetErr := st.Reset(); err == nil {
+		err = resetErr
+	}
+	st.ClearBindings()
+	if err != nil {
+		return nil, err
+	}
+	return res, nil
+}
+
+// execEach executes the statements of a text one after the other.
+func (s *session) execEach(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	args, err := s.convertForeign(nil, args)
+	if err != nil {
+		return nil, err
+	}
+	var res driver.Result = result{}
+	_, err = s.each(ctx, query, args, func(st *sqlite3.Stmt, _ string) (err error) {
+		res, err = s.finish(ctx, st)
+		s.note(st)
+		return err
+	})
+	if err == nil {
+		err = s.acknowledge()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return res, nil
+}
+
+// each calls f with each statement of a text, bound, and with the text behind it, which is
+// empty behind the last. It returns the arguments that are left.
+func (s *session) each(ctx context.Context, query string, args []driver.NamedValue, f func(st *sqlite3.Stmt, rest string) error) (taken int, err error) {
+	raw := s.baseConn.Raw()
+	s.prepared = true
+	for rest := query; kindOf(rest) != textEmpty; {
+		if err := s.watchable(rest); err != nil {
+			return taken, err
+		}
+		if ctx.Err() != nil {
+			return taken, sqlite3.INTERRUPT
+		}
+		st, tail, err := raw.Prepare(rest)
+		if err != nil {
+			s.suspect(err)
+			return taken, err
+		}
+		if st == nil {
+			break
+		}
+		if kindOf(tail) == textEmpty {
+			tail = ""
+		}
+		arranged, n, err := s.dialect.arrange(st, args, taken)
+		if err == nil {
+			_, err = bindSimple(st, arranged)
+		}
+		if err == nil {
+			err = f(st, tail)
+		}
+		if closeErr := st.Close(); err == nil {
+			err = closeErr
+		}
+		if err != nil {
+			s.suspect(err)
+			return taken, err
+		}
+		taken += n
+		rest = strings.TrimLeft(tail, " \t\n\v\f\r")
+	}
+	return taken, nil
+}
+
+// queryForeign queries with a text, of whose statements the last has the rows.
+func (s *session) queryForeign(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	st, err := s.kept(ctx, query)
+	if st == nil && err == nil {
+		kind := kindOf(query)
+		if kind == textEmpty {
+			return noRows{}, nil
+		}
+		s.before(kind, query)
+		if severalStatements(query) {
+			return s.queryEach(ctx, query, args)
+		}
+		st, err = s.prepare(ctx, kind, query)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if args, err = s.convertForeign(st, args); err != nil {
+		s.cache.put(st)
+		return nil, err
+	}
+	return s.queryStmt(ctx, st, args, 0)
+}
+
+// queryStmt queries with one of the connection's own statements, with the arguments from start
+// on.
+func (s *session) queryStmt(ctx context.Context, st *cachedStmt, args []driver.NamedValue, start int) (driver.Rows, error) {
+	args, _, err := s.dialect.arrange(st.base, args, start)
+	var r *rows
+	if err == nil {
+		r, err = s.bind(ctx, st, args, nil)
+	}
+	if err != nil {
+		s.cache.put(st)
+		return nil, err
+	}
+	return s.foreign(r)
+}
+
+func (s *session) queryEach(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	args, err := s.convertForeign(nil, args)
+	if err != nil {
+		return nil, err
+	}
+	last := query
+	taken, err := s.each(ctx, query, args, func(st *sqlite3.Stmt, rest string) error {
+		if rest == "" {
+			return errLast
+		}
+		last = rest
+		if old := s.baseConn.Raw().SetInterrupt(ctx); old != ctx {
+			defer s.baseConn.Raw().SetInterrupt(old)
+		}
+		st.Step()
+		s.note(st)
+		return st.Err()
+	})
+	if err != errLast {
+		if err == nil {
+			return noRows{}, nil
+		}
+		return nil, err
+	}
+	if err := s.acknowledge(); err != nil { // what was before the last
+		return nil, err
+	}
+	st, err := s.prepare(ctx, kindOf(last), last)
+	if err != nil {
+		return nil, err
+	}
+	return s.queryStmt(ctx, st, args, taken)
+}
+
+// errLast ends a walk through the statements of a text before the last.
+var errLast = errors.New("sqlitemw: the last statement")
+
+// firstOnly returns the first statement of a text, which is all that mattn/go-sqlite3 prepares.
+func (s *session) firstOnly(query string) string {
+	st, tail, err := s.baseConn.Raw().Prepare(query)
+	if err != nil || st == nil {
+		return query // whose error is that of preparing it
+	}
+	st.Close()
+	return query[:len(query)-len(tail)]
+}
+
+// A script is a text of several statements that a program has prepared.
+type script struct {
+	session *session
+	query   string
+}
+
+var (
+	_ driver.StmtExecContext  = script{}
+	_ driver.StmtQueryContext = script{}
+)
+
+func (c script) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	return c.session.ServeExec(ctx, c.query, args)
+}
+
+func (c script) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	return c.session.ServeQuery(ctx, c.query, args)
+}
+
+func (c script) NumInput() int { return -1 }
+func (c script) Close() error  { return nil }
+
+// Deprecated: use ExecContext.
+func (c script) Exec(args []driver.Value) (driver.Result, error) {
+	return c.ExecContext(context.Background(), named(args))
+}
+
+// Deprecated: use QueryContext.
+func (c script) Query(args []driver.Value) (driver.Rows, error) {
+	return c.QueryContext(context.Background(), named(args))
+}

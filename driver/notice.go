@@ -1,0 +1,111 @@
+package driver
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// A notice is something about a data source name that has no effect, or one that the program
+// may not expect.
+type notice struct {
+	reason Reason
+	text   string
+}
+
+const (
+	noBusyTimeout = "there are pragmas, and so the plain driver sets no busy timeout: a call that finds the database locked fails at once; " +
+		"add _pragma=busy_timeout(5000)"
+	noBusyTimeoutModernc = "there is no busy timeout: a call that finds the database locked fails at once; add _pragma=busy_timeout(5000)"
+	privateMemory        = "each connection has a database in memory of its own, and this is not the first: say SetMaxOpenConns(1) and " +
+		"SetConnMaxIdleTime(0), or open file::memory:?cache=shared, or open it through package pool"
+)
+
+// busyNotice returns the notice of a database without a busy timeout, if its name asks for
+// other things.
+func (c *Connector) busyNotice() (notice, bool) {
+	if c.settings.busy != 0 || len(c.dsn.pragmas)+len(c.dsn.translated) == 0 || c.dsn.namespace() == ":memory:" {
+		return notice{}, false
+	}
+	for _, p := range c.settings.pragmas {
+		if p.key() == "busy_timeout" {
+			return notice{}, false
+		}
+	}
+	if c.config.Compat == CompatModernc {
+		return notice{ReasonNoBusyTimeout, noBusyTimeoutModernc}, true
+	}
+	return notice{ReasonNoBusyTimeout, noBusyTimeout}, true
+}
+
+// isPrivate reports whether each connection has a database of its own.
+func (d *dsn) isPrivate() bool {
+	name := d.path
+	if d.uri {
+		name = d.pathOfURI()
+	}
+	switch d.vfs {
+	case "", "os":
+		return name == "" || name == ":memory:" || d.mode == "memory"
+	case "memdb":
+		return len(name) == 0 || name[0] != '/'
+	}
+	return false
+}
+
+// noticed are notices that have been told of.
+type noticed struct {
+	mu   sync.Mutex
+	told map[notice]bool
+}
+
+// first reports whether n has not been told of before, and notes that it has.
+func (s *noticed) first(n notice) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.told[n] || len(s.told) >= mostNotices {
+		return false
+	}
+	if s.told == nil {
+		s.told = make(map[notice]bool)
+	}
+	s.told[n] = true
+	return true
+}
+
+// mostNotices is how many a database has: a long name may give rise to any number.
+const mostNotices = 20
+
+// connected tells of what a connection that has just been opened has shown, and the first
+// of what the data source name says.
+func (c *Connector) connected(conn *conn) {
+	id := conn.ID()
+	for _, n := range conn.session.notices {
+		c.tell(id, n)
+	}
+	n := c.opened.Add(1)
+	if n == 1 {
+		for _, n := range c.dsn.notices {
+			c.tell(id, n)
+		}
+		if n, ok := c.busyNotice(); ok {
+			c.tell(id, n)
+		}
+	}
+	if n > 1 && c.dsn.isPrivate() {
+		c.tell(id, notice{ReasonPrivateMemory, privateMemory})
+	}
+}
+
+// tell records an event and logs a line, once for each notice and file.
+func (c *Connector) tell(id ConnID, n notice) {
+	if !c.home.notices.first(n) {
+		return
+	}
+	c.opener.Note(Event{Time: time.Now(), Kind: KindWarning, Conn: id, Reason: n.reason})
+	logger := c.config.Logger
+	if logger == nil {
+		logger = slog.Default()
+	}
+	logger.Warn("sqlitemw: "+n.text, "file", c.dsn.namespace(), "reason", string(n.reason))
+}

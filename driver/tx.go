@@ -1,0 +1,50 @@
+package driver
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+)
+
+// BeginTx begins a transaction, whose rollback may undo a change of the schema.
+func (s *session) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	if err := s.lost(); err != nil {
+		return nil, err
+	}
+	tx, err := s.baseConn.BeginTx(ctx, opts)
+	if err != nil {
+		s.suspect(err)
+		return nil, s.explain(err)
+	}
+	return sessionTx{s, tx}, nil
+}
+
+// A sessionTx is the plain driver's transaction of a session.
+type sessionTx struct {
+	session *session
+	base    driver.Tx
+}
+
+// Commit commits, or rolls back what SQLite leaves open when that fails, or if the file
+// is lost.
+func (tx sessionTx) Commit() error {
+	s := tx.session
+	if err := s.lost(); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	err := tx.base.Commit()
+	s.suspect(err)
+	s.settle()
+	if err == nil {
+		err = s.acknowledge()
+	}
+	return err
+}
+
+// Rollback rolls back, also if the transaction's context has ended.
+func (tx sessionTx) Rollback() error {
+	err := tx.base.Rollback()
+	tx.session.suspect(err)
+	tx.session.settle()
+	return err
+}

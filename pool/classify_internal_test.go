@@ -1,0 +1,35 @@
+package pool
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// What a pool keeps of texts is bounded in bytes.
+func TestTextsAreBoundedInBytes(t *testing.T) {
+	var ts texts
+	pad := strings.Repeat("x", maxTextLen-64)
+	for i := range 500 {
+		ts.of(fmt.Sprintf("SELECT 1 AS %s_%d", pad, i))
+	}
+	if n := ts.share.Used(); n > 2<<20 || n < 1<<20 || len(ts.kept) > 130 {
+		t.Errorf("%d texts are kept, of %d bytes", len(ts.kept), n)
+	}
+	if first := ts.of("SELECT a"); ts.of("SELECT a") != first {
+		t.Error("a text is read twice")
+	}
+	for i := range 2 * maxTexts {
+		ts.of(fmt.Sprintf("SELECT %d", i))
+	}
+	if n := len(ts.kept); n != maxTexts {
+		t.Errorf("%d texts are kept", n)
+	}
+	sum := 0
+	for _, text := range ts.kept {
+		sum += textBytes(text.query)
+	}
+	if n := ts.share.Used(); int(n) != sum {
+		t.Errorf("%d bytes are counted, and %d kept", n, sum)
+	}
+}

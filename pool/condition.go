@@ -1,0 +1,83 @@
+package pool
+
+import (
+	"strings"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// isChanged reports whether a reader is not what it was when it was opened. On one that is
+// watched, SQLite has told of every statement that might have changed it. Of one that is not,
+// because the program has an authorizer of its own, it is looked at after a statement was
+// prepared: not after one that was kept, in which only a function of the program's could.
+func (c *conn) isChanged() bool {
+	return c.Changed() || !c.watched && condition(c.SQLite()) != c.condition
+}
+
+// condition describes what a query can change of a connection. It takes 100 µs or so.
+//
+// The busy timeout is not in it: with tracing.Config.Details, a handler of package driver's
+// stands in for it most of the time.
+func condition(raw *sqlite3.Conn) string {
+	var b strings.Builder
+	b.WriteString(attached(raw))
+	for _, name := range [...]string{
+		"analysis_limit", "automatic_index", "cache_size", "cache_spill", "cell_size_check", "checkpoint_fullfsync",
+		"count_changes", "defer_foreign_keys", "empty_result_callbacks", "foreign_keys", "full_column_names", "fullfsync",
+		"hard_heap_limit", "ignore_check_constraints", "journal_size_limit", "legacy_alter_table", "locking_mode",
+		"max_page_count", "query_only", "read_uncommitted", "recursive_triggers", "reverse_unordered_selects",
+		"secure_delete", "short_column_names", "soft_heap_limit", "synchronous", "temp_store", "threads",
+		"trusted_schema", "wal_autocheckpoint", "writable_schema",
+	} {
+		describe(&b, raw, "PRAGMA "+name)
+	}
+	describe(&b, raw, "SELECT 'a' LIKE 'A'") // PRAGMA case_sensitive_like cannot be read
+	describe(&b, raw, "SELECT type, name, sql FROM sqlite_temp_schema")
+	return b.String()
+}
+
+// noteAbilities notes what the writer can prepare, if that may be more than what a reader
+// can: the program has had its connection, in Config.Init, a hook or Raw.
+func (p *Pool) noteAbilities(raw *sqlite3.Conn, raws bool) {
+	if p.cfg.lanes() == 0 || !raws && p.cfg.Init == nil && p.cfg.Hooks.AfterConnect == nil {
+		p.abilities.Store(nil)
+		return
+	}
+	has := abilities(raw)
+	p.abilities.Store(&has)
+}
+
+// writerHasMore reports whether the writer may be able to prepare what a reader cannot.
+func (p *Pool) writerHasMore(reader *conn) (more bool) {
+	writers := p.abilities.Load()
+	if writers != nil {
+		reader.Wrapped().Use(func() { more = abilities(reader.SQLite()) != *writers })
+	}
+	return more
+}
+
+// abilities describes what a connection has that queries name, and is not in its main
+// database. It takes 300 µs or so.
+func abilities(raw *sqlite3.Conn) string {
+	var b strings.Builder
+	b.WriteString(attached(raw))
+	describe(&b, raw, "SELECT name, narg FROM pragma_function_list WHERE NOT builtin ORDER BY 1, 2")
+	describe(&b, raw, "SELECT name FROM pragma_module_list WHERE name NOT LIKE 'pragma\\_%' ESCAPE '\\' ORDER BY 1")
+	describe(&b, raw, "SELECT name FROM pragma_collation_list ORDER BY 1")
+	describe(&b, raw, "SELECT name FROM sqlite_temp_schema ORDER BY 1")
+	return b.String()
+}
+
+// describe adds what a query gives, or its error.
+func describe(b *strings.Builder, raw *sqlite3.Conn, query string) {
+	err := row(raw, query, func(st *sqlite3.Stmt) {
+		for i := range st.ColumnCount() {
+			b.WriteString(st.ColumnText(i))
+			b.WriteByte(0)
+		}
+	})
+	if err != nil {
+		b.WriteString(err.Error())
+	}
+	b.WriteByte('\n')
+}

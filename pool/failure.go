@@ -1,0 +1,263 @@
+package pool
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/driver/redact"
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
+)
+
+// A failure is something that goes wrong with the pool as a whole, from the first
+// time until it succeeds again. Meanwhile the pool's health is degraded. An event and
+// a log line tell when it begins and when it ends.
+type failure struct {
+	since time.Time
+	last  time.Time
+	count int    // how often it has failed since
+	why   string // for people; without any value of the program's
+}
+
+// The kinds of failures.
+const (
+	failedWrite = iota
+	failedCheckpoint
+	failedWAL
+	failureKinds
+)
+
+var failureReasons = [failureKinds]driver.Reason{driver.ReasonWrite, driver.ReasonCheckpoint, driver.ReasonWAL}
+
+// failures are those of a pool.
+type failures struct {
+	mu  sync.Mutex
+	now [failureKinds]*failure
+
+	on     [failureKinds]atomic.Bool // for a look without the lock
+	writes atomic.Uint64             // counts the failures of writes that have begun
+}
+
+// A cause is what a failure is for, as events and logs say it.
+type cause struct {
+	why    string // for people
+	status string // see [driver.Event]
+	conn   driver.ConnID
+	lane   wrap.Lane
+	trace  trace.TraceID
+	holder *reading // who is in the way; nil if it is not known
+}
+
+// fails notes that something has failed.
+func (p *Pool) fails(kind int, c cause) {
+	now := time.Now()
+	p.failures.mu.Lock()
+	f := p.failures.now[kind]
+	begins := f == nil
+	if begins {
+		f = &failure{since: now}
+		p.failures.now[kind] = f
+		p.failures.on[kind].Store(true)
+		if kind == failedWrite {
+			p.failures.writes.Add(1)
+		}
+	}
+	f.count++
+	f.last, f.why = now, c.why
+	p.failures.mu.Unlock()
+	if !begins {
+		return
+	}
+	e := driver.Event{Time: now, Kind: driver.KindFailing, Reason: failureReasons[kind], Err: c.status, Conn: c.conn, Lane: c.lane, Trace: c.trace, Background: kind != failedWrite}
+	attrs := []any{"file", p.fileName(), "error", c.why}
+	if h := c.holder; h != nil {
+		e.Holder, e.Trace = h.Conn, h.Trace
+		attrs = append(attrs, "holder", h.Conn, "lane", h.Lane, "reads", h.reads, "owner", h.Owner, "last", h.Last, "trace", h.Trace)
+	}
+	p.recorder.Record(e)
+	p.healthMayChange(kind != failedWrite)
+	p.logger.Error("pool: "+failureNames[kind].begins, attrs...)
+}
+
+// succeeds notes that something has succeeded, which ends its failure.
+func (p *Pool) succeeds(kind int) {
+	if !p.failures.on[kind].Load() {
+		return
+	}
+	p.failures.mu.Lock()
+	f := p.failures.now[kind]
+	p.failures.now[kind] = nil
+	p.failures.on[kind].Store(false)
+	p.failures.mu.Unlock()
+	if f == nil {
+		return
+	}
+	now := time.Now()
+	took := now.Sub(f.since)
+	p.recorder.Record(driver.Event{Time: now, Kind: driver.KindRecovered, Reason: failureReasons[kind], Duration: took, Background: kind != failedWrite})
+	p.healthMayChange(kind != failedWrite)
+	p.logger.Info("pool: "+failureNames[kind].ends, "file", p.fileName(), "after", took, "failures", f.count)
+}
+
+var failureNames = [failureKinds]struct{ begins, ends string }{
+	failedWrite:      {"writes fail", "writes succeed again"},
+	failedCheckpoint: {"checkpoints fail", "checkpoints succeed again"},
+	failedWAL:        {"the WAL is longer than its limit", "the WAL is within its limit again"},
+}
+
+// reasons are what [Pool.Health] says of the failures that there are.
+func (p *Pool) reasons() []string {
+	now := time.Now()
+	p.failures.mu.Lock()
+	defer p.failures.mu.Unlock()
+	var list []string
+	for kind, f := range p.failures.now {
+		if f == nil {
+			continue
+		}
+		span := now.Sub(f.since).Round(time.Millisecond)
+		switch kind {
+		case failedWrite:
+			list = append(list, fmt.Sprintf("writes to %q fail, %d in the last %v: %s", p.fileName(), f.count, span, f.why))
+		case failedCheckpoint:
+			text := fmt.Sprintf("checkpoints of %q fail, %d in the last %v: %s", p.fileName(), f.count, span, f.why)
+			if n := p.wal().Bytes; n > 0 {
+				text += "; the WAL has " + bytesOf(n)
+				if limit := p.walLimit(); n > limit && p.cfg.JournalSizeLimit >= 0 {
+					text += ", more than its limit, " + bytesOf(limit) + " (Config.JournalSizeLimit)"
+				}
+			}
+			list = append(list, text)
+		case failedWAL:
+			list = append(list, fmt.Sprintf("the WAL of %q has %s, for %v more than its limit, %s (Config.JournalSizeLimit): %s",
+				p.fileName(), bytesOf(p.wal().Bytes), span, bytesOf(p.walLimit()), f.why))
+		}
+	}
+	return list
+}
+
+// failing reports whether there are any.
+func (p *Pool) failing() bool {
+	for kind := range p.failures.on {
+		if p.failures.on[kind].Load() {
+			return true
+		}
+	}
+	return false
+}
+
+// fileName is the database's name in what people read.
+func (p *Pool) fileName() string { return cmp.Or(redact.Name(p.path), p.cfg.Name) }
+
+func bytesOf(n int64) string {
+	if n < 1<<20 {
+		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
+	}
+	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+}
+
+// plainly says what an error is: SQLite's words for its code, and the operating
+// system's for its own. Unlike the error's text, they quote nothing of the program's.
+func (p *Pool) plainly(err error) string {
+	if errors.Is(err, driver.ErrFileLost) {
+		return driver.ErrFileLost.Error()
+	}
+	text := p.safe(err)
+	var code sqlite3.ExtendedErrorCode
+	if errors.As(err, &code) && failedCalls[code] != "" {
+		text += " in a " + failedCalls[code]
+	}
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		text += ": " + errno.Error()
+	}
+	return strings.TrimPrefix(text, "sqlite3: ")
+}
+
+// failedCalls says what SQLite's codes for it mean, which all have the same words.
+var failedCalls = map[sqlite3.ExtendedErrorCode]string{
+	sqlite3.IOERR_WRITE:     "write",
+	sqlite3.IOERR_FSYNC:     "sync",
+	sqlite3.IOERR_DIR_FSYNC: "sync of the directory",
+	sqlite3.IOERR_TRUNCATE:  "truncation",
+	sqlite3.IOERR_DELETE:    "removal",
+	sqlite3.IOERR_READ:      "read",
+	sqlite3.IOERR_SHMSIZE:   "change of the size of the shared memory",
+}
+
+// cannotWrite reports whether an error of a call on a connection that writes says
+// that SQLite cannot write, and not that the program is wrong.
+func (c *conn) cannotWrite(err error) bool {
+	var code sqlite3.ExtendedErrorCode
+	if !errors.As(err, &code) {
+		return false
+	}
+	switch code.Code() {
+	case sqlite3.FULL:
+		return true
+	case sqlite3.IOERR:
+		switch code {
+		case sqlite3.IOERR_READ, sqlite3.IOERR_SHORT_READ, sqlite3.IOERR_CORRUPTFS, sqlite3.IOERR_NOMEM:
+			return false
+		}
+		return true
+	case sqlite3.READONLY:
+		switch code {
+		case sqlite3.READONLY_DBMOVED:
+			return false // the file is lost
+		case sqlite3.ExtendedErrorCode(sqlite3.READONLY):
+			// A program's own query_only says the same, or mode=ro in Path.
+			readOnly, _ := c.SQLite().ReadOnly("main")
+			return readOnly && !c.lane.pool.cfg.readsOnly()
+		}
+		return true
+	case sqlite3.CANTOPEN:
+		// A journal; but ATTACH and VACUUM INTO name files of the program's.
+		t := c.lease.last.Load()
+		return t == nil || t.marks&markAttach == 0 && !strings.HasPrefix(c.summary(), "VACUUM")
+	}
+	return false
+}
+
+// heard notes an error of a call on a connection that writes.
+func (c *conn) heard(err error) {
+	if c.lane.reads || !c.cannotWrite(err) {
+		return
+	}
+	p := c.lane.pool
+	c.mu.Lock()
+	id := c.lease.trace
+	c.mu.Unlock()
+	p.fails(failedWrite, cause{why: p.plainly(err), status: c.Wrapped().Status(err), conn: c.ID(), lane: c.lane.name, trace: id})
+	c.countWrites()
+}
+
+// countWrites remembers how many pages the connection has written so far.
+func (c *conn) countWrites() (n int64) {
+	n, _, _ = c.SQLite().Status(sqlite3.DBSTATUS_CACHE_WRITE, false)
+	c.written, c.writtenOf = n, c.lane.pool.failures.writes.Load()
+	return n
+}
+
+// sawWrites looks, while writes fail, whether the connection has written pages since
+// it was looked at last, and no error was heard: writes succeed again. It costs one
+// atomic load while none fail.
+func (c *conn) sawWrites() {
+	p := c.lane.pool
+	if c.lane.reads || !p.failures.on[failedWrite].Load() {
+		return
+	}
+	known, before := c.writtenOf == p.failures.writes.Load(), c.written
+	if now := c.countWrites(); known && now > before {
+		p.succeeds(failedWrite)
+	}
+}

@@ -1,0 +1,68 @@
+package pool
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
+)
+
+// sameFile returns [driver.ErrFileLost] if the names of the database, its -wal and its
+// -shm no longer lead to what the pool has open. It is called before every checkpoint
+// and every step of a backup; package driver does the same before every dial.
+func (p *Pool) sameFile() error {
+	if err := p.lookAfterFile(); errors.Is(err, driver.ErrFileLost) {
+		return err
+	}
+	return nil
+}
+
+// lookAfterFile is sameFile for a health check: an error that is not
+// [driver.ErrFileLost] says why the files could not be looked at, which is no loss.
+func (p *Pool) lookAfterFile() error {
+	if p.path == "" {
+		return nil
+	}
+	err := p.writer.connector.LookAfterFile()
+	p.noteFileLost(err)
+	return err
+}
+
+// isFileLost reports whether the file is lost, as far as any connection knows.
+func (p *Pool) isFileLost() bool { return p.path != "" && p.writer.connector.FileLost() != nil }
+
+// noteFileLost has health, log and events say that the file is lost, once, and closes
+// the readers that are idle. Every call fails by then.
+func (p *Pool) noteFileLost(err error) {
+	var lost *driver.FileLostError
+	if err == nil || p.lost.Load() || !errors.As(err, &lost) || p.lost.Swap(true) {
+		return
+	}
+	now := time.Now()
+	p.health.mu.Lock()
+	p.health.last = HealthReport{Health: HealthDown, Reasons: []string{lost.Error()}, Err: lost, Checked: now}
+	p.health.mu.Unlock()
+	what := "database"
+	for _, side := range []string{"-wal", "-shm"} {
+		if strings.HasSuffix(lost.File, side) && filepath.Base(lost.File) != filepath.Base(p.path) {
+			what = side
+		}
+	}
+	p.recorder.Record(driver.Event{Time: now, Kind: driver.KindFileLost, Reason: driver.Reason(what + " " + lost.Change), Background: true})
+	p.healthMayChange(true)
+	p.logger.Error("pool: "+strings.TrimPrefix(lost.Error(), "sqlitemw: "), "health", HealthDown.String())
+	for _, l := range p.allLanes() {
+		l.queue.abortAll(l, lost)
+		l.mu.Lock()
+		l.generation++
+		l.mu.Unlock()
+	}
+	if l := p.readers; l != nil { // before the writer, which may save what is in the WAL
+		for c := l.pop(); c != nil; c = l.pop() {
+			l.close(c, wrap.ReasonSick)
+		}
+	}
+}

@@ -1,0 +1,393 @@
+package pool_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+	sqlite3driver "github.com/ncruces/go-sqlite3/driver"
+
+	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/pool"
+)
+
+// limited fails the test unless err says that this setting's limit was over, and the
+// pool has told of it as often.
+func limited(t *testing.T, p *pool.Pool, log *logged, err error, setting string, times int) {
+	t.Helper()
+	var limit *pool.TimeLimitError
+	if !errors.Is(err, pool.ErrTimeLimit) || !errors.Is(err, sqlite3.INTERRUPT) || !errors.As(err, &limit) || limit.Setting != setting || !strings.Contains(err.Error(), "Config."+setting) {
+		t.Errorf("the error is %v, want one of %s", err, setting)
+	}
+	told := 0
+	for _, e := range p.Events() {
+		if e.Kind == driver.KindTimeLimit && string(e.Reason) == setting {
+			told++
+		}
+	}
+	if told != times || p.Stats().TimeLimits != uint64(times) || !log.has(setting) {
+		t.Errorf("%d events and %d in Stats tell of it, want %d; logged %q", told, p.Stats().TimeLimits, times, log.lines)
+	}
+}
+
+const forEver = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) "
+
+// A statement that takes longer than it may is interrupted, on either lane, in a
+// transaction or not, by Exec or in its rows; the next one is not.
+func TestStatementTimeout(t *testing.T) {
+	var log logged
+	p, _ := pooled(t, pool.Config{Path: newFile(t), StatementTimeout: 50 * time.Millisecond, Logger: logger(&log)})
+	must(t, p.DB(), "CREATE TABLE t(a)")
+	tx, err := p.DB().Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	limited(t, p, &log, tx.QueryRow(forEver+"SELECT count(*) FROM n").Scan(new(int)), "StatementTimeout", 1)
+	must(t, tx, "INSERT INTO t VALUES (1)")
+	if err := tx.Commit(); err != nil {
+		t.Error(err)
+	}
+	_, err = p.DB().Exec("INSERT INTO t " + forEver + "SELECT i FROM n WHERE i < 0")
+	limited(t, p, &log, err, "StatementTimeout", 2)
+
+	rows, err := p.DB().Query(forEver + "SELECT i FROM n WHERE i < 3 OR i < 0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for rows.Next() {
+		n++
+	}
+	if n != 2 {
+		t.Errorf("%d rows were read, want 2", n)
+	}
+	limited(t, p, &log, rows.Err(), "StatementTimeout", 3)
+	if n := intOf(t, p.DB(), "SELECT count(*) FROM t"); n != 1 {
+		t.Errorf("%d rows are there, want 1", n)
+	}
+	if s := p.Stats(); s.InUse != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+// A transaction that lasts for too long is rolled back although the program asks for
+// nothing, whoever began it, and its turn is the next one's.
+func TestTxTimeout(t *testing.T) {
+	for name, begin := range map[string]func(t *testing.T, db *sql.DB) (write func() error, end func() error){
+		"BeginTx": func(t *testing.T, db *sql.DB) (func() error, func() error) {
+			tx, err := db.Begin()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return func() error { _, err := tx.Exec("INSERT INTO t VALUES (1)"); return err }, tx.Commit
+		},
+		"text": func(t *testing.T, db *sql.DB) (func() error, func() error) {
+			conn, err := db.Conn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			must(t, conn, "BEGIN IMMEDIATE")
+			return func() error { _, err := conn.ExecContext(t.Context(), "INSERT INTO t VALUES (1)"); return err }, func() error {
+				_, err := conn.ExecContext(t.Context(), "COMMIT")
+				return errors.Join(err, conn.Close())
+			}
+		},
+	} {
+		file, memory := pool.Config{Path: newFile(t)}, pool.InMemory()
+		for lanes, cfg := range map[string]pool.Config{"two lanes": file, "memory": memory} {
+			synctest.Test(t, func(t *testing.T) {
+				name := name + ", " + lanes
+				var log logged
+				cfg.TxTimeout, cfg.Logger = time.Second, logger(&log)
+				p, err := pool.Open(t.Context(), cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer p.Close()
+				must(t, p.DB(), "CREATE TABLE t(a)")
+				for range 3 { // short ones, which together take longer
+					write, end := begin(t, p.DB())
+					if err := write(); err != nil {
+						t.Error(err)
+					}
+					time.Sleep(600 * time.Millisecond)
+					if err := end(); err != nil {
+						t.Error(err)
+					}
+				}
+				write, end := begin(t, p.DB())
+				if err := write(); err != nil {
+					t.Fatal(err)
+				}
+				began := time.Now()
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				defer cancel()
+				if _, err := p.DB().ExecContext(ctx, "INSERT INTO t VALUES (2)"); err != nil {
+					t.Errorf("%s: the next writer: %v", name, err)
+				}
+				if took := time.Since(began); took < time.Second || took > 1200*time.Millisecond {
+					t.Errorf("%s: the next writer had its turn after %v", name, took)
+				}
+				limited(t, p, &log, write(), "TxTimeout", 1)
+				if err := end(); !errors.Is(err, pool.ErrTimeLimit) {
+					t.Errorf("%s: its end says %v", name, err)
+				}
+				if a := intOf(t, p.DB(), "SELECT sum(a) FROM t"); a != 5 {
+					t.Errorf("%s: the sum is %d, want 5", name, a)
+				}
+				must(t, p.DB(), "INSERT INTO t VALUES (3)")
+				if s := p.Stats(); s.InUse != 0 || s.ClosedFor[driver.ReasonTimeLimit] != 1 {
+					t.Errorf("%s: stats %+v", name, s)
+				}
+			})
+		}
+	}
+}
+
+// What is read for too long is ended, rows and transactions alike, and lets the WAL be
+// begun anew.
+func TestMaxReadAge(t *testing.T) {
+	for name, begin := range map[string]func(t *testing.T, db *sql.DB) (next func() error, end func() error){
+		"rows": func(t *testing.T, db *sql.DB) (func() error, func() error) {
+			rows, err := db.Query("SELECT a FROM t")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return func() error {
+				if rows.Next() {
+					return rows.Scan(new(int))
+				}
+				return rows.Err()
+			}, rows.Close
+		},
+		"transaction": func(t *testing.T, db *sql.DB) (func() error, func() error) {
+			tx, err := db.BeginTx(t.Context(), &sql.TxOptions{ReadOnly: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return func() error { return tx.QueryRow("SELECT a FROM t").Scan(new(int)) }, tx.Rollback
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := newFile(t)
+			synctest.Test(t, func(t *testing.T) {
+				var log logged
+				p, err := pool.Open(t.Context(), pool.Config{Path: path, MaxConns: 2, MaxReadAge: time.Second, Logger: logger(&log)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer p.Close()
+				must(t, p.DB(), "CREATE TABLE t(a); INSERT INTO t VALUES (1), (2), (3)")
+				next, end := begin(t, p.DB())
+				if err := next(); err != nil {
+					t.Fatal(err)
+				}
+				must(t, p.DB(), "INSERT INTO t VALUES (4)")
+				time.Sleep(1200 * time.Millisecond)
+				if n := intOf(t, p.DB(), "SELECT count(*) FROM t"); n != 4 { // of the one reader there may be
+					t.Errorf("%d rows are there, want 4", n)
+				}
+				if progress, err := p.Checkpoint(t.Context(), sqlite3.CHECKPOINT_TRUNCATE); err != nil {
+					t.Errorf("the checkpoint says %+v, %v", progress, err)
+				}
+				limited(t, p, &log, next(), "MaxReadAge", 1)
+				_ = end()
+				if s := p.Stats(); s.InUse != 0 || s.ClosedFor[driver.ReasonTimeLimit] != 1 {
+					t.Errorf("stats %+v", s)
+				}
+			})
+		})
+	}
+}
+
+// A call that is under way is interrupted before its connection is taken away.
+func TestALimitInterruptsWhatIsUnderWay(t *testing.T) {
+	for name, cfg := range map[string]pool.Config{"TxTimeout": {TxTimeout: 100 * time.Millisecond}, "MaxReadAge": {MaxReadAge: 100 * time.Millisecond}} {
+		t.Run(name, func(t *testing.T) {
+			var log logged
+			cfg.Path, cfg.Logger = newFile(t), logger(&log)
+			p, _ := pooled(t, cfg)
+			tx, err := p.DB().Begin()
+			if err != nil {
+				t.Fatal(err)
+			}
+			must(t, tx, "CREATE TABLE t(a)")
+			limited(t, p, &log, tx.QueryRow(forEver+"SELECT count(*) FROM n").Scan(new(int)), name, 1)
+			if err := tx.Rollback(); err != nil && !errors.Is(err, pool.ErrTimeLimit) {
+				t.Error(err)
+			}
+			must(t, p.DB(), "CREATE TABLE t(a)")
+		})
+	}
+}
+
+// What a program has read before a limit is over is what it scans afterwards: nothing of
+// it is SQLite's memory, which goes with the connection.
+func TestALimitLeavesWhatWasRead(t *testing.T) {
+	path := newFile(t)
+	synctest.Test(t, func(t *testing.T) {
+		var log logged
+		p, err := pool.Open(t.Context(), pool.Config{Path: path, MaxReadAge: time.Second, Logger: logger(&log)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		for _, size := range []int{40, 1000, 3000, 20000} {
+			want := bytes.Repeat([]byte{'A'}, size)
+			must(t, p.DB(), "CREATE TABLE t(a)")
+			must(t, p.DB(), "INSERT INTO t VALUES (?1), (?1)", want)
+			for name, scan := range map[string]func(*sql.Rows) (func() []byte, error){
+				"bytes": func(rows *sql.Rows) (func() []byte, error) {
+					time.Sleep(2 * time.Second)
+					var b []byte
+					err := rows.Scan(&b)
+					return func() []byte { return b }, err
+				},
+				"raw bytes": func(rows *sql.Rows) (func() []byte, error) {
+					var b sql.RawBytes
+					err := rows.Scan(&b)
+					time.Sleep(2 * time.Second)
+					return func() []byte { return b }, err
+				},
+			} {
+				rows, err := p.DB().Query("SELECT a FROM t")
+				if err != nil || !rows.Next() {
+					t.Fatal(err)
+				}
+				got, err := scan(rows)
+				must(t, p.DB(), "CREATE TABLE u(a); DROP TABLE u")
+				if err != nil && !errors.Is(err, pool.ErrTimeLimit) || err == nil && !bytes.Equal(got(), want) {
+					t.Errorf("%s of %d bytes: %v, or they have changed", name, size, err)
+				}
+				if rows.Next() || !errors.Is(rows.Err(), pool.ErrTimeLimit) {
+					t.Errorf("%s of %d bytes: then %v", name, size, rows.Err())
+				}
+				rows.Close()
+			}
+			must(t, p.DB(), "DROP TABLE t")
+		}
+	})
+}
+
+// What has SQLite's own connection in hand keeps it after a limit, as one with a savepoint
+// does; that somebody had it before makes no difference.
+func TestALimitBesideWhatIsSQLitesOwn(t *testing.T) {
+	path := newFile(t)
+	synctest.Test(t, func(t *testing.T) {
+		var log logged
+		p, err := pool.Open(t.Context(), pool.Config{Path: path, TxTimeout: time.Second, Logger: logger(&log)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		must(t, p.DB(), "CREATE TABLE t(a)")
+		tx, err := p.DB().Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		savepoint := sqlite3driver.Savepoint(tx)
+		must(t, tx, "INSERT INTO t VALUES (1)")
+		time.Sleep(2 * time.Second)
+		if err := savepoint.Rollback(); err != nil {
+			t.Errorf("the savepoint was taken away: %v", err)
+		}
+		limited(t, p, &log, tx.Commit(), "TxTimeout", 1)
+
+		conn, err := p.DB().Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw := func() (err error) {
+			return conn.Raw(func(c any) (err error) {
+				defer func() {
+					if v, ok := recover().(error); ok {
+						err = v
+					}
+				}()
+				return c.(sqlite3driver.Conn).Raw().Exec("INSERT INTO t VALUES (3)")
+			})
+		}
+		if err := raw(); err != nil {
+			t.Error(err)
+		}
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+		// The next use of that connection.
+		if conn, err = p.DB().Conn(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if tx, err = conn.BeginTx(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		must(t, tx, "INSERT INTO t VALUES (2)")
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		if _, err := p.DB().ExecContext(ctx, "INSERT INTO t VALUES (4)"); err != nil {
+			t.Errorf("the next writer: %v", err)
+		}
+		if err := raw(); !errors.Is(err, pool.ErrTimeLimit) {
+			t.Errorf("Raw of what was taken away: %v", err)
+		}
+		if err := tx.Commit(); !errors.Is(err, pool.ErrTimeLimit) {
+			t.Error(err)
+		}
+		conn.Close()
+		if a := intOf(t, p.DB(), "SELECT sum(a) FROM t"); a != 7 {
+			t.Errorf("the sum is %d, want 7", a)
+		}
+	})
+}
+
+// A transaction that a text began is read, too.
+func TestMaxReadAgeOfATextsTransaction(t *testing.T) {
+	path := newFile(t)
+	synctest.Test(t, func(t *testing.T) {
+		var log logged
+		p, err := pool.Open(t.Context(), pool.Config{Path: path, MaxReadAge: time.Second, Logger: logger(&log)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		must(t, p.DB(), "CREATE TABLE t(a)")
+		conn, err := p.DB().Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		must(t, conn, "BEGIN")
+		for began := time.Now(); err == nil; time.Sleep(100 * time.Millisecond) {
+			if err = conn.QueryRowContext(t.Context(), "SELECT count(*) FROM t").Scan(new(int)); time.Since(began) > 2*time.Second {
+				t.Fatal("it goes on")
+			}
+		}
+		limited(t, p, &log, err, "MaxReadAge", 1)
+	})
+}
+
+// A write that took too long costs its transaction, as SQLite has it, and what comes after
+// it in there is not executed outside.
+func TestStatementTimeoutEndsATransactionThatWrites(t *testing.T) {
+	var log logged
+	p, _ := pooled(t, pool.Config{Path: newFile(t), StatementTimeout: 50 * time.Millisecond, Logger: logger(&log)})
+	must(t, p.DB(), "CREATE TABLE t(a)")
+	tx, err := p.DB().Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, first := tx.Exec("INSERT INTO t " + forEver + "SELECT i FROM n WHERE i < 0")
+	_, second := tx.Exec("INSERT INTO t VALUES (1)")
+	for _, err := range []error{first, second, tx.Commit()} {
+		limited(t, p, &log, err, "StatementTimeout", 1)
+	}
+	if n := intOf(t, p.DB(), "SELECT count(*) FROM t"); n != 0 {
+		t.Errorf("%d rows are there, want none", n)
+	}
+}

@@ -1,0 +1,38 @@
+package pool
+
+import (
+	"database/sql/driver"
+
+	sqlitemw "github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
+)
+
+// outermost returns what database/sql is given for a shell.
+func outermost(s *shell) driver.Conn {
+	if s.pool.errors == nil {
+		return s
+	}
+	return &mappedShell{wrap.NewMappedConn(s, s.pool.errors, s.pool.cfg.Compat.Options), unmapped{s}}
+}
+
+// A mappedShell is a shell whose errors are mapped.
+type mappedShell struct {
+	*wrap.MappedConn
+	unmapped
+}
+
+type unmapped struct{ *shell }
+
+var (
+	_ sqlitemw.Conn          = &mappedShell{}
+	_ driver.SessionResetter = &mappedShell{}
+	_ driver.Validator       = &mappedShell{}
+)
+
+// shellOf returns the shell of what outermost has returned.
+func shellOf(conn any) *shell {
+	if m, ok := conn.(*mappedShell); ok {
+		return m.shell
+	}
+	return conn.(*shell)
+}

@@ -1,0 +1,29 @@
+package pool
+
+import "testing"
+
+// Connections beyond the limit are bounded in number, and, for all pools together, in what
+// they reserve.
+func TestConnectionsBeyondTheLimit(t *testing.T) {
+	const limit = 32 << 20
+	pools := [2]*lane{}
+	admitted := 0
+	for i := range pools {
+		l := &lane{pool: &Pool{cfg: Config{MemoryLimit: limit}}}
+		pools[i] = l
+		for l.reserveLocked() {
+			admitted++
+		}
+	}
+	if want := min(2*maxExtra, maxExtraMemory/limit); int64(admitted) != want {
+		t.Errorf("%d are let in, want %d", admitted, want)
+	}
+	for _, l := range pools {
+		for l.extra > 0 {
+			l.unreserveLocked()
+		}
+	}
+	if n := extraMemory.Load(); n != 0 {
+		t.Errorf("%d bytes are reserved by nobody", n)
+	}
+}

@@ -1,0 +1,144 @@
+package pool_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/pool"
+)
+
+// A view shows only when it is prepared that it asks what the writer alone knows. The answer
+// is then the writer's, as with one connection, for as long as the view is so.
+func TestViewOverWhatTheWriterKnows(t *testing.T) {
+	lane := &tracker{}
+	eachDoor(t, pool.Config{Recorder: lane}, func(t *testing.T, d door) {
+		db := d.db
+		mustExec(t, db, "CREATE TABLE t (a)", "CREATE VIEW v AS SELECT 0 AS id, 0 AS n, 0 AS all_", "CREATE VIEW w AS SELECT * FROM (SELECT id + 0 AS id, n, all_ FROM v)")
+		const query = "SELECT id || ' ' || n || ' ' || all_ FROM w"
+		stmt, err := db.Prepare(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stmt.Close()
+		check := func(want string) {
+			t.Helper()
+			for range 2 {
+				if got := mustScan[string](t, db, query); got != want {
+					t.Errorf("Query: %s, want %s", got, want)
+				}
+				if got := mustScan[string](t, d.pool.Reader(), "SELECT 'x'"); got != "x" {
+					t.Error(got)
+				}
+				var got string
+				if err := stmt.QueryRow().Scan(&got); err != nil || got != want {
+					t.Errorf("Stmt: %s, %v, want %s", got, err, want)
+				}
+			}
+		}
+		check("0 0 0")
+		mustExec(t, db, "DROP VIEW v", `CREATE VIEW v AS SELECT Last_Insert_RowID() AS id, "changes"() AS n, total_changes() AS all_`,
+			"INSERT INTO t VALUES (1), (2), (3)")
+		check("3 3 3")
+		mustExec(t, db, "INSERT INTO t VALUES (4)")
+		check("4 1 4")
+		mustExec(t, db, "DROP VIEW v", "CREATE VIEW v AS SELECT 0 AS id, 0 AS n, 0 AS all_")
+		if lanes := lane.during(func() { check("0 0 0") }); strings.Contains(lanes, "writer") {
+			t.Errorf("without such a view, the lanes are %s", lanes)
+		}
+	})
+}
+
+// onWriterOnly is a hook that defines a function on the connection that writes.
+func onWriterOnly(_ context.Context, raw *sqlite3.Conn) error {
+	if textOf(raw, "PRAGMA query_only") == "1" {
+		return nil
+	}
+	return raw.CreateFunction("only", 0, 0, func(ctx sqlite3.Context, _ ...sqlite3.Value) { ctx.ResultInt(7) })
+}
+
+// A query of a function that the writer alone has is the writer's, whichever way it comes.
+func TestFunctionOfTheWriter(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		cfg  pool.Config
+		raw  bool
+	}{
+		{"AfterConnect", pool.Config{Hooks: pool.Hooks{AfterConnect: onWriterOnly}}, false},
+		{"Init", pool.Config{Init: func(raw *sqlite3.Conn) error { return onWriterOnly(context.Background(), raw) }}, false},
+		{"Raw", pool.Config{}, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p, _ := pooled(t, tc.cfg)
+			db := p.DB()
+			mustExec(t, db, "CREATE TABLE t (a)")
+			mustScan[int](t, db, "SELECT 1") // there is a reader
+			if tc.raw {
+				if err := drain(db.Query("SELECT only()")); err == nil {
+					t.Error("there is such a function")
+				}
+				if err := p.Raw(t.Context(), func(raw *sqlite3.Conn) error { return onWriterOnly(t.Context(), raw) }); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 2 {
+				for _, query := range []string{"SELECT only()", "WITH x AS (SELECT only() AS a) SELECT a FROM x", "INSERT INTO t VALUES (only()) RETURNING a"} {
+					if n := mustScan[int](t, db, query); n != 7 {
+						t.Errorf("%s: %d, want 7", query, n)
+					}
+					stmt, err := db.Prepare(query)
+					if err != nil {
+						t.Errorf("Prepare of %s: %v", query, err)
+						continue
+					}
+					var n int
+					if err := stmt.QueryRow().Scan(&n); err != nil || n != 7 {
+						t.Errorf("Stmt of %s: %d, %v, want 7", query, n, err)
+					}
+					stmt.Close()
+				}
+			}
+			if n := p.Stats().ClosedFor[driver.ReasonDirty]; n != 0 {
+				t.Errorf("%d readers were closed", n)
+			}
+		})
+	}
+}
+
+// What neither has fails at once, also while another has the writer: from the second time
+// on if the writer has something that readers have not, else always.
+func TestFunctionOfNobody(t *testing.T) {
+	same := func(_ context.Context, raw *sqlite3.Conn) error {
+		return raw.CreateFunction("both", 0, 0, func(ctx sqlite3.Context, _ ...sqlite3.Value) { ctx.ResultInt(7) })
+	}
+	for _, tc := range []struct {
+		name  string
+		hook  func(context.Context, *sqlite3.Conn) error
+		first bool
+	}{{"same", same, false}, {"different", onWriterOnly, true}} {
+		t.Run(tc.name, func(t *testing.T) {
+			p, _ := pooled(t, pool.Config{AcquireTimeout: time.Minute, Hooks: pool.Hooks{AfterConnect: tc.hook}})
+			fails := func() {
+				t.Helper()
+				for _, query := range []string{"SELECT nobody()", "SELECT * FROM missing"} {
+					if err := drain(p.DB().Query(query)); err == nil || !strings.Contains(err.Error(), "no such") {
+						t.Errorf("%s: %v", query, err)
+					}
+				}
+			}
+			if tc.first {
+				fails()
+			}
+			tx, err := p.DB().Begin()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tx.Rollback()
+			fails()
+		})
+	}
+}

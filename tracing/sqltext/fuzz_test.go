@@ -1,0 +1,217 @@
+package sqltext_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
+	"github.com/sqlitemw/sqlitemw/tracing/sqltext/sqltexttest"
+)
+
+// FuzzStatements compares where statements end with where SQLite's prepare stops, and what
+// is illegal with what SQLite refuses: of any text, and of a text woven of data.
+func FuzzStatements(f *testing.F) {
+	for _, text := range sqltexttest.Seeds {
+		f.Add(text, []byte(text))
+	}
+	e := newEngine(f)
+	f.Fuzz(func(t *testing.T, text string, data []byte) {
+		checkStatements(t, e, text)
+		checkStatements(t, e, sqltexttest.Weave(data))
+	})
+}
+
+func checkStatements(t *testing.T, e engine, text string) {
+	t.Helper()
+	checkCovered(t, text)
+	statements := sqltext.SQLite.Statements(text)
+	for start, n := 0, 0; n < 100; n++ { // a hundred statements are enough of one text
+		st, ok := statements.Next()
+		rest := text[start:]
+		end, found, err := e.tail(rest)
+		if err != nil {
+			checkRefused(t, rest, err)
+			return
+		}
+		if found != ok {
+			t.Fatalf("%q: SQLite finds a statement: %t; Statements: %t", rest, found, ok)
+		}
+		if !found {
+			return
+		}
+		if st.Tail != start+end {
+			t.Fatalf("%q: SQLite's prepare stops before %q, Statements before %q", rest, rest[end:], text[st.Tail:])
+		}
+		if illegal, ok := firstIllegal(text[start:st.End]); ok {
+			t.Errorf("%q is prepared, though %q is illegal", rest[:end], illegal.Text(text[start:]))
+		}
+		if st.Verb <= sqltext.With {
+			t.Errorf("%q is prepared, though its verb is %d", rest[:end], st.Verb)
+		}
+		if head := sqltext.SQLite.Head(rest); head.Verb != st.Verb && !(head.Verb == sqltext.With && st.With) || head.Explain != st.Explain || head.Start != st.Start-start || head.VerbStart != st.VerbStart-start || head.Body != st.Body-start {
+			t.Errorf("%q: Head is %+v, Statements has %+v", rest, head, st)
+		}
+		start = st.Tail
+	}
+}
+
+// checkRefused compares the token that SQLite's error says it does not recognize with the
+// first illegal token.
+func checkRefused(t *testing.T, text string, err error) {
+	t.Helper()
+	_, refused, ok := strings.Cut(err.Error(), `unrecognized token: "`)
+	if !ok {
+		return
+	}
+	// Of a number, it is SQLite's parser that refuses a "_" in the wrong place.
+	if strings.IndexByte("0123456789.", refused[0]) >= 0 && strings.Contains(refused, "_") {
+		return
+	}
+	illegal, ok := firstIllegal(text)
+	if want := illegal.Text(text) + `"`; !ok || !strings.HasPrefix(refused, want) {
+		t.Errorf("%q: SQLite says %v, but the first illegal token is %q", text, err, want)
+	}
+}
+
+// firstIllegal returns the first illegal token of a text.
+func firstIllegal(text string) (sqltext.Token, bool) {
+	l := sqltext.SQLite.Lexer(text)
+	for {
+		switch t := l.Next(); t.Kind {
+		case sqltext.Illegal:
+			return t, true
+		case sqltext.EOF:
+			return t, false
+		}
+	}
+}
+
+// FuzzRewrite writes each statement that SQLite prepares again from its tokens: with other
+// white space and comments between them, with none where none is needed, and with its names
+// in other quotes. SQLite must make the same program of it.
+func FuzzRewrite(f *testing.F) {
+	for _, text := range sqltexttest.Seeds {
+		f.Add(text, []byte(text), []byte{1, 2, 3, 4, 5, 6})
+	}
+	e := newEngine(f)
+	f.Fuzz(func(t *testing.T, text string, data, choices []byte) {
+		c := sqltexttest.NewChooser(choices)
+		checkRewrite(t, e, text, c)
+		checkRewrite(t, e, sqltexttest.Weave(data), c)
+	})
+}
+
+func checkRewrite(t *testing.T, e engine, text string, c *sqltexttest.Chooser) {
+	t.Helper()
+	statements := sqltext.SQLite.Statements(text)
+	for n := 0; n < 100; n++ {
+		st, ok := statements.Next()
+		if !ok || st.Verb <= sqltext.With {
+			return
+		}
+		source := text[st.VerbStart:st.End] // without EXPLAIN
+		definition := st.Verb == sqltext.Create || st.Verb == sqltext.Alter
+		want, err := e.program(source, !definition)
+		if err != nil {
+			return // what follows is not executed
+		}
+		if virtualTable(source) {
+			continue // white space and comments are part of its arguments
+		}
+		for _, rewritten := range []string{spaced(source, c), tight(source), requoted(source, st, c)} {
+			got, err := e.program(rewritten, !definition)
+			if err != nil && namedByText(source) && strings.Contains(err.Error(), "no such column") {
+				continue
+			}
+			if err != nil && strings.Contains(err.Error(), "no such window") {
+				continue // SQLite leaves the quotes on the name of a window that another one extends
+			}
+			if err != nil {
+				t.Errorf("%q, rewritten as %q: %v", source, rewritten, err)
+			} else if got != want {
+				t.Errorf("%q, rewritten as %q, is another program:\n%s\n%s", source, rewritten, want, got)
+			}
+		}
+	}
+}
+
+func virtualTable(text string) bool {
+	c := sqltext.SQLite.Cursor(text)
+	c.Advance()
+	c.Advance()
+	return c.BeforeKey.Word == "CREATE" && c.Key.Word == "VIRTUAL"
+}
+
+// namedByText reports whether a statement may name a column of a subquery by the text that
+// the column has there, white space included: SELECT "1 + 1" FROM (SELECT 1 + 1).
+func namedByText(text string) bool { return strings.Count(strings.ToUpper(text), "SELECT") > 1 }
+
+// spaced writes the tokens of a text with other gaps between them.
+func spaced(text string, c *sqltexttest.Chooser) string {
+	var b strings.Builder
+	l := sqltext.SQLite.Lexer(text)
+	for t := l.NextSignificant(); t.Kind != sqltext.EOF; t = l.NextSignificant() {
+		b.WriteString(t.Text(text))
+		if t.Kind == sqltext.Operator {
+			b.WriteByte(' ') // or "-" and a comment would be another comment
+		}
+		b.WriteString(c.Of(" ", "\n", "\t\f\r ", " \v", "/**/", "/* ; ' */", "-- \" [\n", " \uFEFF", "/*/ x /*/ ", " -- */\r\n /***/"))
+	}
+	return b.String()
+}
+
+// upper returns s with its ASCII letters in upper case.
+func upper(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'a' <= r && r <= 'z' {
+			r -= 'a' - 'A'
+		}
+		return r
+	}, s)
+}
+
+// tight writes the tokens of a text with a space between them only where the two would be
+// read otherwise.
+func tight(text string) string {
+	out, last := "", ""
+	l := sqltext.SQLite.Lexer(text)
+	for t := l.NextSignificant(); t.Kind != sqltext.EOF; t = l.NextSignificant() {
+		word := t.Text(text)
+		if both := sqltext.SQLite.Lexer(last + word); last != "" {
+			if first := both.Next(); first.End != len(last) || both.Next().End != len(last+word) {
+				out += " "
+			}
+		}
+		out += word
+		last = word
+	}
+	return out
+}
+
+// requoted writes a statement that reads or writes rows with its names in other quotes.
+func requoted(text string, st sqltext.Statement, c *sqltexttest.Chooser) string {
+	if !st.Verb.Rows() || strings.Contains(strings.ToUpper(text), "CAST") { // a type is words that are no names
+		return text
+	}
+	var b strings.Builder
+	cur := sqltext.SQLite.Cursor(text)
+	for cur.Advance(); cur.Token.Kind != sqltext.EOF; cur.Advance() {
+		word := cur.Written()
+		name := sqltext.Unquote(word)
+		switch {
+		case cur.Token.Kind == sqltext.Word && cur.Key.Word == "" && !sqltext.EqualFold(word, "true") && !sqltext.EqualFold(word, "false"),
+			cur.Token.Kind == sqltext.Quoted && name != "":
+			quotes := []string{`"` + strings.ReplaceAll(name, `"`, `""`) + `"`, "`" + strings.ReplaceAll(name, "`", "``") + "`"}
+			if !strings.Contains(name, "]") {
+				quotes = append(quotes, "["+name+"]")
+			}
+			if cur.Token.Kind == sqltext.Word {
+				quotes = append(quotes, upper(name))
+			}
+			word = c.Of(quotes...)
+		}
+		b.WriteString(word)
+		b.WriteByte(' ')
+	}
+	return b.String()
+}

@@ -1,0 +1,64 @@
+package sqltext
+
+import "strings"
+
+// A Keyword is a keyword of the dialect. The zero Keyword is none.
+type Keyword struct {
+	// Word is the keyword in upper case.
+	Word string
+
+	// Reserved says that the keyword cannot be a name. Any other keyword is a name where
+	// the grammar leaves room for one: SELECT replace FROM view.
+	Reserved bool
+}
+
+// KeywordOf returns the keyword that a token of text is. Only a [Word] can be one.
+// Upper and lower case are the same, for ASCII letters only.
+func KeywordOf(text string, t Token) Keyword {
+	n := t.End - t.Start
+	if t.Kind != Word || n < 2 || n > longestKeyword {
+		return Keyword{}
+	}
+	word := text[t.Start:t.End]
+	first := word[0] | 0x20
+	if first < 'a' || first > 'z' {
+		return Keyword{}
+	}
+	for _, k := range keywords[first-'a'] {
+		if len(k.Word) == n && EqualFold(word, k.Word) {
+			return k
+		}
+	}
+	return Keyword{}
+}
+
+// longestKeyword is the length of the longest one.
+const longestKeyword = len("CURRENT_TIMESTAMP")
+
+// keywords holds SQLite's keywords by their first letter. They are those of
+// https://sqlite.org/lang_keywords.html. Which are reserved follows from %fallback and from
+// the token classes id, ids and idj in SQLite's src/parse.y; a test asks SQLite itself.
+var keywords = func() (table [26][]Keyword) {
+	add := func(words string, reserved bool) {
+		for _, word := range strings.Fields(words) {
+			i := word[0] - 'A'
+			table[i] = append(table[i], Keyword{word, reserved})
+		}
+	}
+	add(`
+		ABORT ACTION AFTER ALWAYS ANALYZE ASC ATTACH BEFORE BEGIN BY CASCADE CAST COLUMN CONFLICT
+		CROSS CURRENT CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP DATABASE DEFERRED DESC DETACH DO
+		EACH END EXCLUDE EXCLUSIVE EXPLAIN FAIL FILTER FIRST FOLLOWING FOR FULL GENERATED GLOB
+		GROUPS IF IGNORE IMMEDIATE INDEXED INITIALLY INNER INSTEAD KEY LAST LEFT LIKE MATCH
+		MATERIALIZED NATURAL NO NULLS OF OFFSET OTHERS OUTER OVER PARTITION PLAN PRAGMA PRECEDING
+		QUERY RAISE RANGE RECURSIVE REGEXP REINDEX RELEASE RENAME REPLACE RESTRICT RIGHT ROLLBACK
+		ROW ROWS SAVEPOINT TEMP TEMPORARY TIES TRIGGER UNBOUNDED VACUUM VIEW VIRTUAL WINDOW WITH
+		WITHOUT`, false)
+	add(`
+		ADD ALL ALTER AND AS AUTOINCREMENT BETWEEN CASE CHECK COLLATE COMMIT CONSTRAINT CREATE
+		DEFAULT DEFERRABLE DELETE DISTINCT DROP ELSE ESCAPE EXCEPT EXISTS FOREIGN FROM GROUP HAVING
+		IN INDEX INSERT INTERSECT INTO IS ISNULL JOIN LIMIT NOT NOTHING NOTNULL NULL ON OR ORDER
+		PRIMARY REFERENCES RETURNING SELECT SET TABLE THEN TO TRANSACTION UNION UNIQUE UPDATE USING
+		VALUES WHEN WHERE`, true)
+	return table
+}()

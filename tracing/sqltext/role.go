@@ -1,0 +1,230 @@
+package sqltext
+
+// A Role is what a token of a query or of a change of rows stands for.
+type Role uint8
+
+const (
+	// OtherRole is any role that is not below. Every column, alias and function has it.
+	OtherRole Role = iota
+
+	// Operation is a word that begins a query or a change of rows: SELECT, VALUES, INSERT,
+	// REPLACE, UPDATE or DELETE.
+	Operation
+
+	// CommonList is a WITH that begins a list of common table expressions.
+	CommonList
+
+	// Common is the name of a common table expression, in that list.
+	Common
+
+	// Source is the name of a table, a view or a table-valued function that is read from.
+	Source
+
+	// Member is the name of such a table, right behind IN. A string that stands there is more
+	// likely a literal without its parentheses.
+	Member
+
+	// Target is the name of the table that is written to.
+	Target
+)
+
+// Table reports whether it is the role of a name that the engine looks for among tables.
+func (r Role) Table() bool { return r >= Source }
+
+// MaxDepth is how many parentheses within one another [Roles] follows. It bounds what a
+// text can make a program remember. SQLite itself stops at 100 levels of its parser's
+// stack by default, or at 1000 of an expression, and what people write has less than ten.
+const MaxDepth = 64
+
+// Roles follows a SELECT, VALUES, INSERT, REPLACE, UPDATE or DELETE, with all that is nested
+// in it, and says what each token stands for. The zero Roles is at the start of a statement.
+//
+// It does not check the statement: of one that the engine would refuse, it may say anything.
+type Roles struct {
+	stack  [MaxDepth]frame
+	depth  int // index of the frame at hand
+	beyond int // open parentheses that have no frame
+	last   Role
+}
+
+// A frame is what has been seen within a pair of parentheses, or of the statement itself.
+type frame struct {
+	verb  Verb     // Select, Insert, Update or Delete, once it has been seen
+	begun bool     // anything has been seen
+	from  bool     // in FROM, where a table follows a comma
+	list  bool     // in the list that WITH begins, where a name follows a comma
+	want  Role     // of a name, if one comes now
+	or    orClause // of INSERT OR and UPDATE OR
+}
+
+type orClause uint8
+
+const (
+	orNone orClause = iota
+	orMay           // OR may follow
+	orWord          // a word follows, such as IGNORE
+)
+
+// Depth returns how many parentheses are open around the next token, up to MaxDepth-1.
+func (r *Roles) Depth() int { return r.depth }
+
+// Beyond reports whether more parentheses are open than are followed: names in there are
+// not told apart.
+func (r *Roles) Beyond() bool { return r.beyond > 0 }
+
+// Of returns the role of the token at the cursor. It must be given each significant token
+// of the statement in turn, but for those of a table's name behind its first dot, which may
+// be left out.
+func (r *Roles) Of(c *Cursor) Role {
+	f, last := &r.stack[r.depth], r.last
+	r.last = OtherRole
+	switch {
+	case c.Token.Kind == LeftParen:
+		r.push(f)
+	case c.Token.Kind == RightParen:
+		r.pop()
+	case r.beyond > 0:
+	case c.Token.Kind == Comma:
+		if f.list {
+			f.want = Common
+		} else if f.from {
+			f.want = Source
+		}
+	case c.Token.Kind == Dot && last != OtherRole:
+		f.want = last // the name before was the schema's
+	case f.or != orNone:
+		if f.followsOr(c) {
+			return OtherRole
+		}
+		return r.word(f, c)
+	default:
+		return r.word(f, c)
+	}
+	return OtherRole
+}
+
+// followsOr reports whether the token is part of OR IGNORE and the like.
+func (f *frame) followsOr(c *Cursor) bool {
+	switch {
+	case f.or == orMay && c.Key.Word == "OR":
+		f.or = orWord
+		return true
+	case f.or == orWord && c.Token.Kind == Word:
+		f.or = orNone
+		return true
+	}
+	f.or = orNone
+	return false
+}
+
+// word is for a token that is no parenthesis, comma or dot.
+func (r *Roles) word(f *frame, c *Cursor) Role {
+	if f.want != OtherRole && c.ObjectName() && (f.begun || c.Key.Word != "WITH") {
+		if f.want == Common && c.BeforeKey.Word == "WITH" && c.Key.Word == "RECURSIVE" {
+			if t, key := c.Peek(); t.Kind != EOF && t.Kind != Semicolon && key.Word != "AS" {
+				return OtherRole
+			}
+		}
+		r.last = f.want
+		f.want, f.begun = OtherRole, true
+		return r.last
+	}
+	f.want = OtherRole
+	role := f.clause(c, r.depth)
+	f.begun = true
+	return role
+}
+
+func (r *Roles) push(f *frame) {
+	inner := frame{}
+	if f.want == Source {
+		inner.from, inner.want = true, Source // a join in parentheses
+	}
+	f.want, f.begun = OtherRole, true
+	if r.beyond > 0 || r.depth == MaxDepth-1 {
+		r.beyond++
+		return
+	}
+	r.depth++
+	r.stack[r.depth] = inner
+}
+
+func (r *Roles) pop() {
+	if r.beyond > 0 {
+		r.beyond--
+	} else if r.depth > 0 {
+		r.depth--
+	}
+}
+
+// clause is for a token that no name was wanted for.
+func (f *frame) clause(c *Cursor, depth int) Role {
+	switch c.Key.Word {
+	case "SELECT":
+		return f.begin(Select)
+	case "VALUES":
+		if f.verb != Insert {
+			return f.begin(Select)
+		}
+		f.list = false
+	case "INSERT":
+		return f.change(Insert)
+	case "REPLACE":
+		if depth == 0 { // within parentheses it is the function
+			return f.change(Insert)
+		}
+	case "UPDATE":
+		role := f.change(Update)
+		if role == Operation {
+			f.want = Target
+		}
+		return role
+	case "DELETE":
+		return f.change(Delete)
+	case "WITH":
+		if f.begun && f.verb != Insert {
+			break
+		}
+		f.list, f.from, f.want = true, false, Common
+		return CommonList
+	case "INTO":
+		if f.verb == Insert {
+			f.want = Target
+		}
+	case "FROM":
+		switch {
+		case c.BeforeKey.Word == "DISTINCT": // IS DISTINCT FROM
+		case f.verb == Select || f.verb == Update:
+			f.from, f.want = true, Source
+		case f.verb == Delete:
+			f.want = Target
+		}
+	case "JOIN":
+		if f.from {
+			f.want = Source
+		}
+	case "IN":
+		f.want = Member
+	case "WHERE", "GROUP", "HAVING", "WINDOW", "ORDER", "LIMIT", "SET", "RETURNING", "UNION", "EXCEPT", "INTERSECT":
+		f.from = false
+	}
+	return OtherRole
+}
+
+// begin begins a query or a change of rows.
+func (f *frame) begin(verb Verb) Role {
+	f.verb, f.from, f.list = verb, false, false
+	return Operation
+}
+
+// change begins a change of rows, unless the word is an action, as in ON CONFLICT DO UPDATE.
+func (f *frame) change(verb Verb) Role {
+	if f.verb != Empty || f.begun && !f.list {
+		return OtherRole
+	}
+	f.or = orNone
+	if verb == Insert || verb == Update {
+		f.or = orMay
+	}
+	return f.begin(verb)
+}
