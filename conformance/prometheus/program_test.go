@@ -184,7 +184,7 @@ func (p *program) connections(ctx context.Context) *sql.Conn {
 
 	p.must(p.exec(ctx, conn, summary("ATTACH side"), `ATTACH DATABASE 'file:/hush?vfs=memdb' AS side`))
 	p.must(p.exec(ctx, conn, summary("DETACH side"), `DETACH side`))
-	p.must(p.exec(ctx, conn, summary("PRAGMA user_version"), `PRAGMA user_version = 4242`))
+	p.must(p.exec(ctx, conn, summary("PRAGMA user_version"), `PRAGMA user_version = 2042424242`))
 	p.giveUp(ctx, conn)
 	return conn
 }
