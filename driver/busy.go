@@ -309,16 +309,16 @@ func (w *lockWatch) judge(err error) {
 // A watchedSession is a session whose locks are watched.
 type watchedSession struct{ *session }
 
-func (s watchedSession) ServeExec(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+func (s watchedSession) ExecDirect(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	s.enter(query, mayWrite)
-	res, err := s.session.ServeExec(ctx, query, args)
+	res, err := s.session.ExecDirect(ctx, query, args)
 	s.locks.leave(err)
 	return res, err
 }
 
-func (s watchedSession) ServeQuery(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+func (s watchedSession) QueryDirect(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	s.enter(query, holdsNone) // until there are rows
-	answer, err := s.session.ServeQuery(ctx, query, args)
+	answer, err := s.session.QueryDirect(ctx, query, args)
 	s.locks.leave(err)
 	if r, ok := answer.(*rows); ok && err == nil {
 		r.account.waits.add(s.locks.take())

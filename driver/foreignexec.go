@@ -347,11 +347,11 @@ var (
 )
 
 func (c script) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	return c.session.ServeExec(ctx, c.query, args)
+	return c.session.ExecDirect(ctx, c.query, args)
 }
 
 func (c script) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	return c.session.ServeQuery(ctx, c.query, args)
+	return c.session.QueryDirect(ctx, c.query, args)
 }
 
 func (c script) NumInput() int { return -1 }

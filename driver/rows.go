@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/ncruces/go-sqlite3"
+
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
 // rows are the plain driver's, but for when a query begins.
@@ -54,6 +56,7 @@ var (
 	_ driver.RowsColumnTypeDatabaseTypeName = &rows{}
 	_ driver.RowsColumnTypeNullable         = &rows{}
 	_ driver.RowsColumnTypeScanType         = &rows{}
+	_ wrap.FailedRows                       = &rows{}
 )
 
 // sqliteStmt is what is asked of SQLite's statement itself.
@@ -327,8 +330,8 @@ func (r *rows) Close() error {
 	return err
 }
 
-// Failure returns the error of a first step that the caller has not asked for,
-// and will not be told of: for its span.
+// Failure implements [wrap.FailedRows]. It returns the error of a first step that
+// was taken before the caller asked for a row.
 func (r *rows) Failure() error {
 	if r.asked || r.failure == io.EOF || !r.cached.readOnly {
 		return nil

@@ -15,11 +15,11 @@ type baseScanner interface{ driver.RowsColumnScanner }
 
 var (
 	_ driver.RowsColumnScanner = &rows{}
-	_ wrap.Director            = &rows{}
+	_ wrap.RowsDelegate        = &rows{}
 )
 
-// Direct implements [wrap.Director].
-func (r *rows) Direct() driver.RowsColumnScanner {
+// Delegate implements [wrap.RowsDelegate].
+func (r *rows) Delegate() driver.RowsColumnScanner {
 	if !r.direct {
 		return nil
 	}

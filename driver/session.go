@@ -67,12 +67,15 @@ type baseConn interface {
 }
 
 var (
-	_ driver.Pinger = &session{}
-	_ wrap.Server   = &session{}
+	_ driver.Pinger       = &session{}
+	_ wrap.DirectConn     = &session{}
+	_ wrap.ConfiguredConn = &session{}
+	_ wrap.SickConn       = &session{}
+	_ wrap.DirectConn     = watchedSession{}
 )
 
-// ServeExec implements [wrap.Server].
-func (s *session) ServeExec(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+// ExecDirect implements [wrap.DirectConn].
+func (s *session) ExecDirect(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	if err := s.lost(); err != nil {
 		return nil, err
 	}
@@ -87,12 +90,12 @@ func (s *session) ServeExec(ctx context.Context, query string, args []driver.Nam
 		}
 		return res, err
 	}
-	res, err := s.serveExec(ctx, query, args)
+	res, err := s.execDirect(ctx, query, args)
 	s.settle() // in no defer: after a panic, SQLite is asked nothing
 	return res, err
 }
 
-func (s *session) serveExec(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+func (s *session) execDirect(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	if s.isForeign() {
 		return s.execForeign(ctx, query, args)
 	}
@@ -219,8 +222,8 @@ func resultOf(raw *sqlite3.Conn) driver.Result {
 func (r result) LastInsertId() (int64, error) { return r.id, nil }
 func (r result) RowsAffected() (int64, error) { return r.changes, nil }
 
-// ServeQuery implements [wrap.Server].
-func (s *session) ServeQuery(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+// QueryDirect implements [wrap.DirectConn].
+func (s *session) QueryDirect(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	if err := s.lost(); err != nil {
 		return nil, err
 	}
@@ -484,15 +487,15 @@ func (s *session) Ping(ctx context.Context) error {
 	return err
 }
 
-// Configured tells package wrap of the pragmas that the connection was opened
-// with, in their order, and how long it took to apply them and read them back.
+// Configured implements [wrap.ConfiguredConn]. It returns the pragmas that the
+// connection was opened with, in their order, and how long it took to apply them
+// and read them back.
 func (s *session) Configured() ([]string, time.Duration) {
 	return s.configured.pragmas, s.configured.took
 }
 
-// Sick reports whether the connection's file is there no more, or SQLite's view of it
-// may be wrong since an I/O error. It implements what package wrap asks a connection
-// that is released.
+// Sick implements [wrap.SickConn]. It reports whether the connection's file is lost, or
+// SQLite's view of the file may be wrong since an I/O error.
 func (s *session) Sick(now time.Time) bool {
 	if s.locks != nil {
 		s.locks.released()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
 // A conn is a physical connection of a lane: idle there, or leased to one user.
@@ -171,7 +172,9 @@ type within struct {
 	began time.Time // zero where there is no limit
 }
 
-// Caller returns the caller's context: tracing asks, to tell whose doing an end was.
+var _ tracing.LeaseContext = &within{}
+
+// Caller implements [tracing.LeaseContext].
 func (w *within) Caller() context.Context { return w.Context }
 
 func (w *within) Err() error {

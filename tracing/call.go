@@ -126,10 +126,20 @@ func (c *Call) over() error {
 // callerOf returns the context that a program gave, of one that a pool gives in its
 // place: which ends, too, when the pool takes its connection away.
 func callerOf(ctx context.Context) context.Context {
-	if p, ok := ctx.(interface{ Caller() context.Context }); ok {
+	if p, ok := ctx.(LeaseContext); ok {
 		return p.Caller()
 	}
 	return ctx
+}
+
+// A LeaseContext is a context that a pool passes to the engine in place of the
+// caller's. It also ends when the pool takes the connection away.
+type LeaseContext interface {
+	context.Context
+
+	// Caller returns the caller's own context. If that has not ended, the caller
+	// did not give up.
+	Caller() context.Context
 }
 
 // Panicked ends a call that is still under way, because a panic passed

@@ -5,23 +5,10 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
-	"io"
 	"reflect"
-	"time"
-
-	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
 //lint:file-ignore SA1019 a parent may have only the deprecated interfaces, and they count as database/sql counts them
-
-// A Server is a connection that serves a text with its arguments in one call,
-// and checks the arguments itself: they are the program's own, with names split
-// off; see [ConvertArgs]. It never says ErrSkip.
-type Server interface {
-	driver.Conn
-	ServeExec(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error)
-	ServeQuery(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error)
-}
 
 // An adapter gives any connection all the interfaces that sqlmw may call, and
 // does what database/sql does where the connection has none. sqlmw's own
@@ -34,7 +21,7 @@ type adapter struct {
 	parent driver.Conn
 
 	// The parent's optional interfaces, nil where it has none.
-	server    Server
+	direct    DirectConn
 	begin     driver.ConnBeginTx
 	prepare   driver.ConnPrepareContext
 	execCtx   driver.ExecerContext
@@ -44,28 +31,22 @@ type adapter struct {
 	pinger    driver.Pinger
 	resetter  driver.SessionResetter
 	validator driver.Validator
-	patient   interface{ Sick(now time.Time) bool }
-
-	// What was made by the call under way, for Conn to take: sqlmw puts
-	// objects of its own around them.
-	madeRows   *rows
-	madeStmt   *innerStmt
-	madeResult driver.Result
+	sick      SickConn
 
 	shaped struct { // the rows made last
 		of    reflect.Type
 		shape shape
 	}
-	seen bool // there are interceptors that may look at rows and results
 
-	tx innerTx // begun last
+	prepared *innerStmt // by the last PrepareContext; Conn takes it from here
+	tx       innerTx    // begun last
 }
 
 var _ chain = &adapter{}
 
 func newAdapter(conn *Conn, parent driver.Conn) *adapter {
 	a := &adapter{conn: conn, parent: parent}
-	a.server, _ = parent.(Server)
+	a.direct, _ = parent.(DirectConn)
 	a.begin, _ = parent.(driver.ConnBeginTx)
 	a.prepare, _ = parent.(driver.ConnPrepareContext)
 	a.execCtx, _ = parent.(driver.ExecerContext)
@@ -75,25 +56,15 @@ func newAdapter(conn *Conn, parent driver.Conn) *adapter {
 	a.pinger, _ = parent.(driver.Pinger)
 	a.resetter, _ = parent.(driver.SessionResetter)
 	a.validator, _ = parent.(driver.Validator)
-	a.patient, _ = parent.(interface{ Sick(now time.Time) bool })
+	a.sick, _ = parent.(SickConn)
 	return a
 }
 
-func (a *adapter) takeRows() *rows {
-	r := a.madeRows
-	a.madeRows = nil
-	return r
-}
-
-func (a *adapter) takeResult() driver.Result {
-	res := a.madeResult
-	a.madeResult = nil
-	return res
-}
-
-func (a *adapter) takeStmt() *innerStmt {
-	s := a.madeStmt
-	a.madeStmt = nil
+// takePrepared returns the statement that PrepareContext has made, if any. The
+// wrapper needs it for what sqlmw's statement cannot do: convert arguments.
+func (a *adapter) takePrepared() *innerStmt {
+	s := a.prepared
+	a.prepared = nil
 	return s
 }
 
@@ -102,14 +73,8 @@ func (a *adapter) ExecContext(ctx context.Context, query string, args []driver.N
 	if a.conn.broken {
 		return nil, ErrPanicked
 	}
-	res, err := a.execute(ctx, query, args)
-	a.madeResult = res
-	return res, err
-}
-
-func (a *adapter) execute(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	if a.server != nil {
-		return a.server.ServeExec(ctx, query, args)
+	if a.direct != nil {
+		return a.direct.ExecDirect(ctx, query, args)
 	}
 	if a.execCtx != nil || a.exec != nil {
 		converted, err := convertArgs(a.parent, nil, args)
@@ -186,8 +151,8 @@ func (a *adapter) QueryContext(ctx context.Context, query string, args []driver.
 	if a.conn.broken {
 		return nil, ErrPanicked
 	}
-	if a.server != nil {
-		rows, err := a.server.ServeQuery(ctx, query, args)
+	if a.direct != nil {
+		rows, err := a.direct.QueryDirect(ctx, query, args)
 		return a.made(rows, nil, err)
 	}
 	if a.queryCtx != nil || a.query != nil {
@@ -237,27 +202,14 @@ func (a *adapter) queryDirect(ctx context.Context, query string, args []driver.N
 	return a.query.Query(query, values)
 }
 
-// made keeps the rows for Conn to take. stmt, if not nil, is closed with them.
+// made returns our rows around the parent's. stmt, if not nil, is closed with them.
 func (a *adapter) made(parent driver.Rows, stmt driver.Stmt, err error) (driver.Rows, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.madeRows = newRows(a.conn, parent, stmt)
 	a.conn.open.Add(1)
-	if a.seen {
-		return a.madeRows.shaped, nil
-	}
-	return standIn{a.madeRows}, nil
+	return newRows(a.conn, parent, stmt).shaped, nil
 }
-
-// standIn is what sqlmw is given for rows: an object that costs nothing to put
-// another around, since Conn leaves out what sqlmw makes of it.
-type standIn struct{ rows *rows }
-
-func (standIn) Columns() []string             { return nil }
-func (standIn) Close() error                  { return nil }
-func (standIn) Next([]driver.Value) error     { return io.EOF }
-func (s standIn) HoldCall(call *tracing.Call) { s.rows.HoldCall(call) }
 
 // PrepareContext prepares a statement that the program asked for.
 func (a *adapter) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
@@ -268,8 +220,8 @@ func (a *adapter) PrepareContext(ctx context.Context, query string) (driver.Stmt
 	if err != nil {
 		return nil, err
 	}
-	a.madeStmt = &innerStmt{adapter: a, parent: stmt, query: query}
-	return a.madeStmt, nil
+	a.prepared = &innerStmt{adapter: a, parent: stmt, query: query}
+	return a.prepared, nil
 }
 
 func (a *adapter) prepareParent(ctx context.Context, query string) (driver.Stmt, error) {

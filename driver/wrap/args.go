@@ -20,7 +20,7 @@ func convertArgs(conn driver.Conn, stmt driver.Stmt, args []driver.NamedValue) (
 	return convertArgsTo(make([]driver.NamedValue, 0, len(args)), conn, stmt, args)
 }
 
-// ConvertArgs converts the arguments that a [Server] is given for stmt, which
+// ConvertArgs converts the arguments that a [DirectConn] is given for stmt, which
 // it has prepared on conn: each is checked by the statement, or else by the
 // connection, or else by database/sql's rules, and then they are counted.
 // It uses args for what it returns.

@@ -3,8 +3,6 @@ package wrap
 import (
 	"errors"
 	"time"
-
-	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
 // Close implements [driver.Conn]. It may be called while database/sql holds
@@ -26,7 +24,10 @@ func (c *Conn) Close() (err error) {
 		if through {
 			return
 		}
-		c.state, c.broken = closed, true
+		c.broken = true
+		if c.state != closed { // a Recorder has panicked
+			shield(func() { c.move(closed, nil) })
+		}
 		_ = c.closeEngine()
 		if e.Err = "panic"; e.Kind != 0 && !told {
 			shield(func() { c.opener.record(&e) })
@@ -70,8 +71,7 @@ func (c *Conn) Close() (err error) {
 
 		Background: c.background,
 	}
-	c.state = closed
-	c.spans.Moved(tracing.ConnNone)
+	c.move(closed, nil)
 	span := c.spans.Close(string(reason))
 	defer span.Panicked()
 	if c.broken {

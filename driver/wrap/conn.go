@@ -15,9 +15,8 @@ import (
 )
 
 // A Conn is a connection as database/sql sees it. It keeps the account of the
-// connection's life, and hands every call to sqlmw, which hands it to the
-// interceptor and that to the parent. While the program has no interceptors of
-// its own, the calls that programs make most go to tracing's at once.
+// connection's life. It passes every call to sqlmw, sqlmw to the interceptors, and
+// they to the parent. There is one short cut; see direct.go.
 //
 // Like every driver's, a Conn is used by one goroutine at a time;
 // database/sql sees to that.
@@ -26,6 +25,7 @@ type Conn struct {
 	id      ConnID
 	adapter *adapter
 	chain   chain // sqlmw around adapter
+	direct  bool  // Exec and Query do not go through chain; see direct.go
 	spans   *tracing.Conn
 
 	opened time.Time
@@ -77,11 +77,33 @@ var (
 type state uint8
 
 const (
-	inUse   state = iota
-	pending       // opened by database/sql in the background; nobody has used it
+	opening state = iota
+	inUse
+	pending // opened in the background, and not used yet
 	idle
 	closed
 )
+
+// measured is what the connection counts as in the metrics, in each state.
+var measured = [...]tracing.ConnState{
+	opening: tracing.ConnNone,
+	inUse:   tracing.ConnUsed,
+	pending: tracing.ConnIdle,
+	idle:    tracing.ConnIdle,
+	closed:  tracing.ConnNone,
+}
+
+// move is the only place where a connection's state changes. It measures the change
+// and records e, the event of the change. A nil e is for when there is no Recorder,
+// so that no clock is read, and for a close, whose event comes when it is over.
+func (c *Conn) move(to state, e *Event) {
+	c.state, c.since = to, time.Time{}
+	c.spans.Moved(measured[to])
+	if e != nil {
+		c.since = e.Time
+		c.opener.record(e)
+	}
+}
 
 func newConn(o *Opener, id ConnID, parent driver.Conn, spans *tracing.Conn, now time.Time) *Conn {
 	c := &Conn{
@@ -89,7 +111,6 @@ func newConn(o *Opener, id ConnID, parent driver.Conn, spans *tracing.Conn, now 
 		id:     id,
 		spans:  spans,
 		opened: now,
-		since:  now,
 	}
 	c.adapter = newAdapter(c, parent)
 	spans.Engine = parent
@@ -97,7 +118,7 @@ func newConn(o *Opener, id ConnID, parent driver.Conn, spans *tracing.Conn, now 
 	for _, i := range slices.Backward(o.around) {
 		c.chain = intercept(c.chain, i)
 	}
-	c.adapter.seen = len(o.around) > 0
+	c.direct = len(o.around) == 0
 	return c
 }
 
@@ -178,7 +199,7 @@ func (c *Conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 	c.spans.Unasked = c.spans.Enabled() && caller("(*Stmt).connStmt", "(*Tx).StmtContext") != ""
 	outer, err := c.chain.PrepareContext(ctx, query)
 	err = c.endCall(err)
-	inner := c.adapter.takeStmt()
+	inner := c.adapter.takePrepared()
 	if err != nil {
 		return nil, err
 	}
@@ -191,15 +212,8 @@ func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.Name
 		return nil, err
 	}
 	defer c.passed()
-	var res driver.Result
-	var err error
-	if c.adapter.seen {
-		res, err = c.chain.ExecContext(ctx, query, args)
-	} else { // sqlmw would only make objects
-		res, err = c.spans.ConnExecContext(ctx, c.adapter, query, args)
-	}
-	err = c.endCall(err)
-	return c.result(res, err)
+	res, err := c.execute(ctx, query, args)
+	return res, c.endCall(err)
 }
 
 // QueryContext implements [driver.QueryerContext].
@@ -210,40 +224,8 @@ func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 		return nil, err
 	}
 	defer c.passedQuery(&answer)
-	var rows driver.Rows
-	var err error
-	if c.adapter.seen {
-		rows, err = c.chain.QueryContext(ctx, query, args)
-	} else {
-		_, rows, err = c.spans.ConnQueryContext(ctx, c.adapter, query, args)
-	}
-	err = c.endCall(err)
-	return c.answer(rows, err)
-}
-
-// result returns the parent's own result, which may have more methods than
-// what sqlmw has put around it.
-func (c *Conn) result(outer driver.Result, err error) (driver.Result, error) {
-	res := c.adapter.takeResult()
-	if err != nil || c.adapter.seen {
-		return outer, err
-	}
-	return res, nil
-}
-
-// answer returns the rows that the adapter made. What sqlmw has put around them
-// is left out, unless a program's interceptors want to see it: it can do less
-// (Go 1.27's RowsColumnScanner), and tracing's looks at no rows.
-func (c *Conn) answer(outer driver.Rows, err error) (driver.Rows, error) {
-	rows := c.adapter.takeRows()
-	switch {
-	case err != nil:
-		return nil, err
-	case c.adapter.seen:
-		return outer, nil
-	default:
-		return rows.shaped, nil
-	}
+	rows, err := c.query(ctx, query, args)
+	return rows, c.endCall(err)
 }
 
 // BeginTx implements [driver.ConnBeginTx].
@@ -332,31 +314,32 @@ func (c *Conn) ResetSession(ctx context.Context) error {
 // handedOut moves an open connection into use for the call that ctx is of. That
 // began at start, if it took time.
 func (c *Conn) handedOut(ctx context.Context, start time.Time, derived bool) {
-	if c.opener.heard() {
+	if c.opener.hasRecorders() {
 		e := Event{Time: time.Now(), Trace: traceOf(ctx), Derived: derived}
 		if !start.IsZero() {
 			e.Duration = e.Time.Sub(start)
 		}
 		c.acquired(&e)
 	} else {
-		c.uses++
-		c.state, c.since, c.trace = inUse, time.Time{}, trace.TraceID{}
+		c.acquired(nil)
 	}
-	c.spans.Moved(tracing.ConnUsed)
 	c.spans.Acquired(ctx)
 }
 
-// acquired moves the connection into use and records it as e, filling in what
-// the connection knows.
+// acquired moves the connection into use. It records e, if there is one, and fills
+// in what the connection knows.
 func (c *Conn) acquired(e *Event) {
 	c.uses++
-	e.Kind, e.Conn, e.Uses = KindAcquire, c.id, c.uses
-	e.Age = e.Time.Sub(c.opened)
-	if c.state != inUse {
-		e.Idle = c.sinceState(e.Time.Add(-e.Duration))
+	c.trace, c.asked = trace.TraceID{}, false
+	if e != nil {
+		e.Kind, e.Conn, e.Uses = KindAcquire, c.id, c.uses
+		e.Age = e.Time.Sub(c.opened)
+		if c.state != opening {
+			e.Idle = c.sinceState(e.Time.Add(-e.Duration))
+		}
+		c.trace = e.Trace
 	}
-	c.state, c.since, c.trace, c.asked = inUse, e.Time, e.Trace, false
-	c.opener.record(e)
+	c.move(inUse, e)
 }
 
 // IsValid implements [driver.Validator]: database/sql calls it when a
@@ -369,7 +352,7 @@ func (c *Conn) IsValid() bool {
 		return false
 	}
 	var now time.Time
-	if c.adapter.patient != nil || c.opener.heard() { // or nobody asks for it
+	if c.adapter.sick != nil || c.opener.hasRecorders() {
 		now = time.Now()
 	}
 	return c.givenBack(now)
@@ -379,26 +362,25 @@ func (c *Conn) givenBack(now time.Time) bool {
 	c.asked = true
 	if c.unfit == "" && c.adapter.validator != nil && !c.adapter.validator.IsValid() {
 		c.unfit = ReasonBad
-	} else if c.unfit == "" && c.adapter.patient != nil && c.adapter.patient.Sick(now) {
+	} else if c.unfit == "" && c.adapter.sick != nil && c.adapter.sick.Sick(now) {
 		c.unfit = ReasonSick
 	}
 	if c.state == inUse {
-		c.spans.Moved(tracing.ConnIdle)
 		kind := KindRelease
 		if c.unfit != "" {
 			kind = KindDiscard
 		}
-		if c.opener.heard() {
+		if c.opener.hasRecorders() {
 			c.leaveUse(kind, now)
 		} else {
-			c.state, c.since = idle, time.Time{}
+			c.move(idle, nil)
 		}
 	}
 	return c.unfit == ""
 }
 
-// sinceState is how long the connection has been in its state, or 0 if nobody
-// was told when that began.
+// sinceState returns how long the connection has been in its state, or 0 if there was
+// no Recorder when that began.
 func (c *Conn) sinceState(now time.Time) time.Duration {
 	if c.since.IsZero() {
 		return 0
@@ -407,7 +389,7 @@ func (c *Conn) sinceState(now time.Time) time.Duration {
 }
 
 func (c *Conn) leaveUse(kind Kind, now time.Time) {
-	e := Event{
+	c.move(idle, &Event{
 		Time:       now,
 		Kind:       kind,
 		Conn:       c.id,
@@ -418,7 +400,5 @@ func (c *Conn) leaveUse(kind Kind, now time.Time) {
 		Reason:     c.unfit,
 		Trace:      c.trace,
 		Background: c.background,
-	}
-	c.state, c.since = idle, now // before a Recorder may panic
-	c.opener.record(&e)
+	})
 }

@@ -232,10 +232,9 @@ type Event struct {
 	Uses uint64        // how often it has been acquired, this one included
 
 	// Reason says why a connection was discarded or closed; for KindBusy, what was
-	// in the way, for KindHealth, how the pool is, and for KindFailing and
-	// KindRecovered, what fails.
-	// in the way, for KindHealth, how the pool is, and for KindPanic, whose function
-	// has panicked, as "Config.Init".
+	// in the way; for KindHealth, how the pool is; for KindFailing and
+	// KindRecovered, what fails; for KindPanic, whose function has panicked, as
+	// "Config.Init".
 	Reason Reason
 
 	// Holder is the connection of this process that was in the way of a call

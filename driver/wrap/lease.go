@@ -147,21 +147,20 @@ func (o *Opener) OpenFor(ctx context.Context, p *Opening, dial func(context.Cont
 	if p != nil {
 		e.Lane = p.lane
 	}
-	o.record(&e)
 	if err != nil {
+		o.record(&e)
 		return nil, err
 	}
-	conn.state = pending
-	conn.spans.Moved(tracing.ConnIdle)
+	conn.move(pending, &e)
 	return conn, nil
 }
 
 // Lend hands the connection, now, to the call that ctx is of, which ends a. A nil a
 // is an acquire that took no time.
 func (c *Conn) Lend(ctx context.Context, a *Acquisition, lane Lane, now time.Time) {
-	if a == nil && !c.opener.heard() {
-		c.uses++
-		c.state, c.since = inUse, time.Time{}
+	c.lane = lane
+	if a == nil && !c.opener.hasRecorders() {
+		c.acquired(nil)
 	} else {
 		e := Event{Time: now, Trace: traceOf(ctx), Lane: lane}
 		if a != nil {
@@ -173,8 +172,6 @@ func (c *Conn) Lend(ctx context.Context, a *Acquisition, lane Lane, now time.Tim
 		}
 		c.acquired(&e)
 	}
-	c.lane = lane
-	c.spans.Moved(tracing.ConnUsed)
 	if a == nil {
 		c.spans.AcquiredAtOnce(ctx, string(lane))
 	}

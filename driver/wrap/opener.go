@@ -70,9 +70,9 @@ func (o *Opener) sick(err error) bool {
 	return o.classify != nil && o.classify(err).Sick
 }
 
-// heard reports whether anybody is told of events. Where nobody is, a clock
-// that only events need is not read.
-func (o *Opener) heard() bool {
+// hasRecorders reports whether events are recorded at all. Where they are not, no
+// clock is read for them.
+func (o *Opener) hasRecorders() bool {
 	p := o.recorders.Load()
 	return p != nil && len(*p) > 0
 }
@@ -110,15 +110,14 @@ func (o *Opener) Open(ctx context.Context, dial func(context.Context) (driver.Co
 	}
 	conn, e, err := o.open(ctx, dial, o.db.Dial(ctx))
 	e.Background = background
-	o.record(&e)
 	if err != nil {
+		o.record(&e)
 		return nil, err
 	}
 	if background {
-		conn.state = pending
-		conn.spans.Moved(tracing.ConnIdle)
+		conn.move(pending, &e)
 	} else {
-		conn.spans.Moved(tracing.ConnUsed)
+		conn.move(opening, &e)
 		conn.acquired(&Event{Time: e.Time, Duration: e.Duration, Trace: e.Trace})
 	}
 	return conn, nil
@@ -154,9 +153,7 @@ func (o *Opener) open(ctx context.Context, dial func(context.Context) (driver.Co
 		e.Err = o.errorText(err)
 		return nil, e, err
 	}
-	if c, ok := parent.(interface {
-		Configured() ([]string, time.Duration)
-	}); ok {
+	if c, ok := parent.(ConfiguredConn); ok {
 		spans.Configured(c.Configured())
 	}
 	id := ConnID(connIDs.Add(1))

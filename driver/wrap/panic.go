@@ -37,23 +37,6 @@ func (e *PanicError) Unwrap() []error {
 	return []error{ErrPanicked}
 }
 
-// A Breaker is a connection of an engine that can be closed after a panic has
-// passed through it, when its state is not known: without committing anything,
-// without calling functions of the program's that may panic again, and with its
-// locks freed whatever fails. [database/sql/driver.Conn]'s Close is then not
-// called.
-type Breaker interface {
-	// Unharmed reports whether a panic that passes now has not touched the engine,
-	// so that the connection stays as it is. It is asked once for each.
-	Unharmed() bool
-
-	// RollbackAfterPanic frees the locks, as far as the engine can, and may be
-	// called more than once.
-	RollbackAfterPanic()
-
-	CloseAfterPanic() error
-}
-
 // Break closes the engine's connection, because a panic passes or has passed
 // through it, and has every later call answer [ErrPanicked]. It may be called
 // more than once. It never panics: a panic that passes stays the one that the

@@ -85,7 +85,7 @@ func makeRows(shape shape) *rows {
 // leave has the connection keep the rows, which are closed. Nobody may come
 // back to them: interceptors might.
 func (r *rows) leave() {
-	if !r.conn.broken && !r.conn.adapter.seen {
+	if !r.conn.broken && r.conn.direct {
 		r.scanner = nil
 		r.conn.left[r.shape] = r
 	}
@@ -301,7 +301,7 @@ func (r *rows) Close() (err error) {
 	defer r.passedClose(&err)
 	var failure error // of which the program is not told, but its span is
 	if call != nil {
-		if f, ok := parent.(interface{ Failure() error }); ok {
+		if f, ok := parent.(FailedRows); ok {
 			failure = f.Failure()
 		}
 	}

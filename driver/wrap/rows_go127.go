@@ -116,17 +116,21 @@ func (r *rows) nextRow() error {
 // farther is the row from which on it pays to ask who else may be asked for rows.
 const farther = 2
 
-// A Director is rows that do nothing any more but hand on what they are asked to
-// others, which may as well be asked at once. Direct returns those others, or nil
-// if the rows have still something to do themselves.
-type Director interface {
-	Direct() driver.RowsColumnScanner
+// A RowsDelegate is rows that after some steps only pass on calls to other rows.
+// The wrapper then calls those directly. It exists since Go 1.27, and is optional,
+// as are the interfaces in parent.go.
+type RowsDelegate interface {
+	driver.RowsColumnScanner
+
+	// Delegate returns the other rows, or nil while these rows still have work of
+	// their own to do at each step.
+	Delegate() driver.RowsColumnScanner
 }
 
-// narrow asks for rows and columns where they come from.
+// narrow replaces the scanner by its delegate, if it has one.
 func (r *rows) narrow() {
-	if d, ok := r.parent.(Director); ok {
-		if s := d.Direct(); s != nil {
+	if d, ok := r.parent.(RowsDelegate); ok {
+		if s := d.Delegate(); s != nil {
 			r.scanner = s
 		}
 	}

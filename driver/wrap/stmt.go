@@ -24,9 +24,7 @@ func (s *innerStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (
 	if s.adapter.conn.broken {
 		return nil, ErrPanicked
 	}
-	res, err := execStmt(ctx, s.parent, args)
-	s.adapter.madeResult = res
-	return res, err
+	return execStmt(ctx, s.parent, args)
 }
 
 func (s *innerStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
@@ -136,14 +134,8 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (_ dri
 		return nil, err
 	}
 	defer s.passed(&err)
-	var res driver.Result
-	if s.conn.adapter.seen {
-		res, err = s.outer.ExecContext(ctx, args)
-	} else {
-		res, err = s.conn.spans.StmtExecContext(ctx, s.inner, s.inner.query, args)
-	}
-	err = s.conn.endCall(err)
-	return s.conn.result(res, err)
+	res, err := s.execute(ctx, args)
+	return res, s.conn.endCall(err)
 }
 
 // A panic comes from its rows; see [PanickedRows].
@@ -152,15 +144,8 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (answ
 		return nil, err
 	}
 	defer s.conn.passedQuery(&answer)
-	var rows driver.Rows
-	var err error
-	if s.conn.adapter.seen {
-		rows, err = s.outer.QueryContext(ctx, args)
-	} else {
-		_, rows, err = s.conn.spans.StmtQueryContext(ctx, s.inner, s.inner.query, args)
-	}
-	err = s.conn.endCall(err)
-	return s.conn.answer(rows, err)
+	rows, err := s.query(ctx, args)
+	return rows, s.conn.endCall(err)
 }
 
 // passed is [Conn.passed] for Exec.

@@ -1,0 +1,45 @@
+package wrap
+
+import (
+	"context"
+	"database/sql/driver"
+)
+
+// This file is the only short cut around sqlmw. A connection without interceptors
+// of the program's calls the tracing interceptor's methods for Exec and Query
+// itself. sqlmw would call the same methods, and would put an object of its own
+// around each result and all rows, which hides methods of theirs (Go 1.27's
+// RowsColumnScanner) and costs two allocations a query.
+//
+// All other calls, and all calls of a connection that has interceptors of the
+// program's, go through sqlmw.
+
+func (c *Conn) execute(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	if c.direct {
+		return c.spans.ConnExecContext(ctx, c.adapter, query, args)
+	}
+	return c.chain.ExecContext(ctx, query, args)
+}
+
+func (c *Conn) query(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	if c.direct {
+		_, rows, err := c.spans.ConnQueryContext(ctx, c.adapter, query, args)
+		return rows, err
+	}
+	return c.chain.QueryContext(ctx, query, args)
+}
+
+func (s *stmt) execute(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	if s.conn.direct {
+		return s.conn.spans.StmtExecContext(ctx, s.inner, s.inner.query, args)
+	}
+	return s.outer.ExecContext(ctx, args)
+}
+
+func (s *stmt) query(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	if s.conn.direct {
+		_, rows, err := s.conn.spans.StmtQueryContext(ctx, s.inner, s.inner.query, args)
+		return rows, err
+	}
+	return s.outer.QueryContext(ctx, args)
+}
