@@ -99,7 +99,7 @@ type lockWatch struct {
 	who     ConnID        // last
 }
 
-func newLockWatch(raw *sqlite3.Conn, d *dsn, foreign bool) *lockWatch {
+func newLockWatch(raw *sqlite3.Conn, d *DSN, foreign bool) *lockWatch {
 	return &lockWatch{raw: raw, file: openSharedFile(raw, d), foreign: foreign}
 }
 

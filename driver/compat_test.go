@@ -159,15 +159,15 @@ func TestCompatDSNRefused(t *testing.T) {
 func TestTranslateTwice(t *testing.T) {
 	for _, name := range []string{"a.db", "a b%?_fk=1&_loc=auto&_txlock=immediate&_defer_fk=1&nonsense=1", "file:x?mode=memory&cache=shared", "file:a%20b?vfs=memdb&_sync=off", ""} {
 		for _, compat := range []driver.Compat{driver.CompatMattn, driver.CompatModernc} {
-			once, err := driver.Translate(name, compat)
+			once, err := driver.DSNReader{Compat: compat}.Parse(name)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if twice, err := driver.Translate(once, driver.CompatNone); err != nil || twice != once {
-				t.Errorf("%q becomes %q, and then %q, %v", name, once, twice, err)
+			if twice, err := driver.ParseDSN(once.Text()); err != nil || twice.Text() != once.Text() {
+				t.Errorf("%q becomes %q, and then %q, %v", name, once.Text(), twice.Text(), err)
 			}
-			if c := driver.CompatOf(once); c != compat {
-				t.Errorf("%q has the behaviour of %v", once, c)
+			if c := once.Compat(); c != compat {
+				t.Errorf("%q has the behavior of %v", once.Text(), c)
 			}
 		}
 	}

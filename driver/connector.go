@@ -25,7 +25,7 @@ import (
 // It is safe for concurrent use.
 type Connector struct {
 	config   Config
-	dsn      *dsn
+	dsn      *DSN
 	settings settings
 	base     driver.Connector // the plain driver's, for the first connection
 	opener   *wrap.Opener
@@ -47,19 +47,19 @@ var (
 // uses. It opens no file. It fails with [ErrDSN] if name cannot be meant, and
 // with a [*PragmaError] if a pragma of cfg cannot.
 func NewConnector(name string, cfg Config) (*Connector, error) {
-	name, compat, err := translate(name, cfg.Compat)
+	d, err := DSNReader{Compat: cfg.Compat}.Parse(name)
 	if err != nil {
 		return nil, err
 	}
-	d, err := parseDSN(name)
-	if err != nil {
-		return nil, err
-	}
+	return d.NewConnector(cfg)
+}
+
+// NewConnector returns a Connector for the DSN and cfg, as the function NewConnector
+// does. Config.Compat is that of the DSN.
+func (d *DSN) NewConnector(cfg Config) (*Connector, error) {
+	cfg.Compat = d.compat
 	if d.compat != CompatNone {
-		compat = d.compat // it was translated before
-	}
-	cfg.Compat = compat
-	if compat != CompatNone {
+		d = d.clone()
 		d.begins()
 		if d.switches.quotes == nil {
 			d.switches.quotes = new(bool)
@@ -86,7 +86,7 @@ func NewConnector(name string, cfg Config) (*Connector, error) {
 		opener: wrap.NewOpener(wrap.Config{
 			Source: tracing.Source{
 				System:    "sqlite",
-				Namespace: d.namespace(),
+				Namespace: d.Database(),
 				Pool:      cfg.PoolName,
 				Classify:  classify,
 			},
@@ -142,7 +142,7 @@ func (c *Connector) open(ctx context.Context) (_ driver.Conn, err error) {
 	if c.dsn.mayWantKey() && !c.settings.keyed() {
 		s.keyless = func(err error) error {
 			if explained := c.explainKey(err); explained != err {
-				return &OpenError{File: c.dsn.namespace(), Err: explained}
+				return &OpenError{File: c.dsn.Database(), Err: explained}
 			}
 			return err
 		}
@@ -186,7 +186,7 @@ func (c *Connector) connect(ctx context.Context) (driver.Conn, error) {
 	if err := c.dsn.checkOpen(); err != nil {
 		return nil, err
 	}
-	name := c.dsn.file()
+	name := c.dsn.File()
 	if name == "" {
 		return c.connectBase(ctx, c.base)
 	}
@@ -250,7 +250,7 @@ func (c *Connector) forLater(given string) (driver.Connector, error) {
 // found has the session know which file it has open, before anything is read from
 // it: reading may recover a WAL or a journal.
 func (c *Connector) found(s *session) error {
-	if c.dsn.file() == "" {
+	if c.dsn.File() == "" {
 		return nil
 	}
 	f, err := openFile(s.baseConn.Raw())
@@ -276,7 +276,7 @@ func (c *Connector) settle(s *session) error {
 	if err := s.file.look(); isLost(err) {
 		return err
 	}
-	return c.home.settle(s.file, c.dsn.file())
+	return c.home.settle(s.file, c.dsn.File())
 }
 
 func (c *Connector) configure(s *session) error {
@@ -452,11 +452,11 @@ func (c *Connector) openError(ctx context.Context, err error) error {
 	if ctxErr := ctx.Err(); ctxErr != nil && (errors.Is(err, sqlite3.INTERRUPT) || errors.Is(err, sqlite3.BUSY)) && !errors.Is(err, ctxErr) {
 		err = fmt.Errorf("%w: %w", ctxErr, err)
 	}
-	return &OpenError{File: c.dsn.namespace(), Err: err}
+	return &OpenError{File: c.dsn.Database(), Err: err}
 }
 
 // String names the connector's database, as errors do.
-func (c *Connector) String() string { return fmt.Sprintf("sqlitemw: %q", c.dsn.namespace()) }
+func (c *Connector) String() string { return fmt.Sprintf("sqlitemw: %q", c.dsn.Database()) }
 
 // Driver returns a [*Driver] with the connector's Config.
 func (c *Connector) Driver() driver.Driver {

@@ -36,7 +36,7 @@ var pragmaParams = map[string]string{
 
 // foreign reads a parameter of another driver. It reports whether it knows the
 // key; value is decoded.
-func (d *dsn) foreign(key, value string) (known bool, err error) {
+func (d *dsnParser) foreign(key, value string) (known bool, err error) {
 	if pragma, ok := pragmaParams[key]; ok {
 		if d.compat != CompatNone && pragma == "defer_foreign_keys" {
 			d.deferFK = flags[strings.ToLower(value)] == "1"
@@ -127,7 +127,7 @@ func (d *dsn) foreign(key, value string) (known bool, err error) {
 
 // translate keeps what a parameter sets. Its short names go before the long one,
 // and the first of two before the second, as in the drivers that have them.
-func (d *dsn) translate(key string, p Pragma) {
+func (d *dsnParser) translate(key string, p Pragma) {
 	alias := key != "_"+p.Name
 	i := slices.IndexFunc(d.translated, func(q Pragma) bool { return q.Name == p.Name })
 	switch {

@@ -47,7 +47,8 @@
 // and refused with a reason, and what to do instead, where they do not: _loc and
 // _timezone (times are read as they were written), _inttotime=0, _texttotime=0,
 // _auth..., and _defer_foreign_keys or _defer_fk=1, which is for one transaction.
-// All that is wrong with a DSN is in one error.
+// All that is wrong with a DSN is in one error. [ParseDSN] checks a DSN without opening
+// anything, and tells which file it names and what it sets.
 //
 // A memory database with cache=shared is one for all connections of the process
 // that name it, as with SQLite's shared cache, which this build has not: it is

@@ -20,12 +20,12 @@ func FuzzDSN(f *testing.F) {
 		f.Add(name)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
-		d, err := parseDSN(name)
+		d, err := DSNReader{}.parse(name)
 		if err != nil {
 			return
 		}
-		rendered := d.canonical()
-		again, err := parseDSN(rendered)
+		rendered := d.Text()
+		again, err := DSNReader{}.parse(rendered)
 		if err != nil {
 			t.Fatalf("%q renders as %q: %v", name, rendered, err)
 		}
@@ -36,13 +36,13 @@ func FuzzDSN(f *testing.F) {
 		size := func(params []string) []string {
 			return slices.DeleteFunc(slices.Clone(params), func(p string) bool { return strings.HasPrefix(p, "_stmt_cache_size") })
 		}
-		if d.uri && again.path != d.path || again.namespace() != d.namespace() ||
+		if d.uri && again.path != d.path || again.Database() != d.Database() ||
 			again.mode != d.mode || again.vfs != d.vfs || again.cache != d.cache || again.tail != d.tail ||
 			again.timefmt != d.timefmt || max(again.cacheSize, -1) != max(d.cacheSize, -1) ||
 			!slices.Equal(size(again.params), d.params) {
 			t.Fatalf("%q renders as %q: %+v, then %+v", name, rendered, d, again)
 		}
-		if twice := again.canonical(); twice != rendered && again.uri {
+		if twice := again.Text(); twice != rendered && again.uri {
 			t.Fatalf("%q renders as %q, then as %q", name, rendered, twice)
 		}
 	})
@@ -64,7 +64,7 @@ func TestForeignPrecedence(t *testing.T) {
 		"file:a?_timefmt=sqlite&_time_integer_format=unix":                 "sqlite",
 		"file:a?_time_integer_format=unix&_time_integer_format=unix_milli": "unix",
 	} {
-		d, err := parseDSN(name)
+		d, err := DSNReader{}.parse(name)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -100,10 +100,10 @@ func TestNamespace(t *testing.T) {
 		"file:a%23?mode=memory&cache=shared":          "/a#",
 		"file://localhost/b?cache=shared&mode=memory": "/b",
 	} {
-		d, err := parseDSN(name)
+		d, err := DSNReader{}.parse(name)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
-		} else if got := d.namespace(); got != want {
+		} else if got := d.Database(); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}

@@ -86,16 +86,12 @@ func (e *OpenError) Unwrap() error { return e.Err }
 // redacted returns the error of an opening without what may be a secret of the data source
 // name: the paths that the operating system names in it, where the file's name looks like
 // more than one, or SQLite looks at another file.
-func (d *dsn) redacted(err error) error {
+func (d *DSN) redacted(err error) error {
 	var os *fs.PathError
 	if !errors.As(err, &os) {
 		return err
 	}
-	name := d.path
-	if d.uri {
-		name = d.pathOfURI()
-	}
-	if !d.modeof && redact.Name(name) == name {
+	if name := d.filename(); !d.modeof && redact.Name(name) == name {
 		return redact.Error(err)
 	}
 	e := &systemError{err: os.Err}
@@ -130,7 +126,7 @@ func (c *Connector) explainKey(err error) error {
 }
 
 // mayWantKey reports whether the VFS may encrypt the file.
-func (d *dsn) mayWantKey() bool {
+func (d *DSN) mayWantKey() bool {
 	switch d.vfs {
 	case "", "os", "memdb", "mvcc", "reader":
 		return false
@@ -162,7 +158,7 @@ func (e *systemError) Unwrap() []error { return []error{e.code, e.err} }
 
 // checkOpen returns the error of opening a connection that SQLite would return, but for what
 // that shows: all of the value of a parameter. Which VFSs there are is not known before.
-func (d *dsn) checkOpen() error {
+func (d *DSN) checkOpen() error {
 	if d.refused == nil && d.vfs != "" && vfs.Find(d.vfs) == nil {
 		return &parameterError{fmt.Sprintf("no such vfs: %q: import the package that registers it, or leave vfs out", redact.Value(d.vfs))}
 	}

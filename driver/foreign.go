@@ -23,7 +23,7 @@ type dialect struct {
 }
 
 // dialect returns nil for the plain driver's.
-func (d *dsn) dialect() *dialect {
+func (d *DSN) dialect() *dialect {
 	if d.compat == CompatNone && (d.times.format == "" && d.times.unit == "" || d.timefmt != "") {
 		return nil
 	}

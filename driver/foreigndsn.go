@@ -13,26 +13,15 @@ import (
 )
 
 // behaves is the parameter of a data source name that says whose behaviour its connections
-// have, and that the rest is written as "sqlitemw" has it. Translate writes it.
+// have, and that the rest is written as "sqlitemw" has it. translate writes it.
 const behaves = "_behavior"
 
-// unknownParam is the parameter that Translate writes for one that has no effect.
+// unknownParam is the parameter that translate writes for one that has no effect.
 const unknownParam = "_unknown"
 
-// Translate returns the data source name for "sqlitemw" that means what name means to the
-// driver that compat says, or, if name has a parameter _compat, to the driver that that says.
-// For [CompatNone], and for a name that it has returned, it returns name.
-//
-// Errors are [ErrDSN], and list all that is wrong with name. What is neither the driver's nor
-// SQLite's is left out, as the driver ignores it.
-func Translate(name string, compat Compat) (string, error) {
-	name, _, err := translate(name, compat)
-	return name, err
-}
-
-// CompatOf returns the driver whose behaviour connections have of a name that [Translate] has
-// returned.
-func CompatOf(name string) (compat Compat) {
+// compatIn returns the driver whose behavior the connections of a name for "sqlitemw"
+// have.
+func compatIn(name string) (compat Compat) {
 	_, query, _ := strings.Cut(name, "?")
 	for param := range strings.SplitSeq(query, "&") {
 		if value, ok := strings.CutPrefix(param, behaves+"="); ok {
@@ -42,30 +31,35 @@ func CompatOf(name string) (compat Compat) {
 	return compat
 }
 
-// translate is Translate. It returns besides whose behaviour connections have.
-func translate(name string, compat Compat) (string, Compat, error) {
+// translate returns the name for "sqlitemw" that means what name means to the driver
+// that compat says, or, if name has a parameter _compat, to the driver that that says.
+// It returns name for [CompatNone], and if name is the result of translate.
+//
+// Parameters that neither the driver nor SQLite has are left out, as the driver ignores
+// them.
+func translate(name string, compat Compat) (string, error) {
 	if strings.ContainsRune(name, 0) {
-		return name, compat, dsnError("it holds a NUL byte, at which SQLite would cut it off: leave it out")
+		return "", dsnError("it holds a NUL byte, at which SQLite would cut it off: leave it out")
 	}
 	said, rest, ok, err := splitCompat(name)
 	if err != nil {
-		return name, compat, err
+		return "", err
 	}
 	if ok {
 		name, compat = rest, said
 	}
 	if int(compat) >= len(compatNames) {
-		return name, compat, dsnError("Compat is %v: use CompatNone, CompatMattn or CompatModernc", compat)
+		return "", dsnError("Compat is %v: use CompatNone, CompatMattn or CompatModernc", compat)
 	}
-	if compat == CompatNone || CompatOf(name) != CompatNone {
-		return name, compat, nil
+	if compat == CompatNone || compatIn(name) != CompatNone {
+		return name, nil
 	}
 	f := &foreignDSN{compat: compat}
 	f.read(name)
 	if err := f.problems.err(); err != nil {
-		return name, compat, err
+		return "", err
 	}
-	return f.render(), compat, nil
+	return f.render(), nil
 }
 
 // splitCompat takes the parameter _compat out of a name.

@@ -23,18 +23,18 @@ func FuzzTranslate(f *testing.F) {
 		if mattn {
 			compat = CompatMattn
 		}
-		once, err := Translate(name, compat)
+		once, err := translate(name, compat)
 		if err != nil {
 			if !errors.Is(err, ErrDSN) {
 				t.Fatalf("%q: %v", name, err)
 			}
 			return
 		}
-		twice, err := Translate(once, CompatNone)
+		twice, err := translate(once, CompatNone)
 		if err != nil || twice != once {
 			t.Fatalf("%q becomes %q, and then %q, %v", name, once, twice, err)
 		}
-		d, err := parseDSN(once)
+		d, err := DSNReader{}.parse(once)
 		if err != nil {
 			if !errors.Is(err, ErrDSN) {
 				t.Fatalf("%q becomes %q: %v", name, once, err)
@@ -48,7 +48,7 @@ func FuzzTranslate(f *testing.F) {
 		if i := strings.IndexByte(name, '?'); i >= 1 {
 			path = name[:i]
 		}
-		if got := d.pathOfURI(); got != path {
+		if got := d.filename(); got != path {
 			t.Fatalf("%q becomes %q, of %q", name, once, got)
 		}
 	})

@@ -86,9 +86,9 @@ var sharedFiles struct {
 
 // openSharedFile returns the main file of a connection, or nil if it is the
 // connection's alone.
-func openSharedFile(raw *sqlite3.Conn, d *dsn) *sharedFile {
+func openSharedFile(raw *sqlite3.Conn, d *DSN) *sharedFile {
 	name := raw.Filename("main").String()
-	if name == "" || d.vfs == "" && d.namespace() == ":memory:" {
+	if name == "" || d.vfs == "" && d.Database() == ":memory:" {
 		return nil
 	}
 	switch d.vfs {

@@ -134,7 +134,7 @@ func (h *home) lostError() error {
 // later returns the data source name for the connections after the first: the
 // same file, from wherever the process has its working directory, which is not
 // made if it is missing.
-func (d *dsn) later(given string) *dsn {
+func (d *DSN) later(given string) *DSN {
 	later := *d
 	later.uri, later.path = true, escapePath(given)
 	later.params = nil
@@ -147,16 +147,4 @@ func (d *dsn) later(given string) *dsn {
 		later.params = append(later.params, "mode=rw")
 	}
 	return &later
-}
-
-// file returns the name of the file that the data source name asks for, or "" if
-// the operating system has no file of it.
-func (d *dsn) file() string {
-	if d.vfs != "" && d.vfs != "os" || d.namespace() == ":memory:" {
-		return ""
-	}
-	if d.uri {
-		return d.pathOfURI()
-	}
-	return d.path
 }

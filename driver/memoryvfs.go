@@ -83,17 +83,17 @@ func (memoryFS) FullPathname(name string) (string, error) {
 
 // sharedMemory reports whether the database is in memory, and for several connections, though
 // the name did not ask for memdb itself.
-func (d *dsn) sharedMemory() bool {
-	return d.shared || strings.HasPrefix(d.pathOfURI(), memoryNames) && d.vfs == "memdb"
+func (d *DSN) sharedMemory() bool {
+	return d.shared || strings.HasPrefix(d.filename(), memoryNames) && d.vfs == "memdb"
 }
 
 // forBase returns the name for the plain driver.
-func (d *dsn) forBase(ps []Pragma) string {
+func (d *DSN) forBase(ps []Pragma) string {
 	if !d.sharedMemory() {
 		return d.render(ps)
 	}
 	base := *d
-	if path := d.pathOfURI(); !strings.HasPrefix(path, memoryNames) {
+	if path := d.filename(); !strings.HasPrefix(path, memoryNames) {
 		base.path = escapePath(strings.TrimSuffix(memoryNames, "/") + path)
 	}
 	base.params = nil

@@ -24,7 +24,7 @@ const (
 // busyNotice returns the notice of a database without a busy timeout, if its name asks for
 // other things.
 func (c *Connector) busyNotice() (notice, bool) {
-	if c.settings.busy != 0 || len(c.dsn.pragmas)+len(c.dsn.translated) == 0 || c.dsn.namespace() == ":memory:" {
+	if c.settings.busy != 0 || len(c.dsn.pragmas)+len(c.dsn.translated) == 0 || c.dsn.Database() == ":memory:" {
 		return notice{}, false
 	}
 	for _, p := range c.settings.pragmas {
@@ -36,21 +36,6 @@ func (c *Connector) busyNotice() (notice, bool) {
 		return notice{ReasonNoBusyTimeout, noBusyTimeoutModernc}, true
 	}
 	return notice{ReasonNoBusyTimeout, noBusyTimeout}, true
-}
-
-// isPrivate reports whether each connection has a database of its own.
-func (d *dsn) isPrivate() bool {
-	name := d.path
-	if d.uri {
-		name = d.pathOfURI()
-	}
-	switch d.vfs {
-	case "", "os":
-		return name == "" || name == ":memory:" || d.mode == "memory"
-	case "memdb":
-		return len(name) == 0 || name[0] != '/'
-	}
-	return false
 }
 
 // noticed are notices that have been told of.
@@ -92,7 +77,7 @@ func (c *Connector) connected(conn *conn) {
 			c.tell(id, n)
 		}
 	}
-	if n > 1 && c.dsn.isPrivate() {
+	if n > 1 && c.dsn.Private() {
 		c.tell(id, notice{ReasonPrivateMemory, privateMemory})
 	}
 }
@@ -107,5 +92,5 @@ func (c *Connector) tell(id ConnID, n notice) {
 	if logger == nil {
 		logger = slog.Default()
 	}
-	logger.Warn("sqlitemw: "+n.text, "file", c.dsn.namespace(), "reason", string(n.reason))
+	logger.Warn("sqlitemw: "+n.text, "file", c.dsn.Database(), "reason", string(n.reason))
 }

@@ -133,6 +133,25 @@ func (p Pragma) split() (schema, name string) {
 	return schema, name
 }
 
+// IsMain reports whether the pragma is this one, of the main database.
+func (p Pragma) IsMain(name string) bool {
+	schema, key := p.split()
+	return key == name && (schema == "" || schema == "main")
+}
+
+// Int returns the value as a number, if it is one.
+func (p Pragma) Int() (n int64, ok bool) {
+	n, err := parseInt(p.Value)
+	return n, err == nil
+}
+
+// On reports whether the value is one of SQLite's words for on, or a number other
+// than 0.
+func (p Pragma) On() bool {
+	on, _ := pragmaInfo{kind: flag}.want(p.Value)
+	return on == "1"
+}
+
 // check refuses what could not take effect, or be executed as something else.
 // An unknown name is not refused: a VFS may know it.
 func (p Pragma) check() error {

@@ -27,7 +27,7 @@ type settings struct {
 	memory bool
 }
 
-func newSettings(cfg Config, d *dsn) (settings, error) {
+func newSettings(cfg Config, d *DSN) (settings, error) {
 	for _, p := range cfg.Pragmas {
 		if err := p.check(); err != nil {
 			return settings{}, err

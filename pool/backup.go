@@ -10,6 +10,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/redact"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
@@ -75,8 +76,9 @@ func (p *Pool) BackupTo(ctx context.Context, path string, opts BackupOptions) er
 }
 
 func (p *Pool) backup(ctx context.Context, path string, opts BackupOptions) (err error) {
-	if l := locate(p.cfg.Path); !l.memory() && !l.ofOS() {
-		return fmt.Errorf("%w: the database is in the VFS %q: use Raw, and the copy's own URI", errors.ErrUnsupported, redact.Value(l.get("vfs")))
+	if p.plan.mayWantKey() {
+		name, _ := p.plan.dsn.Param("vfs")
+		return fmt.Errorf("%w: the database is in the VFS %q: use Raw, and the copy's own URI", errors.ErrUnsupported, redact.Value(name))
 	}
 	if path == "" {
 		return fmt.Errorf("%w: the path is empty", fs.ErrInvalid)
@@ -210,12 +212,10 @@ func (c *conn) copyTo(ctx context.Context, path string) (pages int, err error) {
 	}()
 	// The file has no name yet by which anybody would use it, and is synced when it
 	// is complete: it needs neither a journal nor SQLite's syncs.
-	to := location{uri: true, raw: escape(path)}
-	to.add("_pragma", "journal_mode(off)")
-	to.add("_pragma", "synchronous(off)")
+	to := driver.FileURI(path) + "?_pragma=journal_mode(off)&_pragma=synchronous(off)"
 	var b *sqlite3.Backup
 	err = c.inSteps(ctx, func() error {
-		b, err = raw.BackupInit("main", to.render())
+		b, err = raw.BackupInit("main", to)
 		return err
 	})
 	if err != nil {

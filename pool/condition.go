@@ -39,7 +39,7 @@ func condition(raw *sqlite3.Conn) string {
 // noteAbilities notes what the writer can prepare, if that may be more than what a reader
 // can: the program has had its connection, in Config.Init, a hook or Raw.
 func (p *Pool) noteAbilities(raw *sqlite3.Conn, raws bool) {
-	if p.cfg.lanes() == 0 || !raws && p.cfg.Init == nil && p.cfg.Hooks.AfterConnect == nil {
+	if p.plan.readers == 0 || !raws && p.cfg.Init == nil && p.cfg.Hooks.AfterConnect == nil {
 		p.abilities.Store(nil)
 		return
 	}

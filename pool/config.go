@@ -3,7 +3,6 @@ package pool
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -331,16 +330,79 @@ func InMemory() Config {
 // Pragmas is also package driver's own error. What is not set is no reason for
 // one: defaults that follow from other fields fit them.
 func (c Config) Validate() error {
+	_, err := c.plan()
+	return err
+}
+
+// plan returns the plan for c.
+func (c Config) plan() (*plan, error) {
+	dsn, ps := c.parsePath()
+	return newPlan(c, dsn, ps)
+}
+
+// parsePath parses Path. If that fails, the DSN is nil, and the problems say why.
+func (c Config) parsePath() (*driver.DSN, problems) {
 	var ps problems
-	c, err := c.translated()
+	switch {
+	case c.Path == "":
+		ps.add("Path is empty: name a file, or use InMemory() for a database in memory")
+		return nil, ps
+	case strings.ContainsRune(c.Path, 0):
+		ps.add("Path holds a NUL byte, at which SQLite would cut it off: leave it out")
+		return nil, ps
+	}
+	foreign := "" // the first key of the pool's
+	dsn, err := driver.DSNReader{Compat: c.Compat, Param: func(key, _ string) (bool, error) {
+		if !isPoolKey(key) {
+			return false, nil
+		}
+		foreign = cmp.Or(foreign, key)
+		return true, nil
+	}}.Parse(c.Path)
+	if foreign != "" {
+		ps.add("Path has the parameter %q, which is for sql.Open(%q, ...): set the field of Config instead", redact.Key(foreign), Name)
+	}
 	if err != nil {
 		ps.add("Path: %w", err)
-		return ps.err()
 	}
-	ps.path(c)
-	c.Path = compact(c.Path)
+	if len(ps) > 0 {
+		return nil, ps
+	}
+	return dsn, nil
+}
+
+// String returns the configuration for people: of Path without its parameters, and of
+// Pragmas without values that may be secrets.
+func (c Config) String() string {
+	type fields Config // has no String
+	f := fields(c)
+	if dsn, err := (driver.DSNReader{Compat: c.Compat}).Parse(c.Path); err == nil {
+		f.Path = dsn.String()
+	} else {
+		path, _, _ := strings.Cut(strings.TrimPrefix(c.Path, "file:"), "?")
+		f.Path = redact.Text(redact.Name(path)) + "?..."
+	}
+	f.Name = redact.Text(f.Name)
+	return fmt.Sprintf("%+v", f)
+}
+
+// problems are what is wrong with a configuration.
+type problems []error
+
+func (ps *problems) add(format string, args ...any) {
+	*ps = append(*ps, fmt.Errorf(format, args...))
+}
+
+func (ps problems) err() error {
+	if len(ps) == 0 {
+		return nil
+	}
+	return &configError{ps}
+}
+
+// fields adds what is wrong with the fields of c other than Path.
+func (ps *problems) fields(c Config) {
 	ps.counts(c)
-	ps.durations(c)
 	if n := int(c.Synchronous); n < 0 || n >= len(synchronousNames) {
 		ps.add("Synchronous is %d: use SynchronousDefault, SynchronousOff, SynchronousNormal, SynchronousFull or SynchronousExtra", n)
 	}
@@ -362,72 +424,6 @@ func (c Config) Validate() error {
 		if in == nil {
 			ps.add("Interceptors[%d] is nil: leave it out", i)
 		}
-	}
-	if len(ps) == 0 {
-		if _, err := c.withDefaults().sources(); err != nil {
-			ps.add("Path: %w", err)
-		}
-	}
-	return ps.err()
-}
-
-// translated returns c with a Path of the plain driver's.
-func (c Config) translated() (_ Config, err error) {
-	if c.Path, err = driver.Translate(c.Path, c.Compat); err == nil {
-		c.Compat = driver.CompatOf(c.Path)
-	}
-	return c, err
-}
-
-// String returns the configuration for people: of Path without its parameters, and of
-// Pragmas without values that may be secrets.
-func (c Config) String() string {
-	type fields Config // has no String
-	f := fields(c)
-	l := locate(c.Path)
-	if f.Path = redact.Text(redact.Name(l.path)); len(l.params) > 0 {
-		f.Path += "?..."
-	}
-	f.Name = redact.Text(f.Name)
-	return fmt.Sprintf("%+v", f)
-}
-
-// problems are what is wrong with a configuration.
-type problems []error
-
-func (ps *problems) add(format string, args ...any) {
-	*ps = append(*ps, fmt.Errorf(format, args...))
-}
-
-func (ps problems) err() error {
-	if len(ps) == 0 {
-		return nil
-	}
-	return &configError{ps}
-}
-
-func (ps *problems) path(c Config) {
-	l := locate(c.Path)
-	switch {
-	case c.Path == "":
-		ps.add("Path is empty: name a file, or use InMemory() for a database in memory")
-		return
-	case strings.ContainsRune(c.Path, 0):
-		ps.add("Path holds a NUL byte, at which SQLite would cut it off: leave it out")
-		return
-	}
-	for _, p := range l.params {
-		if isPoolKey(p.key) {
-			ps.add("Path has the parameter %q, which is for sql.Open(%q, ...): set the field of Config instead", redact.Key(p.key), Name)
-			return
-		}
-	}
-	if _, err := driver.NewConnector(c.Path, driver.Config{}); err != nil {
-		ps.add("Path: %w", err)
-		return
-	}
-	if mode := l.get("mode"); c.MustExist && mode == "rwc" {
-		ps.add("MustExist is true, and Path says mode=rwc, which creates a missing file: say mode=rw, or leave one of them out")
 	}
 }
 
@@ -456,8 +452,9 @@ func (ps *problems) counts(c Config) {
 	}
 }
 
-func (ps *problems) durations(c Config) {
-	said := c.asSaid()
+// durations adds what is wrong with the durations of c. In said are those that Path and
+// Pragmas say.
+func (ps *problems) durations(c, said Config) {
 	busy, from := said.BusyTimeout, ""
 	if busy != c.BusyTimeout {
 		from = ", as Path or Pragmas say"
@@ -473,21 +470,6 @@ func (ps *problems) durations(c Config) {
 		ps.add("IdleTimeout is %v, which is more than MaxLifetime, %v: use an IdleTimeout of at most that, or leave it out",
 			c.IdleTimeout, c.MaxLifetime)
 	}
-}
-
-// together returns the problems of both errors as one, each once.
-func together(a, b error) error {
-	var first, second *configError
-	if !errors.As(a, &first) || !errors.As(b, &second) {
-		return cmp.Or(a, b)
-	}
-	all := slices.Clone(first.problems)
-	for _, p := range second.problems {
-		if !slices.ContainsFunc(all, func(q error) bool { return strings.HasSuffix(p.Error(), q.Error()) }) {
-			all = append(all, p)
-		}
-	}
-	return all.err()
 }
 
 // A configError is all that is wrong with a configuration.
@@ -512,76 +494,4 @@ func (e *configError) Error() string {
 // Unwrap returns ErrInvalidConfig and whatever the problems are.
 func (e *configError) Unwrap() []error {
 	return slices.Concat([]error{ErrInvalidConfig}, e.problems)
-}
-
-// withDefaults returns what is in force: what Path and Pragmas say, and else
-// the fields, and else the defaults. A duration that is negative is never, where
-// zero would mean something else, and zero where zero means never; so that what
-// it returns has the same meaning, and defaults, as the configuration it is
-// of, which must be valid.
-func (c Config) withDefaults() Config {
-	c = c.asSaid()
-	c.DisableWAL = !c.wal()
-	if c.Synchronous == SynchronousDefault {
-		c.Synchronous = c.defaultSynchronous()
-	}
-	c.Name = cmp.Or(c.Name, locate(c.Path).database())
-	c.MaxConns = cmp.Or(c.MaxConns, defaultMaxConns)
-	c.MinConns = cmp.Or(c.MinConns, defaultMinConns)
-
-	c.AcquireTimeout = cmp.Or(max(c.AcquireTimeout, never), max(defaultAcquireTimeout, 2*c.BusyTimeout))
-	if c.MaxLifetime = cmp.Or(max(c.MaxLifetime, never), max(defaultMaxLifetime, c.IdleTimeout)); c.memory() {
-		c.MaxLifetime = never
-	}
-	idle := defaultIdleTimeout
-	if c.MaxLifetime > 0 {
-		idle = min(idle, c.MaxLifetime)
-	}
-	if c.IdleTimeout = cmp.Or(max(c.IdleTimeout, never), idle); c.memory() {
-		c.IdleTimeout = never
-	}
-	if c.LifetimeJitter = cmp.Or(c.LifetimeJitter, defaultLifetimeJitter); c.LifetimeJitter < 0 {
-		c.LifetimeJitter = -1
-	}
-	busy := defaultBusyTimeout
-	if c.AcquireTimeout > 0 {
-		// In whole milliseconds, or it would be rounded up to more than half.
-		busy = cmp.Or(min(busy, (c.AcquireTimeout/2).Truncate(time.Millisecond)), never)
-	}
-	c.BusyTimeout = cmp.Or(max(c.BusyTimeout, never), busy)
-
-	c.ValidateAfter = max(c.ValidateAfter, 0)
-	c.KeepAlive = max(c.KeepAlive, 0)
-	c.LeakAfter = max(c.LeakAfter, 0)
-	c.StatementTimeout, c.TxTimeout, c.MaxReadAge = max(c.StatementTimeout, 0), max(c.TxTimeout, 0), max(c.MaxReadAge, 0)
-	c.HealthInterval = max(c.HealthInterval, 0)
-	c.TrackStacks = c.TrackStacks || c.LeakAfter > 0
-
-	if _, ok := c.said("journal_size_limit"); !ok {
-		c.JournalSizeLimit = cmp.Or(max(c.JournalSizeLimit, -1), defaultJournalSizeLimit)
-	}
-	c.StatementCache = cmp.Or(max(c.StatementCache, -1), driver.DefaultStatementCache)
-	c.MemoryLimit = cmp.Or(c.MemoryLimit, driver.DefaultMemoryLimit)
-	c.Events = cmp.Or(c.Events, DefaultEvents)
-	if c.Logger == nil {
-		c.Logger = slog.Default()
-	}
-	c.Pragmas = slices.Clone(c.Pragmas)
-	c.Interceptors = slices.Clone(c.Interceptors)
-	return c
-}
-
-// lanes returns how many connections may be readers beside the one that writes;
-// 0 if one connection is for everything.
-func (c Config) lanes() int {
-	if !c.wal() || c.exclusive() {
-		return 0
-	}
-	return max(cmp.Or(c.MaxConns, defaultMaxConns)-1, 0)
-}
-
-// exclusive reports whether the first connection locks all others out.
-func (c Config) exclusive() bool {
-	mode, _ := c.said("locking_mode")
-	return strings.EqualFold(mode, "exclusive")
 }

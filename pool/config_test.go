@@ -18,12 +18,26 @@ import (
 // The specification's tests of a configuration, in its own words as far as they
 // are Go's.
 
+func planOf(t *testing.T, cfg Config) *plan {
+	t.Helper()
+	p, err := cfg.plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func inForce(t *testing.T, cfg Config) Config {
+	t.Helper()
+	return planOf(t, cfg).config
+}
+
 func TestSpecDefaults(t *testing.T) {
 	cfg := Config{Path: "app.db"}
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	cfg = cfg.withDefaults()
+	cfg = inForce(t, cfg)
 	if cfg.MinConns != 1 || cfg.MaxConns != 10 || cfg.AcquireTimeout != 30*time.Second ||
 		cfg.IdleTimeout != 600*time.Second || cfg.MaxLifetime != 1800*time.Second ||
 		cfg.DisableWAL || cfg.Synchronous != SynchronousFull || cfg.BusyTimeout != 5*time.Second || cfg.MustExist {
@@ -39,7 +53,7 @@ func TestSpecInMemory(t *testing.T) {
 	if cfg.MaxConns != 1 || !cfg.DisableWAL {
 		t.Errorf("%+v", cfg)
 	}
-	if cfg = cfg.withDefaults(); cfg.MaxConns != 1 || !cfg.DisableWAL || cfg.IdleTimeout >= 0 || cfg.MaxLifetime >= 0 {
+	if cfg = inForce(t, cfg); cfg.MaxConns != 1 || !cfg.DisableWAL || cfg.IdleTimeout >= 0 || cfg.MaxLifetime >= 0 {
 		t.Errorf("in force: %+v", cfg)
 	}
 }
@@ -56,7 +70,7 @@ func TestSpecBuilder(t *testing.T) {
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	if cfg = cfg.withDefaults(); cfg.Path != ":memory:" || cfg.MaxConns != 5 || !cfg.DisableWAL {
+	if cfg = inForce(t, cfg); cfg.Path != ":memory:" || cfg.MaxConns != 5 || !cfg.DisableWAL {
 		t.Errorf("%+v", cfg)
 	}
 }
@@ -132,7 +146,7 @@ func TestValidateSaysEverything(t *testing.T) {
 	if len(lines) != 9 || lines[0] != ErrInvalidConfig.Error()+":" {
 		t.Errorf("%d lines: %v", len(lines), err)
 	}
-	for i, field := range []string{"", "Path", "MinConns", "MaxConns", "IdleTimeout", "Synchronous", "Dirty", "LifetimeJitter", "Pragmas"} {
+	for i, field := range []string{"", "Path", "MinConns", "MaxConns", "Synchronous", "Dirty", "LifetimeJitter", "Pragmas", "IdleTimeout"} {
 		if !strings.HasPrefix(lines[i], field) {
 			t.Errorf("line %d is not of %s: %s", i, field, lines[i])
 		}
@@ -169,22 +183,22 @@ func TestDefaultsFollow(t *testing.T) {
 		if err := tc.cfg.Validate(); err != nil {
 			t.Error(err)
 		}
-		c := tc.cfg.withDefaults()
+		c := inForce(t, tc.cfg)
 		if got := (is{c.AcquireTimeout, c.BusyTimeout, c.IdleTimeout, c.MaxLifetime}); got != tc.want {
 			t.Errorf("%+v: %v, want %v", tc.cfg, got, tc.want)
 		}
 	}
 
-	c := Config{Path: "a", MaxConns: 1, LeakAfter: 1, ValidateAfter: -1, KeepAlive: -1, HealthInterval: -1, JournalSizeLimit: -7, StatementCache: -7, LifetimeJitter: -7}.withDefaults()
+	c := inForce(t, Config{Path: "a", MaxConns: 1, LeakAfter: 1, ValidateAfter: -1, KeepAlive: -1, HealthInterval: -1, JournalSizeLimit: -7, StatementCache: -7, LifetimeJitter: -7})
 	if !c.TrackStacks || c.ValidateAfter != 0 || c.KeepAlive != 0 || c.HealthInterval != 0 || c.JournalSizeLimit != -1 ||
 		c.StatementCache != -1 || c.LifetimeJitter != -1 || c.MinConns != 1 {
 		t.Errorf("%+v", c)
 	}
-	c = Config{Path: "file:dir/a.db?mode=ro&_stmt_cache_size=0&_sync=extra&_pragma=journal_size_limit(0)", Synchronous: SynchronousOff, StatementCache: 9}.withDefaults()
+	c = inForce(t, Config{Path: "file:dir/a.db?mode=ro&_stmt_cache_size=0&_sync=extra&_pragma=journal_size_limit(0)", Synchronous: SynchronousOff, StatementCache: 9})
 	if c.Name != "dir/a.db" || !c.MustExist || c.StatementCache != -1 || c.Synchronous != SynchronousExtra || c.JournalSizeLimit != 0 || !c.DisableWAL {
 		t.Errorf("%+v", c)
 	}
-	if c = (Config{Path: "a"}).withDefaults(); c.LifetimeJitter != 0.1 || c.JournalSizeLimit != 64<<20 || c.Events != DefaultEvents ||
+	if c = inForce(t, Config{Path: "a"}); c.LifetimeJitter != 0.1 || c.JournalSizeLimit != 64<<20 || c.Events != DefaultEvents ||
 		c.StatementCache != driver.DefaultStatementCache || c.Logger != slog.Default() || c.AcquireTimeout != 30*time.Second {
 		t.Errorf("%+v", c)
 	}
@@ -198,15 +212,15 @@ func TestInForceIsAConfig(t *testing.T) {
 		{Path: "a", AcquireTimeout: 1}, {Path: "file:a?_pragma=busy_timeout(0)&_pragma=journal_size_limit(0)&_stmt_cache_size=0&mode=ro"},
 		{Path: "a", LeakAfter: 1, MustExist: true, Pragmas: []driver.Pragma{{Name: "synchronous", Value: "1"}}},
 	} {
-		once := cfg.withDefaults()
+		once := inForce(t, cfg)
 		if err := once.Validate(); err != nil {
 			t.Errorf("%+v: %v", cfg, err)
 		}
-		if twice := once.withDefaults(); !reflect.DeepEqual(once, twice) {
+		if twice := inForce(t, once); !reflect.DeepEqual(once, twice) {
 			t.Errorf("once:  %+v\ntwice: %+v", once, twice)
 		}
-		if err := cfg.Validate(); err != nil || cfg.lanes() != once.lanes() {
-			t.Errorf("%+v: %v, %d lanes, then %d", cfg, err, cfg.lanes(), once.lanes())
+		if n, again := planOf(t, cfg).readers, planOf(t, once).readers; n != again {
+			t.Errorf("%+v: %d readers, then %d", cfg, n, again)
 		}
 	}
 }
@@ -214,7 +228,7 @@ func TestInForceIsAConfig(t *testing.T) {
 // A configuration in force is not changed through the one it was made of.
 func TestInForceIsACopy(t *testing.T) {
 	cfg := Config{Path: "a", Pragmas: []driver.Pragma{{Name: "cache_size", Value: "9"}}, Interceptors: []sqlmw.Interceptor{sqlmw.NullInterceptor{}}}
-	force := cfg.withDefaults()
+	force := inForce(t, cfg)
 	cfg.Pragmas[0].Value, cfg.Interceptors[0] = "10", nil
 	if force.Pragmas[0].Value != "9" || force.Interceptors[0] == nil {
 		t.Errorf("%+v", force)
@@ -258,12 +272,9 @@ func TestLanes(t *testing.T) {
 		{Config{Path: "file:a?mode=memory&cache=shared"}, 0, false},
 		{Config{Path: "file:/a?vfs=memdb", MaxConns: 5}, 0, false},
 	} {
-		if err := tc.cfg.Validate(); err != nil && !strings.Contains(tc.cfg.Path, "other") {
-			t.Error(err)
-		}
-		force := tc.cfg.withDefaults()
-		if n := force.lanes(); n != tc.lanes || force.DisableWAL == tc.wal {
-			t.Errorf("%+v: %d readers, DisableWAL %t", tc.cfg, n, force.DisableWAL)
+		p := planOf(t, tc.cfg)
+		if p.readers != tc.lanes || p.config.DisableWAL == tc.wal {
+			t.Errorf("%+v: %d readers, DisableWAL %t", tc.cfg, p.readers, p.config.DisableWAL)
 		}
 	}
 }
@@ -283,13 +294,9 @@ func TestWords(t *testing.T) {
 func TestConnectionsGetWhatIsCalled(t *testing.T) {
 	called := 0
 	hook := func(*sqlite3.Conn) error { called++; return nil }
-	cfg := Config{Path: "a", Init: hook, Term: hook, StatementCache: 7, Recorder: driver.RecorderFunc(func(driver.Event) { called++ }),
-		Interceptors: []sqlmw.Interceptor{sqlmw.NullInterceptor{}}}.withDefaults()
-	src, err := cfg.sources()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range []source{src.writer, src.reader} {
+	p := planOf(t, Config{Path: "a", Init: hook, Term: hook, StatementCache: 7, Recorder: driver.RecorderFunc(func(driver.Event) { called++ }),
+		Interceptors: []sqlmw.Interceptor{sqlmw.NullInterceptor{}}})
+	for _, s := range []source{p.writer, p.reader} {
 		c := s.config
 		_ = c.Init(nil)
 		_ = c.Term(nil)

@@ -90,12 +90,13 @@ func (l *lone) Close() error {
 // OpenConnector checks the DSN and the configuration that it makes. It opens
 // nothing: the pool is opened by the first call that needs a connection.
 func (d *Driver) OpenConnector(name string) (driver.Connector, error) {
-	cfg, err := parseDSN(name, d.Config)
-	if err := together(err, cfg.Validate()); err != nil {
+	cfg, dsn, ps := parseDSN(name, d.Config)
+	plan, err := newPlan(cfg, dsn, ps)
+	if err != nil {
 		return nil, err
 	}
 	ended, end := context.WithCancel(context.Background())
-	return &connector{config: cfg, driver: d, owns: true, ended: ended, end: end}, nil
+	return &connector{config: cfg, plan: plan, driver: d, owns: true, ended: ended, end: end}, nil
 }
 
 // A connector makes shells over a pool: that of [Pool.DB] and the like over one
@@ -107,6 +108,7 @@ type connector struct {
 	owns   bool
 
 	// Of one that owns its pool.
+	plan  *plan
 	ended context.Context
 	end   context.CancelFunc
 
@@ -220,7 +222,7 @@ func (c *connector) open(ctx context.Context, o *poolOpening) {
 		}
 		close(o.done)
 	}()
-	o.pool, o.err = Open(ctx, c.config)
+	o.pool, o.err = c.plan.open(ctx)
 }
 
 // get returns the pool, if it is open already.

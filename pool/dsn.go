@@ -13,59 +13,63 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/redact"
 )
 
-// parseDSN reads a DSN of sql.Open: one of package driver's, with keys of the
-// pool's among its parameters. They change the fields of base, and everything
-// else is the Path, as it was written. Errors are [ErrInvalidConfig] and
-// [driver.ErrDSN]; what else may be wrong is for [Config.Validate] to say.
-func parseDSN(dsn string, base Config) (Config, error) {
+// parseDSN parses a DSN of sql.Open: one of package driver's, with keys of the pool's
+// among its parameters. They change the fields of base, and everything else is its Path.
+// If that fails, the DSN is nil, and the problems say why.
+func parseDSN(name string, base Config) (Config, *driver.DSN, problems) {
 	var ps problems
-	base.Path = dsn
-	base, err := base.translated()
+	base.Path = name
+	if name == "" {
+		_, ps = base.parsePath()
+		return base, nil, ps
+	}
+	keys := poolKeys{config: &base, seen: make(map[string]int)}
+	dsn, err := driver.DSNReader{Compat: base.Compat, Param: keys.read}.Parse(name)
+	ps = keys.problems
 	if err != nil {
 		ps.add("%w", err)
-		return base, ps.err()
+		return base, nil, ps
 	}
-	dsn = base.Path
-	l := locate(dsn)
-	if !l.uri {
-		path, query, _ := strings.Cut(dsn, "?")
-		if strings.Contains(strings.ToLower(query), poolKey) {
-			if _, err := driver.NewConnector(dsn, driver.Config{}); err != nil {
-				ps.add("%w", err)
-			} else {
-				ps = append(ps, errDSN{fmt.Errorf("parameters need a URI, or they become part of the file's name: write file:%s?... instead", redact.Text(locate(path).database()))})
-			}
-		}
-		return base, ps.err()
+	base.Compat = dsn.Compat()
+	path, query, _ := strings.Cut(name, "?")
+	switch {
+	case len(keys.seen) > 0:
+		base.Path = dsn.Text()
+	case !strings.HasPrefix(name, "file:") && base.Compat == driver.CompatNone && strings.Contains(strings.ToLower(query), poolKey):
+		ps = append(ps, errDSN{fmt.Errorf("parameters need a URI, or they become part of the file's name: write file:%s?... instead", redact.Text(redact.Name(path)))})
 	}
-	before := len(l.params)
-	seen := make(map[string]int)
-	l.remove(func(p param) bool {
-		if !isPoolKey(p.key) {
-			return false
-		}
-		set, known := dsnKeys[p.key]
-		remedy := ""
-		switch {
-		case !known:
-			ps = append(ps, errDSN{fmt.Errorf("the parameter %q is not known: use one of %s", redact.Key(p.key), knownKeys())})
-		case seen[p.key] > 0:
-			if seen[p.key] == 1 {
-				ps = append(ps, errDSN{fmt.Errorf("%s is given more than once: leave out all but one", p.key)})
-			}
-		default:
-			remedy = set(&base, p.value)
-		}
-		if remedy != "" {
-			ps = append(ps, errDSN{fmt.Errorf("%s is %q: %s", p.key, redact.Value(p.value), remedy)})
-		}
-		seen[p.key]++
-		return true
-	})
-	if len(l.params) < before {
-		base.Path = l.render()
+	return base, dsn, ps
+}
+
+// poolKeys reads the pool's keys into a Config.
+type poolKeys struct {
+	config   *Config
+	seen     map[string]int
+	problems problems
+}
+
+// read is a [driver.DSNReader]'s Param.
+func (k *poolKeys) read(key, value string) (known bool, _ error) {
+	if !isPoolKey(key) {
+		return false, nil
 	}
-	return base, ps.err()
+	set, known := dsnKeys[key]
+	switch {
+	case !known:
+		k.refuse("the parameter %q is not known: use one of %s", redact.Key(key), knownKeys())
+	case k.seen[key] == 1:
+		k.refuse("%s is given more than once: leave out all but one", key)
+	case k.seen[key] == 0:
+		if remedy := set(k.config, value); remedy != "" {
+			k.refuse("%s is %q: %s", key, redact.Value(value), remedy)
+		}
+	}
+	k.seen[key]++
+	return true, nil
+}
+
+func (k *poolKeys) refuse(format string, args ...any) {
+	k.problems = append(k.problems, errDSN{fmt.Errorf(format, args...)})
 }
 
 // poolKey is how the pool's keys begin.
@@ -206,3 +210,13 @@ type errDSN struct{ error }
 
 // Is reports whether target is [driver.ErrDSN].
 func (e errDSN) Is(target error) bool { return target == driver.ErrDSN }
+
+func toBool(value string) (on, ok bool) {
+	switch strings.ToLower(value) {
+	case "1", "on", "yes", "true":
+		return true, true
+	case "0", "off", "no", "false":
+		return false, true
+	}
+	return false, false
+}

@@ -217,7 +217,7 @@ func (c *conn) cannotWrite(err error) bool {
 		case sqlite3.ExtendedErrorCode(sqlite3.READONLY):
 			// A program's own query_only says the same, or mode=ro in Path.
 			readOnly, _ := c.SQLite().ReadOnly("main")
-			return readOnly && !c.lane.pool.cfg.readsOnly()
+			return readOnly && !c.lane.pool.plan.readOnly
 		}
 		return true
 	case sqlite3.CANTOPEN:

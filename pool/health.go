@@ -352,7 +352,7 @@ func (p *Pool) examiner(ctx context.Context, f func(driver.PoolConn) error) erro
 	switch {
 	case p.keeper != nil:
 		return p.keeper.use(f)
-	case p.cfg.exclusive():
+	case p.plan.exclusive:
 		did, err := p.ifIdle(ctx, true, func(c *conn) error { return f(c) })
 		if !did {
 			return errInUse

@@ -169,7 +169,7 @@ func (c *conn) takeAway() {
 		})
 	})
 	// Where there can be one connection only, the next has none until this is given back.
-	if !c.lane.pool.cfg.exclusive() && c.turn.expel() {
+	if !c.lane.pool.plan.exclusive && c.turn.expel() {
 		c.lane.give(c.extra)
 	}
 }

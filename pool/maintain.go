@@ -237,7 +237,7 @@ func (l *lane) warm(ctx context.Context) (bool, error) {
 	if !l.queue.try() {
 		return false, nil
 	}
-	if l.pool.cfg.exclusive() {
+	if l.pool.plan.exclusive {
 		defer l.give(false)
 	} else {
 		l.give(false)

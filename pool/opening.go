@@ -100,7 +100,7 @@ func (l *lane) openingFor(ctx context.Context, a *wrap.Acquisition) (*opening, e
 		}
 	}
 	// In a file that it has for itself, another would wait for the one before.
-	patient := latest != nil && (now.Sub(latest.since) < patientWith || l.pool.cfg.exclusive() || unwanted >= l.pool.maxConns())
+	patient := latest != nil && (now.Sub(latest.since) < patientWith || l.pool.plan.exclusive || unwanted >= l.pool.maxConns())
 	if patient {
 		latest.wanted = true
 		return latest, nil

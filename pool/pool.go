@@ -22,10 +22,10 @@ import (
 // only read, or, where that is not possible, one for everything; see the package
 // documentation. All its methods are safe for concurrent use.
 type Pool struct {
-	cfg         Config       // in force, but for MaxConns
+	plan        *plan
+	cfg         Config       // plan's, but for MaxConns
 	most        atomic.Int64 // MaxConns; see Resize
 	tracks      bool         // stacks are remembered
-	syncs       bool         // synchronous is SynchronousDefault; see keepsCommits
 	guard       *guard
 	logger      *slog.Logger
 	lines       *mailbox[logLine] // of logger
@@ -75,32 +75,28 @@ type Pool struct {
 // cannot be opened, and with [ErrHealthCheck] if it can, but not be read. It then
 // leaves nothing open. ctx bounds Open alone.
 func Open(ctx context.Context, cfg Config) (*Pool, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, err
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("pool: open: %w", err)
-	}
-	cfg, _ = cfg.translated() // which Validate has done before
-	cfg.Path = compact(cfg.Path)
-	name := cfg.Name
-	_, said := cfg.said("synchronous")
-	syncs := cfg.Synchronous == SynchronousDefault && !said
-	cfg = cfg.withDefaults()
-	src, err := cfg.sources()
+	plan, err := cfg.plan()
 	if err != nil {
 		return nil, err
 	}
-	src.writer.config.PoolName, src.reader.config.PoolName, src.upkeep.config.PoolName = name, name, name
-	if cfg.MustExist && src.file != "" {
-		if _, err := os.Stat(src.file); errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%w: %q: create it, or leave MustExist unset", ErrNotFound, locate(cfg.Path).database())
+	return plan.open(ctx)
+}
+
+// open opens a pool as planned.
+func (plan *plan) open(ctx context.Context) (*Pool, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("pool: open: %w", err)
+	}
+	cfg := plan.config
+	if file := plan.dsn.File(); cfg.MustExist && file != "" {
+		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%w: %q: create it, or leave MustExist unset", ErrNotFound, plan.dsn.Database())
 		}
 	}
 	p := &Pool{
+		plan:   plan,
 		cfg:    cfg,
 		tracks: cfg.TrackStacks || cfg.LeakAfter > 0,
-		syncs:  syncs,
 		log:    NewEventLog(cfg.Events),
 		steps:  newStepGate(),
 		ended:  make(chan struct{}),
@@ -121,7 +117,7 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 			p.abandon()
 		}
 	}()
-	if err := p.open(ctx, src); err != nil {
+	if err := p.open(ctx); err != nil {
 		return nil, err
 	}
 	opened = true
@@ -139,24 +135,25 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 	return p, nil
 }
 
-func (p *Pool) open(ctx context.Context, src sources) error {
+func (p *Pool) open(ctx context.Context) error {
 	connector := func(s source) (*driver.Connector, error) {
 		s.config.Recorder, s.config.Logger = p.recorder, p.logger
-		return driver.NewConnector(s.dsn, s.config)
+		return s.dsn.NewConnector(s.config)
 	}
-	for _, s := range []*source{&src.writer, &src.reader, &src.upkeep} {
+	writer, reader, upkeep := p.plan.writer, p.plan.reader, p.plan.upkeep
+	for _, s := range []*source{&writer, &reader, &upkeep} {
 		s.config.Init, s.config.Term = p.guarded(placeInit, s.config.Init), p.guarded(placeTerm, s.config.Term)
 	}
-	p.wals = walHook{pool: p, keeper: p.cfg.walKeeper()}
+	p.wals = walHook{pool: p, keeper: p.plan.walKeeper()}
 	if p.wals.keeper == keptByCheckpointer {
 		p.checkpoints = newCheckpointer(p)
 	}
-	src.writer.config.Init = p.wals.before(src.writer.config.Init)
-	w, err := connector(src.writer)
+	writer.config.Init = p.wals.before(writer.config.Init)
+	w, err := connector(writer)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalidConfig, err)
 	}
-	if src.memory {
+	if p.plan.dsn.Memory() {
 		if p.keeper, err = newKeeper(ctx, w); err != nil {
 			return err
 		}
@@ -168,11 +165,11 @@ func (p *Pool) open(ctx context.Context, src sources) error {
 	if err != nil {
 		return err
 	}
-	if src.file != "" { // by the name that SQLite has for it, links resolved
+	if p.plan.dsn.File() != "" { // by the name that SQLite has for it, links resolved
 		p.path = c.SQLite().Filename("main").String()
 	}
 	p.file = openFile(p.path)
-	if !p.cfg.readsOnly() { // or it would wait for others that write, and need not
+	if !p.plan.readOnly { // or it would wait for others that write, and need not
 		p.writer.queue = p.file.writers
 		p.file.takesTurns(p.writer)
 	}
@@ -183,14 +180,14 @@ func (p *Pool) open(ctx context.Context, src sources) error {
 	c.idleSince = time.Now()
 	p.writer.push(c)
 
-	if n := p.cfg.lanes(); n > 0 {
-		r, err := connector(src.reader)
+	if n := p.plan.readers; n > 0 {
+		r, err := connector(reader)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrInvalidConfig, err)
 		}
 		r.Follow(w)
 		r.Watch()
-		if p.upkeep, err = connector(src.upkeep); err != nil {
+		if p.upkeep, err = connector(upkeep); err != nil {
 			return fmt.Errorf("%w: %w", ErrInvalidConfig, err)
 		}
 		p.upkeep.Follow(w)

@@ -140,7 +140,7 @@ func (p *Pool) afterJournal(c *conn) {
 // keepsCommits sets what [SynchronousDefault] means in the journal mode that a
 // program has set, unless the program has set something else than the other mode's.
 func (p *Pool) keepsCommits(raw *sqlite3.Conn, journal bool) {
-	if !p.syncs || p.keeper != nil {
+	if !p.plan.syncs || p.keeper != nil {
 		return
 	}
 	old, now := SynchronousExtra, SynchronousFull

@@ -38,14 +38,14 @@ const (
 )
 
 // walKeeper returns who keeps the WAL short, if there is one.
-func (c Config) walKeeper() walKeeper {
-	value, said := c.said("wal_autocheckpoint")
-	switch pages, _ := pragmaInt(value); {
-	case c.readsOnly() || c.memory() || said && pages > 0:
+func (p *plan) walKeeper() walKeeper {
+	auto, said := p.pragma("wal_autocheckpoint")
+	switch pages, _ := auto.Int(); {
+	case p.readOnly || p.dsn.Memory() || said && pages > 0:
 		return keptBySQLite
 	case said:
 		return keptByNobody
-	case c.lanes() > 0:
+	case p.readers > 0:
 		return keptByCheckpointer
 	}
 	return keptByCommits

@@ -1,0 +1,350 @@
+package pool
+
+import (
+	"cmp"
+	"crypto/rand"
+	"log/slog"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+	"github.com/ncruces/go-sqlite3/vfs"
+
+	"github.com/sqlitemw/sqlitemw/driver"
+)
+
+// A plan is everything that follows from a Config. It is made once, and nothing
+// reads Config.Path after that.
+type plan struct {
+	config Config // in force
+	dsn    *driver.DSN
+
+	syncs    bool // Config.Synchronous follows the journal mode
+	readOnly bool // nothing writes to the database
+	wal      bool // the pool sets WAL mode
+
+	exclusive bool // the first connection locks all others out
+	readers   int  // how many connections may be readers beside the writer; 0 if one is for everything
+
+	writer source
+	reader source // zero if there are no readers
+	upkeep source // of the checkpointer's and backups' connections; zero if there are no readers
+}
+
+// A source is what the connections of a lane are opened from.
+type source struct {
+	dsn    *driver.DSN
+	config driver.Config
+}
+
+// newPlan returns the plan for c, whose Path has been parsed as dsn. It fails with the
+// problems that were found then, and all others.
+func newPlan(c Config, dsn *driver.DSN, ps problems) (*plan, error) {
+	p := &plan{config: c, dsn: dsn}
+	ps.fields(c)
+	if dsn != nil {
+		p.config.Compat = dsn.Compat()
+		if mode, _ := dsn.Param("mode"); c.MustExist && mode == "rwc" {
+			ps.add("MustExist is true, and Path says mode=rwc, which creates a missing file: say mode=rw, or leave one of them out")
+		}
+	}
+	name := p.config.Name
+	p.readSettings()
+	ps.durations(c, p.config)
+	if err := ps.err(); err != nil {
+		return nil, err
+	}
+
+	_, said := p.pragma("synchronous")
+	p.syncs = c.Synchronous == SynchronousDefault && !said
+	p.readOnly = p.isReadOnly()
+	p.wal = p.setsWAL()
+	locking, _ := p.pragma("locking_mode")
+	p.exclusive = strings.EqualFold(locking.Value, "exclusive")
+	p.readers = p.countReaders()
+	p.setDefaults()
+
+	p.writer = p.forWriter()
+	sources := []*source{&p.writer}
+	if p.readers > 0 {
+		p.reader, p.upkeep = p.beside("ro"), p.beside("rw")
+		sources = append(sources, &p.reader, &p.upkeep)
+	}
+	for _, s := range sources {
+		s.config.PoolName = name
+		if _, err := s.dsn.NewConnector(driver.Config{Pragmas: s.config.Pragmas}); err != nil {
+			ps.add("Path: %w", err)
+			break
+		}
+	}
+	return p, ps.err()
+}
+
+// pragma returns the pragma of the main database with this name that Path or
+// Pragmas set.
+func (p *plan) pragma(name string) (driver.Pragma, bool) {
+	if p.dsn != nil {
+		if found, ok := p.dsn.Pragma(name); ok {
+			return found, true
+		}
+	}
+	for _, found := range slices.Backward(p.config.Pragmas) {
+		if found.Value != "" && found.IsMain(name) {
+			return found, true
+		}
+	}
+	return driver.Pragma{}, false
+}
+
+// readSettings puts what Path and Pragmas say of fields into them.
+func (p *plan) readSettings() {
+	c := &p.config
+	if busy, ok := p.pragma("busy_timeout"); ok {
+		if ms, ok := busy.Int(); ok {
+			c.BusyTimeout = never
+			if ms > 0 {
+				c.BusyTimeout = time.Duration(min(ms, math.MaxInt32)) * time.Millisecond
+			}
+		}
+	}
+	if sync, ok := p.pragma("synchronous"); ok {
+		if s, ok := synchronousOf(sync.Value); ok {
+			c.Synchronous = s
+		}
+	}
+	if limit, ok := p.pragma("journal_size_limit"); ok {
+		if n, ok := limit.Int(); ok {
+			c.JournalSizeLimit = max(n, -1)
+		}
+	}
+	if p.dsn == nil {
+		return
+	}
+	c.StatementCache = cmp.Or(p.dsn.StatementCache(), c.StatementCache)
+	c.MemoryLimit = cmp.Or(p.dsn.MemoryLimit(), c.MemoryLimit)
+	if mode, _ := p.dsn.Param("mode"); mode == "ro" || mode == "rw" {
+		c.MustExist = true
+	}
+}
+
+func (p *plan) isReadOnly() bool {
+	mode, _ := p.dsn.Param("mode")
+	return mode == "ro" || p.dsn.On("immutable") || p.queryOnly()
+}
+
+func (p *plan) queryOnly() bool {
+	query, ok := p.pragma("query_only")
+	return ok && query.On()
+}
+
+func (p *plan) setsWAL() bool {
+	if p.config.DisableWAL || !vfs.SupportsSharedMemory || p.dsn.Memory() || !p.dsn.IsOS() || p.dsn.On("nolock") || p.readOnly {
+		return false
+	}
+	mode, ok := p.pragma("journal_mode")
+	return !ok || strings.EqualFold(mode.Value, "wal")
+}
+
+func (p *plan) countReaders() int {
+	if !p.wal || p.exclusive {
+		return 0
+	}
+	return max(cmp.Or(p.config.MaxConns, defaultMaxConns)-1, 0)
+}
+
+// longPath is how long a Path may be to stay as it is written.
+const longPath = 4 << 10 // bytes
+
+// setDefaults sets the fields that are not set. A duration that is negative becomes
+// never, where zero would mean something else, and zero where zero means never. So a
+// Config in force has the same meaning when a pool is opened with it.
+func (p *plan) setDefaults() {
+	c, memory := &p.config, p.dsn.Memory()
+	if text := p.dsn.Text(); c.Compat != driver.CompatNone || len(c.Path) > longPath && len(text) < len(c.Path) {
+		c.Path = text
+	}
+	c.DisableWAL = !p.wal
+	if c.Synchronous == SynchronousDefault {
+		c.Synchronous = SynchronousExtra
+		if p.wal || memory { // a database in memory syncs nothing, and has SQLite's own
+			c.Synchronous = SynchronousFull
+		}
+	}
+	c.Name = cmp.Or(c.Name, p.dsn.Database())
+	c.MaxConns = cmp.Or(c.MaxConns, defaultMaxConns)
+	c.MinConns = cmp.Or(c.MinConns, defaultMinConns)
+
+	c.AcquireTimeout = cmp.Or(max(c.AcquireTimeout, never), max(defaultAcquireTimeout, 2*c.BusyTimeout))
+	if c.MaxLifetime = cmp.Or(max(c.MaxLifetime, never), max(defaultMaxLifetime, c.IdleTimeout)); memory {
+		c.MaxLifetime = never
+	}
+	idle := defaultIdleTimeout
+	if c.MaxLifetime > 0 {
+		idle = min(idle, c.MaxLifetime)
+	}
+	if c.IdleTimeout = cmp.Or(max(c.IdleTimeout, never), idle); memory {
+		c.IdleTimeout = never
+	}
+	if c.LifetimeJitter = cmp.Or(c.LifetimeJitter, defaultLifetimeJitter); c.LifetimeJitter < 0 {
+		c.LifetimeJitter = -1
+	}
+	busy := defaultBusyTimeout
+	if c.AcquireTimeout > 0 {
+		// In whole milliseconds, or it would be rounded up to more than half.
+		busy = cmp.Or(min(busy, (c.AcquireTimeout/2).Truncate(time.Millisecond)), never)
+	}
+	c.BusyTimeout = cmp.Or(max(c.BusyTimeout, never), busy)
+
+	c.ValidateAfter = max(c.ValidateAfter, 0)
+	c.KeepAlive = max(c.KeepAlive, 0)
+	c.LeakAfter = max(c.LeakAfter, 0)
+	c.StatementTimeout, c.TxTimeout, c.MaxReadAge = max(c.StatementTimeout, 0), max(c.TxTimeout, 0), max(c.MaxReadAge, 0)
+	c.HealthInterval = max(c.HealthInterval, 0)
+	c.TrackStacks = c.TrackStacks || c.LeakAfter > 0
+
+	if _, ok := p.pragma("journal_size_limit"); !ok {
+		c.JournalSizeLimit = cmp.Or(max(c.JournalSizeLimit, -1), defaultJournalSizeLimit)
+	}
+	c.StatementCache = cmp.Or(max(c.StatementCache, -1), driver.DefaultStatementCache)
+	c.MemoryLimit = cmp.Or(c.MemoryLimit, driver.DefaultMemoryLimit)
+	c.Events = cmp.Or(c.Events, DefaultEvents)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	c.Pragmas = slices.Clone(c.Pragmas)
+	c.Interceptors = slices.Clone(c.Interceptors)
+}
+
+// forWriter returns what the writer is opened from.
+func (p *plan) forWriter() source {
+	d := p.shared()
+	if _, ok := d.Param("_txlock"); !ok && !p.queryOnly() {
+		// A transaction that reads first and then writes would fail with
+		// BUSY_SNAPSHOT if another had written meanwhile. A connection with
+		// query_only cannot take the lock: SQLite answers READONLY.
+		d = d.With("_txlock", "immediate")
+	}
+	ps := p.pragmas()
+	if p.wal {
+		ps = append(ps, driver.Pragma{Name: "journal_mode", Value: "wal"})
+	}
+	return source{d, p.driverConfig(append(ps, p.config.Pragmas...))}
+}
+
+// beside returns what connections beside the writer are opened from. They create no
+// file.
+//
+// Readers have mode ro, so that no SQL and no function of SQLite's makes them write.
+// The connections of the checkpointer and of backups have mode rw, though they change
+// no data: on a connection with mode ro, SQLite's checkpoint fails with IOERR.
+func (p *plan) beside(mode string) source {
+	d := p.shared().Without("_txlock", "mode").
+		WithoutPragmas(isWriters).
+		With("mode", mode).
+		With("_txlock", "deferred"). // or Begin would ask for the right to write
+		WithPragma(driver.Pragma{Name: "query_only", Value: "1"})
+	return source{d, p.driverConfig(slices.DeleteFunc(append(p.pragmas(), p.config.Pragmas...), isWriters))}
+}
+
+// shared returns the DSN for connections of all lanes.
+func (p *plan) shared() *driver.DSN {
+	d := p.dsn.WithoutPragmas(asksOwn)
+	_, hasMode := d.Param("mode")
+	switch {
+	case d.Private():
+		d = d.WithMemory(rand.Text())
+	case p.config.MustExist && !d.Memory() && !hasMode && d.On("immutable"):
+		d = d.With("mode", "ro")
+	case p.config.MustExist && !d.Memory() && !hasMode:
+		d = d.With("mode", "rw")
+	}
+	return d
+}
+
+// driverConfig returns the configuration of connections of all lanes. Its Recorder is
+// the program's; the pool adds its own.
+func (p *plan) driverConfig(ps []driver.Pragma) driver.Config {
+	c := p.config
+	return driver.Config{
+		Pragmas:        slices.DeleteFunc(ps, asksOwn),
+		Init:           p.init(),
+		Term:           c.Term,
+		StatementCache: c.StatementCache,
+		MemoryLimit:    c.MemoryLimit,
+		Tracing:        c.Tracing,
+		Recorder:       c.Recorder,
+		Interceptors:   c.Interceptors,
+	}
+}
+
+// pragmas returns the pool's own pragmas for connections of all lanes. The busy timeout
+// is always among them, because without it the driver's would depend on whether the DSN
+// has any other pragma.
+func (p *plan) pragmas() []driver.Pragma {
+	c := p.config
+	busy := (max(c.BusyTimeout, 0) + time.Millisecond - 1) / time.Millisecond
+	ps := []driver.Pragma{
+		{Name: "busy_timeout", Value: strconv.FormatInt(int64(busy), 10)},
+		{Name: "journal_size_limit", Value: strconv.FormatInt(c.JournalSizeLimit, 10)},
+	}
+	if c.Compat == driver.CompatNone {
+		ps = append(ps, driver.Pragma{Name: "foreign_keys", Value: "on"})
+	}
+	if !p.mayWantKey() {
+		ps = append(ps, driver.Pragma{Name: "synchronous", Value: c.Synchronous.String()})
+	}
+	return ps
+}
+
+// mayWantKey reports whether the VFS may want a key that Config.Init gives. SQLite reads
+// the file to set synchronous, so that must wait until Init has run; see init.
+func (p *plan) mayWantKey() bool { return !p.dsn.Memory() && !p.dsn.IsOS() }
+
+// init returns the function that is called for every new connection: Config.Init, and
+// then the pragma that must come after it.
+func (p *plan) init() func(*sqlite3.Conn) error {
+	init, sync := p.config.Init, p.config.Synchronous
+	if _, said := p.pragma("synchronous"); said || !p.mayWantKey() {
+		return init
+	}
+	return func(raw *sqlite3.Conn) error {
+		if init != nil {
+			if err := init(raw); err != nil {
+				return err
+			}
+		}
+		return raw.Exec("PRAGMA synchronous=" + sync.String())
+	}
+}
+
+// asksOwn reports whether a pragma asks for a setting of the pool's without changing it.
+// It would be executed before the pool's own pragma.
+func asksOwn(p driver.Pragma) bool {
+	return p.Value == "" && slices.ContainsFunc(ownPragmas, p.IsMain)
+}
+
+// isWriters reports whether a pragma is for the writer alone.
+func isWriters(p driver.Pragma) bool { return slices.ContainsFunc(writersPragmas, p.IsMain) }
+
+// ownPragmas are the pragmas that the pool sets.
+var ownPragmas = []string{"busy_timeout", "foreign_keys", "journal_mode", "journal_size_limit", "synchronous", "query_only"}
+
+// writersPragmas write to the database, which the writer has done when a reader is opened,
+// or are set for readers by the pool.
+var writersPragmas = []string{
+	"application_id", "auto_vacuum", "encoding", "incremental_vacuum", "journal_mode", "optimize",
+	"page_size", "query_only", "schema_version", "user_version", "wal_checkpoint",
+}
+
+// synchronousOf reads one of SQLite's words for it, or its numbers.
+func synchronousOf(value string) (Synchronous, bool) {
+	value = strings.ToLower(value)
+	if i := slices.Index([]string{"0", "1", "2", "3"}, value); i >= 0 {
+		value = []string{"off", "normal", "full", "extra"}[i]
+	}
+	i := slices.Index(synchronousNames, value)
+	return Synchronous(i), i > int(SynchronousDefault) // which is no word of SQLite's
+}
