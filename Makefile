@@ -1,6 +1,6 @@
 # Every module of the repository, the root first. What only a proof needs is
 # in a nested module, so that users of the library inherit none of it.
-MODULES := . conformance/clients conformance/compat conformance/demo conformance/engines conformance/fidelity conformance/prometheus conformance/random conformance/upstream conformance/jaeger conformance/faults conformance/bench conformance/apps
+MODULES := . conformance/clients conformance/compat conformance/demo conformance/engines conformance/fidelity conformance/prometheus conformance/random conformance/upstream conformance/jaeger conformance/faults conformance/bench conformance/apps conformance/api
 
 GO ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -44,11 +44,16 @@ race: ## run the tests but the benchmarks' under the race detector (needs a C co
 	$(call each,$(filter-out conformance/bench,$(MODULES)),CGO_ENABLED=1 $(GO) test -race -short -timeout $(TIMEOUT) ./...)
 
 .PHONY: lint
-lint: ## check format, tidiness, vet, staticcheck and what may import what
+lint: ## check format, tidiness, vet, staticcheck, the exported API and what may import what
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
 	@for m in $(MODULES); do (cd $$m && $(GO) mod tidy -diff && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./...) || exit 1; done
 	@if $(GO) list -deps ./tracing ./driver/wrap | grep ncruces; then echo "tracing and driver/wrap must know no engine"; exit 1; fi
+	@cd conformance/api && $(GO) run . -check
 	@test "$$($(GO) list -f '{{join .Imports " "}}' ./tracing/sqltext)" = strings || { echo "tracing/sqltext must import nothing but strings"; exit 1; }
+
+.PHONY: api
+api: ## write what the packages export into .api, which lint holds them against
+	@cd conformance/api && $(GO) run .
 
 # Where it is said to run; see README.
 PLATFORMS := linux/amd64 linux/arm64 linux/386 linux/arm darwin/amd64 darwin/arm64 windows/amd64 windows/386 \

@@ -19,7 +19,7 @@ var (
 )
 
 // Delegate implements [wrap.RowsDelegate].
-func (r *rows) Delegate() driver.RowsColumnScanner {
+func (r *rows) Delegate() driver.Rows {
 	if !r.direct {
 		return nil
 	}

@@ -62,3 +62,14 @@ type FailedRows interface {
 	// Failure returns that error, or nil. The query's span shows it.
 	Failure() error
 }
+
+// RowsDelegate are rows that after some steps only pass on calls to other rows. The
+// wrapper then calls those directly. From Go 1.27 on, for rows that scan columns
+// themselves.
+type RowsDelegate interface {
+	driver.Rows
+
+	// Delegate returns the other rows, or nil while these rows still have work of
+	// their own to do at each step.
+	Delegate() driver.Rows
+}

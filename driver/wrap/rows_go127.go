@@ -116,21 +116,10 @@ func (r *rows) nextRow() error {
 // farther is the row from which on it pays to ask who else may be asked for rows.
 const farther = 2
 
-// A RowsDelegate is rows that after some steps only pass on calls to other rows.
-// The wrapper then calls those directly. It exists since Go 1.27, and is optional,
-// as are the interfaces in parent.go.
-type RowsDelegate interface {
-	driver.RowsColumnScanner
-
-	// Delegate returns the other rows, or nil while these rows still have work of
-	// their own to do at each step.
-	Delegate() driver.RowsColumnScanner
-}
-
 // narrow replaces the scanner by its delegate, if it has one.
 func (r *rows) narrow() {
 	if d, ok := r.parent.(RowsDelegate); ok {
-		if s := d.Delegate(); s != nil {
+		if s, ok := d.Delegate().(driver.RowsColumnScanner); ok {
 			r.scanner = s
 		}
 	}
