@@ -39,6 +39,9 @@ demo: ## run a small shop on "sqlitemw" and on the pool, and print spans, connec
 test: ## run all tests but those that need a Jaeger
 	$(call each,$(MODULES),$(GO) test -timeout $(TIMEOUT) ./...)
 
+.PHONY: check
+check: lint test ## what a change must pass: lint and test
+
 .PHONY: race
 race: ## run the tests but the benchmarks' under the race detector (needs a C compiler)
 	$(call each,$(filter-out conformance/bench,$(MODULES)),CGO_ENABLED=1 $(GO) test -race -short -timeout $(TIMEOUT) ./...)
