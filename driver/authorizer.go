@@ -13,7 +13,7 @@ import (
 //
 // It lets a statement do anything but switch query_only, which SQLite then leaves as it is.
 type authorizer struct {
-	asked   bool // SQLite has asked it
+	called  bool // SQLite has asked it
 	changes bool // a statement may have changed the connection
 	session bool // a statement reads what only its own connection knows; see Answer
 }
@@ -21,7 +21,7 @@ type authorizer struct {
 // authorize is what SQLite asks. To prepare a PRAGMA may be to execute it, so that none is
 // taken for one that may never be.
 func (a *authorizer) authorize(action sqlite3.AuthorizerActionCode, name, detail, schema, _ string) sqlite3.AuthorizerReturnCode {
-	a.asked = true
+	a.called = true
 	switch action {
 	case sqlite3.AUTH_READ:
 		a.session = a.session || sqltext.IsSessionTable(name)
@@ -54,13 +54,13 @@ func (a *authorizer) authorize(action sqlite3.AuthorizerActionCode, name, detail
 
 // longestName is how long a name may be that ncruces passes to an authorizer, in bytes. At a
 // longer one it panics.
-const longestName = 1_000_000
+const maxAuthorizerName = 1_000_000
 
 // watchable removes the authorizer before a query is prepared by which ncruces might panic
 // for it, and takes the connection for changed: from then on it would not be known. Beside a
 // long name, VACUUM INTO is such a query, which makes up its name when it is executed.
-func (s *session) watchable(query string) error {
-	if s.authorizer == nil || sqltext.SQLite.Head(query).Verb != sqltext.Vacuum && (len(query) <= longestName || !hasLongToken(query)) {
+func (s *session) guardAuthorizer(query string) error {
+	if s.authorizer == nil || sqltext.SQLite.Head(query).Verb != sqltext.Vacuum && (len(query) <= maxAuthorizerName || !hasLongToken(query)) {
 		return nil
 	}
 	s.authorizer.changes = true
@@ -70,7 +70,7 @@ func (s *session) watchable(query string) error {
 func hasLongToken(query string) bool {
 	l := sqltext.SQLite.Lexer(query)
 	for t := l.Next(); t.Kind != sqltext.EOF; t = l.Next() {
-		if t.End-t.Start >= longestName {
+		if t.End-t.Start >= maxAuthorizerName {
 			return true
 		}
 	}

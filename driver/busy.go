@@ -48,7 +48,7 @@ func (w *waits) add(more waits) {
 }
 
 // tell leaves out what did not happen.
-func (w waits) tell(attrs []attribute.KeyValue) []attribute.KeyValue {
+func (w waits) appendAttrs(attrs []attribute.KeyValue) []attribute.KeyValue {
 	if w.retries > 0 {
 		attrs = append(attrs, busyWait.Float64(w.time.Seconds()), busyRetries.Int(w.retries))
 	}
@@ -73,15 +73,15 @@ type lockWatch struct {
 	file *sharedFile // nil if no other connection can have it open
 	self holder
 
-	joined  bool // self is among the file's
-	closed  bool
-	timeout time.Duration // in force, if the handler stands in for it
-	stands  bool          // the handler does
-	known   bool          // whether it can stand in is known
-	lent    bool          // the program has SQLite's own connection
-	foreign bool          // there may be a handler of the program's
+	joined    bool // self is among the file's
+	closed    bool
+	timeout   time.Duration // in force, if the handler stands in for it
+	handlerOn bool          // the handler does
+	known     bool          // whether it can stand in is known
+	rawInUse  bool          // the program has SQLite's own connection
+	foreign   bool          // there may be a handler of the program's
 
-	blamed waits // what was in the way of the last call that ended with BUSY
+	lastBusy waits // what was in the way of the last call that ended with BUSY
 
 	// The call under way.
 	waits
@@ -89,14 +89,14 @@ type lockWatch struct {
 	may    hold // what it may come to hold
 
 	// The last wait, and what SQLite waits for in it.
-	ctx     context.Context // the call's; nil if it has not waited
-	since   time.Time
-	waited  time.Duration // before it, in the same call
-	last    time.Time     // that a lock was asked for again
-	refused bool          // it was given up
-	looks   int           // how often it was looked what was in the way
-	here    int           // how often that was of this process
-	who     ConnID        // last
+	ctx         context.Context // the call's; nil if it has not waited
+	since       time.Time
+	waited      time.Duration // before it, in the same call
+	last        time.Time     // that a lock was asked for again
+	gaveUp      bool          // it was given up
+	checks      int           // how often it was looked what was in the way
+	localChecks int           // how often that was of this process
+	blocker     ConnID        // last
 }
 
 func newLockWatch(raw *sqlite3.Conn, d *DSN, foreign bool) *lockWatch {
@@ -114,7 +114,7 @@ func (w *lockWatch) open(id ConnID) {
 
 // close is called before the connection is closed.
 func (w *lockWatch) close() {
-	w.stepAside()
+	w.restoreTimeout()
 	w.closed = true
 	if w.joined {
 		w.joined = false
@@ -125,7 +125,7 @@ func (w *lockWatch) close() {
 // enter is called before a call, or part of one, that may come to hold what it
 // says. leave is called after it, but not if a panic passed.
 func (w *lockWatch) enter(query string, may hold) {
-	w.waits, w.ctx, w.refused = waits{}, nil, false
+	w.waits, w.ctx, w.gaveUp = waits{}, nil, false
 	if w.closed {
 		return
 	}
@@ -135,9 +135,9 @@ func (w *lockWatch) enter(query string, may hold) {
 	}
 	switch {
 	case namesBusyTimeout(query):
-		w.stepAside()
-	case !w.known && !w.lent:
-		w.standIn()
+		w.restoreTimeout()
+	case !w.known && !w.rawInUse:
+		w.installHandler()
 	}
 }
 
@@ -148,7 +148,7 @@ func (w *lockWatch) leave(err error) {
 	w.self.publish(w.holds())
 	if err != nil && err != io.EOF {
 		w.judge(err)
-		w.blamed = w.waits
+		w.lastBusy = w.waits
 	}
 }
 
@@ -172,21 +172,21 @@ func (w *lockWatch) holds() hold {
 
 // standIn puts the handler in the place of the timeout. Where the program may
 // have a handler of its own, an answer of 0 may mean that.
-func (w *lockWatch) standIn() {
+func (w *lockWatch) installHandler() {
 	w.known = true
 	timeout, err := busyTimeout(w.raw)
 	if err != nil || timeout == 0 && w.foreign {
 		return
 	}
 	if w.raw.BusyHandler(w.busy) == nil {
-		w.timeout, w.stands = timeout, true
+		w.timeout, w.handlerOn = timeout, true
 	}
 }
 
 // stepAside puts the timeout back.
-func (w *lockWatch) stepAside() {
-	if w.stands {
-		w.stands = false
+func (w *lockWatch) restoreTimeout() {
+	if w.handlerOn {
+		w.handlerOn = false
 		w.raw.BusyTimeout(w.timeout)
 	}
 	w.known = false
@@ -194,14 +194,14 @@ func (w *lockWatch) stepAside() {
 
 // lend is called before the program is given SQLite's own connection. It may use
 // that until it releases its connection.
-func (w *lockWatch) lend() {
-	w.stepAside()
-	w.lent, w.foreign = true, true
+func (w *lockWatch) beforeRaw() {
+	w.restoreTimeout()
+	w.rawInUse, w.foreign = true, true
 }
 
 // released is called when the connection is.
 func (w *lockWatch) released() {
-	w.lent = false
+	w.rawInUse = false
 	w.self.publish(w.holds())
 }
 
@@ -212,23 +212,23 @@ func (w *lockWatch) busy(ctx context.Context, count int) (again bool) {
 	w.ctx = ctx
 	if count == 0 {
 		w.since, w.waited = now, w.time
-		w.looks, w.here, w.who = 0, 0, 0
+		w.checks, w.localChecks, w.blocker = 0, 0, 0
 	}
 	hasWriteLock := w.holds() == writes
 	if !hasWriteLock {
 		w.self.publish(awaits)
 	}
-	w.looks++
-	if who, here := w.inTheWay(hasWriteLock); here {
-		w.here++
-		w.who = who
+	w.checks++
+	if blocker, ours := w.findBlocker(hasWriteLock); ours {
+		w.localChecks++
+		w.blocker = blocker
 	}
 	w.time = w.waited + now.Sub(w.since)
 	if now.Sub(w.since) >= w.timeout {
-		w.refused = true
+		w.gaveUp = true
 		return false
 	}
-	w.refused = false
+	w.gaveUp = false
 	if now.Sub(w.last) < time.Millisecond {
 		const most = 2 << 20 // about 2 ms
 		time.Sleep(time.Duration(rand.Int64N(most)))
@@ -240,7 +240,7 @@ func (w *lockWatch) busy(ctx context.Context, count int) (again bool) {
 	switch {
 	case hasWriteLock:
 	case w.may == mayWrite:
-		w.self.askedAgain()
+		w.self.retryLock()
 	default:
 		w.self.publish(w.may)
 	}
@@ -264,11 +264,11 @@ func busyCode(err error) string {
 	return ""
 }
 
-func (w *lockWatch) inTheWay(hasWriteLock bool) (ConnID, bool) {
+func (w *lockWatch) findBlocker(hasWriteLock bool) (ConnID, bool) {
 	if w.file == nil {
 		return 0, false
 	}
-	return w.file.inTheWay(&w.self, hasWriteLock)
+	return w.file.findBlocker(&w.self, hasWriteLock)
 }
 
 // judge says why a call ended with BUSY, if it did.
@@ -286,19 +286,19 @@ func (w *lockWatch) judge(err error) {
 		w.reason = busyOurs
 		return
 	}
-	var who ConnID
-	var here bool
-	if w.refused || w.ctx != nil && w.ctx.Err() != nil {
+	var blocker ConnID
+	var ours bool
+	if w.gaveUp || w.ctx != nil && w.ctx.Err() != nil {
 		// Of a wait that was given up, what was in the way most of the time.
 		// By now it may be gone; and who else only waits may have looked, for
 		// a moment, as if it had the lock.
-		who, here = w.who, 2*w.here > w.looks
+		blocker, ours = w.blocker, 2*w.localChecks > w.checks
 	} else {
-		who, here = w.inTheWay(w.before == writes)
+		blocker, ours = w.findBlocker(w.before == writes)
 	}
 	switch {
-	case here:
-		w.reason, w.holder = busyHere, who
+	case ours:
+		w.reason, w.holder = busyHere, blocker
 	case w.file.private:
 		w.reason = busyHere
 	default:

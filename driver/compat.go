@@ -69,13 +69,13 @@ func (c Compat) pragmas() []Pragma {
 
 // A switches are the settings of a connection that only sqlite3_db_config has.
 // https://sqlite.org/c3ref/c_dbconfig_defensive.html
-type switches struct {
+type dbConfig struct {
 	quotes    *bool // strings in double quotes; nil for as the build has it
 	defensive bool
 }
 
 // apply must come before anything is prepared.
-func (s switches) apply(c *sqlite3.Conn) error {
+func (s dbConfig) apply(c *sqlite3.Conn) error {
 	if s.quotes != nil {
 		for _, op := range []sqlite3.DBConfig{sqlite3.DBCONFIG_DQS_DML, sqlite3.DBCONFIG_DQS_DDL} {
 			if _, err := c.Config(op, *s.quotes); err != nil {

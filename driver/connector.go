@@ -30,7 +30,7 @@ type Connector struct {
 	base     driver.Connector // the plain driver's, for the first connection
 	opener   *wrap.Opener
 	cache    cacheCounters
-	home     *home
+	location *location
 	watches  bool
 	opened   atomic.Int64 // connections
 
@@ -60,10 +60,10 @@ func (d *DSN) NewConnector(cfg Config) (*Connector, error) {
 	cfg.Compat = d.compat
 	if d.compat != CompatNone {
 		d = d.clone()
-		d.begins()
-		if d.switches.quotes == nil {
-			d.switches.quotes = new(bool)
-			*d.switches.quotes = true // as the other drivers' builds have it
+		d.deferBegin()
+		if d.dbConfig.quotes == nil {
+			d.dbConfig.quotes = new(bool)
+			*d.dbConfig.quotes = true // as the other drivers' builds have it
 		}
 	}
 	s, err := newSettings(cfg, d)
@@ -82,7 +82,7 @@ func (d *DSN) NewConnector(cfg Config) (*Connector, error) {
 		dsn:      d,
 		settings: s,
 		base:     base,
-		home:     &home{},
+		location: &location{},
 		opener: wrap.NewOpener(wrap.Config{
 			Source: tracing.Source{
 				System:    "sqlite",
@@ -138,9 +138,9 @@ func (c *Connector) open(ctx context.Context) (_ driver.Conn, err error) {
 	if err != nil {
 		return nil, c.openError(ctx, err)
 	}
-	s := &session{baseConn: base.(baseConn), home: c.home, times: timeFormatsOf(c.dsn.timefmt), dialect: c.dsn.dialect(), queryOnly: c.settings.queryOnly()}
+	s := &session{baseConn: base.(baseConn), location: c.location, times: timeFormatsOf(c.dsn.timefmt), dialect: c.dsn.dialect(), queryOnly: c.settings.queryOnly()}
 	if c.dsn.mayWantKey() && !c.settings.keyed() {
-		s.keyless = func(err error) error {
+		s.explainMissingKey = func(err error) error {
 			if explained := c.explainKey(err); explained != err {
 				return &OpenError{File: c.dsn.Database(), Err: explained}
 			}
@@ -161,7 +161,7 @@ func (c *Connector) open(ctx context.Context) (_ driver.Conn, err error) {
 	raw := s.baseConn.Raw()
 	old := raw.SetInterrupt(ctx)
 	defer raw.SetInterrupt(old)
-	err = c.found(s)
+	err = c.registerFile(s)
 	if err == nil {
 		err = c.configure(s)
 	}
@@ -169,7 +169,7 @@ func (c *Connector) open(ctx context.Context) (_ driver.Conn, err error) {
 	if err != nil {
 		return nil, c.openError(ctx, err)
 	}
-	if err := c.settle(s); err != nil {
+	if err := c.checkOpened(s); err != nil {
 		return nil, c.openError(ctx, err)
 	}
 	opened = true
@@ -190,8 +190,8 @@ func (c *Connector) connect(ctx context.Context) (driver.Conn, error) {
 	if name == "" {
 		return c.connectBase(ctx, c.base)
 	}
-	given, settled := c.home.settled()
-	if !settled {
+	given, known := c.location.known()
+	if !known {
 		if info, err := os.Stat(name); err == nil {
 			if err := openByOtherName(info, name); err != nil {
 				return nil, err
@@ -199,7 +199,7 @@ func (c *Connector) connect(ctx context.Context) (driver.Conn, error) {
 		}
 		return c.connectBase(ctx, c.base)
 	}
-	if err := c.home.check(); err != nil {
+	if err := c.location.checkName(); err != nil {
 		return nil, err
 	}
 	later, err := c.forLater(given)
@@ -208,7 +208,7 @@ func (c *Connector) connect(ctx context.Context) (driver.Conn, error) {
 	}
 	conn, err := c.connectBase(ctx, later)
 	if err != nil {
-		if lost := c.home.check(); lost != nil {
+		if lost := c.location.checkName(); lost != nil {
 			return nil, lost // since it was looked at
 		}
 	}
@@ -249,7 +249,7 @@ func (c *Connector) forLater(given string) (driver.Connector, error) {
 
 // found has the session know which file it has open, before anything is read from
 // it: reading may recover a WAL or a journal.
-func (c *Connector) found(s *session) error {
+func (c *Connector) registerFile(s *session) error {
 	if c.dsn.File() == "" {
 		return nil
 	}
@@ -260,33 +260,33 @@ func (c *Connector) found(s *session) error {
 	if f != nil {
 		s.file = f
 		// A program may forget a connection, whose file is then closed by the runtime.
-		s.forgotten = runtime.AddCleanup(s, (*dbFile).leave, f)
+		s.cleanup = runtime.AddCleanup(s, (*dbFile).leave, f)
 	}
-	return c.home.knows(f)
+	return c.location.checkSame(f)
 }
 
 // settle looks whether the file that has been opened is still there.
-func (c *Connector) settle(s *session) error {
+func (c *Connector) checkOpened(s *session) error {
 	if s.file == nil {
 		return nil
 	}
 	if err := s.enterWAL(); err != nil {
 		return err
 	}
-	if err := s.file.look(); isLost(err) {
+	if err := s.file.check(); isLost(err) {
 		return err
 	}
-	return c.home.settle(s.file, c.dsn.File())
+	return c.location.record(s.file, c.dsn.File())
 }
 
 func (c *Connector) configure(s *session) error {
 	raw := s.baseConn.Raw()
 	start := time.Now()
-	if err := c.dsn.switches.apply(raw); err != nil {
+	if err := c.dsn.dbConfig.apply(raw); err != nil {
 		return err
 	}
-	tell := func(n notice) { s.notices = append(s.notices, n) }
-	if err := c.settings.apply(raw, tell); err != nil {
+	warn := func(n notice) { s.notices = append(s.notices, n) }
+	if err := c.settings.apply(raw, warn); err != nil {
 		return explainWAL(raw, err)
 	}
 	s.configured.took = time.Since(start)
@@ -310,7 +310,7 @@ func (c *Connector) configure(s *session) error {
 		s.term = c.config.Term
 	}
 	start = time.Now()
-	err := c.settings.verify(raw, tell)
+	err := c.settings.verify(raw, warn)
 	if err == nil && c.dsn.deferFK {
 		err = raw.Exec("PRAGMA defer_foreign_keys=on")
 	}

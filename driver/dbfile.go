@@ -38,12 +38,12 @@ type dbFile struct {
 	filled atomic.Bool                   // the database has had something in it that was committed
 	due    atomic.Int64                  // when the next look is due, on lookClock
 
-	mu     sync.Mutex // guards the fields below; no other lock is taken under it
-	inWAL  int        // connections that have the WAL open
-	wal    os.FileInfo
-	shm    os.FileInfo // of them; nil if unknown, and while inWAL is 0
-	shmMax int64       // the most that the -shm has been seen to hold since
-	aside  string      // the name that the WAL was given when its own was another's; "" if it was not
+	mu         sync.Mutex // guards the fields below; no other lock is taken under it
+	inWAL      int        // connections that have the WAL open
+	wal        os.FileInfo
+	shm        os.FileInfo // of them; nil if unknown, and while inWAL is 0
+	shmMax     int64       // the most that the -shm has been seen to hold since
+	renamedWAL string      // the name that the WAL was given when its own was another's; "" if it was not
 }
 
 // dbFiles are the files that have connections.
@@ -56,14 +56,14 @@ var dbFiles struct {
 // no more than a 500th of the time, however slow the file system is, there is none
 // for lookEvery times as long as the last one took, within these bounds.
 const (
-	lookEvery = 500
-	leastLook = time.Millisecond
-	mostLook  = time.Second
+	checkRatio       = 500
+	minCheckInterval = time.Millisecond
+	maxCheckInterval = time.Second
 )
 
-var lookEpoch = time.Now()
+var checkEpoch = time.Now()
 
-func lookClock(now time.Time) int64 { return int64(now.Sub(lookEpoch)) }
+func checkClock(now time.Time) int64 { return int64(now.Sub(checkEpoch)) }
 
 // openFile returns the file that a new connection has open, for one more
 // connection, which leave ends. It returns nil for a connection that has no file
@@ -87,12 +87,12 @@ func openFile(raw *sqlite3.Conn) (*dbFile, error) {
 	dbFiles.Lock()
 	defer dbFiles.Unlock()
 	f := dbFiles.open[key]
-	if f != nil && f.isAnother(born) {
+	if f != nil && f.isDifferentFile(born) {
 		f = nil
 	}
 	switch {
 	case f == nil:
-		if err := clearName(name); err != nil {
+		if err := clearLeftovers(name); err != nil {
 			return nil, err
 		}
 		f = &dbFile{key: key, name: name, main: info, born: born}
@@ -114,21 +114,21 @@ func openFile(raw *sqlite3.Conn) (*dbFile, error) {
 
 // isAnother reports whether a file with f's number, which was made at another time, is
 // another: the number of a file that nobody has open any more is given to the next.
-func (f *dbFile) isAnother(born time.Time) bool {
+func (f *dbFile) isDifferentFile(born time.Time) bool {
 	return !born.IsZero() && !f.born.IsZero() && !born.Equal(f.born)
 }
 
 // clearName takes away the WAL and its index of a lost database whose name a new one
 // has, and which connections still have open. The new one has read neither yet.
 // dbFiles must be locked.
-func clearName(name string) error {
+func clearLeftovers(name string) error {
 	for _, old := range dbFiles.open {
 		if old.name != name {
 			continue
 		}
-		bye, _ := old.farewell()
-		bye.names = 1 // or more: what is in the WAL may be in no other file
-		if err := bye.clear(); err != nil {
+		plan, _ := old.planClose()
+		plan.names = 1 // or more: what is in the WAL may be in no other file
+		if err := plan.removeLeftovers(); err != nil {
 			return err
 		}
 	}
@@ -162,7 +162,7 @@ func openByOtherName(info os.FileInfo, name string) error {
 	dbFiles.Lock()
 	defer dbFiles.Unlock()
 	f := dbFiles.open[key]
-	if f == nil || f.isAnother(birthOf(name)) {
+	if f == nil || f.isDifferentFile(birthOf(name)) {
 		return nil
 	}
 	if resolved, err := filepath.EvalSymlinks(name); err == nil {
@@ -197,23 +197,23 @@ func (f *dbFile) lostError() error {
 }
 
 // isDue reports whether the caller is to look now: one caller, each time.
-func (f *dbFile) isDue(now time.Time) bool {
+func (f *dbFile) dueForCheck(now time.Time) bool {
 	due := f.due.Load()
-	clock := lookClock(now)
-	return clock >= due && f.due.CompareAndSwap(due, clock+int64(leastLook))
+	clock := checkClock(now)
+	return clock >= due && f.due.CompareAndSwap(due, clock+int64(minCheckInterval))
 }
 
 // look compares what the names lead to with what connections have open. It returns
 // a [*FileLostError] if they are not the same, and another error if that cannot be
 // found out, which is no loss.
-func (f *dbFile) look() error {
+func (f *dbFile) check() error {
 	if err := f.lostError(); err != nil {
 		return err
 	}
 	began := time.Now()
 	err := f.compare()
 	now := time.Now()
-	f.due.Store(lookClock(now) + int64(min(max(lookEvery*now.Sub(began), leastLook), mostLook)))
+	f.due.Store(checkClock(now) + int64(min(max(checkRatio*now.Sub(began), minCheckInterval), maxCheckInterval)))
 	var lost *FileLostError
 	if errors.As(err, &lost) {
 		f.lost.CompareAndSwap(nil, lost)
@@ -344,7 +344,7 @@ type handle interface {
 // or is not the operating system's. It must not be asked for a journal that SQLite may
 // have in memory: ncruces would take that for a handle, and panic.
 func handleOf(raw *sqlite3.Conn, which sqlite3.FcntlOpcode) (h handle) {
-	_ = rescue(func() error {
+	_ = recoverPanic(func() error {
 		file, err := raw.FileControl("main", which)
 		for err == nil {
 			var ok bool

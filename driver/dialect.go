@@ -1,145 +1,321 @@
 package driver
 
 import (
-	"net/url"
-	"slices"
-	"strconv"
+	"database/sql"
+	"database/sql/driver"
+	"io"
+	"math"
+	"reflect"
 	"strings"
+	"time"
 
-	"github.com/sqlitemw/sqlitemw/driver/redact"
+	"github.com/ncruces/go-sqlite3"
 )
 
-// Parameters of mattn/go-sqlite3 and modernc.org/sqlite that mean something
-// here, too, so that a program keeps its DSN when it changes its driver. What
-// cannot be honoured is refused, never ignored.
-//
-// https://github.com/mattn/go-sqlite3#connection-string
-// https://pkg.go.dev/modernc.org/sqlite#Driver.Open
-
-// pragmaParams are those that set a pragma. The value is a pragma's own.
-var pragmaParams = map[string]string{
-	"_auto_vacuum": "auto_vacuum", "_vacuum": "auto_vacuum",
-	"_busy_timeout": "busy_timeout", "_timeout": "busy_timeout",
-	"_cache_size":          "cache_size",
-	"_case_sensitive_like": "case_sensitive_like", "_cslike": "case_sensitive_like",
-	"_defer_foreign_keys": "defer_foreign_keys", "_defer_fk": "defer_foreign_keys",
-	"_foreign_keys": "foreign_keys", "_fk": "foreign_keys",
-	"_ignore_check_constraints": "ignore_check_constraints",
-	"_journal_mode":             "journal_mode", "_journal": "journal_mode",
-	"_locking_mode": "locking_mode", "_locking": "locking_mode",
-	"_query_only":         "query_only",
-	"_recursive_triggers": "recursive_triggers", "_rt": "recursive_triggers",
-	"_secure_delete": "secure_delete",
-	"_synchronous":   "synchronous", "_sync": "synchronous",
-	"_writable_schema": "writable_schema",
+// A dialect is how connections differ from the plain driver's in what arguments and values
+// are: as another driver has them, or, of the plain driver's own behaviour, in how times are
+// written.
+type dialect struct {
+	compat Compat
+	times  foreignTimes
+	native timeFormats // of CompatNone
+	reader timeReader
 }
 
-// foreign reads a parameter of another driver. It reports whether it knows the
-// key; value is decoded.
-func (d *dsnParser) foreign(key, value string) (known bool, err error) {
-	if pragma, ok := pragmaParams[key]; ok {
-		if d.compat != CompatNone && pragma == "defer_foreign_keys" {
-			d.deferFK = flags[strings.ToLower(value)] == "1"
-			return true, nil
-		}
-		if value == "default" && pragma == "secure_delete" {
-			return true, nil // mattn's word for leaving it alone
-		}
-		p := Pragma{Name: pragma, Value: value}
-		if value == "" {
-			return true, dsnError("the parameter %q has no value: write %s=..., or _pragma=%s(...)", key, key, pragma)
-		}
-		if err := p.check(); err != nil {
-			return true, dsnError("the parameter %q: %w", key, err)
-		}
-		d.translate(key, p)
-		return true, nil
+// dialect returns nil for the plain driver's.
+func (d *DSN) dialect() *dialect {
+	if d.compat == CompatNone && (d.times.format == "" && d.times.unit == "" || d.timefmt != "") {
+		return nil
 	}
-	switch key {
-	case "_stmt_cache_size":
-		n, err := strconv.Atoi(value)
-		if err != nil || n < 0 {
-			return true, dsnError("_stmt_cache_size is %q: use the number of statements that each connection keeps, 0 for none", redact.Value(value))
-		}
-		if d.cacheSize = n; n == 0 {
-			d.cacheSize = -1
-		}
-	case "_time_format":
-		if !slices.Contains(wordsTime, value) && !(d.compat == CompatModernc && slices.Contains(wordsTimeGo, value)) {
-			return true, dsnError("_time_format is %q: use %s, or a _timefmt", redact.Value(value), strings.Join(wordsTime, ", "))
-		}
-		if d.times.format == "" {
-			d.times.format = value
-		}
-	case "_time_integer_format":
-		if !slices.Contains(wordsTimeNumber, value) {
-			return true, dsnError("_time_integer_format is %q: use %s, or a _timefmt", redact.Value(value), strings.Join(wordsTimeNumber, ", "))
-		}
-		if d.times.unit == "" {
-			d.times.unit = value
-		}
-	case "_loc", "_timezone":
-		if d.compat == CompatNone {
-			return true, dsnError("%s is %q, and times are read as they were written: leave it out, and use time.Time.In; or open %q or %q, which have it", key, redact.Value(value), NameMattn, NameModernc)
-		}
-		loc, err := locationOf(value)
-		if err != nil {
-			return true, dsnError("%s is %q: use a time zone that the system knows, such as UTC or Europe/Berlin", key, redact.Value(value))
-		}
-		d.times.zone, d.times.zoneParam = loc, key+"="+url.QueryEscape(value)
-	case "_defensive":
-		on, ok := flags[strings.ToLower(value)]
-		if !ok {
-			return true, dsnError("_defensive is %q: use 1 or 0", redact.Value(value))
-		}
-		d.switches.defensive = on == "1"
-	case "_inttotime", "_texttotime":
-		on := flags[strings.ToLower(value)] == "1"
-		switch {
-		case d.compat == CompatModernc && key == "_inttotime":
-			d.times.fromInts = on
-		case d.compat == CompatModernc:
-			d.times.fromTexts = on
-		case !on:
-			return true, dsnError("%s is %q, and columns declared as a date or time are always read as times: leave it out, or read them as text", key, redact.Value(value))
-		}
-	case "_dqs":
-		on, ok := flags[strings.ToLower(value)]
-		if !ok {
-			return true, dsnError("_dqs is %q: use 1 or 0", redact.Value(value))
-		}
-		yes := on == "1"
-		d.switches.quotes = &yes
-	case "_mutex":
-		if lower := strings.ToLower(value); lower != "no" && lower != "full" {
-			return true, dsnError("_mutex is %q: leave it out, since database/sql never uses a connection from two goroutines at once", redact.Value(value))
-		}
-	case "_error_rc":
-		// Errors always have SQLite's code.
-	default:
-		if strings.HasPrefix(key, "_auth") {
-			return true, dsnError("the parameter %q is not supported: this build of SQLite has no user authentication; for encryption, name a VFS such as vfs=adiantum", redact.Key(key))
-		}
-		return false, nil
+	f := &dialect{compat: d.compat, times: d.times, native: timeFormatsOf(d.timefmt)}
+	if d.compat == CompatModernc {
+		f.reader = timeReader{zone: d.times.zone, local: true}
 	}
-	return true, nil
+	return f
 }
 
-// translate keeps what a parameter sets. Its short names go before the long one,
-// and the first of two before the second, as in the drivers that have them.
-func (d *dsnParser) translate(key string, p Pragma) {
-	alias := key != "_"+p.Name
-	i := slices.IndexFunc(d.translated, func(q Pragma) bool { return q.Name == p.Name })
+// isForeign reports whether calls are served as another driver serves them.
+func (s *session) isForeign() bool { return s.dialect != nil && s.dialect.compat != CompatNone }
+
+// write returns what a time is written as.
+func (d *dialect) write(t time.Time) driver.Value {
+	switch d.times.unit {
+	case "unix":
+		return t.Unix()
+	case "unix_milli":
+		return t.UnixMilli()
+	case "unix_micro":
+		return t.UnixMicro()
+	case "unix_nano":
+		return t.UnixNano()
+	}
+	if d.compat == CompatModernc && d.times.zone != nil {
+		t = t.In(d.times.zone)
+	}
 	switch {
-	case i < 0:
-		d.translated = append(d.translated, p)
-	case alias && !d.aliases[p.Name]:
-		d.translated[i] = p
+	case d.times.format == "datetime" && d.compat == CompatModernc:
+		return t.Format(time.DateTime)
+	case d.times.format == "datetime":
+		return t.UTC().Format(time.DateTime) // as SQLite's own function
+	case d.times.format == "string_no_monotonic":
+		return t.Round(0).String()
+	case d.times.format == "" && d.compat == CompatModernc:
+		return t.String()
 	}
-	if alias {
-		if d.aliases == nil {
-			d.aliases = make(map[string]bool)
+	return t.Format(timeLayouts[0])
+}
+
+// arguments turns times among arguments into what they are written as.
+func (d *dialect) arguments(args []driver.NamedValue) {
+	if d == nil {
+		return
+	}
+	for i := range args {
+		if t, ok := args[i].Value.(time.Time); ok {
+			args[i].Value = d.write(t)
 		}
-		d.aliases[p.Name] = true
 	}
+}
+
+// column reads a column of the row in hand, declared as decl.
+func (d *dialect) column(st sqliteStmt, i int, decl string) driver.Value {
+	switch st.ColumnType(i) {
+	case sqlite3.INTEGER:
+		return d.integer(st.ColumnInt64(i), decl)
+	case sqlite3.FLOAT:
+		return d.real(st.ColumnFloat(i), decl)
+	case sqlite3.TEXT:
+		return d.text(st.ColumnText(i), decl)
+	case sqlite3.BLOB:
+		b := st.ColumnRawBlob(i)
+		if len(b) == 0 && d.compat == CompatModernc {
+			return []byte(nil)
+		}
+		if b == nil {
+			return []byte{}
+		}
+		return b
+	}
+	return nil
+}
+
+// isTime reports whether a column of this type, in lower case, has times.
+func isTime(decl string) bool { return decl == "date" || decl == "datetime" || decl == "timestamp" }
+
+func (d *dialect) integer(v int64, decl string) driver.Value {
+	switch {
+	case d.compat == CompatNone:
+		return d.native.value(v, scanTypeOf(decl))
+	case d.compat == CompatMattn && decl == "boolean":
+		return v > 0
+	case !isTime(decl):
+	case d.compat == CompatMattn:
+		return d.in(timeOfInt(v))
+	case d.times.fromInts && d.times.unit == "unix_micro":
+		return d.in(time.UnixMicro(v).UTC())
+	case d.times.fromInts && d.times.unit == "unix_nano":
+		return d.in(time.Unix(0, v).UTC())
+	case d.times.fromInts:
+		return d.in(timeOfInt(v))
+	}
+	return v
+}
+
+func (d *dialect) real(v float64, decl string) driver.Value {
+	switch {
+	case d.compat == CompatNone:
+		return d.native.value(v, scanTypeOf(decl))
+	case isTime(decl) && (d.compat == CompatMattn || d.times.fromInts):
+		if t, ok := timeOfReal(v); ok {
+			return d.in(t)
+		}
+	}
+	return v
+}
+
+func (d *dialect) text(s, decl string) driver.Value {
+	switch {
+	case d.compat == CompatNone:
+		v := d.native.value(s, scanTypeOf(decl))
+		if _, ok := v.(string); ok && (isTime(decl) || decl == "time") {
+			if t, ok := d.reader.read(s); ok {
+				return t
+			}
+		}
+		return v
+	case isTime(decl):
+	case d.times.fromTexts && decl == "":
+	default:
+		return s
+	}
+	t, ok := d.reader.read(s)
+	switch {
+	case ok:
+		return d.in(t)
+	case d.compat == CompatMattn:
+		return d.in(time.Time{})
+	}
+	return s
+}
+
+// in returns a time in the zone that the data source name says.
+func (d *dialect) in(t time.Time) time.Time {
+	if d.times.zone == nil {
+		return t
+	}
+	return t.In(d.times.zone)
+}
+
+// databaseType is what ColumnType.DatabaseTypeName says of a declared type.
+func (d *dialect) databaseType(decl string) string {
+	if d.compat == CompatModernc {
+		return strings.ToUpper(decl)
+	}
+	return decl
+}
+
+// scanType is what ColumnType.ScanType says of a column of the row in hand.
+func (d *dialect) scanType(st sqliteStmt, i int, decl string) reflect.Type {
+	upper := strings.ToUpper(decl)
+	if d.compat == CompatMattn {
+		return mattnScanType(upper)
+	}
+	switch st.ColumnType(i) {
+	case sqlite3.INTEGER:
+		switch upper {
+		case "BOOLEAN":
+			return reflect.TypeFor[bool]()
+		case "DATE", "DATETIME", "TIME", "TIMESTAMP":
+			return reflect.TypeFor[time.Time]()
+		}
+		return reflect.TypeFor[int64]()
+	case sqlite3.FLOAT:
+		return reflect.TypeFor[float64]()
+	case sqlite3.BLOB:
+		return reflect.TypeFor[[]byte]()
+	case sqlite3.NULL:
+		return nil
+	}
+	if d.times.fromTexts && (isTime(strings.ToLower(decl)) || upper == "TIME") {
+		return reflect.TypeFor[time.Time]()
+	}
+	return reflect.TypeFor[string]()
+}
+
+// mattnScanType is by the declared type alone.
+func mattnScanType(decl string) reflect.Type {
+	has := func(part string) bool { return strings.Contains(decl, part) }
+	switch {
+	case has("INT"):
+		return reflect.TypeFor[sql.NullInt64]()
+	case decl == "CLOB" || decl == "TEXT" || has("CHAR"):
+		return reflect.TypeFor[sql.NullString]()
+	case decl == "BLOB":
+		return reflect.TypeFor[sql.RawBytes]()
+	case decl == "REAL" || decl == "FLOAT" || has("DOUBLE"):
+		return reflect.TypeFor[sql.NullFloat64]()
+	case isTime(strings.ToLower(decl)):
+		return reflect.TypeFor[sql.NullTime]()
+	case decl == "NUMERIC" || has("DECIMAL"):
+		return reflect.TypeFor[sql.NullFloat64]()
+	case decl == "BOOLEAN":
+		return reflect.TypeFor[sql.NullBool]()
+	}
+	return reflect.TypeFor[*any]()
+}
+
+// A foreignRows are rows whose values are another driver's.
+type foreignRows struct {
+	rows    *rows
+	dialect *dialect
+}
+
+var (
+	_ driver.RowsColumnTypeDatabaseTypeName = foreignRows{}
+	_ driver.RowsColumnTypeNullable         = foreignRows{}
+	_ driver.RowsColumnTypeScanType         = foreignRows{}
+)
+
+// foreign returns what a query of the session answers with: r itself, or, with a dialect, rows
+// that have begun. The error is that of their first step.
+func (s *session) foreign(r *rows) (driver.Rows, error) {
+	d := s.dialect
+	if d == nil {
+		return r, nil
+	}
+	f := foreignRows{r, d}
+	if !s.isForeign() {
+		return f, nil
+	}
+	if r.begin(); r.failure != nil && r.failure != io.EOF {
+		err := r.failure
+		r.asked = true
+		r.Close()
+		return nil, err
+	}
+	if d.compat == CompatModernc {
+		return moderncRows{f}, nil
+	}
+	return f, nil
+}
+
+// Columns implements [driver.Rows].
+func (f foreignRows) Columns() []string { return f.rows.Columns() }
+
+// Close implements [driver.Rows].
+func (f foreignRows) Close() error { return f.rows.Close() }
+
+// Next implements [driver.Rows].
+func (f foreignRows) Next(dest []driver.Value) error {
+	r := f.rows
+	if r.asked && r.failure == nil {
+		if err := r.step(); err != nil {
+			return err
+		}
+	} else if _, err := r.first(); err != nil {
+		return err
+	}
+	decls := r.cached.declared()
+	for i := range dest {
+		dest[i] = f.dialect.column(r.cached.base, i, decls[i])
+	}
+	return nil
+}
+
+// ColumnTypeDatabaseTypeName implements [driver.RowsColumnTypeDatabaseTypeName].
+func (f foreignRows) ColumnTypeDatabaseTypeName(i int) string {
+	if f.dialect.compat == CompatNone {
+		return f.rows.ColumnTypeDatabaseTypeName(i)
+	}
+	return f.dialect.databaseType(f.rows.cached.base.ColumnDeclType(i))
+}
+
+// ColumnTypeNullable implements [driver.RowsColumnTypeNullable].
+func (f foreignRows) ColumnTypeNullable(i int) (nullable, ok bool) {
+	if f.dialect.compat == CompatNone {
+		return f.rows.ColumnTypeNullable(i)
+	}
+	return true, true
+}
+
+// ColumnTypeScanType implements [driver.RowsColumnTypeScanType].
+func (f foreignRows) ColumnTypeScanType(i int) reflect.Type {
+	if f.dialect.compat == CompatNone {
+		return f.rows.ColumnTypeScanType(i)
+	}
+	return f.dialect.scanType(f.rows.cached.base, i, f.rows.cached.base.ColumnDeclType(i))
+}
+
+// moderncRows tell of lengths, too.
+type moderncRows struct{ foreignRows }
+
+var _ driver.RowsColumnTypeLength = moderncRows{}
+
+// ColumnTypeLength implements [driver.RowsColumnTypeLength].
+func (f moderncRows) ColumnTypeLength(i int) (length int64, ok bool) {
+	switch f.rows.cached.base.ColumnType(i) {
+	case sqlite3.TEXT, sqlite3.BLOB:
+		return math.MaxInt64, true
+	}
+	return 0, false
 }

@@ -26,7 +26,7 @@ type DSN struct {
 	cache   string
 	vfs     string
 	modeof  bool  // SQLite looks at another file
-	refused error // what SQLite would refuse when a connection is opened, and show all of
+	openErr error // what SQLite would refuse when a connection is opened, and show all of
 
 	pragmas    []Pragma // of _pragma, in their order
 	translated []Pragma // of other drivers' parameters for pragmas
@@ -37,7 +37,7 @@ type DSN struct {
 
 	compat   Compat
 	notices  []notice
-	switches switches
+	dbConfig dbConfig
 	times    foreignTimes
 	shared   bool // cache=shared, of a database in memory
 	deferred bool // Begin takes no lock where no _txlock says otherwise
@@ -276,7 +276,7 @@ func (d *DSN) render(ps []Pragma) string {
 }
 
 // begins has Begin take no lock, if no parameter says otherwise, as in other drivers.
-func (d *DSN) begins() {
+func (d *DSN) deferBegin() {
 	d.deferred = !slices.ContainsFunc(d.params, func(p string) bool { return strings.HasPrefix(p, "_txlock=") })
 }
 
@@ -287,14 +287,14 @@ func (d *DSN) behavior() (params []string) {
 			params = append(params, param)
 		}
 	}
-	add(d.compat != CompatNone, behaves+"="+d.compat.String())
+	add(d.compat != CompatNone, behaviorParam+"="+d.compat.String())
 	add(d.times.format != "", "_time_format="+d.times.format)
 	add(d.times.unit != "", "_time_integer_format="+d.times.unit)
 	add(d.times.zone != nil, d.times.zoneParam)
 	add(d.times.fromInts, "_inttotime=1")
 	add(d.times.fromTexts, "_texttotime=1")
-	add(d.switches.defensive, "_defensive=1")
-	if q := d.switches.quotes; q != nil {
+	add(d.dbConfig.defensive, "_defensive=1")
+	if q := d.dbConfig.quotes; q != nil {
 		add(*q, "_dqs=1")
 		add(!*q, "_dqs=0")
 	}

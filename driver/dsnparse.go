@@ -80,7 +80,7 @@ func (r DSNReader) parse(name string) (*DSN, error) {
 	if err := p.checkUnknown(); err != nil {
 		ps = append(ps, err)
 	}
-	if err := d.share(); err != nil {
+	if err := d.applySharedCache(); err != nil {
 		ps = append(ps, err)
 	}
 	if err := ps.err(); err != nil {
@@ -102,7 +102,7 @@ type dsnParser struct {
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
 // longestFileName is how many bytes the name of a file may have, in a VFS of the engine's.
-const longestFileName = 1024
+const maxFileName = 1024
 
 // checkLength refuses a file's name that the engine would panic for.
 func (d *DSN) checkLength() error {
@@ -110,8 +110,8 @@ func (d *DSN) checkLength() error {
 	if d.uri {
 		name = d.filename()
 	}
-	if len(name) > longestFileName {
-		return dsnError("the file's name has %d bytes: use %d at most", len(name), longestFileName)
+	if len(name) > maxFileName {
+		return dsnError("the file's name has %d bytes: use %d at most", len(name), maxFileName)
 	}
 	return nil
 }
@@ -163,7 +163,7 @@ func (d *dsnParser) checkUnknown() error {
 // SQLite does not have and would ignore, what programs want of it: one database
 // for all connections of the process that name it, until the last is closed.
 // https://sqlite.org/sharedcache.html#shared_cache_and_in_memory_databases
-func (d *DSN) share() error {
+func (d *DSN) applySharedCache() error {
 	if d.cache != "shared" {
 		return nil
 	}
@@ -296,7 +296,7 @@ func (d *dsnParser) add(param string) error {
 			err = checkMemory(n)
 		}
 		if err != nil {
-			return dsnError("_memory_limit is %q: use a number of bytes from %d to %d, or 0 for the engine's default", redact.Value(value), leastMemory, mostMemory)
+			return dsnError("_memory_limit is %q: use a number of bytes from %d to %d, or 0 for the engine's default", redact.Value(value), minMemory, maxMemory)
 		}
 		d.memoryLimit = n
 		return nil
@@ -305,9 +305,9 @@ func (d *dsnParser) add(param string) error {
 			return dsnError("the parameter %q is not known: leave it out", unknownParam)
 		}
 		d.notices = append(d.notices, notice{ReasonUnknownParameter, "the parameter " + strconv.Quote(redact.Key(value)) + " has no effect, as in " + d.compat.String() + "'s driver"})
-	case behaves:
+	case behaviorParam:
 		if _, ok := compatOf(value); !ok {
-			return dsnError("%s is %q: use _compat=mattn or _compat=modernc", behaves, redact.Value(value))
+			return dsnError("%s is %q: use _compat=mattn or _compat=modernc", behaviorParam, redact.Value(value))
 		}
 		return nil
 	case "mode":
@@ -355,8 +355,8 @@ func (d *dsnParser) add(param string) error {
 // refuse has connections fail to open, as they do in the plain driver, for a parameter's value
 // that SQLite does not know.
 func (d *DSN) refuse(format, value string) {
-	if d.refused == nil {
-		d.refused = &parameterError{fmt.Sprintf(format, redact.Value(value))}
+	if d.openErr == nil {
+		d.openErr = &parameterError{fmt.Sprintf(format, redact.Value(value))}
 	}
 }
 

@@ -38,13 +38,13 @@ func (ps problems) err() error {
 }
 
 // mostProblems is how many problems an error tells: a long name may have any number.
-const mostProblems = 20
+const maxProblems = 20
 
 // dsnErrors are several errors of one data source name.
 type dsnErrors struct{ all []error }
 
 func (e *dsnErrors) Error() string {
-	shown := e.all[:min(len(e.all), mostProblems)]
+	shown := e.all[:min(len(e.all), maxProblems)]
 	texts := make([]string, len(shown))
 	for i, err := range shown {
 		texts[i] = strings.TrimPrefix(err.Error(), ErrDSN.Error()+": ")
@@ -159,10 +159,10 @@ func (e *systemError) Unwrap() []error { return []error{e.code, e.err} }
 // checkOpen returns the error of opening a connection that SQLite would return, but for what
 // that shows: all of the value of a parameter. Which VFSs there are is not known before.
 func (d *DSN) checkOpen() error {
-	if d.refused == nil && d.vfs != "" && vfs.Find(d.vfs) == nil {
+	if d.openErr == nil && d.vfs != "" && vfs.Find(d.vfs) == nil {
 		return &parameterError{fmt.Sprintf("no such vfs: %q: import the package that registers it, or leave vfs out", redact.Value(d.vfs))}
 	}
-	return d.refused
+	return d.openErr
 }
 
 // A parameterError says that SQLite does not know the value of a parameter.

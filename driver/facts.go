@@ -44,7 +44,7 @@ func (f *facts) add(st sqliteStmt) {
 }
 
 // tell leaves out what did not happen.
-func (f *facts) tell(attrs []attribute.KeyValue) []attribute.KeyValue {
+func (f *facts) appendAttrs(attrs []attribute.KeyValue) []attribute.KeyValue {
 	attrs = slices.Grow(attrs, len(counters)+2)
 	for i, c := range counters {
 		if f.counts[i] > 0 {
@@ -56,16 +56,16 @@ func (f *facts) tell(attrs []attribute.KeyValue) []attribute.KeyValue {
 
 // Tell implements [tracing.Teller].
 func (s watchedSession) Tell(attrs []attribute.KeyValue) []attribute.KeyValue {
-	attrs = s.locks.take().tell(attrs)
+	attrs = s.locks.take().appendAttrs(attrs)
 	if !s.executed {
 		return attrs
 	}
 	s.executed = false
-	return s.facts.tell(attrs)
+	return s.facts.appendAttrs(attrs)
 }
 
 // note has a statement that was executed told of, if anything is.
-func (s *session) note(st sqliteStmt) {
+func (s *session) addFacts(st sqliteStmt) {
 	if s.locks == nil {
 		return
 	}
@@ -91,9 +91,9 @@ func (r *rows) Tell(attrs []attribute.KeyValue) []attribute.KeyValue {
 	if !a.closed {
 		a.close(r.cached)
 	}
-	attrs = a.waits.tell(attrs)
+	attrs = a.waits.appendAttrs(attrs)
 	if a.facts != (facts{}) {
-		attrs = a.facts.tell(attrs)
+		attrs = a.facts.appendAttrs(attrs)
 	}
 	return attrs
 }

@@ -62,7 +62,7 @@ const (
 
 // mostFrames is how many frames of a WAL are looked at, at most: then they are evenly
 // spaced.
-const mostFrames = 4096
+const maxFrames = 4096
 
 // damaged reports whether an error says that SQLite has read what it never wrote.
 func damaged(err error) bool {
@@ -119,7 +119,7 @@ func (w *walFile) lacks(z sizes) (short, hole bool) {
 	if magic := binary.BigEndian.Uint32(w.header[:]); magic != 0 && magic&^1 != walMagic {
 		return false, false
 	}
-	step := (z.frames + mostFrames - 1) / mostFrames
+	step := (z.frames + maxFrames - 1) / maxFrames
 	for i := int64(0); i < z.frames && !hole; i += step {
 		var header [walFrameHeader]byte
 		if _, err := w.file.ReadAt(header[:], walHeader+i*frame); err != nil {

@@ -14,7 +14,7 @@ import (
 
 // behaves is the parameter of a data source name that says whose behaviour its connections
 // have, and that the rest is written as "sqlitemw" has it. translate writes it.
-const behaves = "_behavior"
+const behaviorParam = "_behavior"
 
 // unknownParam is the parameter that translate writes for one that has no effect.
 const unknownParam = "_unknown"
@@ -24,7 +24,7 @@ const unknownParam = "_unknown"
 func compatIn(name string) (compat Compat) {
 	_, query, _ := strings.Cut(name, "?")
 	for param := range strings.SplitSeq(query, "&") {
-		if value, ok := strings.CutPrefix(param, behaves+"="); ok {
+		if value, ok := strings.CutPrefix(param, behaviorParam+"="); ok {
 			compat, _ = compatOf(value)
 		}
 	}
@@ -111,7 +111,7 @@ func (f *foreignDSN) read(name string) {
 	} else if vfs := f.values.Get("vfs"); vfs != "" {
 		f.vfs(vfs)
 	}
-	f.readOurs()
+	f.readOwnParams()
 	switch f.compat {
 	case CompatMattn:
 		f.readMattn()
@@ -187,7 +187,7 @@ func unescapeURI(s string) string {
 }
 
 // readOurs keeps the parameters that are ours, and no other driver's.
-func (f *foreignDSN) readOurs() {
+func (f *foreignDSN) readOwnParams() {
 	for _, key := range slices.Sorted(maps.Keys(f.values)) {
 		if key == "_memory_limit" || strings.HasPrefix(strings.ToLower(key), "_pool_") {
 			for _, value := range f.values[key] {
@@ -418,7 +418,7 @@ func (f *foreignDSN) ignored(known []string) {
 
 // render returns the name for "sqlitemw".
 func (f *foreignDSN) render() string {
-	params := append(f.params, behaves+"="+f.compat.String())
+	params := append(f.params, behaviorParam+"="+f.compat.String())
 	for _, p := range f.pragmas {
 		params = append(params, "_pragma="+url.QueryEscape(p.text()))
 	}

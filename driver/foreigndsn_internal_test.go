@@ -41,7 +41,7 @@ func FuzzTranslate(f *testing.F) {
 			}
 			return
 		}
-		if strings.Contains(name, "_compat=") || strings.Contains(name, behaves) || strings.HasPrefix(name, "file:") {
+		if strings.Contains(name, "_compat=") || strings.Contains(name, behaviorParam) || strings.HasPrefix(name, "file:") {
 			return
 		}
 		path := name

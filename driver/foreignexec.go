@@ -34,7 +34,7 @@ func (d *dialect) arrange(st sqliteStmt, args []driver.NamedValue, start int) (a
 		arranged[i].Ordinal = i + 1
 	}
 	if d.compat == CompatModernc {
-		return arranged, 0, d.find(st, args, arranged)
+		return arranged, 0, d.matchModernc(st, args, arranged)
 	}
 	place := 0
 	set := func(arg driver.NamedValue) {
@@ -63,7 +63,7 @@ func (d *dialect) arrange(st sqliteStmt, args []driver.NamedValue, start int) (a
 }
 
 // find gives each parameter the first argument that has its name, or its number.
-func (d *dialect) find(st sqliteStmt, args, arranged []driver.NamedValue) error {
+func (d *dialect) matchModernc(st sqliteStmt, args, arranged []driver.NamedValue) error {
 	for i := range arranged {
 		name := st.BindName(i + 1)
 		j := 0
@@ -116,9 +116,9 @@ func (s *session) convertForeign(st *cachedStmt, args []driver.NamedValue) ([]dr
 func (s *session) execForeign(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	st, err := s.kept(ctx, query)
 	if st == nil && err == nil {
-		kind := kindOf(query)
+		kind := queryKindOf(query)
 		s.before(kind, query)
-		if kind == textEmpty || severalStatements(query) {
+		if kind == queryEmpty || severalStatements(query) {
 			return s.execEach(ctx, query, args)
 		}
 		st, err = s.prepare(ctx, kind, query)
@@ -149,10 +149,10 @@ func (s *session) execStmt(ctx context.Context, st *cachedStmt, args []driver.Na
 		return nil, err
 	}
 	res, err := s.finish(ctx, st.base)
-	s.note(st.base)
-	s.stepped(st, err)
-	if err == nil && (!st.readOnly || kindOf(st.query) != textData) { // COMMIT is read-only
-		err = s.acknowledge()
+	s.addFacts(st.base)
+	s.afterStep(st, err)
+	if err == nil && (!st.readOnly || queryKindOf(st.query) != queryData) { // COMMIT is read-only
+		err = s.afterWrite()
 	}
 	if err != nil {
 		return nil, err
@@ -194,11 +194,11 @@ func (s *session) execEach(ctx context.Context, query string, args []driver.Name
 	var res driver.Result = result{}
 	_, err = s.each(ctx, query, args, func(st *sqlite3.Stmt, _ string) (err error) {
 		res, err = s.finish(ctx, st)
-		s.note(st)
+		s.addFacts(st)
 		return err
 	})
 	if err == nil {
-		err = s.acknowledge()
+		err = s.afterWrite()
 	}
 	if err != nil {
 		return nil, err
@@ -211,8 +211,8 @@ func (s *session) execEach(ctx context.Context, query string, args []driver.Name
 func (s *session) each(ctx context.Context, query string, args []driver.NamedValue, f func(st *sqlite3.Stmt, rest string) error) (taken int, err error) {
 	raw := s.baseConn.Raw()
 	s.prepared = true
-	for rest := query; kindOf(rest) != textEmpty; {
-		if err := s.watchable(rest); err != nil {
+	for rest := query; queryKindOf(rest) != queryEmpty; {
+		if err := s.guardAuthorizer(rest); err != nil {
 			return taken, err
 		}
 		if ctx.Err() != nil {
@@ -220,13 +220,13 @@ func (s *session) each(ctx context.Context, query string, args []driver.NamedVal
 		}
 		st, tail, err := raw.Prepare(rest)
 		if err != nil {
-			s.suspect(err)
+			s.checkAfterError(err)
 			return taken, err
 		}
 		if st == nil {
 			break
 		}
-		if kindOf(tail) == textEmpty {
+		if queryKindOf(tail) == queryEmpty {
 			tail = ""
 		}
 		arranged, n, err := s.dialect.arrange(st, args, taken)
@@ -240,7 +240,7 @@ func (s *session) each(ctx context.Context, query string, args []driver.NamedVal
 			err = closeErr
 		}
 		if err != nil {
-			s.suspect(err)
+			s.checkAfterError(err)
 			return taken, err
 		}
 		taken += n
@@ -253,8 +253,8 @@ func (s *session) each(ctx context.Context, query string, args []driver.NamedVal
 func (s *session) queryForeign(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	st, err := s.kept(ctx, query)
 	if st == nil && err == nil {
-		kind := kindOf(query)
-		if kind == textEmpty {
+		kind := queryKindOf(query)
+		if kind == queryEmpty {
 			return noRows{}, nil
 		}
 		s.before(kind, query)
@@ -303,7 +303,7 @@ func (s *session) queryEach(ctx context.Context, query string, args []driver.Nam
 			defer s.baseConn.Raw().SetInterrupt(old)
 		}
 		st.Step()
-		s.note(st)
+		s.addFacts(st)
 		return st.Err()
 	})
 	if err != errLast {
@@ -312,10 +312,10 @@ func (s *session) queryEach(ctx context.Context, query string, args []driver.Nam
 		}
 		return nil, err
 	}
-	if err := s.acknowledge(); err != nil { // what was before the last
+	if err := s.afterWrite(); err != nil { // what was before the last
 		return nil, err
 	}
-	st, err := s.prepare(ctx, kindOf(last), last)
+	st, err := s.prepare(ctx, queryKindOf(last), last)
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ const (
 
 // A connection that has asked for a lock, and not again for so long, has got it:
 // it asks every other millisecond.
-const askedForGood = 10 * time.Millisecond
+const lockGrantedAfter = 10 * time.Millisecond
 
 var holdEpoch = time.Now()
 
@@ -50,7 +50,7 @@ type holder struct {
 func (h *holder) publish(what hold) { h.hold.Store(int64(what)) }
 
 // askedAgain publishes that h asks for the write lock now, once more.
-func (h *holder) askedAgain() { h.hold.Store(-int64(holdClock())) }
+func (h *holder) retryLock() { h.hold.Store(-int64(holdClock())) }
 
 // now is what h has, seen from outside.
 func (h *holder) now() hold {
@@ -58,7 +58,7 @@ func (h *holder) now() hold {
 	if what >= 0 {
 		return hold(what)
 	}
-	if holdClock()+time.Duration(what) < askedForGood {
+	if holdClock()+time.Duration(what) < lockGrantedAfter {
 		return awaits
 	}
 	return mayWrite
@@ -150,7 +150,7 @@ func (f *sharedFile) all() []*holder {
 
 // inTheWay returns the connection that h has to wait for, if it is one of this
 // process's. Where h has the write lock itself, it waits for those that read.
-func (f *sharedFile) inTheWay(h *holder, hasWriteLock bool) (ConnID, bool) {
+func (f *sharedFile) findBlocker(h *holder, hasWriteLock bool) (ConnID, bool) {
 	var writer, maybe, reader *holder
 	for _, other := range f.all() {
 		if other == h {
@@ -170,7 +170,7 @@ func (f *sharedFile) inTheWay(h *holder, hasWriteLock bool) (ConnID, bool) {
 			return found.id, true
 		}
 	}
-	if found := cmp.Or(reader, maybe); found != nil && f.keepsJournal() {
+	if found := cmp.Or(reader, maybe); found != nil && f.usesRollbackJournal() {
 		return found.id, true
 	}
 	return 0, false
@@ -178,7 +178,7 @@ func (f *sharedFile) inTheWay(h *holder, hasWriteLock bool) (ConnID, bool) {
 
 // keepsJournal reports whether the database has no WAL. Where it has, a file of
 // that name is there while a connection is.
-func (f *sharedFile) keepsJournal() bool {
+func (f *sharedFile) usesRollbackJournal() bool {
 	if f.wal == "" {
 		return true
 	}

@@ -136,7 +136,7 @@ func TestJudge(t *testing.T) {
 			tc.file.holders.Store(&[]*holder{&w.self, other})
 		}
 		other.publish(tc.hold)
-		for holdClock() < askedForGood {
+		for holdClock() < lockGrantedAfter {
 			runtime.Gosched()
 		}
 		w.judge(tc.err)

@@ -21,16 +21,16 @@ const (
 	// measured with ncruces v0.37.0, opening a file and setting WAL mode takes 448
 	// KiB, and below 320 KiB ncruces itself cannot begin; writing 3 MB at once takes
 	// between 2 and 4 MiB, and sorting them between 4 and 8.
-	leastMemory int64 = 1 << 20
+	minMemory int64 = 1 << 20
 
 	// mostMemory is what WebAssembly's 32-bit addresses can tell apart.
-	mostMemory int64 = 4 << 30
+	maxMemory int64 = 4 << 30
 )
 
 // checkMemory refuses a limit that no connection could have.
 func checkMemory(limit int64) error {
-	if limit != 0 && (limit < leastMemory || limit > mostMemory) {
-		return fmt.Errorf("the memory limit is %d bytes: use 0 for the engine's default, or a number from %d to %d", limit, leastMemory, mostMemory)
+	if limit != 0 && (limit < minMemory || limit > maxMemory) {
+		return fmt.Errorf("the memory limit is %d bytes: use 0 for the engine's default, or a number from %d to %d", limit, minMemory, maxMemory)
 	}
 	return nil
 }

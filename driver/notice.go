@@ -39,52 +39,52 @@ func (c *Connector) busyNotice() (notice, bool) {
 }
 
 // noticed are notices that have been told of.
-type noticed struct {
+type noticeSet struct {
 	mu   sync.Mutex
-	told map[notice]bool
+	seen map[notice]bool
 }
 
 // first reports whether n has not been told of before, and notes that it has.
-func (s *noticed) first(n notice) bool {
+func (s *noticeSet) first(n notice) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.told[n] || len(s.told) >= mostNotices {
+	if s.seen[n] || len(s.seen) >= maxNotices {
 		return false
 	}
-	if s.told == nil {
-		s.told = make(map[notice]bool)
+	if s.seen == nil {
+		s.seen = make(map[notice]bool)
 	}
-	s.told[n] = true
+	s.seen[n] = true
 	return true
 }
 
 // mostNotices is how many a database has: a long name may give rise to any number.
-const mostNotices = 20
+const maxNotices = 20
 
 // connected tells of what a connection that has just been opened has shown, and the first
 // of what the data source name says.
 func (c *Connector) connected(conn *conn) {
 	id := conn.ID()
 	for _, n := range conn.session.notices {
-		c.tell(id, n)
+		c.warn(id, n)
 	}
 	n := c.opened.Add(1)
 	if n == 1 {
 		for _, n := range c.dsn.notices {
-			c.tell(id, n)
+			c.warn(id, n)
 		}
 		if n, ok := c.busyNotice(); ok {
-			c.tell(id, n)
+			c.warn(id, n)
 		}
 	}
 	if n > 1 && c.dsn.Private() {
-		c.tell(id, notice{ReasonPrivateMemory, privateMemory})
+		c.warn(id, notice{ReasonPrivateMemory, privateMemory})
 	}
 }
 
 // tell records an event and logs a line, once for each notice and file.
-func (c *Connector) tell(id ConnID, n notice) {
-	if !c.home.notices.first(n) {
+func (c *Connector) warn(id ConnID, n notice) {
+	if !c.location.notices.first(n) {
 		return
 	}
 	c.opener.Note(Event{Time: time.Now(), Kind: KindWarning, Conn: id, Reason: n.reason})

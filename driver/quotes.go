@@ -9,9 +9,9 @@ import (
 // quotes is how SQLite takes a name in double quotes, for the queries that spans show.
 // https://sqlite.org/quirks.html#dblquote
 type quotes struct {
-	strings bool // it may take it for a string
-	known   bool // strings is right
-	lent    bool // the program has SQLite's connection, and may change it at any time
+	strings  bool // it may take it for a string
+	known    bool // strings is right
+	rawInUse bool // the program has SQLite's connection, and may change it at any time
 }
 
 var _ tracing.DoubleQuoter = &session{}
@@ -20,7 +20,7 @@ var _ tracing.DoubleQuoter = &session{}
 // it asks only where the answer may have changed: after Config.Init or a hook of a pool, and
 // while the program has SQLite's connection.
 func (s *session) DoubleQuotedStrings() bool {
-	if q := &s.quotes; !q.known || q.lent {
+	if q := &s.quotes; !q.known || q.rawInUse {
 		raw := s.baseConn.Raw()
 		queries, err := raw.Config(sqlite3.DBCONFIG_DQS_DML)
 		definitions, err2 := raw.Config(sqlite3.DBCONFIG_DQS_DDL)

@@ -30,14 +30,14 @@ type rows struct {
 	program *stmt // whose rows these are, if the program prepared it; else it is put back with them
 	closed  bool
 
-	begun   bool     // the first step has been taken
-	asked   bool     // for a row, by the caller
-	inHand  bool     // a row has been stepped to that the caller has not asked for
-	failure error    // of the first step, io.EOF included, for the caller to ask for
-	names   []string // nil until they are asked for
-	room    []string // for the names of later queries
-	known   bool     // the base knows its columns
-	direct  bool     // what is asked for is all the base's
+	begun      bool     // the first step has been taken
+	asked      bool     // for a row, by the caller
+	rowPending bool     // a row has been stepped to that the caller has not asked for
+	failure    error    // of the first step, io.EOF included, for the caller to ask for
+	names      []string // nil until they are asked for
+	spareNames []string // for the names of later queries
+	baseReady  bool     // the base knows its columns
+	direct     bool     // what is asked for is all the base's
 
 	account *account // nil without tracing.Config.Details
 }
@@ -104,7 +104,7 @@ func newRows(ctx context.Context, s *session, st *cachedStmt, base driver.Rows, 
 		}
 		program.open++
 	}
-	*r = rows{session: s, cached: st, ctx: ctx, program: program, room: r.room}
+	*r = rows{session: s, cached: st, ctx: ctx, program: program, spareNames: r.spareNames}
 	if base != nil {
 		r.base = base.(baseRows)
 	}
@@ -130,8 +130,8 @@ func (r *rows) begin() {
 	r.enter(may)
 	r.failure = r.step()
 	r.leave(r.failure)
-	r.inHand = r.failure == nil
-	r.session.stepped(r.cached, r.failure)
+	r.rowPending = r.failure == nil
+	r.session.afterStep(r.cached, r.failure)
 }
 
 // step is the base's NextRow.
@@ -151,7 +151,7 @@ func (r *rows) step() error {
 }
 
 // plain returns the base's rows, of what is bound and stepped already.
-func (r *rows) plain() baseRows {
+func (r *rows) openBase() baseRows {
 	if r.base == nil {
 		base, err := r.cached.base.QueryContext(r.ctx, nil)
 		if err != nil {
@@ -172,16 +172,16 @@ func (r *rows) Columns() []string {
 }
 
 // ready has the base know its columns, without which it panics.
-func (r *rows) ready() {
-	if !r.known {
-		r.learn()
+func (r *rows) loadColumns() {
+	if !r.baseReady {
+		r.loadColumnsSlow()
 	}
 }
 
-func (r *rows) learn() {
+func (r *rows) loadColumnsSlow() {
 	r.begin()
-	r.plain().Columns()
-	r.known = true
+	r.openBase().Columns()
+	r.baseReady = true
 }
 
 // Next implements [driver.Rows].
@@ -189,7 +189,7 @@ func (r *rows) Next(dest []driver.Value) error {
 	if r.direct {
 		return r.base.Next(dest)
 	}
-	if r.asked && r.ours() {
+	if r.asked && r.stepsItself() {
 		if err := r.step(); err != nil {
 			return err
 		}
@@ -217,8 +217,8 @@ func (r *rows) nextRow() error {
 
 // ours reports whether rows after the first are read here, too: it is quicker
 // than the base where there are no BLOBs.
-func (r *rows) ours() bool {
-	return r.failure == nil && !r.inHand && r.cached.readOnly && !r.cached.blobs
+func (r *rows) stepsItself() bool {
+	return r.failure == nil && !r.rowPending && r.cached.readOnly && !r.cached.blobs
 }
 
 // first reports whether the caller is given the row in hand, or the failure of
@@ -227,8 +227,8 @@ func (r *rows) first() (row bool, err error) {
 	r.begin()
 	r.asked = true
 	switch {
-	case r.inHand:
-		r.inHand = false
+	case r.rowPending:
+		r.rowPending = false
 		return true, nil
 	case r.failure != nil:
 		return false, r.failure
@@ -239,7 +239,7 @@ func (r *rows) first() (row bool, err error) {
 			return false, err
 		}
 	}
-	r.ready()
+	r.loadColumns()
 	r.direct = r.account == nil || r.cached.readOnly // what only reads waits in its first step, if at all
 	if !r.direct {
 		r.enter(mayWrite)
@@ -268,31 +268,31 @@ func (r *rows) wrote(err error) error {
 		r.leave(err)
 	}
 	if err != nil && !r.cached.readOnly && !r.cached.closed {
-		r.session.stepped(r.cached, err)
+		r.session.afterStep(r.cached, err)
 	}
 	return err
 }
 
 // ColumnTypeDatabaseTypeName implements [driver.RowsColumnTypeDatabaseTypeName].
 func (r *rows) ColumnTypeDatabaseTypeName(i int) string {
-	r.ready()
-	return r.plain().ColumnTypeDatabaseTypeName(i)
+	r.loadColumns()
+	return r.openBase().ColumnTypeDatabaseTypeName(i)
 }
 
 // ColumnTypeNullable implements [driver.RowsColumnTypeNullable].
 func (r *rows) ColumnTypeNullable(i int) (nullable, ok bool) {
-	r.ready()
-	return r.plain().ColumnTypeNullable(i)
+	r.loadColumns()
+	return r.openBase().ColumnTypeNullable(i)
 }
 
 // ColumnTypeScanType implements [driver.RowsColumnTypeScanType]. Until the
 // caller has asked for a row, it is that of the declared type.
 func (r *rows) ColumnTypeScanType(i int) reflect.Type {
-	r.ready()
+	r.loadColumns()
 	if !r.asked {
 		return declaredScanType(r.cached.base, i).reflect()
 	}
-	return r.plain().ColumnTypeScanType(i)
+	return r.openBase().ColumnTypeScanType(i)
 }
 
 // Close implements [driver.Rows].
@@ -303,7 +303,7 @@ func (r *rows) Close() error {
 	r.enter(holdsNone)
 	err := r.reset()
 	r.leave(err)
-	r.session.suspect(err) // it may be the commit that has failed
+	r.session.checkAfterError(err) // it may be the commit that has failed
 	if r.account != nil && !r.account.closed {
 		r.account.close(r.cached)
 	}
@@ -316,17 +316,17 @@ func (r *rows) Close() error {
 		err = r.failure
 	}
 	if !r.cached.readOnly && !r.cached.closed {
-		r.session.stepped(r.cached, nil)
+		r.session.afterStep(r.cached, nil)
 	}
 	if err == nil && !r.cached.readOnly && r.failure == nil {
-		err = r.session.acknowledge()
+		err = r.session.afterWrite()
 	}
 	if r.program != nil {
 		r.program.open--
 	} else {
 		r.session.cache.put(r.cached) // its error is that of the base's Close
 	}
-	r.session.settle()
+	r.session.checkTxEnd()
 	return err
 }
 
@@ -353,14 +353,14 @@ func (r *rows) reset() error {
 func (r *rows) columnNames() []string {
 	names := r.cached.columnNames()
 	switch {
-	case r.room == nil:
-		r.room = make([]string, len(names))
-	case len(r.room) < len(names):
-		r.room = make([]string, max(len(names), 16))
+	case r.spareNames == nil:
+		r.spareNames = make([]string, len(names))
+	case len(r.spareNames) < len(names):
+		r.spareNames = make([]string, max(len(names), 16))
 	}
-	n := copy(r.room, names)
-	callers := r.room[:n:n]
-	r.room = r.room[n:]
+	n := copy(r.spareNames, names)
+	callers := r.spareNames[:n:n]
+	r.spareNames = r.spareNames[n:]
 	return callers
 }
 

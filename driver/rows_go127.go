@@ -31,11 +31,11 @@ func (r *rows) NextRow() error { return r.nextRow() }
 
 // ScanColumn implements [driver.RowsColumnScanner].
 func (r *rows) ScanColumn(ctx driver.ScanContext, i int, dest any) error {
-	if !r.known {
+	if !r.baseReady {
 		if r.scan(i, dest) {
 			return nil
 		}
-		r.ready()
+		r.loadColumns()
 	}
 	return r.base.ScanColumn(ctx, i, dest)
 }

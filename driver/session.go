@@ -25,15 +25,15 @@ import (
 // the same.
 type session struct {
 	baseConn
-	cache     stmtCache
-	times     timeFormats
-	dialect   *dialect // nil for the plain driver's
-	home      *home
-	file      *dbFile         // nil if it is none that the operating system knows by name
-	inWAL     bool            // file knows that the connection has the WAL open
-	shaken    bool            // a file could not be read or written
-	forgotten runtime.Cleanup // leaves the file
-	quotes    quotes
+	cache    stmtCache
+	times    timeFormats
+	dialect  *dialect // nil for the plain driver's
+	location *location
+	file     *dbFile         // nil if it is none that the operating system knows by name
+	inWAL    bool            // file knows that the connection has the WAL open
+	ioFailed bool            // a file could not be read or written
+	cleanup  runtime.Cleanup // leaves the file
+	quotes   quotes
 
 	authorizer *authorizer // nil unless a pool has the connection watched
 	prepared   bool        // something, since a pool last asked
@@ -44,8 +44,8 @@ type session struct {
 	converting bool // arguments, with functions of the program's
 	facts      facts
 
-	notices []notice          // of its opening
-	keyless func(error) error // explains errors of a file that may want a key, and got none; or nil
+	notices           []notice          // of its opening
+	explainMissingKey func(error) error // explains errors of a file that may want a key, and got none; or nil
 
 	configured struct { // the connection, when it was opened
 		pragmas []string
@@ -54,9 +54,9 @@ type session struct {
 
 	queryOnly bool // as the pragma was when the connection was opened
 
-	term   func(*sqlite3.Conn) error // nil once called
-	ended  bool                      // a panic has passed: nothing is executed any more
-	closed bool
+	term     func(*sqlite3.Conn) error // nil once called
+	panicked bool                      // a panic has passed: nothing is executed any more
+	closed   bool
 }
 
 // baseConn is what a connection of the plain driver can do.
@@ -84,14 +84,14 @@ func (s *session) ExecDirect(ctx context.Context, query string, args []driver.Na
 		// its context. What is later rolled back to one is not seen here.
 		res, err := s.ExecContext(ctx, query, args)
 		s.cache.suspended = true
-		s.settle()
+		s.checkTxEnd()
 		if err == nil && s.isForeign() {
 			res = result{} // or it would be of what was executed before
 		}
 		return res, err
 	}
 	res, err := s.execDirect(ctx, query, args)
-	s.settle() // in no defer: after a panic, SQLite is asked nothing
+	s.checkTxEnd() // in no defer: after a panic, SQLite is asked nothing
 	return res, err
 }
 
@@ -99,15 +99,15 @@ func (s *session) execDirect(ctx context.Context, query string, args []driver.Na
 	if s.isForeign() {
 		return s.execForeign(ctx, query, args)
 	}
-	kind := textData
+	kind := queryData
 	st, err := s.kept(ctx, query)
 	if st == nil && err == nil {
-		kind = kindOf(query)
+		kind = queryKindOf(query)
 		s.before(kind, query)
-		if len(args) == 0 && (kind == textEmpty || severalStatements(query)) {
+		if len(args) == 0 && (kind == queryEmpty || severalStatements(query)) {
 			return s.execAll(ctx, query)
 		}
-		if kind == textEmpty {
+		if kind == queryEmpty {
 			return noStmt{}.exec(args)
 		}
 		st, err = s.prepare(ctx, kind, query)
@@ -128,13 +128,13 @@ func (s *session) execDirect(ctx context.Context, query string, args []driver.Na
 	}
 	res, err := st.base.ExecContext(ctx, args)
 	st.unclean = err != nil
-	s.note(st.base)
-	s.stepped(st, err)
+	s.addFacts(st.base)
+	s.afterStep(st, err)
 	if len(args) == 0 {
-		err = alone(err)
+		err = unjoin(err)
 	}
-	if err == nil && (!st.readOnly || kind != textData) { // COMMIT is read-only
-		err = s.acknowledge()
+	if err == nil && (!st.readOnly || kind != queryData) { // COMMIT is read-only
+		err = s.afterWrite()
 	}
 	s.cache.put(st)
 	if err != nil {
@@ -145,7 +145,7 @@ func (s *session) execDirect(ctx context.Context, query string, args []driver.Na
 
 // alone takes an error out of the plain driver's errors.Join, which it is not
 // in where a text is executed without a statement.
-func alone(err error) error {
+func unjoin(err error) error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		if errs := joined.Unwrap(); len(errs) == 1 {
 			return errs[0]
@@ -158,10 +158,10 @@ func alone(err error) error {
 func (s *session) execAll(ctx context.Context, query string) (driver.Result, error) {
 	raw := s.baseConn.Raw()
 	raw.SetLastInsertRowID(0)
-	if err := s.run(ctx, query, s.note); err != nil {
+	if err := s.run(ctx, query, s.addFacts); err != nil {
 		return nil, err
 	}
-	if err := s.acknowledge(); err != nil {
+	if err := s.afterWrite(); err != nil {
 		return nil, err
 	}
 	return resultOf(raw), nil
@@ -180,7 +180,7 @@ func (s *session) run(ctx context.Context, query string, note func(sqliteStmt)) 
 		return sqlite3.INTERRUPT
 	}
 	for rest := query; rest != ""; {
-		if err := s.watchable(rest); err != nil {
+		if err := s.guardAuthorizer(rest); err != nil {
 			return err
 		}
 		stmt, tail, err := raw.Prepare(rest)
@@ -194,7 +194,7 @@ func (s *session) run(ctx context.Context, query string, note func(sqliteStmt)) 
 		note(stmt)
 		closeErr := stmt.Close()
 		if err != nil {
-			s.suspect(err)
+			s.checkAfterError(err)
 			return err
 		}
 		if closeErr != nil {
@@ -232,8 +232,8 @@ func (s *session) QueryDirect(ctx context.Context, query string, args []driver.N
 	}
 	st, err := s.kept(ctx, query)
 	if st == nil && err == nil {
-		kind := kindOf(query)
-		if kind == textEmpty {
+		kind := queryKindOf(query)
+		if kind == queryEmpty {
 			return noStmt{}.query(args)
 		}
 		s.before(kind, query)
@@ -337,7 +337,7 @@ func bindSimple(st sqliteStmt, args []driver.NamedValue) (simple bool, err error
 // it is put back, or nil if there is none. What is kept is one statement that
 // reads or writes rows, so that nothing need be known of the text.
 func (s *session) kept(ctx context.Context, query string) (*cachedStmt, error) {
-	s.settle()
+	s.checkTxEnd()
 	st := s.cache.take(query)
 	if st != nil && ctx.Err() != nil {
 		s.cache.put(st)
@@ -347,8 +347,8 @@ func (s *session) kept(ctx context.Context, query string) (*cachedStmt, error) {
 }
 
 // before is called with every text before it is prepared or executed.
-func (s *session) before(kind textKind, query string) {
-	if kind == textOther {
+func (s *session) before(kind queryKind, query string) {
+	if kind == queryOther {
 		s.mayLeaveWAL(query)
 	}
 	s.cache.before(kind, query)
@@ -356,10 +356,10 @@ func (s *session) before(kind textKind, query string) {
 
 // prepare returns a new statement for query, for the caller alone until it is put
 // back.
-func (s *session) prepare(ctx context.Context, kind textKind, query string) (*cachedStmt, error) {
-	s.cache.missed(kind)
+func (s *session) prepare(ctx context.Context, kind queryKind, query string) (*cachedStmt, error) {
+	s.cache.countMiss(kind)
 	s.prepared = true
-	if err := s.watchable(query); err != nil {
+	if err := s.guardAuthorizer(query); err != nil {
 		return nil, err
 	}
 	base, err := s.baseConn.PrepareContext(ctx, query)
@@ -369,15 +369,15 @@ func (s *session) prepare(ctx context.Context, kind textKind, query string) (*ca
 		if a := s.authorizer; a != nil {
 			a.session = false
 		}
-		s.suspect(err)
+		s.checkAfterError(err)
 		return nil, err
 	}
 	st := s.cache.add(kind, query, base.(baseStmt))
 	if a := s.authorizer; a != nil {
 		st.session, a.session = a.session, false
 	}
-	if st.kept && len(s.cache.stmts) > eager {
-		s.prepareToLast(ctx, st)
+	if st.kept && len(s.cache.stmts) > eagerStatements {
+		s.preparePersistent(ctx, st)
 	}
 	return st, nil
 }
@@ -387,7 +387,7 @@ func (s *session) prepare(ctx context.Context, kind textKind, query string) (*ca
 // statement again: its columns are others, and whatever else is kept may not be
 // what its text means any more. Or it has failed to, since what the statement is
 // for is gone.
-func (s *session) stepped(st *cachedStmt, err error) {
+func (s *session) afterStep(st *cachedStmt, err error) {
 	n := st.base.Status(sqlite3.STMTSTATUS_REPREPARE, false)
 	if n != st.reprepared {
 		st.names, st.scans, st.decls, st.reprepared = nil, nil, nil, n
@@ -403,14 +403,14 @@ func (s *session) stepped(st *cachedStmt, err error) {
 	if err == nil || err == io.EOF {
 		return
 	}
-	s.suspect(err)
-	if len(s.cache.stmts) > 0 && s.gone(st, err) {
+	s.checkAfterError(err)
+	if len(s.cache.stmts) > 0 && s.cannotPrepare(st, err) {
 		s.cache.forget()
 	}
 }
 
 // gone reports whether a statement that has failed could not be prepared now.
-func (s *session) gone(st *cachedStmt, err error) bool {
+func (s *session) cannotPrepare(st *cachedStmt, err error) bool {
 	var code sqlite3.ErrorCode
 	if st.closed || !errors.As(err, &code) || code != sqlite3.ERROR && code != sqlite3.SCHEMA && code != sqlite3.MISUSE {
 		return false
@@ -425,18 +425,18 @@ func (s *session) gone(st *cachedStmt, err error) bool {
 
 // explain returns an error with what a missing key may have to do with it.
 func (s *session) explain(err error) error {
-	if s.keyless == nil {
+	if s.explainMissingKey == nil {
 		return err
 	}
-	return s.keyless(err)
+	return s.explainMissingKey(err)
 }
 
 // settle looks whether a transaction has ended that changed what texts mean. It
 // may have by a call, by an error that makes SQLite roll back, or by a method
 // that is not seen here.
-func (s *session) settle() {
-	if s.cache.unsettled() && s.baseConn.Raw().GetAutocommit() {
-		s.cache.settled()
+func (s *session) checkTxEnd() {
+	if s.cache.waitsForTxEnd() && s.baseConn.Raw().GetAutocommit() {
+		s.cache.txEnded()
 	}
 }
 
@@ -445,8 +445,8 @@ func (s *session) PrepareContext(ctx context.Context, query string) (driver.Stmt
 	if err := s.lost(); err != nil {
 		return nil, err
 	}
-	kind := kindOf(query)
-	if kind == textEmpty {
+	kind := queryKindOf(query)
+	if kind == queryEmpty {
 		return noStmt{}, nil
 	}
 	if s.isForeign() && severalStatements(query) {
@@ -454,9 +454,9 @@ func (s *session) PrepareContext(ctx context.Context, query string) (driver.Stmt
 			return script{s, query}, nil
 		}
 		query = s.firstOnly(query)
-		kind = kindOf(query)
+		kind = queryKindOf(query)
 	}
-	if kind == textOther {
+	if kind == queryOther {
 		s.mayLeaveWAL(query)
 	}
 	st, err := s.kept(ctx, query)
@@ -481,7 +481,7 @@ func (s *session) Ping(ctx context.Context) error {
 	} else {
 		err = s.explain(err)
 	}
-	if lookErr := s.look(); err == nil || isLost(lookErr) {
+	if lookErr := s.checkFile(); err == nil || isLost(lookErr) {
 		return lookErr
 	}
 	return err
@@ -500,27 +500,27 @@ func (s *session) Sick(now time.Time) bool {
 	if s.locks != nil {
 		s.locks.released()
 	}
-	if s.quotes.lent {
+	if s.quotes.rawInUse {
 		s.quotes = quotes{}
 		// Whatever failed then was not seen here. After a journal that could not be synced,
 		// SQLite's cache may have pages that are in no file, and its next commit would write
 		// what follows from them.
-		if s.file != nil && !s.ended {
+		if s.file != nil && !s.panicked {
 			_ = s.baseConn.Raw().ReleaseMemory()
 		}
 	}
-	return s.lookIfDue(now) != nil || s.shaken
+	return s.checkFileIfDue(now) != nil || s.ioFailed
 }
 
 // Raw returns SQLite's connection, with nothing of ours on it: a program may do
 // anything to it.
 func (s *session) Raw() *sqlite3.Conn {
-	if s.ended {
+	if s.panicked {
 		return s.baseConn.Raw()
 	}
 	s.cache.forget()
 	s.leaveWAL() // the program may
-	s.quotes.lent = true
+	s.quotes.rawInUse = true
 	return s.busy()
 }
 
@@ -528,7 +528,7 @@ func (s *session) Raw() *sqlite3.Conn {
 // when a lock is not to be had.
 func (s *session) busy() *sqlite3.Conn {
 	if s.locks != nil {
-		s.locks.lend()
+		s.locks.beforeRaw()
 	}
 	return s.baseConn.Raw()
 }
@@ -567,13 +567,13 @@ func (s *session) closeBase() error {
 	if s.file == nil {
 		return s.baseConn.Close()
 	}
-	bye, err := s.beforeClose()
+	plan, err := s.beforeClose()
 	s.leaveFile()
-	return errors.Join(err, s.baseConn.Close(), bye.clear())
+	return errors.Join(err, s.baseConn.Close(), plan.removeLeftovers())
 }
 
 func (s *session) leaveFile() {
-	s.forgotten.Stop()
+	s.cleanup.Stop()
 	s.file.leave()
 	s.file = nil
 }

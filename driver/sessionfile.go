@@ -24,7 +24,7 @@ func (s *session) lost() error {
 	if e := s.file.lost.Load(); e != nil {
 		return e
 	}
-	if e := s.home.lost.Load(); e != nil {
+	if e := s.location.lost.Load(); e != nil {
 		return e
 	}
 	return nil
@@ -33,31 +33,31 @@ func (s *session) lost() error {
 // lookIfDue looks after the file unless that was done just now, by whichever
 // connection. What cannot be found out is no reason to give up a connection that
 // works.
-func (s *session) lookIfDue(now time.Time) error {
+func (s *session) checkFileIfDue(now time.Time) error {
 	if s.file == nil {
 		return nil
 	}
 	if err := s.lost(); err != nil {
 		return err
 	}
-	if !s.file.isDue(now) {
+	if !s.file.dueForCheck(now) {
 		return nil
 	}
-	if err := s.look(); isLost(err) {
+	if err := s.checkFile(); isLost(err) {
 		return err
 	}
 	return nil
 }
 
 // look looks after the file.
-func (s *session) look() error {
+func (s *session) checkFile() error {
 	if s.file == nil {
 		return nil
 	}
 	if err := s.enterWAL(); err != nil {
 		return err
 	}
-	return s.home.look(s.file)
+	return s.location.checkOpenFile(s.file)
 }
 
 // seeContent notes that the database has something in it, once. SQLite is asked, and
@@ -81,25 +81,25 @@ func (s *session) seeContent() {
 // It can still read, which one that is opened anew may not; and it writes the same frames
 // again, and syncs them: another would take them for committed, and write behind them,
 // although the system may have forgotten that they are still to be written.
-func (s *session) suspect(err error) {
+func (s *session) checkAfterError(err error) {
 	var code sqlite3.ExtendedErrorCode
 	if s.file == nil || !errors.As(err, &code) {
 		return
 	}
 	switch code.Code() {
 	case sqlite3.IOERR, sqlite3.READONLY, sqlite3.CANTOPEN, sqlite3.CORRUPT, sqlite3.NOTADB:
-		_ = s.look()
+		_ = s.checkFile()
 	}
 	switch {
 	case (code == sqlite3.IOERR_FSYNC || code == sqlite3.IOERR_WRITE) && s.inWAL:
 	case code.Code() == sqlite3.IOERR, code.Code() == sqlite3.READONLY && code != sqlite3.ExtendedErrorCode(sqlite3.READONLY): // that is query_only's
-		s.shaken = true
+		s.ioFailed = true
 	}
 }
 
 // acknowledge is called when a statement may have written, before the program
 // learns that it has. What is written to a file that is lost is lost.
-func (s *session) acknowledge() error {
+func (s *session) afterWrite() error {
 	if s.file == nil || !s.baseConn.Raw().GetAutocommit() { // or the commit does it
 		return nil
 	}
@@ -109,7 +109,7 @@ func (s *session) acknowledge() error {
 			s.file.filled.Store(true)
 		}
 	}
-	return s.lookIfDue(time.Now())
+	return s.checkFileIfDue(time.Now())
 }
 
 // enterWAL has the file know the WAL that the connection has open, if it has one.
@@ -161,62 +161,62 @@ func containsFold(text, word string) bool {
 }
 
 // A farewell is what becomes of the three files when a connection is closed.
-type farewell struct {
-	file  *dbFile
-	gone  bool        // the database's name leads to another file, or to none
-	taken bool        // to another
-	names uint64      // that the database still has
-	last  bool        // no other connection has it open, and its WAL is still needed
-	wal   os.FileInfo // the file's own; nil if unknown
-	shm   os.FileInfo
+type closePlan struct {
+	file     *dbFile
+	gone     bool        // the database's name leads to another file, or to none
+	replaced bool        // to another
+	names    uint64      // that the database still has
+	last     bool        // no other connection has it open, and its WAL is still needed
+	wal      os.FileInfo // the file's own; nil if unknown
+	shm      os.FileInfo
 }
 
 // beforeClose has SQLite leave the WAL as it is, and the database without it, if
 // they are not what the names lead to: the last connection to be closed would
 // write its WAL into the database, and remove whatever has the WAL's name.
 // https://sqlite.org/c3ref/c_dbconfig_defensive.html#sqlitedbconfignockptonclose
-func (s *session) beforeClose() (farewell, error) {
+func (s *session) beforeClose() (closePlan, error) {
 	f := s.file
 	if f == nil {
-		return farewell{}, nil
+		return closePlan{}, nil
 	}
 	raw := s.baseConn.Raw()
 	_ = s.enterWAL() // so that its own WAL is known
-	bye, checkpoint := f.farewell()
-	if bye.gone {
+	plan, checkpoint := f.planClose()
+	if plan.gone {
 		if h := handleOf(raw, sqlite3.FCNTL_FILE_POINTER); h != nil {
 			if info, err := h.Stat(); err == nil {
-				bye.names = links(info)
+				plan.names = links(info)
 			}
 		}
-		if bye.names > 0 && f.isLast() {
-			bye.last = !bye.rescue(raw)
+		if plan.names > 0 && f.isLast() {
+			plan.last = !plan.checkpointMovedFile(raw)
 		}
 	}
 	s.leaveWAL()
 	if checkpoint {
-		return bye, nil
+		return plan, nil
 	}
 	_, err := raw.Config(sqlite3.DBCONFIG_NO_CKPT_ON_CLOSE, true)
-	return bye, err
+	return plan, err
 }
 
 // farewell looks at the three files once more. SQLite may do at the last close what
 // it always does if the database is still there, and each of the others is too, or
 // its name is nobody's: then what is in the WAL is not lost.
-func (f *dbFile) farewell() (bye farewell, checkpoint bool) {
+func (f *dbFile) planClose() (plan closePlan, checkpoint bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	bye = farewell{file: f, wal: f.wal, shm: f.shm}
+	plan = closePlan{file: f, wal: f.wal, shm: f.shm}
 	info, change, err := f.compareMain()
 	if err != nil {
-		return bye, true
+		return plan, true
 	}
-	bye.gone, bye.taken = change != "", change == "replaced"
+	plan.gone, plan.replaced = change != "", change == "replaced"
 	if change != "" || f.filled.Load() && info.Size() == 0 {
-		return bye, false
+		return plan, false
 	}
-	return bye, !isAnothers(f.name+"-wal", f.wal) && !isAnothers(f.name+"-shm", f.shm)
+	return plan, !nameTaken(f.name+"-wal", f.wal) && !nameTaken(f.name+"-shm", f.shm)
 }
 
 // rescue writes what is in the WAL to the database, which has another name by now, and
@@ -224,9 +224,9 @@ func (f *dbFile) farewell() (bye farewell, checkpoint bool) {
 // WAL mode wants the database for itself, so that nothing is done if another process
 // has opened it by its new name; nor by a connection that only reads. It reports whether
 // the WAL is gone.
-func (bye farewell) rescue(raw *sqlite3.Conn) bool {
-	wal, shm := bye.file.name+"-wal", bye.file.name+"-shm"
-	if bye.wal == nil || isAnothers(wal, bye.wal) || isAnothers(shm, bye.shm) || raw.BusyTimeout(0) != nil {
+func (plan closePlan) checkpointMovedFile(raw *sqlite3.Conn) bool {
+	wal, shm := plan.file.name+"-wal", plan.file.name+"-shm"
+	if plan.wal == nil || nameTaken(wal, plan.wal) || nameTaken(shm, plan.shm) || raw.BusyTimeout(0) != nil {
 		return false
 	}
 	raw.SetInterrupt(context.Background())
@@ -234,7 +234,7 @@ func (bye farewell) rescue(raw *sqlite3.Conn) bool {
 	if err := raw.Exec("PRAGMA journal_mode=delete"); err != nil && !errors.Is(err, sqlite3.READONLY_DBMOVED) {
 		return false
 	}
-	bye.file.removeAside()
+	plan.file.removeRenamedWAL()
 	return true
 }
 
@@ -245,24 +245,24 @@ func (bye farewell) rescue(raw *sqlite3.Conn) bool {
 //
 // Where the database still has another name, the WAL may be wanted for it: then it is
 // given another name.
-func (bye farewell) clear() error {
-	if !bye.gone {
+func (plan closePlan) removeLeftovers() error {
+	if !plan.gone {
 		return nil
 	}
-	wal, shm := bye.file.name+"-wal", bye.file.name+"-shm"
+	wal, shm := plan.file.name+"-wal", plan.file.name+"-shm"
 	switch {
-	case bye.names == 0:
-		return firstError(removeOwn(wal, bye.wal), removeOwn(shm, bye.shm))
-	case bye.taken, bye.last:
-		return firstError(bye.file.setAside(bye.wal), removeOwn(shm, bye.shm))
+	case plan.names == 0:
+		return firstError(removeIfSame(wal, plan.wal), removeIfSame(shm, plan.shm))
+	case plan.replaced, plan.last:
+		return firstError(plan.file.renameWAL(plan.wal), removeIfSame(shm, plan.shm))
 	}
 	return nil
 }
 
 // setAside gives the WAL another name, if it still has its own.
-func (f *dbFile) setAside(own os.FileInfo) error {
+func (f *dbFile) renameWAL(own os.FileInfo) error {
 	name := f.name + "-wal"
-	if !isOwn(name, own) {
+	if !isSameFile(name, own) {
 		return nil
 	}
 	for i := 1; i < 100; i++ { // one for each loss that nobody has looked after
@@ -270,7 +270,7 @@ func (f *dbFile) setAside(own os.FileInfo) error {
 		err := os.Link(name, aside) // unlike Rename, it replaces nothing
 		if err == nil {
 			f.mu.Lock()
-			f.aside = aside
+			f.renamedWAL = aside
 			f.mu.Unlock()
 			return os.Remove(name)
 		}
@@ -282,16 +282,16 @@ func (f *dbFile) setAside(own os.FileInfo) error {
 }
 
 // removeAside removes the WAL that was set aside: it is in the database by now.
-func (f *dbFile) removeAside() {
+func (f *dbFile) removeRenamedWAL() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.aside != "" && os.Remove(f.aside) == nil {
-		f.aside = ""
+	if f.renamedWAL != "" && os.Remove(f.renamedWAL) == nil {
+		f.renamedWAL = ""
 	}
 }
 
 // isAnothers reports whether a name leads to another file than own by now.
-func isAnothers(name string, own os.FileInfo) bool {
+func nameTaken(name string, own os.FileInfo) bool {
 	if own == nil {
 		return false
 	}
@@ -299,7 +299,7 @@ func isAnothers(name string, own os.FileInfo) bool {
 	return change == "replaced"
 }
 
-func isOwn(name string, own os.FileInfo) bool {
+func isSameFile(name string, own os.FileInfo) bool {
 	if own == nil {
 		return false
 	}
@@ -308,8 +308,8 @@ func isOwn(name string, own os.FileInfo) bool {
 }
 
 // removeOwn removes a file if the name still leads to it.
-func removeOwn(name string, own os.FileInfo) error {
-	if !isOwn(name, own) {
+func removeIfSame(name string, own os.FileInfo) error {
+	if !isSameFile(name, own) {
 		return nil
 	}
 	return os.Remove(name)

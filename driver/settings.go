@@ -80,7 +80,7 @@ func (s settings) queryOnly() bool {
 
 // apply applies the pragmas to a new connection, and tells of those that have no effect. A
 // key has been applied.
-func (s settings) apply(c *sqlite3.Conn, tell func(notice)) error {
+func (s settings) apply(c *sqlite3.Conn, warn func(notice)) error {
 	if err := c.BusyTimeout(s.busy); err != nil {
 		return err
 	}
@@ -98,8 +98,8 @@ func (s settings) apply(c *sqlite3.Conn, tell func(notice)) error {
 			}
 			continue
 		}
-		if s.cannotHave(p) {
-			tell(notice{ReasonPragma, "pragma " + p.String() + ": a database in memory that connections share cannot have it: leave the pragma out"})
+		if s.unsupported(p) {
+			warn(notice{ReasonPragma, "pragma " + p.String() + ": a database in memory that connections share cannot have it: leave the pragma out"})
 			continue
 		}
 		rows, err := s.set(c, p)
@@ -111,7 +111,7 @@ func (s settings) apply(c *sqlite3.Conn, tell func(notice)) error {
 			if !s.lenient {
 				return err
 			}
-			tell(notice{ReasonPragma, err.Error()})
+			warn(notice{ReasonPragma, err.Error()})
 		}
 	}
 	return nil
@@ -119,7 +119,7 @@ func (s settings) apply(c *sqlite3.Conn, tell func(notice)) error {
 
 // cannotHave reports whether a pragma is left out, because a database in memory that
 // connections share could not be written to with it.
-func (s settings) cannotHave(p Pragma) bool {
+func (s settings) unsupported(p Pragma) bool {
 	if !s.memory {
 		return false
 	}
@@ -164,9 +164,9 @@ func busyTimeout(c *sqlite3.Conn) (time.Duration, error) {
 
 // verify reads the pragmas back, and tells of those of which SQLite's documentation says that
 // they may have another value than was asked for.
-func (s settings) verify(c *sqlite3.Conn, tell func(notice)) error {
+func (s settings) verify(c *sqlite3.Conn, warn func(notice)) error {
 	for _, p := range s.pragmas {
-		if p.Value == "" || s.cannotHave(p) {
+		if p.Value == "" || s.unsupported(p) {
 			continue
 		}
 		info := pragmas[p.key()]
@@ -189,11 +189,11 @@ func (s settings) verify(c *sqlite3.Conn, tell func(notice)) error {
 			return pragmaFailed(p, err)
 		}
 		if !strings.EqualFold(got, want) {
-			err := &PragmaError{Name: shownPragma(p.Name), Want: p.shown(), Got: got, Hint: refusal(p, got)}
+			err := &PragmaError{Name: shownPragma(p.Name), Want: p.shown(), Got: got, Hint: explainRefusal(p, got)}
 			if !s.lenient && !mayDiffer(p, got) {
 				return err
 			}
-			tell(notice{ReasonPragma, err.Error()})
+			warn(notice{ReasonPragma, err.Error()})
 		}
 	}
 	return nil
@@ -212,7 +212,7 @@ func mayDiffer(p Pragma, got string) bool {
 }
 
 // refusal explains why a known pragma has another value than was asked for.
-func refusal(p Pragma, got string) string {
+func explainRefusal(p Pragma, got string) string {
 	switch p.key() {
 	case "journal_mode":
 		if got == "memory" {

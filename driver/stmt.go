@@ -15,7 +15,7 @@ var errClosed = errors.New("sqlitemw: the statement is closed")
 type stmt struct {
 	session *session
 	cached  *cachedStmt // nil once closed
-	kind    textKind
+	kind    queryKind
 	open    int // rows that have not been closed
 	called  bool
 }
@@ -41,17 +41,17 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 	}
 	if s.session.isForeign() {
 		res, err := s.session.execStmt(ctx, s.cached, args)
-		s.session.settle()
+		s.session.checkTxEnd()
 		return res, err
 	}
 	res, err := s.cached.base.ExecContext(ctx, args)
 	s.cached.unclean = s.cached.unclean || err != nil
-	s.session.note(s.cached.base)
-	s.session.stepped(s.cached, err)
-	if err == nil && (!s.cached.readOnly || s.kind != textData) {
-		err = s.session.acknowledge()
+	s.session.addFacts(s.cached.base)
+	s.session.afterStep(s.cached, err)
+	if err == nil && (!s.cached.readOnly || s.kind != queryData) {
+		err = s.session.afterWrite()
 	}
-	s.session.settle()
+	s.session.checkTxEnd()
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 }
 
 func (s *stmt) before() {
-	if s.kind == textOther {
+	if s.kind == queryOther {
 		s.session.mayLeaveWAL(s.cached.query)
 	}
 	s.session.cache.before(s.kind, "")
@@ -108,7 +108,7 @@ func (s *stmt) Close() error {
 		s.session.cache.drop(st)
 	}
 	if !s.called {
-		return s.session.cache.setAside(st)
+		return s.session.cache.putAsked(st)
 	}
 	return s.session.cache.put(st)
 }

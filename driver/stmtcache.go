@@ -20,7 +20,7 @@ var cacheBudget = budget.New(2<<20, 64<<20)
 
 // eager is how many statements are kept of the texts that come first. Of any other,
 // one is kept from its second use on.
-const eager = 8
+const eagerStatements = 8
 
 // CacheStats counts what became of statements, on all connections of a
 // [Connector] together.
@@ -58,18 +58,18 @@ type baseStmt interface {
 // a time: that of two calls with the same text at once, the second prepares
 // one of its own.
 type cachedStmt struct {
-	base     baseStmt
-	query    string
-	readOnly bool
-	session  bool // see Answer
-	kept     bool // it is in the cache
-	unclean  bool // a failure may have left bindings
-	inUse    bool
-	closed   bool
-	passing  bool   // it is not kept because its text may never come again
-	once     bool   // it is not kept because nothing is, or its text is long
-	age      uint64 // the cache's, when it was taken
-	used     uint64 // the cache's clock, when it was taken
+	base        baseStmt
+	query       string
+	readOnly    bool
+	session     bool // see Answer
+	kept        bool // it is in the cache
+	unclean     bool // a failure may have left bindings
+	inUse       bool
+	closed      bool
+	forNextCall bool   // it is not kept because its text may never come again
+	neverKept   bool   // it is not kept because nothing is, or its text is long
+	age         uint64 // the cache's, when it was taken
+	used        uint64 // the cache's clock, when it was taken
 
 	// What is known of its columns, and how often SQLite had prepared it again
 	// when that was read.
@@ -119,12 +119,12 @@ type stmtCache struct {
 	oldest   *cachedStmt
 	age      uint64 // counts what may have changed what a text means
 	clock    uint64 // counts texts asked for
-	others   recency
+	history  useHistory
 	share    *budget.Share // of what stmts keep; nil before the first
 
 	// aside is a statement that was only asked about, and is not kept: for the
 	// call that asked.
-	aside   *cachedStmt
+	asked   *cachedStmt
 	changed bool // the schema, in the transaction at hand
 
 	// suspended says that what is kept is not used: the transaction at hand has
@@ -136,8 +136,8 @@ type stmtCache struct {
 func (c *stmtCache) take(query string) *cachedStmt {
 	c.clock++
 	st := c.stmts[query]
-	if st == nil && c.aside != nil && c.aside.query == query {
-		st = c.aside
+	if st == nil && c.asked != nil && c.asked.query == query {
+		st = c.asked
 	}
 	if st == nil || st.inUse || c.suspended {
 		return nil
@@ -145,10 +145,10 @@ func (c *stmtCache) take(query string) *cachedStmt {
 	c.counters.hits.Add(1)
 	switch st {
 	case c.newest:
-	case c.aside:
-		c.aside = nil
-		if st.once {
-			st.passing = false
+	case c.asked:
+		c.asked = nil
+		if st.neverKept {
+			st.forNextCall = false
 		}
 	default:
 		c.unlink(st)
@@ -159,8 +159,8 @@ func (c *stmtCache) take(query string) *cachedStmt {
 }
 
 // missed is told of a text that take had nothing for.
-func (c *stmtCache) missed(kind textKind) {
-	if c.size > 0 && kind == textData {
+func (c *stmtCache) countMiss(kind queryKind) {
+	if c.size > 0 && kind == queryData {
 		c.counters.misses.Add(1)
 	}
 }
@@ -168,9 +168,9 @@ func (c *stmtCache) missed(kind textKind) {
 // add takes in a statement that was prepared just now, in use. It is kept if
 // there is a cache, and no other of the same text in it, and if it can be used
 // again: a statement that writes and returns rows writes at its first row only.
-func (c *stmtCache) add(kind textKind, query string, base baseStmt) *cachedStmt {
+func (c *stmtCache) add(kind queryKind, query string, base baseStmt) *cachedStmt {
 	st := &cachedStmt{base: base, query: query, readOnly: base.ReadOnly(), inUse: true, age: c.age, used: c.clock}
-	if c.suspended || kind != textData || c.stmts[query] != nil {
+	if c.suspended || kind != queryData || c.stmts[query] != nil {
 		return st
 	}
 	if !st.readOnly && base.ColumnCount() > 0 {
@@ -180,12 +180,12 @@ func (c *stmtCache) add(kind textKind, query string, base baseStmt) *cachedStmt 
 		return st // the plain driver prepares "SELECT 1; /*", but fails to execute it
 	}
 	if c.size <= 0 || len(query) > maxCachedText {
-		st.once = true
+		st.neverKept = true
 		return st
 	}
 	if !c.admits(query) || !c.affords(st) {
 		c.remember(st)
-		st.passing = true
+		st.forNextCall = true
 		return st
 	}
 	if c.stmts == nil {
@@ -199,16 +199,16 @@ func (c *stmtCache) add(kind textKind, query string, base baseStmt) *cachedStmt 
 
 // remember notes when a text that is not kept came last.
 func (c *stmtCache) remember(st *cachedStmt) {
-	c.others.note(st.query, st.used, max(2*c.size, 4*eager))
+	c.history.note(st.query, st.used, max(2*c.size, 4*eagerStatements))
 }
 
 // admits reports whether a text is to be kept, and makes room for it if it is.
 func (c *stmtCache) admits(query string) bool {
 	full := len(c.stmts) >= c.size
-	if !full && len(c.stmts) < eager {
+	if !full && len(c.stmts) < eagerStatements {
 		return true
 	}
-	last, again := c.others.last(query)
+	last, again := c.history.last(query)
 	return again && (!full || c.evict(last))
 }
 
@@ -264,12 +264,12 @@ func (c *stmtCache) put(st *cachedStmt) error {
 
 // setAside gives back a statement that was only asked about: the next call may be of
 // its text, and is then not a use of it besides.
-func (c *stmtCache) setAside(st *cachedStmt) error {
-	if !st.passing || c.suspended || st.age != c.age {
+func (c *stmtCache) putAsked(st *cachedStmt) error {
+	if !st.forNextCall || c.suspended || st.age != c.age {
 		return c.put(st)
 	}
-	old := c.aside
-	c.aside, st.inUse = st, false
+	old := c.asked
+	c.asked, st.inUse = st, false
 	if old != nil {
 		return old.close()
 	}
@@ -277,15 +277,15 @@ func (c *stmtCache) setAside(st *cachedStmt) error {
 }
 
 // before is told of every text before it is prepared or executed.
-func (c *stmtCache) before(kind textKind, query string) {
-	if kind == textData && severalStatements(query) {
-		kind = textOther
+func (c *stmtCache) before(kind queryKind, query string) {
+	if kind == queryData && severalStatements(query) {
+		kind = queryOther
 	}
 	switch kind {
-	case textOther:
+	case queryOther:
 		c.changed = true
 		c.forget()
-	case textRollback:
+	case queryRollback:
 		if c.changed {
 			c.forget()
 		}
@@ -294,11 +294,11 @@ func (c *stmtCache) before(kind textKind, query string) {
 
 // unsettled reports whether the end of the transaction at hand would change what
 // is to be kept.
-func (c *stmtCache) unsettled() bool { return c.changed || c.suspended }
+func (c *stmtCache) waitsForTxEnd() bool { return c.changed || c.suspended }
 
 // settled is told that no transaction is at hand any more: whether what it
 // changed was committed or rolled back, and by whom, is not known for certain.
-func (c *stmtCache) settled() {
+func (c *stmtCache) txEnded() {
 	if c.changed {
 		c.forget()
 	}
@@ -308,8 +308,8 @@ func (c *stmtCache) settled() {
 // forget lets go of all statements: of those in use, when they are put back.
 func (c *stmtCache) forget() {
 	c.age++
-	if st := c.aside; st != nil {
-		c.aside = nil
+	if st := c.asked; st != nil {
+		c.asked = nil
 		st.close()
 	}
 	for st := c.oldest; st != nil; {

@@ -13,7 +13,7 @@ func (s *session) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx
 	}
 	tx, err := s.baseConn.BeginTx(ctx, opts)
 	if err != nil {
-		s.suspect(err)
+		s.checkAfterError(err)
 		return nil, s.explain(err)
 	}
 	return sessionTx{s, tx}, nil
@@ -33,10 +33,10 @@ func (tx sessionTx) Commit() error {
 		return errors.Join(err, tx.Rollback())
 	}
 	err := tx.base.Commit()
-	s.suspect(err)
-	s.settle()
+	s.checkAfterError(err)
+	s.checkTxEnd()
 	if err == nil {
-		err = s.acknowledge()
+		err = s.afterWrite()
 	}
 	return err
 }
@@ -44,7 +44,7 @@ func (tx sessionTx) Commit() error {
 // Rollback rolls back, also if the transaction's context has ended.
 func (tx sessionTx) Rollback() error {
 	err := tx.base.Rollback()
-	tx.session.suspect(err)
-	tx.session.settle()
+	tx.session.checkAfterError(err)
+	tx.session.checkTxEnd()
 	return err
 }

@@ -6,31 +6,31 @@ import (
 )
 
 func TestKindOf(t *testing.T) {
-	for query, want := range map[string]textKind{
-		"":                                textEmpty,
-		" ;; -- a":                        textEmpty,
-		"/* a":                            textEmpty,
-		"\x00SELECT 1":                    textEmpty,
-		"/*":                              textOther,
-		"\v":                              textOther,
-		"; SELECT 1":                      textData,
-		"\uFEFFvalues (1)":                textData,
-		"WITH a AS (SELECT 1) SELECT 1":   textData,
-		"REPLACE INTO t VALUES (1)":       textData,
-		"EXPLAIN DELETE FROM t":           textNeutral,
-		"EXPLAIN CREATE TABLE t(a)":       textNeutral,
-		"EXPLAIN PRAGMA foreign_keys = 0": textOther,
-		"BEGIN":                           textNeutral,
-		"END":                             textNeutral,
-		"RELEASE a":                       textNeutral,
-		"ROLLBACK TO a":                   textRollback,
-		"PRAGMA foreign_keys":             textOther,
-		"CREATE TABLE t(a)":               textOther,
-		"ATTACH 'a' AS b":                 textOther,
-		"\"SELECT\" 1":                    textOther,
-		"selects":                         textOther,
+	for query, want := range map[string]queryKind{
+		"":                                queryEmpty,
+		" ;; -- a":                        queryEmpty,
+		"/* a":                            queryEmpty,
+		"\x00SELECT 1":                    queryEmpty,
+		"/*":                              queryOther,
+		"\v":                              queryOther,
+		"; SELECT 1":                      queryData,
+		"\uFEFFvalues (1)":                queryData,
+		"WITH a AS (SELECT 1) SELECT 1":   queryData,
+		"REPLACE INTO t VALUES (1)":       queryData,
+		"EXPLAIN DELETE FROM t":           queryNeutral,
+		"EXPLAIN CREATE TABLE t(a)":       queryNeutral,
+		"EXPLAIN PRAGMA foreign_keys = 0": queryOther,
+		"BEGIN":                           queryNeutral,
+		"END":                             queryNeutral,
+		"RELEASE a":                       queryNeutral,
+		"ROLLBACK TO a":                   queryRollback,
+		"PRAGMA foreign_keys":             queryOther,
+		"CREATE TABLE t(a)":               queryOther,
+		"ATTACH 'a' AS b":                 queryOther,
+		"\"SELECT\" 1":                    queryOther,
+		"selects":                         queryOther,
 	} {
-		if got := kindOf(query); got != want {
+		if got := queryKindOf(query); got != want {
 			t.Errorf("%q: %d, want %d", query, got, want)
 		}
 	}
@@ -94,7 +94,7 @@ func TestNamesBusyTimeout(t *testing.T) {
 
 func TestReadingTextsAllocatesNothing(t *testing.T) {
 	const query = "SELECT 'busy_timeout;' FROM a_b; /* c */"
-	if n := testing.AllocsPerRun(100, func() { kindOf(query); severalStatements(query); namesBusyTimeout(query) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { queryKindOf(query); severalStatements(query); namesBusyTimeout(query) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
@@ -102,7 +102,7 @@ func TestReadingTextsAllocatesNothing(t *testing.T) {
 func BenchmarkKindOf(b *testing.B) {
 	query := "SELECT id, name FROM users WHERE id = ? -- " + strings.Repeat("x", 100)
 	for b.Loop() {
-		kindOf(query)
+		queryKindOf(query)
 		severalStatements(query)
 		namesBusyTimeout(query)
 	}

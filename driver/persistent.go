@@ -13,7 +13,7 @@ import (
 // driver cannot be asked to, but lets its statement be exchanged for another; if ever
 // it does not, this one stays.
 // https://sqlite.org/c3ref/c_prepare_dont_log.html, https://sqlite.org/malloc.html#lookaside
-func (s *session) prepareToLast(ctx context.Context, st *cachedStmt) {
+func (s *session) preparePersistent(ctx context.Context, st *cachedStmt) {
 	field := embeddedStmt(st.base)
 	if !field.IsValid() {
 		return
@@ -22,13 +22,13 @@ func (s *session) prepareToLast(ctx context.Context, st *cachedStmt) {
 	if old := raw.SetInterrupt(ctx); old != ctx {
 		defer raw.SetInterrupt(old)
 	}
-	lasting, _, err := raw.PrepareFlags(st.query, sqlite3.PREPARE_PERSISTENT)
-	if err != nil || lasting == nil {
+	persistent, _, err := raw.PrepareFlags(st.query, sqlite3.PREPARE_PERSISTENT)
+	if err != nil || persistent == nil {
 		return
 	}
-	soonGone := field.Interface().(*sqlite3.Stmt)
-	field.Set(reflect.ValueOf(lasting))
-	soonGone.Close()
+	transient := field.Interface().(*sqlite3.Stmt)
+	field.Set(reflect.ValueOf(persistent))
+	transient.Close()
 }
 
 // embeddedStmt is where a statement of the plain driver has SQLite's, or not valid.

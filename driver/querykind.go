@@ -8,33 +8,33 @@ import (
 
 // A textKind is what a query may do to the statements that a connection keeps, as far as
 // the verb of its first statement says.
-type textKind uint8
+type queryKind uint8
 
 const (
-	textOther    textKind = iota // may change the schema or the connection
-	textEmpty                    // no statement
-	textData                     // reads or writes rows
-	textRollback                 // undoes what a transaction, or part of it, has done
-	textNeutral                  // changes nothing of what is kept: transactions and EXPLAIN
+	queryOther    queryKind = iota // may change the schema or the connection
+	queryEmpty                     // no statement
+	queryData                      // reads or writes rows
+	queryRollback                  // undoes what a transaction, or part of it, has done
+	queryNeutral                   // changes nothing of what is kept: transactions and EXPLAIN
 )
 
-func kindOf(query string) textKind {
+func queryKindOf(query string) queryKind {
 	head := sqltext.SQLite.Head(query)
 	switch {
 	case head.Verb == sqltext.Empty:
-		return textEmpty
+		return queryEmpty
 	case head.Explain && head.Verb != sqltext.Pragma: // to explain a PRAGMA is to execute it
-		return textNeutral
+		return queryNeutral
 	case head.Verb.Rows():
-		return textData
+		return queryData
 	}
 	switch head.Verb {
 	case sqltext.Begin, sqltext.Commit, sqltext.Savepoint, sqltext.Release:
-		return textNeutral
+		return queryNeutral
 	case sqltext.Rollback:
-		return textRollback
+		return queryRollback
 	}
-	return textOther
+	return queryOther
 }
 
 // severalStatements reports whether anything stands behind the first statement of a query

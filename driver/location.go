@@ -16,11 +16,11 @@ import (
 // A home lasts as long as its connectors, and so longer than a [dbFile], which
 // lasts as long as its connections: what has become of the file while there were
 // none is noticed by the next.
-type home struct {
+type location struct {
 	lost atomic.Pointer[FileLostError] // set once: the name leads to another file now
 	file atomic.Pointer[dbFile]        // of the connection that was opened last; nil before the first
 
-	notices noticed
+	notices noticeSet
 
 	mu    sync.Mutex // guards the fields below; dbFiles and dbFile.mu are taken under it
 	given string     // the name that was asked for, made absolute; "" until settled
@@ -29,7 +29,7 @@ type home struct {
 }
 
 // settled reports whether a connection has been opened, and by which name.
-func (h *home) settled() (given string, ok bool) {
+func (h *location) known() (given string, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.given, h.given != ""
@@ -37,10 +37,10 @@ func (h *home) settled() (given string, ok bool) {
 
 // knows fails if f, which a connection has just opened, is not the file that the
 // first connection has opened.
-func (h *home) knows(f *dbFile) error {
+func (h *location) checkSame(f *dbFile) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if f != nil && h.given != "" && (!os.SameFile(h.main, f.main) || f.isAnother(h.birth)) {
+	if f != nil && h.given != "" && (!os.SameFile(h.main, f.main) || f.isDifferentFile(h.birth)) {
 		return h.loseLocked("replaced")
 	}
 	return nil
@@ -48,7 +48,7 @@ func (h *home) knows(f *dbFile) error {
 
 // settle is called with the file of a connection that is open and configured, and
 // the name that it was opened by.
-func (h *home) settle(f *dbFile, given string) error {
+func (h *location) record(f *dbFile, given string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.given == "" {
@@ -66,7 +66,7 @@ func (h *home) settle(f *dbFile, given string) error {
 
 // check looks what the name leads to, before a connection is opened by it. What
 // cannot be found out, opening will say.
-func (h *home) check() error {
+func (h *location) checkName() error {
 	if err := h.lostError(); err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (h *home) check() error {
 	}
 	// Before a connection makes a new one of a -wal or -shm that was removed.
 	f := h.file.Load()
-	if err := f.look(); isLost(err) {
+	if err := f.check(); isLost(err) {
 		return err
 	}
 	info, change, err := compareFile(h.given, h.main)
@@ -98,12 +98,12 @@ func (h *home) check() error {
 }
 
 // look is check for a connection that is open, and says what cannot be found out.
-func (h *home) look(f *dbFile) error {
-	if err := f.look(); err != nil {
+func (h *location) checkOpenFile(f *dbFile) error {
+	if err := f.check(); err != nil {
 		return err
 	}
-	if given, ok := h.settled(); ok && given != f.name {
-		return h.check()
+	if given, ok := h.known(); ok && given != f.name {
+		return h.checkName()
 	}
 	return nil
 }
@@ -111,7 +111,7 @@ func (h *home) look(f *dbFile) error {
 // loseLocked notes that the name leads to another file now, or to none. That is a fact
 // of the file for all connections that have it open, also by its other names: what they
 // write is not found by this one.
-func (h *home) loseLocked(change string) error {
+func (h *location) loseLocked(change string) error {
 	lost := &FileLostError{File: h.given, Change: change}
 	h.lost.CompareAndSwap(nil, lost)
 	if f := h.file.Load(); f != nil {
@@ -121,7 +121,7 @@ func (h *home) loseLocked(change string) error {
 }
 
 // lostError returns [ErrFileLost] if it is known.
-func (h *home) lostError() error {
+func (h *location) lostError() error {
 	if e := h.lost.Load(); e != nil {
 		return e
 	}

@@ -87,7 +87,7 @@ func (c *Connector) Dial(ctx context.Context, o *wrap.Opening) (PoolConn, error)
 // Follow has the connector open the file that first's connections have opened, or
 // none, and tells each of the two what the other learns of it. It must be called
 // before either has opened a connection.
-func (c *Connector) Follow(first *Connector) { c.home = first.home }
+func (c *Connector) Follow(first *Connector) { c.location = first.location }
 
 // Watch has every connection of the connector note what SQLite prepares on it, from
 // [PoolConn.Watch] on, and keep query_only as it is. It must be called before a connection
@@ -99,17 +99,17 @@ func (c *Connector) Watch() { c.watches = true }
 // if they are not the same, and any other if that cannot be found out. It opens
 // nothing. It may be called by any goroutine.
 func (c *Connector) LookAfterFile() error {
-	if err := c.home.check(); err != nil {
+	if err := c.location.checkName(); err != nil {
 		return err
 	}
-	if f := c.home.file.Load(); f != nil {
-		return f.look()
+	if f := c.location.file.Load(); f != nil {
+		return f.check()
 	}
 	return nil
 }
 
 // FileLost returns [ErrFileLost] if that is known. It looks at nothing.
-func (c *Connector) FileLost() error { return c.home.lostError() }
+func (c *Connector) FileLost() error { return c.location.lostError() }
 
 // Limits has a pool's limits measured until stop is called.
 func (c *Connector) Limits(limits func() tracing.PoolLimits) (stop func()) {
@@ -131,15 +131,15 @@ func (c *conn) Ask(ctx context.Context, query string) (answer Answer, err error)
 		s := c.session
 		st, err := s.kept(ctx, query)
 		if st == nil && err == nil {
-			st, err = s.prepare(ctx, kindOf(query), query)
+			st, err = s.prepare(ctx, queryKindOf(query), query)
 		}
 		if err != nil {
 			return err
 		}
 		answer = Answer{ReadOnly: st.readOnly, Session: st.session}
 		// The next call is likely to execute it, if it can be on this connection.
-		st.passing = st.passing || st.once && st.readOnly && !st.session
-		return s.cache.setAside(st)
+		st.forNextCall = st.forNextCall || st.neverKept && st.readOnly && !st.session
+		return s.cache.putAsked(st)
 	})
 	return answer, err
 }
@@ -154,7 +154,7 @@ func (c *conn) Watch() bool {
 	if stmt, _, err := c.Conn.Prepare("SELECT 1"); err == nil {
 		stmt.Close()
 	}
-	if !s.authorizer.asked {
+	if !s.authorizer.called {
 		s.authorizer = nil
 	}
 	return s.authorizer != nil
@@ -173,7 +173,7 @@ func (c *conn) Prepared() bool {
 
 func (c *conn) InTheWay(err error) (Reason, ConnID) {
 	if w := c.session.locks; w != nil {
-		return Reason(w.blamed.reason), w.blamed.holder
+		return Reason(w.lastBusy.reason), w.lastBusy.holder
 	}
 	return Reason(busyCode(err)), 0
 }
