@@ -6,20 +6,20 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
 
-// An authorizer notes what SQLite is about to do, whenever it prepares a statement on the
-// connection: for a query, for a function of the program's that executes one, or for a
-// virtual table. So it knows, whatever the query, at no cost when a statement is executed.
-// https://sqlite.org/c3ref/set_authorizer.html
+// An authorizer records what SQLite is about to do whenever it prepares a statement on the
+// connection. Such a statement may belong to a query, to a function of the program, or to a
+// virtual table. The authorizer sees all of them, and costs nothing when a statement is
+// executed. https://sqlite.org/c3ref/set_authorizer.html
 //
-// It lets a statement do anything but switch query_only, which SQLite then leaves as it is.
+// It allows everything except setting query_only; SQLite then leaves that pragma as it is.
 type authorizer struct {
-	called  bool // SQLite has asked it
+	called  bool // SQLite has called authorize
 	changes bool // a statement may have changed the connection
-	session bool // a statement reads what only its own connection knows; see Answer
+	session bool // a statement reads state of its own connection; see Answer.Session
 }
 
-// authorize is what SQLite asks. To prepare a PRAGMA may be to execute it, so that none is
-// taken for one that may never be.
+// authorize is the callback that SQLite calls. Preparing a PRAGMA may already execute it,
+// so a PRAGMA counts as a change even if it is never stepped.
 func (a *authorizer) authorize(action sqlite3.AuthorizerActionCode, name, detail, schema, _ string) sqlite3.AuthorizerReturnCode {
 	a.called = true
 	switch action {
@@ -52,13 +52,14 @@ func (a *authorizer) authorize(action sqlite3.AuthorizerActionCode, name, detail
 	return sqlite3.AUTH_OK
 }
 
-// longestName is how long a name may be that ncruces passes to an authorizer, in bytes. At a
-// longer one it panics.
+// maxAuthorizerName is the length in bytes of the longest name that ncruces passes to an
+// authorizer. ncruces panics on a longer one.
 const maxAuthorizerName = 1_000_000
 
-// watchable removes the authorizer before a query is prepared by which ncruces might panic
-// for it, and takes the connection for changed: from then on it would not be known. Beside a
-// long name, VACUUM INTO is such a query, which makes up its name when it is executed.
+// guardAuthorizer removes the authorizer before SQLite prepares a query for which ncruces
+// might panic in it. It also marks the connection as changed, because later changes go
+// unseen. Such queries hold a very long name, or are VACUUM INTO, which makes up its name
+// when it is executed.
 func (s *session) guardAuthorizer(query string) error {
 	if s.authorizer == nil || sqltext.SQLite.Head(query).Verb != sqltext.Vacuum && (len(query) <= maxAuthorizerName || !hasLongToken(query)) {
 		return nil
@@ -77,14 +78,14 @@ func hasLongToken(query string) bool {
 	return false
 }
 
-// An Answer is what SQLite says of a statement that it has prepared.
+// An Answer is what SQLite reports about a prepared statement.
 type Answer struct {
-	// ReadOnly is whether to execute the statement would change nothing.
+	// ReadOnly reports whether executing the statement changes nothing.
 	// https://sqlite.org/c3ref/stmt_readonly.html
 	ReadOnly bool
 
-	// Session is whether the statement, or a view that it reads, asks what only its own
-	// connection knows: what the last write has done, or how the connection is set. It is
-	// known on connections that are watched; see [Connector.Watch].
+	// Session reports whether the statement, or a view that it reads, depends on its own
+	// connection. It may read what the last write did, or how the connection is set. It is
+	// known only on watched connections; see [Connector.Watch].
 	Session bool
 }

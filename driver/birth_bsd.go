@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// birthOf returns when the file of this name was made, or zero if that is not known.
+// birthOf returns the creation time of the named file, or the zero time if it is unknown.
 func birthOf(name string) time.Time {
 	info, err := os.Stat(name)
 	if err != nil {

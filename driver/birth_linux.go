@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// birthOf returns when the file of this name was made, or zero if the file system
-// does not know.
+// birthOf returns the creation time of the named file, or the zero time if the file system
+// does not record it.
 func birthOf(name string) time.Time {
 	var st unix.Statx_t
 	err := unix.Statx(unix.AT_FDCWD, name, 0, unix.STATX_BTIME, &st)

@@ -12,8 +12,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 )
 
-// What is told of a call that had to wait for SQLite's locks, or could not have
-// them.
+// Attributes of a call that waited for SQLite's locks, or failed to get them.
 const (
 	busyWait    = attribute.Key("sqlite.busy.wait")
 	busyRetries = attribute.Key("sqlite.busy.retries")
@@ -23,20 +22,20 @@ const (
 
 // The values of sqlite.busy.reason.
 const (
-	busySnapshot = "snapshot"        // another has written since the transaction began to read
-	busyRecovery = "recovery"        // another process recovers the WAL after a crash
-	busyTimedOut = "timeout"         // the operating system gave up the wait
-	busyOurs     = "this connection" // its own statements are in the way
-	busyHere     = "this process"    // another connection of this process
+	busySnapshot = "snapshot"        // another connection has written since the transaction's first read
+	busyRecovery = "recovery"        // another process is recovering the WAL after a crash
+	busyTimedOut = "timeout"         // the operating system's wait for the lock timed out
+	busyOurs     = "this connection" // the connection's own statements block it
+	busyHere     = "this process"    // another connection of this process holds the lock
 	busyThere    = "other process"
 )
 
-// waits are what a call has waited for SQLite's locks.
+// waits describes how a call waited for SQLite's locks.
 type waits struct {
 	time    time.Duration
 	retries int
-	reason  string // of a call that ended with BUSY
-	holder  ConnID // 0 if it is not known
+	reason  string // why the call failed with BUSY; "" if it did not
+	holder  ConnID // the connection that held the lock; 0 if unknown
 }
 
 func (w *waits) add(more waits) {
@@ -47,7 +46,7 @@ func (w *waits) add(more waits) {
 	}
 }
 
-// tell leaves out what did not happen.
+// appendAttrs appends w as attributes. It leaves out zero values.
 func (w waits) appendAttrs(attrs []attribute.KeyValue) []attribute.KeyValue {
 	if w.retries > 0 {
 		attrs = append(attrs, busyWait.Float64(w.time.Seconds()), busyRetries.Int(w.retries))
@@ -61,49 +60,49 @@ func (w waits) appendAttrs(attrs []attribute.KeyValue) []attribute.KeyValue {
 	return attrs
 }
 
-// A lockWatch watches how one connection waits for SQLite's locks.
+// A lockWatch measures how one connection waits for SQLite's locks.
 //
-// SQLite tells of waits only to a busy handler, and that takes the place of the
-// busy timeout: PRAGMA busy_timeout then answers 0. So the handler, which waits
-// as the plain driver's timeout does, is there only while nobody can look. The
-// timeout is back before a text that names it, and before the program is given
-// SQLite's own connection; it is then read anew, since either may have changed it.
+// SQLite reports waits only to a busy handler, and a busy handler replaces the busy
+// timeout: PRAGMA busy_timeout then returns 0. So the handler, which waits as the plain
+// driver's timeout does, is installed only while the program cannot see it. The timeout is
+// restored before a query that names busy_timeout, and before the program gets SQLite's own
+// connection. Either may change the timeout, so the lockWatch reads it again afterwards.
 type lockWatch struct {
 	raw  *sqlite3.Conn
-	file *sharedFile // nil if no other connection can have it open
+	file *sharedFile // nil if no other connection can have the file open
 	self holder
 
-	joined    bool // self is among the file's
+	joined    bool // self is in file.holders
 	closed    bool
-	timeout   time.Duration // in force, if the handler stands in for it
-	handlerOn bool          // the handler does
-	known     bool          // whether it can stand in is known
+	timeout   time.Duration // the busy timeout that the handler replaces
+	handlerOn bool          // the handler is installed
+	known     bool          // whether the handler can be installed has been checked
 	rawInUse  bool          // the program has SQLite's own connection
-	foreign   bool          // there may be a handler of the program's
+	foreign   bool          // the program may have installed a busy handler
 
-	lastBusy waits // what was in the way of the last call that ended with BUSY
+	lastBusy waits // why the last call that failed with BUSY had to wait
 
-	// The call under way.
+	// The call in progress.
 	waits
-	before hold // what was held when it began
-	may    hold // what it may come to hold
+	before hold // the lock held when the call began
+	may    hold // the strongest lock that the call may take
 
-	// The last wait, and what SQLite waits for in it.
-	ctx         context.Context // the call's; nil if it has not waited
+	// The last wait, and what blocked it.
+	ctx         context.Context // the call's context; nil if the call has not waited
 	since       time.Time
-	waited      time.Duration // before it, in the same call
-	last        time.Time     // that a lock was asked for again
-	gaveUp      bool          // it was given up
-	checks      int           // how often it was looked what was in the way
-	localChecks int           // how often that was of this process
-	blocker     ConnID        // last
+	waited      time.Duration // time waited before this wait, in the same call
+	last        time.Time     // when SQLite last asked to retry
+	gaveUp      bool          // the wait ended without the lock
+	checks      int           // how often findBlocker was called
+	localChecks int           // how often it found a connection of this process
+	blocker     ConnID        // the connection that it found last
 }
 
 func newLockWatch(raw *sqlite3.Conn, d *DSN, foreign bool) *lockWatch {
 	return &lockWatch{raw: raw, file: openSharedFile(raw, d), foreign: foreign}
 }
 
-// open is called before the first call.
+// open adds the connection to the file's holders. It must be called before the first call.
 func (w *lockWatch) open(id ConnID) {
 	w.self.id = id
 	if w.file != nil {
@@ -112,7 +111,8 @@ func (w *lockWatch) open(id ConnID) {
 	}
 }
 
-// close is called before the connection is closed.
+// close removes the connection from the file's holders. It must be called before the
+// connection is closed.
 func (w *lockWatch) close() {
 	w.restoreTimeout()
 	w.closed = true
@@ -122,8 +122,8 @@ func (w *lockWatch) close() {
 	}
 }
 
-// enter is called before a call, or part of one, that may come to hold what it
-// says. leave is called after it, but not if a panic passed.
+// enter starts the measurement of a call, or of a part of one. may is the strongest lock
+// that the call may take. The caller must call leave afterwards, except if a panic passed.
 func (w *lockWatch) enter(query string, may hold) {
 	w.waits, w.ctx, w.gaveUp = waits{}, nil, false
 	if w.closed {
@@ -152,14 +152,14 @@ func (w *lockWatch) leave(err error) {
 	}
 }
 
-// take returns what the call under way has waited until now.
+// take returns what the call in progress has waited so far, and resets it.
 func (w *lockWatch) take() waits {
 	taken := w.waits
 	w.waits = waits{}
 	return taken
 }
 
-// holds asks SQLite what the connection has of its file.
+// holds asks SQLite which lock the connection holds on its main database.
 func (w *lockWatch) holds() hold {
 	switch w.raw.TxnState("main") {
 	case sqlite3.TXN_WRITE:
@@ -170,8 +170,8 @@ func (w *lockWatch) holds() hold {
 	return holdsNone
 }
 
-// standIn puts the handler in the place of the timeout. Where the program may
-// have a handler of its own, an answer of 0 may mean that.
+// installHandler replaces the busy timeout with the handler. A timeout of 0 may mean that
+// the program has a handler of its own. If that is possible, installHandler does nothing.
 func (w *lockWatch) installHandler() {
 	w.known = true
 	timeout, err := busyTimeout(w.raw)
@@ -183,7 +183,7 @@ func (w *lockWatch) installHandler() {
 	}
 }
 
-// stepAside puts the timeout back.
+// restoreTimeout removes the handler and sets the busy timeout again.
 func (w *lockWatch) restoreTimeout() {
 	if w.handlerOn {
 		w.handlerOn = false
@@ -192,21 +192,21 @@ func (w *lockWatch) restoreTimeout() {
 	w.known = false
 }
 
-// lend is called before the program is given SQLite's own connection. It may use
-// that until it releases its connection.
+// beforeRaw must be called before the program gets SQLite's own connection. The program may
+// use that connection until it releases its own.
 func (w *lockWatch) beforeRaw() {
 	w.restoreTimeout()
 	w.rawInUse, w.foreign = true, true
 }
 
-// released is called when the connection is.
+// released must be called when the program has released the connection.
 func (w *lockWatch) released() {
 	w.rawInUse = false
 	w.self.publish(w.holds())
 }
 
-// busy is the handler. It waits as the plain driver does for a timeout
-// (Xgo_busy_timeout), which asks the context just before, too.
+// busy is the busy handler. It waits as the plain driver's timeout does (Xgo_busy_timeout),
+// which also checks the context immediately before.
 func (w *lockWatch) busy(ctx context.Context, count int) (again bool) {
 	now := time.Now()
 	w.ctx = ctx
@@ -247,7 +247,8 @@ func (w *lockWatch) busy(ctx context.Context, count int) (again bool) {
 	return true
 }
 
-// busyCode is the reason that the code of an error is, if it is one.
+// busyCode returns the reason that the extended code of err states, or "" if it states
+// none.
 func busyCode(err error) string {
 	var code sqlite3.ExtendedErrorCode
 	if !errors.As(err, &code) {
@@ -271,7 +272,7 @@ func (w *lockWatch) findBlocker(hasWriteLock bool) (ConnID, bool) {
 	return w.file.findBlocker(&w.self, hasWriteLock)
 }
 
-// judge says why a call ended with BUSY, if it did.
+// judge records why a call failed with BUSY. It ignores other errors.
 func (w *lockWatch) judge(err error) {
 	var code sqlite3.ExtendedErrorCode
 	if !errors.As(err, &code) || code.Code() != sqlite3.BUSY {
@@ -280,7 +281,7 @@ func (w *lockWatch) judge(err error) {
 	if w.reason = busyCode(err); w.reason != "" {
 		return
 	}
-	// Where it is no lock that is in the way, SQLite has more to say.
+	// If no lock is in the way, SQLite's error has a message of its own.
 	var said *sqlite3.Error
 	if w.file == nil || errors.As(err, &said) && said.Error() != sqlite3.BUSY.Error() {
 		w.reason = busyOurs
@@ -289,9 +290,9 @@ func (w *lockWatch) judge(err error) {
 	var blocker ConnID
 	var ours bool
 	if w.gaveUp || w.ctx != nil && w.ctx.Err() != nil {
-		// Of a wait that was given up, what was in the way most of the time.
-		// By now it may be gone; and who else only waits may have looked, for
-		// a moment, as if it had the lock.
+		// The wait was given up: report what blocked it most of the time. The holder may
+		// have released the lock since then. And for a moment, another waiter may have
+		// looked like a holder.
 		blocker, ours = w.blocker, 2*w.localChecks > w.checks
 	} else {
 		blocker, ours = w.findBlocker(w.before == writes)
@@ -306,7 +307,7 @@ func (w *lockWatch) judge(err error) {
 	}
 }
 
-// A watchedSession is a session whose locks are watched.
+// A watchedSession is a session that measures waits for locks.
 type watchedSession struct{ *session }
 
 func (s watchedSession) ExecDirect(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
@@ -317,7 +318,7 @@ func (s watchedSession) ExecDirect(ctx context.Context, query string, args []dri
 }
 
 func (s watchedSession) QueryDirect(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	s.enter(query, holdsNone) // until there are rows
+	s.enter(query, holdsNone) // the rows take the read lock later
 	answer, err := s.session.QueryDirect(ctx, query, args)
 	s.locks.leave(err)
 	if r, ok := answer.(*rows); ok && err == nil {
@@ -353,7 +354,7 @@ func (s watchedSession) Ping(ctx context.Context) error {
 	return err
 }
 
-// enter begins a call, of which nothing has been told yet.
+// enter starts a call, for which no facts have been recorded yet.
 func (s watchedSession) enter(query string, may hold) {
 	s.executed = false
 	s.locks.enter(query, may)

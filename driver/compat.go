@@ -8,8 +8,8 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// The names under which this package registers its driver for programs of
-// github.com/mattn/go-sqlite3 and of modernc.org/sqlite; see [Compat].
+// The names under which this package registers its driver for programs written for
+// github.com/mattn/go-sqlite3 and modernc.org/sqlite; see [Compat].
 const (
 	NameMattn   = "sqlitemw-mattn"
 	NameModernc = "sqlitemw-modernc"
@@ -20,14 +20,15 @@ func init() {
 	sql.Register(NameModernc, &Driver{Config: Config{Compat: CompatModernc}})
 }
 
-// A Compat is the driver whose programs find here what they know: the meaning and the
-// defaults of their data source names, how times are written and read, the types of
-// columns and values, isolation levels, strings in double quotes, texts of several
-// statements and the texts of errors. The package documentation lists what differs.
+// A Compat selects the driver whose behavior a connection imitates, so that programs
+// written for that driver run unchanged. It covers DSNs and their defaults, the format of
+// times, and the types of columns and values. It also covers isolation levels, strings in
+// double quotes, queries of several statements, and error texts. The package documentation
+// lists what still differs.
 type Compat uint8
 
 const (
-	// CompatNone is the plain driver, ncruces/go-sqlite3: the default.
+	// CompatNone is the plain driver, ncruces/go-sqlite3. It is the default.
 	CompatNone Compat = iota
 	// CompatMattn is github.com/mattn/go-sqlite3.
 	CompatMattn
@@ -37,7 +38,7 @@ const (
 
 var compatNames = [...]string{"none", "mattn", "modernc"}
 
-// String returns none, mattn or modernc, as _compat has it in a data source name.
+// String returns none, mattn or modernc, as in the DSN parameter _compat.
 func (c Compat) String() string {
 	if int(c) >= len(compatNames) {
 		return fmt.Sprintf("Compat(%d)", uint8(c))
@@ -54,27 +55,27 @@ func compatOf(name string) (Compat, bool) {
 	return 0, false
 }
 
-// pragmas returns the settings that connections of the driver have where a program asks
-// for none, and those of this build of SQLite differ. The busy timeout is not among them.
+// pragmas returns the default settings of the other driver that differ from the defaults of
+// this build of SQLite. The busy timeout is not among them.
 func (c Compat) pragmas() []Pragma {
 	switch c {
 	case CompatMattn:
 		return []Pragma{{Name: "foreign_keys", Value: "off"}, {Name: "trusted_schema", Value: "on"}, {Name: "synchronous", Value: "normal"}}
 	case CompatModernc:
-		// This build of SQLite would commit with less in WAL mode.
+		// This build of SQLite defaults to a weaker setting in WAL mode.
 		return []Pragma{{Name: "foreign_keys", Value: "off"}, {Name: "trusted_schema", Value: "on"}, {Name: "synchronous", Value: "full"}}
 	}
 	return nil
 }
 
-// A switches are the settings of a connection that only sqlite3_db_config has.
+// dbConfig holds the settings of a connection that only sqlite3_db_config can change.
 // https://sqlite.org/c3ref/c_dbconfig_defensive.html
 type dbConfig struct {
-	quotes    *bool // strings in double quotes; nil for as the build has it
+	quotes    *bool // names in double quotes may be strings; nil keeps the build's default
 	defensive bool
 }
 
-// apply must come before anything is prepared.
+// apply applies the settings to c. It must be called before any statement is prepared.
 func (s dbConfig) apply(c *sqlite3.Conn) error {
 	if s.quotes != nil {
 		for _, op := range []sqlite3.DBConfig{sqlite3.DBCONFIG_DQS_DML, sqlite3.DBCONFIG_DQS_DDL} {

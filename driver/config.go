@@ -10,87 +10,90 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// Config is what a DSN cannot say. The zero Config is good: it changes nothing.
+// Config holds the options that do not fit in a DSN. The zero Config is valid and changes
+// nothing.
 type Config struct {
-	// Pragmas are applied to every connection, besides the DSN's.
+	// Pragmas are applied to every connection, in addition to the DSN's.
 	Pragmas []Pragma
 
-	// Init, if not nil, is called for every new connection, once its pragmas
-	// are set and before they are read back. It is the place for functions,
-	// collations, extensions and attached files. An error of it fails the
-	// connection. It may be called on several connections at once, and must
-	// not keep the connection.
+	// Init, if not nil, is called for every new connection, after its pragmas are applied
+	// and before they are read back. Use it to add functions, collations, extensions and
+	// attached files. An error from Init fails the connection. Init may be called
+	// concurrently for several connections, and must not retain its argument.
 	Init func(*sqlite3.Conn) error
 
-	// Term, if not nil, is called once before a connection is closed for which
-	// Init is nil or has returned nil. It may be called while database/sql holds its
-	// mutex: it must not call a *sql.DB. Its error is that of closing.
+	// Term, if not nil, is called once before a connection is closed, if Init is nil or
+	// returned nil for it. It may be called while database/sql holds its mutex, so it must
+	// not call a *sql.DB. Closing the connection returns its error.
 	Term func(*sqlite3.Conn) error
 
-	// StatementCache is how many prepared statements each connection keeps, to
-	// use them again for a call with the same text. Zero means
-	// [DefaultStatementCache]; a negative number means none.
-	// A statement takes a few kilobytes. The first eight texts are kept at once, any
-	// other from its second use on; where there is no room, one that was used less
-	// recently than the other gives way. No text of more than 16 KiB is kept, and all
-	// texts take 2 MiB at most for each connection, and 64 MiB for the process.
+	// StatementCache is the number of prepared statements that each connection keeps for
+	// calls with the same query. Zero means [DefaultStatementCache]; a negative number
+	// means none. Each statement takes a few kilobytes of memory.
+	//
+	// The first eight queries are kept immediately, and any other query from its second use
+	// on. When the cache is full, a statement is evicted only if the new query was used
+	// more recently. Queries longer than 16 KiB are not kept. The queries kept take at most
+	// 2 MiB for each connection and 64 MiB for the process.
 	StatementCache int
 
-	// MemoryLimit is how many bytes SQLite may take for each connection, for its
-	// page cache, statements and sorting: what needs more fails. Zero means what
-	// the context says with which the connection is opened (sqlite3.WithMaxMemory),
-	// or else [DefaultMemoryLimit]. Less than 1 MiB, or more than 4 GiB, is refused.
+	// MemoryLimit is the number of bytes that SQLite may allocate for each connection. They
+	// hold its page cache, its statements and the data that it sorts. A call that needs
+	// more fails. Zero means the limit of the context that opens the connection
+	// (sqlite3.WithMaxMemory), or else [DefaultMemoryLimit]. A limit below 1 MiB or above 4
+	// GiB is an error.
 	MemoryLimit int64
 
-	// Compat is the driver whose data source names and behaviour connections have. A _compat
-	// in the data source name wins over it. The zero value is the plain driver,
-	// ncruces/go-sqlite3.
+	// Compat is the driver whose DSNs and behavior connections imitate. A _compat parameter
+	// in the DSN takes precedence. The zero value is the plain driver, ncruces/go-sqlite3.
 	Compat Compat
 
-	// MapError, if not nil, is called with every error that database/sql is given, and
-	// returns what it is given instead: what the program's code looks for, such as another
-	// driver's error type. It is not called with nil, io.EOF and driver.ErrBadConn; where it
-	// returns nil, the error stays. It is the outermost layer: spans, events and pools see the
-	// error as it was. It may be called on several goroutines at once, and must not block.
+	// MapError, if not nil, is called with every error before database/sql gets it, and
+	// returns its replacement. That may be an error that the program looks for, such as
+	// another driver's error type. If it returns nil, the error stays as it is. It is not
+	// called with nil, io.EOF and driver.ErrBadConn. MapError is the outermost layer:
+	// spans, events and pools see the original error. It may be called concurrently, and
+	// must not block.
 	MapError func(error) error
 
-	// Tracing makes the spans. Nil means [tracing.Default]: spans go to
+	// Tracing creates the spans. Nil means [tracing.Default], which sends spans to
 	// OpenTelemetry's global provider.
 	Tracing *tracing.Tracer
 
-	// PoolName is db.client.connection.pool.name in metrics. Empty means that of
-	// Tracing, or else the database.
+	// PoolName is the attribute db.client.connection.pool.name of metrics. Empty means the
+	// pool name of Tracing, or else the name of the database.
 	PoolName string
 
-	// Recorder is told of every step in a connection's life. Nil means none.
+	// Recorder records every event in a connection's life. Nil means none.
 	Recorder Recorder
 
-	// Logger gets one line, at level Warn, for each event of [KindWarning]. Nil means
+	// Logger logs one line at level Warn for each event of [KindWarning]. Nil means
 	// [slog.Default].
 	Logger *slog.Logger
 
-	// Interceptors stand around every connection's calls, the first outermost
-	// and tracing within them; see [wrap.Config].
+	// Interceptors wrap every call on a connection. The first is the outermost, and tracing
+	// is inside all of them; see [wrap.Config].
 	Interceptors []sqlmw.Interceptor
 }
 
-// The vocabulary of events is package wrap's.
+// The types of events are defined in package wrap.
 type (
 	// An Event is one step in a connection's life.
 	Event = wrap.Event
-	// A Kind is which step it is.
+	// A Kind is the kind of an event.
 	Kind = wrap.Kind
-	// A Reason is why a connection was discarded or closed.
+	// A Reason says why a connection was discarded or closed, or what else an event is
+	// about.
 	Reason = wrap.Reason
-	// A ConnID names a connection in this process.
+	// A ConnID identifies a connection in this process.
 	ConnID = wrap.ConnID
-	// A Recorder is told of events.
+	// A Recorder records events.
 	Recorder = wrap.Recorder
-	// A RecorderFunc is a function that is a Recorder.
+	// A RecorderFunc is a function that implements Recorder.
 	RecorderFunc = wrap.RecorderFunc
 )
 
-// The kinds of events: see package wrap.
+// The kinds of events; see package wrap.
 const (
 	KindConnect = wrap.KindConnect
 	KindAcquire = wrap.KindAcquire
@@ -118,7 +121,7 @@ const (
 	KindWarning   = wrap.KindWarning
 )
 
-// The reasons for which a connection is discarded or closed: see package wrap.
+// The reasons why a connection is discarded or closed; see package wrap.
 const (
 	ReasonBad            = wrap.ReasonBad
 	ReasonPanic          = wrap.ReasonPanic
@@ -138,14 +141,14 @@ const (
 	ReasonOther          = wrap.ReasonOther
 )
 
-// What fails, of a KindFailing or KindRecovered event: see package wrap.
+// What fails in a KindFailing or KindRecovered event; see package wrap.
 const (
 	ReasonWrite      = wrap.ReasonWrite
 	ReasonCheckpoint = wrap.ReasonCheckpoint
 	ReasonWAL        = wrap.ReasonWAL
 )
 
-// What a KindWarning event is about: see package wrap.
+// What a KindWarning event is about; see package wrap.
 const (
 	ReasonNoBusyTimeout    = wrap.ReasonNoBusyTimeout
 	ReasonPrivateMemory    = wrap.ReasonPrivateMemory
@@ -154,16 +157,16 @@ const (
 	ReasonPragma           = wrap.ReasonPragma
 )
 
-// What was in the way of a call, of a KindBusy event.
+// What blocked the call of a KindBusy event.
 const (
-	ReasonSnapshot     Reason = busySnapshot // another has written since the transaction began to read
-	ReasonRecovery     Reason = busyRecovery // another process recovers the WAL after a crash
-	ReasonTimeout      Reason = busyTimedOut // the operating system gave up the wait
-	ReasonThisConn     Reason = busyOurs     // its own statements
+	ReasonSnapshot     Reason = busySnapshot // another connection has written since the transaction's first read
+	ReasonRecovery     Reason = busyRecovery // another process is recovering the WAL after a crash
+	ReasonTimeout      Reason = busyTimedOut // the operating system's wait for the lock timed out
+	ReasonThisConn     Reason = busyOurs     // the connection's own statements
 	ReasonThisProcess  Reason = busyHere     // another connection of this process: Event.Holder
 	ReasonOtherProcess Reason = busyThere
 	ReasonOutside      Reason = "outside the pools" // another process, or a connection of this one that is in no pool
 )
 
-// Tee returns a Recorder that passes every event to each of rs, in their order.
+// Tee returns a Recorder that passes every event to each of rs, in order.
 func Tee(rs ...Recorder) Recorder { return wrap.Tee(rs...) }

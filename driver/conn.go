@@ -10,16 +10,18 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// Conn is what (*sql.Conn).Raw gives a program. It is also ncruces' driver.Conn.
+// Conn is the connection that (*sql.Conn).Raw passes to its function. It also implements
+// ncruces' driver.Conn.
 type Conn interface {
 	sqlite3driver.Conn
 
-	// ID returns the connection's name in events and spans.
+	// ID returns the connection's ID in events and spans.
 	ID() ConnID
 }
 
-// conn is a connection as database/sql and programs see it: the plain driver's
-// methods of *sqlite3.Conn, and wrap's of a driver.
+// conn is the connection that database/sql and programs see. It combines the methods of
+// *sqlite3.Conn, as the plain driver's connection has them, with the driver methods of
+// package wrap.
 type conn struct {
 	*sqlite3.Conn
 	w       *wrap.Conn
@@ -48,7 +50,7 @@ func newConn(w *wrap.Conn) *conn {
 	return &conn{Conn: s.baseConn.Raw(), w: w, session: s}
 }
 
-// Raw returns SQLite's connection. It is not to be closed, nor kept.
+// Raw returns SQLite's connection. The caller must not close or retain it.
 func (c *conn) Raw() *sqlite3.Conn { return c.session.Raw() }
 
 func (c *conn) ID() ConnID { return c.w.ID() }

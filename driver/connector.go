@@ -21,21 +21,20 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// A Connector opens the connections of one database.
-// It is safe for concurrent use.
+// A Connector opens connections to one database. It is safe for concurrent use.
 type Connector struct {
 	config   Config
 	dsn      *DSN
 	settings settings
-	base     driver.Connector // the plain driver's, for the first connection
+	base     driver.Connector // opens the first connection with the plain driver
 	opener   *wrap.Opener
 	cache    cacheCounters
 	location *location
 	watches  bool
-	opened   atomic.Int64 // connections
+	opened   atomic.Int64 // number of connections opened
 
 	mu    sync.Mutex       // guards later
-	later driver.Connector // the plain driver's, for connections after the first; nil until there is one
+	later driver.Connector // opens later connections with the plain driver; nil until needed
 }
 
 var (
@@ -43,9 +42,9 @@ var (
 	_ io.Closer        = &Connector{}
 )
 
-// NewConnector returns a Connector for name and cfg, for [sql.OpenDB] or other
-// uses. It opens no file. It fails with [ErrDSN] if name cannot be meant, and
-// with a [*PragmaError] if a pragma of cfg cannot.
+// NewConnector returns a Connector for the DSN name and cfg, for [sql.OpenDB] and other
+// uses. It opens no file. It fails with [ErrDSN] if name is invalid, and with a
+// [*PragmaError] if a pragma in cfg is invalid.
 func NewConnector(name string, cfg Config) (*Connector, error) {
 	d, err := DSNReader{Compat: cfg.Compat}.Parse(name)
 	if err != nil {
@@ -54,8 +53,8 @@ func NewConnector(name string, cfg Config) (*Connector, error) {
 	return d.NewConnector(cfg)
 }
 
-// NewConnector returns a Connector for the DSN and cfg, as the function NewConnector
-// does. Config.Compat is that of the DSN.
+// NewConnector returns a Connector for d and cfg, like the function NewConnector. The
+// Compat of the DSN replaces cfg.Compat.
 func (d *DSN) NewConnector(cfg Config) (*Connector, error) {
 	cfg.Compat = d.compat
 	if d.compat != CompatNone {
@@ -63,7 +62,7 @@ func (d *DSN) NewConnector(cfg Config) (*Connector, error) {
 		d.deferBegin()
 		if d.dbConfig.quotes == nil {
 			d.dbConfig.quotes = new(bool)
-			*d.dbConfig.quotes = true // as the other drivers' builds have it
+			*d.dbConfig.quotes = true // as in the other drivers' builds of SQLite
 		}
 	}
 	s, err := newSettings(cfg, d)
@@ -75,7 +74,7 @@ func (d *DSN) NewConnector(cfg Config) (*Connector, error) {
 	}
 	base, err := (&sqlite3driver.SQLite{}).OpenConnector(d.forBase(s.forBase()))
 	if err != nil {
-		return nil, errPlainDriver // whose error would show the name
+		return nil, errPlainDriver // err itself would show the DSN
 	}
 	return &Connector{
 		config:   cfg,
@@ -97,9 +96,9 @@ func (d *DSN) NewConnector(cfg Config) (*Connector, error) {
 	}, nil
 }
 
-// Connect opens and configures a connection. When it fails, it leaves nothing
-// open. The error is an [*OpenError], also for lack of memory, but for the context's
-// own.
+// Connect opens and configures a connection. If it fails, it leaves nothing open. The error
+// is an [*OpenError], also if memory runs out, or the context's own error, or
+// [ErrFileLost].
 func (c *Connector) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := c.opener.Open(ctx, c.dial)
 	if err != nil {
@@ -110,8 +109,8 @@ func (c *Connector) Connect(ctx context.Context) (driver.Conn, error) {
 	return c.outermost(made), nil
 }
 
-// dial opens a connection. Where the engine panics because it gets no memory, that
-// is its error; any other panic passes.
+// dial opens a connection. If the engine panics because it cannot allocate memory, dial
+// returns that as an error; it lets any other panic pass.
 func (c *Connector) dial(ctx context.Context) (conn driver.Conn, err error) {
 	through := false
 	defer func() {
@@ -132,7 +131,7 @@ func (c *Connector) dial(ctx context.Context) (conn driver.Conn, err error) {
 	return conn, err
 }
 
-// open opens a connection of the plain driver's and configures it.
+// open opens a connection of the plain driver and configures it.
 func (c *Connector) open(ctx context.Context) (_ driver.Conn, err error) {
 	base, err := c.connect(c.limited(ctx))
 	if err != nil {
@@ -151,7 +150,7 @@ func (c *Connector) open(ctx context.Context) (_ driver.Conn, err error) {
 	through, opened := false, false
 	defer func() {
 		switch {
-		case !through: // a panic, in Init, say
+		case !through: // a panic, for example in Init
 			_ = s.CloseAfterPanic()
 		case !opened:
 			s.Close()
@@ -180,8 +179,8 @@ func (c *Connector) open(ctx context.Context) (_ driver.Conn, err error) {
 	return s, nil
 }
 
-// connect opens a connection of the plain driver's: the first by the data source
-// name as it is given, and later ones only if its file is there.
+// connect opens a connection of the plain driver. The first connection uses the DSN as
+// given; later ones are opened only if the first connection's file is still there.
 func (c *Connector) connect(ctx context.Context) (driver.Conn, error) {
 	if err := c.dsn.checkOpen(); err != nil {
 		return nil, err
@@ -209,14 +208,14 @@ func (c *Connector) connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := c.connectBase(ctx, later)
 	if err != nil {
 		if lost := c.location.checkName(); lost != nil {
-			return nil, lost // since it was looked at
+			return nil, lost // lost since the check above
 		}
 	}
 	return conn, err
 }
 
-// connectBase opens a connection of the plain driver's, whose error would show the text of the
-// pragmas that it applies itself: the keys.
+// connectBase opens a connection of the plain driver. The plain driver applies the key
+// pragmas itself, and its error would show them, so connectBase replaces that error.
 func (c *Connector) connectBase(ctx context.Context, base driver.Connector) (driver.Conn, error) {
 	conn, err := base.Connect(ctx)
 	if err == nil {
@@ -233,7 +232,7 @@ func (c *Connector) connectBase(ctx context.Context, base driver.Connector) (dri
 	return nil, err
 }
 
-// forLater returns the plain driver's connector for connections after the first.
+// forLater returns the plain driver's connector for all connections after the first.
 func (c *Connector) forLater(given string) (driver.Connector, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -247,8 +246,8 @@ func (c *Connector) forLater(given string) (driver.Connector, error) {
 	return c.later, nil
 }
 
-// found has the session know which file it has open, before anything is read from
-// it: reading may recover a WAL or a journal.
+// registerFile records which file the session has open. It must be called before anything
+// is read from the file, because reading may recover a WAL or a journal.
 func (c *Connector) registerFile(s *session) error {
 	if c.dsn.File() == "" {
 		return nil
@@ -259,13 +258,14 @@ func (c *Connector) registerFile(s *session) error {
 	}
 	if f != nil {
 		s.file = f
-		// A program may forget a connection, whose file is then closed by the runtime.
+		// If the program drops a connection without closing it, the runtime closes its
+		// file.
 		s.cleanup = runtime.AddCleanup(s, (*dbFile).leave, f)
 	}
 	return c.location.checkSame(f)
 }
 
-// settle looks whether the file that has been opened is still there.
+// checkOpened checks that the file is still the one that was opened.
 func (c *Connector) checkOpened(s *session) error {
 	if s.file == nil {
 		return nil
@@ -296,7 +296,7 @@ func (c *Connector) configure(s *session) error {
 	if err := withoutWaiting(raw, s.seeContent); err != nil {
 		return err
 	}
-	if c.watches { // before Init, whose own authorizer takes its place
+	if c.watches { // before Init, whose own authorizer replaces it
 		s.authorizer = &authorizer{}
 		if err := raw.SetAuthorizer(s.authorizer.authorize); err != nil {
 			return err
@@ -319,9 +319,8 @@ func (c *Connector) configure(s *session) error {
 	return err
 }
 
-// init runs Config.Init. What it may not do is to set query_only: the plain
-// driver has asked for that already, and would undo it after the first
-// read-only transaction.
+// init calls Config.Init. Init must not change query_only. The plain driver has already
+// read that pragma, and would restore its value after the first read-only transaction.
 func (c *Connector) init(s *session, raw *sqlite3.Conn) error {
 	before, err := scalar(raw, "PRAGMA query_only")
 	if err != nil {
@@ -341,7 +340,7 @@ func (c *Connector) init(s *session, raw *sqlite3.Conn) error {
 	return nil
 }
 
-// usable reports why the file cannot be used, if it cannot.
+// usable returns an error if the database cannot be used.
 func (c *Connector) usable(raw *sqlite3.Conn) error {
 	if c.dsn.mode == "rw" || c.dsn.mode == "rwc" {
 		if readOnly, _ := raw.ReadOnly("main"); readOnly {
@@ -349,7 +348,7 @@ func (c *Connector) usable(raw *sqlite3.Conn) error {
 		}
 	}
 	if c.dsn.mayWantKey() && !c.settings.keyed() {
-		return nil // Init or the program may give a key; see explainKey
+		return nil // Init or the program may still set a key; see explainKey
 	}
 	err := explainWAL(raw, readHeader(raw))
 	if _, ok := err.(*walError); ok {
@@ -362,8 +361,8 @@ func (c *Connector) usable(raw *sqlite3.Conn) error {
 			return err
 		}
 	}
-	// Anything else will pass, or will be said again to the first call. In
-	// particular, a lock that another process holds is no reason not to open.
+	// Any other error is temporary, or the first call will return it again. In particular,
+	// a lock held by another process is no reason not to open.
 	return nil
 }
 
@@ -377,8 +376,9 @@ func (e *walError) Error() string {
 // Unwrap returns SQLite's own error.
 func (e *walError) Unwrap() error { return e.err }
 
-// explainWAL returns err, or a [*walError] if it is of a database that can only be read,
-// in WAL mode, where there can be no -shm. https://sqlite.org/wal.html#readonly
+// explainWAL returns a [*walError] if err comes from a read-only database in WAL mode for
+// which no -shm can be created. Otherwise it returns err.
+// https://sqlite.org/wal.html#readonly
 func explainWAL(raw *sqlite3.Conn, err error) error {
 	var code sqlite3.ErrorCode
 	if !errors.As(err, &code) || code != sqlite3.READONLY && code != sqlite3.CANTOPEN {
@@ -397,13 +397,13 @@ func explainWAL(raw *sqlite3.Conn, err error) error {
 		return err
 	}
 	if pragma := (*PragmaError)(nil); errors.As(err, &pragma) {
-		err = pragma.Err // it is not the pragma's fault, which was the first to read
+		err = pragma.Err // the pragma is not at fault: it was only the first to read the file
 	}
 	return &walError{err}
 }
 
-// withoutWaiting calls f, in which SQLite waits for no lock. The program has set no busy
-// handler yet.
+// withoutWaiting calls f with the busy timeout set to 0. It must be called before the
+// program can install a busy handler.
 func withoutWaiting(raw *sqlite3.Conn, f func()) error {
 	timeout, err := busyTimeout(raw)
 	if err != nil {
@@ -438,9 +438,8 @@ func (e *readOnlyError) Error() string {
 // Unwrap returns [sqlite3.READONLY].
 func (e *readOnlyError) Unwrap() error { return sqlite3.READONLY }
 
-// openError adds the file to an error, but leaves alone that of the caller's
-// own context, and that of a lost file, which names it. Of the error's own text, it
-// leaves out what may be a secret of the data source name.
+// openError adds the file name to err, and removes secrets of the DSN from err's text. It
+// does not change ctx's own error, or the error of a lost file, which already names it.
 func (c *Connector) openError(ctx context.Context, err error) error {
 	if isLost(err) {
 		return err
@@ -455,7 +454,7 @@ func (c *Connector) openError(ctx context.Context, err error) error {
 	return &OpenError{File: c.dsn.Database(), Err: err}
 }
 
-// String names the connector's database, as errors do.
+// String returns the database's name as errors show it.
 func (c *Connector) String() string { return fmt.Sprintf("sqlitemw: %q", c.dsn.Database()) }
 
 // Driver returns a [*Driver] with the connector's Config.
@@ -463,8 +462,8 @@ func (c *Connector) Driver() driver.Driver {
 	return &Driver{Config: c.config, connector: c}
 }
 
-// Close releases what the connector holds, which is nothing yet. It leaves open
-// connections alone. database/sql calls it in (*sql.DB).Close.
+// Close closes the plain driver's connector, if it can be closed. It does not close open
+// connections. database/sql calls it in (*sql.DB).Close.
 func (c *Connector) Close() error {
 	if closer, ok := c.base.(io.Closer); ok {
 		return closer.Close()
@@ -472,10 +471,10 @@ func (c *Connector) Close() error {
 	return nil
 }
 
-// Attach has r told of every event of the connector's connections from now on,
-// until detach is called; see [Recorder] for what it must not do.
+// Attach registers r for every event of the connector's connections until detach is called.
+// See [Recorder] for what r must not do.
 func (c *Connector) Attach(r Recorder) (detach func()) { return c.opener.Attach(r) }
 
-// CacheStats counts what became of the statements of the connector's
-// connections, those closed included.
+// CacheStats returns the statement cache counters of all the connector's connections,
+// including closed ones.
 func (c *Connector) CacheStats() CacheStats { return c.cache.stats() }

@@ -17,44 +17,44 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/redact"
 )
 
-// A dbFile is a database file that connections of this process have open. There
-// is one for each inode, whatever names lead to it, and all connectors and pools
-// share it. It is three files: the database, its -wal and its -shm.
+// A dbFile is a database file that connections of this process have open. There is one for
+// each inode, whatever names lead to it, and all connectors and pools share it. It stands
+// for three files: the database, its -wal and its -shm.
 //
-// They are looked at by name, and never opened: to close one again would drop
-// the locks that SQLite holds on it.
+// The files are checked by name and never opened. Closing one would drop the locks that
+// SQLite holds on it.
 type dbFile struct {
 	key  fileKey
-	name string      // the database's, as SQLite has resolved it
-	main os.FileInfo // of the handle that SQLite has
+	name string      // the database's name, as SQLite resolved it
+	main os.FileInfo // from SQLite's handle
 
-	linked bool // name is a symbolic link, which the VFS has not resolved
+	linked bool // name is a symbolic link that the VFS did not resolve
 
-	born time.Time // when it was made; zero where that is not known
+	born time.Time // creation time; zero if unknown
 
-	conns int // that have it open; guarded by dbFiles
+	conns int // number of connections; guarded by dbFiles
 
 	lost   atomic.Pointer[FileLostError] // set once
-	filled atomic.Bool                   // the database has had something in it that was committed
-	due    atomic.Int64                  // when the next look is due, on lookClock
+	filled atomic.Bool                   // the database has committed content
+	due    atomic.Int64                  // when the next check is due, on checkClock
 
 	mu         sync.Mutex // guards the fields below; no other lock is taken under it
-	inWAL      int        // connections that have the WAL open
+	inWAL      int        // number of connections that have the WAL open
 	wal        os.FileInfo
-	shm        os.FileInfo // of them; nil if unknown, and while inWAL is 0
-	shmMax     int64       // the most that the -shm has been seen to hold since
-	renamedWAL string      // the name that the WAL was given when its own was another's; "" if it was not
+	shm        os.FileInfo // nil if unknown, or while inWAL is 0; so is wal
+	shmMax     int64       // the largest size of the -shm seen while inWAL > 0
+	renamedWAL string      // the new name of a WAL whose name another file had taken; or ""
 }
 
-// dbFiles are the files that have connections.
+// dbFiles holds the files that connections have open.
 var dbFiles struct {
 	sync.Mutex // dbFile.mu is taken under it
 	open       map[fileKey]*dbFile
 }
 
-// A look takes three calls of the system, some microseconds. So that looks take
-// no more than a 500th of the time, however slow the file system is, there is none
-// for lookEvery times as long as the last one took, within these bounds.
+// A check takes three system calls, which is a few microseconds. Checks must take at most
+// 1/500 of the time, however slow the file system is. So the next check waits checkRatio
+// times as long as the last one took, within these bounds.
 const (
 	checkRatio       = 500
 	minCheckInterval = time.Millisecond
@@ -65,10 +65,9 @@ var checkEpoch = time.Now()
 
 func checkClock(now time.Time) int64 { return int64(now.Sub(checkEpoch)) }
 
-// openFile returns the file that a new connection has open, for one more
-// connection, which leave ends. It returns nil for a connection that has no file
-// the operating system knows by name. It fails if the file is open by another
-// name, or is lost.
+// openFile returns the file that a new connection has open, and counts the connection until
+// leave is called. It returns nil if the operating system knows no name for the
+// connection's file. It fails if the file is open under another name, or is lost.
 func openFile(raw *sqlite3.Conn) (*dbFile, error) {
 	handle := handleOf(raw, sqlite3.FCNTL_FILE_POINTER)
 	name := raw.Filename("main").String()
@@ -112,14 +111,14 @@ func openFile(raw *sqlite3.Conn) (*dbFile, error) {
 	return f, nil
 }
 
-// isAnother reports whether a file with f's number, which was made at another time, is
-// another: the number of a file that nobody has open any more is given to the next.
+// isDifferentFile reports whether a file with f's inode number and the given creation time
+// is not f. File systems reuse the inode number of a file that no process has open.
 func (f *dbFile) isDifferentFile(born time.Time) bool {
 	return !born.IsZero() && !f.born.IsZero() && !born.Equal(f.born)
 }
 
-// clearName takes away the WAL and its index of a lost database whose name a new one
-// has, and which connections still have open. The new one has read neither yet.
+// clearLeftovers removes the -wal and -shm of a lost database whose name a new database has
+// taken. Connections may still have them open. The new database has not read them yet.
 // dbFiles must be locked.
 func clearLeftovers(name string) error {
 	for _, old := range dbFiles.open {
@@ -127,7 +126,7 @@ func clearLeftovers(name string) error {
 			continue
 		}
 		plan, _ := old.planClose()
-		plan.names = 1 // or more: what is in the WAL may be in no other file
+		plan.names = 1 // at least: the WAL's content may be in no other file
 		if err := plan.removeLeftovers(); err != nil {
 			return err
 		}
@@ -135,7 +134,7 @@ func clearLeftovers(name string) error {
 	return nil
 }
 
-// leave is called by a connection that is closed.
+// leave removes a closed connection from the count.
 func (f *dbFile) leave() {
 	dbFiles.Lock()
 	defer dbFiles.Unlock()
@@ -145,15 +144,15 @@ func (f *dbFile) leave() {
 	}
 }
 
-// isLast reports whether one connection alone has the file open.
+// isLast reports whether only one connection has the file open.
 func (f *dbFile) isLast() bool {
 	dbFiles.Lock()
 	defer dbFiles.Unlock()
 	return f.conns == 1
 }
 
-// openByOtherName returns the error of opening the file of info, which name leads
-// to, if it is open by another name already.
+// openByOtherName returns an [*OtherNameError] if the file that name leads to is already
+// open under another name. info describes that file.
 func openByOtherName(info os.FileInfo, name string) error {
 	key, ok := inode(info)
 	if !ok {
@@ -174,8 +173,8 @@ func openByOtherName(info os.FileInfo, name string) error {
 	return &OtherNameError{Name: name, Open: f.name}
 }
 
-// sameSides reports whether two names of a file have the same -wal: because they
-// are the same, or because their directories are, as with bind mounts.
+// sameSides reports whether two names of a file share the same -wal. Either the names are
+// equal, or their directories are the same, as with bind mounts.
 func sameSides(a, b string) bool {
 	if a == b {
 		return true
@@ -188,7 +187,7 @@ func sameSides(a, b string) bool {
 	return errA == nil && errB == nil && os.SameFile(dirA, dirB)
 }
 
-// lostError is lost as an error.
+// lostError returns f.lost as an error, or nil.
 func (f *dbFile) lostError() error {
 	if e := f.lost.Load(); e != nil {
 		return e
@@ -196,16 +195,17 @@ func (f *dbFile) lostError() error {
 	return nil
 }
 
-// isDue reports whether the caller is to look now: one caller, each time.
+// dueForCheck reports whether the caller must check the file now. It returns true to only
+// one caller for each check.
 func (f *dbFile) dueForCheck(now time.Time) bool {
 	due := f.due.Load()
 	clock := checkClock(now)
 	return clock >= due && f.due.CompareAndSwap(due, clock+int64(minCheckInterval))
 }
 
-// look compares what the names lead to with what connections have open. It returns
-// a [*FileLostError] if they are not the same, and another error if that cannot be
-// found out, which is no loss.
+// check compares the files that the names lead to with the files that connections have
+// open. It returns a [*FileLostError] if they differ. Any other error means that it could
+// not compare them, which is no loss.
 func (f *dbFile) check() error {
 	if err := f.lostError(); err != nil {
 		return err
@@ -246,8 +246,8 @@ func (f *dbFile) compare() error {
 		if err != nil {
 			return err
 		}
-		// A WAL may be cut short by a checkpoint, but nobody does that to its index
-		// while a connection has it open.
+		// A checkpoint may shorten a WAL, but nothing shortens its index while a connection
+		// has it open.
 		if change == "" && side.info == f.shm {
 			switch size := info.Size(); {
 			case size >= f.shmMax:
@@ -265,9 +265,9 @@ func (f *dbFile) compare() error {
 	return nil
 }
 
-// compareMain is compareFile for the database. Its name is the one beside which its
-// -wal is; a symbolic link there now, as to where the database was moved, leads others
-// to another -wal.
+// compareMain is compareFile for the database itself. SQLite keeps the -wal beside f.name.
+// A symbolic link may have taken that name, for example to where the database was moved.
+// Then other processes follow it to another -wal.
 func (f *dbFile) compareMain() (now os.FileInfo, change string, err error) {
 	now, change, err = compareFile(f.name, f.main)
 	if change == "" && err == nil && !f.linked {
@@ -278,7 +278,8 @@ func (f *dbFile) compareMain() (now os.FileInfo, change string, err error) {
 	return now, change, err
 }
 
-// compareFile says what has become of the file of this name, if anything has.
+// compareFile returns how the named file has changed: "removed", "replaced", or "" for
+// unchanged.
 func compareFile(name string, was os.FileInfo) (now os.FileInfo, change string, err error) {
 	now, err = os.Stat(name)
 	switch {
@@ -292,14 +293,14 @@ func compareFile(name string, was os.FileInfo) (now os.FileInfo, change string, 
 	return now, "", nil
 }
 
-// isGone reports whether an error says that there is no file of a name. Any other
-// says only that it could not be looked at.
+// isGone reports whether err says that no file has the name. Any other error only says that
+// the name could not be looked up.
 func isGone(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) // a file is where a directory was
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) // ENOTDIR: a file has replaced a directory
 }
 
-// enterWAL notes the WAL that a connection has open. It fails if that is not the
-// one that others have.
+// enterWAL records that a connection has the WAL open. It fails if other connections have a
+// different one open.
 func (f *dbFile) enterWAL(wal, shm os.FileInfo) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -323,8 +324,8 @@ func (f *dbFile) enterWAL(wal, shm os.FileInfo) error {
 	return f.lostError()
 }
 
-// leaveWAL is called before a connection may close the WAL. As long as another has
-// it open, SQLite does not remove it.
+// leaveWAL must be called before a connection may close the WAL. SQLite removes the WAL
+// only when no connection has it open.
 func (f *dbFile) leaveWAL() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -340,9 +341,9 @@ type handle interface {
 	Stat() (os.FileInfo, error)
 }
 
-// handleOf returns the main file of a connection, or its WAL, or nil if that is not open,
-// or is not the operating system's. It must not be asked for a journal that SQLite may
-// have in memory: ncruces would take that for a handle, and panic.
+// handleOf returns the handle of a connection's main database or of its WAL. It returns nil
+// if the file is not open, or not the operating system's. Do not ask it for a journal that
+// SQLite may keep in memory. ncruces would treat that as a handle, and panic.
 func handleOf(raw *sqlite3.Conn, which sqlite3.FcntlOpcode) (h handle) {
 	_ = recoverPanic(func() error {
 		file, err := raw.FileControl("main", which)

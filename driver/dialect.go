@@ -12,17 +12,16 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// A dialect is how connections differ from the plain driver's in what arguments and values
-// are: as another driver has them, or, of the plain driver's own behaviour, in how times are
-// written.
+// A dialect describes how a connection's arguments and values differ from the plain
+// driver's. It imitates another driver, or changes only how the plain driver writes times.
 type dialect struct {
 	compat Compat
 	times  foreignTimes
-	native timeFormats // of CompatNone
+	native timeFormats // used with CompatNone
 	reader timeReader
 }
 
-// dialect returns nil for the plain driver's.
+// dialect returns the DSN's dialect, or nil if the plain driver's behavior applies.
 func (d *DSN) dialect() *dialect {
 	if d.compat == CompatNone && (d.times.format == "" && d.times.unit == "" || d.timefmt != "") {
 		return nil
@@ -34,10 +33,10 @@ func (d *DSN) dialect() *dialect {
 	return f
 }
 
-// isForeign reports whether calls are served as another driver serves them.
+// isForeign reports whether the session imitates another driver.
 func (s *session) isForeign() bool { return s.dialect != nil && s.dialect.compat != CompatNone }
 
-// write returns what a time is written as.
+// write returns the value that is stored for t.
 func (d *dialect) write(t time.Time) driver.Value {
 	switch d.times.unit {
 	case "unix":
@@ -56,7 +55,7 @@ func (d *dialect) write(t time.Time) driver.Value {
 	case d.times.format == "datetime" && d.compat == CompatModernc:
 		return t.Format(time.DateTime)
 	case d.times.format == "datetime":
-		return t.UTC().Format(time.DateTime) // as SQLite's own function
+		return t.UTC().Format(time.DateTime) // as SQLite's function datetime does
 	case d.times.format == "string_no_monotonic":
 		return t.Round(0).String()
 	case d.times.format == "" && d.compat == CompatModernc:
@@ -65,7 +64,8 @@ func (d *dialect) write(t time.Time) driver.Value {
 	return t.Format(timeLayouts[0])
 }
 
-// arguments turns times among arguments into what they are written as.
+// arguments replaces the times in args by the values that are stored for them. d may be
+// nil.
 func (d *dialect) arguments(args []driver.NamedValue) {
 	if d == nil {
 		return
@@ -77,7 +77,7 @@ func (d *dialect) arguments(args []driver.NamedValue) {
 	}
 }
 
-// column reads a column of the row in hand, declared as decl.
+// column returns the value of column i in the current row. decl is its declared type.
 func (d *dialect) column(st sqliteStmt, i int, decl string) driver.Value {
 	switch st.ColumnType(i) {
 	case sqlite3.INTEGER:
@@ -99,7 +99,7 @@ func (d *dialect) column(st sqliteStmt, i int, decl string) driver.Value {
 	return nil
 }
 
-// isTime reports whether a column of this type, in lower case, has times.
+// isTime reports whether a column of this declared type, in lower case, holds times.
 func isTime(decl string) bool { return decl == "date" || decl == "datetime" || decl == "timestamp" }
 
 func (d *dialect) integer(v int64, decl string) driver.Value {
@@ -158,7 +158,7 @@ func (d *dialect) text(s, decl string) driver.Value {
 	return s
 }
 
-// in returns a time in the zone that the data source name says.
+// in returns t in the time zone of the DSN.
 func (d *dialect) in(t time.Time) time.Time {
 	if d.times.zone == nil {
 		return t
@@ -166,7 +166,7 @@ func (d *dialect) in(t time.Time) time.Time {
 	return t.In(d.times.zone)
 }
 
-// databaseType is what ColumnType.DatabaseTypeName says of a declared type.
+// databaseType returns the result of ColumnType.DatabaseTypeName for a declared type.
 func (d *dialect) databaseType(decl string) string {
 	if d.compat == CompatModernc {
 		return strings.ToUpper(decl)
@@ -174,7 +174,7 @@ func (d *dialect) databaseType(decl string) string {
 	return decl
 }
 
-// scanType is what ColumnType.ScanType says of a column of the row in hand.
+// scanType returns the result of ColumnType.ScanType for column i of the current row.
 func (d *dialect) scanType(st sqliteStmt, i int, decl string) reflect.Type {
 	upper := strings.ToUpper(decl)
 	if d.compat == CompatMattn {
@@ -202,7 +202,8 @@ func (d *dialect) scanType(st sqliteStmt, i int, decl string) reflect.Type {
 	return reflect.TypeFor[string]()
 }
 
-// mattnScanType is by the declared type alone.
+// mattnScanType returns mattn's scan type of a column, which depends only on its declared
+// type.
 func mattnScanType(decl string) reflect.Type {
 	has := func(part string) bool { return strings.Contains(decl, part) }
 	switch {
@@ -224,7 +225,7 @@ func mattnScanType(decl string) reflect.Type {
 	return reflect.TypeFor[*any]()
 }
 
-// A foreignRows are rows whose values are another driver's.
+// foreignRows are rows that return values as another driver does.
 type foreignRows struct {
 	rows    *rows
 	dialect *dialect
@@ -236,8 +237,9 @@ var (
 	_ driver.RowsColumnTypeScanType         = foreignRows{}
 )
 
-// foreign returns what a query of the session answers with: r itself, or, with a dialect, rows
-// that have begun. The error is that of their first step.
+// foreign returns the driver.Rows of a query: r itself, or rows that imitate another
+// driver. For another driver it takes the first step immediately, and returns that step's
+// error.
 func (s *session) foreign(r *rows) (driver.Rows, error) {
 	d := s.dialect
 	if d == nil {
@@ -306,7 +308,7 @@ func (f foreignRows) ColumnTypeScanType(i int) reflect.Type {
 	return f.dialect.scanType(f.rows.cached.base, i, f.rows.cached.base.ColumnDeclType(i))
 }
 
-// moderncRows tell of lengths, too.
+// moderncRows are foreignRows that also report column lengths.
 type moderncRows struct{ foreignRows }
 
 var _ driver.RowsColumnTypeLength = moderncRows{}

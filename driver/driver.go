@@ -11,17 +11,17 @@ const Name = "sqlitemw"
 
 func init() { sql.Register(Name, &Driver{}) }
 
-// Driver is the driver. The zero Driver is the one that is registered as
-// [Name]; a program that wants another [Config] under a name of its own says
+// Driver implements [driver.Driver]. The zero Driver is registered as [Name]. To use
+// another [Config], register a Driver under a name of your own:
 //
 //	sql.Register("mine", &driver.Driver{Config: driver.Config{...}})
 //
-// It is safe for concurrent use, and not to be changed once in use.
+// A Driver is safe for concurrent use. It must not be changed after its first use.
 type Driver struct {
 	Config Config
 
-	// connector is whose Driver method returned this Driver, so that
-	// a *sql.DB leads back to it.
+	// connector is the Connector whose Driver method returned this Driver. It leads from a
+	// *sql.DB back to the Connector.
 	connector *Connector
 }
 
@@ -36,7 +36,7 @@ func (d *Driver) Open(name string) (driver.Conn, error) {
 	return c.Connect(context.Background())
 }
 
-// OpenConnector checks the DSN. It opens no file.
+// OpenConnector parses and checks the DSN. It opens no file.
 func (d *Driver) OpenConnector(name string) (driver.Connector, error) {
 	c, err := NewConnector(name, d.Config)
 	if err != nil {
@@ -45,8 +45,8 @@ func (d *Driver) OpenConnector(name string) (driver.Connector, error) {
 	return c, nil
 }
 
-// ConnectorOf returns the connector of a database that was opened through this
-// package, or nil. It uses no connection.
+// ConnectorOf returns the Connector of a database opened through this package, or nil. It
+// uses no connection.
 func ConnectorOf(db *sql.DB) *Connector {
 	d, ok := db.Driver().(*Driver)
 	if !ok {

@@ -10,42 +10,41 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/redact"
 )
 
-// A DSN is a data source name that has been parsed and checked; see [ParseDSN].
-// It does not change, and is safe for concurrent use. Its methods that change
-// something return a changed copy.
+// A DSN is a parsed and checked data source name; see [ParseDSN]. It is immutable and safe
+// for concurrent use. Methods that change something return a changed copy.
 type DSN struct {
-	name string // as given
+	name string // the DSN as given
 
 	uri    bool
 	path   string   // before "?" and "#", as given, without "file:"
 	params []string // between "&", as given, without _pragma
-	tail   string   // from "#" on
+	tail   string   // starts at "#"
 
-	// Of the parameters that stay in params.
+	// Values of parameters that are also in params.
 	mode    string
 	cache   string
 	vfs     string
-	modeof  bool  // SQLite looks at another file
-	openErr error // what SQLite would refuse when a connection is opened, and show all of
+	modeof  bool  // SQLite takes the file's permissions from another file
+	openErr error // the error that opening a connection returns
 
-	pragmas    []Pragma // of _pragma, in their order
-	translated []Pragma // of other drivers' parameters for pragmas
+	pragmas    []Pragma // from _pragma, in order
+	translated []Pragma // from other drivers' parameters
 
 	timefmt     string
-	cacheSize   int   // as Config.StatementCache
-	memoryLimit int64 // as Config.MemoryLimit
+	cacheSize   int   // see Config.StatementCache
+	memoryLimit int64 // see Config.MemoryLimit
 
 	compat   Compat
 	notices  []notice
 	dbConfig dbConfig
 	times    foreignTimes
-	shared   bool // cache=shared, of a database in memory
-	deferred bool // Begin takes no lock where no _txlock says otherwise
-	deferFK  bool // defer_foreign_keys, until the first transaction has ended
+	shared   bool // cache=shared on an in-memory database
+	deferred bool // Begin takes no lock, unless _txlock says otherwise
+	deferFK  bool // defer_foreign_keys is on until the first transaction ends
 }
 
-// String returns what an error may show of the DSN: the database's name, and
-// whether there are parameters.
+// String returns the database's name, and "?..." if there are parameters. It is safe to
+// show in errors.
 func (d *DSN) String() string {
 	shown := redact.Text(d.Database())
 	if len(d.params) > 0 || len(d.pragmas) > 0 || len(d.translated) > 0 {
@@ -54,10 +53,9 @@ func (d *DSN) String() string {
 	return shown
 }
 
-// Text returns the DSN itself, secrets included, for [sql.Open]: a name of
-// "sqlitemw" that means the same as the one that was parsed. Each pragma stands in
-// it once, with its last value. A file's name without parameters is returned as
-// it is.
+// Text returns the whole DSN, including secrets, for [sql.Open]. It is a DSN for "sqlitemw"
+// with the same meaning as the parsed one. Each pragma is in it once, with its last value.
+// A file name without parameters is returned unchanged.
 func (d *DSN) Text() string {
 	c := *d
 	c.params = slices.Clone(d.params)
@@ -75,15 +73,15 @@ func (d *DSN) Text() string {
 	return c.render(mergePragmas(d.translated, d.pragmas))
 }
 
-// Compat returns the driver whose behavior connections have.
+// Compat returns the driver whose behavior connections imitate.
 func (d *DSN) Compat() Compat { return d.compat }
 
-// Database returns the database's name as errors, spans and metrics show it: the
-// file without parameters, or ":memory:".
+// Database returns the database's name as errors, spans and metrics show it: the file name
+// without parameters, or ":memory:".
 func (d *DSN) Database() string {
 	name := d.filename()
 	if d.vfs == "memdb" && (name == "/:memory:" || strings.HasPrefix(name, memoryNames)) {
-		return ":memory:" // what follows tells it from others, and is made up
+		return ":memory:" // the rest of the name is made up, to be unique
 	}
 	if d.Private() {
 		return ":memory:"
@@ -91,8 +89,8 @@ func (d *DSN) Database() string {
 	return redact.Name(name)
 }
 
-// File returns the name of the database's file. It is empty for a database in
-// memory, and for a VFS other than the operating system's.
+// File returns the name of the database's file. It is empty for an in-memory database, and
+// for a VFS other than the operating system's.
 func (d *DSN) File() string {
 	if !d.IsOS() || d.Memory() {
 		return ""
@@ -109,14 +107,14 @@ func (d *DSN) Memory() bool {
 	return name == "" || name == ":memory:" || d.mode == "memory" || d.vfs == "memdb"
 }
 
-// Private reports whether the database is in memory, and each connection has one
-// of its own.
+// Private reports whether the database is in memory and each connection has its own.
 func (d *DSN) Private() bool {
 	return d.Memory() && (d.vfs != "memdb" || !strings.HasPrefix(d.filename(), "/") || d.mode == "memory")
 }
 
-// Param returns the value of a parameter that SQLite reads, such as mode or vfs,
-// or of _txlock: the last, if it is repeated. It reports whether there is one.
+// Param returns the value of _txlock, or of a parameter that SQLite reads, such as mode or
+// vfs. It returns the last value of a repeated parameter. ok reports whether the DSN has
+// the parameter.
 func (d *DSN) Param(key string) (value string, ok bool) {
 	for _, param := range slices.Backward(d.params) {
 		if k, v := splitParam(param); k == key {
@@ -126,7 +124,7 @@ func (d *DSN) Param(key string) (value string, ok bool) {
 	return "", false
 }
 
-// On reports whether a parameter is a flag that is set, such as immutable.
+// On reports whether a flag parameter, such as immutable, is on.
 func (d *DSN) On(key string) bool {
 	return slices.ContainsFunc(d.params, func(param string) bool {
 		k, v := splitParam(param)
@@ -134,8 +132,8 @@ func (d *DSN) On(key string) bool {
 	})
 }
 
-// Pragma returns the pragma of the main database with this name that is in force,
-// and whether the DSN sets it.
+// Pragma returns the pragma of the main database with the given name, with the value that
+// is in force. ok reports whether the DSN sets it.
 func (d *DSN) Pragma(name string) (p Pragma, ok bool) {
 	for _, ps := range [][]Pragma{d.pragmas, d.translated} {
 		for _, p := range slices.Backward(ps) {
@@ -147,17 +145,16 @@ func (d *DSN) Pragma(name string) (p Pragma, ok bool) {
 	return Pragma{}, false
 }
 
-// StatementCache returns the number of statements that each connection keeps:
-// negative for none, and 0 if the DSN does not say.
+// StatementCache returns the number of statements that each connection keeps. It is
+// negative for none, and 0 if the DSN does not set it.
 func (d *DSN) StatementCache() int { return d.cacheSize }
 
-// MemoryLimit returns the number of bytes that SQLite may use for each connection;
-// 0 if the DSN does not say.
+// MemoryLimit returns the number of bytes that SQLite may use for each connection. It is 0
+// if the DSN does not set it.
 func (d *DSN) MemoryLimit() int64 { return d.memoryLimit }
 
-// With returns d with a parameter that SQLite reads, or _txlock, in the place of
-// any that it has. It is for values that are known to be good, and panics for
-// others.
+// With returns a copy of d with the parameter key set to value. key must be _txlock or a
+// parameter that SQLite reads. With panics if the value is invalid.
 func (d *DSN) With(key, value string) *DSN {
 	c := d.Without(key)
 	if err := (&dsnParser{DSN: c}).add(key + "=" + url.QueryEscape(value)); err != nil {
@@ -166,7 +163,8 @@ func (d *DSN) With(key, value string) *DSN {
 	return c
 }
 
-// Without returns d without these parameters, which SQLite reads, or _txlock.
+// Without returns a copy of d without the given parameters, which must be _txlock or ones
+// that SQLite reads.
 func (d *DSN) Without(keys ...string) *DSN {
 	c := d.clone()
 	c.params = slices.DeleteFunc(c.params, func(param string) bool {
@@ -186,14 +184,15 @@ func (d *DSN) Without(keys ...string) *DSN {
 	return c
 }
 
-// WithPragma returns d with a pragma, which wins over others of the same name.
+// WithPragma returns a copy of d with p added. p takes precedence over pragmas of the same
+// name.
 func (d *DSN) WithPragma(p Pragma) *DSN {
 	c := d.clone()
 	c.pragmas = append(c.pragmas, p)
 	return c
 }
 
-// WithoutPragmas returns d without the pragmas for which remove returns true.
+// WithoutPragmas returns a copy of d without the pragmas for which remove returns true.
 func (d *DSN) WithoutPragmas(remove func(Pragma) bool) *DSN {
 	c := d.clone()
 	c.pragmas = slices.DeleteFunc(c.pragmas, remove)
@@ -201,8 +200,8 @@ func (d *DSN) WithoutPragmas(remove func(Pragma) bool) *DSN {
 	return c
 }
 
-// WithMemory returns d as the DSN of a database in memory that all connections of
-// the process share which use this name, until the last is closed.
+// WithMemory returns a copy of d that names an in-memory database. All connections of the
+// process with this name share the database, until the last one is closed.
 func (d *DSN) WithMemory(name string) *DSN {
 	c := d.Without("cache", "vfs")
 	if c.mode == "memory" {
@@ -212,7 +211,7 @@ func (d *DSN) WithMemory(name string) *DSN {
 	return c.With("vfs", "memdb")
 }
 
-// clone returns a copy of d as a URI, of which parameters and pragmas may be changed.
+// clone returns a copy of d as a URI. The copy's parameters and pragmas may be changed.
 func (d *DSN) clone() *DSN {
 	c := *d
 	if !c.uri {
@@ -224,7 +223,7 @@ func (d *DSN) clone() *DSN {
 	return &c
 }
 
-// splitParam returns a parameter's key and value without escapes. It must have been
+// splitParam returns the unescaped key and value of a parameter, which must have been
 // checked.
 func splitParam(param string) (key, value string) {
 	key, value, _ = strings.Cut(param, "=")
@@ -233,14 +232,14 @@ func splitParam(param string) (key, value string) {
 	return key, value
 }
 
-// filename returns what stands before the parameters, without escapes and authority.
+// filename returns the unescaped name before the parameters, without an authority.
 func (d *DSN) filename() string {
 	if !d.uri {
 		return d.path
 	}
 	path := d.path
 	if rest, ok := strings.CutPrefix(path, "//"); ok {
-		path = strings.TrimPrefix(rest, "localhost") // an authority, which names this machine
+		path = strings.TrimPrefix(rest, "localhost") // the authority that means this machine
 	}
 	if plain, err := url.PathUnescape(path); err == nil {
 		path = plain
@@ -248,8 +247,7 @@ func (d *DSN) filename() string {
 	return path
 }
 
-// render returns the name for the plain driver: the one given, but with these
-// pragmas instead of its own.
+// render returns the DSN for the plain driver, with ps in place of its own pragmas.
 func (d *DSN) render(ps []Pragma) string {
 	if len(ps) == 0 && !d.uri {
 		return d.name
@@ -275,12 +273,12 @@ func (d *DSN) render(ps []Pragma) string {
 	return name + d.tail
 }
 
-// begins has Begin take no lock, if no parameter says otherwise, as in other drivers.
+// deferBegin makes Begin take no lock, as in other drivers, unless there is a _txlock.
 func (d *DSN) deferBegin() {
 	d.deferred = !slices.ContainsFunc(d.params, func(p string) bool { return strings.HasPrefix(p, "_txlock=") })
 }
 
-// behavior returns the parameters that are neither the plain driver's nor pragmas.
+// behavior returns the parameters that are neither pragmas nor known to the plain driver.
 func (d *DSN) behavior() (params []string) {
 	add := func(ok bool, param string) {
 		if ok {
@@ -302,15 +300,15 @@ func (d *DSN) behavior() (params []string) {
 	return params
 }
 
-// FileURI returns the URI of the file with this name, whatever is in it.
+// FileURI returns the URI of the named file. The name may hold any characters.
 func FileURI(name string) string { return "file:" + escapePath(name) }
 
-// escapePath makes a file's name the path of a URI.
+// escapePath escapes a file name for the path of a URI.
 // https://sqlite.org/uri.html#the_uri_path
 func escapePath(name string) string {
 	var b strings.Builder
 	if strings.HasPrefix(name, "/") {
-		b.WriteString("//") // an empty authority, so that "//x" names no host
+		b.WriteString("//") // an empty authority, so that "//x" does not name a host
 	}
 	for i := range len(name) {
 		switch c := name[i]; {

@@ -12,25 +12,23 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/redact"
 )
 
-// A DSNReader parses data source names. The zero DSNReader parses those of
-// "sqlitemw".
+// A DSNReader parses data source names. The zero DSNReader parses those of "sqlitemw".
 type DSNReader struct {
-	// Compat is the driver whose names are parsed. A _compat in a name wins over it.
+	// Compat is the driver whose DSNs are parsed. A _compat parameter takes precedence.
 	Compat Compat
 
-	// Param, if not nil, reads the parameters of another package, which the DSN then
-	// does not have. It reports whether key is one of them.
+	// Param, if not nil, reads the parameters of another package. The DSN does not keep
+	// them. known reports whether key is one of them.
 	Param func(key, value string) (known bool, err error)
 }
 
-// ParseDSN parses a data source name of "sqlitemw", or of another driver that a
-// parameter _compat in it names. It opens no file. It fails with [ErrDSN], and the
-// error lists everything that is wrong; see the package documentation for what a
-// name may have.
+// ParseDSN parses a data source name for "sqlitemw", or for the driver that its parameter
+// _compat names. It opens no file. It fails with an [ErrDSN] that lists all problems. See
+// the package documentation for what a DSN may contain.
 func ParseDSN(name string) (*DSN, error) { return DSNReader{}.Parse(name) }
 
-// Parse parses a data source name; see [ParseDSN]. If r has a Compat and name has no
-// _behavior, name is translated first.
+// Parse parses a data source name; see [ParseDSN]. Parse first translates a DSN for another
+// driver, unless a parameter _behavior marks it as translated.
 func (r DSNReader) Parse(name string) (*DSN, error) {
 	translated, err := translate(name, r.Compat)
 	if err != nil {
@@ -39,8 +37,8 @@ func (r DSNReader) Parse(name string) (*DSN, error) {
 	return r.parse(translated)
 }
 
-// parse parses a name of "sqlitemw". Of the name, its errors show the file's name and
-// what package redact allows of keys and values, and nothing of any other error's text.
+// parse parses a DSN for "sqlitemw". Its errors show the file name, and only what package
+// redact allows of keys and values. They never include the text of another error.
 func (r DSNReader) parse(name string) (*DSN, error) {
 	d := &DSN{name: name, path: name}
 	if strings.ContainsRune(name, 0) {
@@ -89,22 +87,22 @@ func (r DSNReader) parse(name string) (*DSN, error) {
 	return d, nil
 }
 
-// A dsnParser reads the parameters of a DSN, one after the other.
+// A dsnParser reads the parameters of a DSN one by one.
 type dsnParser struct {
 	*DSN
 	other   func(key, value string) (known bool, err error) // see DSNReader.Param
-	unknown string                                          // a parameter that is none of SQLite's, as an error may show it
-	keyed   bool                                            // a parameter so far has a key or a password
-	aliases map[string]bool                                 // of translated, what was set by a short name
+	unknown string                                          // the first parameter that SQLite does not know, redacted
+	keyed   bool                                            // a parameter so far holds a key or a password
+	aliases map[string]bool                                 // the pragmas in translated that a short name has set
 }
 
-// isControl reports whether r is a control character that no URI may hold.
+// isControl reports whether r is a control character, which no URI may contain.
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
-// longestFileName is how many bytes the name of a file may have, in a VFS of the engine's.
+// maxFileName is the maximum length in bytes of a file name in the VFSs of the engine.
 const maxFileName = 1024
 
-// checkLength refuses a file's name that the engine would panic for.
+// checkLength refuses a file name that is too long. The engine would panic on it.
 func (d *DSN) checkLength() error {
 	name := d.path
 	if d.uri {
@@ -116,7 +114,8 @@ func (d *DSN) checkLength() error {
 	return nil
 }
 
-// checkPath refuses a path and a fragment that SQLite and package url would not read alike.
+// checkPath refuses a path or fragment that SQLite and package net/url would read
+// differently.
 func (d *DSN) checkPath() error {
 	if rest, ok := strings.CutPrefix(d.path, "//"); ok {
 		if authority, _, _ := strings.Cut(rest, "/"); authority != "" && authority != "localhost" {
@@ -135,14 +134,14 @@ func (d *DSN) checkPath() error {
 	return d.checkLength()
 }
 
-// fileParams are the parameters of a URI that SQLite itself has.
+// fileParams are SQLite's own URI parameters.
 // https://sqlite.org/c3ref/open.html#urifilenameexamples
 var fileParams = map[string]bool{
 	"vfs": true, "mode": true, "cache": true, "psow": true, "nolock": true, "immutable": true, "modeof": true,
 }
 
-// checkUnknown refuses a parameter that SQLite would ignore. A VFS that the DSN
-// names may have parameters of its own.
+// checkUnknown refuses a parameter that SQLite would ignore, unless the DSN names a VFS,
+// which may have parameters of its own.
 func (d *dsnParser) checkUnknown() error {
 	if d.unknown == "" || d.vfs != "" && d.vfs != "os" {
 		return nil
@@ -159,10 +158,10 @@ func (d *dsnParser) checkUnknown() error {
 	return dsnError("the parameter %q is not known, and would be ignored: %s", d.unknown, hint)
 }
 
-// share makes of a memory database with a shared cache, which this build of
-// SQLite does not have and would ignore, what programs want of it: one database
-// for all connections of the process that name it, until the last is closed.
-// https://sqlite.org/sharedcache.html#shared_cache_and_in_memory_databases
+// applySharedCache handles cache=shared. This build of SQLite has no shared cache and would
+// ignore it. For an in-memory database, programs expect that all connections of the process
+// with that name share one database, until the last is closed. applySharedCache gives them
+// that. https://sqlite.org/sharedcache.html#shared_cache_and_in_memory_databases
 func (d *DSN) applySharedCache() error {
 	if d.cache != "shared" {
 		return nil
@@ -191,8 +190,8 @@ func (d *DSN) applySharedCache() error {
 	return nil
 }
 
-// checkName refuses a name that means more than a file's name, but would be
-// taken for one.
+// checkName refuses a name that looks like a URI or has parameters, but that SQLite would
+// take for a file name.
 func (d *DSN) checkName() error {
 	scheme, rest, ok := strings.Cut(d.name, ":")
 	if lower := strings.ToLower(scheme); ok && (lower == "file" || lower == "sqlite" || lower == "sqlite3") {
@@ -215,8 +214,8 @@ func (d *DSN) checkName() error {
 	return dsnError("parameters need a URI, or they become part of the file's name: write file:%s?... for %s?...; or open %q or %q, which take it as those drivers do", path, path, NameMattn, NameModernc)
 }
 
-// shownQuery returns the parameters that an error may show, up to the first that it may not:
-// they have keys that are known and values that are words or numbers.
+// shownQuery returns the parameters that are safe to show in an error: known keys with a
+// word or number as value. It stops at the first other parameter.
 func shownQuery(query string) string {
 	var shown []string
 	for param := range strings.SplitSeq(query, "&") {
@@ -230,8 +229,8 @@ func shownQuery(query string) string {
 	return strings.Join(shown, "&")
 }
 
-// shownKey returns what an error may show of the key of a parameter that is not known. It may
-// be the rest of a secret that holds an &.
+// shownKey returns the part of an unknown parameter's key that is safe to show in an error.
+// Such a key may be part of a secret that contains an &.
 func (d *dsnParser) shownKey(param, key string) string {
 	if d.keyed || !strings.Contains(param, "=") && key != "" {
 		return "..."
@@ -239,13 +238,13 @@ func (d *dsnParser) shownKey(param, key string) string {
 	return redact.Key(key)
 }
 
-// holdsKey reports whether the name of a parameter or pragma says that its value is a secret.
+// holdsKey reports whether the name of a parameter or pragma suggests a secret value.
 func holdsKey(name string) bool {
 	name = strings.ToLower(name)
 	return strings.Contains(name, "key") || strings.Contains(name, "pass") || strings.Contains(name, "auth") || strings.Contains(name, "secret") || strings.Contains(name, "token")
 }
 
-// add reads a parameter as it is written.
+// add reads one parameter, still escaped.
 func (d *dsnParser) add(param string) error {
 	if param == "" {
 		return nil
@@ -286,7 +285,7 @@ func (d *dsnParser) add(param string) error {
 		if !knownTimeFormat(value) {
 			return dsnError("_timefmt is %q, which would store that text for every time: use auto, sqlite, rfc3339 or a layout of package time", redact.Value(value, "rfc3339"))
 		}
-		if d.timefmt == "" { // the first counts, as in the plain driver
+		if d.timefmt == "" { // the first one counts, as in the plain driver
 			d.timefmt = value
 		}
 		return nil
@@ -317,7 +316,7 @@ func (d *dsnParser) add(param string) error {
 			d.refuse("no such access mode: %q: use ro, rw, rwc or memory", value)
 		}
 	case "vfs":
-		d.vfs = value // what there is of them is known when a connection is opened
+		d.vfs = value // checked when a connection is opened; see checkOpen
 	case "cache":
 		switch d.cache = value; value {
 		case "shared", "private":
@@ -352,17 +351,17 @@ func (d *dsnParser) add(param string) error {
 	return nil
 }
 
-// refuse has connections fail to open, as they do in the plain driver, for a parameter's value
-// that SQLite does not know.
+// refuse records that SQLite does not know the value of a parameter. Opening a connection
+// then fails, as in the plain driver.
 func (d *DSN) refuse(format, value string) {
 	if d.openErr == nil {
 		d.openErr = &parameterError{fmt.Sprintf(format, redact.Value(value))}
 	}
 }
 
-// knownTimeFormat reports whether ncruces' driver has a meaning for a _timefmt:
-// a name of its own, a format of sqlite3.TimeFormat, or a layout that a time can
-// be read back from. Anything else it would store as it is, digits replaced.
+// knownTimeFormat reports whether ncruces' driver understands a _timefmt. It understands
+// its own names, the formats of sqlite3.TimeFormat, and layouts that can be parsed back.
+// The driver would store any other text as it is, with digits replaced.
 func knownTimeFormat(f string) bool {
 	switch f {
 	case "", "auto", "sqlite", "rfc3339",

@@ -14,19 +14,19 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// ErrDSN is what every error about a data source name is.
+// ErrDSN is the error that every error about a data source name wraps.
 var ErrDSN = errors.New("sqlitemw: invalid data source name")
 
 func dsnError(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrDSN}, args...)...)
 }
 
-// problems are all that is wrong with a data source name.
+// problems are the errors found in one DSN.
 type problems []error
 
 func (ps *problems) add(format string, args ...any) { *ps = append(*ps, dsnError(format, args...)) }
 
-// err returns nil if there are none, and else an error that tells all of them.
+// err returns nil, the only problem, or an error that lists all of them.
 func (ps problems) err() error {
 	switch len(ps) {
 	case 0:
@@ -37,10 +37,11 @@ func (ps problems) err() error {
 	return &dsnErrors{ps}
 }
 
-// mostProblems is how many problems an error tells: a long name may have any number.
+// maxProblems limits the problems that one error lists, because a long DSN may have any
+// number.
 const maxProblems = 20
 
-// dsnErrors are several errors of one data source name.
+// dsnErrors lists several errors in one DSN.
 type dsnErrors struct{ all []error }
 
 func (e *dsnErrors) Error() string {
@@ -57,13 +58,13 @@ func (e *dsnErrors) Error() string {
 
 func (e *dsnErrors) Unwrap() []error { return e.all }
 
-// errPlainDriver is for a data source name that the plain driver cannot read. Its own error
-// would show all of the name.
+// errPlainDriver replaces the plain driver's error for a DSN that it cannot read. That
+// error would show the whole DSN.
 var errPlainDriver = dsnError("the plain driver cannot read it: look for characters that must be written as %%xx, and for thousands of parameters, which package url refuses")
 
-// Code returns SQLite's result codes of an error, such as 19 and 2067 for a UNIQUE
-// constraint that has failed, and whether it has any. The extended one is the same as the
-// other where there is none that says more. https://sqlite.org/rescode.html
+// Code returns SQLite's primary and extended result code of err, such as 19 and 2067 for a
+// failed UNIQUE constraint. If SQLite has no extended code, both are equal. ok reports
+// whether err has a code. https://sqlite.org/rescode.html
 func Code(err error) (code, extended int, ok bool) {
 	var c sqlite3.ExtendedErrorCode
 	if !errors.As(err, &c) {
@@ -74,18 +75,18 @@ func Code(err error) (code, extended int, ok bool) {
 
 // An OpenError says that a connection could not be opened.
 type OpenError struct {
-	File string // as the DSN names it, without parameters
+	File string // as in the DSN, without parameters
 	Err  error
 }
 
 func (e *OpenError) Error() string { return fmt.Sprintf("sqlitemw: open %q: %v", e.File, e.Err) }
 
-// Unwrap returns the cause, on which errors.Is and errors.As find SQLite's code.
+// Unwrap returns the cause, in which errors.Is and errors.As find SQLite's code.
 func (e *OpenError) Unwrap() error { return e.Err }
 
-// redacted returns the error of an opening without what may be a secret of the data source
-// name: the paths that the operating system names in it, where the file's name looks like
-// more than one, or SQLite looks at another file.
+// redacted removes possible secrets of the DSN from an opening error: the paths in an error
+// of the operating system. It keeps the paths if the file name is plain and the DSN has no
+// modeof parameter. With modeof, SQLite uses a second file.
 func (d *DSN) redacted(err error) error {
 	var os *fs.PathError
 	if !errors.As(err, &os) {
@@ -101,8 +102,8 @@ func (d *DSN) redacted(err error) error {
 	return e
 }
 
-// explainKey returns the error of an opening with what it may have to do with a key. A file
-// that is encrypted is no database to SQLite.
+// explainKey adds a hint to an opening error that a missing or wrong encryption key may
+// have caused. To SQLite, an encrypted file is not a database.
 func (c *Connector) explainKey(err error) error {
 	code, _, ok := Code(err)
 	if !ok {
@@ -134,7 +135,7 @@ func (d *DSN) mayWantKey() bool {
 	return true
 }
 
-// A keyError is an error that a missing or wrong key may be the reason of.
+// A keyError is an error that a missing or wrong key may have caused.
 type keyError struct {
 	err  error
 	hint string
@@ -145,7 +146,7 @@ func (e *keyError) Error() string { return e.err.Error() + ": " + e.hint }
 // Unwrap returns the error without the hint.
 func (e *keyError) Unwrap() error { return e.err }
 
-// A systemError is an error of the operating system's without the path that it is about.
+// A systemError is an operating system error without its path.
 type systemError struct {
 	code sqlite3.ExtendedErrorCode
 	err  error
@@ -156,8 +157,9 @@ func (e *systemError) Error() string { return e.code.Error() + ": " + e.err.Erro
 // Unwrap returns SQLite's code and the operating system's error.
 func (e *systemError) Unwrap() []error { return []error{e.code, e.err} }
 
-// checkOpen returns the error of opening a connection that SQLite would return, but for what
-// that shows: all of the value of a parameter. Which VFSs there are is not known before.
+// checkOpen returns the error for a parameter value that SQLite does not know. SQLite's own
+// error would show the whole value. VFSs are looked up here, because they may be registered
+// after the DSN is parsed.
 func (d *DSN) checkOpen() error {
 	if d.openErr == nil && d.vfs != "" && vfs.Find(d.vfs) == nil {
 		return &parameterError{fmt.Sprintf("no such vfs: %q: import the package that registers it, or leave vfs out", redact.Value(d.vfs))}
@@ -175,14 +177,14 @@ func (e *parameterError) Unwrap() []error { return []error{ErrDSN, sqlite3.ERROR
 
 // A PragmaError says that a pragma did not take effect.
 type PragmaError struct {
-	Name string // as it was asked for, with its schema
-	Want string // the value asked for; a secret's is left out
-	Got  string // the value in force; empty if there is none to be had
+	Name string // as requested, with its schema
+	Want string // the value requested; "..." for a secret
+	Got  string // the value in force; empty if there is none
 
-	// Hint says what the reason may be, and what to do.
+	// Hint says what may be the cause, and how to fix it.
 	Hint string
 
-	// Err is what SQLite said, if it said something: a sqlite3.ExtendedErrorCode.
+	// Err is SQLite's error code, a sqlite3.ExtendedErrorCode, or nil.
 	Err error
 }
 
@@ -203,11 +205,11 @@ func (e *PragmaError) Error() string {
 	return text
 }
 
-// Unwrap returns Err.
+// Unwrap returns e.Err.
 func (e *PragmaError) Unwrap() error { return e.Err }
 
-// classify reads an error for tracing. It finds the code in whatever shape the
-// plain driver returns it, errors.Join's included.
+// classify describes an error for tracing. It finds the code in every form in which the
+// plain driver returns it, including errors.Join.
 func classify(err error) tracing.ErrorClass {
 	var code sqlite3.ExtendedErrorCode
 	if !errors.As(err, &code) {
@@ -216,7 +218,7 @@ func classify(err error) tracing.ErrorClass {
 	if isLost(err) {
 		return tracing.ErrorClass{StatusCode: strconv.Itoa(int(code)), Description: ErrFileLost.Error(), Sick: true}
 	}
-	// A call that waits for a lock reports the end of its context as BUSY.
+	// A call that waits for a lock returns BUSY when its context ends.
 	primary := code.Code()
 	return tracing.ErrorClass{
 		StatusCode:  strconv.Itoa(int(code)),
@@ -226,9 +228,8 @@ func classify(err error) tracing.ErrorClass {
 	}
 }
 
-// sick reports whether a connection's file is not what it was: corrupt, cut
-// short, gone, or another. One that is opened anew may find a good file, or says
-// at once what is wrong.
+// sick reports whether the code says that the file is corrupt, cut short, gone or replaced.
+// A new connection may find a good file, or fails immediately with the reason.
 func sick(code sqlite3.ExtendedErrorCode) bool {
 	switch code.Code() {
 	case sqlite3.CORRUPT, sqlite3.NOTADB:

@@ -9,23 +9,22 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// What SQLite counts of a statement's execution.
+// counters are the values that SQLite counts while it executes a statement.
 // https://sqlite.org/c3ref/c_stmtstatus_counter.html
 var counters = []struct {
 	status sqlite3.StmtStatus
 	key    attribute.Key
 }{
-	{sqlite3.STMTSTATUS_FULLSCAN_STEP, "sqlite.fullscan_steps"}, // rows that a scan of a whole table went over
+	{sqlite3.STMTSTATUS_FULLSCAN_STEP, "sqlite.fullscan_steps"}, // rows visited by full table scans
 	{sqlite3.STMTSTATUS_SORT, "sqlite.sorts"},
-	{sqlite3.STMTSTATUS_AUTOINDEX, "sqlite.autoindex_rows"}, // put into indexes that SQLite made for the statement alone
+	{sqlite3.STMTSTATUS_AUTOINDEX, "sqlite.autoindex_rows"}, // rows put into automatic indexes
 	{sqlite3.STMTSTATUS_VM_STEP, "sqlite.vm_steps"},
 }
 
-// facts are what is told of an execution, for the spans of
-// [tracing.Config].Details.
+// facts describes the execution of statements, for spans with [tracing.Config].Details.
 type facts struct {
 	counts   [4]int
-	memory   int // bytes that the statement takes
+	memory   int // bytes that the statements use
 	readOnly bool
 }
 
@@ -34,7 +33,7 @@ var (
 	_ tracing.Teller = &rows{}
 )
 
-// add takes a statement's counters, which begin again.
+// add adds a statement's counters and resets them.
 func (f *facts) add(st sqliteStmt) {
 	for i, c := range counters {
 		f.counts[i] += st.Status(c.status, true)
@@ -43,7 +42,7 @@ func (f *facts) add(st sqliteStmt) {
 	f.readOnly = f.readOnly && st.ReadOnly()
 }
 
-// tell leaves out what did not happen.
+// appendAttrs appends f as attributes. It leaves out counters that are zero.
 func (f *facts) appendAttrs(attrs []attribute.KeyValue) []attribute.KeyValue {
 	attrs = slices.Grow(attrs, len(counters)+2)
 	for i, c := range counters {
@@ -64,7 +63,7 @@ func (s watchedSession) Tell(attrs []attribute.KeyValue) []attribute.KeyValue {
 	return s.facts.appendAttrs(attrs)
 }
 
-// note has a statement that was executed told of, if anything is.
+// addFacts records an executed statement, if the connection's calls are measured.
 func (s *session) addFacts(st sqliteStmt) {
 	if s.locks == nil {
 		return
@@ -75,11 +74,11 @@ func (s *session) addFacts(st sqliteStmt) {
 	s.facts.add(st)
 }
 
-// An account is what is told of a query.
+// An account collects the facts of one query.
 type account struct {
 	waits
 	facts
-	closed bool // and the statement somebody else's
+	closed bool // the counters have been read, and the statement may be in use again
 }
 
 // Tell implements [tracing.Teller].
@@ -98,7 +97,8 @@ func (r *rows) Tell(attrs []attribute.KeyValue) []attribute.KeyValue {
 	return attrs
 }
 
-// close takes the statement's counters, unless it was closed under its rows.
+// close reads the statement's counters, unless the statement was closed while its rows were
+// open.
 func (a *account) close(st *cachedStmt) {
 	a.closed = true
 	if !st.closed {

@@ -9,17 +9,17 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/redact"
 )
 
-// ErrFileLost says that the database's file, its -wal or its -shm is no longer
-// the one that a connection of this process has opened. SQLite itself goes on
-// with the file that it has open, and what is written there is lost.
+// ErrFileLost says that the database file, its -wal or its -shm is no longer the one that
+// this process opened. SQLite itself keeps using its open file, and everything written
+// there is lost.
 //
-// The loss is a fact of the file: once one connection has noticed it, every next
-// call on every connection of the file fails with this error, before it writes.
-// To use what is at the file's name now, close the [database/sql.DB] (or the
-// pool) and open it again.
+// The loss belongs to the file, not to a connection. After one connection has noticed it,
+// every call on every connection to the file fails with this error before it writes. To use
+// the file that now has the name, close the [database/sql.DB] (or the pool) and open it
+// again.
 //
-// It is also [sqlite3.READONLY_DBMOVED]. The error that a call returns is a
-// [*FileLostError], which says what has happened to which file.
+// ErrFileLost wraps [sqlite3.READONLY_DBMOVED]. Calls return a [*FileLostError], which says
+// what happened to which file.
 var ErrFileLost error = fileLost{}
 
 type fileLost struct{}
@@ -33,7 +33,7 @@ func (fileLost) Unwrap() error { return sqlite3.READONLY_DBMOVED }
 // isLost reports whether an error is [ErrFileLost].
 func isLost(err error) bool { return errors.Is(err, ErrFileLost) }
 
-// A FileLostError is an [ErrFileLost] that names the file.
+// A FileLostError is the [ErrFileLost] that names the file.
 type FileLostError struct {
 	File   string // the database's file, its -wal or its -shm
 	Change string // "removed", "replaced", "emptied" or "truncated"
@@ -49,14 +49,14 @@ func (e *FileLostError) Is(target error) bool { return target == ErrFileLost }
 // Unwrap returns [sqlite3.READONLY_DBMOVED].
 func (e *FileLostError) Unwrap() error { return sqlite3.READONLY_DBMOVED }
 
-// An OtherNameError says that a database was to be opened by a second name, such
-// as a hard link, while connections of this process have it open by the first.
-// SQLite keeps the WAL and the journal beside the name, so there would be two of
-// each, and commits in one would be lost to the other.
+// An OtherNameError says that a database was to be opened under a second name, such as a
+// hard link. Connections of this process have it open under the first name. SQLite keeps
+// the WAL and the journal beside the name. With two names there would be two of each, and
+// commits in one would be lost to the other.
 // https://sqlite.org/howtocorrupt.html#_unlinking_or_renaming_a_database_file_while_in_use
 type OtherNameError struct {
-	Name string // that was to be opened
-	Open string // by which the file is open
+	Name string // the second name
+	Open string // the name under which the file is open
 }
 
 func (e *OtherNameError) Error() string {

@@ -10,17 +10,18 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// checkSize compares the size of the database's file with what SQLite takes it to hold,
-// and the WAL with what SQLite has written to it. A file that was cut short while it was
-// open is lost: SQLite reads zeros, or nothing, where there were pages.
+// checkSize compares the sizes of the database file and the WAL with what SQLite says they
+// contain. A file that was cut short while it was open is lost. SQLite reads zeros, or
+// nothing, in place of the missing pages.
 //
-// It says nothing while others write, or while not all of the WAL is in the database.
+// checkSize reports nothing while another connection writes. It does not check the size of
+// the database while part of the WAL is not yet in it.
 func (s *session) checkSize() error {
 	if s.file == nil {
 		return nil
 	}
 	raw := s.baseConn.Raw()
-	wal := openWAL(s.file.name + "-wal") // first; see lacks
+	wal := openWAL(s.file.name + "-wal") // before sizesOf; see lacks
 	defer wal.close()
 	before, err := sizesOf(raw)
 	short, hole := wal.lacks(before)
@@ -32,7 +33,7 @@ func (s *session) checkSize() error {
 	}
 	info, err := os.Stat(s.file.name)
 	if err != nil {
-		return nil // which a look says
+		return nil // dbFile.check reports it
 	}
 	if after, err := sizesOf(raw); err != nil || after != before {
 		return err
@@ -51,26 +52,26 @@ func (s *session) cutShort(name string) error {
 	return s.file.lostError()
 }
 
-// A WAL has a header, and each page in it has another, with the salts of the first.
-// https://sqlite.org/fileformat2.html#walformat
+// A WAL starts with a header. Each frame, which holds one page, has a header too, with the
+// salts of the first. https://sqlite.org/fileformat2.html#walformat
 const (
-	walMagic       = 0x377f0682 // but for the last bit
+	walMagic       = 0x377f0682 // the last bit varies
 	walHeader      = 32
 	walFrameHeader = 24
-	walSalts       = 8 // bytes, at 16 in the first and at 8 in the others
+	walSalts       = 8 // length; at offset 16 of the WAL header and 8 of a frame header
 )
 
-// mostFrames is how many frames of a WAL are looked at, at most: then they are evenly
-// spaced.
+// maxFrames is the maximum number of WAL frames that lacks reads. In a longer WAL it reads
+// frames at equal distances.
 const maxFrames = 4096
 
-// damaged reports whether an error says that SQLite has read what it never wrote.
+// damaged reports whether err says that SQLite has read something that it never wrote.
 func damaged(err error) bool {
 	return errors.Is(err, sqlite3.NOTADB) || errors.Is(err, sqlite3.CORRUPT)
 }
 
-// A walFile is a WAL, to be read beside SQLite, which has no lock on the file that
-// closing this one could drop. The zero walFile is none.
+// A walFile is a WAL opened for reading beside SQLite. SQLite holds no lock on the WAL
+// itself, so closing a walFile drops none. The zero walFile stands for a missing WAL.
 type walFile struct {
 	file   *os.File
 	header [walHeader]byte
@@ -95,15 +96,16 @@ func (w *walFile) close() {
 	}
 }
 
-// lacks reports whether the WAL is too short for the frames in its index, of which z was
-// read after the WAL was opened, or lacks some of them: one that was cut short is as long
-// as ever after the next commit, with a hole in it. That it is too short may also be
-// because a checkpoint has just cut it; a hole is for sure. What cannot be read, or is
-// encrypted, lacks nothing.
+// lacks reports whether the WAL misses frames that its index lists. z must have been read
+// after the WAL was opened. short means that the file is too short. A checkpoint that has
+// just truncated the WAL is another possible reason. hole means that frames are missing
+// inside the file, which is certain. After a WAL was cut short, the next commit makes it as
+// long as before, with a hole. If the WAL cannot be read, or is encrypted, lacks returns
+// false.
 //
-// Who begins a WAL anew resets its index, and then writes a header with other salts, and
-// then frames: so those that the index had once there was this header have its salts, for
-// as long as it is there.
+// To restart a WAL, SQLite resets the index, writes a header with new salts, and then
+// writes frames. So as long as the header stays the same, all frames in the index have its
+// salts.
 func (w *walFile) lacks(z sizes) (short, hole bool) {
 	if w.file == nil || z.frames == 0 || z.pageSize == 0 {
 		return false, false
@@ -134,14 +136,15 @@ func (w *walFile) lacks(z sizes) (short, hole bool) {
 	return false, hole
 }
 
-// sizes are what SQLite says of a database at one moment.
+// sizes are the sizes that SQLite reports for a database at one moment.
 type sizes struct {
-	version         string // another one after a commit of another connection's
+	version         string // changes when another connection commits
 	pages, pageSize int64
-	frames, moved   int64 // of the WAL; 0 if there is none
+	frames, moved   int64 // frames of the WAL, and those already checkpointed; 0 without a WAL
 }
 
-// sizesOf returns with an error what it has found out before that.
+// sizesOf returns the sizes of the main database. With an error it returns the values read
+// so far.
 func sizesOf(raw *sqlite3.Conn) (sizes, error) {
 	var z sizes
 	frames, moved, err := raw.WALCheckpoint("main", sqlite3.CHECKPOINT_NOOP)

@@ -12,15 +12,14 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/redact"
 )
 
-// behaves is the parameter of a data source name that says whose behaviour its connections
-// have, and that the rest is written as "sqlitemw" has it. translate writes it.
+// behaviorParam is the DSN parameter that names the driver whose behavior connections
+// imitate. It also marks a DSN that translate has already translated.
 const behaviorParam = "_behavior"
 
-// unknownParam is the parameter that translate writes for one that has no effect.
+// unknownParam is the parameter that translate writes for each parameter without effect.
 const unknownParam = "_unknown"
 
-// compatIn returns the driver whose behavior the connections of a name for "sqlitemw"
-// have.
+// compatIn returns the driver that the parameter _behavior of a translated DSN names.
 func compatIn(name string) (compat Compat) {
 	_, query, _ := strings.Cut(name, "?")
 	for param := range strings.SplitSeq(query, "&") {
@@ -31,12 +30,12 @@ func compatIn(name string) (compat Compat) {
 	return compat
 }
 
-// translate returns the name for "sqlitemw" that means what name means to the driver
-// that compat says, or, if name has a parameter _compat, to the driver that that says.
-// It returns name for [CompatNone], and if name is the result of translate.
+// translate returns the DSN for "sqlitemw" with the meaning that name has for another
+// driver. That driver is in the parameter _compat; without one, it is compat. It returns
+// name unchanged for [CompatNone], and if name is already translated.
 //
-// Parameters that neither the driver nor SQLite has are left out, as the driver ignores
-// them.
+// Parameters known to neither that driver nor SQLite are ignored, as that driver does.
+// translate writes an unknownParam for each.
 func translate(name string, compat Compat) (string, error) {
 	if strings.ContainsRune(name, 0) {
 		return "", dsnError("it holds a NUL byte, at which SQLite would cut it off: leave it out")
@@ -62,7 +61,7 @@ func translate(name string, compat Compat) (string, error) {
 	return f.render(), nil
 }
 
-// splitCompat takes the parameter _compat out of a name.
+// splitCompat removes the parameter _compat from name. ok reports whether name has one.
 func splitCompat(name string) (compat Compat, rest string, ok bool, err error) {
 	before, query, _ := strings.Cut(name, "?")
 	params := strings.Split(query, "&")
@@ -80,19 +79,19 @@ func splitCompat(name string) (compat Compat, rest string, ok bool, err error) {
 	return compat, before + "?" + strings.Join(params, "&"), true, nil
 }
 
-// A foreignDSN is a data source name of another driver's, being read.
+// A foreignDSN is a DSN of another driver while it is read.
 type foreignDSN struct {
 	compat   Compat
-	path     string     // the file's name
-	uri      bool       // it was given as one
-	values   url.Values // of the driver's parameters
-	params   []string   // of the name for "sqlitemw"
+	path     string     // the file name
+	uri      bool       // the name was a URI
+	values   url.Values // the driver's parameters
+	params   []string   // the parameters of the DSN for "sqlitemw"
 	pragmas  []Pragma
 	problems problems
 }
 
-// read reads a name. Both drivers cut a plain file name at its first question mark, if that is
-// not its first character, and hand what begins with "file:" to SQLite as a whole.
+// read reads a DSN. Both drivers cut a plain file name at its first question mark, except
+// one at the start. They pass a name that begins with "file:" to SQLite unchanged.
 func (f *foreignDSN) read(name string) {
 	f.path = name
 	f.values = url.Values{}
@@ -124,7 +123,8 @@ func (f *foreignDSN) param(key, value string) {
 	f.params = append(f.params, url.QueryEscape(key)+"="+url.QueryEscape(value))
 }
 
-// vfs names a VFS, but for that of the operating system, which has another name here.
+// vfs records the name of a VFS. The operating system's VFS has another name here, and
+// needs none.
 func (f *foreignDSN) vfs(name string) {
 	if name != "" && name != "unix" && name != "win32" {
 		f.param("vfs", name)
@@ -157,7 +157,7 @@ func (f *foreignDSN) readURI(name string) {
 	for _, p := range params {
 		switch key := p[0]; {
 		case (key == "psow" || key == "nolock" || key == "immutable") && flags[strings.ToLower(p[1])] == "":
-			f.param(key, "0") // SQLite takes anything else for off
+			f.param(key, "0") // SQLite treats any other value as off
 		case key == "vfs":
 			f.vfs(p[1])
 		case fileParams[key], key != "" && vfs != "" && !strings.HasPrefix(key, "_"):
@@ -166,8 +166,8 @@ func (f *foreignDSN) readURI(name string) {
 	}
 }
 
-// unescapeURI decodes a part of a URI as SQLite does, to which a percent sign before anything
-// but two digits is itself, and which leaves out what follows a NUL byte.
+// unescapeURI unescapes a part of a URI as SQLite does. A percent sign without two
+// hexadecimal digits stands for itself. An escaped NUL byte ends the result.
 func unescapeURI(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
@@ -186,7 +186,7 @@ func unescapeURI(s string) string {
 	return b.String()
 }
 
-// readOurs keeps the parameters that are ours, and no other driver's.
+// readOwnParams keeps the parameters of this module, which no other driver has.
 func (f *foreignDSN) readOwnParams() {
 	for _, key := range slices.Sorted(maps.Keys(f.values)) {
 		if key == "_memory_limit" || strings.HasPrefix(strings.ToLower(key), "_pool_") {
@@ -197,7 +197,7 @@ func (f *foreignDSN) readOwnParams() {
 	}
 }
 
-// The words of both drivers.
+// The values that both drivers accept.
 var (
 	wordsOnOff      = []string{"0", "no", "false", "off", "1", "yes", "true", "on"}
 	wordsVacuum     = []string{"0", "none", "1", "full", "2", "incremental"}
@@ -208,11 +208,12 @@ var (
 	wordsBegin      = []string{"deferred", "immediate", "exclusive"}
 	wordsMutex      = []string{"no", "full"}
 	wordsTime       = []string{"sqlite", "datetime"}
-	wordsTimeGo     = append(slices.Clone(wordsTime), "string_no_monotonic") // of modernc alone
+	wordsTimeGo     = append(slices.Clone(wordsTime), "string_no_monotonic") // only modernc
 	wordsTimeNumber = []string{"unix", "unix_milli", "unix_micro", "unix_nano"}
 )
 
-// get returns the value of the last of keys that is given, which is an alias if there are two.
+// get returns the last of keys that has a value in the DSN, and its value. Short names come
+// last in keys, so that they take precedence.
 func (f *foreignDSN) get(keys ...string) (key, value string) {
 	key = keys[0]
 	for _, k := range keys {
@@ -223,7 +224,7 @@ func (f *foreignDSN) get(keys ...string) (key, value string) {
 	return key, f.values.Get(key)
 }
 
-// word reads a parameter with one of words as its value, in any case of letters.
+// word reads a parameter whose value is one of words, in any letter case.
 func (f *foreignDSN) word(words []string, keys ...string) (value string, ok bool) {
 	key, value := f.get(keys...)
 	if value == "" {
@@ -273,7 +274,7 @@ func (f *foreignDSN) location(key string) (value string) {
 	return value
 }
 
-// boolean reads one of the words of strconv.ParseBool.
+// boolean reads a parameter with one of the values of strconv.ParseBool.
 func (f *foreignDSN) boolean(key string) (on, ok bool) {
 	value := f.values.Get(key)
 	if value == "" {
@@ -287,7 +288,7 @@ func (f *foreignDSN) boolean(key string) (on, ok bool) {
 	return on, true
 }
 
-// readMattn reads mattn/go-sqlite3's parameters.
+// readMattn reads the parameters of mattn/go-sqlite3.
 // https://github.com/mattn/go-sqlite3#connection-string
 func (f *foreignDSN) readMattn() {
 	for key := range f.values {
@@ -314,7 +315,7 @@ func (f *foreignDSN) readMattn() {
 	f.pragma("auto_vacuum", wordsVacuum, "_auto_vacuum", "_vacuum")
 	f.pragma("case_sensitive_like", wordsOnOff, "_case_sensitive_like", "_cslike")
 	if value, ok := f.word(wordsOnOff, "_defer_foreign_keys", "_defer_fk"); ok && flags[value] == "1" {
-		f.param("_defer_foreign_keys", "1") // for the first transaction
+		f.param("_defer_foreign_keys", "1") // applies to the first transaction
 	}
 	f.pragma("foreign_keys", wordsOnOff, "_foreign_keys", "_fk")
 	f.pragma("ignore_check_constraints", wordsOnOff, "_ignore_check_constraints")
@@ -329,8 +330,8 @@ func (f *foreignDSN) readMattn() {
 	f.ignored(mattnParams)
 }
 
-// readModernc reads modernc.org/sqlite's parameters, in the order in which it applies them.
-// https://pkg.go.dev/modernc.org/sqlite#Driver.Open
+// readModernc reads the parameters of modernc.org/sqlite, in the order in which modernc
+// applies them. https://pkg.go.dev/modernc.org/sqlite#Driver.Open
 func (f *foreignDSN) readModernc() {
 	if all := f.values["vfs"]; len(slices.Compact(slices.Sorted(slices.Values(all)))) > 1 {
 		f.problems.add("vfs is given more than once, with different values: leave out all but one")
@@ -396,7 +397,7 @@ func (f *foreignDSN) readModernc() {
 	f.ignored(moderncParams)
 }
 
-// The parameters that the drivers read, besides those that set pragmas.
+// All parameters that the drivers read.
 var (
 	mattnParams = []string{"_mutex", "_txlock", "_loc", "_stmt_cache_size", "vfs", "_busy_timeout", "_timeout", "_auto_vacuum", "_vacuum",
 		"_case_sensitive_like", "_cslike", "_defer_foreign_keys", "_defer_fk", "_foreign_keys", "_fk", "_ignore_check_constraints",
@@ -407,7 +408,7 @@ var (
 		"_journal_mode", "_journal", "_synchronous", "_sync", "_query_only"}
 )
 
-// ignored notes the parameters that the driver ignores.
+// ignored writes an unknownParam for each parameter that the driver ignores.
 func (f *foreignDSN) ignored(known []string) {
 	for _, key := range slices.Sorted(maps.Keys(f.values)) {
 		if !slices.Contains(known, key) && key != "_memory_limit" && !strings.HasPrefix(strings.ToLower(key), "_pool_") && !(f.uri && fileParams[key]) {
@@ -416,7 +417,7 @@ func (f *foreignDSN) ignored(known []string) {
 	}
 }
 
-// render returns the name for "sqlitemw".
+// render returns the translated DSN.
 func (f *foreignDSN) render() string {
 	params := append(f.params, behaviorParam+"="+f.compat.String())
 	for _, p := range f.pragmas {

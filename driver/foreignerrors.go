@@ -10,8 +10,8 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// A mattnError is an error as mattn/go-sqlite3 has it, but for its type: it has that one's
-// text, and its fields, so that what encodes it as JSON sees the codes.
+// A mattnError has the text of the error that mattn/go-sqlite3 returns, and its fields, so
+// that its JSON has the codes. Only its type differs.
 type mattnError struct {
 	Code         int
 	ExtendedCode int
@@ -23,10 +23,11 @@ type mattnError struct {
 
 func (e *mattnError) Error() string { return e.text }
 
-// Unwrap returns the error as the plain driver has it.
+// Unwrap returns the plain driver's error.
 func (e *mattnError) Unwrap() error { return e.err }
 
-// A moderncError is an error as modernc.org/sqlite has it, but for its type.
+// A moderncError has the text of the error that modernc.org/sqlite returns. Only its type
+// differs.
 type moderncError struct {
 	code int
 	text string
@@ -38,19 +39,19 @@ func (e *moderncError) Error() string { return e.text }
 // Code returns SQLite's extended result code.
 func (e *moderncError) Code() int { return e.code }
 
-// Unwrap returns the error as the plain driver has it.
+// Unwrap returns the plain driver's error.
 func (e *moderncError) Unwrap() error { return e.err }
 
-// A contextError is the error of a call whose context has ended, as other drivers have it.
+// A contextError is the error that other drivers return for a call whose context has ended.
 type contextError struct{ ctx, err error }
 
 func (e *contextError) Error() string { return e.ctx.Error() }
 
-// Unwrap returns the context's error, and the plain driver's.
+// Unwrap returns the context's error and the plain driver's.
 func (e *contextError) Unwrap() []error { return []error{e.ctx, e.err} }
 
-// mapError returns an error as another driver has it. On what it returns, errors.Is and
-// errors.As find what they find on err.
+// mapError returns err as the other driver would. errors.Is and errors.As find the same
+// errors in the result as in err.
 func (c Compat) mapError(ctx context.Context, err error) error {
 	if c == CompatNone {
 		return err
@@ -68,7 +69,7 @@ func (c Compat) mapError(ctx context.Context, err error) error {
 	isOpening := errors.As(err, &opening)
 	switch sqlite3.ErrorCode(code) {
 	case sqlite3.CANTOPEN:
-		extended = code // SQLite's own code has no more
+		extended = code // SQLite itself has no extended code here
 		if isOpening {
 			message = primary
 		}
@@ -95,11 +96,12 @@ func (c Compat) mapError(ctx context.Context, err error) error {
 	return &moderncError{code: extended, text: text, err: err}
 }
 
-// plainText is what SQLite says of a code.
+// plainText returns SQLite's description of a code.
 func plainText(err error) string { return strings.TrimPrefix(err.Error(), "sqlite3: ") }
 
-// messageOf returns what SQLite says of an error of its own, which the plain driver puts behind
-// what it says of the code. Of an error that says more, it is the whole text.
+// messageOf returns SQLite's own message, which the plain driver appends to the description
+// of the code. If err wraps SQLite's error in a text of its own, messageOf returns the
+// whole text.
 func messageOf(err error, code sqlite3.ExtendedErrorCode, primary string) string {
 	var sqlite *sqlite3.Error
 	if !errors.As(err, &sqlite) || err.Error() != sqlite.Error() {

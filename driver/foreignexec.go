@@ -13,11 +13,12 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// How the calls of another driver's programs are served: with texts of several statements, and
-// arguments that are fewer or more than there are parameters.
+// This file executes calls as other drivers do: with queries of several statements, and
+// with more or fewer arguments than parameters.
 
-// arrange returns the arguments of a statement, one for each parameter in their order, and how
-// many of args it takes for itself, from start on.
+// arrange returns one argument for each parameter of a statement, in order. It starts at
+// args[start]. taken is the number of arguments that the statement uses up. With modernc
+// that is 0, because every statement gets all arguments.
 func (d *dialect) arrange(st sqliteStmt, args []driver.NamedValue, start int) (arranged []driver.NamedValue, taken int, err error) {
 	n := st.BindCount()
 	if d.compat == CompatMattn {
@@ -55,14 +56,14 @@ func (d *dialect) arrange(st sqliteStmt, args []driver.NamedValue, start int) (a
 		set(arg)
 	}
 	for i, arg := range args {
-		if arg.Name != "" && (i < start || i >= start+n) { // a name is for every statement
+		if arg.Name != "" && (i < start || i >= start+n) { // a named argument applies to every statement
 			set(arg)
 		}
 	}
 	return arranged, taken, nil
 }
 
-// find gives each parameter the first argument that has its name, or its number.
+// matchModernc sets each parameter to the first argument that has its name or its number.
 func (d *dialect) matchModernc(st sqliteStmt, args, arranged []driver.NamedValue) error {
 	for i := range arranged {
 		name := st.BindName(i + 1)
@@ -84,17 +85,19 @@ func (d *dialect) matchModernc(st sqliteStmt, args, arranged []driver.NamedValue
 	return nil
 }
 
-// anyNumber is a statement that takes any number of arguments, of which it checks each.
+// anyNumber is a statement that accepts any number of arguments and checks each of them.
 type anyNumber struct{ baseStmt }
 
 func (anyNumber) NumInput() int { return -1 }
 
-// plainValues is a statement that takes any number of database/sql's own values.
+// plainValues is a statement that accepts any number of arguments of database/sql's own
+// types.
 type plainValues struct{ driver.Stmt }
 
 func (plainValues) NumInput() int { return -1 }
 
-// convertForeign converts the arguments of a statement, or, if st is nil, of several.
+// convertForeign converts the arguments of a statement, or of several statements if st is
+// nil.
 func (s *session) convertForeign(st *cachedStmt, args []driver.NamedValue) ([]driver.NamedValue, error) {
 	s.converting = true
 	defer func() {
@@ -112,7 +115,7 @@ func (s *session) convertForeign(st *cachedStmt, args []driver.NamedValue) ([]dr
 	return args, err
 }
 
-// execForeign executes the statements of a text.
+// execForeign executes all statements of a query.
 func (s *session) execForeign(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	st, err := s.kept(ctx, query)
 	if st == nil && err == nil {
@@ -138,11 +141,11 @@ func (s *session) execForeign(ctx context.Context, query string, args []driver.N
 	return res, err
 }
 
-// execStmt executes a prepared statement with arranged arguments.
+// execStmt executes a prepared statement with arguments from arrange.
 func (s *session) execStmt(ctx context.Context, st *cachedStmt, args []driver.NamedValue) (driver.Result, error) {
 	simple, err := bindSimple(st.base, args)
 	if !simple {
-		_, err = st.base.QueryContext(ctx, args) // which binds them, and does no more
+		_, err = st.base.QueryContext(ctx, args) // only binds the arguments
 	}
 	if err != nil {
 		st.unclean = true
@@ -151,7 +154,7 @@ func (s *session) execStmt(ctx context.Context, st *cachedStmt, args []driver.Na
 	res, err := s.finish(ctx, st.base)
 	s.addFacts(st.base)
 	s.afterStep(st, err)
-	if err == nil && (!st.readOnly || queryKindOf(st.query) != queryData) { // COMMIT is read-only
+	if err == nil && (!st.readOnly || queryKindOf(st.query) != queryData) { // COMMIT is read-only, but ends writes
 		err = s.afterWrite()
 	}
 	if err != nil {
@@ -160,8 +163,8 @@ func (s *session) execStmt(ctx context.Context, st *cachedStmt, args []driver.Na
 	return res, nil
 }
 
-// finish steps a bound statement to its end, and resets it. The result is that of the
-// connection: the row ID inserted last, though the statement inserts none.
+// finish steps a bound statement to its end and resets it. The result is the connection's:
+// its last inserted row ID, even if this statement inserted no row.
 func (s *session) finish(ctx context.Context, st sqliteStmt) (driver.Result, error) {
 	raw := s.baseConn.Raw()
 	if old := raw.SetInterrupt(ctx); old != ctx {
@@ -185,7 +188,7 @@ func (s *session) finish(ctx context.Context, st sqliteStmt) (driver.Result, err
 	return res, nil
 }
 
-// execEach executes the statements of a text one after the other.
+// execEach executes the statements of a query one by one.
 func (s *session) execEach(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	args, err := s.convertForeign(nil, args)
 	if err != nil {
@@ -206,8 +209,9 @@ func (s *session) execEach(ctx context.Context, query string, args []driver.Name
 	return res, nil
 }
 
-// each calls f with each statement of a text, bound, and with the text behind it, which is
-// empty behind the last. It returns the arguments that are left.
+// each prepares and binds each statement of a query, and calls f with it. rest is the SQL
+// after the statement; it is empty after the last. each returns the number of arguments
+// used up.
 func (s *session) each(ctx context.Context, query string, args []driver.NamedValue, f func(st *sqlite3.Stmt, rest string) error) (taken int, err error) {
 	raw := s.baseConn.Raw()
 	s.prepared = true
@@ -249,7 +253,8 @@ func (s *session) each(ctx context.Context, query string, args []driver.NamedVal
 	return taken, nil
 }
 
-// queryForeign queries with a text, of whose statements the last has the rows.
+// queryForeign executes a query. If it has several statements, the last one returns the
+// rows.
 func (s *session) queryForeign(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	st, err := s.kept(ctx, query)
 	if st == nil && err == nil {
@@ -273,8 +278,8 @@ func (s *session) queryForeign(ctx context.Context, query string, args []driver.
 	return s.queryStmt(ctx, st, args, 0)
 }
 
-// queryStmt queries with one of the connection's own statements, with the arguments from start
-// on.
+// queryStmt executes a prepared statement with the arguments from args[start] on, and
+// returns its rows.
 func (s *session) queryStmt(ctx context.Context, st *cachedStmt, args []driver.NamedValue, start int) (driver.Rows, error) {
 	args, _, err := s.dialect.arrange(st.base, args, start)
 	var r *rows
@@ -312,7 +317,7 @@ func (s *session) queryEach(ctx context.Context, query string, args []driver.Nam
 		}
 		return nil, err
 	}
-	if err := s.afterWrite(); err != nil { // what was before the last
+	if err := s.afterWrite(); err != nil { // for the statements before the last
 		return nil, err
 	}
 	st, err := s.prepare(ctx, queryKindOf(last), last)
@@ -322,20 +327,21 @@ func (s *session) queryEach(ctx context.Context, query string, args []driver.Nam
 	return s.queryStmt(ctx, st, args, taken)
 }
 
-// errLast ends a walk through the statements of a text before the last.
+// errLast stops each before the last statement.
 var errLast = errors.New("sqlitemw: the last statement")
 
-// firstOnly returns the first statement of a text, which is all that mattn/go-sqlite3 prepares.
+// firstOnly returns the first statement of a query. mattn/go-sqlite3 prepares only that
+// one.
 func (s *session) firstOnly(query string) string {
 	st, tail, err := s.baseConn.Raw().Prepare(query)
 	if err != nil || st == nil {
-		return query // whose error is that of preparing it
+		return query // preparing it returns the error
 	}
 	st.Close()
 	return query[:len(query)-len(tail)]
 }
 
-// A script is a text of several statements that a program has prepared.
+// A script is a prepared query of several statements.
 type script struct {
 	session *session
 	query   string

@@ -9,14 +9,15 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/redact"
 )
 
-// Parameters of mattn/go-sqlite3 and modernc.org/sqlite that mean something
-// here, too, so that a program keeps its DSN when it changes its driver. What
-// cannot be honoured is refused, never ignored.
+// This file reads parameters of mattn/go-sqlite3 and modernc.org/sqlite that have a meaning
+// here too. So a program keeps its DSN when it changes its driver. Parameters that cannot
+// be honored are refused, never ignored.
 //
 // https://github.com/mattn/go-sqlite3#connection-string
 // https://pkg.go.dev/modernc.org/sqlite#Driver.Open
 
-// pragmaParams are those that set a pragma. The value is a pragma's own.
+// pragmaParams maps parameters to the pragmas that they set. The values are those of the
+// pragma.
 var pragmaParams = map[string]string{
 	"_auto_vacuum": "auto_vacuum", "_vacuum": "auto_vacuum",
 	"_busy_timeout": "busy_timeout", "_timeout": "busy_timeout",
@@ -34,8 +35,8 @@ var pragmaParams = map[string]string{
 	"_writable_schema": "writable_schema",
 }
 
-// foreign reads a parameter of another driver. It reports whether it knows the
-// key; value is decoded.
+// foreign reads a parameter of another driver. known reports whether it knows the key.
+// value is already unescaped.
 func (d *dsnParser) foreign(key, value string) (known bool, err error) {
 	if pragma, ok := pragmaParams[key]; ok {
 		if d.compat != CompatNone && pragma == "defer_foreign_keys" {
@@ -43,7 +44,7 @@ func (d *dsnParser) foreign(key, value string) (known bool, err error) {
 			return true, nil
 		}
 		if value == "default" && pragma == "secure_delete" {
-			return true, nil // mattn's word for leaving it alone
+			return true, nil // mattn's word for not setting the pragma
 		}
 		p := Pragma{Name: pragma, Value: value}
 		if value == "" {
@@ -115,7 +116,7 @@ func (d *dsnParser) foreign(key, value string) (known bool, err error) {
 			return true, dsnError("_mutex is %q: leave it out, since database/sql never uses a connection from two goroutines at once", redact.Value(value))
 		}
 	case "_error_rc":
-		// Errors always have SQLite's code.
+		// Nothing to do: errors always have SQLite's code.
 	default:
 		if strings.HasPrefix(key, "_auth") {
 			return true, dsnError("the parameter %q is not supported: this build of SQLite has no user authentication; for encryption, name a VFS such as vfs=adiantum", redact.Key(key))
@@ -125,8 +126,8 @@ func (d *dsnParser) foreign(key, value string) (known bool, err error) {
 	return true, nil
 }
 
-// translate keeps what a parameter sets. Its short names go before the long one,
-// and the first of two before the second, as in the drivers that have them.
+// translate records the pragma that a parameter sets. As in the other drivers, a short name
+// takes precedence over the long one. Of two short names, the first takes precedence.
 func (d *dsnParser) translate(key string, p Pragma) {
 	alias := key != "_"+p.Name
 	i := slices.IndexFunc(d.translated, func(q Pragma) bool { return q.Name == p.Name })

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// foreignTimes are how another driver writes and reads times, as its data source names say.
+// foreignTimes says how another driver writes and reads times, according to the DSN.
 type foreignTimes struct {
-	format    string         // _time_format: of texts; "" for the driver's default
-	unit      string         // _time_integer_format: of numbers; "" for texts
-	zone      *time.Location // _loc, _timezone
-	zoneParam string         // which of them, with its value
+	format    string         // _time_format, for times stored as text; "" is the driver's default
+	unit      string         // _time_integer_format, for times stored as numbers; "" stores text
+	zone      *time.Location // _loc or _timezone
+	zoneParam string         // the parameter that set zone, with its value
 	fromInts  bool           // _inttotime
 	fromTexts bool           // _texttotime
 }
@@ -22,8 +22,9 @@ func locationOf(name string) (*time.Location, error) {
 	return time.LoadLocation(name)
 }
 
-// The layouts of times in texts: those that mattn/go-sqlite3 and modernc.org/sqlite try, in
-// their order, and others that SQLite, this driver and those two have ever written.
+// The layouts in which times may be stored as text. timeLayouts are those that
+// mattn/go-sqlite3 and modernc.org/sqlite try, in their order. otherLayouts are those that
+// SQLite, this driver or one of those two has written in any version.
 var (
 	timeLayouts = []string{
 		"2006-01-02 15:04:05.999999999-07:00",
@@ -41,18 +42,18 @@ var (
 	}
 )
 
-// goLayout is that of (time.Time).String, as which modernc.org/sqlite writes times.
+// goLayout is the layout of (time.Time).String, in which modernc.org/sqlite writes times.
 const goLayout = "2006-01-02 15:04:05.999999999 -0700 MST"
 
-// A timeReader reads texts as times.
+// A timeReader parses text as a time.
 type timeReader struct {
-	zone  *time.Location // that times without one are in
-	local bool           // an offset that is the local zone's at that time is that zone
+	zone  *time.Location // the zone of times without one; may be nil
+	local bool           // use time.Local for a time whose offset matches it
 }
 
-// read reads a text in any of the layouts.
+// read parses s in any of the layouts.
 func (r timeReader) read(s string) (time.Time, bool) {
-	// A layout needs a digit first, and most texts that are no times have none.
+	// Every layout starts with a digit, and most other text does not.
 	if len(s) < len("2006-01-02") || s[0] < '0' || s[0] > '9' || s[4] != '-' {
 		return time.Time{}, false
 	}
@@ -63,7 +64,7 @@ func (r timeReader) read(s string) (time.Time, bool) {
 		}
 	}
 	if i := strings.Index(s, " m="); i > 0 {
-		s = s[:i] // what the monotonic clock said
+		s = s[:i] // cut off the monotonic clock reading
 	}
 	for _, layout := range otherLayouts {
 		if t, err := r.parse(layout, s, true); err == nil {
@@ -83,8 +84,9 @@ func (r timeReader) parse(layout, s string, utc bool) (time.Time, error) {
 	return time.ParseInLocation(layout, s, time.UTC)
 }
 
-// timeOfReal reads a number as SQLite's functions read one with the modifier auto: as a Julian
-// day, or else as seconds since 1970. https://sqlite.org/lang_datefunc.html#dtmods
+// timeOfReal converts a number to a time as SQLite's date functions do with the modifier
+// auto. The number is a Julian day number, or else seconds since 1970.
+// https://sqlite.org/lang_datefunc.html#dtmods
 func timeOfReal(v float64) (time.Time, bool) {
 	const firstDay, lastDay, day1970 = 0.0, 5373484.499999, 2440587.5
 	seconds := v
@@ -97,7 +99,8 @@ func timeOfReal(v float64) (time.Time, bool) {
 	return time.UnixMilli(int64(seconds * 1000)).UTC(), true
 }
 
-// timeOfInt reads a number of seconds, or of milliseconds where it is too large for those.
+// timeOfInt converts seconds since 1970 to a time, or milliseconds if the number is too
+// large for seconds.
 func timeOfInt(v int64) time.Time {
 	if v > 1e12 || v < -1e12 {
 		return time.UnixMilli(v).UTC()

@@ -14,34 +14,34 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// Which connections of this process hold the locks of a file. A connection
-// cannot be asked by another goroutine than its own, and so each publishes what
-// it may hold before it can hold it, and what it has let go of just after.
+// This file tracks which connections of this process hold the locks of a file. Only a
+// connection's own goroutine may ask it for its locks. So each connection publishes a lock
+// before it may take it, and publishes the release just after.
 //
-// Only the connections of [tracing.Config].Details are here.
+// Only connections with [tracing.Config].Details are tracked.
 
-// A hold is what a connection has of its file. A negative one is the time, on
-// holdClock, at which it asked for the write lock once more.
+// A hold is the lock that a connection has on its file. A negative hold is the time, on
+// holdClock, of its last retry for the write lock.
 type hold int64
 
 const (
 	holdsNone hold = iota
-	awaits         // asks for a lock, again and again
+	awaits         // waits for a lock and retries
 	reads
-	mayWrite // executes what may have taken the write lock
+	mayWrite // executes a statement that may hold the write lock
 	writes
 )
 
-// A connection that has asked for a lock, and not again for so long, has got it:
-// it asks every other millisecond.
+// lockGrantedAfter is the time without a retry after which a connection must have got the
+// lock. A waiting connection retries at least every 2 ms or so.
 const lockGrantedAfter = 10 * time.Millisecond
 
 var holdEpoch = time.Now()
 
-// holdClock is never zero.
+// holdClock returns the time since the package was initialized. It never returns zero.
 func holdClock() time.Duration { return time.Since(holdEpoch) + 1 }
 
-// A holder is a connection among those that have a file open.
+// A holder is a connection that has a file open.
 type holder struct {
 	id   ConnID
 	hold atomic.Int64
@@ -49,10 +49,10 @@ type holder struct {
 
 func (h *holder) publish(what hold) { h.hold.Store(int64(what)) }
 
-// askedAgain publishes that h asks for the write lock now, once more.
+// retryLock publishes that h is retrying for the write lock now.
 func (h *holder) retryLock() { h.hold.Store(-int64(holdClock())) }
 
-// now is what h has, seen from outside.
+// now returns what other connections must assume that h holds.
 func (h *holder) now() hold {
 	what := h.hold.Load()
 	if what >= 0 {
@@ -64,16 +64,15 @@ func (h *holder) now() hold {
 	return mayWrite
 }
 
-// A sharedFile is a database that connections of this process have open.
+// A sharedFile is a database that several connections of this process may have open.
 type sharedFile struct {
 	key     fileKey
-	wal     string // the name that its WAL has; "" if it can have none
+	wal     string // the name of its WAL; "" if it cannot have one
 	private bool   // no other process can have it open
 	holders atomic.Pointer[[]*holder]
 }
 
-// A fileKey tells files apart: by device and inode where there are such, else by
-// name.
+// A fileKey identifies a file: by device and inode if the system has them, else by name.
 type fileKey struct {
 	dev, ino uint64
 	name     string
@@ -84,8 +83,8 @@ var sharedFiles struct {
 	files map[fileKey]*sharedFile
 }
 
-// openSharedFile returns the main file of a connection, or nil if it is the
-// connection's alone.
+// openSharedFile returns the main database file of a connection, or nil if no other
+// connection can open it.
 func openSharedFile(raw *sqlite3.Conn, d *DSN) *sharedFile {
 	name := raw.Filename("main").String()
 	if name == "" || d.vfs == "" && d.Database() == ":memory:" {
@@ -113,7 +112,7 @@ func keyOfFile(name string) fileKey {
 	return fileKey{name: name}
 }
 
-// join puts h among those that have the file open, and returns what they share.
+// join adds h to the holders of the file, and returns the sharedFile that all of them use.
 func (f *sharedFile) join(h *holder) *sharedFile {
 	sharedFiles.Lock()
 	defer sharedFiles.Unlock()
@@ -130,7 +129,7 @@ func (f *sharedFile) join(h *holder) *sharedFile {
 	return f
 }
 
-// leave takes h out, and forgets a file that nobody has open any more.
+// leave removes h from the holders. It forgets the file if no holder is left.
 func (f *sharedFile) leave(h *holder) {
 	sharedFiles.Lock()
 	defer sharedFiles.Unlock()
@@ -148,8 +147,8 @@ func (f *sharedFile) all() []*holder {
 	return nil
 }
 
-// inTheWay returns the connection that h has to wait for, if it is one of this
-// process's. Where h has the write lock itself, it waits for those that read.
+// findBlocker returns the connection of this process that h waits for, if there is one. If
+// h has the write lock, it waits for readers.
 func (f *sharedFile) findBlocker(h *holder, hasWriteLock bool) (ConnID, bool) {
 	var writer, maybe, reader *holder
 	for _, other := range f.all() {
@@ -176,8 +175,8 @@ func (f *sharedFile) findBlocker(h *holder, hasWriteLock bool) (ConnID, bool) {
 	return 0, false
 }
 
-// keepsJournal reports whether the database has no WAL. Where it has, a file of
-// that name is there while a connection is.
+// usesRollbackJournal reports whether the database has no WAL. While a connection uses a
+// WAL, the file exists.
 func (f *sharedFile) usesRollbackJournal() bool {
 	if f.wal == "" {
 		return true

@@ -4,8 +4,8 @@ package driver
 
 import "os"
 
-// inode returns nothing: a file is known by its name.
+// inode returns false, because files are identified by name on this system.
 func inode(os.FileInfo) (fileKey, bool) { return fileKey{}, false }
 
-// links returns one: a file that is open cannot be removed here.
+// links returns 1, because an open file cannot be removed on this system.
 func links(os.FileInfo) uint64 { return 1 }

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// inode returns what tells a file from others, whatever it is called.
+// inode returns a key that identifies a file under all its names.
 func inode(info os.FileInfo) (fileKey, bool) {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
@@ -16,7 +16,7 @@ func inode(info os.FileInfo) (fileKey, bool) {
 	return fileKey{dev: uint64(stat.Dev), ino: uint64(stat.Ino)}, true
 }
 
-// links returns how many names a file has.
+// links returns the number of names that a file has.
 func links(info os.FileInfo) uint64 {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
 		return uint64(stat.Nlink)

@@ -9,131 +9,132 @@ import (
 	"time"
 )
 
-// A home is where the connections of a connector, or of all connectors of a pool,
-// find their database. The first connection settles it: from then on a connection
-// opens the file that the first has opened, or none.
+// A location records which file the connections of a connector, or of all connectors of a
+// pool, use. The first connection sets it. Every later connection opens that same file, or
+// fails.
 //
-// A home lasts as long as its connectors, and so longer than a [dbFile], which
-// lasts as long as its connections: what has become of the file while there were
-// none is noticed by the next.
+// A location lives as long as its connectors. A [dbFile] lives only as long as its
+// connections. So the next connection notices what happened to the file while none was
+// open.
 type location struct {
-	lost atomic.Pointer[FileLostError] // set once: the name leads to another file now
-	file atomic.Pointer[dbFile]        // of the connection that was opened last; nil before the first
+	lost atomic.Pointer[FileLostError] // set once, when the name leads to another file
+	file atomic.Pointer[dbFile]        // file of the newest connection; nil before the first
 
 	notices noticeSet
 
 	mu    sync.Mutex // guards the fields below; dbFiles and dbFile.mu are taken under it
-	given string     // the name that was asked for, made absolute; "" until settled
+	given string     // the absolute name of the first connection's file; "" before it
 	main  os.FileInfo
-	birth time.Time // of the file; zero where it is not known
+	birth time.Time // creation time of the file; zero if unknown
 }
 
-// settled reports whether a connection has been opened, and by which name.
-func (h *location) known() (given string, ok bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.given, h.given != ""
+// known returns the name under which the first connection opened the file. ok is false
+// before that.
+func (l *location) known() (given string, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.given, l.given != ""
 }
 
-// knows fails if f, which a connection has just opened, is not the file that the
-// first connection has opened.
-func (h *location) checkSame(f *dbFile) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if f != nil && h.given != "" && (!os.SameFile(h.main, f.main) || f.isDifferentFile(h.birth)) {
-		return h.loseLocked("replaced")
+// checkSame fails if f, which a connection has just opened, is not the first connection's
+// file.
+func (l *location) checkSame(f *dbFile) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if f != nil && l.given != "" && (!os.SameFile(l.main, f.main) || f.isDifferentFile(l.birth)) {
+		return l.loseLocked("replaced")
 	}
 	return nil
 }
 
-// settle is called with the file of a connection that is open and configured, and
-// the name that it was opened by.
-func (h *location) record(f *dbFile, given string) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.given == "" {
+// record records the file f of a configured connection, which was opened under the name
+// given.
+func (l *location) record(f *dbFile, given string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.given == "" {
 		abs, err := filepath.Abs(given)
 		if err != nil {
 			return err
 		}
-		h.given, h.main, h.birth = abs, f.main, f.born
-	} else if !os.SameFile(h.main, f.main) {
-		return h.loseLocked("replaced")
+		l.given, l.main, l.birth = abs, f.main, f.born
+	} else if !os.SameFile(l.main, f.main) {
+		return l.loseLocked("replaced")
 	}
-	h.file.Store(f)
+	l.file.Store(f)
 	return nil
 }
 
-// check looks what the name leads to, before a connection is opened by it. What
-// cannot be found out, opening will say.
-func (h *location) checkName() error {
-	if err := h.lostError(); err != nil {
+// checkName checks which file the name leads to, before a connection opens it. It ignores
+// files that it cannot check, because opening them fails too.
+func (l *location) checkName() error {
+	if err := l.lostError(); err != nil {
 		return err
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.given == "" {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.given == "" {
 		return nil
 	}
-	// Before a connection makes a new one of a -wal or -shm that was removed.
-	f := h.file.Load()
+	// Check this first: a new connection would recreate a -wal or -shm that was removed.
+	f := l.file.Load()
 	if err := f.check(); isLost(err) {
 		return err
 	}
-	info, change, err := compareFile(h.given, h.main)
+	info, change, err := compareFile(l.given, l.main)
 	if err != nil {
 		return nil
 	}
 	if change == "" && f.filled.Load() && info.Size() == 0 {
 		change = "emptied"
 	}
-	// The number of an inode is given to another file once nobody has it open.
-	if birth := birthOf(h.given); change == "" && !birth.IsZero() && !h.birth.IsZero() && !birth.Equal(h.birth) {
+	// A file system reuses the inode number of a file that no process has open.
+	if birth := birthOf(l.given); change == "" && !birth.IsZero() && !l.birth.IsZero() && !birth.Equal(l.birth) {
 		change = "replaced"
 	}
 	if change == "" {
 		return nil
 	}
-	return h.loseLocked(change)
+	return l.loseLocked(change)
 }
 
-// look is check for a connection that is open, and says what cannot be found out.
-func (h *location) checkOpenFile(f *dbFile) error {
+// checkOpenFile checks the file of an open connection. Unlike checkName, it returns an
+// error for a file that it cannot check.
+func (l *location) checkOpenFile(f *dbFile) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	if given, ok := h.known(); ok && given != f.name {
-		return h.checkName()
+	if given, ok := l.known(); ok && given != f.name {
+		return l.checkName()
 	}
 	return nil
 }
 
-// loseLocked notes that the name leads to another file now, or to none. That is a fact
-// of the file for all connections that have it open, also by its other names: what they
-// write is not found by this one.
-func (h *location) loseLocked(change string) error {
-	lost := &FileLostError{File: h.given, Change: change}
-	h.lost.CompareAndSwap(nil, lost)
-	if f := h.file.Load(); f != nil {
+// loseLocked records that the name leads to another file, or to none. All connections to
+// the file lose it, even under its other names. A reader of this name does not find what
+// they write.
+func (l *location) loseLocked(change string) error {
+	lost := &FileLostError{File: l.given, Change: change}
+	l.lost.CompareAndSwap(nil, lost)
+	if f := l.file.Load(); f != nil {
 		f.lost.CompareAndSwap(nil, lost)
 	}
-	return h.lostError()
+	return l.lostError()
 }
 
-// lostError returns [ErrFileLost] if it is known.
-func (h *location) lostError() error {
-	if e := h.lost.Load(); e != nil {
+// lostError returns [ErrFileLost] if the file is known to be lost.
+func (l *location) lostError() error {
+	if e := l.lost.Load(); e != nil {
 		return e
 	}
-	if f := h.file.Load(); f != nil {
+	if f := l.file.Load(); f != nil {
 		return f.lostError()
 	}
 	return nil
 }
 
-// later returns the data source name for the connections after the first: the
-// same file, from wherever the process has its working directory, which is not
-// made if it is missing.
+// later returns the DSN for the connections after the first. It names the same file
+// whatever the working directory is, and does not create a missing file.
 func (d *DSN) later(given string) *DSN {
 	later := *d
 	later.uri, later.path = true, escapePath(given)

@@ -7,8 +7,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// ErrorMap returns how errors reach database/sql with this configuration: those of Compat, and
-// then what MapError makes of them. It is nil where they are left as they are.
+// ErrorMap returns the function that maps errors before database/sql gets them: first as
+// Compat does, then as MapError does. It returns nil if neither is set.
 func (c Config) ErrorMap() wrap.ErrorMap {
 	if c.Compat == CompatNone && c.MapError == nil {
 		return nil
@@ -24,8 +24,9 @@ func (c Config) ErrorMap() wrap.ErrorMap {
 	}
 }
 
-// Options returns the options with which a transaction is begun, of those that a program asks
-// for: the other drivers take any isolation level, of which SQLite has the strongest alone.
+// Options returns the options for beginning a transaction for which a program asks with
+// opts. The other drivers accept any isolation level. SQLite has only the strongest, so
+// Options clears the level.
 func (c Compat) Options(opts driver.TxOptions) driver.TxOptions {
 	if c != CompatNone {
 		opts.Isolation = 0
@@ -33,12 +34,12 @@ func (c Compat) Options(opts driver.TxOptions) driver.TxOptions {
 	return opts
 }
 
-// mapped returns what database/sql is given in the place of an error of Connect.
+// mapped maps an error of Connect.
 func (c *Connector) mapped(ctx context.Context, err error) error {
 	return c.config.ErrorMap().Map(ctx, err)
 }
 
-// outermost returns what database/sql is given for a connection.
+// outermost returns the connection that database/sql gets.
 func (c *Connector) outermost(made *conn) driver.Conn {
 	errors := c.config.ErrorMap()
 	if errors == nil {
@@ -47,10 +48,10 @@ func (c *Connector) outermost(made *conn) driver.Conn {
 	return &mappedConn{wrap.NewMappedConn(made, errors, c.config.Compat.Options), unmapped{made}}
 }
 
-// A mappedConn is a connection whose errors are mapped.
+// A mappedConn is a connection that maps its errors.
 type mappedConn struct {
 	*wrap.MappedConn
-	unmapped // what has no errors, or errors of SQLite's own methods
+	unmapped // methods without errors, or with errors of SQLite's own methods
 }
 
 type unmapped struct{ *conn }

@@ -2,5 +2,6 @@
 
 package driver
 
-// isOutOfMemoryOS reports whether err is the operating system's, beside ENOMEM.
+// isOutOfMemoryOS reports whether err means that the operating system is out of memory.
+// ENOMEM is checked elsewhere, and this system has no other such error.
 func isOutOfMemoryOS(error) bool { return false }

@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// isOutOfMemoryOS reports whether err is the operating system's, beside ENOMEM:
+// isOutOfMemoryOS reports whether err means that Windows is out of memory:
 // ERROR_NOT_ENOUGH_MEMORY, ERROR_OUTOFMEMORY or ERROR_COMMITMENT_LIMIT.
 // https://learn.microsoft.com/windows/win32/debug/system-error-codes
 func isOutOfMemoryOS(err error) bool {

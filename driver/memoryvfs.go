@@ -6,27 +6,27 @@ import (
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/util/vfsutil"
 	"github.com/ncruces/go-sqlite3/vfs"
-	_ "github.com/ncruces/go-sqlite3/vfs/memdb" // which has the databases
+	_ "github.com/ncruces/go-sqlite3/vfs/memdb" // stores the databases
 )
 
-// memoryVFS is the name of the VFS of databases in memory that connections share. SQLite opens
-// what a program attaches, and what VACUUM INTO writes, with the VFS of the main database:
-// with memdb's own these would be in memory, too, and be lost.
+// memoryVFS is the name of the VFS for in-memory databases that connections share. SQLite
+// opens attached files, and the result of VACUUM INTO, with the VFS of the main database.
+// With memdb they would be in memory too, and be lost.
 const memoryVFS = "sqlitemw-memory"
 
 func init() { vfs.Register(memoryVFS, memoryFS{}) }
 
-// memoryNames is how the names of databases in memory begin.
+// memoryNames is the prefix of the names of in-memory databases.
 const memoryNames = "/:memory:/"
 
-// A memoryFS has the files of databases in memory from memdb, and all others from the
-// operating system.
+// A memoryFS takes in-memory databases from memdb, and all other files from the operating
+// system.
 type memoryFS struct{}
 
 var _ vfs.VFSFilename = memoryFS{}
 
-// inMemory reports whether a file is one of a database in memory, or a temporary one, and
-// returns its name for memdb.
+// inMemory reports whether a file belongs to an in-memory database or is temporary. It
+// returns the file's name for memdb.
 func inMemory(name string) (string, bool) {
 	if name == "" {
 		return name, true
@@ -81,13 +81,13 @@ func (memoryFS) FullPathname(name string) (string, error) {
 	return vfs.Find("os").FullPathname(name)
 }
 
-// sharedMemory reports whether the database is in memory, and for several connections, though
-// the name did not ask for memdb itself.
+// sharedMemory reports whether several connections share an in-memory database, and the DSN
+// did not ask for memdb itself.
 func (d *DSN) sharedMemory() bool {
 	return d.shared || strings.HasPrefix(d.filename(), memoryNames) && d.vfs == "memdb"
 }
 
-// forBase returns the name for the plain driver.
+// forBase returns the DSN for the plain driver.
 func (d *DSN) forBase(ps []Pragma) string {
 	if !d.sharedMemory() {
 		return d.render(ps)

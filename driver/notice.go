@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A notice is something about a data source name that has no effect, or one that the program
-// may not expect.
+// A notice is a warning about a DSN: it has no effect, or one that the program may not
+// expect.
 type notice struct {
 	reason Reason
 	text   string
@@ -21,8 +21,8 @@ const (
 		"SetConnMaxIdleTime(0), or open file::memory:?cache=shared, or open it through package pool"
 )
 
-// busyNotice returns the notice of a database without a busy timeout, if its name asks for
-// other things.
+// busyNotice returns the warning about a database without a busy timeout. There is none if
+// the DSN sets nothing.
 func (c *Connector) busyNotice() (notice, bool) {
 	if c.settings.busy != 0 || len(c.dsn.pragmas)+len(c.dsn.translated) == 0 || c.dsn.Database() == ":memory:" {
 		return notice{}, false
@@ -38,13 +38,13 @@ func (c *Connector) busyNotice() (notice, bool) {
 	return notice{ReasonNoBusyTimeout, noBusyTimeout}, true
 }
 
-// noticed are notices that have been told of.
+// A noticeSet remembers the notices that have been logged.
 type noticeSet struct {
 	mu   sync.Mutex
 	seen map[notice]bool
 }
 
-// first reports whether n has not been told of before, and notes that it has.
+// first reports whether n is new, and adds it.
 func (s *noticeSet) first(n notice) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,11 +58,11 @@ func (s *noticeSet) first(n notice) bool {
 	return true
 }
 
-// mostNotices is how many a database has: a long name may give rise to any number.
+// maxNotices limits the notices of one database, because a long DSN may cause any number.
 const maxNotices = 20
 
-// connected tells of what a connection that has just been opened has shown, and the first
-// of what the data source name says.
+// connected logs the notices of a connection that has just been opened. For the first
+// connection it also logs those of the DSN.
 func (c *Connector) connected(conn *conn) {
 	id := conn.ID()
 	for _, n := range conn.session.notices {
@@ -82,7 +82,7 @@ func (c *Connector) connected(conn *conn) {
 	}
 }
 
-// tell records an event and logs a line, once for each notice and file.
+// warn records an event and logs a line, once for each notice and file.
 func (c *Connector) warn(id ConnID, n notice) {
 	if !c.location.notices.first(n) {
 		return

@@ -13,36 +13,36 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// ErrPanicked is the error of every call on a connection through which a panic has
-// passed: see [wrap.ErrPanicked].
+// ErrPanicked is the error of every call on a connection after a panic has passed through
+// it; see [wrap.ErrPanicked].
 var ErrPanicked = wrap.ErrPanicked
 
-// A PanicError is a panic that is returned as an error: see [wrap.PanicError].
+// A PanicError is a panic returned as an error; see [wrap.PanicError].
 type PanicError = wrap.PanicError
 
-// errCutOff is what closing a connection says that SQLite did not close: what
-// SQLite had of the operating system is given back all the same.
+// errForceClosed is the error of closing a connection that SQLite itself could not close.
+// Its files and memory are released all the same.
 var errForceClosed = errors.New("sqlitemw: SQLite did not close the connection, and was cut off: its files are closed and its locks free")
 
 var _ wrap.Breaker = &session{}
 
-// RollbackAfterPanic implements [wrap.Breaker]. A panic that passes through SQLite
-// leaves a statement half executed, which SQLite takes for one that has come to
-// its end: closed as ever, it would commit its half. So commits are refused from
-// here on, as by a power failure, and no other callback of the program's is called.
+// RollbackAfterPanic implements [wrap.Breaker]. A panic that passes through SQLite leaves a
+// statement half executed. SQLite treats that statement as finished, and closing it
+// normally would commit the half. So RollbackAfterPanic refuses every commit from here on,
+// as a power failure would, and calls no other callback of the program.
 func (s *session) RollbackAfterPanic() {
 	if s.panicked {
 		return
 	}
 	s.panicked = true
 	raw := s.baseConn.Raw()
-	s.cache = stmtCache{counters: s.cache.counters} // the statements are SQLite's to close
+	s.cache = stmtCache{counters: s.cache.counters} // SQLite's list of statements, below, has them all
 	if s.locks != nil {
 		_ = recoverPanic(func() error { s.locks.close(); return nil })
 	}
 	_ = recoverPanic(func() error { removeCallbacks(raw); return nil })
 	for _, stmt := range slices.Collect(raw.Stmts()) {
-		_ = recoverPanic(stmt.Close) // its error is that of its last step
+		_ = recoverPanic(stmt.Close) // the error is that of the statement's last step
 	}
 	_ = recoverPanic(func() error {
 		if raw.GetAutocommit() {
@@ -52,8 +52,8 @@ func (s *session) RollbackAfterPanic() {
 	})
 }
 
-// CloseAfterPanic implements [wrap.Breaker]. Term is called, if it has not been, but
-// what it executes is interrupted.
+// CloseAfterPanic implements [wrap.Breaker]. It calls Term, if it has not been called yet,
+// but SQLite interrupts everything that Term executes.
 func (s *session) CloseAfterPanic() error {
 	s.RollbackAfterPanic()
 	if s.closed {
@@ -63,47 +63,48 @@ func (s *session) CloseAfterPanic() error {
 	err := recoverPanic(func() error { return s.terminateIn(interrupted) })
 	raw := s.baseConn.Raw()
 	for _, stmt := range slices.Collect(raw.Stmts()) {
-		_ = recoverPanic(stmt.Close) // that Term has left
+		_ = recoverPanic(stmt.Close) // statements that Term did not close
 	}
 	if s.file != nil {
 		var plan closePlan
 		_ = recoverPanic(func() (err error) { plan, err = s.beforeClose(); return err })
-		s.leaveWAL() // unless that has
+		s.leaveWAL() // if beforeClose did not
 		s.leaveFile()
 		defer func() { _ = plan.removeLeftovers() }()
 	}
 	if recoverPanic(raw.Close) == nil {
 		return err
 	}
-	// The panic passed while SQLite prepared a statement, or executed one of its
-	// own; or a BLOB or a backup is open; or a module of the program's panics again.
+	// SQLite could not close. The panic may have passed while SQLite prepared a statement
+	// or executed one of its own. Or a BLOB or a backup is open, or a module of the program
+	// panics again.
 	return errors.Join(err, errForceClosed, forceClose(raw))
 }
 
-// cutOff ends a connection as the end of its process would: its files are closed
-// and its memory is given back, and SQLite hears nothing of it. A hot journal is
-// rolled back by the next connection.
+// forceClose ends a connection as the end of its process would. It closes the files and
+// releases the memory without informing SQLite. The next connection rolls back a hot
+// journal.
 //
-// ncruces does that itself, once SQLite has closed. That SQLite has not it knows by
-// a field, for which there is no method; without the field, the files alone are
-// closed. That is not enough in WAL mode, as measured with ncruces v0.37.0: the -shm
-// stays locked while it is mapped into that memory.
+// ncruces releases everything itself after SQLite has closed. It knows from the field
+// handle, which has no method, that SQLite is still open. So forceClose clears that field.
+// Without the field, it only closes the files. That is not enough in WAL mode, as measured
+// with ncruces v0.37.0. The -shm stays locked while it is mapped into that memory.
 func forceClose(raw *sqlite3.Conn) (err error) {
 	files := openFilesOf(raw)
 	if handle := reflect.ValueOf(raw).Elem().FieldByName("handle"); handle.IsValid() && handle.Kind() == reflect.Uint32 {
 		*(*uint32)(unsafe.Pointer(handle.UnsafeAddr())) = 0
-		if err = recoverPanic(raw.Close); err != nil { // something of the program's that is closed with it
+		if err = recoverPanic(raw.Close); err != nil { // something of the program that is closed first has panicked
 			err = recoverPanic(raw.Close)
 		}
 	}
 	for _, file := range files {
-		_ = recoverPanic(file.Close) // most are by now
+		_ = recoverPanic(file.Close) // most are closed by now
 	}
 	return err
 }
 
-// rescue calls f, whose panic is an error: there is another that the program has
-// seen.
+// recoverPanic calls f and returns a panic as an error. The program already sees another
+// panic.
 func recoverPanic(f func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -113,8 +114,8 @@ func recoverPanic(f func() error) (err error) {
 	return f()
 }
 
-// silence takes the program's callbacks off a connection, but for a trace, which is to
-// see it closed, and has every commit refused.
+// removeCallbacks removes the program's callbacks from a connection and refuses every
+// commit. It keeps a trace callback, which must see the close.
 func removeCallbacks(raw *sqlite3.Conn) {
 	raw.SetInterrupt(context.Background())
 	raw.CommitHook(func() (ok bool) { return false })
@@ -127,12 +128,12 @@ func removeCallbacks(raw *sqlite3.Conn) {
 		func() error { return raw.BusyHandler(nil) },
 		func() error { return raw.ConfigLog(nil) },
 	} {
-		_ = recoverPanic(f) // without memory, some may not be
+		_ = recoverPanic(f) // without memory, some calls may fail
 	}
 }
 
-// openFilesOf returns the files that SQLite has open for a connection: databases,
-// WALs and journals. Closing them frees their locks, as the end of a process does.
+// openFilesOf returns the files that SQLite has open for a connection: databases, WALs and
+// journals. Closing them releases their locks, as the end of a process does.
 func openFilesOf(raw *sqlite3.Conn) (files []vfs.File) {
 	_ = recoverPanic(func() error {
 		for i := 0; raw.DBName(i) != ""; i++ {
@@ -151,7 +152,7 @@ func openFilesOf(raw *sqlite3.Conn) (files []vfs.File) {
 	return files
 }
 
-// interrupted is a context in which SQLite executes nothing.
+// interrupted is a canceled context. SQLite executes nothing with it.
 var interrupted = func() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

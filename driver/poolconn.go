@@ -10,70 +10,69 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// A PoolConn is a connection for a pool below database/sql, such as package
-// pool's: besides what database/sql asks of a connection, it tells what a pool
-// must know before it lends the connection to somebody else.
+// A PoolConn is a connection for a pool below database/sql, such as package pool. Besides
+// what database/sql needs, it reports what a pool must know before it leases the connection
+// to the next caller.
 //
-// Like every driver's, it is used by one goroutine at a time.
+// As with every driver connection, only one goroutine at a time may use it.
 type PoolConn interface {
 	Conn
 	driver.ExecerContext
 	driver.QueryerContext
 	driver.Pinger
 
-	// Wrapped is what lends the connection and takes it back.
+	// Wrapped returns the wrap.Conn that is acquired and released.
 	Wrapped() *wrap.Conn
 
-	// SQLite returns SQLite's connection. Unlike with Raw, what the connection
-	// keeps stays: nothing may be done to it that changes what a text means.
+	// SQLite returns SQLite's connection. Unlike Raw, it keeps the cached statements, so
+	// the caller must not change what a query means.
 	SQLite() *sqlite3.Conn
 
-	// Ask prepares a query, or finds it prepared, and returns what SQLite says of it. It
-	// executes nothing; but to prepare a PRAGMA is to execute it, and so the query must be
-	// none.
+	// Ask prepares a query, or finds it prepared, and returns what SQLite reports about it.
+	// It executes nothing. The query must not be a PRAGMA, because preparing a PRAGMA may
+	// execute it.
 	Ask(ctx context.Context, query string) (Answer, error)
 
-	// Watch begins to note what is prepared on a connection of a watched connector: see
-	// [Connector.Watch]. What Config.Init and hooks have done before is not counted. It
-	// reports whether SQLite tells what that is: not if the program has set an authorizer
-	// of its own, which is left in place.
+	// Watch starts to record what is prepared on a connection of a watched connector; see
+	// [Connector.Watch]. It does not count what Config.Init and hooks have done before. It
+	// returns false if the program has set its own authorizer, which Watch leaves in place.
 	Watch() bool
 
-	// Changed reports whether a statement was prepared since Watch that may have changed
-	// the connection: a PRAGMA with a value, ATTACH, DETACH, or one that makes, drops or
-	// fills a temporary object. Transactions are not counted.
+	// Changed reports whether a statement prepared since Watch may have changed the
+	// connection. Such statements are a PRAGMA with a value, ATTACH, DETACH, and those that
+	// create, drop or write a temporary object. Transactions do not count.
 	Changed() bool
 
-	// Prepared reports whether anything was prepared since it was last called, or Watch.
+	// Prepared reports whether anything was prepared since the last call of Prepared or
+	// Watch.
 	Prepared() bool
 
-	// InTheWay returns what was in the way of the call that has just ended with
-	// sqlite3.BUSY, and, if that was a connection of this process, which. Both are
-	// empty if it is not known: but for what the code says, it is with
-	// [tracing.Config].Details alone.
+	// InTheWay returns what blocked the call that has just failed with sqlite3.BUSY, and
+	// which connection of this process that was. Both are zero if unknown. Without
+	// [tracing.Config].Details, only a reason that the error code states is known.
 	InTheWay(err error) (Reason, ConnID)
 
-	// CheckSize fails with [ErrFileLost] if the database's file or its WAL is shorter
-	// than what SQLite takes it to hold. It reads the first page.
+	// CheckSize fails with [ErrFileLost] if the database file or its WAL is shorter than
+	// SQLite expects. It reads the first page.
 	CheckSize() error
 
-	// Forget lets go of the statements that the connection keeps. Another one
-	// may have changed what their texts mean.
+	// Forget drops the connection's cached statements. A pool calls it when another
+	// connection may have changed what their queries mean.
 	Forget()
 
-	// Reset ends every statement under way, which keeps its transaction open.
+	// Reset resets every statement in progress, which would keep its transaction open.
 	Reset()
 }
 
 var _ PoolConn = &conn{}
 
-// Acquisition begins an acquire of one of the connector's connections.
+// Acquisition starts the acquire of one of the connector's connections.
 func (c *Connector) Acquisition(ctx context.Context, lane wrap.Lane) *wrap.Acquisition {
 	return c.opener.Acquisition(ctx, lane)
 }
 
-// Dial is Connect for a pool: the connection is nobody's until it is lent. o says for
-// which acquire it is opened; it may be nil.
+// Dial opens a connection for a pool, as Connect does for database/sql. No caller holds the
+// connection yet. o is the acquire that it is opened for, or nil.
 func (c *Connector) Dial(ctx context.Context, o *wrap.Opening) (PoolConn, error) {
 	w, err := c.opener.OpenFor(ctx, o, c.dial)
 	if err != nil {
@@ -84,20 +83,20 @@ func (c *Connector) Dial(ctx context.Context, o *wrap.Opening) (PoolConn, error)
 	return made, nil
 }
 
-// Follow has the connector open the file that first's connections have opened, or
-// none, and tells each of the two what the other learns of it. It must be called
-// before either has opened a connection.
+// Follow makes the connector use the file that the connections of first have opened, or
+// fail. Both share what they learn about the file. It must be called before either has
+// opened a connection.
 func (c *Connector) Follow(first *Connector) { c.location = first.location }
 
-// Watch has every connection of the connector note what SQLite prepares on it, from
-// [PoolConn.Watch] on, and keep query_only as it is. It must be called before a connection
-// is opened.
+// Watch makes every connection of the connector record what SQLite prepares on it, from
+// [PoolConn.Watch] on, and ignore changes of query_only. It must be called before the
+// connector opens a connection.
 func (c *Connector) Watch() { c.watches = true }
 
-// LookAfterFile compares what the names of the database, its -wal and its -shm lead
-// to with what the connections have open. It returns an error that is [ErrFileLost]
-// if they are not the same, and any other if that cannot be found out. It opens
-// nothing. It may be called by any goroutine.
+// LookAfterFile checks the names of the database, its -wal and its -shm. They must still
+// lead to the files that the connections have open. It returns an [ErrFileLost] if they do
+// not, and another error if it cannot check. It opens nothing, and may be called from any
+// goroutine.
 func (c *Connector) LookAfterFile() error {
 	if err := c.location.checkName(); err != nil {
 		return err
@@ -108,10 +107,11 @@ func (c *Connector) LookAfterFile() error {
 	return nil
 }
 
-// FileLost returns [ErrFileLost] if that is known. It looks at nothing.
+// FileLost returns an [ErrFileLost] if the file is already known to be lost. It checks
+// nothing.
 func (c *Connector) FileLost() error { return c.location.lostError() }
 
-// Limits has a pool's limits measured until stop is called.
+// Limits reports a pool's limits as metrics until stop is called.
 func (c *Connector) Limits(limits func() tracing.PoolLimits) (stop func()) {
 	return c.opener.Limits(limits)
 }
@@ -119,9 +119,9 @@ func (c *Connector) Limits(limits func() tracing.PoolLimits) (stop func()) {
 func (c *conn) Wrapped() *wrap.Conn { return c.w }
 
 func (c *conn) SQLite() *sqlite3.Conn {
-	c.session.quotes.known = false // a hook of the pool's may change it
+	c.session.quotes.known = false // a hook of the pool may change it
 	if c.session.locks != nil {
-		c.session.locks.foreign = true // a hook of the pool's may install a busy handler
+		c.session.locks.foreign = true // a hook of the pool may install a busy handler
 	}
 	return c.Conn
 }
@@ -137,7 +137,7 @@ func (c *conn) Ask(ctx context.Context, query string) (answer Answer, err error)
 			return err
 		}
 		answer = Answer{ReadOnly: st.readOnly, Session: st.session}
-		// The next call is likely to execute it, if it can be on this connection.
+		// The next call probably executes this query, if this connection can do so.
 		st.forNextCall = st.forNextCall || st.neverKept && st.readOnly && !st.session
 		return s.cache.putAsked(st)
 	})

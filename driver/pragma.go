@@ -12,20 +12,19 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/redact"
 )
 
-// A Pragma is a setting of a connection or its database.
-// https://sqlite.org/pragma.html
+// A Pragma is a setting of a connection or of its database. https://sqlite.org/pragma.html
 type Pragma struct {
-	// Name is the pragma's, with its schema if it has one: "main.cache_size".
+	// Name is the pragma's name, with a schema if needed, as in "main.cache_size".
 	Name string
 
-	// Value is a number, a word or any text, without quotes.
-	// Empty for a pragma that takes none, such as optimize.
+	// Value is a number, a word or any other string, without quotes. It is empty for a
+	// pragma without a value, such as optimize.
 	Value string
 }
 
-// parsePragma reads a DSN's _pragma, "name", "name=value" or "name(value)",
-// where the value may be in quotes. It is an [ErrDSN] if it is anything else:
-// the plain driver would execute it.
+// parsePragma parses the value of a _pragma parameter: "name", "name=value" or
+// "name(value)". The value may be in quotes. Anything else is an [ErrDSN], because the
+// plain driver would execute it.
 func parsePragma(s string) (Pragma, error) {
 	s = strings.TrimSpace(s)
 	name, value := s, ""
@@ -51,8 +50,8 @@ func parsePragma(s string) (Pragma, error) {
 	return p, nil
 }
 
-// plainValue takes the quotes off a value. Without quotes, only a number or
-// a word is plain.
+// plainValue removes the quotes from a value. ok is false for a value without quotes that
+// is neither a number nor a word.
 func plainValue(s string) (string, bool) {
 	if len(s) >= 2 && (s[0] == '\'' || s[0] == '"') && s[len(s)-1] == s[0] {
 		quote := s[:1]
@@ -75,12 +74,12 @@ func isWord(s string) bool {
 	return s != ""
 }
 
-// number is what SQLite's grammar takes for one in a pragma.
+// number matches a number as SQLite's grammar allows it in a pragma.
 var number = regexp.MustCompile(`^[+-]?(0[xX][0-9a-fA-F]+|([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?)$`)
 
 func isNumber(s string) bool { return number.MatchString(s) }
 
-// parseInt reads an integer as SQLite writes them: decimal, or hexadecimal.
+// parseInt parses an integer in SQLite's forms: decimal or hexadecimal.
 func parseInt(s string) (int64, error) {
 	if hex, ok := strings.CutPrefix(strings.ToLower(s), "0x"); ok {
 		return strconv.ParseInt(hex, 16, 64)
@@ -88,7 +87,8 @@ func parseInt(s string) (int64, error) {
 	return strconv.ParseInt(s, 10, 64)
 }
 
-// shownPragma returns what an error may show of a pragma's name, with its schema.
+// shownPragma returns the part of a pragma's name and schema that is safe to show in an
+// error.
 func shownPragma(name string) string {
 	schema, bare, ok := strings.Cut(name, ".")
 	if !ok {
@@ -97,7 +97,7 @@ func shownPragma(name string) string {
 	return redact.Key(schema) + "." + redact.Key(bare)
 }
 
-// String returns the pragma as an error may show it.
+// String returns the pragma in a form that is safe to show in errors.
 func (p Pragma) String() string {
 	if p.Value == "" {
 		return shownPragma(p.Name)
@@ -105,14 +105,13 @@ func (p Pragma) String() string {
 	return shownPragma(p.Name) + "=" + p.shown()
 }
 
-// text returns the pragma as a _pragma parameter has it and SQL allows it.
-// A value that is more than a word or a number is quoted, so that nothing in
-// it is ever executed.
+// text returns the pragma as a value of _pragma, which is also valid in SQL. It quotes a
+// value that is neither a word nor a number, so that SQLite never executes any part of it.
 func (p Pragma) text() string {
 	switch {
 	case p.Value == "":
 		return p.Name
-	case pragmas[p.key()].kind == secret: // text, whatever it looks like
+	case pragmas[p.key()].kind == secret: // always quoted
 	case isNumber(p.Value), isWord(p.Value) && !strings.Contains(p.Value, "-"):
 		return p.Name + "(" + p.Value + ")"
 	}
@@ -133,27 +132,26 @@ func (p Pragma) split() (schema, name string) {
 	return schema, name
 }
 
-// IsMain reports whether the pragma is this one, of the main database.
+// IsMain reports whether the pragma has the given name and applies to the main database.
 func (p Pragma) IsMain(name string) bool {
 	schema, key := p.split()
 	return key == name && (schema == "" || schema == "main")
 }
 
-// Int returns the value as a number, if it is one.
+// Int returns the value as a number. ok reports whether it is one.
 func (p Pragma) Int() (n int64, ok bool) {
 	n, err := parseInt(p.Value)
 	return n, err == nil
 }
 
-// On reports whether the value is one of SQLite's words for on, or a number other
-// than 0.
+// On reports whether the value is one of SQLite's words for on, or a number other than 0.
 func (p Pragma) On() bool {
 	on, _ := pragmaInfo{kind: flag}.want(p.Value)
 	return on == "1"
 }
 
-// check refuses what could not take effect, or be executed as something else.
-// An unknown name is not refused: a VFS may know it.
+// check refuses a pragma that cannot take effect, or that SQL could read as something else.
+// It does not refuse an unknown name, because a VFS may know it.
 func (p Pragma) check() error {
 	schema, name := p.split()
 	if !isWord(name) || strings.Contains(name, "-") || schema != "" && !isWord(schema) {
@@ -175,8 +173,9 @@ func (p Pragma) check() error {
 	return nil
 }
 
-// shown is the value for an error: nothing of a secret, which the value of a
-// pragma that is not known may be, as of a mistyped key.
+// shown returns the value in a form that is safe to show in errors: "..." for a secret. The
+// value of an unknown pragma counts as a secret, because the name may be a mistyped key
+// pragma.
 func (p Pragma) shown() string {
 	info, ok := pragmas[p.key()]
 	switch {
@@ -186,44 +185,45 @@ func (p Pragma) shown() string {
 		return "..."
 	}
 	if _, ok := info.want(p.Value); ok {
-		return p.Value // a number, or one of the words that there are
+		return p.Value // a number or a known word
 	}
 	return redact.Value(p.Value)
 }
 
-// A pragmaKind is how a pragma's value is written, and read back.
+// A pragmaKind says how a pragma's value is written and read back.
 type pragmaKind uint8
 
 const (
 	unknown pragmaKind = iota
 	flag               // on or off; reads 1 or 0
-	integer            // reads as written
-	word               // one of words; reads as words says
-	probe              // on or off, and cannot be read: case_sensitive_like
-	spill              // on, off or a number of pages; reads 0 or another number
-	answer             // answers a question, and cannot be set
-	action             // does something, or answers for an argument; there is nothing to read
-	secret             // a key for the VFS; there is nothing to read
+	integer            // reads back as written
+	word               // one of words; reads back as words says
+	probe              // on or off, but cannot be read back: case_sensitive_like
+	spill              // on, off or a number of pages; reads back as 0 or another number
+	answer             // only returns information; cannot be set
+	action             // does something, or returns information about its argument; not read back
+	secret             // a key for the VFS; not read back
 )
 
 type pragmaInfo struct {
 	kind  pragmaKind
-	order int               // when it is applied; see orderPragmas
-	words map[string]string // word: what each value reads as
-	floor *int64            // integer: what any lesser value becomes
-	most  int64             // integer: more than this is not possible; 0 for any
+	order int               // when it is applied; see orderKey
+	words map[string]string // for word: what each value reads back as
+	floor *int64            // for integer: smaller values become this one
+	most  int64             // for integer: the maximum; 0 for none
 }
 
-// The order in which pragmas work. The keys come first, because nothing can be
-// read without; the busy timeout before anything that may have to wait; the
-// locking mode before the first access, so that a WAL needs no shared memory;
-// what shapes the file before it is written, which the journal mode may do;
-// query_only last, because it forbids the rest.
+// The order in which pragmas are applied:
+//   - Keys come first, because nothing can be read without them.
+//   - busy_timeout comes before anything that may wait for a lock.
+//   - locking_mode comes before the first access, so that a WAL needs no shared memory.
+//   - The pragmas that shape the file come before journal_mode, which may write it.
+//   - query_only comes last, because it forbids the others.
 const (
 	orderKey = iota - 6
 	orderBusy
 	orderLocking
-	orderPage // fixed once auto_vacuum or the encoding has been looked at
+	orderPage // fixed once auto_vacuum or encoding has been read
 	orderShape
 	orderJournal
 	orderRest
@@ -235,9 +235,9 @@ var (
 	minusOne = func() *int64 { n := int64(-1); return &n }()
 )
 
-// pragmas are those that SQLite's own build here can set, and those that only
-// look harmless. Pragmas that answer questions are actions: they do nothing to
-// a connection, as in the plain driver.
+// pragmas are the pragmas of this build of SQLite. Those that only return information do
+// nothing to a connection. They are of kind answer, or of kind action if they take an
+// argument.
 var pragmas = map[string]pragmaInfo{
 	"key":       {kind: secret, order: orderKey},
 	"hexkey":    {kind: secret, order: orderKey},
@@ -320,14 +320,14 @@ var pragmas = map[string]pragmaInfo{
 	"query_only": {kind: flag, order: orderLast},
 }
 
-// flags are the words of SQLite for on and off. Any other means off to it, and
-// is a mistake here.
+// flags maps SQLite's words for on and off to the values that they read back as. SQLite
+// treats any other word as off; this package refuses it.
 var flags = map[string]string{
 	"1": "1", "on": "1", "yes": "1", "true": "1",
 	"0": "0", "off": "0", "no": "0", "false": "0",
 }
 
-// same makes values that read as they are written.
+// same returns words that read back as they are written.
 func same(names ...string) map[string]string {
 	words := make(map[string]string)
 	for _, name := range names {
@@ -336,7 +336,7 @@ func same(names ...string) map[string]string {
 	return words
 }
 
-// numbered makes values that read as their number, and may be written as it.
+// numbered returns words that read back as their index, and the indexes themselves.
 func numbered(names ...string) map[string]string {
 	words := make(map[string]string)
 	for i, name := range names {
@@ -356,8 +356,8 @@ func merge(a, b map[string]string) map[string]string {
 	return words
 }
 
-// want returns what a value reads as once it is in force, in lower case,
-// or false if it is no value of the pragma's.
+// want returns what the given value reads back as, in lower case. ok is false if the pragma
+// does not accept the value.
 func (p pragmaInfo) want(value string) (string, bool) {
 	value = strings.ToLower(value)
 	switch p.kind {
@@ -395,7 +395,7 @@ func (p pragmaInfo) want(value string) (string, bool) {
 	}
 }
 
-// values lists what may be written, for an error.
+// values describes the accepted values, for an error.
 func (p pragmaInfo) values() string {
 	switch p.kind {
 	case flag, probe:
@@ -418,15 +418,15 @@ func (p pragmaInfo) values() string {
 	return "one of " + strings.Join(names, ", ")
 }
 
-// mergePragmas returns the pragmas of both, in the order in which they work,
-// each once: the last of two with the same name and schema.
+// mergePragmas returns the pragmas of both lists in the order in which they are applied. Of
+// several with the same name and schema, it keeps the last.
 func mergePragmas(config, dsn []Pragma) []Pragma {
 	var merged []Pragma
 	set := make(map[string]bool)
 	for _, p := range slices.Backward(slices.Concat(config, dsn)) {
 		schema, name := p.split()
-		id := cmp.Or(schema, "main") + "." + name          // without a schema, a pragma means main
-		if pragmas[name].kind != action && p.Value != "" { // one without a value only asks
+		id := cmp.Or(schema, "main") + "." + name          // without a schema, a pragma applies to main
+		if pragmas[name].kind != action && p.Value != "" { // without a value, it only reads
 			if set[id] {
 				continue
 			}

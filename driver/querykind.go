@@ -6,16 +6,16 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
 
-// A textKind is what a query may do to the statements that a connection keeps, as far as
-// the verb of its first statement says.
+// A queryKind says how a query may affect the cached statements, as far as the verb of its
+// first statement shows.
 type queryKind uint8
 
 const (
 	queryOther    queryKind = iota // may change the schema or the connection
 	queryEmpty                     // no statement
 	queryData                      // reads or writes rows
-	queryRollback                  // undoes what a transaction, or part of it, has done
-	queryNeutral                   // changes nothing of what is kept: transactions and EXPLAIN
+	queryRollback                  // undoes a transaction or a part of one
+	queryNeutral                   // affects no cached statement: transactions and EXPLAIN
 )
 
 func queryKindOf(query string) queryKind {
@@ -23,7 +23,7 @@ func queryKindOf(query string) queryKind {
 	switch {
 	case head.Verb == sqltext.Empty:
 		return queryEmpty
-	case head.Explain && head.Verb != sqltext.Pragma: // to explain a PRAGMA is to execute it
+	case head.Explain && head.Verb != sqltext.Pragma: // EXPLAIN of a PRAGMA executes it
 		return queryNeutral
 	case head.Verb.Rows():
 		return queryData
@@ -37,8 +37,8 @@ func queryKindOf(query string) queryKind {
 	return queryOther
 }
 
-// severalStatements reports whether anything stands behind the first statement of a query
-// that SQLite would have to read: another statement, or what is none.
+// severalStatements reports whether SQLite would have to read more after the first
+// statement of a query: another statement, or invalid SQL.
 func severalStatements(query string) bool {
 	if strings.IndexByte(query, ';') < 0 {
 		return false
@@ -52,8 +52,8 @@ func severalStatements(query string) bool {
 			return false
 		case sqltext.Comment, sqltext.Semicolon:
 		case sqltext.Space:
-			// The plain driver takes a byte order mark for another statement where it prepares,
-			// and SQLite does not where it executes.
+			// At a byte order mark, the plain driver sees another statement when it
+			// prepares. SQLite does not when it executes.
 			if query[st.Tail+t.Start] > ' ' {
 				return true
 			}
@@ -63,11 +63,11 @@ func severalStatements(query string) bool {
 	}
 }
 
-// namesBusyTimeout reports whether a query may read or set the busy timeout: whether it names
-// the pragma, or the table-valued function of the pragma.
+// namesBusyTimeout reports whether a query may read or set the busy timeout: it names the
+// pragma, or the pragma's table-valued function.
 func namesBusyTimeout(query string) bool {
 	const pragma, table = "busy_timeout", "pragma_busy_timeout"
-	// Of most queries, it is enough to look for what stands around an underscore.
+	// For most queries, it is enough to look at the words around underscores.
 	for i := 0; ; i++ {
 		n := strings.IndexByte(query[i:], '_')
 		if n < 0 {

@@ -13,36 +13,35 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// rows are the plain driver's, but for when a query begins.
+// rows wrap the plain driver's rows. They differ in when a query starts.
 //
-// The plain driver tells of the columns of the statement as it was prepared,
-// and steps it afterwards. If the schema has changed since, SQLite prepares the
-// statement again in that step, and the columns that it told of are not those
-// of the rows. Here a statement that only reads takes its first step before
-// anything is told of columns; the row in hand is then the first that the
-// caller asks for.
+// The plain driver reports the columns of the statement as it was prepared, and takes the
+// first step later. If the schema has changed since, SQLite prepares the statement again in
+// that step. The reported columns are then not those of the rows. Here, a read-only
+// statement takes its first step before it reports any column. The row of that step is kept
+// until the caller asks for it.
 type rows struct {
 	session *session
 	cached  *cachedStmt
-	ctx     context.Context // of the query
-	base    baseRows        // nil until they are needed: not for a first row
+	ctx     context.Context // the query's context
+	base    baseRows        // the plain driver's rows; nil until needed, which is after the first row
 
-	program *stmt // whose rows these are, if the program prepared it; else it is put back with them
+	program *stmt // the program's statement; nil if the statement belongs to the connection
 	closed  bool
 
 	begun      bool     // the first step has been taken
-	asked      bool     // for a row, by the caller
-	rowPending bool     // a row has been stepped to that the caller has not asked for
-	failure    error    // of the first step, io.EOF included, for the caller to ask for
-	names      []string // nil until they are asked for
-	spareNames []string // for the names of later queries
-	baseReady  bool     // the base knows its columns
-	direct     bool     // what is asked for is all the base's
+	asked      bool     // the caller has asked for a row
+	rowPending bool     // the first step's row has not been returned yet
+	failure    error    // the error of the first step, including io.EOF
+	names      []string // nil until needed
+	spareNames []string // room for the names of later queries
+	baseReady  bool     // base has loaded its columns
+	direct     bool     // base serves all further calls
 
 	account *account // nil without tracing.Config.Details
 }
 
-// baseRows is what rows of the plain driver can do.
+// baseRows has the methods of the plain driver's rows.
 type baseRows interface {
 	driver.Rows
 	driver.RowsColumnTypeDatabaseTypeName
@@ -59,7 +58,7 @@ var (
 	_ wrap.FailedRows                       = &rows{}
 )
 
-// sqliteStmt is what is asked of SQLite's statement itself.
+// sqliteStmt has the methods of *sqlite3.Stmt that this package calls.
 type sqliteStmt interface {
 	ReadOnly() bool
 	Conn() *sqlite3.Conn
@@ -92,10 +91,10 @@ type sqliteStmt interface {
 	Columns(...any) error
 }
 
-// newRows returns rows of a statement. They are kept with it, and made anew for
-// its next use, which is after they are closed: package wrap sees to it that
-// nobody uses them then. The rows of a program's own statement may overlap, and
-// then each has its own.
+// newRows returns the rows of a statement. They are stored in the statement, and reused for
+// its next query after they have been closed. Package wrap ensures that no caller uses
+// closed rows. Rows of a program's own statement may overlap. If so, each query gets its
+// own rows.
 func newRows(ctx context.Context, s *session, st *cachedStmt, base driver.Rows, program *stmt) *rows {
 	r := &st.rows
 	if program != nil {
@@ -112,12 +111,12 @@ func newRows(ctx context.Context, s *session, st *cachedStmt, base driver.Rows, 
 		r.account = new(account)
 	}
 	if !st.readOnly {
-		r.begin() // it writes, whether the caller asks for rows or not
+		r.begin() // a statement that writes does so even if the caller reads no row
 	}
 	return r
 }
 
-// begin takes the first step.
+// begin takes the first step, once.
 func (r *rows) begin() {
 	if r.begun {
 		return
@@ -134,7 +133,7 @@ func (r *rows) begin() {
 	r.session.afterStep(r.cached, r.failure)
 }
 
-// step is the base's NextRow.
+// step takes a step, as the base's NextRow does.
 func (r *rows) step() error {
 	st := r.cached.base
 	c := st.Conn()
@@ -150,12 +149,13 @@ func (r *rows) step() error {
 	return io.EOF
 }
 
-// plain returns the base's rows, of what is bound and stepped already.
+// openBase returns the plain driver's rows. The statement is already bound, and may have
+// been stepped.
 func (r *rows) openBase() baseRows {
 	if r.base == nil {
 		base, err := r.cached.base.QueryContext(r.ctx, nil)
 		if err != nil {
-			panic(err) // without arguments there is nothing to fail
+			panic(err) // without arguments, binding cannot fail
 		}
 		r.base = base.(baseRows)
 	}
@@ -171,7 +171,7 @@ func (r *rows) Columns() []string {
 	return r.names
 }
 
-// ready has the base know its columns, without which it panics.
+// loadColumns makes the base load its columns. The base panics if it has not.
 func (r *rows) loadColumns() {
 	if !r.baseReady {
 		r.loadColumnsSlow()
@@ -215,14 +215,14 @@ func (r *rows) nextRow() error {
 	return r.wrote(r.base.NextRow())
 }
 
-// ours reports whether rows after the first are read here, too: it is quicker
-// than the base where there are no BLOBs.
+// stepsItself reports whether r, and not the base, reads the rows after the first. That is
+// faster if there are no BLOBs.
 func (r *rows) stepsItself() bool {
 	return r.failure == nil && !r.rowPending && r.cached.readOnly && !r.cached.blobs
 }
 
-// first reports whether the caller is given the row in hand, or the failure of
-// the first step. Else it is for the base to go on.
+// first returns true for the first step's row, or the error of that step. If it returns
+// false and nil, the base continues.
 func (r *rows) first() (row bool, err error) {
 	r.begin()
 	r.asked = true
@@ -240,14 +240,14 @@ func (r *rows) first() (row bool, err error) {
 		}
 	}
 	r.loadColumns()
-	r.direct = r.account == nil || r.cached.readOnly // what only reads waits in its first step, if at all
+	r.direct = r.account == nil || r.cached.readOnly // a read-only statement waits for locks in its first step, or never
 	if !r.direct {
 		r.enter(mayWrite)
 	}
 	return false, nil
 }
 
-// enter and leave stand around what may wait for a lock.
+// enter and leave measure a step that may wait for a lock.
 func (r *rows) enter(may hold) {
 	if r.account != nil {
 		r.session.locks.enter(r.cached.query, may)
@@ -261,8 +261,7 @@ func (r *rows) leave(err error) {
 	}
 }
 
-// wrote is told of the first step of a statement that writes, which is the
-// base's to take.
+// wrote records the result of a later step, which the base has taken.
 func (r *rows) wrote(err error) error {
 	if !r.direct {
 		r.leave(err)
@@ -285,8 +284,8 @@ func (r *rows) ColumnTypeNullable(i int) (nullable, ok bool) {
 	return r.openBase().ColumnTypeNullable(i)
 }
 
-// ColumnTypeScanType implements [driver.RowsColumnTypeScanType]. Until the
-// caller has asked for a row, it is that of the declared type.
+// ColumnTypeScanType implements [driver.RowsColumnTypeScanType]. Before the caller has
+// asked for a row, it returns the type of the declared type.
 func (r *rows) ColumnTypeScanType(i int) reflect.Type {
 	r.loadColumns()
 	if !r.asked {
@@ -303,7 +302,7 @@ func (r *rows) Close() error {
 	r.enter(holdsNone)
 	err := r.reset()
 	r.leave(err)
-	r.session.checkAfterError(err) // it may be the commit that has failed
+	r.session.checkAfterError(err) // the commit may have failed
 	if r.account != nil && !r.account.closed {
 		r.account.close(r.cached)
 	}
@@ -311,7 +310,7 @@ func (r *rows) Close() error {
 	switch {
 	case r.failure == nil || r.asked:
 	case r.cached.readOnly:
-		err = nil // that of a step which the caller has not asked for
+		err = nil // the caller never asked for that row
 	case r.failure != io.EOF:
 		err = r.failure
 	}
@@ -324,14 +323,14 @@ func (r *rows) Close() error {
 	if r.program != nil {
 		r.program.open--
 	} else {
-		r.session.cache.put(r.cached) // its error is that of the base's Close
+		r.session.cache.put(r.cached) // any error is already that of reset
 	}
 	r.session.checkTxEnd()
 	return err
 }
 
-// Failure implements [wrap.FailedRows]. It returns the error of a first step that
-// was taken before the caller asked for a row.
+// Failure implements [wrap.FailedRows]. It returns the error of the first step, if the
+// caller has not asked for a row yet.
 func (r *rows) Failure() error {
 	if r.asked || r.failure == io.EOF || !r.cached.readOnly {
 		return nil
@@ -339,7 +338,7 @@ func (r *rows) Failure() error {
 	return r.failure
 }
 
-// reset is the base's Close.
+// reset does what the base's Close does.
 func (r *rows) reset() error {
 	if r.base != nil {
 		return r.base.Close()
@@ -347,9 +346,8 @@ func (r *rows) reset() error {
 	return errors.Join(r.cached.base.Reset(), r.cached.base.ClearBindings())
 }
 
-// columnNames returns the names of the statement's columns. They are the caller's,
-// who may do anything to them: each query has its own, but room for those of
-// several is made at once.
+// columnNames returns a copy of the statement's column names, which the caller may change.
+// It allocates room for the copies of several queries together.
 func (r *rows) columnNames() []string {
 	names := r.cached.columnNames()
 	switch {
@@ -364,7 +362,8 @@ func (r *rows) columnNames() []string {
 	return callers
 }
 
-// columnNames returns the names of the statement's columns, for nobody to change.
+// columnNames returns the names of the statement's columns. The caller must not change
+// them.
 func (st *cachedStmt) columnNames() []string {
 	if st.names == nil {
 		st.names = make([]string, st.base.ColumnCount())
@@ -375,7 +374,7 @@ func (st *cachedStmt) columnNames() []string {
 	return st.names
 }
 
-// scanTypes returns those of the statement's columns.
+// scanTypes returns the scan types of the statement's columns.
 func (st *cachedStmt) scanTypes() []scanType {
 	if st.scans == nil {
 		st.scans = make([]scanType, st.base.ColumnCount())
@@ -398,8 +397,8 @@ func (st *cachedStmt) declared() []string {
 	return st.decls
 }
 
-// declaredScanType asks the table for a column's type: a view's column has none
-// of its own.
+// declaredScanType returns the scan type of the table column behind column i. A column of a
+// view has no declared type of its own.
 func declaredScanType(st baseStmt, i int) scanType {
 	column := st.ColumnOriginName(i)
 	if column == "" {

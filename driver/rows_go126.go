@@ -2,9 +2,9 @@
 
 package driver
 
-// baseScanner is empty: before Go 1.27, no rows scan columns themselves.
+// baseScanner is empty because rows do not scan columns themselves before Go 1.27.
 type baseScanner interface{}
 
-// NextRow is the plain driver's method too, which database/sql calls from
-// Go 1.27 on.
+// NextRow exists because the plain driver's rows have it. database/sql calls it from Go
+// 1.27 on.
 func (r *rows) NextRow() error { return r.nextRow() }

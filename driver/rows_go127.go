@@ -10,7 +10,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// baseScanner is what rows of the plain driver can do besides.
+// baseScanner has the methods of the plain driver's rows that exist only since Go 1.27.
 type baseScanner interface{ driver.RowsColumnScanner }
 
 var (
@@ -40,8 +40,9 @@ func (r *rows) ScanColumn(ctx driver.ScanContext, i int, dest any) error {
 	return r.base.ScanColumn(ctx, i, dest)
 }
 
-// scan scans what is the same whatever the column, which is most of what
-// programs scan: the base would first have to learn of its columns.
+// scan scans the most common types, whose conversion does not depend on the column's
+// declared type. It saves loading the columns in the plain driver's rows. It reports
+// whether it has set dest.
 func (r *rows) scan(i int, dest any) bool {
 	st := r.cached.base
 	switch d := dest.(type) {

@@ -16,50 +16,49 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// A session is the innermost connection of ours: the plain driver's, with what
-// it lacks. It serves a text with its arguments in one call, from a statement
-// that it has kept if it can.
+// A session is the innermost connection of this package. It adds to the plain driver's
+// connection what that one lacks. If it can, it serves a query and its arguments in one
+// call, with a cached statement.
 //
-// Arguments are checked, counted and bound, and contexts, results and errors
-// made, by the plain driver's own statements, so that they are to the letter
-// the same.
+// The plain driver's own statements check, count and bind arguments, handle contexts, and
+// create results and errors. So all of these are exactly the plain driver's.
 type session struct {
 	baseConn
 	cache    stmtCache
 	times    timeFormats
-	dialect  *dialect // nil for the plain driver's
+	dialect  *dialect // nil for the plain driver's behavior
 	location *location
-	file     *dbFile         // nil if it is none that the operating system knows by name
-	inWAL    bool            // file knows that the connection has the WAL open
-	ioFailed bool            // a file could not be read or written
-	cleanup  runtime.Cleanup // leaves the file
+	file     *dbFile         // nil if the operating system knows no name for it
+	inWAL    bool            // file counts the connection as one that has the WAL open
+	ioFailed bool            // an I/O error has happened; see checkAfterError
+	cleanup  runtime.Cleanup // calls file.leave if the program drops the connection
 	quotes   quotes
 
-	authorizer *authorizer // nil unless a pool has the connection watched
-	prepared   bool        // something, since a pool last asked
+	authorizer *authorizer // nil unless a pool watches the connection
+	prepared   bool        // a statement was prepared since a pool last asked
 
-	locks    *lockWatch // nil without tracing.Config.Details: nothing is told of calls
-	executed bool       // something, in the call under way
+	locks    *lockWatch // nil without tracing.Config.Details: calls are not measured
+	executed bool       // facts holds a statement of the call in progress
 
-	converting bool // arguments, with functions of the program's
+	converting bool // arguments are being converted, perhaps by functions of the program
 	facts      facts
 
-	notices           []notice          // of its opening
-	explainMissingKey func(error) error // explains errors of a file that may want a key, and got none; or nil
+	notices           []notice          // warnings from opening the connection
+	explainMissingKey func(error) error // adds a hint to errors of a file without its key; or nil
 
-	configured struct { // the connection, when it was opened
+	configured struct { // how the connection was configured when it was opened
 		pragmas []string
 		took    time.Duration
 	}
 
-	queryOnly bool // as the pragma was when the connection was opened
+	queryOnly bool // the pragma's value when the connection was opened
 
-	term     func(*sqlite3.Conn) error // nil once called
+	term     func(*sqlite3.Conn) error // nil after it was called
 	panicked bool                      // a panic has passed: nothing is executed any more
 	closed   bool
 }
 
-// baseConn is what a connection of the plain driver can do.
+// baseConn has the methods of the plain driver's connection.
 type baseConn interface {
 	sqlite3driver.Conn
 	driver.ExecerContext
@@ -80,18 +79,18 @@ func (s *session) ExecDirect(ctx context.Context, query string, args []driver.Na
 		return nil, err
 	}
 	if query == "" && len(args) == 0 {
-		// As it is, for it may be a savepoint, which the plain driver knows by
-		// its context. What is later rolled back to one is not seen here.
+		// Pass the call on unchanged: it may be a savepoint, which the plain driver
+		// recognizes by its context. The session does not see a later rollback to it.
 		res, err := s.ExecContext(ctx, query, args)
 		s.cache.suspended = true
 		s.checkTxEnd()
 		if err == nil && s.isForeign() {
-			res = result{} // or it would be of what was executed before
+			res = result{} // otherwise the result of an earlier statement would show
 		}
 		return res, err
 	}
 	res, err := s.execDirect(ctx, query, args)
-	s.checkTxEnd() // in no defer: after a panic, SQLite is asked nothing
+	s.checkTxEnd() // not deferred: after a panic, SQLite must not be called
 	return res, err
 }
 
@@ -113,13 +112,13 @@ func (s *session) execDirect(ctx context.Context, query string, args []driver.Na
 		st, err = s.prepare(ctx, kind, query)
 	}
 	if err != nil {
-		if len(args) == 0 { // the plain driver does so before it prepares
+		if len(args) == 0 { // the plain driver does this before it prepares
 			s.baseConn.Raw().SetLastInsertRowID(0)
 		}
 		return nil, err
 	}
-	// A text without arguments wants none, as in the plain driver's Exec of it:
-	// its parameters are NULL.
+	// As in the plain driver's Exec, a query without arguments needs none: its parameters
+	// are NULL.
 	if len(args) > 0 {
 		if args, err = s.convert(st, args); err != nil {
 			s.cache.put(st)
@@ -133,7 +132,7 @@ func (s *session) execDirect(ctx context.Context, query string, args []driver.Na
 	if len(args) == 0 {
 		err = unjoin(err)
 	}
-	if err == nil && (!st.readOnly || kind != queryData) { // COMMIT is read-only
+	if err == nil && (!st.readOnly || kind != queryData) { // COMMIT is read-only, but ends writes
 		err = s.afterWrite()
 	}
 	s.cache.put(st)
@@ -143,8 +142,8 @@ func (s *session) execDirect(ctx context.Context, query string, args []driver.Na
 	return res, nil
 }
 
-// alone takes an error out of the plain driver's errors.Join, which it is not
-// in where a text is executed without a statement.
+// unjoin returns the only error in an errors.Join of the plain driver. Where the plain
+// driver executes a query without a statement, it does not join errors.
 func unjoin(err error) error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		if errs := joined.Unwrap(); len(errs) == 1 {
@@ -154,7 +153,7 @@ func unjoin(err error) error {
 	return err
 }
 
-// execAll executes the statements of a text without arguments.
+// execAll executes all statements of a query without arguments.
 func (s *session) execAll(ctx context.Context, query string) (driver.Result, error) {
 	raw := s.baseConn.Raw()
 	raw.SetLastInsertRowID(0)
@@ -167,9 +166,9 @@ func (s *session) execAll(ctx context.Context, query string) (driver.Result, err
 	return resultOf(raw), nil
 }
 
-// run executes statements one after the other, as sqlite3_exec does, and shows
-// each to note. Unlike sqlite3_exec's, they can be finalised when a panic has
-// passed through them.
+// run executes statements one by one, as sqlite3_exec does, and calls note with each.
+// Unlike those of sqlite3_exec, the statements can be closed after a panic has passed
+// through them.
 func (s *session) run(ctx context.Context, query string, note func(sqliteStmt)) error {
 	raw := s.baseConn.Raw()
 	s.prepared = true
@@ -187,7 +186,7 @@ func (s *session) run(ctx context.Context, query string, note func(sqliteStmt)) 
 		if err != nil {
 			return s.explain(err)
 		}
-		if stmt == nil { // there is no other
+		if stmt == nil { // no statement is left
 			break
 		}
 		err = stmt.Exec()
@@ -200,15 +199,15 @@ func (s *session) run(ctx context.Context, query string, note func(sqliteStmt)) 
 		if closeErr != nil {
 			return closeErr
 		}
-		// Behind a statement, sqlite3_exec skips white space, and with it a vertical tab, which
-		// nothing may begin with.
+		// After a statement, sqlite3_exec skips white space. That includes a vertical tab,
+		// with which no statement may begin.
 		rest = strings.TrimLeft(tail, " \t\n\v\f\r")
 	}
 	return nil
 }
 
-// A result is what the last statement did. Of a statement that changed nothing,
-// there is no row ID.
+// A result is the result of the last statement. The row ID is 0 if that statement changed
+// nothing.
 type result struct{ id, changes int64 }
 
 func resultOf(raw *sqlite3.Conn) driver.Result {
@@ -250,9 +249,9 @@ func (s *session) QueryDirect(ctx context.Context, query string, args []driver.N
 	return s.foreign(rows)
 }
 
-// convert converts the arguments of a statement that is about to be executed. A
-// panic of a [driver.Valuer] of the program's leaves the connection as it was: with
-// the plain driver, database/sql calls it beside the connection.
+// convert converts the arguments of a statement that is about to be executed. If a
+// [driver.Valuer] of the program panics, the connection stays usable. With the plain
+// driver, database/sql calls the Valuer outside the connection.
 func (s *session) convert(st *cachedStmt, args []driver.NamedValue) ([]driver.NamedValue, error) {
 	s.converting = true
 	defer func() {
@@ -281,8 +280,8 @@ func (s *session) query(ctx context.Context, st *cachedStmt, args []driver.Named
 	return s.bind(ctx, st, args, nil)
 }
 
-// bind begins a query of program's statement, or, if that is nil, of one of the
-// connection's own.
+// bind starts a query with the statement program, or with one of the connection's own if
+// program is nil.
 func (s *session) bind(ctx context.Context, st *cachedStmt, args []driver.NamedValue, program *stmt) (*rows, error) {
 	simple, err := bindSimple(st.base, args)
 	var base driver.Rows
@@ -296,8 +295,8 @@ func (s *session) bind(ctx context.Context, st *cachedStmt, args []driver.NamedV
 	return newRows(ctx, s, st, base, program), nil
 }
 
-// bindSimple binds arguments as the plain driver does, if they are of types that
-// most are. It reports whether they are.
+// bindSimple binds arguments as the plain driver does, if all of them have common types and
+// no names. simple reports whether they have; if not, nothing is bound.
 func bindSimple(st sqliteStmt, args []driver.NamedValue) (simple bool, err error) {
 	for _, arg := range args {
 		if arg.Name != "" {
@@ -333,20 +332,21 @@ func bindSimple(st sqliteStmt, args []driver.NamedValue) (simple bool, err error
 	return true, nil
 }
 
-// kept returns the statement that is kept for query, for the caller alone until
-// it is put back, or nil if there is none. What is kept is one statement that
-// reads or writes rows, so that nothing need be known of the text.
+// kept returns the cached statement for query, or nil. No other call can use the statement
+// until it is put back. The cache holds only single statements that read or write rows, so
+// the query need not be examined.
 func (s *session) kept(ctx context.Context, query string) (*cachedStmt, error) {
 	s.checkTxEnd()
 	st := s.cache.take(query)
 	if st != nil && ctx.Err() != nil {
 		s.cache.put(st)
-		return nil, sqlite3.INTERRUPT // as if it were prepared now
+		return nil, sqlite3.INTERRUPT // as if the statement were prepared now
 	}
 	return st, nil
 }
 
-// before is called with every text before it is prepared or executed.
+// before must be called with every query that is not cached, before it is prepared or
+// executed.
 func (s *session) before(kind queryKind, query string) {
 	if kind == queryOther {
 		s.mayLeaveWAL(query)
@@ -354,8 +354,8 @@ func (s *session) before(kind queryKind, query string) {
 	s.cache.before(kind, query)
 }
 
-// prepare returns a new statement for query, for the caller alone until it is put
-// back.
+// prepare prepares a statement for query. No other call can use the statement until it is
+// put back.
 func (s *session) prepare(ctx context.Context, kind queryKind, query string) (*cachedStmt, error) {
 	s.cache.countMiss(kind)
 	s.prepared = true
@@ -365,7 +365,7 @@ func (s *session) prepare(ctx context.Context, kind queryKind, query string) (*c
 	base, err := s.baseConn.PrepareContext(ctx, query)
 	if err != nil {
 		err = s.explain(err)
-		s.cache.forget() // SQLite has read the schema anew, to be sure
+		s.cache.forget() // SQLite has probably read a changed schema
 		if a := s.authorizer; a != nil {
 			a.session = false
 		}
@@ -382,18 +382,17 @@ func (s *session) prepare(ctx context.Context, kind queryKind, query string) (*c
 	return st, nil
 }
 
-// stepped is told of a statement that has taken its first step. SQLite may then
-// have found that another connection has changed the schema, and prepared the
-// statement again: its columns are others, and whatever else is kept may not be
-// what its text means any more. Or it has failed to, since what the statement is
-// for is gone.
+// afterStep must be called after a statement's first step. In that step, SQLite may have
+// found that another connection has changed the schema, and have prepared the statement
+// again. Then its columns are different, and other cached statements may no longer match
+// their queries. Or preparing it again failed, because a table that it uses is gone.
 func (s *session) afterStep(st *cachedStmt, err error) {
 	n := st.base.Status(sqlite3.STMTSTATUS_REPREPARE, false)
 	if n != st.reprepared {
 		st.names, st.scans, st.decls, st.reprepared = nil, nil, nil, n
 		current := st.age == s.cache.age
 		s.cache.forget()
-		if current { // it is as new
+		if current { // it has just been prepared again
 			st.age = s.cache.age
 		}
 		if a := s.authorizer; a != nil {
@@ -409,7 +408,7 @@ func (s *session) afterStep(st *cachedStmt, err error) {
 	}
 }
 
-// gone reports whether a statement that has failed could not be prepared now.
+// cannotPrepare reports whether a statement that has failed could no longer be prepared.
 func (s *session) cannotPrepare(st *cachedStmt, err error) bool {
 	var code sqlite3.ErrorCode
 	if st.closed || !errors.As(err, &code) || code != sqlite3.ERROR && code != sqlite3.SCHEMA && code != sqlite3.MISUSE {
@@ -423,7 +422,7 @@ func (s *session) cannotPrepare(st *cachedStmt, err error) bool {
 	return false
 }
 
-// explain returns an error with what a missing key may have to do with it.
+// explain adds a hint to an error that a missing key may have caused.
 func (s *session) explain(err error) error {
 	if s.explainMissingKey == nil {
 		return err
@@ -431,9 +430,9 @@ func (s *session) explain(err error) error {
 	return s.explainMissingKey(err)
 }
 
-// settle looks whether a transaction has ended that changed what texts mean. It
-// may have by a call, by an error that makes SQLite roll back, or by a method
-// that is not seen here.
+// checkTxEnd informs the cache when a transaction has ended that changed the schema or had
+// savepoints. A call may have ended it, or an error that makes SQLite roll back. Or a
+// method ended it that the session does not see.
 func (s *session) checkTxEnd() {
 	if s.cache.waitsForTxEnd() && s.baseConn.Raw().GetAutocommit() {
 		s.cache.txEnded()
@@ -469,7 +468,7 @@ func (s *session) PrepareContext(ctx context.Context, query string) (driver.Stmt
 	return &stmt{session: s, cached: st, kind: kind}, nil
 }
 
-// Ping reads the first page of the file, as the plain driver's does not.
+// Ping reads the first page of the file. The plain driver's Ping does not.
 func (s *session) Ping(ctx context.Context) error {
 	raw := s.baseConn.Raw()
 	if old := raw.SetInterrupt(ctx); old != ctx {
@@ -487,24 +486,24 @@ func (s *session) Ping(ctx context.Context) error {
 	return err
 }
 
-// Configured implements [wrap.ConfiguredConn]. It returns the pragmas that the
-// connection was opened with, in their order, and how long it took to apply them
-// and read them back.
+// Configured implements [wrap.ConfiguredConn]. It returns the pragmas with which the
+// connection was opened, in order. It also returns the time taken to apply them and read
+// them back.
 func (s *session) Configured() ([]string, time.Duration) {
 	return s.configured.pragmas, s.configured.took
 }
 
-// Sick implements [wrap.SickConn]. It reports whether the connection's file is lost, or
-// SQLite's view of the file may be wrong since an I/O error.
+// Sick implements [wrap.SickConn]. It reports whether the connection's file is lost. It
+// also returns true if an I/O error may have left SQLite with a wrong view of the file.
 func (s *session) Sick(now time.Time) bool {
 	if s.locks != nil {
 		s.locks.released()
 	}
 	if s.quotes.rawInUse {
 		s.quotes = quotes{}
-		// Whatever failed then was not seen here. After a journal that could not be synced,
-		// SQLite's cache may have pages that are in no file, and its next commit would write
-		// what follows from them.
+		// The session has not seen errors of that time. After a failed sync of a journal,
+		// SQLite's cache may hold pages that are in no file. The next commit would write
+		// pages that depend on them.
 		if s.file != nil && !s.panicked {
 			_ = s.baseConn.Raw().ReleaseMemory()
 		}
@@ -512,20 +511,20 @@ func (s *session) Sick(now time.Time) bool {
 	return s.checkFileIfDue(now) != nil || s.ioFailed
 }
 
-// Raw returns SQLite's connection, with nothing of ours on it: a program may do
-// anything to it.
+// Raw returns SQLite's connection without cached statements and busy handler. The program
+// may do anything with it.
 func (s *session) Raw() *sqlite3.Conn {
 	if s.panicked {
 		return s.baseConn.Raw()
 	}
 	s.cache.forget()
-	s.leaveWAL() // the program may
+	s.leaveWAL() // the program may leave WAL mode
 	s.quotes.rawInUse = true
 	return s.busy()
 }
 
-// busy returns SQLite's connection, for the program to set or see what it does
-// when a lock is not to be had.
+// busy returns SQLite's connection with its own busy timeout in place. The program may read
+// or change how the connection waits for locks.
 func (s *session) busy() *sqlite3.Conn {
 	if s.locks != nil {
 		s.locks.beforeRaw()
@@ -533,9 +532,8 @@ func (s *session) busy() *sqlite3.Conn {
 	return s.baseConn.Raw()
 }
 
-// Close calls Term, once, and closes the connection whatever it says. If a panic
-// passes, Term's or one of SQLite's callbacks', the connection is closed as after
-// any other.
+// Close calls Term once, and then closes the connection even if Term fails. If Term or a
+// callback of SQLite panics, the connection is closed by CloseAfterPanic.
 func (s *session) Close() error {
 	if s.closed {
 		return nil
@@ -546,14 +544,13 @@ func (s *session) Close() error {
 			_ = s.CloseAfterPanic()
 		}
 	}()
-	s.quotes = quotes{known: true} // SQLite is not to be asked any more
+	s.quotes = quotes{known: true} // SQLite must not be asked any more
 	if s.locks != nil {
 		s.locks.close()
 	}
 	s.cache.forget()
 	err := s.terminate()
-	// A statement that nobody closed would keep SQLite from closing, and the file
-	// open and locked.
+	// An open statement would keep SQLite from closing, and the file open and locked.
 	for _, stmt := range slices.Collect(s.baseConn.Raw().Stmts()) {
 		stmt.Close()
 	}
@@ -562,7 +559,7 @@ func (s *session) Close() error {
 	return err
 }
 
-// closeBase closes the plain driver's connection, and with it the file.
+// closeBase closes the plain driver's connection, and its file.
 func (s *session) closeBase() error {
 	if s.file == nil {
 		return s.baseConn.Close()
@@ -580,7 +577,7 @@ func (s *session) leaveFile() {
 
 func (s *session) terminate() error { return s.terminateIn(s.baseConn.Raw().GetInterrupt()) }
 
-// terminateIn calls Term, whose context for SQLite is ctx.
+// terminateIn calls Term while ctx is SQLite's interrupt context.
 func (s *session) terminateIn(ctx context.Context) error {
 	term := s.term
 	if term == nil {
@@ -594,8 +591,8 @@ func (s *session) terminateIn(ctx context.Context) error {
 	return term(raw)
 }
 
-// noStmt is what a text without SQL in it is prepared as. The plain driver's
-// panics when it is used.
+// noStmt is the statement for an empty query. The plain driver's statement for it panics
+// when it is used.
 type noStmt struct{}
 
 var (

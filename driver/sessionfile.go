@@ -12,11 +12,11 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// What is in this file is of a connection's file: whether it still is what it was
-// when it was opened, and what becomes of its WAL when it is not.
+// This file checks whether a connection's file is still the one that it opened. If not, it
+// decides what happens to the WAL.
 
-// lost returns [ErrFileLost] if any connection of the file knows that it is lost.
-// It is asked before every call, and costs next to nothing.
+// lost returns [ErrFileLost] if any connection of the process has found the file lost.
+// Every call checks it; it costs two atomic loads.
 func (s *session) lost() error {
 	if s.file == nil {
 		return nil
@@ -30,9 +30,9 @@ func (s *session) lost() error {
 	return nil
 }
 
-// lookIfDue looks after the file unless that was done just now, by whichever
-// connection. What cannot be found out is no reason to give up a connection that
-// works.
+// checkFileIfDue checks the file, unless any connection has checked it very recently. It
+// ignores errors other than [ErrFileLost], because they are no reason to give up a working
+// connection.
 func (s *session) checkFileIfDue(now time.Time) error {
 	if s.file == nil {
 		return nil
@@ -49,7 +49,7 @@ func (s *session) checkFileIfDue(now time.Time) error {
 	return nil
 }
 
-// look looks after the file.
+// checkFile compares the file with what its names lead to.
 func (s *session) checkFile() error {
 	if s.file == nil {
 		return nil
@@ -60,8 +60,8 @@ func (s *session) checkFile() error {
 	return s.location.checkOpenFile(s.file)
 }
 
-// seeContent notes that the database has something in it, once. SQLite is asked, and
-// not the file's size: that of a new database goes back to 0 when its first transaction
+// seeContent records that the database is not empty. It asks SQLite, because the size of
+// the file is not reliable. A new database shrinks back to 0 bytes if its first transaction
 // is rolled back.
 func (s *session) seeContent() {
 	if s.file == nil || s.file.filled.Load() {
@@ -72,15 +72,17 @@ func (s *session) seeContent() {
 	}
 }
 
-// suspect looks after the file if an error may come of its loss: the call ends with
-// SQLite's own error, but the next with [ErrFileLost].
+// checkAfterError checks the file if losing it may have caused err. The call still returns
+// SQLite's own error; the next call returns [ErrFileLost].
 //
-// A connection with which an I/O error has happened is not used again: SQLite may keep in
-// its cache what it could not write, and goes on for good with a -shm of its own where
-// it could not make one. But when a WAL cannot be written or synced, the connection stays.
-// It can still read, which one that is opened anew may not; and it writes the same frames
-// again, and syncs them: another would take them for committed, and write behind them,
-// although the system may have forgotten that they are still to be written.
+// A connection that had an I/O error is not used again. SQLite's cache may hold pages that
+// it could not write. And if SQLite could not create a -shm, it keeps using one of its own
+// for good.
+//
+// But the connection stays if a WAL could not be written or synced. It can still read,
+// which a new connection may not be able to do. It also writes and syncs the same frames
+// again. A new connection would treat them as committed and write behind them, although the
+// system may have forgotten to write them.
 func (s *session) checkAfterError(err error) {
 	var code sqlite3.ExtendedErrorCode
 	if s.file == nil || !errors.As(err, &code) {
@@ -92,19 +94,19 @@ func (s *session) checkAfterError(err error) {
 	}
 	switch {
 	case (code == sqlite3.IOERR_FSYNC || code == sqlite3.IOERR_WRITE) && s.inWAL:
-	case code.Code() == sqlite3.IOERR, code.Code() == sqlite3.READONLY && code != sqlite3.ExtendedErrorCode(sqlite3.READONLY): // that is query_only's
+	case code.Code() == sqlite3.IOERR, code.Code() == sqlite3.READONLY && code != sqlite3.ExtendedErrorCode(sqlite3.READONLY): // query_only causes the plain READONLY
 		s.ioFailed = true
 	}
 }
 
-// acknowledge is called when a statement may have written, before the program
-// learns that it has. What is written to a file that is lost is lost.
+// afterWrite must be called after a statement that may have written, before the program
+// gets its success. What was written to a lost file is lost.
 func (s *session) afterWrite() error {
-	if s.file == nil || !s.baseConn.Raw().GetAutocommit() { // or the commit does it
+	if s.file == nil || !s.baseConn.Raw().GetAutocommit() { // in a transaction, Commit checks
 		return nil
 	}
 	if !s.file.filled.Load() {
-		// Not that SQLite be asked: the program may trace what it is.
+		// Do not ask SQLite here: the program may trace its statements.
 		if info, err := os.Stat(s.file.name); err == nil && info.Size() > 0 {
 			s.file.filled.Store(true)
 		}
@@ -112,12 +114,12 @@ func (s *session) afterWrite() error {
 	return s.checkFileIfDue(time.Now())
 }
 
-// enterWAL has the file know the WAL that the connection has open, if it has one.
+// enterWAL tells the file which WAL the connection has open, if it has one.
 func (s *session) enterWAL() error {
 	if s.inWAL || s.file == nil {
 		return nil
 	}
-	// Without a WAL, the journal may be in SQLite's memory, and is then no handle.
+	// Without a WAL, the journal may be in SQLite's memory, and has no handle.
 	if _, err := os.Stat(s.file.name + "-wal"); err != nil {
 		return nil
 	}
@@ -129,12 +131,12 @@ func (s *session) enterWAL() error {
 	if err != nil {
 		return nil
 	}
-	shm, _ := os.Stat(s.file.name + "-shm") // where there is none, others share it by other means
+	shm, _ := os.Stat(s.file.name + "-shm") // without a -shm, connections share the index by other means
 	s.inWAL = true
 	return s.file.enterWAL(wal, shm)
 }
 
-// leaveWAL is called before the connection may leave WAL mode, or is closed.
+// leaveWAL must be called before the connection closes, or may leave WAL mode.
 func (s *session) leaveWAL() {
 	if s.inWAL {
 		s.inWAL = false
@@ -142,15 +144,15 @@ func (s *session) leaveWAL() {
 	}
 }
 
-// mayLeaveWAL is called with every text that may change the journal mode.
+// mayLeaveWAL must be called with every query that may change the journal mode.
 func (s *session) mayLeaveWAL(query string) {
 	if s.inWAL && containsFold(query, "journal_mode") {
-		s.leaveWAL() // and enters again when it next looks, if it is still there
+		s.leaveWAL() // the next check enters it again if the connection still has it
 	}
 }
 
-// containsFold reports whether text contains word, which is in lower case, in any
-// case of letters.
+// containsFold reports whether text contains word in any letter case. word must be in lower
+// case.
 func containsFold(text, word string) bool {
 	for i := 0; i+len(word) <= len(text); i++ {
 		if strings.EqualFold(text[i:i+len(word)], word) {
@@ -160,20 +162,20 @@ func containsFold(text, word string) bool {
 	return false
 }
 
-// A farewell is what becomes of the three files when a connection is closed.
+// A closePlan says what happens to the three files when a connection is closed.
 type closePlan struct {
 	file     *dbFile
 	gone     bool        // the database's name leads to another file, or to none
-	replaced bool        // to another
-	names    uint64      // that the database still has
-	last     bool        // no other connection has it open, and its WAL is still needed
-	wal      os.FileInfo // the file's own; nil if unknown
+	replaced bool        // the name leads to another file
+	names    uint64      // number of names that the database still has
+	last     bool        // this is the last connection, and the database still needs the WAL
+	wal      os.FileInfo // the WAL that belongs to the file; nil if unknown
 	shm      os.FileInfo
 }
 
-// beforeClose has SQLite leave the WAL as it is, and the database without it, if
-// they are not what the names lead to: the last connection to be closed would
-// write its WAL into the database, and remove whatever has the WAL's name.
+// beforeClose prevents SQLite's checkpoint on close if the names no longer lead to the open
+// files. Otherwise the last connection would write its WAL into the database, and remove
+// whatever file has the WAL's name.
 // https://sqlite.org/c3ref/c_dbconfig_defensive.html#sqlitedbconfignockptonclose
 func (s *session) beforeClose() (closePlan, error) {
 	f := s.file
@@ -181,7 +183,7 @@ func (s *session) beforeClose() (closePlan, error) {
 		return closePlan{}, nil
 	}
 	raw := s.baseConn.Raw()
-	_ = s.enterWAL() // so that its own WAL is known
+	_ = s.enterWAL() // so that the plan knows the file's own WAL
 	plan, checkpoint := f.planClose()
 	if plan.gone {
 		if h := handleOf(raw, sqlite3.FCNTL_FILE_POINTER); h != nil {
@@ -201,9 +203,10 @@ func (s *session) beforeClose() (closePlan, error) {
 	return plan, err
 }
 
-// farewell looks at the three files once more. SQLite may do at the last close what
-// it always does if the database is still there, and each of the others is too, or
-// its name is nobody's: then what is in the WAL is not lost.
+// planClose checks the three files once more. checkpoint reports whether SQLite may
+// checkpoint as usual at the last close. For that, the database must still be there. Each
+// of the other two names must be free, or lead to its own file. Then the WAL's content is
+// not lost.
 func (f *dbFile) planClose() (plan closePlan, checkpoint bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -219,18 +222,18 @@ func (f *dbFile) planClose() (plan closePlan, checkpoint bool) {
 	return plan, !nameTaken(f.name+"-wal", f.wal) && !nameTaken(f.name+"-shm", f.shm)
 }
 
-// rescue writes what is in the WAL to the database, which has another name by now, and
-// removes the WAL: SQLite does not when it closes a database that was moved. To leave
-// WAL mode wants the database for itself, so that nothing is done if another process
-// has opened it by its new name; nor by a connection that only reads. It reports whether
-// the WAL is gone.
+// checkpointMovedFile writes the WAL's content to a database that now has another name, and
+// removes the WAL. SQLite itself does not do so when it closes a moved database. Leaving
+// WAL mode needs exclusive access. So nothing happens if another process has opened the
+// database under its new name, or if the connection is read-only. It reports whether the
+// WAL is gone.
 func (plan closePlan) checkpointMovedFile(raw *sqlite3.Conn) bool {
 	wal, shm := plan.file.name+"-wal", plan.file.name+"-shm"
 	if plan.wal == nil || nameTaken(wal, plan.wal) || nameTaken(shm, plan.shm) || raw.BusyTimeout(0) != nil {
 		return false
 	}
 	raw.SetInterrupt(context.Background())
-	// With the WAL gone, the mode is to be written to the file, which SQLite refuses.
+	// After removing the WAL, SQLite refuses to write the new mode to the file.
 	if err := raw.Exec("PRAGMA journal_mode=delete"); err != nil && !errors.Is(err, sqlite3.READONLY_DBMOVED) {
 		return false
 	}
@@ -238,13 +241,13 @@ func (plan closePlan) checkpointMovedFile(raw *sqlite3.Conn) bool {
 	return true
 }
 
-// clear takes away the WAL and its index that a lost database has left beside a name
-// which is another's by now, or will be: SQLite would take them for that one's, and
-// write what is in them over it. Connections that have them open keep them.
+// removeLeftovers removes the -wal and -shm of a lost database, whose name another database
+// has taken or may take. SQLite would treat them as those of the new database, and
+// overwrite it with their content. Connections that have them open keep them.
 // https://sqlite.org/howtocorrupt.html#_unlinking_or_renaming_a_database_file_while_in_use
 //
-// Where the database still has another name, the WAL may be wanted for it: then it is
-// given another name.
+// If the lost database still has another name, it may need its WAL. Then the WAL gets
+// another name instead.
 func (plan closePlan) removeLeftovers() error {
 	if !plan.gone {
 		return nil
@@ -259,15 +262,15 @@ func (plan closePlan) removeLeftovers() error {
 	return nil
 }
 
-// setAside gives the WAL another name, if it still has its own.
+// renameWAL gives the WAL another name, if its name still leads to it.
 func (f *dbFile) renameWAL(own os.FileInfo) error {
 	name := f.name + "-wal"
 	if !isSameFile(name, own) {
 		return nil
 	}
-	for i := 1; i < 100; i++ { // one for each loss that nobody has looked after
+	for i := 1; i < 100; i++ { // one for each earlier loss that was never cleaned up
 		aside := fmt.Sprintf("%s-lost%d", name, i)
-		err := os.Link(name, aside) // unlike Rename, it replaces nothing
+		err := os.Link(name, aside) // unlike Rename, Link replaces no file
 		if err == nil {
 			f.mu.Lock()
 			f.renamedWAL = aside
@@ -281,7 +284,8 @@ func (f *dbFile) renameWAL(own os.FileInfo) error {
 	return &fs.PathError{Op: "link", Path: name + "-lost", Err: fs.ErrExist}
 }
 
-// removeAside removes the WAL that was set aside: it is in the database by now.
+// removeRenamedWAL removes the WAL that renameWAL has renamed. The database has its content
+// by now.
 func (f *dbFile) removeRenamedWAL() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -290,7 +294,7 @@ func (f *dbFile) removeRenamedWAL() {
 	}
 }
 
-// isAnothers reports whether a name leads to another file than own by now.
+// nameTaken reports whether name now leads to a file other than own.
 func nameTaken(name string, own os.FileInfo) bool {
 	if own == nil {
 		return false
@@ -307,7 +311,7 @@ func isSameFile(name string, own os.FileInfo) bool {
 	return err == nil && os.SameFile(info, own)
 }
 
-// removeOwn removes a file if the name still leads to it.
+// removeIfSame removes the named file if it is still own.
 func removeIfSame(name string, own os.FileInfo) error {
 	if !isSameFile(name, own) {
 		return nil

@@ -9,21 +9,22 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// settings are the pragmas of every connection of a connector, in their order.
+// settings are the pragmas of all connections of a connector, in the order in which they
+// are applied.
 type settings struct {
 	pragmas []Pragma
-	names   []string // of the pragmas
+	names   []string // names of the pragmas
 
-	// busy is the plain driver's timeout for the DSN, for when busy_timeout
-	// is not among the pragmas.
+	// busy is the plain driver's busy timeout for the DSN. It applies unless pragmas has a
+	// busy_timeout.
 	busy time.Duration
 
-	// lenient says that a pragma which SQLite does not know, or keeps otherwise, is no failure, as
-	// it is none for the program of another driver's.
+	// lenient turns errors into warnings for pragmas that SQLite does not know, or keeps at
+	// another value. Programs of other drivers expect no error.
 	lenient bool
 
-	// memory says that the database is in memory, for several connections: it has no other
-	// journal than that in memory, and is never locked for one alone.
+	// memory is set for an in-memory database that several connections share. Its journal
+	// is always in memory, and no connection can lock it exclusively.
 	memory bool
 }
 
@@ -51,9 +52,9 @@ func newSettings(cfg Config, d *DSN) (settings, error) {
 	return s, nil
 }
 
-// forBase returns what the plain driver must see in its DSN: a key, which goes
-// before automatic extensions; and query_only, which it asks for once, to know
-// what to restore after a read-only transaction.
+// forBase returns the pragmas that the plain driver must see in its DSN. These are keys,
+// because they must come before automatic extensions, and query_only. The plain driver
+// reads query_only once, and restores that value after a read-only transaction.
 func (s settings) forBase() []Pragma {
 	var ps []Pragma
 	for _, p := range s.pragmas {
@@ -68,24 +69,24 @@ func (s settings) forBase() []Pragma {
 	return ps
 }
 
-// keyed reports whether a key is among the pragmas.
+// keyed reports whether the pragmas include a key.
 func (s settings) keyed() bool {
 	return slices.ContainsFunc(s.pragmas, func(p Pragma) bool { return pragmas[p.key()].kind == secret })
 }
 
-// queryOnly reports whether the plain driver is asked for query_only.
+// queryOnly reports whether the plain driver sets query_only.
 func (s settings) queryOnly() bool {
 	return slices.ContainsFunc(s.forBase(), func(p Pragma) bool { return p.key() == "query_only" })
 }
 
-// apply applies the pragmas to a new connection, and tells of those that have no effect. A
-// key has been applied.
+// apply applies the pragmas to a new connection, and calls warn for those without effect.
+// The plain driver has already applied keys.
 func (s settings) apply(c *sqlite3.Conn, warn func(notice)) error {
 	if err := c.BusyTimeout(s.busy); err != nil {
 		return err
 	}
 	if s.queryOnly() {
-		// In the way of the others, until its turn comes.
+		// It would block other pragmas. It is set again in its turn.
 		if err := c.Exec("PRAGMA query_only=off"); err != nil {
 			return err
 		}
@@ -117,8 +118,8 @@ func (s settings) apply(c *sqlite3.Conn, warn func(notice)) error {
 	return nil
 }
 
-// cannotHave reports whether a pragma is left out, because a database in memory that
-// connections share could not be written to with it.
+// unsupported reports whether a pragma is skipped. With it, a shared in-memory database
+// could not be written to.
 func (s settings) unsupported(p Pragma) bool {
 	if !s.memory {
 		return false
@@ -132,10 +133,10 @@ func (s settings) unsupported(p Pragma) bool {
 	return false
 }
 
-// set executes a pragma. Changing the journal mode wants an exclusive lock, and
-// where waiting for one might deadlock, SQLite says BUSY at once, whatever the
-// busy timeout: of many that open a new file together, a few would fail. So the
-// timeout is kept here.
+// set executes a pragma. Changing the journal mode needs an exclusive lock. If waiting for
+// it might deadlock, SQLite returns BUSY immediately, whatever the busy timeout is. When
+// many connections open a new file together, a few would fail. So set retries until the
+// busy timeout is over.
 func (s settings) set(c *sqlite3.Conn, p Pragma) ([]string, error) {
 	rows, err := pragmaRows(c, p)
 	if p.key() != "journal_mode" || !errors.Is(err, sqlite3.BUSY) {
@@ -162,8 +163,8 @@ func busyTimeout(c *sqlite3.Conn) (time.Duration, error) {
 	return time.Duration(ms) * time.Millisecond, err
 }
 
-// verify reads the pragmas back, and tells of those of which SQLite's documentation says that
-// they may have another value than was asked for.
+// verify reads the pragmas back and fails if one has another value than requested. If
+// SQLite documents that value, verify only calls warn.
 func (s settings) verify(c *sqlite3.Conn, warn func(notice)) error {
 	for _, p := range s.pragmas {
 		if p.Value == "" || s.unsupported(p) {
@@ -199,19 +200,19 @@ func (s settings) verify(c *sqlite3.Conn, warn func(notice)) error {
 	return nil
 }
 
-// mayDiffer reports whether SQLite documents that a pragma keeps this value, where it cannot
-// have the one that was asked for.
+// mayDiffer reports whether SQLite documents that a pragma may keep the value got instead
+// of the requested one.
 func mayDiffer(p Pragma, got string) bool {
 	switch p.key() {
 	case "journal_mode":
-		return got == "memory" // as of a database in memory, but for off
+		return got == "memory" // in-memory databases allow only memory and off
 	case "mmap_size", "threads":
 		return true
 	}
 	return false
 }
 
-// refusal explains why a known pragma has another value than was asked for.
+// explainRefusal explains why a known pragma does not have the requested value.
 func explainRefusal(p Pragma, got string) string {
 	switch p.key() {
 	case "journal_mode":
@@ -232,8 +233,8 @@ func explainRefusal(p Pragma, got string) string {
 	return "SQLite refused it, or Config.Init changed it"
 }
 
-// pragmaFailed keeps the code of what SQLite said: the error's text and SQL may
-// hold the value.
+// pragmaFailed returns an error with SQLite's code only. The text and SQL of SQLite's error
+// may hold the value.
 func pragmaFailed(p Pragma, err error) error {
 	e := &PragmaError{Name: shownPragma(p.Name), Want: p.shown(), Err: err}
 	if code := sqlite3.ExtendedErrorCode(0); errors.As(err, &code) {
@@ -242,8 +243,8 @@ func pragmaFailed(p Pragma, err error) error {
 	return e
 }
 
-// keyTaken tells whether a VFS took the key: SQLite itself says nothing, and
-// writes the file unencrypted.
+// keyTaken fails if no VFS took the key. SQLite itself returns no error then, and writes
+// the file unencrypted.
 func keyTaken(c *sqlite3.Conn, p Pragma) error {
 	rows, err := pragmaRows(c, p)
 	if err != nil {
@@ -255,8 +256,7 @@ func keyTaken(c *sqlite3.Conn, p Pragma) error {
 	return nil
 }
 
-// listed reports whether SQLite lists the pragma: one that this package does
-// not know may be new.
+// listed reports whether SQLite lists the pragma. It may be newer than this package.
 func listed(c *sqlite3.Conn, name string) bool {
 	n, err := scalar(c, "SELECT count(*) FROM pragma_pragma_list WHERE name = '"+name+"'")
 	return err == nil && n != "0"
@@ -295,12 +295,12 @@ func column(c *sqlite3.Conn, sql string) ([]string, error) {
 	return rows, s.Close()
 }
 
-// didYouMean suggests the known pragma that is nearest to name, if one is near.
+// didYouMean suggests the known pragma nearest to name, if one is near.
 func didYouMean(name string) string {
-	best, nearest := 3, "" // at most two letters off
+	best, nearest := 3, "" // at most two edits
 	for known := range pragmas {
 		if len(name) > len(known)+best {
-			continue // it may be long
+			continue // name may be very long: skip the expensive comparison
 		}
 		if d := distance(name, known); d < best || d == best && known < nearest {
 			best, nearest = d, known
@@ -312,8 +312,8 @@ func didYouMean(name string) string {
 	return ": did you mean " + nearest + "?"
 }
 
-// distance is how many letters must be put in, left out or changed to make
-// b of a (Levenshtein's).
+// distance returns the Levenshtein distance of a and b: the number of letters to insert,
+// delete or change.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

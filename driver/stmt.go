@@ -6,17 +6,16 @@ import (
 	"errors"
 )
 
-// errClosed is what a statement says that is used after it was closed, which
-// database/sql never does.
+// errClosed is the error of using a closed statement, which database/sql never does.
 var errClosed = errors.New("sqlitemw: the statement is closed")
 
-// A stmt is a statement that the program prepared. It is the connection's own
-// again when it is closed.
+// A stmt is a statement that the program prepared. When it is closed, the connection may
+// use it again.
 type stmt struct {
 	session *session
-	cached  *cachedStmt // nil once closed
+	cached  *cachedStmt // nil after Close
 	kind    queryKind
-	open    int // rows that have not been closed
+	open    int // number of open rows
 	called  bool
 }
 
@@ -85,7 +84,7 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driv
 	return s.session.foreign(rows)
 }
 
-// arranged returns the arguments as the session's dialect has them.
+// arranged returns the arguments as the session's dialect passes them to SQLite.
 func (s *stmt) arranged(args []driver.NamedValue) (_ []driver.NamedValue, err error) {
 	if d := s.session.dialect; d != nil {
 		d.arguments(args)
@@ -96,8 +95,8 @@ func (s *stmt) arranged(args []driver.NamedValue) (_ []driver.NamedValue, err er
 	return args, err
 }
 
-// Close gives the statement back. With rows open, it is finalised under them,
-// as the plain driver's is: it could not be anybody else's.
+// Close puts the statement back into the cache. If rows are open, it closes the statement,
+// as the plain driver does, because no other call could use it.
 func (s *stmt) Close() error {
 	st := s.cached
 	if st == nil {

@@ -7,31 +7,31 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing/budget"
 )
 
-// DefaultStatementCache is how many statements a connection keeps if it is not
-// told.
+// DefaultStatementCache is the default number of statements that each connection keeps.
 const DefaultStatementCache = 100
 
-// A text that is longer, in bytes, is not kept: it is likely to hold data.
-const maxCachedText = 16 << 10
+// maxCachedQuery is the length in bytes of the longest query that is cached. A longer one
+// probably holds data.
+const maxCachedQuery = 16 << 10
 
-// cacheBudget is for the texts of the statements that a connection keeps, and for those of all
-// connections. What SQLite takes for the statements is part of its memory, which has a limit.
+// cacheBudget limits the bytes of the queries that one connection caches, and that all
+// connections cache. SQLite's own memory for the statements counts against its memory
+// limit.
 var cacheBudget = budget.New(2<<20, 64<<20)
 
-// eager is how many statements are kept of the texts that come first. Of any other,
-// one is kept from its second use on.
+// eagerStatements is the number of statements cached at their first use. Any other
+// statement is cached from its second use on.
 const eagerStatements = 8
 
-// CacheStats counts what became of statements, on all connections of a
-// [Connector] together.
+// CacheStats holds the statement cache counters of all connections of a [Connector].
 type CacheStats struct {
-	Hits          uint64 // calls served by a statement that was kept
-	Misses        uint64 // calls for which one had to be prepared, of a kind that may be kept
-	Evictions     uint64 // statements let go for lack of room
-	Invalidations uint64 // statements let go because the schema or the connection may have changed
+	Hits          uint64 // calls that used a cached statement
+	Misses        uint64 // calls that had to prepare a statement of a kind that may be cached
+	Evictions     uint64 // statements removed to make room
+	Invalidations uint64 // statements removed because the schema or the connection may have changed
 }
 
-// cacheCounters are CacheStats, being counted.
+// cacheCounters are the counters behind CacheStats.
 type cacheCounters struct {
 	hits, misses, evictions, invalidations atomic.Uint64
 }
@@ -45,7 +45,7 @@ func (c *cacheCounters) stats() CacheStats {
 	}
 }
 
-// baseStmt is what a statement of the plain driver can do: it is a *sqlite3.Stmt.
+// baseStmt has the methods of the plain driver's statements, which embed a *sqlite3.Stmt.
 type baseStmt interface {
 	driver.Stmt
 	driver.StmtExecContext
@@ -54,85 +54,82 @@ type baseStmt interface {
 	sqliteStmt
 }
 
-// A cachedStmt is a prepared statement, kept or not. Only one call uses it at
-// a time: that of two calls with the same text at once, the second prepares
-// one of its own.
+// A cachedStmt is a prepared statement, in the cache or not. Only one call at a time uses
+// it. If two calls with the same query overlap, the second prepares a statement of its own.
 type cachedStmt struct {
 	base        baseStmt
 	query       string
 	readOnly    bool
-	session     bool // see Answer
+	session     bool // see Answer.Session
 	kept        bool // it is in the cache
-	unclean     bool // a failure may have left bindings
+	unclean     bool // bindings may be left from a failed call
 	inUse       bool
 	closed      bool
-	forNextCall bool   // it is not kept because its text may never come again
-	neverKept   bool   // it is not kept because nothing is, or its text is long
-	age         uint64 // the cache's, when it was taken
-	used        uint64 // the cache's clock, when it was taken
+	forNextCall bool   // not in the cache, but putAsked may keep it for the next call
+	neverKept   bool   // never in the cache, because there is none or the query is too long
+	age         uint64 // the cache's age when the statement was taken
+	used        uint64 // the cache's clock when the statement was taken
 
-	// What is known of its columns, and how often SQLite had prepared it again
-	// when that was read.
+	// Properties of its columns, and SQLite's count of preparations when they were read.
 	names      []string
 	scans      []scanType
 	decls      []string
 	reprepared int
-	blobs      bool // it has had some
+	blobs      bool // a row has had a BLOB, or a column is declared as one
 
-	values []any // room to read a row into
+	values []any // buffer for reading a row
 
-	rows rows // of a query that is not the program's own statement
+	rows rows // rows of a query by the connection itself
 
-	newer, older *cachedStmt // in order of use
+	newer, older *cachedStmt // neighbors in order of use
 }
 
-// bytes is what to keep the statement takes of Go's memory.
+// bytes estimates the Go memory that keeping the statement takes.
 func (st *cachedStmt) bytes() int { return len(st.query) + 256 }
 
-// close finalises the statement. Rows that a program has left open know no
-// columns then, as the plain driver's.
+// close closes the statement. Rows that the program has left open then have no columns, as
+// with the plain driver.
 func (st *cachedStmt) close() error {
 	st.closed = true
 	st.names, st.scans, st.decls = nil, nil, nil
 	return st.base.Close()
 }
 
-// A stmtCache keeps the statements of one connection, by their text. The zero
-// stmtCache keeps none.
+// A stmtCache caches the statements of one connection by their query. The zero stmtCache
+// caches none.
 //
-// One that is kept must not cost those that are not. So a text that may never come
-// again is not kept, once there are a few; and where there is no room, one gives way
-// only if it has not been used since the text that is to take its place was used
-// last. Else a program that goes through more texts than are kept would find none of
-// them, and pay for keeping each.
+// Caching must not slow down queries that are not cached. So after the first few, a query
+// is not cached at its first use. If the cache is full, the least recently used statement
+// makes room only if the new query's previous use is more recent. Otherwise a program that
+// cycles through more queries than fit would find none of them cached, and would pay for
+// caching each.
 //
-// A statement outlives the schema it was prepared for, and SQLite then prepares
-// it again when it is stepped. The rows see to that, before they tell of
-// columns. What is let go here when the program changes the schema or the
-// connection is for errors to come from the call that the plain driver returns
-// them from, and for nothing to be left of what was there before.
+// A statement outlives the schema for which it was prepared. SQLite prepares it again when
+// it is stepped, and rows take care of that before they report columns. The cache still
+// drops statements when the program changes the schema or the connection. Then errors come
+// from the same call as in the plain driver, and nothing of the earlier state remains.
 type stmtCache struct {
 	size     int
 	counters *cacheCounters
 	stmts    map[string]*cachedStmt
 	newest   *cachedStmt
 	oldest   *cachedStmt
-	age      uint64 // counts what may have changed what a text means
-	clock    uint64 // counts texts asked for
+	age      uint64 // counts changes that may alter what a query means
+	clock    uint64 // counts queries
 	history  useHistory
-	share    *budget.Share // of what stmts keep; nil before the first
+	share    *budget.Share // budget used by stmts; nil before the first
 
-	// aside is a statement that was only asked about, and is not kept: for the
-	// call that asked.
+	// asked is a statement that is not in the cache but was passed to putAsked. The next
+	// call may use it.
 	asked   *cachedStmt
-	changed bool // the schema, in the transaction at hand
+	changed bool // the current transaction has changed the schema
 
-	// suspended says that what is kept is not used: the transaction at hand has
-	// savepoints that the program may roll back to unseen.
+	// suspended disables the cache: the current transaction has savepoints, and the program
+	// may roll back to one unseen.
 	suspended bool
 }
 
-// take returns the statement kept for query, if there is one that is free.
+// take returns a free cached statement for query, or nil.
 func (c *stmtCache) take(query string) *cachedStmt {
 	c.clock++
 	st := c.stmts[query]
@@ -158,16 +155,16 @@ func (c *stmtCache) take(query string) *cachedStmt {
 	return st
 }
 
-// missed is told of a text that take had nothing for.
+// countMiss counts a query for which take returned nil.
 func (c *stmtCache) countMiss(kind queryKind) {
 	if c.size > 0 && kind == queryData {
 		c.counters.misses.Add(1)
 	}
 }
 
-// add takes in a statement that was prepared just now, in use. It is kept if
-// there is a cache, and no other of the same text in it, and if it can be used
-// again: a statement that writes and returns rows writes at its first row only.
+// add wraps a newly prepared statement, which is in use. It caches the statement if the
+// cache has room, does not have the query yet, and can reuse the statement. A statement
+// that writes and returns rows cannot be reused, because it writes only at its first row.
 func (c *stmtCache) add(kind queryKind, query string, base baseStmt) *cachedStmt {
 	st := &cachedStmt{base: base, query: query, readOnly: base.ReadOnly(), inUse: true, age: c.age, used: c.clock}
 	if c.suspended || kind != queryData || c.stmts[query] != nil {
@@ -179,7 +176,7 @@ func (c *stmtCache) add(kind queryKind, query string, base baseStmt) *cachedStmt
 	if severalStatements(query) {
 		return st // the plain driver prepares "SELECT 1; /*", but fails to execute it
 	}
-	if c.size <= 0 || len(query) > maxCachedText {
+	if c.size <= 0 || len(query) > maxCachedQuery {
 		st.neverKept = true
 		return st
 	}
@@ -197,12 +194,12 @@ func (c *stmtCache) add(kind queryKind, query string, base baseStmt) *cachedStmt
 	return st
 }
 
-// remember notes when a text that is not kept came last.
+// remember records the last use of a query that is not cached.
 func (c *stmtCache) remember(st *cachedStmt) {
 	c.history.note(st.query, st.used, max(2*c.size, 4*eagerStatements))
 }
 
-// admits reports whether a text is to be kept, and makes room for it if it is.
+// admits reports whether a query may be cached, and makes room for it if so.
 func (c *stmtCache) admits(query string) bool {
 	full := len(c.stmts) >= c.size
 	if !full && len(c.stmts) < eagerStatements {
@@ -212,8 +209,8 @@ func (c *stmtCache) admits(query string) bool {
 	return again && (!full || c.evict(last))
 }
 
-// affords counts the bytes of a statement that is to be kept, and makes room for them. It
-// reports whether that can be.
+// affords takes the bytes of a statement from the budget, and makes room for them. It
+// reports whether that worked.
 func (c *stmtCache) affords(st *cachedStmt) bool {
 	if c.share == nil {
 		c.share = cacheBudget.Share()
@@ -229,8 +226,7 @@ func (c *stmtCache) affords(st *cachedStmt) bool {
 	return true
 }
 
-// evict lets go of the statement that was used longest ago and is free, if that is
-// before last.
+// evict removes the least recently used free statement, if its last use is before last.
 func (c *stmtCache) evict(last uint64) bool {
 	for st := c.oldest; st != nil && st.used < last; st = st.newer {
 		if !st.inUse {
@@ -244,8 +240,8 @@ func (c *stmtCache) evict(last uint64) bool {
 	return false
 }
 
-// put gives back a statement that is not being stepped. It returns the error
-// of closing one that is not kept.
+// put takes back a statement that is not being stepped. If the statement is not cached, put
+// closes it and returns the error.
 func (c *stmtCache) put(st *cachedStmt) error {
 	st.inUse = false
 	if st.kept && st.age != c.age {
@@ -262,8 +258,9 @@ func (c *stmtCache) put(st *cachedStmt) error {
 	return nil
 }
 
-// setAside gives back a statement that was only asked about: the next call may be of
-// its text, and is then not a use of it besides.
+// putAsked takes back a statement that was prepared but not executed. It keeps the
+// statement for the next call, which may have the same query. That call does not count as a
+// second use.
 func (c *stmtCache) putAsked(st *cachedStmt) error {
 	if !st.forNextCall || c.suspended || st.age != c.age {
 		return c.put(st)
@@ -276,7 +273,8 @@ func (c *stmtCache) putAsked(st *cachedStmt) error {
 	return nil
 }
 
-// before is told of every text before it is prepared or executed.
+// before must be called with every query that is not cached, before it is prepared or
+// executed.
 func (c *stmtCache) before(kind queryKind, query string) {
 	if kind == queryData && severalStatements(query) {
 		kind = queryOther
@@ -292,12 +290,11 @@ func (c *stmtCache) before(kind queryKind, query string) {
 	}
 }
 
-// unsettled reports whether the end of the transaction at hand would change what
-// is to be kept.
+// waitsForTxEnd reports whether the cache must change when the current transaction ends.
 func (c *stmtCache) waitsForTxEnd() bool { return c.changed || c.suspended }
 
-// settled is told that no transaction is at hand any more: whether what it
-// changed was committed or rolled back, and by whom, is not known for certain.
+// txEnded must be called when no transaction is open any more. It is not certain whether
+// the changes were committed or rolled back.
 func (c *stmtCache) txEnded() {
 	if c.changed {
 		c.forget()
@@ -305,7 +302,7 @@ func (c *stmtCache) txEnded() {
 	c.changed, c.suspended = false, false
 }
 
-// forget lets go of all statements: of those in use, when they are put back.
+// forget drops all statements. Those in use are dropped when they are put back.
 func (c *stmtCache) forget() {
 	c.age++
 	if st := c.asked; st != nil {
@@ -323,7 +320,7 @@ func (c *stmtCache) forget() {
 	}
 }
 
-// drop takes a statement out of the cache.
+// drop removes a statement from the cache.
 func (c *stmtCache) drop(st *cachedStmt) {
 	st.kept = false
 	c.share.Give(st.bytes())

@@ -76,7 +76,7 @@ func TestKeptTextsAreBoundedInBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := opened.(*conn).session
-	pad := strings.Repeat("x", maxCachedText-64)
+	pad := strings.Repeat("x", maxCachedQuery-64)
 	for i := range 400 {
 		for range 2 {
 			if _, err := opened.(driver.ExecerContext).ExecContext(t.Context(), fmt.Sprintf("SELECT 1 AS %s_%d", pad, i), nil); err != nil {

@@ -6,7 +6,7 @@ import (
 	"errors"
 )
 
-// BeginTx begins a transaction, whose rollback may undo a change of the schema.
+// BeginTx begins a transaction.
 func (s *session) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
 	if err := s.lost(); err != nil {
 		return nil, err
@@ -19,14 +19,14 @@ func (s *session) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx
 	return sessionTx{s, tx}, nil
 }
 
-// A sessionTx is the plain driver's transaction of a session.
+// A sessionTx is a transaction of the plain driver in a session.
 type sessionTx struct {
 	session *session
 	base    driver.Tx
 }
 
-// Commit commits, or rolls back what SQLite leaves open when that fails, or if the file
-// is lost.
+// Commit commits. If the commit fails, or the file is lost, it rolls back what SQLite
+// leaves open.
 func (tx sessionTx) Commit() error {
 	s := tx.session
 	if err := s.lost(); err != nil {
@@ -41,7 +41,7 @@ func (tx sessionTx) Commit() error {
 	return err
 }
 
-// Rollback rolls back, also if the transaction's context has ended.
+// Rollback rolls back, even if the transaction's context has ended.
 func (tx sessionTx) Rollback() error {
 	err := tx.base.Rollback()
 	tx.session.checkAfterError(err)

@@ -2,36 +2,36 @@ package driver
 
 import "hash/maphash"
 
-// A recency remembers when texts were used last that are not kept: that of the last
-// few hundred, by their hash. Two texts of one hash are one to it, which at worst
-// has the wrong one kept. The zero recency remembers nothing yet.
+// A useHistory remembers when queries that are not cached were last used. It covers the
+// last few hundred queries, by their hash. Two queries with the same hash count as one; at
+// worst, the cache then keeps the wrong one. The zero useHistory is empty.
 type useHistory struct {
-	young, old map[uint64]uint64 // the times by hash; old is what young was before it was full
+	young, old map[uint64]uint64 // last use by hash; old is the previous generation
 }
 
 var useHistorySeed = maphash.MakeSeed()
 
-// note remembers that a text was used at a time, of a clock that counts uses. It
-// keeps the last size texts, and at most twice as many.
-func (r *useHistory) note(text string, time uint64, size int) {
-	if r.young == nil {
-		r.young, r.old = make(map[uint64]uint64), make(map[uint64]uint64)
+// note records that a query was used at the given time, which counts uses. It remembers the
+// last size queries at least, and twice as many at most.
+func (u *useHistory) note(query string, time uint64, size int) {
+	if u.young == nil {
+		u.young, u.old = make(map[uint64]uint64), make(map[uint64]uint64)
 	}
-	if len(r.young) >= size {
-		r.young, r.old = r.old, r.young
-		clear(r.young)
+	if len(u.young) >= size {
+		u.young, u.old = u.old, u.young
+		clear(u.young)
 	}
-	r.young[maphash.String(useHistorySeed, text)] = time
+	u.young[maphash.String(useHistorySeed, query)] = time
 }
 
-// last returns when a text was used last, if that is remembered.
-func (r *useHistory) last(text string) (time uint64, ok bool) {
-	if r.young == nil {
+// last returns when a query was last used. ok reports whether the history still has it.
+func (u *useHistory) last(query string) (time uint64, ok bool) {
+	if u.young == nil {
 		return 0, false
 	}
-	h := maphash.String(useHistorySeed, text)
-	if time, ok = r.young[h]; !ok {
-		time, ok = r.old[h]
+	h := maphash.String(useHistorySeed, query)
+	if time, ok = u.young[h]; !ok {
+		time, ok = u.old[h]
 	}
 	return time, ok
 }

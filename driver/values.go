@@ -9,13 +9,13 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// read reads the row in hand as the plain driver does, whose own reading
-// begins with a step.
+// read reads the current row as the plain driver does. The plain driver's own Next takes a
+// step first.
 //
-// The row comes out of SQLite in one call, and its texts as strings at once;
-// the plain driver has an object more for each text. But BLOBs are copied that
-// way, where the plain driver lends SQLite's own memory: a statement that has
-// any is read column by column.
+// read gets the row from SQLite in one call, with all its text as strings. The plain driver
+// allocates one more object for each text. But that call copies BLOBs, while the plain
+// driver returns SQLite's own memory. So read gets the row column by column if a statement
+// has BLOBs.
 func (r *rows) read(dest []driver.Value) error {
 	st, times := r.cached, r.session.times
 	scans := st.scanTypes()
@@ -43,12 +43,12 @@ func (r *rows) read(dest []driver.Value) error {
 			}
 		}
 		dest[i] = times.value(v, scans[i])
-		st.values[i] = nil // or SQLite's next BLOB is put where it lies
+		st.values[i] = nil // otherwise SQLite would write the next BLOB into v's memory
 	}
 	return nil
 }
 
-// A scanType is what a column's declared type says of its values.
+// A scanType is what a column's declared type says about its values.
 type scanType uint8
 
 const (
@@ -61,8 +61,8 @@ const (
 	timeScan
 )
 
-// scanTypeOf reads a declared type. Only these mean something to the plain
-// driver, in any case of letters.
+// scanTypeOf returns the scan type of a declared type, in any letter case. The plain driver
+// distinguishes only these types.
 func scanTypeOf(decl string) scanType {
 	switch strings.ToUpper(decl) {
 	case "INT", "INTEGER":
@@ -99,7 +99,8 @@ func (s scanType) reflect() reflect.Type {
 	return reflect.TypeFor[any]()
 }
 
-// timeFormats is how the plain driver reads and writes times, by _timefmt.
+// timeFormats are the formats in which the plain driver reads and writes times, according
+// to _timefmt.
 type timeFormats struct{ read, write sqlite3.TimeFormat }
 
 func timeFormatsOf(timefmt string) timeFormats {
@@ -114,7 +115,7 @@ func timeFormatsOf(timefmt string) timeFormats {
 	return timeFormats{sqlite3.TimeFormat(timefmt), sqlite3.TimeFormat(timefmt)}
 }
 
-// column reads a column of the row in hand.
+// column returns the value of column i in the current row.
 func (f timeFormats) column(st sqliteStmt, i int, scan scanType) driver.Value {
 	switch st.ColumnType(i) {
 	case sqlite3.INTEGER:
@@ -132,7 +133,7 @@ func (f timeFormats) column(st sqliteStmt, i int, scan scanType) driver.Value {
 	return nil
 }
 
-// value is what the plain driver makes of a value by its column's declared type.
+// value converts a value as the plain driver does, by the declared type of its column.
 func (f timeFormats) value(v driver.Value, scan scanType) driver.Value {
 	if s, ok := v.(string); ok && scan != textScan {
 		if t, ok := f.written(s); ok {
@@ -157,9 +158,8 @@ func (f timeFormats) value(v driver.Value, scan scanType) driver.Value {
 	return v
 }
 
-// written reads a text as a time if it is exactly what the plain driver would
-// have written for that time, so that a string which is not meant as one reads
-// as it was.
+// written parses s as a time only if the plain driver would write that time exactly like s.
+// Any other string stays a string.
 func (f timeFormats) written(s string) (time.Time, bool) {
 	switch f.write {
 	case "", time.RFC3339, time.RFC3339Nano:
