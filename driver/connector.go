@@ -370,7 +370,7 @@ func (c *Connector) usable(raw *sqlite3.Conn) error {
 type walError struct{ err error }
 
 func (e *walError) Error() string {
-	return "it is in WAL mode, and to read it takes a -shm beside it that can be written: make its directory writable, or say immutable=1 if nobody writes to it: " + e.err.Error()
+	return "the database is in WAL mode, and reading it needs a writable -shm beside it: make its directory writable, or use immutable=1 if no process writes to it: " + e.err.Error()
 }
 
 // Unwrap returns SQLite's own error.
@@ -432,7 +432,7 @@ func readHeader(raw *sqlite3.Conn) error {
 type readOnlyError struct{ mode string }
 
 func (e *readOnlyError) Error() string {
-	return "it can only be read, and mode=" + e.mode + " asks to write: say mode=ro"
+	return "the database is read-only, but mode=" + e.mode + " asks for write access: use mode=ro"
 }
 
 // Unwrap returns [sqlite3.READONLY].

@@ -286,7 +286,7 @@ func compareFile(name string, was os.FileInfo) (now os.FileInfo, change string, 
 	case isGone(err):
 		return nil, "removed", nil
 	case err != nil:
-		return nil, "", fmt.Errorf("sqlitemw: look whether the database's file is still there: %w", redact.Error(err))
+		return nil, "", fmt.Errorf("sqlitemw: check whether the database file is still there: %w", redact.Error(err))
 	case !os.SameFile(now, was):
 		return now, "replaced", nil
 	}

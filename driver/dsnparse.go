@@ -129,7 +129,7 @@ func (d *DSN) checkPath() error {
 		return dsnError("the path of the URI holds an escaped NUL byte, %%00, at which SQLite would cut it off: leave it out")
 	}
 	if _, err := url.Parse(d.tail); err != nil {
-		return dsnError("what stands behind # is badly escaped: write a percent sign as %%25")
+		return dsnError("the part after # is badly escaped: write a percent sign as %%25")
 	}
 	return d.checkLength()
 }
@@ -174,7 +174,7 @@ func (d *DSN) applySharedCache() error {
 			d.notices = append(d.notices, notice{ReasonSharedCache, "cache=shared on a file is left out: connections share a file without it"})
 			return nil
 		}
-		return dsnError("cache=shared on a file, and this build of SQLite has no shared cache: leave it out, since connections share a file without; for readers beside a writer say _pragma=journal_mode(wal); or open %q or %q, which leave it out", NameMattn, NameModernc)
+		return dsnError("cache=shared on a file is not supported, because this build of SQLite has no shared cache: leave it out, since connections share a file without it; for readers beside a writer use _pragma=journal_mode(wal); or open %q or %q, which leave it out", NameMattn, NameModernc)
 	}
 	d.params = slices.DeleteFunc(d.params, func(param string) bool {
 		key, _, _ := strings.Cut(param, "=")
@@ -204,7 +204,7 @@ func (d *DSN) checkName() error {
 		if path = redact.Text(path); params {
 			path += "?" + shownQuery(query)
 		}
-		return dsnError("%s: begins no URI, and becomes part of the file's name: write file:%s", scheme, path)
+		return dsnError("%s: does not start a URI, and becomes part of the file name: write file:%s", scheme, path)
 	}
 	path, query, ok := strings.Cut(d.name, "?")
 	if !ok || query != "" && !strings.Contains(query, "=") && !fileParams[strings.ToLower(query)] {
@@ -327,7 +327,7 @@ func (d *dsnParser) add(param string) error {
 		d.modeof = true
 	case "psow", "nolock", "immutable":
 		if _, ok := flags[strings.ToLower(value)]; !ok {
-			return dsnError("%s is %q, which SQLite would take for off: use 1 or 0", key, redact.Value(value))
+			return dsnError("%s is %q, which SQLite would treat as off: use 1 or 0", key, redact.Value(value))
 		}
 	default:
 		if d.other != nil {

@@ -121,7 +121,7 @@ func (c *Connector) explainKey(err error) error {
 		if keyed {
 			return &keyError{err, "the key in the DSN may be wrong, or of a length that the VFS " + strconv.Quote(redact.Value(vfs)) + " does not take"}
 		}
-		return &keyError{err, "the VFS " + strconv.Quote(redact.Value(vfs)) + " may want a key: write _pragma=textkey('...') in the DSN, or give it in Config.Init"}
+		return &keyError{err, "the VFS " + strconv.Quote(redact.Value(vfs)) + " may need a key: write _pragma=textkey('...') in the DSN, or give it in Config.Init"}
 	}
 	return err
 }

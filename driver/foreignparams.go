@@ -81,7 +81,7 @@ func (d *dsnParser) foreign(key, value string) (known bool, err error) {
 		}
 	case "_loc", "_timezone":
 		if d.compat == CompatNone {
-			return true, dsnError("%s is %q, and times are read as they were written: leave it out, and use time.Time.In; or open %q or %q, which have it", key, redact.Value(value), NameMattn, NameModernc)
+			return true, dsnError("%s is %q, but times are read as they were written: leave it out, and use time.Time.In; or open %q or %q, which support it", key, redact.Value(value), NameMattn, NameModernc)
 		}
 		loc, err := locationOf(value)
 		if err != nil {
@@ -102,7 +102,7 @@ func (d *dsnParser) foreign(key, value string) (known bool, err error) {
 		case d.compat == CompatModernc:
 			d.times.fromTexts = on
 		case !on:
-			return true, dsnError("%s is %q, and columns declared as a date or time are always read as times: leave it out, or read them as text", key, redact.Value(value))
+			return true, dsnError("%s is %q, but columns declared as a date or time are always read as times: leave it out, or read them as text", key, redact.Value(value))
 		}
 	case "_dqs":
 		on, ok := flags[strings.ToLower(value)]

@@ -14,10 +14,10 @@ type notice struct {
 }
 
 const (
-	noBusyTimeout = "there are pragmas, and so the plain driver sets no busy timeout: a call that finds the database locked fails at once; " +
+	noBusyTimeout = "the data source name has pragmas, so the plain driver sets no busy timeout: a call that finds the database locked fails immediately; " +
 		"add _pragma=busy_timeout(5000)"
-	noBusyTimeoutModernc = "there is no busy timeout: a call that finds the database locked fails at once; add _pragma=busy_timeout(5000)"
-	privateMemory        = "each connection has a database in memory of its own, and this is not the first: say SetMaxOpenConns(1) and " +
+	noBusyTimeoutModernc = "there is no busy timeout: a call that finds the database locked fails immediately; add _pragma=busy_timeout(5000)"
+	privateMemory        = "each connection has its own in-memory database, and this is not the first connection: use SetMaxOpenConns(1) and " +
 		"SetConnMaxIdleTime(0), or open file::memory:?cache=shared, or open it through package pool"
 )
 

@@ -22,7 +22,7 @@ type PanicError = wrap.PanicError
 
 // errForceClosed is the error of closing a connection that SQLite itself could not close.
 // Its files and memory are released all the same.
-var errForceClosed = errors.New("sqlitemw: SQLite did not close the connection, and was cut off: its files are closed and its locks free")
+var errForceClosed = errors.New("sqlitemw: SQLite could not close the connection, and was cut off: its files are closed and its locks released")
 
 var _ wrap.Breaker = &session{}
 

@@ -40,7 +40,7 @@ func parsePragma(s string) (Pragma, error) {
 		}
 		if !ok || value == "" {
 			name = shownPragma(name)
-			return Pragma{}, dsnError("the value of pragma %q is no number, word or text in quotes: write _pragma=%s(value)", name, name)
+			return Pragma{}, dsnError("the value of pragma %q is not a number, a word or a quoted string: write _pragma=%s(value)", name, name)
 		}
 	}
 	p := Pragma{Name: name, Value: value}

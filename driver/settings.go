@@ -100,7 +100,7 @@ func (s settings) apply(c *sqlite3.Conn, warn func(notice)) error {
 			continue
 		}
 		if s.unsupported(p) {
-			warn(notice{ReasonPragma, "pragma " + p.String() + ": a database in memory that connections share cannot have it: leave the pragma out"})
+			warn(notice{ReasonPragma, "pragma " + p.String() + ": a shared in-memory database does not support it: leave the pragma out"})
 			continue
 		}
 		rows, err := s.set(c, p)
@@ -217,18 +217,18 @@ func explainRefusal(p Pragma, got string) string {
 	switch p.key() {
 	case "journal_mode":
 		if got == "memory" {
-			return "a database in memory keeps no other journal: leave the pragma out"
+			return "an in-memory database has no other journal: leave the pragma out"
 		}
 		return "the file, its VFS or another connection does not allow it"
 	case "mmap_size", "threads":
-		return "this build of SQLite cannot: leave the pragma out"
+		return "this build of SQLite does not support it: leave the pragma out"
 	case "page_size", "auto_vacuum", "encoding":
-		return "the database exists and was made otherwise: leave the pragma out, or convert the database"
+		return "the database exists and has another value: leave the pragma out, or convert the database"
 	case "busy_timeout":
 		return "Config.Init installed a busy handler, or set another timeout"
 	}
 	if pragmas[p.key()].kind == integer {
-		return "SQLite keeps the number within limits of its own: ask for one that it keeps; or Config.Init changed it"
+		return "SQLite limits the number, or Config.Init changed it: ask for a number within the limits"
 	}
 	return "SQLite refused it, or Config.Init changed it"
 }
@@ -251,7 +251,7 @@ func keyTaken(c *sqlite3.Conn, p Pragma) error {
 		return pragmaFailed(p, err)
 	}
 	if len(rows) == 0 {
-		return &PragmaError{Name: shownPragma(p.Name), Want: p.shown(), Hint: "nothing encrypts this database: name a VFS that does in the DSN, as in vfs=adiantum"}
+		return &PragmaError{Name: shownPragma(p.Name), Want: p.shown(), Hint: "nothing encrypts this database: name a VFS that encrypts in the DSN, as in vfs=adiantum"}
 	}
 	return nil
 }
