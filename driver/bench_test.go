@@ -12,7 +12,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// The same calls on the plain driver and on this one, without an SDK.
+// Benchmark compares calls on the plain driver with the same calls on this one, without an
+// SDK.
 func Benchmark(b *testing.B) {
 	for _, bench := range []struct {
 		name string
@@ -74,7 +75,7 @@ func Benchmark(b *testing.B) {
 	}
 }
 
-// What the details of each call cost, beside spans without.
+// BenchmarkDetails measures the cost of Details, compared with spans without them.
 func BenchmarkDetails(b *testing.B) {
 	for _, details := range []bool{false, true} {
 		tracer, err := tracing.New(tracing.Config{TracerProvider: sdktrace.NewTracerProvider(), Details: details})

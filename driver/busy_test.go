@@ -25,7 +25,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// detailed are databases whose spans have Details.
+// detailed opens databases whose spans have Details.
 type detailed struct {
 	t      *testing.T
 	tracer *tracing.Tracer
@@ -49,7 +49,7 @@ func (d *detailed) open(dsn string) *sql.DB {
 	return open(d.t, dsn, driver.Config{Tracing: d.tracer})
 }
 
-// conn is one connection of a database of its own, and its ID.
+// conn returns a connection of a new database, and its ID.
 func (d *detailed) conn(dsn string) (*sql.Conn, string) {
 	d.t.Helper()
 	conn, err := d.open(dsn).Conn(context.Background())
@@ -69,7 +69,7 @@ func (d *detailed) id(conn *sql.Conn) (id string) {
 	return id
 }
 
-// last is the span of this name that ended last.
+// last returns the newest ended span with the given name.
 func (d *detailed) last(name string) sdktrace.ReadOnlySpan {
 	d.t.Helper()
 	ended := d.rec.Ended()
@@ -86,7 +86,7 @@ func (d *detailed) last(name string) sdktrace.ReadOnlySpan {
 	return nil
 }
 
-// waited checks how a call waited, by the span of this name that ended last.
+// waited checks, on the newest ended span with the given name, how a call waited.
 func (d *detailed) waited(name string, retries bool, reason, holder string) {
 	d.t.Helper()
 	span := d.last(name)
@@ -103,8 +103,8 @@ func (d *detailed) waited(name string, retries bool, reason, holder string) {
 	}
 }
 
-// patience is a context that tells when whoever waits under it has asked it
-// often: only one who waits for a lock does.
+// patience is a context that signals when it has been asked many times. Only a call that
+// waits for a lock does that.
 type patience struct {
 	context.Context
 	asked   atomic.Int64
@@ -130,14 +130,14 @@ const (
 	never   = "_pragma=busy_timeout(0)"
 )
 
-// A wait that ends well is told of on the span of whatever waited: how long it
-// was, and how often the lock was asked for.
+// The span of a call that waited successfully says how long it waited, and how often it
+// retried.
 func TestBusyWait(t *testing.T) {
 	ctx := context.Background()
 	for _, tc := range []struct {
 		name, span string
 		mode       string
-		block, go_ string // what is in the way, and what ends that
+		block, go_ string // what blocks the call, and what ends that
 		ready      func(*detailed, *sql.Conn) func(context.Context) error
 	}{
 		{"exec", "INSERT t", wal, "BEGIN IMMEDIATE", "COMMIT", func(d *detailed, conn *sql.Conn) func(context.Context) error {
@@ -186,8 +186,8 @@ func TestBusyWait(t *testing.T) {
 			}
 		}},
 		{"prepare", "PREPARE SELECT t", journal, "BEGIN EXCLUSIVE", "COMMIT", func(d *detailed, conn *sql.Conn) func(context.Context) error {
-			exec(d.t, execer{conn}, "PRAGMA writable_schema=RESET") // forgets the schema
-			return func(ctx context.Context) error {                // which reads the schema
+			exec(d.t, execer{conn}, "PRAGMA writable_schema=RESET") // drops the cached schema
+			return func(ctx context.Context) error {                // reads the schema
 				stmt, err := conn.PrepareContext(ctx, "SELECT a FROM t")
 				if err != nil {
 					return err
@@ -205,7 +205,7 @@ func TestBusyWait(t *testing.T) {
 			}
 		}},
 		{"commit", "COMMIT t", journal, "BEGIN; SELECT * FROM t", "COMMIT", func(d *detailed, conn *sql.Conn) func(context.Context) error {
-			return func(ctx context.Context) error { // which waits for those that read
+			return func(ctx context.Context) error { // waits for readers
 				if err := execErr(context.Background(), conn, "BEGIN; INSERT INTO t VALUES (1)"); err != nil {
 					return err
 				}
@@ -243,7 +243,7 @@ func TestBusyWait(t *testing.T) {
 			}
 			d.waited(name, true, "", "")
 
-			// What follows has not waited.
+			// The next call has not waited.
 			if tc.name != "commit" {
 				if err := call(ctx); err != nil {
 					t.Fatal(err)
@@ -254,8 +254,8 @@ func TestBusyWait(t *testing.T) {
 	}
 }
 
-// A row that INSERT ... RETURNING was asked for alone: the commit is done, or
-// fails, when its rows are closed.
+// A caller reads only one row of INSERT ... RETURNING. The commit is done, or fails, when
+// the rows are closed.
 func TestBusyInClose(t *testing.T) {
 	d := newDetailed(t)
 	dsn := file(t, briefly, journal)
@@ -274,7 +274,7 @@ func TestBusyInClose(t *testing.T) {
 	exec(t, execer{reader}, "COMMIT")
 }
 
-// BUSY is told apart by who is in the way.
+// The reason of BUSY depends on what blocks the call.
 func TestBusyReason(t *testing.T) {
 	ctx := context.Background()
 	setUp := func(t *testing.T, params ...string) (d *detailed, a, b *sql.Conn, aID string) {
@@ -439,8 +439,8 @@ func TestBusyReason(t *testing.T) {
 	})
 }
 
-// Another process is in the way, and no connection of this one is taken for it,
-// though they wait for it, too.
+// Another process holds the lock. No connection of this process is reported as the holder,
+// although several wait for the lock.
 func TestBusyOtherProcess(t *testing.T) {
 	ctx := context.Background()
 	if dsn := os.Getenv("SQLITEMW_TEST_HOLD"); dsn != "" {
@@ -448,7 +448,7 @@ func TestBusyOtherProcess(t *testing.T) {
 		db.SetMaxOpenConns(1)
 		exec(t, db, "BEGIN IMMEDIATE")
 		fmt.Println("held")
-		io.Copy(io.Discard, os.Stdin) // until the other closes it
+		io.Copy(io.Discard, os.Stdin) // until the parent closes it
 		exec(t, db, "COMMIT")
 		return
 	}
@@ -462,7 +462,7 @@ func TestBusyOtherProcess(t *testing.T) {
 
 			release := holdInAnotherProcess(t, dsn, "TestBusyOtherProcess")
 			defer release()
-			// Both wait, and then the one gives up.
+			// Both wait, and then one gives up.
 			exec(t, execer{a}, "PRAGMA busy_timeout=600000")
 			p := newPatience(ctx)
 			done := make(chan error, 1)
@@ -484,7 +484,7 @@ func TestBusyOtherProcess(t *testing.T) {
 
 			release = holdInAnotherProcess(t, dsn, "TestBusyOtherProcess")
 			defer release()
-			// Who only reads is in nobody's way as long as there is a WAL.
+			// With a WAL, a reader blocks no other connection.
 			exec(t, execer{a}, "BEGIN")
 			if mode == wal {
 				value[int](t, queryRower{a}, "SELECT count(*) FROM t")
@@ -496,8 +496,8 @@ func TestBusyOtherProcess(t *testing.T) {
 	}
 }
 
-// holdInAnotherProcess has this test's binary, which is to run test, take the
-// write lock. It returns what has it let go.
+// holdInAnotherProcess runs this test's binary, whose test takes the write lock. release
+// makes it release the lock.
 func holdInAnotherProcess(t *testing.T, dsn, test string) (release func()) {
 	t.Helper()
 	cmd := osexec.Command(must(t, os.Executable), "-test.run=^"+test+"$")
@@ -532,7 +532,7 @@ func holdInAnotherProcess(t *testing.T, dsn, test string) (release func()) {
 	return nil
 }
 
-// A context that ends has the wait end as on the plain driver.
+// A context that ends also ends the wait, as on the plain driver.
 func TestBusyCancelled(t *testing.T) {
 	d := newDetailed(t)
 	dsn := file(t, forever, wal)
@@ -556,7 +556,7 @@ func TestBusyCancelled(t *testing.T) {
 	exec(t, execer{a}, "COMMIT")
 }
 
-// Whoever asks for the busy timeout is told it, and whoever sets it, or a handler,
+// A program that reads the busy timeout gets it, and one that sets the timeout or a handler
 // has it.
 func TestBusyTimeoutIsTrue(t *testing.T) {
 	ctx := context.Background()
@@ -575,7 +575,7 @@ func TestBusyTimeoutIsTrue(t *testing.T) {
 		s.Step()
 		return s.ColumnInt(0)
 	}
-	// In each of these ways a program can ask.
+	// A program can ask in each of these ways.
 	check := func(want int) {
 		t.Helper()
 		for _, query := range []string{"PRAGMA busy_timeout", "pragma Busy_Timeout", "PRAGMA main.[busy_timeout]", "SELECT timeout FROM pragma_busy_timeout"} {
@@ -609,7 +609,7 @@ func TestBusyTimeoutIsTrue(t *testing.T) {
 	check(12345)
 	exec(t, execer{conn}, "INSERT INTO t VALUES (1); PRAGMA busy_timeout(77); INSERT INTO t VALUES (1)")
 	check(77)
-	stmt, err := conn.PrepareContext(ctx, "PRAGMA busy_timeout=88") // which sets it
+	stmt, err := conn.PrepareContext(ctx, "PRAGMA busy_timeout=88") // sets the timeout
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -622,7 +622,7 @@ func TestBusyTimeoutIsTrue(t *testing.T) {
 	})
 	check(111)
 
-	// Of a connection that was released, and taken again.
+	// The same for a connection that was released and acquired again.
 	db := d.open(dsn)
 	db.SetMaxOpenConns(1)
 	exec(t, db, "INSERT INTO t VALUES (1)")
@@ -645,7 +645,7 @@ func TestBusyTimeoutIsTrue(t *testing.T) {
 		t.Errorf("got %d, want 20", got)
 	}
 
-	// The program's own handler is asked, and none of ours.
+	// SQLite calls the program's handler, and not this package's.
 	asked := 0
 	handler := func(context.Context, int) bool { asked++; return asked < 3 }
 	install := map[string]func(){
@@ -669,7 +669,7 @@ func TestBusyTimeoutIsTrue(t *testing.T) {
 	exec(t, execer{a}, "COMMIT")
 }
 
-// A handler that Config.Init installs stays.
+// A handler that Config.Init installs stays installed.
 func TestBusyHandlerOfInit(t *testing.T) {
 	d := newDetailed(t)
 	dsn := file(t, wal)
@@ -687,7 +687,7 @@ func TestBusyHandlerOfInit(t *testing.T) {
 	exec(t, execer{other}, "COMMIT")
 }
 
-// So does one that a pool's hook installs before the first call.
+// A handler that a pool's hook installs before the first call stays installed too.
 func TestBusyHandlerOfHook(t *testing.T) {
 	d := newDetailed(t)
 	dsn := file(t, wal, never)
@@ -714,7 +714,7 @@ func TestBusyHandlerOfHook(t *testing.T) {
 	exec(t, execer{other}, "COMMIT")
 }
 
-// What was counted of a call without a span is not another's.
+// Counters of a call without a span are not added to another call.
 func TestDetailsOfUnsampled(t *testing.T) {
 	rec := tracetest.NewSpanRecorder()
 	var sample atomic.Bool
@@ -768,7 +768,7 @@ func (s switched) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingR
 
 func (switched) Description() string { return "switched" }
 
-// Many connections write at once, all with patience enough.
+// Many connections write concurrently, with a long enough busy timeout.
 func TestBusyTogether(t *testing.T) {
 	for _, mode := range []string{wal, journal} {
 		d := newDetailed(t)
@@ -805,7 +805,7 @@ func TestBusyTogether(t *testing.T) {
 	}
 }
 
-// execer and queryRower are a connection as the helpers want it.
+// execer and queryRower adapt a connection for the test helpers.
 type execer struct{ conn *sql.Conn }
 
 func (e execer) Exec(query string, args ...any) (sql.Result, error) {

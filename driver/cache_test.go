@@ -18,7 +18,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 )
 
-// columns reads a query to its end and says what it saw.
+// columns reads a query to its end and describes the result.
 func columns(db interface {
 	Query(string, ...any) (*sql.Rows, error)
 }, query string, args ...any) string {
@@ -28,8 +28,8 @@ func columns(db interface {
 	return l.String()
 }
 
-// schemaChanges has every text run before and after something that changes what
-// it means, on one connection. It is a case of TestSameAsThePlainDriver.
+// schemaChanges runs every query before and after a change of its meaning, on one
+// connection. It is a case of TestSameAsThePlainDriver.
 func schemaChanges(t *testing.T, db *sql.DB, l *transcript) {
 	db.SetMaxOpenConns(1)
 	exec(t, db, "CREATE TABLE t(a, b); INSERT INTO t VALUES (1, 2); CREATE VIEW v AS SELECT a FROM t")
@@ -91,7 +91,7 @@ func schemaChanges(t *testing.T, db *sql.DB, l *transcript) {
 	run("another table of that name")
 }
 
-// bindings has a text fail while it is being bound, and used again.
+// bindings makes a query fail while its arguments are bound, and then uses it again.
 func bindings(t *testing.T, db *sql.DB, l *transcript) {
 	db.SetMaxOpenConns(1)
 	bad := sqlite3.JSON(func() {})
@@ -106,7 +106,7 @@ func bindings(t *testing.T, db *sql.DB, l *transcript) {
 	}
 }
 
-// overlaps has two uses of one text at once.
+// overlaps uses one query twice at the same time.
 func overlaps(t *testing.T, db *sql.DB, l *transcript) {
 	exec(t, db, "CREATE TABLE t(a); INSERT INTO t VALUES (1), (2), (3)")
 	tx, err := db.Begin()
@@ -127,7 +127,7 @@ func overlaps(t *testing.T, db *sql.DB, l *transcript) {
 		l.see("end", outer.Err(), outer.Close())
 	}
 
-	// Rows of a statement that is closed under them.
+	// A statement is closed while its rows are open.
 	stmt, err := tx.Prepare("SELECT a FROM t WHERE a < ?")
 	if err != nil {
 		t.Fatal(err)
@@ -146,8 +146,8 @@ func overlaps(t *testing.T, db *sql.DB, l *transcript) {
 	l.WriteString(columns(tx, "SELECT a FROM t WHERE a < ?", 4))
 }
 
-// sameRows has the first row, which is read by us, and the second, which is not,
-// hold the same.
+// sameRows checks that the first row, which this package reads, has the same values as the
+// second, which the plain driver reads.
 func sameRows(t *testing.T, db *sql.DB, l *transcript) {
 	exec(t, db, `CREATE TABLE t(i INTEGER, r REAL, s TEXT, b BLOB, o BOOLEAN, d DATETIME, e DATE, m TIMESTAMP, h TIME, v VARCHAR(10), x, n NUMERIC, tt "TEXT(5)")`)
 	for _, v := range []any{
@@ -165,8 +165,8 @@ func sameRows(t *testing.T, db *sql.DB, l *transcript) {
 	}
 }
 
-// Nothing of a connection's own is in a program's way: not its statements in
-// Stmts, not when it closes, and not when it is used through Raw.
+// A connection's own statements do not disturb a program: they are not in Stmts, and cause
+// no errors on Close or through Raw.
 func TestCacheIsOutOfTheWayOfRaw(t *testing.T) {
 	db := open(t, file(t), driver.Config{})
 	conn, err := db.Conn(t.Context())
@@ -191,7 +191,7 @@ func TestCacheIsOutOfTheWayOfRaw(t *testing.T) {
 		for range c.Stmts() {
 			n++
 		}
-		if n != 1 { // the one whose rows are held
+		if n != 1 { // the statement whose rows are open
 			t.Errorf("%d statements are listed", n)
 		}
 		if err := c.Exec("ALTER TABLE t RENAME TO u; CREATE TABLE t(b, c)"); err != nil {
@@ -214,9 +214,8 @@ func TestCacheIsOutOfTheWayOfRaw(t *testing.T) {
 	})
 }
 
-// The methods that a connection has from *sqlite3.Conn, and a savepoint that is
-// rolled back to, leave nothing stale: errors come from the call that they come
-// from on the plain driver.
+// The methods of *sqlite3.Conn, and a savepoint that is rolled back to, leave no stale
+// statement: errors come from the same call as on the plain driver.
 func TestCacheIsOutOfTheWayOfMethods(t *testing.T) {
 	db := open(t, file(t), driver.Config{})
 	conn, err := db.Conn(t.Context())
@@ -276,9 +275,9 @@ func TestCacheIsOutOfTheWayOfMethods(t *testing.T) {
 	}
 }
 
-// A migration on a warm pool: the plain driver fails once on every other
-// connection, or returns the old names. This one does neither, within the
-// process and across processes, prepared or not.
+// A schema migration with open connections: the plain driver fails once on every other
+// connection, or returns old column names. This driver does neither, in one process and
+// across processes, with prepared statements and without.
 func TestStaleStatement(t *testing.T) {
 	if dsn := os.Getenv("SQLITEMW_TEST_MIGRATE"); dsn != "" {
 		db := open(t, dsn, driver.Config{})
@@ -363,7 +362,7 @@ func TestStaleStatement(t *testing.T) {
 			migrate(t, dsn, "DROP TABLE t; CREATE TABLE t(x, y, z); INSERT INTO t VALUES (1, 2, 3)")
 			check("x", "y", "z")
 
-			// A transaction that is not over changes nothing for others.
+			// An open transaction changes nothing for other connections.
 			tx, err := db.BeginTx(t.Context(), nil)
 			if err != nil {
 				t.Fatal(err)
@@ -385,7 +384,8 @@ func TestStaleStatement(t *testing.T) {
 	}
 }
 
-// What is kept is bounded and counted, and gives way only to what is used more.
+// The cache is bounded and counted. A statement is evicted only for one that is used more
+// recently.
 func TestCacheStats(t *testing.T) {
 	c, err := driver.NewConnector(file(t), driver.Config{StatementCache: 2})
 	if err != nil {
@@ -413,7 +413,7 @@ func TestCacheStats(t *testing.T) {
 	q(3)
 	want("it does, but since it came last the others have, too", 4, 4, 0, 0)
 	q(2)
-	q(3) // in place of 1
+	q(3) // replaces 1
 	want("one has not", 5, 5, 1, 0)
 	q(3)
 	q(2)
@@ -436,15 +436,15 @@ func TestCacheStats(t *testing.T) {
 	}
 }
 
-// Texts that come in turn, and are more than are kept, find those that are.
+// A cycle of more queries than fit still finds those that are cached.
 func TestCacheInRotation(t *testing.T) {
 	for _, tc := range []struct {
 		texts int
-		least float64 // of those that could be found
+		least float64 // fraction of the possible hits
 	}{
 		{texts: 100, least: 1},
 		{texts: 150, least: 1},
-		{texts: 1000, least: 0.08}, // too many to know when they came last: those that came first
+		{texts: 1000, least: 0.08}, // too many to remember their last use: the first ones stay
 	} {
 		db := open(t, file(t), driver.Config{StatementCache: 100})
 		db.SetMaxOpenConns(1)
@@ -470,7 +470,7 @@ func TestCacheInRotation(t *testing.T) {
 	}
 }
 
-// What the program does no more gives way to what it does instead.
+// Queries that the program no longer uses are evicted for those that it uses now.
 func TestCacheFollowsTheProgram(t *testing.T) {
 	db := open(t, file(t), driver.Config{StatementCache: 20})
 	db.SetMaxOpenConns(1)
@@ -489,8 +489,8 @@ func TestCacheFollowsTheProgram(t *testing.T) {
 	}
 }
 
-// Every text without a statement in it is harmless, where the plain driver
-// panics and loses the connection.
+// A query without a statement is harmless. The plain driver panics and loses the
+// connection.
 func TestEmptyText(t *testing.T) {
 	db := open(t, file(t), driver.Config{})
 	db.SetMaxOpenConns(1)

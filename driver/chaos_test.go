@@ -17,9 +17,9 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 )
 
-// Whatever programs do on several goroutines, and whatever happens to them:
-// every span ends once and is not touched again, every call is measured once
-// and as long as its span, and no connection is left in any count.
+// Programs call on several goroutines, and calls fail in many ways. Still, every span ends
+// once and is not used afterwards, every call is measured once and for as long as its span,
+// and no connection stays in any counter.
 func TestNothingIsLeft(t *testing.T) {
 	seeds := uint64(16)
 	if testing.Short() {
@@ -43,7 +43,7 @@ func chaos(t *testing.T, seed uint64) {
 		driver.Config{Tracing: tel.tracer(t), Init: callable, Recorder: &log, StatementCache: int(seed%3) - 1})
 	exec(t, db, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
 	exec(t, db, "INSERT INTO t(b) VALUES (1), (2), (3), (4), (5)")
-	db.SetMaxOpenConns(2 + int(seed%2)) // so that some wait, and get what is opened in the background
+	db.SetMaxOpenConns(2 + int(seed%2)) // so that some callers wait, and get connections opened in the background
 	stmt, err := db.Prepare("SELECT b FROM t WHERE a > ?")
 	if err != nil {
 		t.Fatal(err)
@@ -97,8 +97,7 @@ func chaos(t *testing.T, seed uint64) {
 	}
 }
 
-// A program does something at random, one step after the other. What it does
-// may fail in any way but hang.
+// A program makes random calls one after the other. They may fail in any way, but not hang.
 type program struct {
 	*rand.Rand
 	t      *testing.T
@@ -107,7 +106,7 @@ type program struct {
 	others sync.WaitGroup // goroutines that cancel and close
 }
 
-// caller is what a *sql.DB, a *sql.Conn and a *sql.Tx can do.
+// caller has the methods that *sql.DB, *sql.Conn and *sql.Tx share.
 type caller interface {
 	ExecContext(context.Context, string, ...any) (sql.Result, error)
 	QueryContext(context.Context, string, ...any) (*sql.Rows, error)
@@ -169,7 +168,7 @@ func (p *program) step(ctx context.Context) {
 	}
 }
 
-// call makes a call, whose argument may stop its context, or it, in its midst.
+// call makes a call. Its argument may cancel its context, or panic, during the call.
 func (p *program) call(ctx context.Context, db caller) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -206,8 +205,8 @@ func (p *program) call(ctx context.Context, db caller) {
 	}
 }
 
-// query reads some of the rows, or all, and closes them, perhaps while another
-// goroutine does.
+// query reads some or all rows and closes them, perhaps while another goroutine does the
+// same.
 func (p *program) query(rows *sql.Rows, err error) {
 	if err != nil {
 		return

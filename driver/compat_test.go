@@ -18,13 +18,14 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// compatNames are the names under which programs of another driver's open a database.
+// compatNames maps a Compat to the names under which programs of that driver open a
+// database.
 var compatNames = map[driver.Compat][]string{
 	driver.CompatMattn:   {driver.NameMattn, pool.NameMattn},
 	driver.CompatModernc: {driver.NameModernc, pool.NameModernc},
 }
 
-// withCompat calls f with a database of each name, opened with the parameters.
+// withCompat calls f with a database of each name, opened with params.
 func withCompat(t *testing.T, compat driver.Compat, params string, f func(t *testing.T, db *sql.DB)) {
 	for _, name := range compatNames[compat] {
 		t.Run(name, func(t *testing.T) {
@@ -47,7 +48,7 @@ func mustExec(t *testing.T, db *sql.DB, query string, args ...any) sql.Result {
 	return res
 }
 
-// scanned returns what a query of one value scans into an any.
+// scanned scans the result of a query with one value into an any.
 func scanned(t *testing.T, db *sql.DB, query string, args ...any) (v any) {
 	t.Helper()
 	if err := db.QueryRow(query, args...).Scan(&v); err != nil {
@@ -56,13 +57,13 @@ func scanned(t *testing.T, db *sql.DB, query string, args ...any) (v any) {
 	return v
 }
 
-// The data source names of programs, with their meaning there.
+// DSNs of other drivers' programs keep their meaning.
 func TestCompatDSN(t *testing.T) {
 	for _, tc := range []struct {
 		compat        driver.Compat
 		dsn           string
 		query, answer string
-		inPool        string // where that has its own setting
+		inPool        string // if the pool has another setting
 	}{
 		{driver.CompatMattn, "DIR/a.db", "PRAGMA busy_timeout", "5000", ""},
 		{driver.CompatMattn, "DIR/a.db?_busy_timeout=700&_timeout=800", "PRAGMA busy_timeout", "800", ""},
@@ -109,7 +110,7 @@ func TestCompatDSN(t *testing.T) {
 	}
 }
 
-// _compat in a data source name is as good as the driver's name, and wins over it.
+// _compat in a DSN works like the driver's name, and takes precedence over it.
 func TestCompatByParameter(t *testing.T) {
 	for _, name := range []string{driver.Name, driver.NameModernc, pool.Name} {
 		db, err := sql.Open(name, filepath.ToSlash(t.TempDir())+"/a.db?_compat=mattn&_cslike=1")
@@ -129,7 +130,7 @@ func TestCompatByParameter(t *testing.T) {
 	}
 }
 
-// All that is wrong with a data source name is in one error.
+// One error lists all problems of a DSN.
 func TestCompatDSNRefused(t *testing.T) {
 	for _, tc := range []struct {
 		name, dsn string
@@ -155,7 +156,7 @@ func TestCompatDSNRefused(t *testing.T) {
 	}
 }
 
-// A translated name is the same when it is translated again.
+// Translating a translated DSN does not change it.
 func TestTranslateTwice(t *testing.T) {
 	for _, name := range []string{"a.db", "a b%?_fk=1&_loc=auto&_txlock=immediate&_defer_fk=1&nonsense=1", "file:x?mode=memory&cache=shared", "file:a%20b?vfs=memdb&_sync=off", ""} {
 		for _, compat := range []driver.Compat{driver.CompatMattn, driver.CompatModernc} {
@@ -175,7 +176,7 @@ func TestTranslateTwice(t *testing.T) {
 
 var zone = time.FixedZone("CEST", 2*60*60)
 
-// Times are written in the other driver's form, and read in every form there is.
+// Times are written in the other driver's form, and read in every known form.
 func TestCompatTimes(t *testing.T) {
 	at := time.Date(2026, 5, 1, 12, 0, 0, 120000000, zone)
 	for _, tc := range []struct {
@@ -218,7 +219,7 @@ func TestCompatTimes(t *testing.T) {
 	}
 }
 
-// _time_format and _time_integer_format are for writing alone.
+// _time_format and _time_integer_format apply only to writing.
 func TestTimeFormatIsForWriting(t *testing.T) {
 	for _, params := range []string{"?_time_format=sqlite", "?_time_format=datetime", "?_time_integer_format=unix_milli"} {
 		for _, name := range []string{driver.Name, pool.Name} {
@@ -252,7 +253,7 @@ func TestTimeFormatIsForWriting(t *testing.T) {
 	}
 }
 
-// Values and their types are the other driver's.
+// Values and their types are those of the other driver.
 func TestCompatTypes(t *testing.T) {
 	for compat, want := range map[driver.Compat]string{
 		driver.CompatMattn: "bool=true sql.NullBool BOOLEAN; int64=7 sql.NullInt64 INTEGER; string=2026-05-01T12:00:00Z sql.NullString VARCHAR(64); " +
@@ -295,7 +296,7 @@ func TestCompatTypes(t *testing.T) {
 	}
 }
 
-// Every isolation level is taken; ReadOnly is honoured.
+// Every isolation level is accepted; ReadOnly is honored.
 func TestCompatTransactions(t *testing.T) {
 	for compat := range compatNames {
 		withCompat(t, compat, "", func(t *testing.T, db *sql.DB) {
@@ -325,7 +326,8 @@ func TestCompatTransactions(t *testing.T) {
 	}
 }
 
-// Texts of several statements, with arguments shared out (mattn) or given to each (modernc).
+// Queries of several statements distribute their arguments (mattn), or give all to each
+// (modernc).
 func TestCompatSeveralStatements(t *testing.T) {
 	withCompat(t, driver.CompatMattn, "", func(t *testing.T, db *sql.DB) {
 		mustExec(t, db, "CREATE TABLE t(a); INSERT INTO t VALUES (?), (?); INSERT INTO t VALUES (?);", 1, 2, 3)
@@ -338,8 +340,8 @@ func TestCompatSeveralStatements(t *testing.T) {
 		if _, err := db.Exec("UPDATE t SET a = ? WHERE a = ?", 1); err == nil || err.Error() != "not enough args to execute query: want 2 got 1" {
 			t.Error(err)
 		}
-		mustExec(t, db, "INSERT INTO t VALUES (?)", 5, 6)                 // the rest is left over
-		st, err := db.Prepare("DELETE FROM t WHERE a = ?; DELETE FROM t") // of which the first is prepared
+		mustExec(t, db, "INSERT INTO t VALUES (?)", 5, 6)                 // the surplus argument is ignored
+		st, err := db.Prepare("DELETE FROM t WHERE a = ?; DELETE FROM t") // only the first statement is prepared
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -379,7 +381,7 @@ func TestCompatSeveralStatements(t *testing.T) {
 	})
 }
 
-// Errors have the other driver's text and codes, and are the plain driver's besides.
+// Errors have the other driver's text and codes, and wrap the plain driver's error.
 func TestCompatErrors(t *testing.T) {
 	for compat, texts := range map[driver.Compat][]string{
 		driver.CompatMattn:   {"UNIQUE constraint failed: t.a", "no such table: missing", `near "SELEC": syntax error`},
@@ -394,7 +396,7 @@ func TestCompatErrors(t *testing.T) {
 					t.Errorf("%v, want %s", err, texts[i])
 				}
 			}
-			_, err := db.Query("INSERT INTO t VALUES (?) RETURNING a", 1) // its first step is in Query
+			_, err := db.Query("INSERT INTO t VALUES (?) RETURNING a", 1) // Query takes the first step
 			if !errors.Is(err, sqlite3.CONSTRAINT_UNIQUE) || err.Error() != texts[0] {
 				t.Error(err)
 			}
@@ -422,8 +424,7 @@ func TestCompatErrors(t *testing.T) {
 	}
 }
 
-// MapError sees every error that database/sql is given, once, and what it returns is what the
-// program is given.
+// MapError gets every error for database/sql once, and the program gets its result.
 func TestMapError(t *testing.T) {
 	errMine := errors.New("mine")
 	var seen []error
@@ -432,7 +433,7 @@ func TestMapError(t *testing.T) {
 		if errors.Is(err, sqlite3.CONSTRAINT) {
 			return errMine
 		}
-		return nil // leaves it
+		return nil // keeps the error
 	}
 	sql.Register("sqlitemw-map-error", &driver.Driver{Config: driver.Config{MapError: mapError}})
 	sql.Register("sqlitemw-pool-map-error", &pool.Driver{Config: pool.Config{MapError: mapError}})

@@ -8,8 +8,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// Whatever the name, reading it does not panic, and what is rendered of it
-// reads as the same again.
+// Parsing any name does not panic, and a rendered DSN parses to the same DSN.
 func FuzzDSN(f *testing.F) {
 	for _, name := range []string{
 		"", ":memory:", "a.db", "a b%.db", "file:", "file:a.db", "file:///a.db?mode=ro#x", "file:a.db?_pragma=cache_size(5)&vfs=x",
@@ -29,7 +28,7 @@ func FuzzDSN(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q renders as %q: %v", name, rendered, err)
 		}
-		// What is another driver's has become what it means.
+		// Other drivers' parameters have become pragmas.
 		if want := mergePragmas(d.translated, d.pragmas); !slices.Equal(again.pragmas, want) || len(again.translated) != 0 {
 			t.Fatalf("%q renders as %q: pragmas %+v, then %+v", name, rendered, want, again.pragmas)
 		}
@@ -48,7 +47,7 @@ func FuzzDSN(f *testing.F) {
 	})
 }
 
-// Of several parameters of other drivers for one thing, that wins which wins
+// If other drivers have several parameters for one pragma, the same one takes precedence as
 // there.
 func TestForeignPrecedence(t *testing.T) {
 	for name, want := range map[string]string{
@@ -109,8 +108,7 @@ func TestNamespace(t *testing.T) {
 	}
 }
 
-// Every pragma that this build of SQLite has is known, but for those that it has
-// only kept for old programs.
+// The package knows every pragma of this build of SQLite, except deprecated ones.
 func TestPragmasAreKnown(t *testing.T) {
 	deprecated := strings.Fields("data_store_directory default_cache_size temp_store_directory")
 	c, err := sqlite3.Open(":memory:")

@@ -17,8 +17,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 )
 
-// Where DSN and Config say nothing, the driver changes nothing: every setting
-// of a connection is the plain driver's, and so is what it says of a DSN.
+// Without settings in DSN and Config, the driver changes nothing: all settings of a
+// connection are those of the plain driver, which also accepts and refuses the same DSNs.
 func TestDSNMeansWhatThePlainDriverMeans(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, dsn := range []string{
@@ -59,8 +59,8 @@ func TestDSNMeansWhatThePlainDriverMeans(t *testing.T) {
 	}
 }
 
-// settingsOf opens a DSN in a directory of its own and says all that can be
-// read of a connection's settings, and what it does with times and locks.
+// settingsOf opens a DSN in a new directory. It returns all readable settings of the
+// connection, and how it handles times and locks.
 func settingsOf(t *testing.T, name, dsn string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -91,7 +91,7 @@ func settingsOf(t *testing.T, name, dsn string) string {
 	return strings.ReplaceAll(b.String(), dir, "DIR")
 }
 
-// lockOfBegin says which lock a transaction begins with.
+// lockOfBegin returns the lock that Begin takes.
 func lockOfBegin(t *testing.T, db *sql.DB) (state sqlite3.TxnState) {
 	t.Helper()
 	conn, err := db.Conn(t.Context())
@@ -108,8 +108,8 @@ func lockOfBegin(t *testing.T, db *sql.DB) (state sqlite3.TxnState) {
 	return state
 }
 
-// Begin takes the write lock, unless the DSN says otherwise or the connection only
-// reads, whichever way it was made to.
+// Begin takes the write lock, unless the DSN says otherwise or the connection is read-only,
+// however it became that.
 func TestBeginByDefault(t *testing.T) {
 	queryOnly := driver.Config{Pragmas: []driver.Pragma{{Name: "query_only", Value: "on"}}}
 	for _, tc := range []struct {
@@ -133,8 +133,8 @@ func TestBeginByDefault(t *testing.T) {
 	}
 }
 
-// Nothing in a DSN is silently ignored, or taken for a file's name. Each error
-// is at sql.Open, says what is wrong and what to write, and no secret.
+// Nothing in a DSN is silently ignored or treated as part of the file name. sql.Open
+// returns an error that says what is wrong and what to write. It shows no secret.
 func TestDSNRefused(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
@@ -238,7 +238,7 @@ func TestDSNRefused(t *testing.T) {
 	}
 }
 
-// A DSN of mattn/go-sqlite3 or modernc.org/sqlite means here what it means there.
+// A DSN of mattn/go-sqlite3 or modernc.org/sqlite has the same meaning here.
 func TestDSNDialects(t *testing.T) {
 	for _, tc := range []struct{ params, read, want string }{
 		{"_busy_timeout=77", "PRAGMA busy_timeout", "77"},
@@ -296,7 +296,7 @@ func TestDSNDialects(t *testing.T) {
 	}
 }
 
-// A secret that a DSN holds is in no error, wherever it stands.
+// No error shows a secret of the DSN, wherever in the DSN it is.
 func TestDSNSecretIsNotShown(t *testing.T) {
 	const secret = "s3cr3t"
 	for _, dsn := range []string{
@@ -339,8 +339,8 @@ func TestDSNSecretIsNotShown(t *testing.T) {
 	}
 }
 
-// A megabyte of pragmas, each another's or all the same, is read in one pass: a test that
-// compares each with each takes minutes.
+// A megabyte of pragmas, all different or all the same, is parsed in linear time. Comparing
+// each with each would take minutes.
 func TestLongDSN(t *testing.T) {
 	t.Chdir(t.TempDir())
 	var others strings.Builder
@@ -375,8 +375,8 @@ func TestLongDSN(t *testing.T) {
 	}
 }
 
-// A name without a scheme means a file of that name, also when a pragma makes
-// it a URI for the plain driver.
+// A name without a scheme is a file name, even if a pragma turns the DSN into a URI for the
+// plain driver.
 func TestNameBecomesURI(t *testing.T) {
 	for _, name := range []string{"a.db", "b%20c.db", "d#e.db", "f g.db", "what?.db", "new\nline.db", "\x7f.db"} {
 		t.Run(name, func(t *testing.T) {
@@ -400,7 +400,7 @@ func TestNameBecomesURI(t *testing.T) {
 	}
 }
 
-// The driver stands beside the plain one.
+// Both this driver and the plain driver can be used in one program.
 func TestBesideThePlainDriver(t *testing.T) {
 	dsn := file(t)
 	ours := open(t, dsn, driver.Config{})

@@ -14,8 +14,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// secretDSNs are data source names that are right, or nearly so: between them they have every
-// key of both packages, and keys of other drivers and other systems.
+// secretDSNs are valid and nearly valid DSNs. Together they have every parameter of this
+// package and package pool, and parameters of other drivers and other systems.
 var secretDSNs = []string{
 	"file:x.db?mode=rwc&cache=private&psow=1&nolock=0&immutable=0&vfs=os#frag",
 	"file:x.db?modeof=x.db",
@@ -36,9 +36,9 @@ var secretDSNs = []string{
 	"file::memory:?cache=shared&_fk=1", ":memory:?_fk=1", "file:x?mode=memory&_pool_max=5",
 }
 
-// secretDSN returns a data source name that holds a secret somewhere: in the place of a value,
-// at its end, or behind any separator, as a name, a value, or a whole parameter. The name of
-// the file is not one of these places.
+// secretDSN returns a DSN with a secret somewhere: in place of a value, at its end, or
+// after any separator, as a name, a value or a whole parameter. The secret is never in the
+// file name.
 func secretDSN(dsn, secret string, place, form int) (string, bool) {
 	start := strings.IndexAny(dsn, "?#")
 	var ends []int
@@ -53,14 +53,14 @@ func secretDSN(dsn, secret string, place, form int) (string, bool) {
 	}
 	at := ends[place]
 	if strings.HasSuffix(dsn[:at], "_pool_name=") {
-		return "file:x.db?_pool_name=a?key=" + secret, true // a name is shown
+		return "file:x.db?_pool_name=a?key=" + secret, true // a pool name is shown
 	}
 	rest := dsn[at:]
 	switch form {
-	case 0: // in the place of what stands there
+	case 0: // replaces the value
 		rest = rest[max(0, strings.IndexAny(rest+"&", "&#")):]
 		return dsn[:at] + secret + rest, true
-	case 1: // before it
+	case 1: // before the value
 		return dsn[:at] + secret + rest, true
 	case 2:
 		return dsn[:at] + "key(" + secret + ")" + rest, true
@@ -75,8 +75,8 @@ func secretDSN(dsn, secret string, place, form int) (string, bool) {
 
 const dsnForms = 3 + 29
 
-// A secret in a data source name is in no error, event, span, metric, log line or String of
-// either driver, wherever it stands and whatever it breaks.
+// No error, event, span, metric, log line or String of either driver shows a secret of the
+// DSN, wherever it is and whatever it breaks.
 func TestSecretDSNs(t *testing.T) {
 	w := newWitness(t)
 	for _, dsn := range secretDSNs {
@@ -101,7 +101,7 @@ func TestSecretDSNs(t *testing.T) {
 	}
 }
 
-// Names of files that look like another system's data source name are cut.
+// File names that look like another system's DSN are cut.
 func TestNamesOfOtherSystems(t *testing.T) {
 	w := newWitness(t)
 	const secret = "s3cr3t"
@@ -120,7 +120,7 @@ func TestNamesOfOtherSystems(t *testing.T) {
 	}
 }
 
-// A witness opens databases of both drivers, and looks at all that becomes known of them.
+// A witness opens databases of both drivers and collects everything that they report.
 type witness struct {
 	tel             *telemetry
 	dir             string
@@ -133,7 +133,7 @@ func newWitness(t *testing.T) *witness {
 	return w
 }
 
-// play opens a data source name with both drivers, and fails if the secret is seen anywhere.
+// play opens a DSN with both drivers, and fails if it finds the secret anywhere.
 func (w *witness) play(t *testing.T, dsn, secret string) {
 	t.Helper()
 	var log eventLog
@@ -157,7 +157,7 @@ func (w *witness) play(t *testing.T, dsn, secret string) {
 	}
 }
 
-// open uses a database, and returns all that is said of it.
+// open uses a database and returns everything that was reported about it.
 func (w *witness) open(ctx context.Context, d sqldriver.DriverContext, dsn string) (seen string) {
 	var b strings.Builder
 	note := func(err error) {

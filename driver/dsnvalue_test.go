@@ -8,7 +8,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 )
 
-// A DSN tells what a name means: for which database, in which form, and with which settings.
+// A DSN reports which database a name means, in which form, and with which settings.
 func TestDSNFacts(t *testing.T) {
 	for _, tc := range []struct {
 		name           string
@@ -55,7 +55,7 @@ func parsed(t *testing.T, name string) *driver.DSN {
 	return d
 }
 
-// Of several settings for one thing, a DSN tells the one that is in force.
+// If several settings conflict, a DSN reports the one in force.
 func TestDSNSettings(t *testing.T) {
 	d := parsed(t, "file:a?_timeout=7&_busy_timeout=8&_pragma=temp.synchronous(0)&_pragma=main.Synchronous(1)&_sync=0&immutable=yes&_stmt_cache_size=0&_memory_limit=67108864&mode=ro")
 	busy, _ := d.Pragma("busy_timeout")
@@ -74,7 +74,7 @@ func TestDSNSettings(t *testing.T) {
 	}
 }
 
-// A change makes another DSN, which reads as if it had been written so.
+// A change returns another DSN, equal to one parsed from the changed name.
 func TestDSNChanges(t *testing.T) {
 	d := parsed(t, "file:a b?mode=rwc&_txlock=immediate&_fk=1&_pragma=user_version(3)#x")
 	before := d.Text()
@@ -96,7 +96,7 @@ func TestDSNChanges(t *testing.T) {
 	}
 }
 
-// Printed, a DSN shows no secret; its Text is the whole.
+// String shows no secret; Text returns the whole DSN.
 func TestDSNString(t *testing.T) {
 	const secret = "s3cr3t"
 	d := parsed(t, "file:a.db?vfs=adiantum&_pragma=textkey("+secret+")")
@@ -108,7 +108,7 @@ func TestDSNString(t *testing.T) {
 	}
 }
 
-// Parameters of another package's are read by it, and are no part of the DSN.
+// Param reads another package's parameters, and the DSN does not keep them.
 func TestDSNReaderParam(t *testing.T) {
 	got := map[string]string{}
 	r := driver.DSNReader{Param: func(key, value string) (bool, error) {

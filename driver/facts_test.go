@@ -10,8 +10,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// What SQLite counts of each call is on its span, if that is asked for: of that
-// call alone, though its statement is kept.
+// With Details, a call's span has SQLite's counters for that call alone, even if its
+// statement is cached.
 func TestDetails(t *testing.T) {
 	rec := tracetest.NewSpanRecorder()
 	tracer, err := tracing.New(tracing.Config{

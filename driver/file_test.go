@@ -14,10 +14,9 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 )
 
-// A connection whose file was removed, replaced or emptied is closed when it is
-// released, though SQLite goes on with what it has open: what is written to it
-// would be lost. It is noticed when it is next looked, a thousandth of a second
-// later, or at once by Ping.
+// A connection whose file was removed, replaced or emptied is closed on release. SQLite
+// itself would keep using the open file, and what it writes there would be lost. The loss
+// is noticed at the next check, after 1 ms, or immediately by Ping.
 func TestFileLost(t *testing.T) {
 	for name, lose := range map[string]func(t *testing.T, path string){
 		"removed": func(t *testing.T, path string) {},

@@ -20,9 +20,9 @@ import (
 // A game is something that happens to the files of an open database.
 type game struct {
 	name string
-	wal  bool // it needs one
+	wal  bool // it needs a WAL
 	play func(dir string) error
-	says string // the error, of which file and how
+	says string // the error's file and change
 }
 
 var games = []game{
@@ -40,7 +40,7 @@ var games = []game{
 	{"the WAL's index is replaced", true, func(dir string) error { return replace(dir, "a.db-shm") }, `a.db-shm" was replaced`},
 }
 
-// replace puts a copy in a file's place.
+// replace replaces a file by a copy of itself.
 func replace(dir, name string) error {
 	from, err := os.Open(dir + "/" + name)
 	if err != nil {
@@ -55,9 +55,9 @@ func replace(dir, name string) error {
 	return errors.Join(err, to.Close(), os.Rename(dir+"/copy", dir+"/"+name))
 }
 
-// Once one connection knows that the file is lost, every call on every connection
-// of every database of it fails, and nothing is made in its place. When all are
-// closed, the database can be opened again at once.
+// After one connection has noticed the loss, every call on every connection to the file
+// fails, and no file is created in its place. After all are closed, the database can be
+// reopened immediately.
 func TestEveryCallOfALostFileFails(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows does not let go of files that are open")
@@ -125,7 +125,7 @@ func TestEveryCallOfALostFileFails(t *testing.T) {
 				other.Close()
 
 				if _, err := os.Stat(dir); err != nil || strings.Contains(g.name, "where the directory was") {
-					return // there is no directory
+					return // the directory is missing
 				}
 				again := open(t, dsn, driver.Config{})
 				exec(t, again, "CREATE TABLE IF NOT EXISTS t(a)")
@@ -166,15 +166,15 @@ func names(t *testing.T, dir string) string {
 	}
 	var names []string
 	for _, e := range entries {
-		if e.Name() != "a.db-journal" { // of the transaction, which ends
+		if e.Name() != "a.db-journal" { // of the transaction, which has ended
 			names = append(names, e.Name())
 		}
 	}
 	return strings.Join(names, " ")
 }
 
-// What a lost database has left in its WAL is not written over the database that
-// is in its place, neither by us nor by whoever opens that.
+// The WAL of a lost database does not overwrite the database that has taken its place.
+// Neither this package nor any other process writes it there.
 func TestAReplacedDatabaseIsLeftAlone(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows does not let go of files that are open")
@@ -234,8 +234,8 @@ func TestAReplacedDatabaseIsLeftAlone(t *testing.T) {
 	}
 }
 
-// A database that was moved while it was open has all that was written to it when it
-// is closed, unless another has it open: then its WAL is kept.
+// A database that was moved while open is complete after it is closed, unless another
+// process has it open. Then its WAL is kept.
 func TestAMovedDatabaseIsComplete(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows does not let go of files that are open")
@@ -283,8 +283,8 @@ func TestAMovedDatabaseIsComplete(t *testing.T) {
 	}
 }
 
-// A database's identity is that of the handle that SQLite has, so that it does not
-// matter when the file is exchanged.
+// The identity of a database comes from SQLite's handle, so it does not matter when the
+// file is replaced.
 func TestFileExchangedWhileItIsOpened(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows does not let go of files that are open")
@@ -301,11 +301,11 @@ func TestFileExchangedWhileItIsOpened(t *testing.T) {
 	if _, err := db.Exec("CREATE TABLE t(a)"); !errors.Is(err, driver.ErrFileLost) {
 		t.Errorf("a write into the file that is gone: %v", err)
 	}
-	exec(t, db, "CREATE TABLE t(a)") // no connection was ever open on the first
+	exec(t, db, "CREATE TABLE t(a)") // no connection was ever open to the first file
 }
 
-// A file that was removed while no connection was open may come back under the
-// same number.
+// A file removed while no connection was open may be replaced by one with the same inode
+// number.
 func TestInodeUsedAgain(t *testing.T) {
 	path := filepath.ToSlash(t.TempDir()) + "/a.db"
 	db := open(t, "file:"+path, driver.Config{})
@@ -339,8 +339,7 @@ func TestReplacedBetweenConnections(t *testing.T) {
 	}
 }
 
-// A symbolic link that leads elsewhere, or a working directory that is another,
-// has no connection open another file.
+// If a symbolic link or the working directory changes, no connection opens another file.
 func TestNameThatLeadsElsewhere(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("symbolic links want a privilege there")
@@ -384,7 +383,7 @@ func TestNameThatLeadsElsewhere(t *testing.T) {
 	})
 }
 
-// Two hard links of a file would have two WALs.
+// Two hard links to one file would have two WALs.
 func TestHardLink(t *testing.T) {
 	dir := filepath.ToSlash(t.TempDir())
 	db := open(t, "file:"+dir+"/a.db", driver.Config{})
@@ -407,7 +406,7 @@ func TestHardLink(t *testing.T) {
 	}
 }
 
-// A change of the journal mode removes the WAL, and is no loss.
+// Changing the journal mode removes the WAL, which is no loss.
 func TestWALThatIsLeftIsNotLost(t *testing.T) {
 	path := filepath.ToSlash(t.TempDir()) + "/a.db"
 	db := open(t, "file:"+path+"?_pragma=journal_mode(wal)", driver.Config{})
@@ -441,7 +440,7 @@ func TestWALThatIsLeftIsNotLost(t *testing.T) {
 	}
 }
 
-// A file that cannot be looked at is not lost, and the reason is said.
+// A file that cannot be checked is not lost, and Ping returns the reason.
 func TestFileThatCannotBeLookedAt(t *testing.T) {
 	if runtime.GOOS == "windows" || os.Getuid() == 0 {
 		t.Skip("permissions hold nobody off here")

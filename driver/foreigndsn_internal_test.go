@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Data source names of other drivers' are translated, or refused with [ErrDSN]; what they are
-// translated to means the same when it is translated again, and names the file that they name.
+// DSNs of other drivers are translated, or refused with [ErrDSN]. A translated DSN does not
+// change when it is translated again, and names the same file.
 func FuzzTranslate(f *testing.F) {
 	for _, name := range []string{
 		"", "a.db", ":memory:", ":memory:?_fk=1", "a b%20c.db?_journal=WAL&cache=shared", "file:a.db?cache=shared&mode=rwc&_busy_timeout=500",

@@ -24,8 +24,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// open opens dsn through a connector of cfg's. The database is closed with the
-// test, which fails if a connection or a span is left.
+// open opens dsn through a connector with cfg, and closes the database when the test ends.
+// The test fails if a connection or a span is left.
 func open(t *testing.T, dsn string, cfg driver.Config) *sql.DB {
 	t.Helper()
 	var log eventLog
@@ -39,8 +39,8 @@ func open(t *testing.T, dsn string, cfg driver.Config) *sql.DB {
 		if err := db.Close(); err != nil {
 			t.Errorf("close: %v", err)
 		}
-		// A transaction whose context ended is rolled back, and its
-		// connection closed, by a goroutine that Close does not wait for.
+		// If a transaction's context ends, a goroutine rolls it back and closes its
+		// connection. Close does not wait for that goroutine.
 		eventually(t, func() (bool, string) {
 			opened, closed := log.count(driver.KindConnect), log.count(driver.KindClose)
 			return opened == closed, fmt.Sprintf("%d connections opened, %d closed", opened, closed)
@@ -49,7 +49,7 @@ func open(t *testing.T, dsn string, cfg driver.Config) *sql.DB {
 	return db
 }
 
-// file is a DSN of a new database with these parameters.
+// file returns the DSN of a new database with the given parameters.
 func file(t *testing.T, params ...string) string {
 	dsn := "file:" + filepath.ToSlash(filepath.Join(t.TempDir(), "test.db"))
 	if len(params) > 0 {
@@ -78,7 +78,7 @@ func value[T any](t *testing.T, db interface {
 	return v
 }
 
-// eventually waits for what another goroutine is about to do.
+// eventually waits for something that another goroutine is about to do.
 func eventually(t *testing.T, ok func() (bool, string)) {
 	t.Helper()
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Millisecond) {
@@ -93,7 +93,7 @@ func eventually(t *testing.T, ok func() (bool, string)) {
 	}
 }
 
-// eventLog keeps all events; it counts those that went well.
+// eventLog records all events, and counts the successful ones.
 type eventLog struct {
 	mu     sync.Mutex
 	events []driver.Event
@@ -117,8 +117,8 @@ func (l *eventLog) count(kind driver.Kind) int {
 	return n
 }
 
-// recordSpans returns a tracer and what it records. The test fails if a span
-// that was started is not ended, or ended twice, when it is over.
+// recordSpans returns a tracer, its provider and a recorder. The test fails if a started
+// span is not ended exactly once.
 func recordSpans(t *testing.T) (*tracing.Tracer, *sdktrace.TracerProvider, *tracetest.SpanRecorder) {
 	t.Helper()
 	rec := tracetest.NewSpanRecorder()
@@ -136,7 +136,7 @@ func recordSpans(t *testing.T) (*tracing.Tracer, *sdktrace.TracerProvider, *trac
 	return tracer, provider, rec
 }
 
-// openFiles lists what this process has open below dir.
+// openFiles lists the files below dir that this process has open.
 func openFiles(t *testing.T, dir string) []string {
 	t.Helper()
 	if runtime.GOOS != "linux" {
@@ -157,13 +157,13 @@ func openFiles(t *testing.T, dir string) []string {
 	return open
 }
 
-// dsnDir is the directory of a database that file named.
+// dsnDir returns the directory of a database named by file.
 func dsnDir(dsn string) string {
 	path, _, _ := strings.Cut(strings.TrimPrefix(dsn, "file:"), "?")
 	return filepath.Dir(path)
 }
 
-// raw calls f with SQLite's own connection, as any program would.
+// raw calls f with SQLite's own connection, obtained as a program would.
 func raw(t *testing.T, conn *sql.Conn, f func(*sqlite3.Conn)) {
 	t.Helper()
 	err := conn.Raw(func(dc any) error {

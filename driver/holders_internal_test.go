@@ -37,8 +37,8 @@ func countSharedFiles() (files, holders int) {
 	return len(sharedFiles.files), holders
 }
 
-// What is known of files is forgotten with the connections that have them open,
-// and a file is known whatever it is called.
+// A sharedFile is forgotten when no connection has the file open. All names of a file lead
+// to the same sharedFile.
 func TestSharedFilesAreForgotten(t *testing.T) {
 	filesBefore, holdersBefore := countSharedFiles()
 	check := func(files, holders int) {
@@ -93,7 +93,7 @@ func TestSharedFilesAreForgotten(t *testing.T) {
 	closeMemory()
 	check(0, 0)
 
-	// One that fails to open leaves nothing.
+	// A connection that fails to open leaves no sharedFile.
 	if err := os.WriteFile(dir+"/d.db", []byte("this is no database, though as long as the header of one would have to be, which is a hundred bytes"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func TestSharedFilesAreForgotten(t *testing.T) {
 	check(0, 0)
 }
 
-// All that SQLite says besides "database is locked".
+// judge gives the right reason for every kind of BUSY.
 func TestJudge(t *testing.T) {
 	f := &sharedFile{}
 	other := &holder{id: 7}
@@ -123,8 +123,8 @@ func TestJudge(t *testing.T) {
 		{sqlite3.BUSY, reads, &sharedFile{wal: os.DevNull}, "other process", 0},
 		{sqlite3.BUSY, awaits, f, "other process", 0},
 		{sqlite3.BUSY, holdsNone, f, "other process", 0},
-		{sqlite3.BUSY, -hold(holdClock() + 1<<40), f, "other process", 0}, // it asks again, just now
-		{sqlite3.BUSY, -1, f, "this process", 7},                          // it has asked, and not again
+		{sqlite3.BUSY, -hold(holdClock() + 1<<40), f, "other process", 0}, // it has just retried
+		{sqlite3.BUSY, -1, f, "this process", 7},                          // it has stopped retrying
 		{sqlite3.BUSY, holdsNone, &sharedFile{private: true}, "this process", 0},
 		{sqlite3.BUSY, holdsNone, nil, "this connection", 0},
 		{sqlite3.LOCKED, writes, f, "", 0},

@@ -16,7 +16,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 )
 
-// retry is a program's interceptor: what fails with errFault is tried again.
+// retry is a program's interceptor that retries calls that failed with errFault.
 type retry struct {
 	sqlmw.NullInterceptor
 	seen *[]string
@@ -36,7 +36,7 @@ func (r retry) ConnExecContext(ctx context.Context, conn sqldriver.ExecerContext
 func (r retry) ConnQueryContext(ctx context.Context, conn sqldriver.QueryerContext, query string, args []sqldriver.NamedValue) (context.Context, sqldriver.Rows, error) {
 	rows, err := conn.QueryContext(ctx, query, slices.Clone(args))
 	if err == nil {
-		// For good measure, every query twice.
+		// It also makes every query twice.
 		if err := rows.Close(); err != nil {
 			return ctx, nil, err
 		}
@@ -45,7 +45,7 @@ func (r retry) ConnQueryContext(ctx context.Context, conn sqldriver.QueryerConte
 	return ctx, rows, err
 }
 
-// faults is another: every first exec, and every third row, fails.
+// faults is an interceptor that fails the first exec, and every third row.
 type faults struct {
 	sqlmw.NullInterceptor
 	seen  *[]string
@@ -68,8 +68,8 @@ func (f *faults) RowsNext(_ context.Context, rows sqldriver.Rows, dest []sqldriv
 	return rows.Next(dest)
 }
 
-// A program's interceptors stand around tracing, in their order: what they do
-// again is another span, and what they answer themselves is none.
+// A program's interceptors wrap tracing, in order. A call that they repeat has another
+// span, and a call that they answer themselves has none.
 func TestInterceptors(t *testing.T) {
 	tracer, _, rec := recordSpans(t)
 	var seen []string
@@ -103,8 +103,7 @@ func TestInterceptors(t *testing.T) {
 	}
 }
 
-// A connection whose file is spoilt is closed when it is released, and the next
-// call opens another.
+// A connection with a damaged file is closed on release, and the next call opens another.
 func TestSickConnectionIsRetired(t *testing.T) {
 	for name, tc := range map[string]struct {
 		spoil func(t *testing.T, path string)
@@ -148,7 +147,7 @@ func TestSickConnectionIsRetired(t *testing.T) {
 	}
 }
 
-// An interceptor may answer for the connection, with a statement of its own.
+// An interceptor may return its own statement instead of the connection's.
 func TestInterceptorsOwnStatement(t *testing.T) {
 	db := open(t, file(t), driver.Config{Interceptors: []sqlmw.Interceptor{ownStmt{}}})
 	stmt, err := db.Prepare("SELECT ?")

@@ -24,11 +24,11 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// sleep is an argument for call that takes d, of the test's own time.
+// sleep is an argument for call. It takes d of the test's synthetic time.
 func sleep(d time.Duration) any { return goFunc(func() { time.Sleep(d) }) }
 
-// A call is slow if it takes the threshold or longer, by its span's own time,
-// the program's time between rows included.
+// A call is slow if its span lasts at least the threshold, including the program's time
+// between rows.
 func TestSlowCallsAreLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tel := newTelemetry(t)
@@ -42,7 +42,7 @@ func TestSlowCallsAreLogged(t *testing.T) {
 			call   func() error
 			took   time.Duration
 			engine time.Duration
-			rows   float64 // -1 if it is no query
+			rows   float64 // -1 if it is not a query
 			logged bool
 		}{
 			"exec, just not": {func() error {
@@ -61,7 +61,7 @@ func TestSlowCallsAreLogged(t *testing.T) {
 				for rows.Next() {
 					time.Sleep(time.Second)
 				}
-				time.Sleep(time.Hour) // after they are exhausted
+				time.Sleep(time.Hour) // after the last row
 				return rows.Close()
 			}, 3060 * time.Millisecond, 60 * time.Millisecond, 3, true},
 			"rows closed": {func() error {
@@ -122,8 +122,8 @@ func number(t *testing.T, s string) float64 {
 	return n
 }
 
-// Failures are logged: a caller that gave up is told from what went wrong, and
-// nothing of the error's own text is shown.
+// Failures are logged. A caller that gave up is distinguished from a real failure, and the
+// error's own text is not shown.
 func TestFailuresAreLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tel := newTelemetry(t)
@@ -204,7 +204,7 @@ func TestFailuresAreLogged(t *testing.T) {
 	})
 }
 
-// failed returns the only span since it was last asked for that has failed.
+// failed returns the only failed span since the last call.
 func failed(t *testing.T, tel *telemetry) sdktrace.ReadOnlySpan {
 	t.Helper()
 	calls := slices.DeleteFunc(tel.spans.calls(), func(s sdktrace.ReadOnlySpan) bool { return s.Status().Code != codes.Error })
@@ -214,7 +214,7 @@ func failed(t *testing.T, tel *telemetry) sdktrace.ReadOnlySpan {
 	return calls[0]
 }
 
-// exception looks at the log record of a call that has failed.
+// exception checks the log record of a failed call.
 func exception(t *testing.T, name string, r sdklog.Record, span sdktrace.ReadOnlySpan, typ, message string) {
 	t.Helper()
 	if r.EventName() != "db.client.operation.exception" || r.Severity() != otellog.SeverityWarn || r.Timestamp().IsZero() {
@@ -248,7 +248,7 @@ func exception(t *testing.T, name string, r sdklog.Record, span sdktrace.ReadOnl
 	}
 }
 
-// A call of no trace is logged without one, and one that is not sampled with it.
+// A call without a trace is logged without one. An unsampled call is logged with its trace.
 func TestLogsWithoutSpans(t *testing.T) {
 	tel := newTelemetry(t, sdktrace.WithSampler(sdktrace.NeverSample()))
 	tel.OnlyWithParent = true
@@ -271,7 +271,7 @@ func TestLogsWithoutSpans(t *testing.T) {
 	}
 }
 
-// Nothing is logged unless it is asked for, nor below the logger's level.
+// Nothing is logged by default, or below the logger's level.
 func TestLogsAreOptions(t *testing.T) {
 	records := new(recordLog)
 	old := otel.GetLoggerProvider()
@@ -279,7 +279,7 @@ func TestLogsAreOptions(t *testing.T) {
 	otel.SetLoggerProvider(sdklog.NewLoggerProvider(sdklog.WithProcessor(records)))
 	for _, tc := range []struct {
 		change         func(*tracing.Config)
-		lines, records int // of the telemetry's own
+		lines, records int // of the telemetry itself
 		global         int
 	}{
 		{func(cfg *tracing.Config) {}, 1, 1, 0},
@@ -315,7 +315,7 @@ func (w failingWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Of the arguments, the program says which are shown, by their type, and how.
+// The program decides, by type, which arguments are shown, and how.
 func TestLogArgument(t *testing.T) {
 	tel := newTelemetry(t)
 	tel.LogArgument = func(v any) (string, bool) {

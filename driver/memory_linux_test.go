@@ -14,8 +14,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 )
 
-// Where the operating system has no memory for a connection, that is an OpenError, and
-// not a panic.
+// If the operating system has no memory for a connection, opening it returns an OpenError
+// and does not panic.
 func TestNoMemoryForAConnection(t *testing.T) {
 	if os.Getenv("SQLITEMW_NO_MEMORY") == "" {
 		cmd := again(t, "SQLITEMW_NO_MEMORY=1")
@@ -47,7 +47,7 @@ func TestNoMemoryForAConnection(t *testing.T) {
 	}
 }
 
-// again is this test, in a process of its own.
+// again returns a command that runs this test in a new process.
 func again(t *testing.T, env string) *osexec.Cmd {
 	exe, err := os.Executable()
 	if err != nil {
@@ -58,7 +58,7 @@ func again(t *testing.T, env string) *osexec.Cmd {
 	return cmd
 }
 
-// addressSpace is how much of it the process has.
+// addressSpace returns the size of the process's address space.
 func addressSpace(t *testing.T) uint64 {
 	stat, err := os.ReadFile("/proc/self/statm")
 	if err != nil {

@@ -12,11 +12,11 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 )
 
-// eightMegabytes is a query that needs so much memory.
+// eightMegabytes is a query that needs 8 MB.
 const eightMegabytes = "SELECT length(hex(zeroblob(4000000)))"
 
-// fits reports whether a query of eight megabytes goes well, and has the test fail
-// if it fails otherwise than for lack of memory.
+// fits reports whether eightMegabytes succeeds. The test fails if the query fails for
+// another reason than lack of memory.
 func fits(t *testing.T, ctx context.Context, db *sql.DB) bool {
 	t.Helper()
 	v := recovered(t, func() {
@@ -31,9 +31,8 @@ func fits(t *testing.T, ctx context.Context, db *sql.DB) bool {
 	return v == nil
 }
 
-// The limit of Config or of the DSN holds for every connection, whatever the context
-// says that it is opened with; without one, that is what holds, as on the plain
-// driver.
+// The limit of Config or the DSN applies to every connection, whatever the opening context
+// says. Without one, the context's limit applies, as on the plain driver.
 func TestMemoryLimit(t *testing.T) {
 	little := sqlite3.WithMaxMemory(t.Context(), 4<<20)
 	much := sqlite3.WithMaxMemory(t.Context(), 1<<30)
@@ -65,7 +64,7 @@ func TestMemoryLimit(t *testing.T) {
 	}
 }
 
-// connWith opens a connection with a context, if there is none.
+// connWith opens a connection with the given context, if no connection is open.
 func connWith(t *testing.T, ctx context.Context, db *sql.DB) *sql.DB {
 	t.Helper()
 	c, err := db.Conn(ctx)

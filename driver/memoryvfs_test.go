@@ -10,8 +10,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// What a program attaches to a database in memory, and what VACUUM INTO writes, are files,
-// whatever keeps the database.
+// Files that a program attaches to an in-memory database, or writes with VACUUM INTO, are
+// real files, wherever the database is kept.
 func TestFilesBesideADatabaseInMemory(t *testing.T) {
 	for _, tc := range []struct{ name, dsn string }{
 		{driver.Name, ":memory:"}, {driver.Name, "file::memory:?cache=shared"}, {driver.Name, "file:beside?mode=memory&cache=shared"},
@@ -56,7 +56,8 @@ func TestFilesBesideADatabaseInMemory(t *testing.T) {
 	}
 }
 
-// A database in memory can be written to, whatever journal and locks are asked for.
+// An in-memory database can be written to, whatever journal and locking modes the DSN
+// requests.
 func TestJournalsOfDatabasesInMemory(t *testing.T) {
 	for _, name := range []string{driver.Name, driver.NameMattn, pool.Name, pool.NameMattn} {
 		for _, params := range []string{"_journal=DELETE", "_journal=WAL", "_journal=PERSIST", "_journal=OFF", "_locking=EXCLUSIVE"} {

@@ -21,8 +21,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// Names, units and boundaries are the conventions', but for boundaries that the
-// program has given.
+// Names, units and boundaries are those of the conventions, except boundaries set by the
+// program.
 func TestInstruments(t *testing.T) {
 	conventional := []float64{0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10}
 	for name, tc := range map[string]struct{ given, want []float64 }{
@@ -75,17 +75,17 @@ func TestInstruments(t *testing.T) {
 	}
 }
 
-// untilCancelled goes on until its context ends, having called its argument.
+// untilCancelled calls its argument and then runs until its context ends.
 const untilCancelled = "WITH RECURSIVE n(i) AS (SELECT call(?) UNION ALL SELECT 1 FROM n) SELECT count(*) FROM n"
 
-// A call, with the attributes of what is measured of it.
+// A measuredCall is a call and the attributes of its measurement.
 type measuredCall struct {
 	call func() error
-	want string // besides the database's, or "none" if nothing is measured
+	want string // attributes besides the database's, or "none" if nothing is measured
 }
 
-// measuredCalls are calls of every kind, on a table t(a PRIMARY KEY, b) with a
-// row whose a is 1. They are to be made in their order.
+// measuredCalls returns calls of every kind, to be made in order. They use a table t(a
+// PRIMARY KEY, b) with a row whose a is 1.
 func measuredCalls(t *testing.T, ctx context.Context, db *sql.DB) []measuredCall {
 	done := func(_ any, err error) error { return err }
 	fails := func(_ any, err error) error { return mustFail(err) }
@@ -139,8 +139,8 @@ func measuredCalls(t *testing.T, ctx context.Context, db *sql.DB) []measuredCall
 	}
 }
 
-// Every call is measured once, for as long as its span says, with an exemplar
-// that leads to it, by attributes of which there are few.
+// Every call is measured once, for as long as its span. It has an exemplar that links to
+// the span, and attributes with few values.
 func TestCallsAreMeasured(t *testing.T) {
 	tel := newTelemetry(t)
 	db := open(t, file(t), driver.Config{Tracing: tel.tracer(t), Init: callable})
@@ -187,7 +187,7 @@ func TestCallsAreMeasured(t *testing.T) {
 	}
 }
 
-// What is not traced, or not sampled, is measured all the same.
+// Calls that are not traced or not sampled are measured too.
 func TestCallsAreMeasuredWithoutSpans(t *testing.T) {
 	for name, prepare := range map[string]func(*telemetry){
 		"no tracer":      func(tel *telemetry) { tel.TracerProvider = nil },
@@ -221,7 +221,7 @@ func TestCallsAreMeasuredWithoutSpans(t *testing.T) {
 	}
 }
 
-// The rows that count are those that the program was given.
+// Only rows that the program gets are counted.
 func TestReturnedRowsAreMeasured(t *testing.T) {
 	const query = "WITH RECURSIVE n(i) AS (SELECT ? UNION ALL SELECT i + 1 FROM n LIMIT 5) SELECT i, fail_at(i, 4) FROM n"
 	tel := newTelemetry(t)
@@ -241,7 +241,7 @@ func TestReturnedRowsAreMeasured(t *testing.T) {
 		}
 	}
 	for name, tc := range map[string]struct {
-		from int // the first row's number
+		from int // number of the first row
 		read func(*sql.Rows)
 		want int64
 		err  string
@@ -282,8 +282,8 @@ func TestReturnedRowsAreMeasured(t *testing.T) {
 	}
 }
 
-// A provider that the program installs late is found, and so is its successor:
-// the connections that are open are counted there from their next use on.
+// A provider that the program installs late is used, and so is its replacement. Open
+// connections are counted there from their next use on.
 func TestGlobalMeterProvider(t *testing.T) {
 	old := otel.GetMeterProvider()
 	restore := sync.OnceFunc(func() { otel.SetMeterProvider(old) })
@@ -324,7 +324,7 @@ func TestGlobalMeterProvider(t *testing.T) {
 	}
 }
 
-// A program that makes up table names makes no more series than are allowed.
+// Made-up table names do not create more series than the limit.
 func TestSummariesAreBounded(t *testing.T) {
 	const calls, allowed = 3000, 1000
 	tel := newTelemetry(t, sdktrace.WithSampler(sdktrace.NeverSample()))
@@ -354,8 +354,8 @@ func TestSummariesAreBounded(t *testing.T) {
 	}
 }
 
-// A connectionCount compares what is measured of connections with what
-// database/sql says and events tell.
+// A connectionCount compares the connection metrics with database/sql's statistics and the
+// events.
 type connectionCount struct {
 	*testing.T
 	db  *sql.DB
@@ -382,7 +382,7 @@ func (c connectionCount) is(when string, idle, used int64) {
 	})
 }
 
-// over closes the database and compares the numbers of what has happened.
+// over closes the database and compares the event counts.
 func (c connectionCount) over() {
 	c.Helper()
 	c.db.Close()
@@ -403,8 +403,8 @@ func (c connectionCount) over() {
 	}
 }
 
-// The number of connections, by state, is that of database/sql's, whatever
-// becomes of them.
+// The numbers of connections by state equal those of database/sql, whatever happens to the
+// connections.
 func TestConnectionsAreCounted(t *testing.T) {
 	c := countConnections(t, ":memory:")
 	take := func() *sql.Conn {
@@ -459,8 +459,8 @@ func TestConnectionsAreCounted(t *testing.T) {
 	c.over()
 }
 
-// A connection that database/sql opens in the background is idle until the
-// first call on it.
+// A connection that database/sql opens in the background is idle until the first call on
+// it.
 func TestBackgroundConnectionsAreCounted(t *testing.T) {
 	c := countConnections(t, ":memory:")
 	c.db.SetMaxOpenConns(1)
@@ -495,7 +495,7 @@ func TestBackgroundConnectionsAreCounted(t *testing.T) {
 	c.over()
 }
 
-// A connection whose opening fails is none.
+// A connection that fails to open is not counted.
 func TestFailedConnectionsAreNotCounted(t *testing.T) {
 	c := countConnections(t, "file:"+t.TempDir())
 	if err := c.db.Ping(); err == nil {
@@ -505,7 +505,7 @@ func TestFailedConnectionsAreNotCounted(t *testing.T) {
 	c.over()
 }
 
-// A pool goes by the database's name, or by one that the program has given.
+// A pool is named after its database, or as the program says.
 func TestPoolName(t *testing.T) {
 	tel := newTelemetry(t)
 	tel.PoolName = "writer"

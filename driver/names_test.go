@@ -10,7 +10,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 )
 
-// A text that says nothing is named after the system, time and again.
+// A query that cannot be read is named after the system, every time.
 func TestUnreadableTextIsNamedAfterTheSystem(t *testing.T) {
 	tel := newTelemetry(t)
 	tel.Attributes = []attribute.KeyValue{attribute.String("app", "shop")}
@@ -26,7 +26,7 @@ func TestUnreadableTextIsNamedAfterTheSystem(t *testing.T) {
 
 type secretText string
 
-// What may be logged of an argument is decided by the type that the program gave.
+// What is logged about an argument depends on the type that the program passed.
 func TestLogArgumentSeesTheProgramsType(t *testing.T) {
 	tel := newTelemetry(t)
 	tel.LogArgument = func(v any) (string, bool) { return fmt.Sprintf("%T", v), true }

@@ -4,7 +4,7 @@ package driver_test
 
 import "syscall"
 
-// asNobody has a process run as a user to whom permissions apply.
+// asNobody makes a process run as a user to whom permissions apply.
 func asNobody() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 }

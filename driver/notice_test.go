@@ -12,7 +12,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 )
 
-// warnings are the events and lines of what is wrong with a data source name.
+// warnings collects the events and log lines about problems of a DSN.
 type warnings struct {
 	mu     sync.Mutex
 	events []driver.Event
@@ -37,7 +37,7 @@ func (w *warnings) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// want looks for one event and one line, which says all of says.
+// want checks that there is one event and one line, which contains all of says.
 func (w *warnings) want(t *testing.T, reason driver.Reason, says ...string) {
 	t.Helper()
 	w.mu.Lock()
@@ -61,8 +61,8 @@ func (w *warnings) none(t *testing.T) {
 	}
 }
 
-// A data source name with pragmas and without a busy timeout causes one warning, whatever the
-// number of connections.
+// A DSN with pragmas but without a busy timeout causes one warning, however many
+// connections there are.
 func TestNoBusyTimeoutIsToldOfOnce(t *testing.T) {
 	for _, tc := range []struct {
 		params string
@@ -97,7 +97,7 @@ func TestNoBusyTimeoutIsToldOfOnce(t *testing.T) {
 	}
 }
 
-// A second connection to a database in memory that each has for itself causes one warning.
+// A second connection to a private in-memory database causes one warning.
 func TestPrivateMemoryIsToldOfOnce(t *testing.T) {
 	for dsn, told := range map[string]bool{
 		":memory:": true, "file::memory:": true, "file:x?mode=memory": true, "file:x?vfs=memdb": true,
@@ -126,7 +126,7 @@ func TestPrivateMemoryIsToldOfOnce(t *testing.T) {
 	}
 }
 
-// What another driver ignores of its data source names is ignored here, and told of.
+// Parameters that another driver ignores are ignored here too, with a warning.
 func TestForeignParametersWithoutEffectAreToldOf(t *testing.T) {
 	file := filepath.ToSlash(t.TempDir()) + "/a.db"
 	for _, tc := range []struct {

@@ -22,8 +22,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 )
 
-// What cannot be used fails when it is opened, with a clear error, and leaves
-// no connection and no file open.
+// An unusable database fails to open with a clear error. It leaves no connection and no
+// file open.
 func TestOpenFails(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
@@ -113,7 +113,7 @@ func write(t *testing.T, name, text string) {
 	}
 }
 
-// readerDSN names a database that nobody can write.
+// readerDSN returns the DSN of a database that cannot be written.
 func readerDSN(t *testing.T, dir string) string {
 	t.Helper()
 	name := filepath.Join(dir, "reader.db")
@@ -129,8 +129,8 @@ func readerDSN(t *testing.T, dir string) string {
 	return "file:reader.db?vfs=reader"
 }
 
-// A file without write permission opens for reading only, if the DSN says so.
-// It takes a user to whom permissions apply.
+// A file without write permission opens read-only, if the DSN says so. The test needs a
+// user to whom permissions apply.
 func TestOpenFileWithoutWritePermission(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("needs Unix permissions")
@@ -139,7 +139,7 @@ func TestOpenFileWithoutWritePermission(t *testing.T) {
 		testReadOnly(t, dir)
 		return
 	}
-	dir, err := os.MkdirTemp("", "readonly") // open to others, as t.TempDir is not
+	dir, err := os.MkdirTemp("", "readonly") // open to other users, unlike t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,8 +202,8 @@ func must(t *testing.T, f func() (string, error)) string {
 	return s
 }
 
-// A lock that somebody holds is no reason not to open: the plain driver waits
-// for it at the first call, not before.
+// A lock held by another connection does not prevent opening. As in the plain driver, the
+// first call waits for it.
 func TestOpenDoesNotWaitForALock(t *testing.T) {
 	dsn := file(t)
 	holder := open(t, dsn, driver.Config{})
@@ -215,7 +215,7 @@ func TestOpenDoesNotWaitForALock(t *testing.T) {
 	if _, err := conn.ExecContext(t.Context(), "BEGIN EXCLUSIVE"); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // the plain timeout is a minute
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // the plain driver's timeout is a minute
 	defer cancel()
 	db := open(t, dsn, driver.Config{})
 	other, err := db.Conn(ctx)
@@ -232,7 +232,7 @@ func TestOpenDoesNotWaitForALock(t *testing.T) {
 	}
 }
 
-// A context that is over opens nothing, and is the error.
+// With an ended context, nothing is opened, and the context's error is returned.
 func TestOpenContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -258,7 +258,7 @@ func TestDriverOpen(t *testing.T) {
 	if _, err := d.Open("file:a.db?_nope=1"); !errors.Is(err, driver.ErrDSN) {
 		t.Errorf("got %v", err)
 	}
-	name := "sqlitemw-" + rand.Text() // there is no way to take a name back
+	name := "sqlitemw-" + rand.Text() // a name cannot be unregistered
 	sql.Register(name, d)
 	db, err := sql.Open(name, file(t))
 	if err != nil {
@@ -273,8 +273,8 @@ func TestDriverOpen(t *testing.T) {
 	}
 }
 
-// A database in WAL mode that can only be read, where there can be no -shm, says so, and
-// what to do; one that reads without it is as ever.
+// A read-only database in WAL mode without a -shm fails with an error that says what to do.
+// If it can be read without a -shm, it opens as usual.
 func TestReadOnlyWALSaysWhatItNeeds(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.db")
 	db := open(t, "file:"+filepath.ToSlash(path)+"?_pragma=journal_mode(wal)", driver.Config{})
@@ -282,7 +282,7 @@ func TestReadOnlyWALSaysWhatItNeeds(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(path+"-shm", 0o700); err != nil { // which nobody can write, whatever they may
+	if err := os.Mkdir(path+"-shm", 0o700); err != nil { // nobody can write to a directory, whatever their permissions
 		t.Fatal(err)
 	}
 	for _, params := range []string{"mode=ro", "mode=ro&_pragma=query_only(1)", "mode=ro&_pragma=synchronous(full)"} {
@@ -302,7 +302,7 @@ func TestReadOnlyWALSaysWhatItNeeds(t *testing.T) {
 	}
 }
 
-// Code finds SQLite's codes in whatever an error is wrapped.
+// Code finds SQLite's codes, whatever wraps the error.
 func TestCode(t *testing.T) {
 	db := open(t, file(t), driver.Config{})
 	exec(t, db, "CREATE TABLE t(a UNIQUE); INSERT INTO t VALUES (1)")

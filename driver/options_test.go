@@ -16,8 +16,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// What the filter turns down is not traced, not measured and not logged,
-// whatever comes of it.
+// Calls that the filter rejects are not traced, measured or logged, whatever their result.
 func TestFilter(t *testing.T) {
 	type key struct{}
 	tel := newTelemetry(t)
@@ -32,7 +31,7 @@ func TestFilter(t *testing.T) {
 	var tx *sql.Tx
 	for _, tc := range []struct {
 		call func() error
-		want string // what the filter is asked
+		want string // the calls that the filter must see
 		kept bool
 	}{
 		{func() error { _, err := db.ExecContext(ctx, "CREATE TABLE quiet(a)"); return err },
@@ -78,7 +77,7 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// panics calls f, which must.
+// panics calls f, which must panic.
 func panics(f func()) (err error) {
 	defer func() {
 		if recover() == nil {
@@ -89,7 +88,7 @@ func panics(f func()) (err error) {
 	return nil
 }
 
-// With OnlyWithParent, no call begins a trace.
+// With OnlyWithParent, no call starts a trace.
 func TestOnlyWithParent(t *testing.T) {
 	tel := newTelemetry(t)
 	tel.OnlyWithParent = true
@@ -117,7 +116,7 @@ func TestOnlyWithParent(t *testing.T) {
 	}
 }
 
-// A sampler sees what a span starts with.
+// A sampler sees the attributes that a span starts with.
 func TestSamplerSeesAttributes(t *testing.T) {
 	type key struct{}
 	tenant := attribute.Key("tenant")
@@ -138,7 +137,7 @@ func TestSamplerSeesAttributes(t *testing.T) {
 	db := open(t, ":memory:", driver.Config{Tracing: tel.tracer(t)})
 	db.SetMaxOpenConns(1)
 	exec(t, db, "SELECT 1")
-	for _, name := range []string{"noisy", "quiet", "", "noisy", "other"} { // of one statement, over and over
+	for _, name := range []string{"noisy", "quiet", "", "noisy", "other"} { // of one statement, again and again
 		ctx := t.Context()
 		want := "app=shop,db.namespace=:memory:,db.query.summary=SELECT,db.query.text=SELECT ?,db.system.name=sqlite,sqlitemw.connection.id="
 		if name != "" {
@@ -169,7 +168,7 @@ func TestSamplerSeesAttributes(t *testing.T) {
 		}
 	}
 
-	// Which connection a query is on, it says at its end.
+	// The span of a query gets the connection's ID at its end.
 	rows, err := db.QueryContext(context.WithValue(t.Context(), key{}, "quiet"), "SELECT ?", 1)
 	if err != nil {
 		t.Fatal(err)
@@ -195,7 +194,7 @@ func (f samplerFunc) ShouldSample(p sdktrace.SamplingParameters) sdktrace.Sampli
 
 func (samplerFunc) Description() string { return "of the test" }
 
-// Which spans a connection's life has is as configured.
+// The configuration determines which spans a connection's life has.
 func TestConnectionSpanOptions(t *testing.T) {
 	for _, tc := range []struct {
 		change func(*tracing.Config)
@@ -255,8 +254,8 @@ close -> connect`},
 	}
 }
 
-// tree draws spans below their parents, in the order in which they began, with
-// the spans that they are linked to and what else there is to say of them.
+// tree draws spans below their parents, in the order of their start. It adds their links
+// and the result of more.
 func tree(spans []*strictSpan, more func(sdktrace.ReadOnlySpan) string) string {
 	var b strings.Builder
 	names := make(map[trace.SpanID]string)
@@ -282,8 +281,7 @@ func tree(spans []*strictSpan, more func(sdktrace.ReadOnlySpan) string) string {
 	return b.String()
 }
 
-// A transaction's calls have its id, from its beginning to its end, and no
-// others have one.
+// All calls of a transaction have its ID, and no other call has one.
 func TestTransactionID(t *testing.T) {
 	tel := newTelemetry(t)
 	db := open(t, file(t), driver.Config{Tracing: tel.tracer(t), Init: callable})
@@ -365,8 +363,8 @@ func TestTransactionID(t *testing.T) {
 	}
 }
 
-// A statement of a transaction whose context is in another trace, or in none, is
-// linked to the BEGIN; one in the same trace is not, for there it is found anyway.
+// A statement whose context is in another trace than its transaction, or in none, is linked
+// to the BEGIN. A statement in the same trace needs no link.
 func TestTransactionLinks(t *testing.T) {
 	tel := newTelemetry(t)
 	db := open(t, file(t), driver.Config{Tracing: tel.tracer(t)})

@@ -55,7 +55,7 @@ func (b *bombs) init(c *sqlite3.Conn) error {
 	})
 }
 
-// openBombed is open for connections that may be closed with an error.
+// openBombed is like open, but connections may return an error on close.
 func openBombed(t *testing.T, dsn string, cfg driver.Config) *sql.DB {
 	t.Helper()
 	c, err := driver.NewConnector(dsn, cfg)
@@ -67,8 +67,7 @@ func openBombed(t *testing.T, dsn string, cfg driver.Config) *sql.DB {
 	return db
 }
 
-// recovered calls f in a goroutine of its own, and returns what it has panicked
-// with. It must not hang.
+// recovered calls f in a new goroutine and returns its panic value. f must not hang.
 func recovered(t *testing.T, f func()) (v any) {
 	t.Helper()
 	done := make(chan any, 1)
@@ -84,9 +83,9 @@ func recovered(t *testing.T, f func()) (v any) {
 	return v
 }
 
-// Whatever of the program's panics in SQLite, and panics again while the
-// connection is closed for it: nothing that was not committed is, the locks are
-// free at once, and what the program holds can be closed.
+// A callback panics in SQLite, and panics again while the connection is closed. Still,
+// nothing uncommitted is committed, the locks are released immediately, and everything that
+// the program holds can be closed.
 func TestPanicsTwice(t *testing.T) {
 	ctx := context.Background()
 	const three = "INSERT INTO t SELECT boom(value) FROM json_each('[1, 2, 3, 4]')"
@@ -109,7 +108,7 @@ func TestPanicsTwice(t *testing.T) {
 		name  string
 		bombs string
 		run   func(t *testing.T, db *sql.DB, b *bombs) error
-		lost  bool // database/sql keeps its own account of the connection, as with the plain driver
+		lost  bool // database/sql keeps counting the connection, as with the plain driver
 		is    error
 	}{
 		{name: "Exec", bombs: "function commit rollback", run: func(t *testing.T, db *sql.DB, _ *bombs) error {
@@ -328,7 +327,7 @@ func TestPanicsTwice(t *testing.T) {
 					case tc.is != nil && (v != nil || !errors.Is(err, tc.is)):
 						t.Errorf("it panicked with %v, and failed with %v: want the error", v, err)
 					}
-					exec(t, db, "CREATE TABLE free(a); DROP TABLE free") // the lock is
+					exec(t, db, "CREATE TABLE free(a); DROP TABLE free") // the lock is released
 					if n := value[int](t, db, "SELECT count(*) FROM t"); n != 0 {
 						t.Errorf("%d rows of what was cut off are there", n)
 					}
@@ -364,7 +363,7 @@ func TestPanicsTwice(t *testing.T) {
 	}
 }
 
-// What database/sql does on goroutines of its own ends no process.
+// Panics on database/sql's own goroutines do not end the process.
 func TestPanicsOnGoroutinesOfDatabaseSQL(t *testing.T) {
 	for name, run := range map[string]func(t *testing.T, db *sql.DB, b *bombs){
 		"a transaction's context ends": func(t *testing.T, db *sql.DB, b *bombs) {
@@ -407,7 +406,7 @@ func TestPanicsOnGoroutinesOfDatabaseSQL(t *testing.T) {
 	}
 }
 
-// Init may panic where database/sql opens a connection for whoever waits.
+// Init may panic while database/sql opens a connection for a waiting caller.
 func TestInitPanicsInTheBackground(t *testing.T) {
 	b := &bombs{}
 	db := open(t, file(t), driver.Config{Init: func(*sqlite3.Conn) error { b.blow("init"); return nil }})
@@ -432,8 +431,8 @@ func TestInitPanicsInTheBackground(t *testing.T) {
 	}
 }
 
-// Term is called for a connection through which a panic passed, but cannot write
-// what SQLite has half done.
+// Term is called for a connection after a panic, but cannot commit what SQLite has half
+// done.
 func TestTermAfterAPanic(t *testing.T) {
 	b := &bombs{}
 	terms := 0

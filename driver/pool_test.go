@@ -12,9 +12,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 )
 
-// A connection through which a function's panic passed is closed when it is
-// released, whatever it was doing, with its locks and files; the next call gets
-// another. The panic is the program's own.
+// A connection is closed on release, with its locks and files, if a function's panic passed
+// through it. The next call gets another connection. The program gets its own panic.
 func TestPanicRetiresTheConnection(t *testing.T) {
 	var log eventLog
 	tracer, _, _ := recordSpans(t)
@@ -74,8 +73,8 @@ func explosive(c *sqlite3.Conn) error {
 	})
 }
 
-// A transaction through which a panic passed is rolled back, whatever the program
-// asks of it afterwards.
+// A transaction is rolled back after a panic has passed through it, whatever the program
+// calls afterwards.
 func TestTransactionEndsWithAPanic(t *testing.T) {
 	db := open(t, file(t, "_pragma=busy_timeout(0)"), driver.Config{Init: explosive})
 	exec(t, db, "CREATE TABLE t(a)")
@@ -94,7 +93,7 @@ func TestTransactionEndsWithAPanic(t *testing.T) {
 		defer func() { recover() }()
 		tx.Exec(insert, 1)
 	}()
-	exec(t, db, "INSERT INTO t VALUES (6)") // the lock is free at once
+	exec(t, db, "INSERT INTO t VALUES (6)") // the lock is released immediately
 	for name, call := range map[string]func() error{
 		"Exec":    func() error { _, err := tx.Exec(insert, 6); return err },
 		"Query":   func() error { return tx.QueryRow("SELECT 1").Scan(new(int)) },
@@ -119,7 +118,7 @@ func TestTransactionEndsWithAPanic(t *testing.T) {
 	}
 }
 
-// A statement that nobody closes does not keep its connection open.
+// A statement that is never closed does not keep its connection open.
 func TestForgottenStatement(t *testing.T) {
 	dsn := file(t)
 	db := open(t, dsn, driver.Config{})
@@ -144,8 +143,8 @@ func TestForgottenStatement(t *testing.T) {
 	}
 }
 
-// Many goroutines, with rows within rows, transactions and cancellations, see
-// no error that is not theirs, and leave nothing behind.
+// Many goroutines with nested rows, transactions and cancellations see only errors of their
+// own, and leave nothing open.
 func TestUnderLoad(t *testing.T) {
 	tracer, provider, rec := recordSpans(t)
 	db := open(t, file(t, "_pragma=busy_timeout(600000)", "_pragma=journal_mode(wal)", "_txlock=immediate"), driver.Config{Tracing: tracer})
@@ -205,8 +204,8 @@ func TestUnderLoad(t *testing.T) {
 	}
 }
 
-// Each connection of a pool has its own memory database, as on the plain driver,
-// and one on the memdb VFS is shared, as is one that asks for a shared cache.
+// As on the plain driver, each connection of a pool has its own in-memory database. A
+// database on the memdb VFS is shared, and so is one with cache=shared.
 func TestMemory(t *testing.T) {
 	for dsn, shared := range map[string]bool{
 		":memory:": false, "file::memory:": false, "file:private?mode=memory": false, "file:private?mode=memory&cache=private": false,
@@ -230,7 +229,7 @@ func TestMemory(t *testing.T) {
 		if (err == nil) != shared {
 			t.Errorf("%s: another connection says %v", dsn, err)
 		}
-		// It is gone with its last connection.
+		// The last connection takes the database with it.
 		first.Close()
 		db.Close()
 		if _, err := open(t, dsn, driver.Config{}).Exec("INSERT INTO t VALUES (1)"); err == nil {
@@ -239,7 +238,7 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// Statements prepared on the database follow it to every connection.
+// A statement prepared on the database works on every connection.
 func TestPreparedOnManyConnections(t *testing.T) {
 	db := open(t, file(t), driver.Config{})
 	stmt, err := db.Prepare("SELECT ? + 1")

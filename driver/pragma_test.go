@@ -17,8 +17,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 )
 
-// A pragma that does not take effect fails the connection, saying which, what
-// was asked, what was got, and what to do.
+// A pragma without effect fails the connection. The error names the pragma, the requested
+// value, the actual value, and the remedy.
 func TestPragmaWithoutEffectFailsTheOpen(t *testing.T) {
 	for _, tc := range []struct {
 		dsn        string
@@ -49,8 +49,8 @@ func TestPragmaWithoutEffectFailsTheOpen(t *testing.T) {
 	}
 }
 
-// Where SQLite documents that a pragma may have another value than was asked for, that is an
-// event and a line, and no failure.
+// If SQLite documents that a pragma may have another value than requested, there is an
+// event and a log line, and no failure.
 func TestPragmaThatMayDiffer(t *testing.T) {
 	for _, pragma := range []string{"journal_mode(wal)", "mmap_size(4096)", "threads(2)"} {
 		t.Run(pragma, func(t *testing.T) {
@@ -64,8 +64,7 @@ func TestPragmaThatMayDiffer(t *testing.T) {
 	}
 }
 
-// Every pragma that can be set can be set to each of its values, and is then
-// in force.
+// Every pragma that can be set accepts each of its values, which is then in force.
 func TestPragmaValues(t *testing.T) {
 	for _, tc := range []struct{ pragma, read string }{
 		{"analysis_limit(7)", "7"},
@@ -117,7 +116,7 @@ func TestPragmaValues(t *testing.T) {
 	}
 }
 
-// journal_mode before busy_timeout would fail most of these.
+// With journal_mode before busy_timeout, most of these would fail.
 func TestPragmasAreOrdered(t *testing.T) {
 	dsn := file(t, "_pragma=journal_mode(wal)", "_pragma=synchronous(normal)", "_pragma=busy_timeout(120000)")
 	var wg sync.WaitGroup
@@ -141,7 +140,7 @@ func TestPragmasAreOrdered(t *testing.T) {
 	}
 }
 
-// In the plain driver, which keeps the DSN's order, the page size stays 4096.
+// The plain driver keeps the DSN's order, and the page size stays 4096.
 func TestPragmasThatShapeTheFileComeFirst(t *testing.T) {
 	db := open(t, file(t, "_pragma=journal_mode(wal)", "_pragma=auto_vacuum(full)", "_pragma=page_size(8192)"), driver.Config{})
 	exec(t, db, "CREATE TABLE t(a)")
@@ -153,8 +152,8 @@ func TestPragmasThatShapeTheFileComeFirst(t *testing.T) {
 	}
 }
 
-// query_only is set last, is known to the plain driver, and so survives a
-// read-only transaction.
+// query_only is set last. The plain driver knows it, so it survives a read-only
+// transaction.
 func TestQueryOnlyLastsAndIsLast(t *testing.T) {
 	dsn := file(t)
 	exec(t, open(t, dsn, driver.Config{}), "CREATE TABLE t(a)")
@@ -181,8 +180,8 @@ func TestQueryOnlyLastsAndIsLast(t *testing.T) {
 	}
 }
 
-// For the same pragma, the DSN wins over Config, and the last in it over those
-// before. Config does not turn the plain driver's busy timeout off.
+// For the same pragma, the DSN takes precedence over Config, and the last one in the DSN
+// over earlier ones. Pragmas in Config do not turn off the plain driver's busy timeout.
 func TestPragmaPrecedence(t *testing.T) {
 	cfg := driver.Config{Pragmas: []driver.Pragma{{Name: "cache_size", Value: "1"}, {Name: "FOREIGN_KEYS", Value: "off"}}}
 	db := open(t, file(t), cfg)
@@ -207,22 +206,22 @@ func TestPragmaPrecedence(t *testing.T) {
 	}
 }
 
-// A value is a value, whatever it looks like.
+// A value is never executed, whatever it looks like.
 func TestPragmaValueIsNeverExecuted(t *testing.T) {
 	dsn := file(t)
 	db := open(t, dsn, driver.Config{Pragmas: []driver.Pragma{
 		{Name: "optimize", Value: "1); CREATE TABLE pwn(a); --"},
 		{Name: "quick_check", Value: "'); CREATE TABLE pwn(a); --"},
 	}})
-	db.Ping() // it may refuse them
+	db.Ping() // may fail
 	db = open(t, dsn, driver.Config{})
 	if n := value[int](t, db, "SELECT count(*) FROM sqlite_schema"); n != 0 {
 		t.Error("a pragma's value was executed")
 	}
 }
 
-// A VFS takes the key, from the DSN or Config, before anything is read; what
-// it says of a wrong one is the error, and shows no key.
+// A VFS gets the key from the DSN or Config before anything is read. Its error for a wrong
+// key is returned, and shows no key.
 func TestKey(t *testing.T) {
 	vfs.Register("locked", lockedVFS{vfs.Find("")})
 	t.Cleanup(func() { vfs.Unregister("locked") })
@@ -242,7 +241,7 @@ func TestKey(t *testing.T) {
 	}
 }
 
-// lockedVFS keeps files behind a key.
+// lockedVFS requires a key for its files.
 type lockedVFS struct{ vfs.VFS }
 
 func (v lockedVFS) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
@@ -272,15 +271,15 @@ func (f *lockedFile) Pragma(name, value string) (string, error) {
 func (f *lockedFile) ReadAt(p []byte, off int64) (int, error) {
 	if !f.open {
 		if off == 0 && len(p) == 100 {
-			return 0, io.EOF // SQLite looks at the header before it has a key
+			return 0, io.EOF // SQLite reads the header before there is a key
 		}
 		return 0, sqlite3.CANTOPEN
 	}
 	return f.File.ReadAt(p, off)
 }
 
-// Init runs on every connection, after the pragmas and before they are read
-// back; Term before each is closed.
+// Init runs on every connection, after the pragmas are set and before they are read back.
+// Term runs before each connection is closed.
 func TestInitAndTerm(t *testing.T) {
 	var inits, terms int
 	var mu sync.Mutex
@@ -329,8 +328,8 @@ func TestInitAndTerm(t *testing.T) {
 	}
 }
 
-// What Init breaks, and Init's own failure, fail the connection and leave
-// nothing open.
+// If Init breaks something or returns an error, the connection fails and leaves nothing
+// open.
 func TestInitFails(t *testing.T) {
 	failure := errors.New("no such luck")
 	for name, tc := range map[string]struct {
@@ -378,7 +377,7 @@ func TestInitFails(t *testing.T) {
 	})
 }
 
-// A panic in Term is the program's own, and the file is closed all the same.
+// The program gets a panic in Term, and the file is closed all the same.
 func TestTermPanics(t *testing.T) {
 	dsn := file(t)
 	d := driver.Driver{Config: driver.Config{Term: func(*sqlite3.Conn) error { panic("boom") }}}

@@ -10,8 +10,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 )
 
-// Where a connection takes double quotes for those of strings, no span shows what is in them,
-// from the moment on that it does: by Config.Init, or by the program's hand.
+// If a connection reads double quotes as string quotes, no span shows their content. That
+// holds from the moment when Config.Init or the program enables it.
 func TestDoubleQuotedStringsAreHidden(t *testing.T) {
 	const query = `SELECT "hunter2", count(*) FROM "sqlite_schema" WHERE name <> "hunter2"`
 	const plain, hidden = `SELECT "hunter2", count(*) FROM "sqlite_schema" WHERE name <> ?`, `SELECT ?, count(*) FROM "sqlite_schema" WHERE name <> ?`
@@ -82,7 +82,7 @@ func TestDoubleQuotedStringsAreHidden(t *testing.T) {
 		if conn, err = db.Conn(ctx); err != nil {
 			t.Fatal(err)
 		}
-		check(conn, !init) // it is the same connection
+		check(conn, !init) // the same connection
 		conn.Close()
 	}
 }

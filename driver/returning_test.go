@@ -11,8 +11,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 )
 
-// A statement that writes does so in Query, whether its rows are asked for or not; what
-// fails is told by the first question, or by Close.
+// A statement that writes does so in Query, even if no row is read. If it fails, the first
+// request for a row, or Close, returns the error.
 func TestAQueryThatWritesIsExecuted(t *testing.T) {
 	tracer, _, spans := recordSpans(t)
 	db := open(t, file(t), driver.Config{Tracing: tracer})

@@ -7,7 +7,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 )
 
-// The names of a query's columns are the program's, to keep, change and append to.
+// The caller may keep, change and append to the column names of a query.
 func TestColumnNamesAreTheCallers(t *testing.T) {
 	db := open(t, ":memory:", driver.Config{})
 	db.SetMaxOpenConns(1)
@@ -36,7 +36,7 @@ func TestColumnNamesAreTheCallers(t *testing.T) {
 		}
 	}
 
-	rows, err := db.Query("PRAGMA user_version = 1") // no columns
+	rows, err := db.Query("PRAGMA user_version = 1") // has no columns
 	if err != nil {
 		t.Fatal(err)
 	}

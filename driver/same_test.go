@@ -21,8 +21,8 @@ import (
 
 //lint:file-ignore SA1019 a parent may have only the deprecated interfaces, and they count as database/sql counts them
 
-// A program sees the same through this driver as through the plain one, traced
-// or not: results, types, errors. Each case writes what it sees.
+// A program sees the same results, types and errors through this driver as through the
+// plain one, with tracing and without. Each case writes what it sees.
 func TestSameAsThePlainDriver(t *testing.T) {
 	for name, f := range map[string]func(*testing.T, *sql.DB, *transcript){
 		"savepoint":    savepoints,
@@ -77,10 +77,10 @@ func TestSameAsThePlainDriver(t *testing.T) {
 	}
 }
 
-// A transcript is what a case has seen.
+// A transcript is the output of a case.
 type transcript struct {
 	strings.Builder
-	stop func() // what the SQL function stop does
+	stop func() // called by the SQL function stop
 }
 
 func (l *transcript) see(what string, values ...any) {
@@ -94,7 +94,7 @@ func (l *transcript) see(what string, values ...any) {
 	l.WriteByte('\n')
 }
 
-// firstDifference shows two transcripts from where they part.
+// firstDifference shows two transcripts from their first difference on.
 func firstDifference(plain, ours string) string {
 	a, b := strings.Split(plain, "\n"), strings.Split(ours, "\n")
 	i := 0
@@ -105,7 +105,7 @@ func firstDifference(plain, ours string) string {
 	return "plain:\n\t" + show(a) + "\nours:\n\t" + show(b)
 }
 
-// describeError says all that a program can find out about an error.
+// describeError describes everything that a program can learn about an error.
 func describeError(err error) string {
 	var code sqlite3.ErrorCode
 	var xcode sqlite3.ExtendedErrorCode
@@ -411,13 +411,13 @@ func transactions(t *testing.T, db *sql.DB, l *transcript) {
 	}
 	exec(t, tx, "INSERT INTO t VALUES (1000)")
 	cancel()
-	// Whether the transaction has been rolled back by then is a race.
+	// It is a race whether the transaction has been rolled back by now.
 	err = tx.Commit()
 	l.see("commit cancelled", errors.Is(err, context.Canceled) || errors.Is(err, sql.ErrTxDone))
 	l.see("count", value[int](t, db, "SELECT count(*) FROM t WHERE a = 1000"))
 }
 
-// endless counts for ever, but stops what it is told to.
+// endless counts forever, after it has called stop.
 const endless = "WITH RECURSIVE n(i) AS (SELECT stop() UNION ALL SELECT 1 FROM n) SELECT count(*) FROM n WHERE i = ?"
 
 func cancellation(t *testing.T, db *sql.DB, l *transcript) {
@@ -444,7 +444,7 @@ func cancellation(t *testing.T, db *sql.DB, l *transcript) {
 			func(ctx context.Context) error {
 				var n int
 				err := db.QueryRowContext(ctx, endless, 2).Scan(&n)
-				// Whoever sees it first: SQLite, or database/sql.
+				// Either SQLite or database/sql notices first.
 				if errors.Is(err, context.Canceled) || errors.Is(err, sqlite3.INTERRUPT) {
 					return nil
 				}
@@ -509,8 +509,8 @@ func manyStatements(t *testing.T, db *sql.DB, l *transcript) {
 	l.rows("trailing", rows, err)
 }
 
-// The connection, its statements and rows have the optional interfaces of the
-// plain driver's; the connection has those too that its account needs.
+// The connection, its statements and its rows have the same optional interfaces as the
+// plain driver's. The connection has more, which tracing needs.
 func TestInterfaces(t *testing.T) {
 	plain := interfacesOf(t, &sqlite3driver.SQLite{})
 	ours := interfacesOf(t, &driver.Driver{})
@@ -545,7 +545,7 @@ func interfacesOf(t *testing.T, d sqldriver.Driver) map[string]bool {
 	has := make(map[string]bool)
 	for name, object := range map[string]any{"conn": conn, "stmt": stmt, "rows": rows} {
 		for _, typ := range optional {
-			// The plain driver's rows happen to be a statement, too.
+			// The plain driver's rows also happen to be a statement.
 			if (name == "rows") == strings.HasPrefix(typ.Name(), "Rows") && reflect.TypeOf(object).Implements(typ) {
 				has[name+" "+typ.Name()] = true
 			}

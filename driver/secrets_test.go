@@ -20,13 +20,13 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// Whatever a statement says, and whatever comes of it: no literal, comment or
-// argument of it is in anything that is exported. Nor is a secret of a data source name,
-// wherever it stands, and it is in no error either.
+// Nothing exported shows a literal, comment or argument of a statement, whatever the
+// statement is and whatever its result. Nothing exported, and no error, shows a secret of
+// the DSN, wherever it is.
 //
-// A text that binds arguments is shown as it is written, which is the
-// conventions' default: there, literals are secrets only to QueryTextSanitized
-// and to statements that take keys.
+// A query that binds arguments is shown as it is written, which is the default of the
+// conventions. Its literals are secret only with QueryTextSanitized, and in statements that
+// take keys.
 func FuzzSecrets(f *testing.F) {
 	for seed := range uint64(150) {
 		f.Add(seed)
@@ -67,7 +67,7 @@ func FuzzSecrets(f *testing.F) {
 	})
 }
 
-// dsn returns a data source name that holds a secret, and is broken in one more place.
+// dsn returns a DSN that holds a secret and has one more error.
 func (g *secretive) dsn() (name, secret string) {
 	secret = fmt.Sprintf("s3cr3t%dx%d", g.IntN(1e6), g.IntN(1e6))
 	for ok := false; !ok; {
@@ -82,7 +82,7 @@ func (g *secretive) dsn() (name, secret string) {
 	return name, secret
 }
 
-// exported is all that there is to be exported, as text.
+// exported returns everything that is exported, as text.
 func (tel *telemetry) exported(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
@@ -109,14 +109,14 @@ func (tel *telemetry) exported(t *testing.T) string {
 	return b.String()
 }
 
-// What is exported is looked at: what may be shown is found there.
+// The test looks at everything exported: it finds there what may be shown.
 func TestExported(t *testing.T) {
 	tel := newTelemetry(t)
 	db := open(t, ":memory:", driver.Config{Tracing: tel.tracer(t)})
 	db.Exec("SELECT 'shown', b FROM missing WHERE a = ?", "hidden")
 	out := tel.exported(t)
 	for text, want := range map[string]int{
-		"'shown', b": 2, // the span, the exception
+		"'shown', b": 2, // the span and the exception
 		// The span's name and attribute, the metric, the exception and the line.
 		"SELECT missing":                2 + 1 + 1 + 1,
 		"SQL logic error":               3, // the status, the exception and the line
@@ -130,11 +130,11 @@ func TestExported(t *testing.T) {
 	}
 }
 
-// A secretive program makes statements up, of which it remembers what is secret.
+// A secretive program makes up statements, and remembers their secrets.
 type secretive struct {
 	*rand.Rand
 	dir       string
-	sanitized bool // no text is shown as it is written
+	sanitized bool // no query is shown as it is written
 	secrets   []string
 }
 
@@ -145,7 +145,7 @@ func (g *secretive) secret(s string) string {
 	return s
 }
 
-// word and digits are secrets that are nowhere by chance.
+// word and digits return secrets that do not occur by chance.
 func (g *secretive) word() string {
 	b := []byte("sEcrEt")
 	for range 12 {
@@ -162,7 +162,7 @@ func (g *secretive) digits() string {
 	return g.secret(string(b))
 }
 
-// literal is a literal in any of SQLite's forms.
+// literal returns a literal in any of SQLite's forms.
 func (g *secretive) literal() string {
 	switch g.IntN(14) {
 	case 0, 1:
@@ -195,7 +195,7 @@ func (g *secretive) literal() string {
 	}
 }
 
-// space is what may stand between tokens.
+// space returns what may be between tokens.
 func (g *secretive) space() string {
 	switch g.IntN(8) {
 	case 0:
@@ -208,7 +208,7 @@ func (g *secretive) space() string {
 	return " "
 }
 
-// plain is a literal, or none that is a secret where a text is shown as it is.
+// plain returns a literal, which is not secret in a query that is shown as it is.
 func (g *secretive) plain(bound bool) string {
 	if bound && !g.sanitized {
 		return g.pick("1", "'x'", "NULL", "x'00'")
@@ -216,8 +216,7 @@ func (g *secretive) plain(bound bool) string {
 	return g.literal()
 }
 
-// statement returns a text and its arguments. Some texts are none that SQLite
-// could run.
+// statement returns a query and its arguments. SQLite cannot run all of them.
 func (g *secretive) statement() (string, []any) {
 	bound := g.IntN(3) == 0
 	space := g.space
@@ -248,7 +247,7 @@ func (g *secretive) statement() (string, []any) {
 	case 9:
 		text = fmt.Sprintf("CREATE TABLE%st%d(a DEFAULT %s, b CHECK (b <> %s))", space(), g.IntN(1e6), g.pick("'"+g.word()+"'", g.digits()), lit())
 		bound = false
-	case 10: // a key is a secret in a text with arguments, too
+	case 10: // a key is secret even in a query with arguments
 		text = "PRAGMA " + g.pick("key", "hexkey", "textkey", "rekey", "user_version", "application_id") + g.pick(" = ", "=") + g.pick("'"+g.word()+"'", g.digits())
 	case 11:
 		text = "PRAGMA key('" + g.word() + "')"
@@ -267,7 +266,7 @@ func (g *secretive) statement() (string, []any) {
 		return text, g.arguments()
 	}
 	switch g.IntN(8) {
-	case 0: // a quote that nobody doubled
+	case 0: // a quote that should have been doubled
 		text = strings.Replace(text, "'", "'O'", 1)
 	case 1: // cut short
 		if i := strings.LastIndexAny(text, "'"); i > 0 {
@@ -279,8 +278,8 @@ func (g *secretive) statement() (string, []any) {
 	return text, nil
 }
 
-// arguments are secrets of every type. Whether the text has a place for them
-// does not matter: nothing of them may be shown when they are too many.
+// arguments returns secrets of every type. They may be too many for the query, and even
+// then none of them may be shown.
 func (g *secretive) arguments() []any {
 	args := make([]any, 1+g.IntN(3))
 	for i := range args {
@@ -311,9 +310,9 @@ func (g *secretive) arguments() []any {
 	return args
 }
 
-// play makes a call of the statement, of any kind.
+// play makes a call of any kind with the query.
 func (g *secretive) play(ctx context.Context, db *sql.DB, text string, args []any) {
-	if args != nil && g.IntN(2) == 0 { // bound by a text that has a place for one
+	if args != nil && g.IntN(2) == 0 { // bound by a query that has a parameter
 		text = strings.TrimSuffix(text, " /* bound */") + g.pick("; SELECT ?", "")
 		if g.IntN(2) == 0 {
 			text = "SELECT fail(?)"

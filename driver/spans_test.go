@@ -22,14 +22,14 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// spans collects what the driver makes of one program under one root span.
+// spans collects the spans of one program under one root span.
 type spans struct {
 	t    *testing.T
 	db   *sql.DB
 	ctx  context.Context
 	root trace.Span
 	rec  *tracetest.SpanRecorder
-	seen int // how many of the ended spans have been looked at
+	seen int // number of ended spans already returned
 	dsn  string
 }
 
@@ -45,8 +45,8 @@ func newSpans(t *testing.T) *spans {
 	return s
 }
 
-// client returns the CLIENT spans made since the last call, having checked
-// what is true of every span.
+// client returns the CLIENT spans since the last call. It checks what applies to every
+// span.
 func (s *spans) client() []sdktrace.ReadOnlySpan {
 	s.t.Helper()
 	var client []sdktrace.ReadOnlySpan
@@ -78,7 +78,7 @@ func (s *spans) client() []sdktrace.ReadOnlySpan {
 	return client
 }
 
-// skip leaves out the spans that have ended so far.
+// skip skips the spans that have ended so far.
 func (s *spans) skip() { s.seen = len(s.rec.Ended()) }
 
 func attr(span sdktrace.ReadOnlySpan, key attribute.Key) string {
@@ -90,7 +90,7 @@ func attr(span sdktrace.ReadOnlySpan, key attribute.Key) string {
 	return ""
 }
 
-// describe is a span on a line.
+// describe returns a span as one line.
 func describe(span sdktrace.ReadOnlySpan) string {
 	s := span.Name()
 	for _, key := range []attribute.Key{"db.operation.name", "db.query.summary", "db.query.text", "error.type", "db.response.status_code"} {
@@ -104,7 +104,7 @@ func describe(span sdktrace.ReadOnlySpan) string {
 	return s
 }
 
-// One call of the program is one span, whatever the call.
+// Every call of the program has one span.
 func TestOneSpanForEachCall(t *testing.T) {
 	s := newSpans(t)
 	ctx, db := s.ctx, s.db
@@ -171,8 +171,8 @@ func TestOneSpanForEachCall(t *testing.T) {
 	}
 }
 
-// A statement that the program prepared once is prepared once, as far as it
-// knows, whatever connections it is used on.
+// A statement that the program prepared once has one PREPARE span, whatever connections it
+// is used on.
 func TestPrepareSpanOnlyWhenAsked(t *testing.T) {
 	tracer, _, rec := recordSpans(t)
 	db := open(t, file(t), driver.Config{Tracing: tracer})
@@ -181,7 +181,7 @@ func TestPrepareSpanOnlyWhenAsked(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stmt.Close()
-	conn, err := db.Conn(t.Context()) // the one it was prepared on
+	conn, err := db.Conn(t.Context()) // the connection on which it was prepared
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func mustFail(err error) error {
 	return nil
 }
 
-// A query's span lasts as long as its rows, once, however they end.
+// A query has one span, which lasts as long as its rows, however they end.
 func TestQuerySpanEndsWithItsRows(t *testing.T) {
 	const query = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT ?) SELECT i FROM n"
 	for name, end := range map[string]struct {
@@ -264,11 +264,11 @@ func TestQuerySpanEndsWithItsRows(t *testing.T) {
 	}
 }
 
-// A deadline is the caller's doing, and told from a lock that somebody holds.
+// A deadline of the caller is distinguished from a lock held by another connection.
 func TestErrorTypeOfContextAndLock(t *testing.T) {
 	s := newSpans(t)
 	const forever = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT 1 FROM n) SELECT count(*) FROM n WHERE i = ?"
-	conn, err := s.db.Conn(s.ctx) // so that the deadline is not over while acquiring
+	conn, err := s.db.Conn(s.ctx) // so that the deadline does not pass during the acquire
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,8 +295,8 @@ func TestErrorTypeOfContextAndLock(t *testing.T) {
 		t.Errorf("lock: %v", got)
 	}
 	conn.ExecContext(t.Context(), "PRAGMA busy_timeout = 60000")
-	// On a slow machine the deadline may be over before the wait begins, which is
-	// an interrupt: then a longer one is tried.
+	// On a slow machine the deadline may pass before the wait starts, which gives an
+	// interrupt. Then the test uses a longer one.
 	for patience := 10 * time.Millisecond; ; patience *= 10 {
 		s.skip()
 		ctx, cancel := context.WithTimeout(s.ctx, patience)
@@ -313,8 +313,8 @@ func TestErrorTypeOfContextAndLock(t *testing.T) {
 	}
 }
 
-// Savepoints and user functions see the caller's own context, and a savepoint
-// is no call of its own.
+// Savepoints and user functions see the caller's own context. A savepoint is not a call of
+// its own.
 func TestContextReachesTheBase(t *testing.T) {
 	tracer, provider, rec := recordSpans(t)
 	ctx, root := provider.Tracer("test").Start(t.Context(), "program")
@@ -329,8 +329,7 @@ func TestContextReachesTheBase(t *testing.T) {
 	if err := db.QueryRowContext(ctx, "SELECT seen()").Scan(new(int)); err != nil {
 		t.Fatal(err)
 	}
-	// database/sql derives no context for a query that cannot be cancelled by
-	// anything else.
+	// database/sql derives no context for a query that only its own context can cancel.
 	if seen == nil || trace.SpanContextFromContext(seen).SpanID() != root.SpanContext().SpanID() {
 		t.Error("a function sees another span than the caller's")
 	}
@@ -351,8 +350,8 @@ func TestContextReachesTheBase(t *testing.T) {
 	}
 }
 
-// A connection's life is in the trace of the call that needed it, and its
-// close beside it, linked to its connect.
+// A connection's connect span is in the trace of the call that needed it. Its close span is
+// outside, and linked to the connect span.
 func TestConnectionSpans(t *testing.T) {
 	tracer, provider, rec := recordSpans(t)
 	db := open(t, file(t), driver.Config{Tracing: tracer})
@@ -411,7 +410,7 @@ func spanNames(rec *tracetest.SpanRecorder) []string {
 	return names
 }
 
-// A failed connect is in the caller's trace, with SQLite's code and no text.
+// A failed connect is in the caller's trace, with SQLite's code and without text.
 func TestConnectSpanOfAFailure(t *testing.T) {
 	tracer, provider, rec := recordSpans(t)
 	db := open(t, "file:"+filepath.ToSlash(t.TempDir()), driver.Config{Tracing: tracer})
@@ -428,8 +427,8 @@ func TestConnectSpanOfAFailure(t *testing.T) {
 	}
 }
 
-// Without an SDK there are no spans, and a call allocates no more often than on
-// the plain driver.
+// Without an SDK there are no spans, and a call has no more allocations than on the plain
+// driver.
 func TestAllocationsWithoutSDK(t *testing.T) {
 	if _, ok := otel.GetTracerProvider().(*sdktrace.TracerProvider); ok {
 		t.Fatal("a test has installed an SDK")
@@ -462,8 +461,8 @@ func TestAllocationsWithoutSDK(t *testing.T) {
 	}
 }
 
-// The span of a query that fails in its first step says so, though the program
-// closes its rows without asking for one.
+// If a query fails in its first step, its span says so, even if the program closes the rows
+// without asking for one.
 func TestSpanOfFailureNobodyAskedFor(t *testing.T) {
 	tracer, _, rec := recordSpans(t)
 	db := open(t, file(t), driver.Config{Tracing: tracer})

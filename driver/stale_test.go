@@ -12,9 +12,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 )
 
-// Once a connection has seen that another has dropped a table, its own kept
-// statements of it are gone: errors come from the call that they come from on
-// the plain driver, and are the same.
+// After a connection has seen that another one dropped a table, its cached statements for
+// that table are gone. The same call returns the same error as on the plain driver.
 func TestKeptStatementOfDroppedTable(t *testing.T) {
 	db := open(t, file(t), driver.Config{})
 	exec(t, db, "CREATE TABLE t(a)")
@@ -39,7 +38,7 @@ func TestKeptStatementOfDroppedTable(t *testing.T) {
 	if _, err := conns[1].ExecContext(t.Context(), "DROP TABLE t"); err != nil {
 		t.Fatal(err)
 	}
-	// Any statement sees it.
+	// Any statement sees the change.
 	conns[0].QueryRowContext(t.Context(), "SELECT 1 FROM sqlite_schema").Scan(new(int))
 
 	if rows, err := conns[0].QueryContext(t.Context(), query); err == nil {
@@ -55,7 +54,7 @@ func TestKeptStatementOfDroppedTable(t *testing.T) {
 	}
 }
 
-// A statement whose first step finds its table gone is not used again.
+// A statement that finds its table gone in its first step is not used again.
 func TestStatementThatFindsItsTableGone(t *testing.T) {
 	dsn := file(t)
 	db := open(t, dsn, driver.Config{})
@@ -74,9 +73,8 @@ func TestStatementThatFindsItsTableGone(t *testing.T) {
 	}
 }
 
-// A program's own statement that writes and returns rows tells the columns that
-// it has since its last use, though the first use after a change fails, as it
-// does on the plain driver.
+// A prepared statement that writes and returns rows reports its current columns. As on the
+// plain driver, its first use after a change fails.
 func TestPreparedReturningAfterAChange(t *testing.T) {
 	db := open(t, file(t), driver.Config{})
 	db.SetMaxOpenConns(1)
@@ -106,7 +104,7 @@ func TestPreparedReturningAfterAChange(t *testing.T) {
 	}
 }
 
-// A text without arguments that cannot be prepared leaves no row ID behind.
+// A query without arguments that cannot be prepared clears the last inserted row ID.
 func TestLastInsertRowIDAfterAText(t *testing.T) {
 	db := open(t, file(t), driver.Config{})
 	db.SetMaxOpenConns(1)
@@ -122,8 +120,8 @@ func TestLastInsertRowIDAfterAText(t *testing.T) {
 	}
 }
 
-// What a column is declared as is told until the program asks for a row, though
-// the first step has failed.
+// Until the program asks for a row, a column has its declared type, even if the first step
+// has failed.
 func TestColumnTypesOfALockedDatabase(t *testing.T) {
 	db := open(t, file(t, "_pragma=busy_timeout(0)"), driver.Config{})
 	exec(t, db, "CREATE TABLE t(a INTEGER, b TEXT); INSERT INTO t VALUES (1, 'x')")
@@ -154,9 +152,8 @@ func TestColumnTypesOfALockedDatabase(t *testing.T) {
 	}
 }
 
-// Whatever ends a transaction that has changed the schema, and undoes it: a text
-// that was prepared in it fails where it fails on the plain driver, at Query and
-// Prepare.
+// A transaction that changed the schema is undone in any of several ways. A query prepared
+// in it then fails in the same call as on the plain driver, in Query and in Prepare.
 func TestKeptStatementOfUndoneTable(t *testing.T) {
 	for name, undo := range map[string][]string{
 		"rollback behind a released savepoint": {"BEGIN", "SAVEPOINT a", "CREATE TABLE t(a)", "RELEASE a", "use", "ROLLBACK"},
@@ -196,8 +193,8 @@ func TestKeptStatementOfUndoneTable(t *testing.T) {
 	}
 }
 
-// A function that is redefined or removed through the connection's own methods,
-// and a database that is restored, leave no statement of what was before.
+// After a function is redefined or removed through the connection's own methods, or a
+// database is restored, no statement uses the old one.
 func TestCacheIsOutOfTheWayOfDefinitions(t *testing.T) {
 	backup := file(t)
 	exec(t, open(t, backup, driver.Config{}), "CREATE TABLE other(a)")
@@ -239,8 +236,8 @@ func TestCacheIsOutOfTheWayOfDefinitions(t *testing.T) {
 	}
 }
 
-// An empty text, which may begin a savepoint, turns off nothing for longer than
-// a transaction.
+// An empty query may start a savepoint. It disables the cache only until the transaction
+// ends.
 func TestCacheAfterAnEmptyText(t *testing.T) {
 	c, err := driver.NewConnector(file(t), driver.Config{})
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// Statements that are kept leave the connection's own memory to those that are not.
+// Cached statements leave the connection's lookaside memory to other statements.
 func TestKeptStatementsLeaveLookasideAlone(t *testing.T) {
 	c, err := NewConnector("file:"+filepath.Join(t.TempDir(), "a.db"), Config{})
 	if err != nil {
@@ -64,8 +64,8 @@ func TestKeptStatementsLeaveLookasideAlone(t *testing.T) {
 	}
 }
 
-// The texts of the statements that a connection keeps are bounded in bytes, whatever
-// Config.StatementCache says, and those of a closed connection are not counted.
+// The bytes of a connection's cached queries are bounded, whatever Config.StatementCache
+// says. Those of a closed connection are not counted.
 func TestKeptTextsAreBoundedInBytes(t *testing.T) {
 	c, err := NewConnector("file:"+filepath.Join(t.TempDir(), "a.db"), Config{StatementCache: 1000})
 	if err != nil {

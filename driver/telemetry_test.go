@@ -26,9 +26,9 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// telemetry is where all goes that a tracer has to say.
+// telemetry receives everything that a tracer reports.
 type telemetry struct {
-	tracing.Config // everything goes to it
+	tracing.Config // exports everything to the telemetry
 
 	spans   *strictProvider
 	reader  *sdkmetric.ManualReader
@@ -36,12 +36,12 @@ type telemetry struct {
 	lines   lineLog
 }
 
-// newTelemetry returns a place for telemetry. The test fails if a span is not
-// ended once, or is touched after its end.
+// newTelemetry returns a telemetry. The test fails if a span is not ended exactly once, or
+// is used after its end.
 func newTelemetry(t *testing.T, opts ...sdktrace.TracerProviderOption) *telemetry {
 	tel := &telemetry{
 		spans: &strictProvider{sdk: sdktrace.NewTracerProvider(opts...)},
-		// What was counted since it was last asked for.
+		// Collect returns what was counted since its last call.
 		reader: sdkmetric.NewManualReader(sdkmetric.WithTemporalitySelector(sdkmetric.DeltaTemporalitySelector)),
 	}
 	tel.TracerProvider = tel.spans
@@ -67,14 +67,14 @@ func (tel *telemetry) tracer(t *testing.T) *tracing.Tracer {
 	return tracer
 }
 
-// program starts a span of the program's, which ends with the test.
+// program starts a span of the program, which ends with the test.
 func (tel *telemetry) program(t *testing.T) context.Context {
 	ctx, span := tel.spans.sdk.Tracer("test").Start(t.Context(), "program")
 	t.Cleanup(func() { span.End() })
 	return ctx
 }
 
-// forget forgets everything there was so far.
+// forget discards everything recorded so far.
 func (tel *telemetry) forget(t *testing.T) {
 	tel.spans.take()
 	tel.collect(t)
@@ -82,7 +82,7 @@ func (tel *telemetry) forget(t *testing.T) {
 	tel.lines.take(t)
 }
 
-// collect returns what was measured since it was last called.
+// collect returns what was measured since its last call.
 func (tel *telemetry) collect(t *testing.T) measurements {
 	t.Helper()
 	var m measurements
@@ -92,7 +92,7 @@ func (tel *telemetry) collect(t *testing.T) measurements {
 	return m
 }
 
-// measurements are what a reader has collected.
+// measurements are the result of one collection.
 type measurements struct{ metricdata.ResourceMetrics }
 
 func (m measurements) metric(name string) metricdata.Metrics {
@@ -120,7 +120,7 @@ func (m measurements) rows() []metricdata.HistogramDataPoint[int64] {
 	return h.DataPoints
 }
 
-// connections are how many connections are in each state.
+// connections returns the number of connections in each state.
 func (m measurements) connections() map[string]int64 {
 	n := make(map[string]int64)
 	sum, _ := m.metric("db.client.connection.count").Data.(metricdata.Sum[int64])
@@ -131,7 +131,7 @@ func (m measurements) connections() map[string]int64 {
 	return n
 }
 
-// counted is the number of measurements in all points.
+// counted returns the number of measurements in all points.
 func counted[N int64 | float64](points []metricdata.HistogramDataPoint[N]) (n uint64) {
 	for _, p := range points {
 		n += p.Count
@@ -196,8 +196,8 @@ func (l *lineLog) take(t *testing.T) []map[string]any {
 	return lines
 }
 
-// callable gives a connection the function call(f), which calls a Go function
-// given as an argument by [goFunc], and fail(s), which fails with that text.
+// callable adds two functions to a connection. call(f) calls a Go function passed as an
+// argument by [goFunc], and fail(s) fails with the text s.
 func callable(c *sqlite3.Conn) error {
 	return errors.Join(
 		c.CreateFunction("call", 1, 0, func(ctx sqlite3.Context, arg ...sqlite3.Value) {
@@ -211,8 +211,8 @@ func callable(c *sqlite3.Conn) error {
 
 func goFunc(f func()) any { return sqlite3.Pointer(f) }
 
-// A strictProvider makes spans that notice who ends them twice or touches them
-// after their end. The SDK forgives both.
+// A strictProvider makes spans that record a second end, or a use after their end. The SDK
+// ignores both.
 type strictProvider struct {
 	embedded.TracerProvider
 	sdk *sdktrace.TracerProvider
@@ -226,8 +226,7 @@ func (p *strictProvider) Tracer(name string, opts ...trace.TracerOption) trace.T
 	return &strictTracer{provider: p, sdk: p.sdk.Tracer(name, opts...)}
 }
 
-// take returns the spans started since it was last called, those not recorded
-// included.
+// take returns the spans started since its last call, including unrecorded ones.
 func (p *strictProvider) take() []*strictSpan {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -236,7 +235,7 @@ func (p *strictProvider) take() []*strictSpan {
 	return spans
 }
 
-// calls are those of kind CLIENT, ended and recorded.
+// calls returns the CLIENT spans that were recorded and have ended.
 func (p *strictProvider) calls() []sdktrace.ReadOnlySpan {
 	var calls []sdktrace.ReadOnlySpan
 	for _, s := range p.take() {
@@ -285,7 +284,7 @@ type strictSpan struct {
 
 	mu   sync.Mutex
 	ends int
-	late []string // what was called after the end
+	late []string // methods called after the end
 }
 
 func (s *strictSpan) count() int {
@@ -339,6 +338,6 @@ func (s *strictSpan) SetName(name string) {
 	s.Span.SetName(name)
 }
 
-// StartTime and EndTime are those of the SDK's span.
+// StartTime and EndTime return those of the SDK's span.
 func (s *strictSpan) StartTime() time.Time { return s.Span.(sdktrace.ReadOnlySpan).StartTime() }
 func (s *strictSpan) EndTime() time.Time   { return s.Span.(sdktrace.ReadOnlySpan).EndTime() }

@@ -16,7 +16,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext/sqltexttest"
 )
 
-// Where a text ends, and whether there is anything in it, is as in the plain driver.
+// Where a query ends, and whether it is empty, is decided as in the plain driver.
 func TestTextsAsThePlainDriver(t *testing.T) {
 	for _, text := range append([]string{
 		"/*", "\v", "\v;", ";\v", "SELECT 1;\v", "SELECT 1; \v;", "SELECT 1;\vSELECT 2", "SELECT 1; /*", "SELECT 1; /", "SELECT 1; -", "SELECT 1; --", "SELECT 1; /* a", "SELECT 1;\uFEFF", "\uFEFF",
@@ -27,7 +27,7 @@ func TestTextsAsThePlainDriver(t *testing.T) {
 	}
 }
 
-// FuzzTexts executes, queries and prepares any text here and on the plain driver.
+// FuzzTexts executes, queries and prepares any SQL here and on the plain driver.
 func FuzzTexts(f *testing.F) {
 	for _, text := range sqltexttest.Seeds {
 		f.Add(text, []byte(text))
@@ -52,13 +52,13 @@ func sameText(t *testing.T, text string) {
 	ours := sql.OpenDB(c)
 	defer ours.Close()
 	want := play(plain, text)
-	// What takes long ends somewhere, and not at the same place.
+	// A long execution is interrupted at different places.
 	if got := play(ours, text); got != want && !strings.Contains(want+got, "interrupted") {
 		t.Errorf("%q\nplain:\n%s\nours:\n%s", text, want, got)
 	}
 }
 
-// tame has a connection execute nothing that reaches beyond it.
+// tame stops a connection from executing anything that reaches outside it.
 func tame(c *sqlite3.Conn) error {
 	c.Limit(sqlite3.LIMIT_LENGTH, 1<<20)
 	if err := c.Exec("CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT, c, \"d e\" REAL, temp, changes, pragma_note); CREATE TABLE u(a, b, c); INSERT INTO u VALUES (1, 2, 3)"); err != nil {
@@ -77,7 +77,7 @@ func tame(c *sqlite3.Conn) error {
 	})
 }
 
-// play writes what comes of a text.
+// play describes the result of SQL.
 func play(db *sql.DB, text string) string {
 	var log strings.Builder
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -103,7 +103,7 @@ func play(db *sql.DB, text string) string {
 		}
 		res, err := conn.ExecContext(ctx, text)
 		see("exec", res, err)
-		// The plain driver panics where there is no statement.
+		// The plain driver panics if there is no statement.
 		if sqltext.SQLite.Head(text).Verb == sqltext.Empty {
 			continue
 		}

@@ -14,8 +14,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 )
 
-// outline is a span's kind, status, and the keys of its attributes, but for
-// those that every call's span has.
+// outline returns a span's kind, its status, and the keys of its attributes, except those
+// of every call's span.
 func outline(span sdktrace.ReadOnlySpan) string {
 	s := " " + span.SpanKind().String()
 	if span.SpanKind() == trace.SpanKindClient {
@@ -45,7 +45,7 @@ func outline(span sdktrace.ReadOnlySpan) string {
 	return s
 }
 
-// The spans of each kind of call, with their kinds where that is not client.
+// The spans of each kind of call, with their kind if it is not client.
 func TestSpanTrees(t *testing.T) {
 	read := func(rows *sql.Rows, err error) {
 		if err == nil {
@@ -142,7 +142,7 @@ program internal
 			db.ExecContext(exec, untilCancelled, goFunc(cancel))
 			query, cancel := context.WithCancel(ctx)
 			read(db.QueryContext(query, untilCancelled, goFunc(cancel)))
-			db.ExecContext(query, "SELECT 1") // acquires nothing
+			db.ExecContext(query, "SELECT 1") // acquires no connection
 		}, `
 program internal
 	acquire internal connection.new
@@ -182,7 +182,7 @@ program internal
 			tc.call(ctx, db)
 			program.End()
 			got := tree(tel.spans.take(), outline)
-			got = strings.Replace(got, " no db.system.name no db.namespace no sqlitemw.connection.id", "", 1) // the program's
+			got = strings.Replace(got, " no db.system.name no db.namespace no sqlitemw.connection.id", "", 1) // the program's span
 			if got != tc.want {
 				t.Errorf("spans%s\nwant%s", got, tc.want)
 			}

@@ -19,10 +19,10 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// What a span, a measurement or a log line says is so, and no more than may be
-// said, also where a program is unusual.
+// Spans, measurements and log lines are correct, and show no more than they may, even for
+// unusual programs.
 
-// A chatty value is an error that says of itself what type it is.
+// A chattyError is an error that puts its own type into its text.
 type chattyError string
 
 func (e chattyError) Error() string     { return string(e) }
@@ -47,8 +47,7 @@ func TestErrorTypeIsNotTheErrorsOwnWord(t *testing.T) {
 	}
 }
 
-// A query whose transaction is cancelled has failed, whatever context it was given
-// itself.
+// A query whose transaction is canceled has failed, whatever its own context is.
 func TestQueryFailsWithItsTransaction(t *testing.T) {
 	tel := newTelemetry(t)
 	db := open(t, file(t), driver.Config{Tracing: tel.tracer(t)})
@@ -79,7 +78,7 @@ func TestQueryFailsWithItsTransaction(t *testing.T) {
 	}
 }
 
-// Arguments that a text has no place for do not make its literals arguments.
+// Arguments for which a query has no parameter do not turn its literals into arguments.
 func TestLiteralsBesideArguments(t *testing.T) {
 	tel := newTelemetry(t)
 	db := open(t, file(t), driver.Config{Tracing: tel.tracer(t)})
@@ -99,7 +98,7 @@ func TestLiteralsBesideArguments(t *testing.T) {
 	}
 }
 
-// Texts that are too long to be kept are kept by nobody.
+// No cache keeps queries that are too long.
 func TestLongTextsAreNotKept(t *testing.T) {
 	tel := newTelemetry(t)
 	tel.Config = tracing.Config{TracerProvider: tel.spans.sdk}
@@ -123,7 +122,7 @@ func TestLongTextsAreNotKept(t *testing.T) {
 	}
 }
 
-// A query whose rows nobody closes is measured, as its span is ended.
+// A query whose rows are never closed is measured when its span is ended.
 func TestRowsNeverClosedAreMeasured(t *testing.T) {
 	tel := newTelemetry(t)
 	recorder := tracetest.NewSpanRecorder()
@@ -132,7 +131,7 @@ func TestRowsNeverClosedAreMeasured(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	db := sql.OpenDB(c) // whose connection nobody gets back
+	db := sql.OpenDB(c) // its connection is never returned
 	t.Cleanup(func() { db.Close() })
 	func() {
 		rows, err := db.Query("SELECT 1 UNION ALL SELECT 2")
@@ -170,8 +169,8 @@ func TestRowsNeverClosedAreMeasured(t *testing.T) {
 	})
 }
 
-// Arguments are logged as they were given, though what they were in is used again
-// before the call ends.
+// Arguments are logged as they were passed, even if the caller reuses their memory before
+// the call ends.
 func TestLoggedArgumentsAreThoseOfTheCall(t *testing.T) {
 	tel := newTelemetry(t)
 	tel.SlowCall = 1
