@@ -216,11 +216,11 @@
 //     plain driver may execute the remaining ones. (*sqlite3.Error).SQL begins at the
 //     error. SQLite counts the position of the error from the start of its statement; the
 //     plain driver counts it from the start of the query.
-//   - Query executes its first step when the program first asks for columns or a row; in
-//     the plain driver, for a row. A query that writes, such as INSERT with RETURNING, is
-//     executed by Query itself. The plain driver does not write at all if the program asks
-//     for no row. The error comes when the program first asks for columns or a row, or from
-//     Close.
+//   - Queries: a query takes its first step when the program first asks for columns or a
+//     row. In the plain driver, it does so when the program asks for a row. Query itself
+//     executes a query that writes, such as INSERT with RETURNING. The plain driver does
+//     not write at all if the program asks for no row. The error comes when the program
+//     first asks for columns or a row, or from Close.
 //   - Savepoints: the name that driver.Savepoint makes up contains another function's name.
 //
 // Connections:
@@ -241,9 +241,9 @@
 //
 //   - during a call whose query names busy_timeout;
 //   - while the program has SQLite's own connection. It gets that from Raw, and from the
-//     methods of *sqlite3.Conn that set either. It has it until it releases its own
-//     connection. Waits are not measured then, and the connection reads PRAGMA busy_timeout
-//     before its next call.
+//     methods of *sqlite3.Conn that set a busy timeout or handler. It has it until it
+//     releases its own connection. Waits are not measured then, and the connection reads
+//     PRAGMA busy_timeout before its next call.
 //
 // Only a view of pragma_busy_timeout gets a wrong answer. A busy handler of the program
 // stays installed, and its waits are not measured. Where the system can wait for a lock of
@@ -261,9 +261,9 @@
 //   - before a transaction or statement returns success;
 //   - when a connection is released.
 //
-// After a check, there is none for 500 times as long as the check took. That is at least 1
-// ms and at most 1 s. So a program that writes without pause may write for that long before
-// it notices.
+// After a check, there is none for 500 times as long as the check took. That is at least
+// one millisecond and at most one second. So a program that writes without pause may write
+// for that long before it notices.
 //
 // What one connection notices applies to the file. The next call on every connection of
 // this process to that file fails with [ErrFileLost] before it writes. A commit is rolled
@@ -273,9 +273,10 @@
 //
 // When the last connection is closed, the WAL is written to the database only if the
 // database is still there. The -wal and -shm of a removed or replaced database are removed.
-// Otherwise SQLite would use them with the file that takes its place. A database that was
-// moved, for example, still has another name. Then the WAL is kept, under its own name with
-// "-lost1" appended.
+// Otherwise SQLite would use them with the file that takes its place. If the database still
+// has another name, for example because it was moved, the WAL is written to it. If that is
+// impossible, because another process has it open, say, the WAL is kept, under its own name
+// with "-lost1" appended.
 //
 // If another process cuts a database or -wal short, SQLite, Ping or the health check of a
 // pool detects it. Until then calls may succeed, and what they write beyond the cut is
@@ -313,9 +314,9 @@
 //   - SQLite itself cannot close if a statement of its own exec was interrupted, or a BLOB
 //     is open. Then the connection is cut off as by the end of its process, and the close
 //     event has an error.
-//   - A panic while a query is prepared reaches the program when it first asks for columns
-//     or a row, with the original stack. Otherwise database/sql would keep the connection,
-//     and Rollback would wait for it forever.
+//   - A panic while a query is prepared reaches the program later: when it first asks for
+//     columns or a row. It has the original stack. Otherwise database/sql would keep the
+//     connection, and Rollback would wait for it forever.
 //   - For the same reason, some calls return a panic as an error, a [*PanicError]. These
 //     are Exec of a statement prepared by a transaction or a *sql.Conn, and BeginTx and
 //     PingContext of a *sql.Conn. Rows.Close in a transaction and Stmt.Close do the same.

@@ -159,9 +159,9 @@ func (d *dsnParser) checkUnknown() error {
 }
 
 // applySharedCache handles cache=shared. This build of SQLite has no shared cache and would
-// ignore it. For an in-memory database, programs expect that all connections of the process
-// with that name share one database, until the last is closed. applySharedCache gives them
-// that. https://sqlite.org/sharedcache.html#shared_cache_and_in_memory_databases
+// ignore it. For an in-memory database, it does what programs expect. All connections of
+// the process with that name share one database, until the last is closed.
+// https://sqlite.org/sharedcache.html#shared_cache_and_in_memory_databases
 func (d *DSN) applySharedCache() error {
 	if d.cache != "shared" {
 		return nil

@@ -14,8 +14,8 @@ import (
 // contain. A file that was cut short while it was open is lost. SQLite reads zeros, or
 // nothing, in place of the missing pages.
 //
-// checkSize reports nothing while another connection writes. It does not check the size of
-// the database while part of the WAL is not yet in it.
+// It compares sizes only if no other connection has committed meanwhile, and the size of
+// the database only if all of the WAL is in it. A hole in the WAL is always reported.
 func (s *session) checkSize() error {
 	if s.file == nil {
 		return nil
@@ -98,10 +98,9 @@ func (w *walFile) close() {
 
 // lacks reports whether the WAL misses frames that its index lists. z must have been read
 // after the WAL was opened. short means that the file is too short. A checkpoint that has
-// just truncated the WAL is another possible reason. hole means that frames are missing
-// inside the file, which is certain. After a WAL was cut short, the next commit makes it as
-// long as before, with a hole. If the WAL cannot be read, or is encrypted, lacks returns
-// false.
+// just truncated the WAL may be the cause. hole means that frames are missing inside the
+// file, which is certain. After a WAL was cut short, the next commit makes it as long as
+// before, with a hole. If the WAL cannot be read, or is encrypted, lacks returns false.
 //
 // To restart a WAL, SQLite resets the index, writes a header with new salts, and then
 // writes frames. So as long as the header stays the same, all frames in the index have its

@@ -503,7 +503,7 @@ func (s *session) Sick(now time.Time) bool {
 		s.quotes = quotes{}
 		// The session has not seen errors of that time. After a failed sync of a journal,
 		// SQLite's cache may hold pages that are in no file. The next commit would write
-		// pages that depend on them.
+		// pages based on them.
 		if s.file != nil && !s.panicked {
 			_ = s.baseConn.Raw().ReleaseMemory()
 		}

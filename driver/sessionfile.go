@@ -81,8 +81,8 @@ func (s *session) seeContent() {
 //
 // But the connection stays if a WAL could not be written or synced. It can still read,
 // which a new connection may not be able to do. It also writes and syncs the same frames
-// again. A new connection would treat them as committed and write behind them, although the
-// system may have forgotten to write them.
+// again. A new connection would treat them as committed and write behind them. But the
+// operating system may no longer know that they are not on disk.
 func (s *session) checkAfterError(err error) {
 	var code sqlite3.ExtendedErrorCode
 	if s.file == nil || !errors.As(err, &code) {

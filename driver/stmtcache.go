@@ -99,10 +99,10 @@ func (st *cachedStmt) close() error {
 // caches none.
 //
 // Caching must not slow down queries that are not cached. So after the first few, a query
-// is not cached at its first use. If the cache is full, the least recently used statement
-// makes room only if the new query's previous use is more recent. Otherwise a program that
-// cycles through more queries than fit would find none of them cached, and would pay for
-// caching each.
+// is not cached at its first use. In a full cache, the least recently used statement makes
+// room only if the new query's previous use is more recent. Otherwise, if a program cycles
+// through more queries than fit, it would find none of them cached and pay for caching
+// each.
 //
 // A statement outlives the schema for which it was prepared. SQLite prepares it again when
 // it is stepped, and rows take care of that before they report columns. The cache still
