@@ -8,19 +8,19 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// An Acquiring is an acquire under way in a pool that knows how long it takes:
-// one that waits for its turn, or for a connection to be opened. Unlike that of
-// [Dial], its span lasts as long as the acquire.
+// An Acquiring is a running acquire in a pool that measures its acquires: one that waits for
+// its turn, or for a connection to be opened. Its span lasts as long as the acquire, unlike
+// that of [Database.Dial], which lasts as long as the dial.
 //
-// It is not safe for concurrent use. The zero Acquiring is none.
+// An Acquiring is not safe for concurrent use. The zero Acquiring has no span and no metrics.
 type Acquiring struct {
 	db   *Database
 	call Call
-	in   *instruments // which count it as pending
+	in   *instruments // the instruments that count it as pending
 }
 
-// Acquiring starts an acquire for the call that ctx is of. It has no span if ctx
-// is of no trace that is kept, or if spans of acquires are not wanted.
+// Acquiring starts an acquire for the call with context ctx. The acquire has a span if ctx
+// has a sampled span, and unless Config.Acquire is AcquireNone.
 func (d *Database) Acquiring(ctx context.Context) Acquiring {
 	a := Acquiring{db: d, in: d.tracer.instruments()}
 	if a.in != nil {
@@ -32,7 +32,7 @@ func (d *Database) Acquiring(ctx context.Context) Acquiring {
 	return a
 }
 
-// Dial starts the span of opening a connection for the acquire.
+// Dial starts the connect span of a connection that the acquire needs.
 func (a *Acquiring) Dial(ctx context.Context) Dial {
 	under := ctx
 	if a.call.span != nil {
@@ -41,18 +41,18 @@ func (a *Acquiring) Dial(ctx context.Context) Dial {
 	return a.db.dial(ctx, under)
 }
 
-// DialAlone is Dial for a connection that nobody waits for.
+// DialAlone starts the connect span of a connection that no acquire waits for.
 func (d *Database) DialAlone(ctx context.Context) Dial { return d.dial(ctx, ctx) }
 
-// An Acquired says how an acquire in a pool went.
+// An Acquired describes the result of an acquire in a pool.
 type Acquired struct {
-	Conn     uint64        // the connection's id
-	New      bool          // it was opened for this
-	Lane     string        // which part of the pool it is of; empty if it has none
-	Queue    int           // the place in the queue that the wait began at; 0 if there was none
-	Wait     time.Duration // how long it waited for its turn
-	Took     time.Duration // all in all
-	TimedOut bool          // it was given up because it took too long
+	Conn     uint64        // the connection's ID
+	New      bool          // the connection was opened for this acquire
+	Lane     string        // the part of the pool; empty if the pool has no lanes
+	Queue    int           // the place in the queue where the wait began, from 1; 0 if the acquire did not wait
+	Wait     time.Duration // the time until its turn
+	Took     time.Duration // the whole duration
+	TimedOut bool          // it failed because it waited too long
 }
 
 // Done ends an acquire that got a connection.
@@ -64,7 +64,7 @@ func (a *Acquiring) Done(got Acquired) {
 	a.call.End(nil)
 }
 
-// Failed ends an acquire that got none.
+// Failed ends an acquire that got no connection.
 func (a *Acquiring) Failed(err error, got Acquired) {
 	a.end(got)
 	if a.in != nil && got.TimedOut {
@@ -73,7 +73,7 @@ func (a *Acquiring) Failed(err error, got Acquired) {
 	a.call.End(err)
 }
 
-// Panicked ends an acquire through which a panic has passed.
+// Panicked ends an acquire that a panic passed through.
 func (a *Acquiring) Panicked(got Acquired) {
 	a.end(got)
 	a.call.Panicked()
@@ -89,7 +89,7 @@ func (a *Acquiring) end(got Acquired) {
 	}
 }
 
-// AcquiredAtOnce is told of an acquire that took no time.
+// AcquiredAtOnce records an acquire that took no time.
 func (c *Conn) AcquiredAtOnce(ctx context.Context, lane string) {
 	if i := c.db.tracer.instruments(); i != nil {
 		i.waitTime.Record(context.Background(), 0, c.db.pool.recorded...)
@@ -97,17 +97,17 @@ func (c *Conn) AcquiredAtOnce(ctx context.Context, lane string) {
 	if c.db.tracer.cfg.Acquire != AcquireAll {
 		return
 	}
-	if c.laned == nil {
-		c.laned = []trace.SpanStartOption{kindInternal, c.attributes(c.db.with(connectionNew.Bool(false), connectionLane.String(lane))...)}
+	if c.acquireInLane == nil {
+		c.acquireInLane = []trace.SpanStartOption{kindInternal, c.attributes(c.db.with(connectionNew.Bool(false), connectionLane.String(lane))...)}
 	}
-	c.db.instant(ctx, "acquire", c.laned...)
+	c.db.instant(ctx, "acquire", c.acquireInLane...)
 }
 
-// PoolLimits are what a pool may have of connections, for the metrics that say so.
+// PoolLimits are the limits of a pool's connections, for the metrics of the same names.
 type PoolLimits struct{ Max, IdleMin, IdleMax int }
 
-// Limits has the limits of a pool observed until stop is called: by the meter
-// provider that there is, once one is seen.
+// Limits has a pool's limits observed until stop is called. The current meter provider
+// observes them; another one takes over as soon as it is seen.
 func (d *Database) Limits(limits func() PoolLimits) (stop func()) {
 	w := &limitsWatch{labels: d.pool.observed, limits: limits}
 	t := d.tracer
@@ -119,34 +119,35 @@ func (d *Database) Limits(limits func() PoolLimits) (stop func()) {
 	}
 	t.watched.limits[w] = true
 	if i != nil {
-		w.move(t.measured.Load()) // there may be others by now
+		w.observeWith(t.measured.Load()) // read again under the lock, as another goroutine may have replaced it
 	}
 	return func() {
 		t.watched.Lock()
 		delete(t.watched.limits, w)
 		t.watched.Unlock()
-		w.move(nil) // with no lock held, since the program's provider may not return
+		w.observeWith(nil) // without the lock, because the program's provider may block forever
 	}
 }
 
-// A limitsWatch has a pool's limits observed.
+// A limitsWatch is the callback that reports one pool's limits to the meter provider.
 type limitsWatch struct {
-	labels []metric.ObserveOption
-	limits func() PoolLimits
-	at     metric.Registration // nil for none
+	labels       []metric.ObserveOption
+	limits       func() PoolLimits
+	registration metric.Registration // nil if none is registered
 }
 
-// move has them observed by i, and no more by what they were observed by.
-func (w *limitsWatch) move(i *instruments) {
-	if w.at != nil {
-		handle(w.at.Unregister())
-		w.at = nil
+// observeWith registers the callback with i, in place of the instruments before. A nil i only
+// unregisters it.
+func (w *limitsWatch) observeWith(i *instruments) {
+	if w.registration != nil {
+		handle(w.registration.Unregister())
+		w.registration = nil
 	}
 	if i == nil {
 		return
 	}
 	var err error
-	w.at, err = i.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+	w.registration, err = i.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		l := w.limits()
 		o.ObserveInt64(i.max, int64(l.Max), w.labels...)
 		o.ObserveInt64(i.idleMin, int64(l.IdleMin), w.labels...)

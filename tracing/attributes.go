@@ -10,8 +10,8 @@ import (
 
 const schemaURL = semconv.SchemaURL
 
-// What the conventions have no name for is named after this library,
-// since it is true of a connection of any engine.
+// These attributes have no name in the conventions. They are named after this library, not
+// after SQLite, because they apply to a connection of any engine.
 const (
 	connectionID     = attribute.Key("sqlitemw.connection.id")
 	connectionNew    = attribute.Key("sqlitemw.connection.new")
@@ -32,7 +32,7 @@ var (
 	kindInternal = trace.WithSpanKind(trace.SpanKindInternal)
 )
 
-// sourceAttributes are those that every span of one database carries.
+// sourceAttributes returns the attributes of every span of one database.
 func sourceAttributes(src Source, more []attribute.KeyValue) []attribute.KeyValue {
 	attrs := make([]attribute.KeyValue, 0, 2+len(more))
 	attrs = append(attrs, semconv.DBSystemNameKey.String(src.System))
@@ -70,7 +70,7 @@ func exceptionMessageAttribute(message string) attribute.KeyValue {
 	return semconv.ExceptionMessage(message)
 }
 
-// argumentName is what an argument is called in a log.
+// argumentName returns the name of an argument in a log line: its own name, or its number.
 func argumentName(name string, ordinal int) string {
 	if name != "" {
 		return name

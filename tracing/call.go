@@ -15,54 +15,55 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// A Call is a call under way: its span, and what is to be measured and logged
-// of it. A nil Call is none: to end it does nothing.
+// A Call is a running call: its span, and the data for its metrics and logs. All methods do
+// nothing on a nil Call.
 //
-// A Call is its connection's again once it has ended, and not to be used any
-// more. It is not safe for concurrent use; what runs on several goroutines one
-// after the other, as rows do, may carry it along.
+// Once a Call has ended, its connection uses it again, so it must not be used any more. A
+// Call is not safe for concurrent use. Several goroutines may use it one after the other, as
+// the goroutines that use rows do.
 type Call struct {
 	db   *Database
-	conn *Conn // nil in a connection's own life
+	conn *Conn // nil in the span of a connection's own life
 	op   *operation
-	span trace.Span // nil if there is none
+	span trace.Span // nil if the call has no span
 
-	// ctx is the caller's. It tells a call that its caller gave up from one
-	// that failed, since the engine reports both alike. within has the span.
+	// ctx is the caller's context. It shows whether the caller gave up or the call failed,
+	// because the engine reports both alike. within is ctx with the call's span.
 	ctx, within context.Context
-	txCtx       context.Context // of its transaction; nil for none
+	txCtx       context.Context // the context of its transaction; nil if there is none
 
-	open      bool
-	recording bool          // the span is kept
-	query     bool          // it answers rows
-	more      bool          // its end has more for the span, and says which connection it was on
-	timed     bool          // how long it takes is wanted beside its span
-	start     time.Duration // by clock, if timed
-	engine    time.Duration
-	rows      int64
-	tx        int64
-	args      []driver.NamedValue
-	watch     *Watch
-	told      []attribute.KeyValue // by the engine
+	open        bool
+	recording   bool          // the span is recording
+	query       bool          // the call returns rows
+	attrsAtEnd  bool          // the span gets other attributes at its end, and so the connection's ID
+	timed       bool          // the call's duration is also needed outside its span
+	start       time.Duration // by clock, if timed
+	engine      time.Duration
+	rows        int64
+	tx          int64
+	args        []driver.NamedValue
+	watch       *Watch
+	engineAttrs []attribute.KeyValue // from the engine, see Teller
 
-	attrs []attribute.KeyValue // room for what is known at the end, kept for the next call
+	attrs []attribute.KeyValue // the buffer of setEndAttributes, reused by the next call
 }
 
-// epoch is what clock counts from.
+// epoch is the zero of clock.
 var epoch = time.Now()
 
-// clock is a cheaper time.Now, for what happens for every call and row.
+// clock returns the time since epoch. It is cheaper than time.Now, and is read for every call
+// and row.
 func clock() time.Duration { return time.Since(epoch) }
 
-// Watches reports whether anything is to be told of the call's steps: else nobody
-// need call Step and Stepped.
+// Watches reports whether the call's steps are recorded. If not, callers may skip Step and
+// Stepped.
 func (c *Call) Watches() bool {
 	return c != nil && (c.recording || c.timed || c.db.tracer.cfg.Exceptions)
 }
 
-// Step is told that the engine is about to be asked for rows, and Stepped, with
-// what Step returned, that it has answered. What lies between is the caller's
-// own time.
+// Step returns the start time of a step: a request to the engine for rows. The caller passes
+// that time to Stepped after the engine has answered. The time outside of steps is the
+// caller's own.
 func (c *Call) Step() time.Duration {
 	if c == nil || !c.recording {
 		return 0
@@ -70,7 +71,7 @@ func (c *Call) Step() time.Duration {
 	return clock()
 }
 
-// Stepped counts a row, if there was one.
+// Stepped adds the time since Step to the engine's duration, and counts a row if row is true.
 func (c *Call) Stepped(since time.Duration, row bool) {
 	if c == nil {
 		return
@@ -83,9 +84,9 @@ func (c *Call) Stepped(since time.Duration, row bool) {
 	}
 }
 
-// End ends the call. Nil and io.EOF mean that it went well.
+// End ends the call. If err is nil or io.EOF, the call was successful.
 //
-// This file is the only place where a span ends and an error is judged.
+// Every span ends in this file, and every error is classified here.
 func (c *Call) End(err error) {
 	if c == nil || !c.open {
 		return
@@ -94,26 +95,26 @@ func (c *Call) End(err error) {
 		c.end("", ErrorClass{}, nil)
 		return
 	}
-	typ, class := c.judge(err)
+	typ, class := c.errorType(err)
 	c.end(typ, class, err)
 }
 
-// Closed ends a call whose rows were closed before they were exhausted. That is
-// a success, unless closing failed or the caller's context is over: then it is
-// why they were closed.
+// Closed ends a call whose rows were closed before they were exhausted. That is a success,
+// unless closing failed. It is also a failure if the caller's context has ended, because that
+// closed the rows.
 func (c *Call) Closed(err error) {
 	if c == nil || !c.open {
 		return
 	}
 	if err == nil {
-		err = c.over()
+		err = c.callerErr()
 	}
 	c.End(err)
 }
 
-// over returns why the call's rows may have been closed by somebody else: its
-// caller's context is over, or that of its transaction.
-func (c *Call) over() error {
+// callerErr returns the error of the caller's context, or else that of its transaction's
+// context. If either has ended, database/sql may have closed the call's rows.
+func (c *Call) callerErr() error {
 	if c.ctx == nil {
 		return nil
 	}
@@ -123,8 +124,7 @@ func (c *Call) over() error {
 	return callerOf(c.txCtx).Err()
 }
 
-// callerOf returns the context that a program gave, of one that a pool gives in its
-// place: which ends, too, when the pool takes its connection away.
+// callerOf returns the caller's context if ctx is a [LeaseContext], and ctx otherwise.
 func callerOf(ctx context.Context) context.Context {
 	if p, ok := ctx.(LeaseContext); ok {
 		return p.Caller()
@@ -142,9 +142,8 @@ type LeaseContext interface {
 	Caller() context.Context
 }
 
-// Panicked ends a call that is still under way, because a panic passed
-// through it. It is meant for a defer: it does not recover, so that the panic
-// keeps its trace, and it does nothing once the call has ended.
+// Panicked ends a call that is still running as a panic. Defer it: it does not recover, so
+// that the panic keeps its trace. It does nothing once the call has ended.
 func (c *Call) Panicked() {
 	if c == nil || !c.open {
 		return
@@ -152,31 +151,35 @@ func (c *Call) Panicked() {
 	c.end("panic", ErrorClass{Description: "panic"}, nil)
 }
 
-// A Teller can tell of a call what the conventions have no name for: rows of
-// the query that they answer, a connection of what it has executed last. It
-// appends to attrs. What it tells, it tells once.
+// A Teller returns attributes of a call for which the conventions have no name. Rows return
+// those of their query. A connection returns those of the statement that it has executed
+// last.
+//
+// Tell appends the attributes to attrs. It returns them once for each call.
 type Teller interface {
 	Tell(attrs []attribute.KeyValue) []attribute.KeyValue
 }
 
-// Tell has t tell of the call, if that is wanted and t can.
+// Tell adds t's attributes to the call's span, if t is a [Teller] and [Config].Details is
+// set.
 func (c *Call) Tell(t any) {
-	if c == nil || !c.recording || !c.db.tracer.cfg.Details || c.told != nil {
+	if c == nil || !c.recording || !c.db.tracer.cfg.Details || c.engineAttrs != nil {
 		return
 	}
 	if t, ok := t.(Teller); ok {
-		c.told = t.Tell(nil)
+		c.engineAttrs = t.Tell(nil)
 	}
 }
 
-// A Watch ends the span of the call that rows hold when they have become
-// garbage: rows that a program never closes. It knows nothing of the rows, which
-// would otherwise never be.
+// A Watch ends the span of a query when its rows are garbage-collected without having been
+// closed. It has no reference to the rows, because that would keep them from being collected.
 type Watch struct{ call *Call }
 
-// WatchOver has rows watched, which are to end call, if anything is told of it. It
-// returns what watches them, for when they hold another call: one Watch is all
-// that rows need, and to have the runtime look after them is dear.
+// WatchOver ends call's span when rows are garbage-collected without having been closed. It
+// does nothing if the call's steps are not recorded.
+//
+// It returns the Watch of rows. Pass it again when the rows hold another call: rows need only
+// one, because registering a cleanup with the runtime is expensive.
 func WatchOver[Rows any](rows *Rows, w *Watch, call *Call) *Watch {
 	if !call.Watches() {
 		return w
@@ -189,8 +192,8 @@ func WatchOver[Rows any](rows *Rows, w *Watch, call *Call) *Watch {
 	return w
 }
 
-// abandoned ends the call, which is not its connection's again: that may be in use
-// for another. The runtime calls it, on a goroutine on which nothing may panic or
+// abandoned has abandonedCalls end the call. It does not return the call to its connection, which may be
+// running another call. The runtime calls abandoned on a goroutine that must not panic or
 // block.
 func (w *Watch) abandoned() {
 	c := w.call
@@ -200,9 +203,8 @@ func (w *Watch) abandoned() {
 	abandonedCalls.add(c)
 }
 
-// abandonedCalls are ended one after the other on a goroutine, which is there while
-// there are any: span processors and loggers of the program's may panic, or never
-// return.
+// abandonedCalls ends calls one after the other, on a goroutine of its own that runs while
+// there are any. The program's span processors and loggers may panic, or never return.
 var abandonedCalls abandonment
 
 type abandonment struct {
@@ -211,8 +213,8 @@ type abandonment struct {
 	working bool
 }
 
-// maxAbandoned bounds what is kept while a span processor does not return; what is
-// beyond has no end. The memory of a call is less than 1 KiB.
+// maxAbandoned bounds the number of calls that are kept while a span processor does not
+// return. Further calls get no end. The memory of 1024 calls is less than 1 MiB.
 const maxAbandoned = 1024
 
 func (a *abandonment) add(c *Call) {
@@ -229,17 +231,17 @@ func (a *abandonment) add(c *Call) {
 }
 
 func (a *abandonment) work() {
-	through := false
+	finished := false
 	defer func() {
-		if !through { // a panic, or runtime.Goexit
+		if !finished { // a panic, or runtime.Goexit
 			_ = recover()
 			go a.work()
 		}
 	}()
 	for c := a.next(); c != nil; c = a.next() {
-		c.conclude(notClosed, ErrorClass{Description: "its rows were never closed"}, nil)
+		c.emit(notClosed, ErrorClass{Description: "its rows were never closed"}, nil)
 	}
-	through = true
+	finished = true
 }
 
 func (a *abandonment) next() *Call {
@@ -257,19 +259,21 @@ func (a *abandonment) next() *Call {
 // notClosed is the error.type of a query whose rows were never closed.
 const notClosed = "rows not closed"
 
-// end ends the call with this error.type, or "" if it went well.
+// end ends the call with error.type typ, or as a success if typ is empty. It returns the call
+// to its connection.
 func (c *Call) end(typ string, class ErrorClass, err error) {
 	if c.watch != nil {
 		c.watch.call = nil
 	}
-	c.conclude(typ, class, err)
+	c.emit(typ, class, err)
 	if c.conn != nil {
-		c.conn.give(c)
+		c.conn.putCall(c)
 	}
 }
 
-// conclude tells of the call whatever is told, and is done by whoever ends it.
-func (c *Call) conclude(typ string, class ErrorClass, err error) {
+// emit ends the call's span and records its metrics and logs. It does not return the call to
+// its connection.
+func (c *Call) emit(typ string, class ErrorClass, err error) {
 	c.open = false
 	var took time.Duration
 	var sdk timed
@@ -283,12 +287,12 @@ func (c *Call) conclude(typ string, class ErrorClass, err error) {
 	}
 	if c.span != nil {
 		if c.recording {
-			c.finish(typ, class)
+			c.setEndAttributes(typ, class)
 		}
 		c.span.End()
 	}
 	if sdk != nil {
-		took = sdk.EndTime().Sub(sdk.StartTime()) // and not almost the same
+		took = sdk.EndTime().Sub(sdk.StartTime()) // exactly the span's duration
 	}
 	if c.conn != nil {
 		c.measure(took, typ, class)
@@ -296,13 +300,13 @@ func (c *Call) conclude(typ string, class ErrorClass, err error) {
 	}
 }
 
-// timed are the spans of an SDK that tells of its clock.
+// timed is implemented by spans of an SDK that exports their times.
 type timed interface {
 	StartTime() time.Time
 	EndTime() time.Time
 }
 
-// instant makes a span of what takes no time, in a connection's life.
+// instant makes a span without a duration, in a connection's life.
 func (d *Database) instant(ctx context.Context, name string, opts ...trace.SpanStartOption) {
 	in := d.tracer.spans()
 	if in == nil || !trace.SpanContextFromContext(ctx).IsSampled() {
@@ -312,10 +316,10 @@ func (d *Database) instant(ctx context.Context, name string, opts ...trace.SpanS
 	span.End()
 }
 
-// finish puts on the span what is known only now.
-func (c *Call) finish(typ string, class ErrorClass) {
+// setEndAttributes sets the attributes that are known only at the end of the call.
+func (c *Call) setEndAttributes(typ string, class ErrorClass) {
 	attrs := c.attrs[:0]
-	if c.more {
+	if c.attrsAtEnd {
 		attrs = append(attrs, c.conn.id)
 	}
 	if c.query {
@@ -334,24 +338,24 @@ func (c *Call) finish(typ string, class ErrorClass) {
 		}
 		c.span.SetStatus(codes.Error, class.Description)
 	}
-	if attrs = append(attrs, c.told...); len(attrs) > 0 {
+	if attrs = append(attrs, c.engineAttrs...); len(attrs) > 0 {
 		c.span.SetAttributes(attrs...)
 	}
 	c.attrs = attrs
 }
 
-// judge says what error.type an error is, and what of it may be shown.
-func (c *Call) judge(err error) (typ string, class ErrorClass) {
+// errorType returns the error.type of err, and its class.
+func (c *Call) errorType(err error) (typ string, class ErrorClass) {
 	class = c.db.classify(err)
-	over := c.over()
+	callerErr := c.callerErr()
 	switch {
 	case errors.Is(err, context.Canceled):
 		typ = "context.Canceled"
 	case errors.Is(err, context.DeadlineExceeded):
 		typ = "context.DeadlineExceeded"
-	case class.Interrupted && errors.Is(over, context.DeadlineExceeded):
+	case class.Interrupted && errors.Is(callerErr, context.DeadlineExceeded):
 		typ = "context.DeadlineExceeded"
-	case class.Interrupted && over != nil:
+	case class.Interrupted && callerErr != nil:
 		typ = "context.Canceled"
 	case class.StatusCode != "":
 		typ = class.StatusCode
@@ -361,9 +365,9 @@ func (c *Call) judge(err error) (typ string, class ErrorClass) {
 	return typ, class
 }
 
-// typeOf is the Go type of err: of what it wraps, if it is one of those that say
-// nothing, and of the first of what it joins. An error has no say in it, as
-// semconv.ErrorType would let it: it might say anything, which labels must not.
+// typeOf returns the Go type of err. It looks through *fmt.wrapError, which says nothing, and
+// takes the first of joined errors. Unlike semconv.ErrorType, it does not let the error
+// choose its type: the error might choose anything, which must not become a label.
 func typeOf(err error) string {
 	for {
 		var inner error

@@ -16,15 +16,15 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing/budget"
 )
 
-// A Conn makes the spans of one connection's calls, and has them measured and
-// logged. It is an interceptor for sqlmw, which does not say which connection a
-// call is for: hence one for each.
+// A Conn makes the spans of one connection's calls, and measures and logs them. It is an
+// interceptor for sqlmw. Each connection has its own, because sqlmw does not say which
+// connection a call is for.
 //
-// Like the connection it belongs to, it is not safe for concurrent use.
+// Like its connection, it is not safe for concurrent use.
 //
-// It always passes on the context it was given. The spans it starts are seen
-// by nobody below, because a driver may know a context by its type or identity
-// (ncruces' savepoints do).
+// It always passes on the context that it is given. Drivers below do not see the spans that
+// it starts, because a driver may recognize a context by its type or identity (ncruces'
+// savepoints do).
 type Conn struct {
 	sqlmw.NullInterceptor
 
@@ -32,26 +32,25 @@ type Conn struct {
 	id      attribute.KeyValue
 	connect trace.SpanContext // of the connect span, for the close span's link
 
-	// Unasked says that a prepare under way is none of the program's: there is
-	// no span of it.
+	// Unasked marks the current prepare as internal, not the program's. It has no span.
 	Unasked bool
 
-	// Engine is the engine's connection, which may be a [Teller] or a [DoubleQuoter].
+	// Engine is the engine's connection. It may be a [Teller] or a [DoubleQuoter].
 	Engine any
 
-	tx    int64             // the transaction at hand, or 0
-	begun trace.SpanContext // of its BEGIN, if that has a span that is kept
-	txCtx context.Context   // that it was begun with
-	free  []*Call           // ended, to be used again
-	usage usage
+	tx        int64             // the current transaction, or 0
+	beginSpan trace.SpanContext // of the transaction's BEGIN, if that has a recording span
+	txCtx     context.Context   // the context that the transaction began with
+	free      []*Call           // calls that have ended, for reuse
+	usage     usage
 
-	// What spans start with, built once: a span is started for every call.
-	acquire    []trace.SpanStartOption
-	laned      []trace.SpanStartOption // as acquire, in a pool that has lanes
-	operations map[*operation][]trace.SpanStartOption
-	share      *budget.Share // of what operations keep
+	// Span options, built once because every call starts a span.
+	acquire       []trace.SpanStartOption
+	acquireInLane []trace.SpanStartOption // like acquire, in a pool with lanes
+	operations    map[*operation][]trace.SpanStartOption
+	share         *budget.Share // of operationBudget, for operations
 
-	// Of the call before: a program has many of one kind in a row.
+	// The previous call's, because programs often repeat a call.
 	last struct {
 		key     statementKey
 		text    *statement
@@ -60,63 +59,65 @@ type Conn struct {
 	}
 }
 
-// maxOperations bounds what a connection keeps, as operationBudget bounds its bytes and those of
-// all connections: the texts may be kept by no other any more. What is beyond is built again.
+// maxOperations bounds the number of operations that a connection keeps. operationBudget
+// bounds their bytes, for each connection and for the process, because a connection may be
+// the last to keep a query. Operations beyond these limits are built again for each call.
 const maxOperations = 256
 
 var operationBudget = budget.New(256<<10, 32<<20)
 
-// transactions counts those that were begun in this process.
+// transactions counts the transactions that began in this process.
 var transactions atomic.Int64
 
-// A CallHolder is rows that end the call they answer: when they are exhausted,
-// closed or failed. A call whose rows are none ends when it is answered.
+// A CallHolder is implemented by rows that end the call they belong to: when they are
+// exhausted, closed or failed. A call whose rows do not implement it ends when the call
+// returns.
 type CallHolder interface{ HoldCall(*Call) }
 
-// A DoubleQuoter is SQLite's connection that says whether it takes a name in double quotes
-// for a string where there is no such column: https://sqlite.org/quirks.html#dblquote.
-// It is asked before each call whose query is shown.
+// A DoubleQuoter is implemented by a connection of SQLite. It reports whether SQLite takes a
+// name in double quotes as a string if there is no such column:
+// https://sqlite.org/quirks.html#dblquote. It is called before each call that has a query.
 type DoubleQuoter interface{ DoubleQuotedStrings() bool }
 
 var _ sqlmw.Interceptor = &Conn{}
 
-// Enabled reports whether anything could go anywhere: whether there is anything
-// for the interceptor to do.
-func (c *Conn) Enabled() bool { return c.outlets().any() }
+// Enabled reports whether anything receives spans, metrics or logs. If not, the interceptor
+// has nothing to do.
+func (c *Conn) Enabled() bool { return c.sinks().any() }
 
-// outlets are where what is known of a call may go, as it stands when the call
-// begins: global providers come and go.
-type outlets struct {
-	spans trace.TracerProvider // nil for none
-	timed bool                 // to what is told how long it took
-	other bool
+// sinks are the receivers of a call's span, metrics and logs. They are read when the call
+// begins, because global providers may change.
+type sinks struct {
+	spans      trace.TracerProvider // nil if there is none
+	timed      bool                 // the logger or the metrics need the call's duration
+	exceptions bool
 }
 
-func (o outlets) any() bool { return o.spans != nil || o.timed || o.other }
+func (o sinks) any() bool { return o.spans != nil || o.timed || o.exceptions }
 
-func (c *Conn) outlets() outlets {
+func (c *Conn) sinks() sinks {
 	t := c.db.tracer
-	return outlets{
-		spans: t.spans(),
-		timed: t.cfg.Logger != nil || t.measures(),
-		other: t.cfg.Exceptions,
+	return sinks{
+		spans:      t.spans(),
+		timed:      t.cfg.Logger != nil || t.measures(),
+		exceptions: t.cfg.Exceptions,
 	}
 }
 
-// begin begins a call, or returns nil if nothing is to be said of it. more says
-// that its end is known to have something for the span, as that of a query does.
-func (c *Conn) begin(ctx context.Context, out outlets, op *operation, query string, args []driver.NamedValue, more bool) *Call {
+// begin begins a call. It returns nil if the Filter excludes the call. attrsAtEnd says that
+// the span gets other attributes at its end, as a query's span does.
+func (c *Conn) begin(ctx context.Context, out sinks, op *operation, query string, args []driver.NamedValue, attrsAtEnd bool) *Call {
 	t := c.db.tracer
 	if t.cfg.Filter != nil && !t.cfg.Filter(ctx, op.name, query) {
 		return nil
 	}
-	call := c.take()
+	call := c.getCall()
 	call.db, call.conn, call.op, call.ctx, call.within = c.db, c, op, ctx, ctx
 	call.open, call.tx, call.txCtx = true, c.tx, c.txCtx
-	call.more = more || c.tx != 0 || t.cfg.Details
+	call.attrsAtEnd = attrsAtEnd || c.tx != 0 || t.cfg.Details
 	if out.spans != nil && (!t.cfg.OnlyWithParent || trace.SpanContextFromContext(ctx).IsValid()) {
 		opts := op.options
-		if !call.more {
+		if !call.attrsAtEnd {
 			opts = c.options(op)
 		}
 		if t.cfg.ContextAttributes != nil {
@@ -124,8 +125,8 @@ func (c *Conn) begin(ctx context.Context, out outlets, op *operation, query stri
 				opts = append(opts[:len(opts):len(opts)], trace.WithAttributes(attrs...))
 			}
 		}
-		if c.begun.IsValid() && c.begun.TraceID() != trace.SpanContextFromContext(ctx).TraceID() {
-			opts = append(opts[:len(opts):len(opts)], trace.WithLinks(trace.Link{SpanContext: c.begun}))
+		if c.beginSpan.IsValid() && c.beginSpan.TraceID() != trace.SpanContextFromContext(ctx).TraceID() {
+			opts = append(opts[:len(opts):len(opts)], trace.WithLinks(trace.Link{SpanContext: c.beginSpan}))
 		}
 		call.within, call.span = t.start(ctx, out.spans, op.name, opts...)
 		call.recording = call.span.IsRecording()
@@ -134,9 +135,9 @@ func (c *Conn) begin(ctx context.Context, out outlets, op *operation, query stri
 		call.timed, call.start = true, clock()
 	}
 	if t.cfg.LogArgument != nil {
-		call.args = slices.Clone(args) // they are converted in place
+		call.args = slices.Clone(args) // because the driver converts args in place
 		for i, arg := range call.args {
-			if b, ok := arg.Value.([]byte); ok { // whose owner may use it again before the call ends
+			if b, ok := arg.Value.([]byte); ok { // its owner may reuse it before the call ends
 				call.args[i].Value = bytes.Clone(b)
 			}
 		}
@@ -144,7 +145,7 @@ func (c *Conn) begin(ctx context.Context, out outlets, op *operation, query stri
 	return call
 }
 
-func (c *Conn) take() *Call {
+func (c *Conn) getCall() *Call {
 	n := len(c.free)
 	if n == 0 {
 		return new(Call)
@@ -154,20 +155,20 @@ func (c *Conn) take() *Call {
 	return call
 }
 
-// give takes back a call that has ended.
-func (c *Conn) give(call *Call) {
+// putCall takes back a call that has ended, for reuse.
+func (c *Conn) putCall(call *Call) {
 	clear(call.attrs)
 	*call = Call{attrs: call.attrs[:0]}
 	c.free = append(c.free, call)
 }
 
-// execution is what a text is as a call that executes it.
-func (c *Conn) execution(query string, args []driver.NamedValue) *operation {
+// executeOperation returns the operation that executes query.
+func (c *Conn) executeOperation(query string, args []driver.NamedValue) *operation {
 	return c.statement(query, c.db.binds(args)).execute
 }
 
-// binds reports whether values are bound by arguments. Some of another system's driver are none:
-// pgx takes options among them.
+// binds reports whether args bind values. For a system other than SQLite, some arguments do
+// not: pgx accepts options as arguments.
 func (d *Database) binds(args []driver.NamedValue) bool {
 	if d.sqlite {
 		return len(args) > 0
@@ -178,7 +179,7 @@ func (d *Database) binds(args []driver.NamedValue) bool {
 			return true
 		}
 		rest, ok := strings.CutPrefix(t.PkgPath(), "github.com/jackc/pgx")
-		return !ok || strings.Count(rest, "/") > 1 // a type of a value is in a package below
+		return !ok || strings.Count(rest, "/") > 1 // pgx's types of values are in packages further down
 	})
 }
 
@@ -190,17 +191,17 @@ func (c *Conn) statement(query string, bound bool) *statement {
 	if c.last.text != nil && c.last.key == key {
 		return c.last.text
 	}
-	st := c.db.texts.of(c.db, key)
+	st := c.db.texts.get(c.db, key)
 	if len(query) <= maxStatementText {
 		c.last.key, c.last.text = key, st
 	}
 	return st
 }
 
-// options returns what the span of an operation starts with that says at once
-// which connection it is on. That costs a span less than to say it at the end, but
-// for one whose end has more to say: the SDK makes room at the start for what it is
-// given there, and once again, for twice as much, when there is any more.
+// options returns the start options of op's span, including the connection's ID. To set the
+// ID at the start costs less than at the end, but only if nothing else is set at the end. The
+// SDK allocates room for the attributes at the start. As soon as one is added later, it
+// allocates again, for twice as many.
 func (c *Conn) options(op *operation) []trace.SpanStartOption {
 	if op.once {
 		return c.newOptions(op)
@@ -238,24 +239,24 @@ func (c *Conn) optionsOf(op *operation) []trace.SpanStartOption {
 	return opts
 }
 
-// attributes is one option for the connection's and other attributes: the SDK
-// copies them once for each option.
+// attributes returns one option with attrs and the connection's ID. One option costs less
+// than two, because the SDK copies the attributes for each option.
 func (c *Conn) attributes(attrs ...attribute.KeyValue) trace.SpanStartOption {
 	return trace.WithAttributes(append(attrs[:len(attrs):len(attrs)], c.id)...)
 }
 
 // ConnExecContext implements [sqlmw.Interceptor].
 func (c *Conn) ConnExecContext(ctx context.Context, conn driver.ExecerContext, query string, args []driver.NamedValue) (driver.Result, error) {
-	// An empty text is no call: it is how ncruces' driver.Savepoint reaches
-	// the connection.
+	// An empty query without arguments is not a call: ncruces' driver.Savepoint uses it to
+	// reach the connection.
 	if query == "" && len(args) == 0 {
 		return conn.ExecContext(ctx, query, args)
 	}
-	out := c.outlets()
+	out := c.sinks()
 	if !out.any() {
 		return conn.ExecContext(ctx, query, args)
 	}
-	call := c.begin(ctx, out, c.execution(query, args), query, args, false)
+	call := c.begin(ctx, out, c.executeOperation(query, args), query, args, false)
 	defer call.Panicked()
 	res, err := conn.ExecContext(ctx, query, args)
 	call.Tell(c.Engine)
@@ -263,10 +264,10 @@ func (c *Conn) ConnExecContext(ctx context.Context, conn driver.ExecerContext, q
 	return res, err
 }
 
-// ConnQueryContext implements [sqlmw.Interceptor].
-// The call it starts ends with its rows: see [CallHolder].
+// ConnQueryContext implements [sqlmw.Interceptor]. The call ends with its rows: see
+// [CallHolder].
 func (c *Conn) ConnQueryContext(ctx context.Context, conn driver.QueryerContext, query string, args []driver.NamedValue) (context.Context, driver.Rows, error) {
-	out := c.outlets()
+	out := c.sinks()
 	if !out.any() {
 		rows, err := conn.QueryContext(ctx, query, args)
 		return ctx, rows, err
@@ -277,11 +278,11 @@ func (c *Conn) ConnQueryContext(ctx context.Context, conn driver.QueryerContext,
 
 // StmtExecContext implements [sqlmw.Interceptor].
 func (c *Conn) StmtExecContext(ctx context.Context, stmt driver.StmtExecContext, query string, args []driver.NamedValue) (driver.Result, error) {
-	out := c.outlets()
+	out := c.sinks()
 	if !out.any() {
 		return stmt.ExecContext(ctx, args)
 	}
-	call := c.begin(ctx, out, c.execution(query, args), query, args, false)
+	call := c.begin(ctx, out, c.executeOperation(query, args), query, args, false)
 	defer call.Panicked()
 	res, err := stmt.ExecContext(ctx, args)
 	call.Tell(c.Engine)
@@ -289,10 +290,10 @@ func (c *Conn) StmtExecContext(ctx context.Context, stmt driver.StmtExecContext,
 	return res, err
 }
 
-// StmtQueryContext implements [sqlmw.Interceptor].
-// The call it starts ends with its rows: see [CallHolder].
+// StmtQueryContext implements [sqlmw.Interceptor]. The call ends with its rows: see
+// [CallHolder].
 func (c *Conn) StmtQueryContext(ctx context.Context, stmt driver.StmtQueryContext, query string, args []driver.NamedValue) (context.Context, driver.Rows, error) {
-	out := c.outlets()
+	out := c.sinks()
 	if !out.any() {
 		rows, err := stmt.QueryContext(ctx, args)
 		return ctx, rows, err
@@ -301,9 +302,9 @@ func (c *Conn) StmtQueryContext(ctx context.Context, stmt driver.StmtQueryContex
 	return ctx, rows, err
 }
 
-// query begins a call that its rows end.
-func (c *Conn) query(ctx context.Context, out outlets, query string, args []driver.NamedValue, do func() (driver.Rows, error)) (driver.Rows, error) {
-	call := c.begin(ctx, out, c.execution(query, args), query, args, true)
+// query begins a call and leaves its end to its rows.
+func (c *Conn) query(ctx context.Context, out sinks, query string, args []driver.NamedValue, do func() (driver.Rows, error)) (driver.Rows, error) {
+	call := c.begin(ctx, out, c.executeOperation(query, args), query, args, true)
 	if call == nil {
 		return do()
 	}
@@ -329,13 +330,13 @@ func (c *Conn) query(ctx context.Context, out outlets, query string, args []driv
 
 // ConnPrepareContext implements [sqlmw.Interceptor].
 func (c *Conn) ConnPrepareContext(ctx context.Context, conn driver.ConnPrepareContext, query string) (context.Context, driver.Stmt, error) {
-	out := c.outlets()
+	out := c.sinks()
 	if c.Unasked || !out.any() {
 		stmt, err := conn.PrepareContext(ctx, query)
 		return ctx, stmt, err
 	}
-	// Whether arguments are bound is known only once the text is prepared,
-	// and samplers want the text before: so it is sanitised.
+	// Only the prepared statement shows whether the query binds arguments. Samplers need the
+	// query before that, so it is sanitized.
 	call := c.begin(ctx, out, c.statement(query, false).prepare(c.db), query, nil, false)
 	defer call.Panicked()
 	stmt, err := conn.PrepareContext(ctx, query)
@@ -346,7 +347,7 @@ func (c *Conn) ConnPrepareContext(ctx context.Context, conn driver.ConnPrepareCo
 
 // ConnBeginTx implements [sqlmw.Interceptor].
 func (c *Conn) ConnBeginTx(ctx context.Context, conn driver.ConnBeginTx, opts driver.TxOptions) (context.Context, driver.Tx, error) {
-	out := c.outlets()
+	out := c.sinks()
 	if !out.any() {
 		tx, err := conn.BeginTx(ctx, opts)
 		return ctx, tx, err
@@ -359,7 +360,7 @@ func (c *Conn) ConnBeginTx(ctx context.Context, conn driver.ConnBeginTx, opts dr
 		if call != nil {
 			call.tx = c.tx
 			if call.recording {
-				c.begun = call.span.SpanContext()
+				c.beginSpan = call.span.SpanContext()
 			}
 		}
 	}
@@ -378,16 +379,16 @@ func (c *Conn) TxRollback(ctx context.Context, tx driver.Tx) error {
 	return c.endTx(ctx, c.db.rollback, tx.Rollback)
 }
 
-// endTx traces the end of a transaction under the context it began with,
-// since neither Commit nor Rollback has one.
+// endTx traces the end of a transaction. It uses the context that the transaction began with,
+// because Commit and Rollback have none.
 func (c *Conn) endTx(ctx context.Context, op *operation, end func() error) error {
-	out := c.outlets()
+	out := c.sinks()
 	if !out.any() {
-		c.tx, c.txCtx, c.begun = 0, nil, trace.SpanContext{}
+		c.tx, c.txCtx, c.beginSpan = 0, nil, trace.SpanContext{}
 		return end()
 	}
 	call := c.begin(ctx, out, op, "", nil, false)
-	c.tx, c.txCtx, c.begun = 0, nil, trace.SpanContext{}
+	c.tx, c.txCtx, c.beginSpan = 0, nil, trace.SpanContext{}
 	defer call.Panicked()
 	err := end()
 	call.Tell(c.Engine)
@@ -397,7 +398,7 @@ func (c *Conn) endTx(ctx context.Context, op *operation, end func() error) error
 
 // ConnPing implements [sqlmw.Interceptor].
 func (c *Conn) ConnPing(ctx context.Context, conn driver.Pinger) error {
-	out := c.outlets()
+	out := c.sinks()
 	if !out.any() {
 		return conn.Ping(ctx)
 	}

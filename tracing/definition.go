@@ -41,8 +41,7 @@ func (p *parser) definition() {
 	}
 }
 
-// columns reads the definition of columns, where DEFAULT takes a bare name for
-// a string.
+// columns reads the definition of columns. DEFAULT takes a bare name as a string.
 func (p *parser) columns() {
 	depth := 0
 	for last := ""; !p.end(); {
@@ -54,7 +53,7 @@ func (p *parser) columns() {
 		case p.Token.Kind == sqltext.RightParen:
 			depth--
 		case depth == 1 && (p.Before.Kind == sqltext.LeftParen || p.Before.Kind == sqltext.Comma) && p.ObjectName():
-			p.name() // of a column
+			p.name() // a column's name
 			continue
 		case last == "CONSTRAINT", last == "REFERENCES":
 			p.name()
@@ -67,8 +66,8 @@ func (p *parser) columns() {
 	}
 }
 
-// module reads the arguments of a virtual table. They are whatever its module
-// makes of them: only names, and what looks like the definition of a column, stay.
+// module reads the arguments of a virtual table. Their meaning is up to its module. Only
+// names, and arguments that look like column definitions, stay visible.
 func (p *parser) module() {
 	for !p.end() && p.Token.Kind != sqltext.LeftParen {
 		p.keep()
@@ -79,9 +78,9 @@ func (p *parser) module() {
 			p.keep()
 		case p.is("="):
 			p.keep()
-			p.hole(false, ",", ")")
+			p.hide(false, ",", ")")
 		default:
-			p.hole(false, ",", ")")
+			p.hide(false, ",", ")")
 		}
 	}
 	p.rest()

@@ -2,7 +2,7 @@ package tracing
 
 import "fmt"
 
-// A ConfigError says which field of a [Config] was refused.
+// A ConfigError describes a field of a [Config] that [New] has refused.
 type ConfigError struct {
 	Field  string
 	Value  any

@@ -7,8 +7,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// A Dial is the opening of a connection under way: an acquire span, and the
-// connect span within it.
+// A Dial is the opening of a connection: a connect span, and the acquire span around it if
+// there is one.
 type Dial struct {
 	db      *Database
 	acquire Call
@@ -23,8 +23,8 @@ func (d *Database) life(ctx context.Context, name string, opts ...trace.SpanStar
 	return Call{db: d, span: span, ctx: ctx, within: within, open: true, recording: span.IsRecording()}
 }
 
-// Dial starts the spans of opening a connection for the call that ctx is of.
-// There are none if ctx is of no trace, as in a background dial.
+// Dial starts the spans of opening a connection for the call with context ctx. There are none
+// if ctx has no sampled span, as in a background dial.
 func (d *Database) Dial(ctx context.Context) Dial {
 	var acquire Call
 	under := ctx
@@ -37,7 +37,7 @@ func (d *Database) Dial(ctx context.Context) Dial {
 	return dial
 }
 
-// dial starts a connect span below under, for the call that ctx is of.
+// dial starts a connect span as a child of the span in under, for the call with context ctx.
 func (d *Database) dial(ctx, under context.Context) Dial {
 	dial := Dial{db: d}
 	if d.tracer.measures() {
@@ -51,15 +51,16 @@ func (d *Database) dial(ctx, under context.Context) Dial {
 	return dial
 }
 
-// Configured is told of the pragmas, or what the engine has instead, that were
-// applied to the connection, by name alone, and how long that took.
+// Configured records the pragmas, or the engine's equivalent, that were applied to the
+// connection, and how long that took. It records only their names.
 func (d *Dial) Configured(names []string, took time.Duration) {
 	if d.connect.recording && len(names) > 0 {
 		d.connect.span.SetAttributes(connectPragmas.StringSlice(names), connectPragmasDuration.Float64(took.Seconds()))
 	}
 }
 
-// Done ends the dial that made connection id and returns what traces it.
+// Done ends a dial that opened the connection with this ID. It returns the Conn that traces
+// the connection.
 func (d *Dial) Done(id uint64) *Conn {
 	attr := connectionID.Int64(int64(id))
 	if d.connect.span != nil {
@@ -78,29 +79,29 @@ func (d *Dial) Done(id uint64) *Conn {
 	return c
 }
 
-// Failed ends a dial that made no connection.
+// Failed ends a dial that opened no connection.
 func (d *Dial) Failed(err error) {
 	d.connect.End(err)
 	d.acquire.End(err)
 }
 
-// Panicked ends a dial through which a panic passed. It is meant for a defer,
-// and does nothing once the dial has ended.
+// Panicked ends a dial that a panic passed through. Defer it: it does nothing once the dial
+// has ended.
 func (d *Dial) Panicked() {
 	d.connect.Panicked()
 	d.acquire.Panicked()
 }
 
-// Acquired makes the span of an open connection being handed to a call. It has
-// no length: how long the caller waited is not known to a driver.
+// Acquired makes the span of an open connection that is handed to a call. The span has no
+// duration, because a driver does not know how long the caller waited.
 func (c *Conn) Acquired(ctx context.Context) {
 	if c.db.tracer.cfg.Acquire == AcquireAll {
 		c.db.instant(ctx, "acquire", c.acquire...)
 	}
 }
 
-// Close starts the span of closing the connection: a root, because closing
-// has no caller, with a link to the connect span; none where that was none.
+// Close starts the span of closing the connection. The span is a root, because a close has no
+// caller, with a link to the connect span. Close returns nil if there was no connect span.
 func (c *Conn) Close(reason string) *Call {
 	if !c.connect.IsValid() || !c.db.tracer.enabled() || c.db.tracer.cfg.WithoutClose {
 		return nil

@@ -10,8 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// log tells the program's logger of a call that failed or was slow, and
-// OpenTelemetry's of one that failed.
+// log logs a failed or slow call to Config.Logger, and emits a failed call to OpenTelemetry.
 func (c *Call) log(took time.Duration, typ string, class ErrorClass, err error) {
 	cfg := &c.db.tracer.cfg
 	if typ != "" && cfg.Exceptions {
@@ -25,7 +24,7 @@ func (c *Call) log(took time.Duration, typ string, class ErrorClass, err error) 
 	if typ != "" {
 		message = "database call failed"
 		if typ == "context.Canceled" {
-			level = slog.LevelInfo // its caller gave it up
+			level = slog.LevelInfo // the caller canceled it
 		}
 	}
 	if !cfg.Logger.Enabled(c.within, level) {
@@ -56,7 +55,8 @@ func (c *Call) log(took time.Duration, typ string, class ErrorClass, err error) 
 	cfg.Logger.LogAttrs(c.within, level, message, attrs...)
 }
 
-// shownArguments are those that the program wants shown, by name or number.
+// shownArguments returns the call's arguments by name or number. It shows those that the
+// program allows, and "?" for the others.
 func (c *Call) shownArguments(show func(any) (string, bool)) slog.Attr {
 	var shown []any
 	for _, arg := range c.args {
@@ -69,8 +69,8 @@ func (c *Call) shownArguments(show func(any) (string, bool)) slog.Attr {
 	return slog.Group("arguments", shown...)
 }
 
-// exception emits the log record that the conventions have for a call that
-// failed. It holds no message of the error's own, which may quote data.
+// exception emits the conventions' log record for a failed call. The record does not contain
+// the error's own message, because that may quote data.
 // https://opentelemetry.io/docs/specs/semconv/db/database-exceptions/
 func (c *Call) exception(typ string, class ErrorClass, err error) {
 	provider := c.db.tracer.cfg.LoggerProvider
@@ -86,7 +86,7 @@ func (c *Call) exception(typ string, class ErrorClass, err error) {
 	r.SetEventName(event)
 	r.SetTimestamp(time.Now())
 	r.SetSeverity(otellog.SeverityWarn)
-	if err != nil { // else there is none, but a panic, or rows that nobody closes
+	if err != nil { // nil after a panic, and for rows that were never closed
 		typ = typeOf(err)
 	}
 	r.AddAttributes(exceptionTypeAttribute(typ))

@@ -10,7 +10,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// instruments are what is measured with, of one provider.
+// instruments are the instruments of one meter provider.
 type instruments struct {
 	provider metric.MeterProvider
 
@@ -21,7 +21,7 @@ type instruments struct {
 	createTime  metric.Float64Histogram
 	useTime     metric.Float64Histogram
 
-	// Of pools that know them.
+	// Only for pools that measure their acquires.
 	meter    metric.Meter
 	pending  metric.Int64UpDownCounter
 	timeouts metric.Int64Counter
@@ -31,28 +31,28 @@ type instruments struct {
 	idleMax  metric.Int64ObservableUpDownCounter
 }
 
-// DurationBuckets are the boundaries of db.client.operation.duration, in
-// seconds, that the conventions ask for.
+// DurationBuckets returns the boundaries of db.client.operation.duration, in seconds, that
+// the conventions require.
 // https://opentelemetry.io/docs/specs/semconv/db/database-metrics/#metric-dbclientoperationduration
 func DurationBuckets() []float64 { return []float64{0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10} }
 
-// FineDurationBuckets begin at ten microseconds, since most calls of an embedded
-// database take less than the first of [DurationBuckets].
+// FineDurationBuckets returns boundaries that start at ten microseconds. Most calls of an
+// embedded database take less than the first of [DurationBuckets], one millisecond.
 func FineDurationBuckets() []float64 {
 	return []float64{0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}
 }
 
-// measures reports whether anything that is measured could go anywhere.
+// measures reports whether an SDK would receive a measurement.
 func (t *Tracer) measures() bool {
 	return t.cfg.MeterProvider != nil || !isMeterPlaceholder(otel.GetMeterProvider())
 }
 
-// isMeterPlaceholder is as isPlaceholder.
+// isMeterPlaceholder is [isPlaceholder] for meter providers.
 func isMeterPlaceholder(p metric.MeterProvider) bool { return reflect.TypeOf(p) == meterPlaceholder }
 
 var meterPlaceholder = placeholderOf(reflect.TypeOf(otel.GetMeterProvider()))
 
-// instruments returns those of the provider, or nil if there is none.
+// instruments returns the instruments of the current provider, or nil if there is no provider.
 func (t *Tracer) instruments() *instruments {
 	provider := t.cfg.MeterProvider
 	if provider == nil {
@@ -67,18 +67,18 @@ func (t *Tracer) instruments() *instruments {
 	t.watched.Lock()
 	defer t.watched.Unlock()
 	if i := t.measured.Load(); i != nil && same(i.provider, provider) {
-		return i // somebody else's
+		return i // another goroutine has made them
 	}
 	i := newInstruments(provider, t.cfg.DurationBuckets)
 	for w := range t.watched.limits {
-		w.move(i)
+		w.observeWith(i)
 	}
 	t.measured.Store(i)
 	return i
 }
 
 func newInstruments(provider metric.MeterProvider, buckets []float64) *instruments {
-	if len(buckets) == 0 { // else they are the SDK's, which are for milliseconds
+	if len(buckets) == 0 { // the SDK's default is for milliseconds
 		buckets = DurationBuckets()
 	}
 	m := provider.Meter(ScopeName, metric.WithInstrumentationVersion(version()), metric.WithSchemaURL(schemaURL))
@@ -107,7 +107,7 @@ func newInstruments(provider metric.MeterProvider, buckets []float64) *instrumen
 	return i
 }
 
-// pool makes the instruments of pools that know who waits and what may be.
+// pool makes the instruments for pools that know their waiters and limits.
 func (i *instruments) pool() {
 	var err error
 	i.pending, err = i.meter.Int64UpDownCounter("db.client.connection.pending_requests", metric.WithUnit("{request}"),
@@ -136,7 +136,7 @@ func handle(err error) {
 	}
 }
 
-// measure records how long a call took, and how many rows it returned.
+// measure records the call's duration, and how many rows it returned.
 func (c *Call) measure(took time.Duration, typ string, class ErrorClass) {
 	if !c.timed {
 		return
@@ -159,45 +159,46 @@ func (c *Call) measure(took time.Duration, typ string, class ErrorClass) {
 	}
 }
 
-// maxSummaries bounds the summaries that metrics of one database tell apart. A
-// program that makes up names of tables has calls beyond it told by no summary.
+// maxSummaries bounds the number of different summaries in the metrics of one database. A
+// program may make up table names without limit. Calls with further summaries are measured
+// without a summary.
 const maxSummaries = 1000
 
-// label keeps the bound.
-func (d *Database) label(summary string) bool {
+// isLabel reports whether the summary may be a label. It admits the first maxSummaries.
+func (d *Database) isLabel(summary string) bool {
 	d.summaries.Lock()
 	defer d.summaries.Unlock()
-	if d.summaries.seen[summary] {
+	if d.summaries.labels[summary] {
 		return true
 	}
-	if len(d.summaries.seen) >= maxSummaries {
+	if len(d.summaries.labels) >= maxSummaries {
 		return false
 	}
-	if d.summaries.seen == nil {
-		d.summaries.seen = make(map[string]bool)
+	if d.summaries.labels == nil {
+		d.summaries.labels = make(map[string]bool)
 	}
-	d.summaries.seen[summary] = true
+	d.summaries.labels[summary] = true
 	return true
 }
 
-// A ConnState is where a connection is in its life.
+// A ConnState is the state of a connection in the metrics.
 type ConnState uint8
 
-// The states.
+// The states. A connection that is not open has ConnNone.
 const (
-	ConnNone ConnState = iota // not yet, or not any more
+	ConnNone ConnState = iota // not opened yet, or closed
 	ConnIdle
 	ConnUsed
 )
 
-// usage is what has been measured of a connection's use.
+// usage is the state of a connection in the metrics.
 type usage struct {
 	state ConnState
-	since time.Time    // when it came into use
-	in    *instruments // which have counted it, unless state is ConnNone
+	since time.Time    // start of the current use
+	in    *instruments // the instruments that count the connection, unless state is ConnNone
 }
 
-// Moved is told that the connection's state has changed.
+// Moved records a change of the connection's state.
 func (c *Conn) Moved(to ConnState) {
 	i, u := c.db.tracer.instruments(), &c.usage
 	if i == nil {
@@ -208,7 +209,7 @@ func (c *Conn) Moved(to ConnState) {
 	}
 	ctx := context.Background()
 	if u.state != ConnNone {
-		// From where it was added, even if there is another provider by now.
+		// Subtract where it was added, even if the provider has changed since.
 		u.in.connections.Add(ctx, -1, c.db.pool.states[u.state]...)
 	}
 	if to != ConnNone {
@@ -223,7 +224,7 @@ func (c *Conn) Moved(to ConnState) {
 	u.state, u.in = to, i
 }
 
-// poolLabels are the attributes of what is measured of connections.
+// poolLabels are the labels of connections' metrics.
 type poolLabels struct {
 	recorded []metric.RecordOption
 	added    []metric.AddOption

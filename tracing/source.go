@@ -12,47 +12,46 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// A Source describes one database to a Tracer.
-// The package that knows the engine gives it.
+// A Source describes one database to a Tracer. It comes from the package that knows the
+// engine.
 type Source struct {
-	// System is db.system.name, a value of the conventions' list,
-	// such as "sqlite". Empty means "other_sql".
+	// System is db.system.name, a value from the conventions' list such as "sqlite". Empty
+	// means "other_sql".
 	//
-	// For a system that is not "sqlite", a summary is only the text's first
-	// keyword. A text is shown only if it binds arguments and has a placeholder for
-	// one, which this package finds in the languages of "postgresql", "cockroachdb",
-	// "mysql" and "mariadb"; a text of any other system is never shown.
+	// For a system other than "sqlite", a summary is only the first keyword of the query. A
+	// query is shown only if it binds arguments and has a placeholder for one. This package
+	// finds placeholders in the SQL of "postgresql", "cockroachdb", "mysql" and "mariadb". It
+	// never shows a query of any other system.
 	System string
 
-	// Namespace is db.namespace: for SQLite, the database's file as the DSN
-	// names it. Empty leaves the attribute out.
+	// Namespace is db.namespace: for SQLite, the database's file as the DSN names it. If
+	// empty, there is no such attribute.
 	Namespace string
 
-	// Pool is db.client.connection.pool.name. Empty means [Config].PoolName, or
-	// else the Namespace.
+	// Pool is db.client.connection.pool.name. Empty means [Config].PoolName, or else the
+	// Namespace, or else the System.
 	Pool string
 
-	// Classify reads an error. Nil knows no class.
-	// It is called only for errors, on the goroutine of the call.
+	// Classify classifies an error that is not nil, on the goroutine of the call. If Classify
+	// is nil, all errors have the zero ErrorClass.
 	Classify func(error) ErrorClass
 }
 
-// An ErrorClass is what may be shown of an error.
-// It holds nothing of the error's own text, which may quote the program's data.
+// An ErrorClass is what spans, metrics and logs may show of an error. It contains nothing of
+// the error's own text, which may quote the program's data.
 type ErrorClass struct {
-	// StatusCode is db.response.status_code: the engine's most specific code.
-	// Empty means that the error is none of the engine's.
+	// StatusCode is db.response.status_code: the engine's most specific code. Empty means
+	// that the error is not the engine's.
 	StatusCode string
 
 	// Description is the engine's fixed text for the code.
 	Description string
 
-	// Interrupted says that this is how the engine reports a call that its
-	// caller's context has ended, if that context has ended.
+	// Interrupted says that the engine reports an interrupted call with this error. If the
+	// caller's context has ended, that interrupted the call.
 	Interrupted bool
 
-	// Sick says that the connection will not recover from this error, and is
-	// better closed.
+	// Sick says that the connection cannot recover from this error and should be closed.
 	Sick bool
 }
 
@@ -62,21 +61,21 @@ type Database struct {
 	namespace string
 	classify  func(error) ErrorClass
 	attrs     []attribute.KeyValue
-	common    trace.SpanStartOption // attrs, ready for a span
+	common    trace.SpanStartOption // attrs as a span option
 	texts     statements
 	system    string
-	sqlite    bool // its texts can be read
+	sqlite    bool // describe can read its queries
 
 	pool      poolLabels
 	summaries struct {
 		sync.Mutex
-		seen map[string]bool
+		labels map[string]bool
 	}
 
 	begin, commit, rollback, ping *operation
 }
 
-// Database returns what makes the spans of src.
+// Database returns the Database that makes the spans of src.
 func (t *Tracer) Database(src Source) *Database {
 	if src.System == "" {
 		src.System = "other_sql"
@@ -102,15 +101,15 @@ func (t *Tracer) Database(src Source) *Database {
 	return d
 }
 
-// An operation is a span's name and the attributes known before it starts:
-// built once, since they are the same for every such call.
+// An operation is a span's name, and the attributes that are known before the span starts. It
+// is built once, because it is the same for every such call.
 type operation struct {
 	name    string
 	attrs   []attribute.KeyValue
 	options []trace.SpanStartOption // with attrs
-	once    bool                    // it is of a text that is not kept
+	once    bool                    // it belongs to a query that is not kept
 
-	labels   []attribute.KeyValue // what it is measured by: the same, but for texts
+	labels   []attribute.KeyValue // attrs for metrics: without the query
 	measured atomic.Pointer[[]metric.RecordOption]
 }
 
@@ -123,8 +122,8 @@ func newOperation(name string, attrs, labels []attribute.KeyValue) *operation {
 	}
 }
 
-// bytes is what a connection takes to keep the options of the operation: its text, and as much
-// as was measured for the rest.
+// bytes returns the memory that a connection uses for the options of o: the length of its
+// strings, and 512 bytes for the rest, as measured.
 func (o *operation) bytes() int {
 	n := 512
 	for _, kv := range o.attrs {
@@ -138,7 +137,8 @@ func (d *Database) operation(name string) *operation {
 	return newOperation(name, attrs, attrs)
 }
 
-// recorded is labels for a measurement, built for the first one.
+// recorded returns the labels as an option for measurements. It builds them for the first
+// one.
 func (o *operation) recorded() []metric.RecordOption {
 	if opts := o.measured.Load(); opts != nil {
 		return *opts
@@ -148,20 +148,20 @@ func (o *operation) recorded() []metric.RecordOption {
 	return opts
 }
 
-// with is the database's attributes and more.
+// with returns the database's attributes followed by more.
 func (d *Database) with(more ...attribute.KeyValue) []attribute.KeyValue {
 	return append(d.attrs[:len(d.attrs):len(d.attrs)], more...)
 }
 
-// traced reports whether a span of a connection's life may be made: only within
-// a trace of the program's, and one that is kept.
+// traced reports whether a connection's life may have spans under ctx: only if ctx has a
+// sampled span of the program.
 func (d *Database) traced(ctx context.Context) bool {
 	return d.tracer.enabled() && trace.SpanContextFromContext(ctx).IsSampled()
 }
 
-// ErrorType returns the error.type of err, not knowing its caller's context.
+// ErrorType returns the error.type of err, without regard to a caller's context.
 func (d *Database) ErrorType(err error) string {
 	call := Call{db: d}
-	typ, _ := call.judge(err)
+	typ, _ := call.errorType(err)
 	return typ
 }

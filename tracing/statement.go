@@ -10,7 +10,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
 
-// A statement is what the spans of one SQL text show, built once.
+// A statement holds the operations of one query, built once.
 type statement struct {
 	execute *operation
 
@@ -18,7 +18,8 @@ type statement struct {
 	prepares  *operation
 }
 
-// prepare is what a text of d is as a call that prepares it, which few texts are.
+// prepare returns the operation that prepares the query. It is built when first needed,
+// because few queries are prepared.
 func (st *statement) prepare(d *Database) *operation {
 	st.preparing.Do(func() {
 		ex, op := st.execute, operationAttribute("PREPARE")
@@ -29,21 +30,22 @@ func (st *statement) prepare(d *Database) *operation {
 	return st.prepares
 }
 
-// statements keeps what is built of each text. Text that binds no arguments
-// may differ from call to call, so the number kept is bounded, and so are the bytes: of one
-// database, and of all of the process. A text too long to be one of few is not kept at all.
+// statements keeps the statement of each query. Queries that bind no arguments may differ in
+// every call, so the number of statements is bounded, and so are their bytes: for the
+// database and for the process. A query longer than maxStatementText is not kept, because it
+// is unlikely to repeat.
 type statements struct {
 	mu    sync.RWMutex
 	kept  map[statementKey]*statement
 	share *budget.Share
 }
 
-// statementBudget is for the texts of a database, which 512 of a kilobyte take half of, and for
-// those of all.
+// statementBudget limits the bytes of statements to 4 MiB for each database and 64 MiB for
+// the process. 512 queries of 1 KiB use about half of 4 MiB.
 var statementBudget = budget.New(4<<20, 64<<20)
 
-// bytes is what to keep the statement takes: the text, what is shown of it, and as much as was
-// measured for what is built of them.
+// bytes returns the memory that a statement uses: the query as written and as shown, and 1536
+// bytes for the rest, as measured.
 func (key statementKey) bytes() int { return 2*len(key.query) + 1536 }
 
 type statementKey struct {
@@ -57,9 +59,8 @@ const (
 	maxStatementText = 16 << 10 // bytes
 )
 
-// of returns what is known of a query. bound says whether arguments are bound to it, and so
-// whether its text may be shown as it is.
-func (s *statements) of(d *Database, key statementKey) *statement {
+// get returns the statement of a query, and keeps it if it can.
+func (s *statements) get(d *Database, key statementKey) *statement {
 	s.mu.RLock()
 	st := s.kept[key]
 	s.mu.RUnlock()
@@ -74,7 +75,7 @@ func (s *statements) of(d *Database, key statementKey) *statement {
 	return st
 }
 
-// keep keeps a statement, in the place of others if need be, and reports whether it has.
+// keep keeps a statement, in place of others if there is no room, and reports whether it did.
 func (s *statements) keep(key statementKey, st *statement) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,8 +88,8 @@ func (s *statements) keep(key statementKey, st *statement) bool {
 func newStatement(d *Database, key statementKey) *statement {
 	info := describe(key.query, key.doubleQuoted)
 	if !d.sqlite {
-		// Another engine's literals and names are not told apart by SQLite's
-		// rules: nothing of the text is safe but its first keyword.
+		// SQLite's rules cannot tell another engine's literals from its names. Only the first
+		// keyword of the query is safe.
 		info = queryInfo{summary: info.operation}
 	}
 	more := make([]attribute.KeyValue, 0, 2)
@@ -96,18 +97,18 @@ func newStatement(d *Database, key statementKey) *statement {
 	if name != "" {
 		more = append(more, summaryAttribute(name))
 	} else {
-		name = d.attrs[0].Value.AsString() // db.system.name: the conventions' last resort
+		name = d.attrs[0].Value.AsString() // db.system.name, the conventions' last resort
 	}
 	text := info.sanitized
 	if d.tracer.cfg.QueryText == QueryTextSafe && key.bound && (d.sqlite && info.binds() && !info.sensitive || !d.sqlite && sqltext.Binds(d.system, key.query)) {
-		text = strings.ToValidUTF8(key.query, "\uFFFD") // or an exporter refuses the batch
+		text = strings.ToValidUTF8(key.query, "\uFFFD") // because an exporter refuses a batch with invalid UTF-8
 	}
 	if text != "" && d.tracer.cfg.QueryText != QueryTextOff {
 		more = append(more, textAttribute(text))
 	}
 
 	labels := d.attrs
-	if len(more) > 0 && info.summary != "" && d.label(info.summary) {
+	if len(more) > 0 && info.summary != "" && d.isLabel(info.summary) {
 		labels = d.with(more[0])
 	}
 	return &statement{execute: newOperation(name, d.with(more...), labels)}

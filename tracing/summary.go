@@ -9,51 +9,51 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
 
-// queryInfo is what is known of a SQL text before it runs.
+// queryInfo is what describe learns from a query before it runs.
 type queryInfo struct {
-	summary    string // db.query.summary; "" if there is nothing to say
+	summary    string // db.query.summary; "" if there is none
 	sanitized  string // db.query.text without literals, comments and secrets
 	operation  string // the first keyword, in upper case; "" if SQLite has no such statement
-	sensitive  bool   // never to be shown as written, even if it binds parameters
-	parameters bool   // it has some
-	statements int    // how many statements the text holds
+	sensitive  bool   // do not show the query as written, even if it binds parameters
+	parameters bool   // it has parameters
+	statements int    // the number of statements in the query
 }
 
-// binds reports whether arguments can be bound to the text. To several statements, a driver
-// binds none.
+// binds reports whether arguments can be bound to the query. No driver binds arguments to
+// several statements.
 func (i queryInfo) binds() bool { return i.parameters && i.statements == 1 }
 
-// describe reads a SQL text and says what may be shown of it.
+// describe reads a query and returns what may be shown of it.
 //
-// The summary follows "Generating a summary of the query" in the OpenTelemetry
-// semantic conventions for database client spans: operations and their targets,
-// as written and in the order of the text. Where the convention is silent:
+// The summary follows "Generating a summary of the query" in the OpenTelemetry semantic
+// conventions for database client spans. It lists operations and their targets, as written
+// and in the order of the query. The conventions leave some cases open. There:
 //
-//   - The statements of a text follow each other like any other operations.
-//   - WITH is no operation and a common table expression no target: what it
-//     reads is listed where it reads it.
-//   - VALUES is an operation where it stands for a SELECT, not in an INSERT.
-//   - A view lists what its SELECT reads. The body of a trigger, which does not
-//     run now, is left out, and so is what a foreign key refers to.
-//   - A savepoint stays unnamed, because programs number them.
+//   - Several statements follow each other like any other operations.
+//   - WITH is not an operation and a common table expression is not a target. The tables that
+//     it reads are listed where it reads them.
+//   - VALUES is an operation where it stands for a SELECT, but not in an INSERT.
+//   - A view lists the tables that its SELECT reads. The body of a trigger is left out,
+//     because it does not run now. The tables of foreign keys are left out, too.
+//   - A savepoint has no name, because programs number them.
 //
-// In the sanitised text every literal is a ?, and so is whatever else stands for
-// a value: a pragma's, the file and the key of ATTACH, the arguments of a virtual
-// table, a default given as a bare name. Names, bind parameters, NULL, TRUE and
-// CURRENT_TIMESTAMP stay. White space stays as well, so that the text keeps its
-// layout, but where it holds a comment it becomes one space.
+// In the sanitized query, "?" replaces every literal and everything else that is a value: the
+// value of a pragma, the file and the key of ATTACH, the arguments of a virtual table, and a
+// default that is a bare name. Names, bind parameters, NULL, TRUE and CURRENT_TIMESTAMP stay.
+// White space stays, so that the query keeps its layout, except that white space with a
+// comment in it becomes one space.
 //
-// Where a text is none that SQLite could run, names and literals cannot be told
-// apart, and neither result shows anything of the rest. That makes it a reading for
-// SQLite alone: to MySQL "x" is a literal, to PostgreSQL $$x$$ is one.
+// In a query that SQLite cannot run, literals cannot be told from names. Neither result shows
+// anything from there on. describe is for SQLite only: "x" is a literal to MySQL, and $$x$$
+// is one to PostgreSQL.
 //
-// A name in double quotes is a ?, too, where a value is expected, and where doubleQuoted says
-// that the connection takes double quotes for those of strings, wherever one may stand.
+// A name in double quotes becomes "?" where a value is expected. If doubleQuoted says that
+// the connection accepts double-quoted strings, it becomes "?" wherever a string may stand.
 func describe(query string, doubleQuoted bool) queryInfo {
 	p := parser{doubleQuoted: doubleQuoted}
 	text := query
 	if i := strings.IndexByte(query, 0); i >= 0 {
-		// SQLite reads no further, but who shows the text as written would.
+		// SQLite stops reading here, but the query as written would show the rest.
 		text, p.info.sensitive = query[:i], true
 	}
 	text, rest := trusted(text)
@@ -73,19 +73,19 @@ func describe(query string, doubleQuoted bool) queryInfo {
 	}
 	p.stop = len(text)
 	p.rest()
-	if !p.lost {
-		p.space()
+	if !p.gaveUp {
+		p.writeSpace()
 		if rest != restNone && !bytes.HasSuffix(bytes.TrimSpace(p.out), []byte{'?'}) {
 			p.out = append(p.out, '?')
 		}
 	}
-	if p.lost || rest == restBroken {
+	if p.gaveUp || rest == restBroken {
 		p.info.sensitive = true
 	}
 	p.info.parameters = p.bound
 
-	// A text without literals is not kept twice. One invalid byte would make an
-	// exporter refuse a whole batch.
+	// A query without literals is not stored twice. Invalid UTF-8 is replaced, because an
+	// exporter refuses a whole batch for one invalid byte.
 	if p.info.sanitized = query; string(p.out) != query {
 		p.info.sanitized = string(p.out)
 	}
@@ -101,14 +101,14 @@ type part struct {
 }
 
 const (
-	maxSummary = 255 // characters, by the convention
-	// How much a text can make us remember. A summary cannot show more than 128
-	// parts; the rest leaves room for common table expressions to be taken out.
+	maxSummary = 255 // characters, from the conventions
+	// maxParts and maxCTEs bound the memory that a query can use. A summary cannot show more
+	// than 128 parts. The rest leaves room for common table expressions, which are removed.
 	maxParts = 512
 	maxCTEs  = 256
 )
 
-// join renders a summary, cutting it between parts.
+// join joins the parts to a summary. If it is too long, it is cut between parts.
 func join(parts []part) string {
 	var b strings.Builder
 	n := -1
@@ -124,21 +124,21 @@ func join(parts []part) string {
 	return b.String()
 }
 
-// parser walks through a text, writes the sanitised one as it goes and gathers
-// the parts of the summary. It understands the statements that SQLite accepts and
-// does not check them: of others it merely says less.
+// parser walks through a query, writes the sanitized query and collects the parts of the
+// summary. It understands the statements that SQLite accepts, but does not check them. Of
+// other statements it shows less.
 type parser struct {
 	sqltext.Cursor
-	stop      int    // where the statement at hand ends
+	stop      int    // where the current statement ends
 	gap       int    // where the white space before the token starts
-	commented bool   // whether that contains a comment or a byte order mark
-	bound     bool   // there has been a parameter
+	commented bool   // whether the gap contains a comment or a byte order mark
+	bound     bool   // a parameter has been read
 	values    values // where values are expected
 
-	doubleQuoted bool // double quotes may be those of strings
-	names        bool // but not here
+	doubleQuoted bool // the connection accepts double-quoted strings
+	names        bool // only a name can stand here, even in double quotes
 
-	lost   bool // gave up
+	gaveUp bool // giveUp has hidden the rest of the query
 	out    []byte
 	parts  []part
 	ctes   []cte
@@ -153,7 +153,7 @@ func (p *parser) advance() {
 	p.Advance()
 	p.commented = false
 	for i := p.gap; i < p.Token.Start && !p.commented; i++ {
-		p.commented = p.Text()[i] > ' ' // white space is not, and starts no comment
+		p.commented = p.Text()[i] > ' ' // white space does not start a comment, and all of it is at most ' '
 	}
 	p.bound = p.bound || p.Token.Kind == sqltext.Parameter
 	p.values.add(&p.Cursor)
@@ -162,20 +162,21 @@ func (p *parser) advance() {
 // end reports whether the statement ends here.
 func (p *parser) end() bool { return p.Token.Start >= p.stop }
 
-// is reports whether the token at hand is the operator op.
+// is reports whether the current token is the operator op.
 func (p *parser) is(op string) bool { return p.Token.Kind == sqltext.Operator && p.Written() == op }
 
-// alone reports whether the token at hand is the last one before the keyword, or before the
-// end of the statement.
-func (p *parser) alone(before string) bool {
+// followedBy reports whether the next token is the keyword, if it is not empty, or the end of
+// the statement.
+func (p *parser) followedBy(before string) bool {
 	t, key := p.Peek()
 	return t.Kind == sqltext.EOF || t.Kind == sqltext.Semicolon || key.Word == before && before != ""
 }
 
-// keep writes the token at hand and takes the next one.
+// keep writes the current token and advances. It gives up at PRAGMA or ATTACH in the middle
+// of a statement if a name or a value follows.
 func (p *parser) keep() {
-	// Behind a forgotten semicolon, PRAGMA and ATTACH are names to the grammar,
-	// and so are their secrets.
+	// After a forgotten semicolon, the grammar takes PRAGMA and ATTACH as names, and their
+	// secrets, too.
 	if p.Key.Word == "PRAGMA" || p.Key.Word == "ATTACH" {
 		if t, key := p.Peek(); (t.Kind < sqltext.Semicolon || t.Kind == sqltext.Illegal) && t.Kind != sqltext.EOF && !key.Reserved {
 			p.giveUp()
@@ -185,9 +186,9 @@ func (p *parser) keep() {
 	p.write()
 }
 
-// write does what keep does, even at the head of a statement.
+// write writes the current token, with "?" for a literal, and advances.
 func (p *parser) write() {
-	p.space()
+	p.writeSpace()
 	switch p.Token.Kind {
 	case sqltext.String, sqltext.Blob, sqltext.Number, sqltext.Illegal:
 		p.out = append(p.out, '?')
@@ -205,8 +206,8 @@ func (p *parser) write() {
 	p.advance()
 }
 
-// literal reports whether a quoted name at hand may be a string to SQLite, or is likely
-// meant for one.
+// literal reports whether the quoted name at hand may be a string to SQLite, or is likely
+// meant as one.
 func (p *parser) literal() bool {
 	if p.names || p.Text()[p.Token.Start] != '"' {
 		return false
@@ -217,7 +218,7 @@ func (p *parser) literal() bool {
 	next, _ := p.Peek()
 	switch {
 	case next.Kind == sqltext.Dot || next.Kind == sqltext.LeftParen:
-		return false // of a table, or a function
+		return false // a table or a function
 	case p.values.expected():
 		return true
 	case p.values.assigned() && next.Kind == sqltext.Operator && next.Text(p.Text()) == "=":
@@ -226,7 +227,8 @@ func (p *parser) literal() bool {
 	return p.doubleQuoted
 }
 
-// parameter returns a parameter as it may be shown: to SQLite, $a('x') is one.
+// parameter returns a parameter as it may be shown. It hides one that contains quotes,
+// because SQLite accepts $a('x') as a parameter.
 func parameter(s string) string {
 	if strings.ContainsAny(s, delimiters) {
 		return "?"
@@ -234,8 +236,8 @@ func parameter(s string) string {
 	return s
 }
 
-// space writes what stands before the token at hand.
-func (p *parser) space() {
+// writeSpace writes the white space before the current token.
+func (p *parser) writeSpace() {
 	switch {
 	case !p.commented:
 		p.out = append(p.out, p.Text()[p.gap:p.Token.Start]...)
@@ -244,19 +246,19 @@ func (p *parser) space() {
 	}
 }
 
-// giveUp hides the rest of the text.
+// giveUp writes "?" for the rest of the query.
 func (p *parser) giveUp() {
-	p.space()
+	p.writeSpace()
 	p.out = append(p.out, '?')
-	p.lost = true
+	p.gaveUp = true
 	for p.Token.Kind != sqltext.EOF {
 		p.Advance()
 	}
 }
 
-// hole replaces everything up to one of stops by one ?, but keeps a lone parameter
-// where the statement can bind it. Within parentheses it does not stop.
-func (p *parser) hole(bind bool, stops ...string) {
+// hide writes one "?" for everything up to one of stops. It ignores stops within parentheses.
+// If bind is true, it keeps a parameter that stands alone, because the statement can bind it.
+func (p *parser) hide(bind bool, stops ...string) {
 	stop := func() bool {
 		return p.end() || p.Key.Word != "" && slices.Contains(stops, p.Key.Word) ||
 			p.Token.Kind >= sqltext.Semicolon && slices.Contains(stops, p.Written())
@@ -264,7 +266,7 @@ func (p *parser) hole(bind bool, stops ...string) {
 	if stop() {
 		return
 	}
-	p.space()
+	p.writeSpace()
 	text, n := "?", 0
 	if bind && p.Token.Kind == sqltext.Parameter {
 		text = parameter(p.Written())
@@ -283,7 +285,7 @@ func (p *parser) hole(bind bool, stops ...string) {
 	p.out = append(p.out, text...)
 }
 
-// rest keeps what is left of the statement.
+// rest keeps the rest of the statement.
 func (p *parser) rest() {
 	for !p.end() {
 		p.keep()
@@ -297,8 +299,7 @@ func (p *parser) add(text string, source bool) {
 	}
 }
 
-// name keeps the name at hand, and with it its quotes, because nothing but a name can stand
-// there.
+// name keeps the name at hand, including its quotes, because only a name can stand here.
 func (p *parser) name() {
 	names := p.names
 	p.names = true
@@ -306,13 +307,13 @@ func (p *parser) name() {
 	p.names = names
 }
 
-// operation takes the token at hand for an operation.
+// operation adds the current token to the summary as an operation.
 func (p *parser) operation() {
 	p.add(p.Written(), false)
 	p.write()
 }
 
-// target takes the name at hand, with its schema if it has one, for a target.
+// target adds the name at hand to the summary as a target, with its schema if it has one.
 func (p *parser) target(source bool) {
 	text := p.Written()
 	p.name()
@@ -353,7 +354,7 @@ func (p *parser) statement() {
 		if p.Key.Word == "INTO" {
 			p.info.sensitive = true
 			p.keep()
-			p.hole(true)
+			p.hide(true)
 		}
 	case "ANALYZE", "REINDEX":
 		p.operation()
@@ -367,7 +368,7 @@ func (p *parser) statement() {
 			p.name()
 		}
 	default:
-		// SQLite wants no parentheses here, but other engines take them.
+		// SQLite does not allow parentheses here, but other engines do.
 		if _, next := p.Peek(); p.Token.Kind == sqltext.LeftParen && (next.Word == "SELECT" || next.Word == "WITH") {
 			p.query()
 			return
@@ -379,7 +380,7 @@ func (p *parser) statement() {
 	}
 }
 
-// pragma hides whatever follows the pragma's name.
+// pragma keeps the pragma's name and hides the rest.
 func (p *parser) pragma() {
 	p.info.sensitive = true
 	p.operation()
@@ -391,22 +392,22 @@ func (p *parser) pragma() {
 		p.keep()
 	case p.Token.Kind == sqltext.LeftParen:
 		p.keep()
-		p.hole(false, ")")
+		p.hide(false, ")")
 		if p.Token.Kind == sqltext.RightParen {
 			p.keep()
 		}
 	}
-	p.hole(false)
+	p.hide(false)
 }
 
-// attach reads ATTACH [DATABASE] file AS schema [KEY key] and DETACH [DATABASE]
-// schema. They take expressions, and in them a bare name for a string.
+// attach reads ATTACH [DATABASE] file AS schema [KEY key] and DETACH [DATABASE] schema. Both
+// take expressions, in which a bare name is a string.
 func (p *parser) attach() {
 	p.info.sensitive = true
 	detach := p.Key.Word == "DETACH"
 	p.operation()
 	if p.Key.Word == "DATABASE" {
-		if _, next := p.Peek(); next.Word != "AS" && !p.alone("") {
+		if _, next := p.Peek(); next.Word != "AS" && !p.followedBy("") {
 			p.keep()
 		}
 	}
@@ -414,27 +415,27 @@ func (p *parser) attach() {
 		p.schema("")
 		return
 	}
-	p.hole(true, "AS")
+	p.hide(true, "AS")
 	if p.Key.Word == "AS" {
 		p.keep()
 		p.schema("KEY")
 	}
 	if p.Key.Word == "KEY" {
 		p.keep()
-		p.hole(true)
+		p.hide(true)
 	}
 }
 
-// schema reads the name of a schema, up to the keyword next. What is more than a
-// name is hidden.
+// schema keeps the name of a schema, up to the keyword next. It hides anything else than one
+// name.
 func (p *parser) schema(next string) {
-	if p.Name() && p.alone(next) {
+	if p.Name() && p.followedBy(next) {
 		p.target(false)
 		return
 	}
-	p.hole(true, next)
+	p.hide(true, next)
 }
 
-// Summary returns the db.query.summary of a text of SQLite's: what it does to
-// which tables, without any value; empty if nothing can be told.
+// Summary returns the db.query.summary of a query for SQLite: its operations and their
+// tables, without any value. It returns "" if the query has no summary.
 func Summary(query string) string { return describe(query, false).summary }

@@ -6,27 +6,26 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
 
-// cte is the name of a common table expression, folded, and how many parts came
-// before its WITH.
+// cte is the folded name of a common table expression, and the number of parts before its
+// WITH.
 type cte struct {
 	name  string
 	parts int
 }
 
-// A scope is a pair of parentheses, or the statement itself, and the common table
-// expressions declared in it.
+// A scope is a pair of parentheses, or the statement itself, with the common table
+// expressions that are declared in it.
 type scope struct {
-	with  bool // has a WITH, and so owns the names declared since
-	parts int  // how many parts there were before the latest WITH
-	ctes  int  // how many names there were before the first
+	with  bool // it has a WITH, and so owns the names declared since
+	parts int  // the number of parts before the latest WITH
+	ctes  int  // the number of names before the first WITH
 }
 
-// query reads SELECT, VALUES, INSERT, REPLACE, UPDATE and DELETE, with the
-// statements nested in them.
+// query reads SELECT, VALUES, INSERT, REPLACE, UPDATE and DELETE, with nested statements.
 func (p *parser) query() {
 	p.roles = sqltext.Roles{}
 	p.scopes[0] = scope{}
-	columns := 0 // depth of the names of columns right behind a target, while they are read
+	columns := 0 // depth of the column names after a target, while they are read
 	for !p.end() {
 		depth := p.roles.Depth()
 		role := p.roles.Of(&p.Cursor)
@@ -34,7 +33,7 @@ func (p *parser) query() {
 		case now > depth:
 			p.scopes[now] = scope{}
 		case now < depth:
-			p.leave(depth)
+			p.dropCTEs(depth)
 			if now < columns {
 				columns = 0
 			}
@@ -69,11 +68,11 @@ func (p *parser) query() {
 	}
 	p.names = false
 	for depth := p.roles.Depth(); depth >= 0; depth-- {
-		p.leave(depth)
+		p.dropCTEs(depth)
 	}
 }
 
-// with begins a list of common table expressions.
+// with starts a list of common table expressions.
 func (p *parser) with(depth int) {
 	s := &p.scopes[depth]
 	if !s.with {
@@ -83,9 +82,9 @@ func (p *parser) with(depth int) {
 	p.keep()
 }
 
-// leave takes the references to the scope's common table expressions out of the
-// summary. It waits until the scope ends because one may refer to a later one.
-func (p *parser) leave(depth int) {
+// dropCTEs removes the references to the scope's common table expressions from the summary.
+// It runs when the scope ends, because an expression may refer to a later one.
+func (p *parser) dropCTEs(depth int) {
 	s := &p.scopes[depth]
 	if !s.with || len(p.ctes) == s.ctes {
 		return

@@ -20,117 +20,115 @@ import (
 // ScopeName is the name of the instrumentation scope of every span.
 const ScopeName = "github.com/sqlitemw/sqlitemw/tracing"
 
-// Config says how calls are traced. The zero Config is good: spans go to
-// OpenTelemetry's global provider, and none are made while none is installed.
+// Config configures how calls are traced. With the zero Config, spans go to OpenTelemetry's
+// global provider. No span is made while no global provider is installed.
 type Config struct {
-	// TracerProvider makes the spans.
-	// Nil means the global provider, whenever it gets installed or replaced.
+	// TracerProvider makes the spans. If nil, the global provider makes them; it may be
+	// installed or replaced at any time.
 	TracerProvider trace.TracerProvider
 
-	// Attributes are put on every span, where samplers see them, and on all
-	// that is measured.
+	// Attributes are set on every span, where samplers see them, and on every measurement.
 	Attributes []attribute.KeyValue
 
-	// QueryText says how much of a statement's text a span shows.
-	// Zero means [QueryTextSafe].
+	// QueryText selects how much of a query a span shows. Zero means [QueryTextSafe].
 	QueryText QueryText
 
-	// Acquire says which acquires of a connection have a span.
-	// Zero means [AcquireAll].
+	// Acquire selects which acquires of a connection have a span. Zero means [AcquireAll].
 	Acquire Acquire
 
-	// WithoutConnect and WithoutClose leave out the spans of opening and
-	// closing connections.
+	// WithoutConnect and WithoutClose omit the spans of opening and closing connections.
 	WithoutConnect, WithoutClose bool
 
-	// OnlyWithParent makes a span only of calls whose context has one, so that
-	// no call begins a trace. It is measured and logged all the same.
+	// OnlyWithParent makes spans only for calls whose context has a span, so that no call
+	// starts a trace. Calls without a span are still measured and logged.
 	OnlyWithParent bool
 
-	// ReturnedRows puts db.response.returned_rows on the spans of queries. The
-	// conventions have it off by default.
+	// ReturnedRows sets db.response.returned_rows on the spans of queries. It is off by
+	// default, as in the conventions.
 	ReturnedRows bool
 
-	// Details puts what the engine itself tells of a call on its span: for
-	// SQLite, how it found its rows, how long it waited for locks, and who was
-	// in its way. It is off by default. Only connections with Details are known
-	// to each other; and to measure a wait, it is a busy handler that waits, as
-	// long as the busy timeout says: see package driver for what shows of that.
+	// Details adds the engine's own counters to the spans of calls. For SQLite they show how
+	// it found the rows, how long it waited for locks and which connection held the lock. It
+	// is off by default.
+	//
+	// A connection can only name a holder that has Details, too. To measure a wait, a busy
+	// handler waits in place of SQLite's own busy timeout, for the same time. Package driver
+	// documents the visible effects.
 	Details bool
 
-	// Filter, if it is not nil, is asked of each call whether it is to be
-	// traced, measured and logged; not of what becomes of connections. operation is what its span would be called;
-	// query is its text, or "" if it has none. It is called on the goroutine of
-	// the call, before it.
+	// Filter, if not nil, reports whether a call is traced, measured and logged. It does not
+	// apply to the life of connections. operation is the name that the span would have. query
+	// is the call's query, or "" if it has none. Filter runs on the goroutine of the call,
+	// before the call.
 	Filter func(ctx context.Context, operation, query string) bool
 
-	// ContextAttributes, if it is not nil, returns attributes for the span of
-	// the call that ctx is of. Samplers see them; metrics do not have them.
+	// ContextAttributes, if not nil, returns attributes for the span of the call with context
+	// ctx. Samplers see them; metrics do not have them.
 	ContextAttributes func(ctx context.Context) []attribute.KeyValue
 
-	// MeterProvider measures calls and connections.
-	// Nil means the global provider, whenever it gets installed or replaced.
+	// MeterProvider measures calls and connections. If nil, the global provider measures
+	// them; it may be installed or replaced at any time.
 	MeterProvider metric.MeterProvider
 
-	// DurationBuckets are the boundaries of db.client.operation.duration, in
-	// seconds. Nil means those of [DurationBuckets], as the conventions ask;
-	// [FineDurationBuckets] tell short calls apart.
+	// DurationBuckets are the boundaries of db.client.operation.duration, in seconds. Nil
+	// means [DurationBuckets], as the conventions require. [FineDurationBuckets] has more
+	// boundaries for short calls.
 	DurationBuckets []float64
 
-	// PoolName is db.client.connection.pool.name.
-	// Empty means the database's namespace.
+	// PoolName is db.client.connection.pool.name. Empty means the database's namespace.
+	// [Source].Pool takes precedence.
 	PoolName string
 
-	// Exceptions has each call that fails emitted as a log record,
-	// db.client.operation.exception, to LoggerProvider. It is off by default.
+	// Exceptions emits each failed call to LoggerProvider, as a log record named
+	// db.client.operation.exception. It is off by default.
 	Exceptions bool
 
-	// LoggerProvider takes exceptions. Nil means the global provider.
+	// LoggerProvider receives the exceptions. Nil means the global provider.
 	LoggerProvider log.LoggerProvider
 
-	// Logger, if it is not nil, is told of calls that fail, at level Warn
-	// (Info if the caller cancelled the call), and of those that take SlowCall or
-	// longer, at Warn: with their summary, duration, rows, connection, trace
-	// and span. A SlowCall of zero makes none slow.
+	// Logger, if not nil, logs failed calls at level Warn, or Info if the caller canceled the
+	// call. It also logs calls that take SlowCall or longer, at Warn. A log line has the
+	// summary, duration, rows, connection, trace and span. If SlowCall is zero, no call is
+	// slow.
 	Logger   *slog.Logger
 	SlowCall time.Duration
 
-	// LogArgument, if it is not nil, is asked what Logger may show of each
-	// argument of such a call. It is as the program gave it, but for one of a
-	// statement that the program has prepared, which database/sql has made a
-	// driver's value of. Without LogArgument, no argument is shown.
+	// LogArgument, if not nil, returns what Logger may show of an argument of such a call.
+	// value is the argument that the program passed. For a prepared statement, it is the
+	// driver value that database/sql has made of it. If LogArgument is nil, no argument is
+	// shown.
 	LogArgument func(value any) (shown string, ok bool)
 }
 
-// Acquire is a policy for acquire spans.
+// Acquire selects which acquires have a span.
 type Acquire uint8
 
 const (
-	// AcquireAll makes a span of every acquire. It is the default.
+	// AcquireAll makes a span for every acquire. It is the default.
 	AcquireAll Acquire = iota
 
-	// AcquireWaited makes a span only of an acquire that took time: one for
-	// which a connection had to be opened.
+	// AcquireWaited makes a span only for an acquire that takes time: one that has to open a
+	// connection or, in package pool, to wait for its turn.
 	AcquireWaited
 
-	// AcquireNone makes none. A connect is then below the caller's span.
+	// AcquireNone makes no acquire span. A connect span is then a child of the caller's span.
 	AcquireNone
 )
 
-// QueryText is a policy for db.query.text.
+// QueryText selects what db.query.text shows.
 type QueryText uint8
 
 const (
-	// QueryTextSafe shows a statement that binds arguments as it was written,
-	// and any other text with its literals replaced by "?" and its comments
-	// left out. No driver binds arguments to several statements in one text.
-	// It is the default, as the conventions ask.
+	// QueryTextSafe shows a statement that binds arguments as written. It shows any other
+	// query with "?" for its literals and without its comments. That includes a query of
+	// several statements, because no driver binds arguments to such a query. It is the default, as the
+	// conventions require.
 	QueryTextSafe QueryText = iota
 
-	// QueryTextSanitized replaces literals always.
+	// QueryTextSanitized always replaces literals by "?".
 	QueryTextSanitized
 
-	// QueryTextOff shows no text; the summary remains.
+	// QueryTextOff omits the query; the summary remains.
 	QueryTextOff
 )
 
@@ -139,12 +137,13 @@ const (
 type Tracer struct {
 	cfg Config
 
-	// current is what spans are made with: for the global provider, which a
-	// program may install late and replace, the tracer of the one seen last.
+	// current is the tracer of the provider that was used last. A program may install the
+	// global provider late, or replace it.
 	current  atomic.Pointer[providedTracer]
 	measured atomic.Pointer[instruments]
 
-	// watched is locked while instruments are made, or what they watch changes.
+	// watched guards limits. It is locked while instruments are made, so that their callbacks
+	// move to the new provider together.
 	watched struct {
 		sync.Mutex
 		limits map[*limitsWatch]bool
@@ -156,8 +155,8 @@ type providedTracer struct {
 	tracer   trace.Tracer
 }
 
-// New returns a Tracer for cfg. It fails if cfg has a value it does not know,
-// naming the field and the value.
+// New returns a Tracer for cfg. It returns a [ConfigError] with the field and its value if
+// cfg is invalid.
 func New(cfg Config) (*Tracer, error) {
 	if cfg.QueryText > QueryTextOff {
 		return nil, &ConfigError{Field: "QueryText", Value: cfg.QueryText, Remedy: "use QueryTextSafe, QueryTextSanitized or QueryTextOff"}
@@ -179,18 +178,16 @@ func New(cfg Config) (*Tracer, error) {
 	return &Tracer{cfg: cfg}, nil
 }
 
-// Default returns the Tracer of the zero Config, shared by all who ask.
+// Default returns the Tracer of the zero Config. All callers share it.
 func Default() *Tracer { return defaultTracer }
 
 var defaultTracer = &Tracer{}
 
-// Details reports whether the engine is to tell more of each call: whether
-// [Config].Details is set.
+// Details reports whether [Config].Details is set.
 func (t *Tracer) Details() bool { return t.cfg.Details }
 
-// spans returns the provider of spans, or nil if a span could go nowhere. It is
-// asked before anything else is done for a span, so that a program without an
-// SDK pays two loads for each call and allocates nothing.
+// spans returns the provider of spans, or nil if no SDK would receive a span. Every call
+// checks it first, so that a program without an SDK pays for two loads and no allocation.
 func (t *Tracer) spans() trace.TracerProvider {
 	if t.cfg.TracerProvider != nil {
 		return t.cfg.TracerProvider
@@ -208,10 +205,10 @@ func (t *Tracer) provider() trace.TracerProvider {
 	return otel.GetTracerProvider()
 }
 
-// enabled reports whether a span could go anywhere.
+// enabled reports whether an SDK would receive a span.
 func (t *Tracer) enabled() bool { return t.spans() != nil }
 
-// start is the only place where a span starts. It is made by provider.
+// start starts a span made by provider. Every span starts here.
 func (t *Tracer) start(ctx context.Context, provider trace.TracerProvider, name string, opts ...trace.SpanStartOption) (context.Context, trace.Span) {
 	return t.provided(provider).Start(ctx, name, opts...)
 }
@@ -227,24 +224,24 @@ func (t *Tracer) provided(provider trace.TracerProvider) trace.Tracer {
 	return tracer
 }
 
-// same reports whether two providers are one. A provider of a type that cannot
-// be compared is never the same: it is asked for a tracer each time.
+// same reports whether a and b are the same provider. Providers of a type that is not
+// comparable are never the same, so they are asked for a tracer each time.
 func same[P any](a, b P) bool {
 	typ := reflect.TypeOf(a)
 	return typ == reflect.TypeOf(b) && typ.Comparable() && any(a) == any(b)
 }
 
-// isPlaceholder reports whether p is what the global provider is before an SDK
-// is installed: a type of OpenTelemetry's own, whose spans go nowhere.
+// isPlaceholder reports whether p is OpenTelemetry's global provider from before an SDK is
+// installed. Its spans are discarded.
 func isPlaceholder(p trace.TracerProvider) bool {
 	return reflect.TypeOf(p) == placeholderType
 }
 
 var placeholderType = placeholderOf(reflect.TypeOf(otel.GetTracerProvider()))
 
-// placeholderOf returns typ if it is OpenTelemetry's own, else nil, equal to no
-// provider's type: a real provider was installed before this package was
-// initialised.
+// placeholderOf returns typ if it is OpenTelemetry's placeholder type. Otherwise it returns
+// nil, which equals no provider's type: a real provider was installed before this package was
+// initialized.
 func placeholderOf(typ reflect.Type) reflect.Type {
 	if typ.Kind() == reflect.Pointer && typ.Elem().PkgPath() == "go.opentelemetry.io/otel/internal/global" {
 		return typ
@@ -252,7 +249,7 @@ func placeholderOf(typ reflect.Type) reflect.Type {
 	return nil
 }
 
-// version is this module's version as the program's build records it.
+// version returns this module's version from the program's build information.
 var version = sync.OnceValue(func() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

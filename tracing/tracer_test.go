@@ -79,7 +79,7 @@ func TestQueryText(t *testing.T) {
 		{QueryTextSafe, "SELECT \xff", true, "SELECT \uFFFD"},
 	} {
 		db, conn, rec := record(t, Config{QueryText: tc.policy, Attributes: []attribute.KeyValue{attribute.String("app", "shop")}})
-		call := conn.begin(t.Context(), conn.outlets(), db.texts.of(db, statementKey{query: tc.query, bound: tc.bound}).execute, tc.query, nil, false)
+		call := conn.begin(t.Context(), conn.sinks(), db.texts.get(db, statementKey{query: tc.query, bound: tc.bound}).execute, tc.query, nil, false)
 		call.End(nil)
 		span := rec.Ended()[0]
 		if got := attrOf(span, "db.query.text"); got != tc.want {
@@ -123,16 +123,16 @@ func TestAcquire(t *testing.T) {
 func TestStatementsAreBounded(t *testing.T) {
 	db, _, _ := record(t, Config{})
 	for i := range 3 * maxStatements {
-		db.texts.of(db, statementKey{query: fmt.Sprintf("SELECT %d", i)})
+		db.texts.get(db, statementKey{query: fmt.Sprintf("SELECT %d", i)})
 	}
 	if n := len(db.texts.kept); n != maxStatements {
 		t.Errorf("%d texts are kept", n)
 	}
 	long := "SELECT " + strings.Repeat("1+", maxStatementText) + "1"
-	if db.texts.of(db, statementKey{query: long}); db.texts.kept[statementKey{query: long}] != nil {
+	if db.texts.get(db, statementKey{query: long}); db.texts.kept[statementKey{query: long}] != nil {
 		t.Error("a very long text is kept")
 	}
-	first, second := db.texts.of(db, statementKey{query: "SELECT a"}), db.texts.of(db, statementKey{query: "SELECT a"})
+	first, second := db.texts.get(db, statementKey{query: "SELECT a"}), db.texts.get(db, statementKey{query: "SELECT a"})
 	if first != second {
 		t.Error("a text is read twice")
 	}
@@ -193,7 +193,7 @@ func (execer) ExecContext(context.Context, string, []driver.NamedValue) (driver.
 // A call ends once, whoever ends it first.
 func TestCallEndsOnce(t *testing.T) {
 	_, conn, rec := record(t, Config{})
-	call := conn.begin(t.Context(), conn.outlets(), conn.db.ping, "", nil, false)
+	call := conn.begin(t.Context(), conn.sinks(), conn.db.ping, "", nil, false)
 	call.End(nil)
 	call.End(errors.New("late"))
 	call.Panicked()
@@ -210,7 +210,7 @@ func TestCallEndsOnce(t *testing.T) {
 // The text of an error is never shown: it may quote the program's data.
 func TestErrorTextIsNotShown(t *testing.T) {
 	_, conn, rec := record(t, Config{})
-	call := conn.begin(t.Context(), conn.outlets(), conn.db.ping, "", nil, false)
+	call := conn.begin(t.Context(), conn.sinks(), conn.db.ping, "", nil, false)
 	call.End(fmt.Errorf("near %q: syntax error", "secret"))
 	if s := fmt.Sprintf("%v %v", rec.Ended()[0].Status(), rec.Ended()[0].Attributes()); strings.Contains(s, "secret") {
 		t.Errorf("the span shows %s", s)

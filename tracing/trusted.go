@@ -6,23 +6,22 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
 
-// A remainder says what follows the trusted part of a query.
+// A remainder describes what follows the trusted part of a query.
 type remainder uint8
 
 const (
 	restNone    remainder = iota
-	restComment           // a comment that does not end, which SQLite accepts
-	restBroken            // SQLite's tokenizer refuses it, or it is hardly what was meant
+	restComment           // an unterminated comment, which SQLite accepts
+	restBroken            // SQLite's tokenizer refuses it, or it is unlikely to be intended
 )
 
-// trusted returns the part of a query up to where its quotes stop making sense, and says why
-// it ends there.
+// trusted returns the part of a query before its quotes become unreliable, and what follows.
 //
-// An apostrophe that was not doubled ('O'Brien') turns the rest of a query inside out: what
-// was within quotes is read as SQL. It shows in a quote without an end, in a character that
-// SQLite refuses, or in a quoted token that touches a name. Which of the quotes is to blame
-// is unknown, so nothing is trusted from the first literal on, or from the first quote like
-// the one in doubt.
+// An apostrophe that is not doubled ('O'Brien') turns the rest of a query inside out: quoted
+// text is read as SQL. The signs are an unterminated quote, a character that SQLite refuses,
+// and a quoted token that touches a name. The wrong quote itself is unknown. So the trusted
+// part ends before the first literal, and before the first quote of the same kind as the
+// suspicious one.
 func trusted(query string) (string, remainder) {
 	l := sqltext.SQLite.Lexer(query)
 	first := [len(delimiters)]int{len(query), len(query), len(query), len(query)}
@@ -53,7 +52,7 @@ func trusted(query string) (string, remainder) {
 				return doubt(t)
 			}
 		case sqltext.Illegal:
-			// Of a malformed number or blob, at least the end is known.
+			// The end of a malformed number or blob is at least known.
 			switch c := query[t.Start]; {
 			case '0' <= c && c <= '9' || c == '.':
 			case c|0x20 == 'x' && t.End-t.Start > 2 && quoted(query, t):
@@ -72,11 +71,11 @@ func trusted(query string) (string, remainder) {
 	}
 }
 
-// delimiters opens quoted tokens: literals first, then names.
+// delimiters are the characters that open quoted tokens: first of literals, then of names.
 const delimiters = "'\"`["
 
-// quoted reports whether t is within quotes. Brackets do not count: float[8] is what some
-// virtual tables call a type.
+// quoted reports whether t ends with a quote. Brackets do not count, because some virtual
+// tables have types such as float[8].
 func quoted(query string, t sqltext.Token) bool {
 	if t.End == t.Start || t.Kind == sqltext.Comment {
 		return false
@@ -85,8 +84,8 @@ func quoted(query string, t sqltext.Token) bool {
 	return c == '\'' || c == '"' || c == '`'
 }
 
-// solid reports whether t may not touch a quoted token. An operator may, and so may a
-// keyword, as in LIKE'x%'.
+// solid reports whether t must not touch a quoted token. Operators may touch one, and so may
+// keywords, as in LIKE'x%'.
 func solid(query string, t sqltext.Token) bool {
 	switch t.Kind {
 	case sqltext.Word:

@@ -2,29 +2,30 @@ package tracing
 
 import "github.com/sqlitemw/sqlitemw/tracing/sqltext"
 
-// values tells where in a statement a value is expected: behind a comparison, in VALUES, in
-// SET and in LIMIT. A name in double quotes that stands there is more likely meant for a
-// string. SQLite takes it for one if the connection is set to it and there is no such column.
-// https://sqlite.org/quirks.html#dblquote
+// values tracks where a statement expects a value: after a comparison, in VALUES, in SET and
+// in LIMIT. A name in double quotes that stands there is probably meant as a string. SQLite
+// reads it as one if there is no such column and the connection accepts double-quoted
+// strings. https://sqlite.org/quirks.html#dblquote
 //
-// The zero values is at the start of a statement.
+// The zero values is for the start of a statement.
 type values struct {
 	// Each field has one bit for each level of parentheses.
 	value   uint64 // a value is expected
-	list    uint64 // all that these parentheses contain is a value
-	between uint64 // the AND of a BETWEEN is to come
+	list    uint64 // everything in these parentheses is a value
+	between uint64 // the AND of a BETWEEN has not been read yet
 	set     uint64 // in SET, where a column's name stands before "="
 
-	depth int // of parentheses
+	depth int // the number of open parentheses
 }
 
-// maxValueDepth is how many levels the bits are enough for. Further in, anything is a value.
+// maxValueDepth is the number of levels that the bits can hold. Deeper levels expect a value
+// everywhere.
 const maxValueDepth = 64
 
 // expected reports whether a value is expected at the token that was added last.
 func (v *values) expected() bool { return v.depth >= maxValueDepth || v.value&v.level() != 0 }
 
-// assigned reports whether a name that stands before "=" is that of a column of SET.
+// assigned reports whether a name before "=" is a column of SET.
 func (v *values) assigned() bool {
 	return v.depth < maxValueDepth && v.set&v.level() != 0 && !v.expected()
 }
@@ -35,7 +36,7 @@ func (v *values) level() uint64 { return 1 << (v.depth % maxValueDepth) }
 func (v *values) add(c *sqltext.Cursor) {
 	switch c.Token.Kind {
 	case sqltext.Semicolon:
-		*v = values{} // the next statement, or the next one of a trigger
+		*v = values{} // the next statement, of the query or of a trigger
 	case sqltext.LeftParen:
 		expected := v.expected()
 		v.depth++
@@ -92,13 +93,13 @@ func (v *values) word(c *sqltext.Cursor) {
 	}
 }
 
-// end ends an expression, of which others may follow in the same place.
+// end ends an expression. Others may follow in the same place.
 func (v *values) end() {
 	v.between &^= v.level()
 	v.value = v.value&^v.level() | v.list&v.level()
 }
 
-// reset begins a clause.
+// reset starts a clause.
 func (v *values) reset() {
 	v.list &^= v.level()
 	v.value &^= v.level()
