@@ -119,7 +119,7 @@ func (d *Database) Limits(limits func() PoolLimits) (stop func()) {
 	}
 	t.watched.limits[w] = true
 	if i != nil {
-		w.observeWith(t.measured.Load()) // read again under the lock, as another goroutine may have replaced it
+		w.observeWith(t.measured.Load()) // not i, which another goroutine may have replaced
 	}
 	return func() {
 		t.watched.Lock()

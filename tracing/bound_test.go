@@ -9,8 +9,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 )
 
-// Of another system than SQLite, a text is shown only if a value is bound by its arguments, and
-// it has a place for it.
+// TestTextsOfOtherSystems checks that a query of a system other than SQLite is shown only if
+// arguments bind its values and it has a placeholder.
 func TestTextsOfOtherSystems(t *testing.T) {
 	value := []driver.NamedValue{{Ordinal: 1, Value: int64(7)}}
 	for _, tc := range []struct {

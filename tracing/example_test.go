@@ -16,13 +16,13 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// A Tracer has its own provider of spans, and policies. Without one, spans go to
-// OpenTelemetry's global provider.
+// A Tracer has its own provider of spans and its own settings. Without a provider, spans go
+// to OpenTelemetry's global provider.
 func ExampleNew() {
 	exporter := tracetest.NewInMemoryExporter()
 	tracer, err := tracing.New(tracing.Config{
 		TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSyncer(exporter)),
-		Acquire:        tracing.AcquireWaited, // only where a connection had to be opened
+		Acquire:        tracing.AcquireWaited, // only if a connection had to be opened
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -76,7 +76,7 @@ func ExampleConfig_logArgument() {
 		SlowCall: time.Nanosecond,
 		LogArgument: func(value any) (string, bool) {
 			n, ok := value.(int)
-			return fmt.Sprint(n), ok // numbers are no secrets here, anything else may be
+			return fmt.Sprint(n), ok // here, numbers are not secret, but anything else may be
 		},
 	})
 	if err != nil {

@@ -11,8 +11,9 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext/sqltexttest"
 )
 
-// FuzzDescribe checks what must hold for any query: its sanitised text contains no literal
-// and does not depend on one, and no string that SQLite finds in double quotes is in it.
+// FuzzDescribe checks what must hold for any query: its sanitized form contains no literal,
+// does not depend on literals, and contains no double-quoted name that SQLite takes as a
+// string.
 func FuzzDescribe(f *testing.F) {
 	for _, query := range append([]string{
 		"SELECT a, 'b''c', x'00', 1.5e3, 0xFF, 1_000 FROM \"d\", [e] -- f\nWHERE g = :h AND i IN (SELECT j FROM `k`) /* l */",
@@ -39,7 +40,8 @@ func FuzzDescribe(f *testing.F) {
 	})
 }
 
-// checkLiterals gives a query other literals and comments: its sanitised text stays the same.
+// checkLiterals replaces the literals and comments of a query, and checks that its sanitized
+// form stays the same.
 func checkLiterals(t *testing.T, query string, c *sqltexttest.Chooser) {
 	t.Helper()
 	var b strings.Builder
@@ -52,7 +54,7 @@ func checkLiterals(t *testing.T, query string, c *sqltexttest.Chooser) {
 		case sqltext.Blob:
 			text = c.Of("x''", "X'0123'")
 		case sqltext.Number:
-			if text[0] == '.' { // or it would become part of a word before it
+			if text[0] == '.' { // otherwise it could become part of the word before it
 				text = c.Of(".7", ".5e9")
 			} else {
 				text = c.Of("7", "0.5", "1e9", "0xAB", "1_0")
@@ -68,7 +70,7 @@ func checkLiterals(t *testing.T, query string, c *sqltexttest.Chooser) {
 	}
 	b.WriteString(query[len(l.Text()):])
 	if kinds(query) != kinds(b.String()) {
-		return // a number beside a word has become part of it
+		return // a number has become part of the word beside it
 	}
 	for _, doubleQuoted := range []bool{false, true} {
 		want, got := describe(query, doubleQuoted), describe(b.String(), doubleQuoted)
@@ -78,7 +80,7 @@ func checkLiterals(t *testing.T, query string, c *sqltexttest.Chooser) {
 	}
 }
 
-// kinds spells the kinds of a query's tokens.
+// kinds returns the kinds of a query's tokens, one letter each.
 func kinds(query string) string {
 	var b strings.Builder
 	l := sqltext.SQLite.Lexer(query)
@@ -88,7 +90,7 @@ func kinds(query string) string {
 	return b.String()
 }
 
-// newQuoter opens a database whose connection takes double quotes for those of strings.
+// newQuoter opens a connection that accepts double-quoted strings.
 func newQuoter(f *testing.F) *sqlite3.Conn {
 	raw, err := sqlite3.Open(":memory:")
 	if err != nil {
@@ -106,18 +108,18 @@ func newQuoter(f *testing.F) *sqlite3.Conn {
 	return raw
 }
 
-// checkDoubleQuoted puts a marker into each name in double quotes in turn. Where SQLite's
-// program then has a string of it, the sanitised text must not show it.
+// checkDoubleQuoted replaces each double-quoted name in turn by a marker. If SQLite then
+// compiles the marker as a string, the sanitized query must not show it.
 func checkDoubleQuoted(t *testing.T, raw *sqlite3.Conn, query string) {
 	t.Helper()
-	const marker = "hunter2" // no seed has it
+	const marker = "hunter2" // no seed contains it
 	if strings.Contains(query, marker) {
 		return
 	}
 	statements := sqltext.SQLite.Statements(query)
 	for st, ok := statements.Next(); ok; st, ok = statements.Next() {
 		if !st.Verb.Rows() {
-			return // it may be executed when it is prepared
+			return // preparing it may execute it
 		}
 		source := query[st.VerbStart:st.End]
 		c := sqltext.SQLite.Cursor(source)
@@ -130,17 +132,17 @@ func checkDoubleQuoted(t *testing.T, raw *sqlite3.Conn, query string) {
 				continue
 			}
 			if got := describe(marked, true).sanitized; strings.Contains(got, marker) {
-				t.Errorf("%q is sanitised to %q, though double quotes are those of strings", marked, got)
+				t.Errorf("%q is sanitized to %q, but double quotes enclose strings", marked, got)
 			}
 			compared := c.Before.Kind == sqltext.Operator && slices.Contains([]string{"=", "==", "<", "<=", ">", ">=", "<>", "!=", "->", "->>"}, c.Before.Text(source))
 			if got := describe(marked, false).sanitized; compared && strings.Contains(got, marker) {
-				t.Errorf("%q is sanitised to %q, though a value is compared", marked, got)
+				t.Errorf("%q is sanitized to %q, but the marker is compared as a value", marked, got)
 			}
 		}
 	}
 }
 
-// hasString reports whether SQLite's program for a query has this string.
+// hasString reports whether SQLite's program for a query contains this string.
 func hasString(raw *sqlite3.Conn, query, want string) bool {
 	stmt, _, err := raw.Prepare("EXPLAIN " + query)
 	if err != nil || stmt == nil {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// The README and the package's documentation name the attributes and metrics
-// that the code has, and no others.
+// TestDocumented checks that the README and the package documentation name exactly the
+// attributes and metrics of the code.
 func TestDocumented(t *testing.T) {
 	names := regexp.MustCompile("[`\" \t]" + `\b(?:db|error|sqlitemw|sqlite)\.[a-z_]+(?:\.[a-z_]+)*\b`)
 	code := make(map[string]bool)
@@ -23,29 +23,29 @@ func TestDocumented(t *testing.T) {
 			}
 		}
 	}
-	// Those that the code has from the conventions' own package.
+	// The code takes these from the conventions' own package.
 	for _, name := range []string{
 		"db.system.name", "db.namespace", "db.query.summary", "db.query.text", "db.operation.name", "db.response.status_code",
 		"db.response.returned_rows", "error.type", "db.client.connection.state", "db.client.connection.pool.name",
 	} {
 		code[name] = true
 	}
-	// What is a log record's, and not in these files.
+	// The name of a log record, which is not in these files.
 	const event = "db.client.operation.exception"
 	for _, file := range []string{"doc.go", "../README.md"} {
-		var said []string
+		var named []string
 		for _, name := range names.FindAllString(read(t, file), -1) {
-			said = append(said, name[1:])
+			named = append(named, name[1:])
 		}
 		for name := range code {
-			if !slices.Contains(said, name) {
-				t.Errorf("%s does not speak of %s", file, name)
+			if !slices.Contains(named, name) {
+				t.Errorf("%s does not name %s", file, name)
 			}
 		}
-		for _, name := range said {
+		for _, name := range named {
 			if isName := strings.HasPrefix(name, "db.client.") || strings.HasPrefix(name, "db.response.") ||
 				strings.HasPrefix(name, "db.query.") || strings.HasPrefix(name, "sqlitemw.") || strings.HasPrefix(name, "sqlite.") && name != "sqlite.org" || strings.HasPrefix(name, "error."); isName && !code[name] && name != event {
-				t.Errorf("%s speaks of %s, which there is not", file, name)
+				t.Errorf("%s names %s, which is not in the code", file, name)
 			}
 		}
 	}

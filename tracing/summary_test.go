@@ -129,7 +129,7 @@ func TestSummary(t *testing.T) {
 		{"EXPLAIN QUERY PLAN", "explain query plan DELETE FROM t", "explain DELETE t"},
 		{"statements", ";; INSERT INTO a VALUES (1); DELETE FROM b;", "INSERT a DELETE b"},
 
-		// Nothing to say.
+		// No summary.
 		{"empty", "", ""},
 		{"white space", " \n\ufeff\t", ""},
 		{"semicolons", ";;", ""},
@@ -188,7 +188,7 @@ func TestSummaryStopsLookingTooDeep(t *testing.T) {
 		t.Errorf("beyond: got %s, want %s", info.summary, want)
 	}
 	if want := strings.ReplaceAll(nest(sqltext.MaxDepth), "'x'", "?"); info.sanitized != want {
-		t.Errorf("beyond: sanitised to %s", info.sanitized)
+		t.Errorf("beyond: sanitized to %s", info.sanitized)
 	}
 }
 
@@ -208,7 +208,7 @@ func TestSanitized(t *testing.T) {
 		{"function", "SELECT * FROM pragma_table_info('t', 1)", "SELECT * FROM pragma_table_info(?, ?)"},
 		{"UPSERT", "INSERT INTO t VALUES (1, 'a') ON CONFLICT DO UPDATE SET b = 'c'", "INSERT INTO t VALUES (?, ?) ON CONFLICT DO UPDATE SET b = ?"},
 
-		// What stays.
+		// Parts that stay.
 		{"nothing to hide", "SELECT a FROM t WHERE b = ?", "SELECT a FROM t WHERE b = ?"},
 		{"constants", "SELECT TRUE, false, NULL, CURRENT_TIMESTAMP", "SELECT TRUE, false, NULL, CURRENT_TIMESTAMP"},
 		{"names", "SELECT \"a b\", `c`, [d], e1.f2 FROM g3", "SELECT \"a b\", `c`, [d], e1.f2 FROM g3"},
@@ -271,7 +271,7 @@ func TestSanitized(t *testing.T) {
 		{"statement in the arguments of a module", "CREATE VIRTUAL TABLE t USING m(a; PRAGMA key = secret, b='secret;', (c;d)); SELECT 1", "CREATE VIRTUAL TABLE t USING m(a?, b=?, ?); SELECT ?"},
 		{"arguments of a module", "CREATE VIRTUAL TABLE t USING m(a, \"b\" UNINDEXED, c='x', d=secret, /secret/file, e float[8], f(g))", "CREATE VIRTUAL TABLE t USING m(a, \"b\" UNINDEXED, c=?, d=?, ?, e float[8], f?)"},
 
-		// No SQL, or no longer.
+		// Not SQL, or SQL only at the start.
 		{"string without an end", "SELECT * FROM t WHERE a = 'secret", "SELECT * FROM t WHERE a = ?"},
 		{"name without an end", "SELECT * FROM \"secret", "SELECT * FROM ?"},
 		{"bracket without an end", "SELECT * FROM [secret", "SELECT * FROM ?"},
@@ -290,7 +290,7 @@ func TestSanitized(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			info := describe(tt.sql, false)
 			if info.sanitized != tt.want {
-				t.Errorf("%q sanitised\n got %s\nwant %s", tt.sql, info.sanitized, tt.want)
+				t.Errorf("%q sanitized\n got %s\nwant %s", tt.sql, info.sanitized, tt.want)
 			}
 			for _, word := range []string{"secret", "hunter2"} {
 				if strings.Contains(info.summary, word) {
@@ -301,12 +301,12 @@ func TestSanitized(t *testing.T) {
 	}
 }
 
-// A name in double quotes that stands for a value is hidden, wherever it does.
+// A double-quoted name that stands for a value is hidden everywhere.
 func TestSanitizedDoubleQuotes(t *testing.T) {
 	tests := []struct {
 		name, sql string
-		want      string // as SQLite is built here
-		strings   string // where the connection takes double quotes for strings; empty for the same
+		want      string // with SQLite as it is built here
+		strings   string // if the connection accepts double-quoted strings; empty means the same as want
 	}{
 		{"assignment", `UPDATE "users" SET "password" = "hunter2", "a" = 1 WHERE "name" = "bob"`,
 			`UPDATE "users" SET "password" = ?, "a" = ? WHERE "name" = ?`, `UPDATE "users" SET "password" = ?, "a" = ? WHERE ? = ?`},
@@ -340,10 +340,10 @@ func TestSanitizedDoubleQuotes(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := describe(tt.sql, false).sanitized; got != tt.want {
-				t.Errorf("%s sanitised\n got %s\nwant %s", tt.sql, got, tt.want)
+				t.Errorf("%s sanitized\n got %s\nwant %s", tt.sql, got, tt.want)
 			}
 			if got, want := describe(tt.sql, true).sanitized, cmp.Or(tt.strings, tt.want); got != want {
-				t.Errorf("%s sanitised, with strings in double quotes\n got %s\nwant %s", tt.sql, got, want)
+				t.Errorf("%s sanitized, with double-quoted strings\n got %s\nwant %s", tt.sql, got, want)
 			}
 		})
 	}
@@ -389,7 +389,7 @@ func TestDescribeFacts(t *testing.T) {
 	}
 }
 
-// check fails if what describe makes of sql breaks a rule that holds for any text.
+// check checks the result of describe for sql against the rules that hold for any query.
 func check(t *testing.T, sql string) queryInfo {
 	t.Helper()
 	info := describe(sql, false)
@@ -407,7 +407,7 @@ func check(t *testing.T, sql string) queryInfo {
 		for tok := l.Next(); tok.Kind != sqltext.EOF; tok = l.Next() {
 			switch tok.Kind {
 			case sqltext.String, sqltext.Blob, sqltext.Number, sqltext.Illegal, sqltext.Comment:
-				t.Errorf("%q sanitised to %q: %q is left", sql, text, tok.Text(text))
+				t.Errorf("%q sanitized to %q: %q is left", sql, text, tok.Text(text))
 			}
 		}
 	}
@@ -418,20 +418,20 @@ func check(t *testing.T, sql string) queryInfo {
 type marker struct {
 	r *rand.Rand
 	n int
-	// made holds what must not be seen again.
-	made []string
+	// secrets are the literals made so far. No result may contain one.
+	secrets []string
 }
 
 func (m *marker) mark(format string) string {
 	m.n++
 	s := fmt.Sprintf("7%06d", m.n)
-	m.made = append(m.made, s)
+	m.secrets = append(m.secrets, s)
 	return fmt.Sprintf(format, s)
 }
 
 func (m *marker) pick(s ...string) string { return s[m.r.IntN(len(s))] }
 
-// fill replaces what stands between « and ».
+// fill replaces the placeholders between « and ».
 func (m *marker) fill(template string) string {
 	for {
 		before, rest, ok := strings.Cut(template, "«")
@@ -444,7 +444,7 @@ func (m *marker) fill(template string) string {
 		case "lit":
 			s = m.mark(m.pick("'%s'", "'a''%s--'", "'/* %s'", "'\"%s'", "'[%s'", "'%s\\'", "'x;%s'", "x'%s0'", "X'AB%s1'",
 				"%s", "-%s", "%s.5", ".5%s", "%s.", "1e%s", "1.5E-%s", "0x%s", "1_%s", "'$%s'", "'é%s'", "'?%s'"))
-		case "word": // a value where a bare word would do
+		case "word": // a value that may be a bare word
 			s = m.mark(m.pick("'%s'", "\"%s\"", "s%s", "[%s]", "`%s`", "x'%s0'", "%s", "'a;%s'"))
 		case "bare":
 			s = m.mark("s%s")
@@ -489,8 +489,8 @@ var templates = []string{
 	"VACUUM INTO «word»", "EXPLAIN QUERY PLAN SELECT «lit» FROM «name»",
 }
 
-// malformed templates end a text: an open quote makes names of the next statement's
-// literals, to SQLite too.
+// malformed templates can only end a query: an open quote turns the next statement's literals
+// into names, for SQLite, too.
 var malformed = []string{
 	"SELECT «lit», 'it's «bare»' FROM t", "SELECT «lit» FROM t WHERE a = 'the boys' «bare»'", "SELECT «lit» FROM t /* «word»",
 	"SELECT a, [«bare»", "SELECT «lit», \"«bare»", "SELECT «lit», `«bare» + «bare»", "SELECT x'«bare»", "SELECT «lit», '«bare» «bare»", "SELECT a\x00 «word»",
@@ -514,9 +514,9 @@ func TestNoLiteralIsSeen(t *testing.T) {
 			sql.WriteString("; " + m.fill(m.pick(malformed...)))
 		}
 		info := check(t, sql.String())
-		for _, secret := range m.made {
+		for _, secret := range m.secrets {
 			if strings.Contains(info.summary, secret) || strings.Contains(info.sanitized, secret) {
-				t.Fatalf("%s of\n%s\nis seen in summary\n%s\nor text\n%s", secret, sql.String(), info.summary, info.sanitized)
+				t.Fatalf("%s of\n%s\nis in the summary\n%s\nor in the sanitized query\n%s", secret, sql.String(), info.summary, info.sanitized)
 			}
 		}
 	}

@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// What New refuses, it names, with the remedy.
+// TestNewRefuses checks that New's error names the invalid field and the remedy.
 func TestNewRefuses(t *testing.T) {
 	for field, cfg := range map[string]Config{
 		"QueryText":  {QueryText: 9},
@@ -36,7 +36,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// record returns a database whose spans are recorded, and a connection of it.
+// record returns a database whose spans are recorded, and one of its connections.
 func record(t *testing.T, cfg Config) (*Database, *Conn, *tracetest.SpanRecorder) {
 	t.Helper()
 	rec := tracetest.NewSpanRecorder()
@@ -59,7 +59,7 @@ func attrOf(span sdktrace.ReadOnlySpan, key attribute.Key) string {
 	return ""
 }
 
-// How much of a text is shown is as configured, and a secret is never.
+// A query is shown as configured, and a secret never is.
 func TestQueryText(t *testing.T) {
 	const insert, pragma = "INSERT INTO t VALUES ('secret', ?)", "PRAGMA key = 'secret'"
 	for _, tc := range []struct {
@@ -68,9 +68,9 @@ func TestQueryText(t *testing.T) {
 		bound  bool
 		want   string
 	}{
-		{QueryTextSafe, insert, true, insert}, // the program bound an argument: the rest is its own text
+		{QueryTextSafe, insert, true, insert}, // the program binds an argument, so the rest is the program's own query
 		{QueryTextSafe, insert, false, "INSERT INTO t VALUES (?, ?)"},
-		{QueryTextSafe, insert + "; SELECT ?", true, "INSERT INTO t VALUES (?, ?); SELECT ?"}, // no driver binds to two statements
+		{QueryTextSafe, insert + "; SELECT ?", true, "INSERT INTO t VALUES (?, ?); SELECT ?"}, // no driver binds arguments to two statements
 		{QueryTextSafe, insert + "; ", true, insert + "; "},
 		{QueryTextSafe, pragma, true, "PRAGMA key = ?"},
 		{QueryTextSafe, pragma, false, "PRAGMA key = ?"},
@@ -91,7 +91,7 @@ func TestQueryText(t *testing.T) {
 	}
 }
 
-// Which acquires have a span is as configured.
+// The configured acquires have spans.
 func TestAcquire(t *testing.T) {
 	for policy, want := range map[Acquire]string{
 		AcquireAll:    "connect acquire acquire ",
@@ -119,26 +119,27 @@ func TestAcquire(t *testing.T) {
 	}
 }
 
-// What is kept of texts is bounded, however many there are and however long.
+// The number of statements that a database keeps is bounded, and so is their length.
 func TestStatementsAreBounded(t *testing.T) {
 	db, _, _ := record(t, Config{})
 	for i := range 3 * maxStatements {
 		db.texts.get(db, statementKey{query: fmt.Sprintf("SELECT %d", i)})
 	}
 	if n := len(db.texts.kept); n != maxStatements {
-		t.Errorf("%d texts are kept", n)
+		t.Errorf("%d statements are kept", n)
 	}
 	long := "SELECT " + strings.Repeat("1+", maxStatementText) + "1"
 	if db.texts.get(db, statementKey{query: long}); db.texts.kept[statementKey{query: long}] != nil {
-		t.Error("a very long text is kept")
+		t.Error("a very long query is kept")
 	}
 	first, second := db.texts.get(db, statementKey{query: "SELECT a"}), db.texts.get(db, statementKey{query: "SELECT a"})
 	if first != second {
-		t.Error("a text is read twice")
+		t.Error("a query is read twice")
 	}
 }
 
-// So are the bytes of texts, of each database and each connection, and of all of the process.
+// The bytes of statements are bounded: for each database, for each connection and for the
+// process.
 func TestBytesOfTextsAreBounded(t *testing.T) {
 	provider := sdktrace.NewTracerProvider()
 	defer provider.Shutdown(t.Context())
@@ -148,7 +149,7 @@ func TestBytesOfTextsAreBounded(t *testing.T) {
 	}
 	pad := strings.Repeat("x", maxStatementText-64)
 	var kept []*Database
-	for d := range 20 { // more than the process keeps of
+	for d := range 20 { // enough to exceed the limit of the process
 		db := tracer.Database(Source{System: "sqlite"})
 		kept = append(kept, db)
 		for c := range 10 {
@@ -161,7 +162,7 @@ func TestBytesOfTextsAreBounded(t *testing.T) {
 				}
 			}
 			if conn.share == nil && d > 0 {
-				continue // all that may be kept is kept by others
+				continue // other connections have used up the limit
 			}
 			if n := conn.share.Used(); n > 256<<10 || d == 0 && n == 0 {
 				t.Fatalf("a connection keeps %d bytes", n)
@@ -180,7 +181,7 @@ func TestBytesOfTextsAreBounded(t *testing.T) {
 	runtime.KeepAlive(kept)
 	kept = nil
 	for deadline := time.Now().Add(time.Minute); statementBudget.Used() > 1<<20 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		runtime.GC() // so that other tests find room
+		runtime.GC() // so that other tests have room
 	}
 }
 
@@ -190,7 +191,7 @@ func (execer) ExecContext(context.Context, string, []driver.NamedValue) (driver.
 	return driver.RowsAffected(0), nil
 }
 
-// A call ends once, whoever ends it first.
+// A call ends only once.
 func TestCallEndsOnce(t *testing.T) {
 	_, conn, rec := record(t, Config{})
 	call := conn.begin(t.Context(), conn.sinks(), conn.db.ping, "", nil, false)
@@ -199,15 +200,15 @@ func TestCallEndsOnce(t *testing.T) {
 	call.Panicked()
 	call.Closed(nil)
 	if n := len(rec.Ended()); n != 1 {
-		t.Errorf("it ended %d times", n)
+		t.Errorf("the call ended %d times, want once", n)
 	}
 	var none *Call
-	none.End(errors.New("nobody's"))
+	none.End(errors.New("no call"))
 	none.Panicked()
 	none.Closed(nil)
 }
 
-// The text of an error is never shown: it may quote the program's data.
+// The text of an error is never shown, because it may quote the program's data.
 func TestErrorTextIsNotShown(t *testing.T) {
 	_, conn, rec := record(t, Config{})
 	call := conn.begin(t.Context(), conn.sinks(), conn.db.ping, "", nil, false)

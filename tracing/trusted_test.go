@@ -47,7 +47,8 @@ func TestTrusted(t *testing.T) {
 	}
 }
 
-// hostile holds what might make a reader recurse, or go over a text again and again.
+// hostile returns SQL that might make a reader recurse, or read the same part again and
+// again.
 func hostile() map[string]string {
 	texts := map[string]string{}
 	for _, s := range []string{"(", "'", "SELECT ((", "SELECT '", "SELECT * FROM (SELECT (", "a."} {
@@ -70,7 +71,7 @@ func TestHostileTextsTakeLinearTime(t *testing.T) {
 	for name, sql := range hostile() {
 		start := time.Now()
 		info := describe(sql, false)
-		// Some milliseconds, if each byte is read a fixed number of times.
+		// A few milliseconds, if each byte is read a fixed number of times.
 		if d := time.Since(start); d > 10*time.Second {
 			t.Errorf("%q repeated took %v", name, d)
 		}

@@ -2,15 +2,15 @@ package sqltext
 
 import "strings"
 
-// A Dialect is a language that texts are written in. The zero Dialect is SQLite's.
+// A Dialect is a dialect of SQL. The zero Dialect is SQLite's.
 //
-// Every function that must know the language is a method of Dialect, or of a value that
-// a Dialect has made. A new dialect needs three things: a function like sqliteToken that
-// finds where a token ends, a table of keywords, and the rules of [Statements] for what a
-// semicolon does not end.
+// Every function that depends on the dialect is a method of Dialect, or of a value that a
+// Dialect has made. A new dialect needs three things: a function like sqliteToken that finds
+// the end of a token, a table of keywords, and the rules for [Statements] about semicolons
+// that do not end a statement.
 type Dialect uint8
 
-// SQLite is the language of SQLite 3.54, to the byte: see the package documentation.
+// SQLite is the exact dialect of SQLite 3.54: see the package documentation.
 const SQLite Dialect = 0
 
 // Lexer returns a Lexer at the start of text.
@@ -21,16 +21,16 @@ func (d Dialect) Lexer(text string) Lexer {
 	return Lexer{text: text}
 }
 
-// Cursor returns a Cursor before the first token of text: call [Cursor.Advance].
+// Cursor returns a Cursor before the first token of text: call [Cursor.Advance] first.
 func (d Dialect) Cursor(text string) Cursor { return Cursor{Lexer: d.Lexer(text)} }
 
-// CursorOf returns a Cursor before the verb of a statement of text. For it, the text ends
-// where the statement ends, before its semicolon.
+// CursorOf returns a Cursor before the verb of a statement of text. It reads up to the end of
+// the statement, before its semicolon.
 func (d Dialect) CursorOf(text string, st Statement) Cursor {
 	return Cursor{Lexer: Lexer{text: text[:st.End], pos: st.VerbStart}}
 }
 
-// Statements returns the statements of text, from its start.
+// Statements returns a Statements at the start of text.
 func (d Dialect) Statements(text string) Statements { return Statements{lex: d.Lexer(text)} }
 
 // Head reads only the first words of text, up to the verb of its first statement.

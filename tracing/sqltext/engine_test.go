@@ -7,10 +7,10 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// An engine is SQLite itself, which the tests ask how it reads a text.
+// An engine is SQLite itself. The tests compare this package with it.
 type engine struct{ raw *sqlite3.Conn }
 
-// schema is what texts can name.
+// schema defines the objects that the tests' SQL can name.
 const schema = `
 CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT, c, "d e" REAL, temp, changes, pragma_note);
 CREATE TABLE u(a, b, c);
@@ -19,8 +19,8 @@ CREATE INDEX i ON t(b);
 CREATE VIEW v AS SELECT a, b FROM t;
 CREATE TRIGGER g AFTER INSERT ON u BEGIN SELECT 1; END;`
 
-// newEngine opens a database in memory. Statements are prepared on it, never executed; and
-// since to prepare a PRAGMA is to execute it, none has an effect.
+// newEngine opens a database in memory. Statements are prepared on it, but never executed.
+// Preparing a PRAGMA executes it, so an authorizer makes SQLite ignore all of them.
 func newEngine(tb testing.TB) engine {
 	tb.Helper()
 	raw, err := sqlite3.Open(":memory:")
@@ -43,8 +43,8 @@ func newEngine(tb testing.TB) engine {
 	return engine{raw}
 }
 
-// tail prepares the first statement of text, and returns where it stopped. found is false
-// if there was no statement.
+// tail prepares the first statement of text and returns the offset where SQLite stopped.
+// found is false if there was no statement.
 func (e engine) tail(text string) (end int, found bool, err error) {
 	stmt, tail, err := e.raw.Prepare(text)
 	if err != nil || stmt == nil {
@@ -53,8 +53,9 @@ func (e engine) tail(text string) (end int, found bool, err error) {
 	return len(text) - len(tail), true, stmt.Close()
 }
 
-// program returns the program that SQLite makes of a statement, a line for each instruction.
-// Of a definition, whose text is in the program, it leaves out the operands that are text.
+// program returns SQLite's program for a statement, one instruction a line. Without operands,
+// it omits the operands that are strings: the program of a definition contains the definition
+// itself.
 func (e engine) program(text string, operands bool) (string, error) {
 	stmt, _, err := e.raw.Prepare("EXPLAIN " + text)
 	if err != nil {

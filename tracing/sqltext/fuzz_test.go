@@ -8,8 +8,9 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext/sqltexttest"
 )
 
-// FuzzStatements compares where statements end with where SQLite's prepare stops, and what
-// is illegal with what SQLite refuses: of any text, and of a text woven of data.
+// FuzzStatements compares the ends of statements with the places where SQLite's prepare
+// stops, and illegal tokens with those that SQLite refuses. It checks the fuzzer's own SQL,
+// and SQL that Weave makes of its data.
 func FuzzStatements(f *testing.F) {
 	for _, text := range sqltexttest.Seeds {
 		f.Add(text, []byte(text))
@@ -25,7 +26,7 @@ func checkStatements(t *testing.T, e engine, text string) {
 	t.Helper()
 	checkCovered(t, text)
 	statements := sqltext.SQLite.Statements(text)
-	for start, n := 0, 0; n < 100; n++ { // a hundred statements are enough of one text
+	for start, n := 0, 0; n < 100; n++ { // a hundred statements of one text are enough
 		st, ok := statements.Next()
 		rest := text[start:]
 		end, found, err := e.tail(rest)
@@ -55,15 +56,16 @@ func checkStatements(t *testing.T, e engine, text string) {
 	}
 }
 
-// checkRefused compares the token that SQLite's error says it does not recognize with the
-// first illegal token.
+// checkRefused compares the token that SQLite's error calls unrecognized with the first
+// illegal token.
 func checkRefused(t *testing.T, text string, err error) {
 	t.Helper()
 	_, refused, ok := strings.Cut(err.Error(), `unrecognized token: "`)
 	if !ok {
 		return
 	}
-	// Of a number, it is SQLite's parser that refuses a "_" in the wrong place.
+	// A "_" in the wrong place of a number is refused by SQLite's parser, not by its
+	// tokenizer.
 	if strings.IndexByte("0123456789.", refused[0]) >= 0 && strings.Contains(refused, "_") {
 		return
 	}
@@ -73,7 +75,7 @@ func checkRefused(t *testing.T, text string, err error) {
 	}
 }
 
-// firstIllegal returns the first illegal token of a text.
+// firstIllegal returns the first illegal token of text.
 func firstIllegal(text string) (sqltext.Token, bool) {
 	l := sqltext.SQLite.Lexer(text)
 	for {
@@ -86,9 +88,9 @@ func firstIllegal(text string) (sqltext.Token, bool) {
 	}
 }
 
-// FuzzRewrite writes each statement that SQLite prepares again from its tokens: with other
-// white space and comments between them, with none where none is needed, and with its names
-// in other quotes. SQLite must make the same program of it.
+// FuzzRewrite rewrites each statement that SQLite prepares: with other white space and
+// comments between its tokens, with as little white space as possible, and with its names in
+// other quotes. SQLite must compile the same program from each.
 func FuzzRewrite(f *testing.F) {
 	for _, text := range sqltexttest.Seeds {
 		f.Add(text, []byte(text), []byte{1, 2, 3, 4, 5, 6})
@@ -113,10 +115,10 @@ func checkRewrite(t *testing.T, e engine, text string, c *sqltexttest.Chooser) {
 		definition := st.Verb == sqltext.Create || st.Verb == sqltext.Alter
 		want, err := e.program(source, !definition)
 		if err != nil {
-			return // what follows is not executed
+			return // the rest is not executed
 		}
 		if virtualTable(source) {
-			continue // white space and comments are part of its arguments
+			continue // white space and comments are part of the module's arguments
 		}
 		for _, rewritten := range []string{spaced(source, c), tight(source), requoted(source, st, c)} {
 			got, err := e.program(rewritten, !definition)
@@ -124,7 +126,7 @@ func checkRewrite(t *testing.T, e engine, text string, c *sqltexttest.Chooser) {
 				continue
 			}
 			if err != nil && strings.Contains(err.Error(), "no such window") {
-				continue // SQLite leaves the quotes on the name of a window that another one extends
+				continue // SQLite keeps the quotes of a window's name if another window extends it
 			}
 			if err != nil {
 				t.Errorf("%q, rewritten as %q: %v", source, rewritten, err)
@@ -142,18 +144,18 @@ func virtualTable(text string) bool {
 	return c.BeforeKey.Word == "CREATE" && c.Key.Word == "VIRTUAL"
 }
 
-// namedByText reports whether a statement may name a column of a subquery by the text that
-// the column has there, white space included: SELECT "1 + 1" FROM (SELECT 1 + 1).
+// namedByText reports whether a statement may name a column of a subquery by the column's
+// SQL, including white space: SELECT "1 + 1" FROM (SELECT 1 + 1).
 func namedByText(text string) bool { return strings.Count(strings.ToUpper(text), "SELECT") > 1 }
 
-// spaced writes the tokens of a text with other gaps between them.
+// spaced writes the tokens of text with other gaps between them.
 func spaced(text string, c *sqltexttest.Chooser) string {
 	var b strings.Builder
 	l := sqltext.SQLite.Lexer(text)
 	for t := l.NextSignificant(); t.Kind != sqltext.EOF; t = l.NextSignificant() {
 		b.WriteString(t.Text(text))
 		if t.Kind == sqltext.Operator {
-			b.WriteByte(' ') // or "-" and a comment would be another comment
+			b.WriteByte(' ') // otherwise "-" before a comment would become part of it
 		}
 		b.WriteString(c.Of(" ", "\n", "\t\f\r ", " \v", "/**/", "/* ; ' */", "-- \" [\n", " \uFEFF", "/*/ x /*/ ", " -- */\r\n /***/"))
 	}
@@ -170,8 +172,8 @@ func upper(s string) string {
 	}, s)
 }
 
-// tight writes the tokens of a text with a space between them only where the two would be
-// read otherwise.
+// tight writes the tokens of text with a space between two of them only where they would be
+// read as other tokens without it.
 func tight(text string) string {
 	out, last := "", ""
 	l := sqltext.SQLite.Lexer(text)
@@ -188,9 +190,10 @@ func tight(text string) string {
 	return out
 }
 
-// requoted writes a statement that reads or writes rows with its names in other quotes.
+// requoted writes a statement that reads or writes rows, with its names in other quotes.
 func requoted(text string, st sqltext.Statement, c *sqltexttest.Chooser) string {
-	if !st.Verb.Rows() || strings.Contains(strings.ToUpper(text), "CAST") { // a type is words that are no names
+	// CAST names a type, whose words are not names.
+	if !st.Verb.Rows() || strings.Contains(strings.ToUpper(text), "CAST") {
 		return text
 	}
 	var b strings.Builder

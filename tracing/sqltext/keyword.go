@@ -2,18 +2,18 @@ package sqltext
 
 import "strings"
 
-// A Keyword is a keyword of the dialect. The zero Keyword is none.
+// A Keyword is a keyword of the dialect. The zero Keyword means that a word is not a keyword.
 type Keyword struct {
 	// Word is the keyword in upper case.
 	Word string
 
-	// Reserved says that the keyword cannot be a name. Any other keyword is a name where
-	// the grammar leaves room for one: SELECT replace FROM view.
+	// Reserved says that the keyword cannot be a name. Any other keyword is a name where the
+	// grammar allows one: SELECT replace FROM view.
 	Reserved bool
 }
 
-// KeywordOf returns the keyword that a token of text is. Only a [Word] can be one.
-// Upper and lower case are the same, for ASCII letters only.
+// KeywordOf returns the keyword that a token of text is, or the zero Keyword. Only a [Word]
+// can be a keyword. The case of ASCII letters does not matter.
 func KeywordOf(text string, t Token) Keyword {
 	n := t.End - t.Start
 	if t.Kind != Word || n < 2 || n > longestKeyword {
@@ -32,12 +32,13 @@ func KeywordOf(text string, t Token) Keyword {
 	return Keyword{}
 }
 
-// longestKeyword is the length of the longest one.
+// longestKeyword is the length of the longest keyword.
 const longestKeyword = len("CURRENT_TIMESTAMP")
 
-// keywords holds SQLite's keywords by their first letter. They are those of
-// https://sqlite.org/lang_keywords.html. Which are reserved follows from %fallback and from
-// the token classes id, ids and idj in SQLite's src/parse.y; a test asks SQLite itself.
+// keywords holds SQLite's keywords by their first letter, from
+// https://sqlite.org/lang_keywords.html. Which of them are reserved follows from %fallback
+// and from the token classes id, ids and idj in SQLite's src/parse.y. A test compares that
+// with SQLite itself.
 var keywords = func() (table [26][]Keyword) {
 	add := func(words string, reserved bool) {
 		for _, word := range strings.Fields(words) {

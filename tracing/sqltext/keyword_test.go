@@ -7,7 +7,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
 
-// allKeywords is https://sqlite.org/lang_keywords.html.
+// allKeywords is the list of https://sqlite.org/lang_keywords.html.
 var allKeywords = strings.Fields(`
 	ABORT ACTION ADD AFTER ALL ALTER ALWAYS ANALYZE AND AS ASC ATTACH AUTOINCREMENT BEFORE BEGIN BETWEEN BY CASCADE CASE CAST CHECK
 	COLLATE COLUMN COMMIT CONFLICT CONSTRAINT CREATE CROSS CURRENT CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP DATABASE DEFAULT
@@ -23,7 +23,7 @@ func keywordOf(word string) sqltext.Keyword {
 	return sqltext.KeywordOf(word, l.Next())
 }
 
-// SQLite takes a keyword for a name exactly if it is not reserved.
+// SQLite accepts a keyword as a name exactly if it is not reserved.
 func TestKeywordsAreReserved(t *testing.T) {
 	if n := len(allKeywords); n != 147 {
 		t.Fatalf("%d keywords, SQLite has 147", n)
@@ -56,7 +56,7 @@ func TestKeywordOf(t *testing.T) {
 		`"select"`:              "",
 		"'select'":              "",
 		"\u017felect":           "", // a long s
-		"\u212aey":              "", // the sign of Kelvin
+		"\u212aey":              "", // the Kelvin sign
 		"":                      "",
 		"within":                "",
 		"rowid":                 "",

@@ -1,15 +1,15 @@
 package sqltext
 
-// A Lexer cuts a text into tokens. It is a value: a copy of it reads on from the same
-// place, independently, which is how to look ahead.
+// A Lexer splits SQL into tokens. It is a value: a copy continues independently from the same
+// place, so copy a Lexer to look ahead.
 //
-// Every byte of the text is in exactly one token.
+// Every byte of the SQL is in exactly one token.
 type Lexer struct {
-	text string // up to where it ends for the engine
+	text string // up to its end for the engine
 	pos  int
 }
 
-// Next returns the next token. At the end of the text, it returns [EOF] again and again.
+// Next returns the next token. At the end it returns [EOF], however often it is called.
 func (l *Lexer) Next() Token {
 	start := l.pos
 	if start >= len(l.text) {
@@ -29,19 +29,19 @@ func (l *Lexer) NextSignificant() Token {
 	}
 }
 
-// Text returns the text that is read: up to the first NUL byte.
+// Text returns the SQL that the Lexer reads: up to the first NUL byte.
 func (l *Lexer) Text() string { return l.text }
 
-// A Cursor stands at a token that is neither white space nor a comment, and knows what
-// stands before it and after it.
+// A Cursor is at a token that is neither white space nor a comment. It knows the tokens
+// before and after it.
 type Cursor struct {
 	Lexer
 
-	// Token is the token at the cursor, and Key is the keyword that it is.
+	// Token is the current token. Key is its keyword, if it is one.
 	Token Token
 	Key   Keyword
 
-	// Before is the significant token before it, and BeforeKey is the keyword that it is.
+	// Before is the significant token before Token. BeforeKey is its keyword, if it is one.
 	// At the first token, Before is the zero Token: an empty EOF at offset 0.
 	Before    Token
 	BeforeKey Keyword
@@ -54,22 +54,22 @@ func (c *Cursor) Advance() {
 	c.Key = KeywordOf(c.text, c.Token)
 }
 
-// Peek returns the significant token after the one at the cursor.
+// Peek returns the next significant token without advancing.
 func (c *Cursor) Peek() (Token, Keyword) {
 	ahead := c.Lexer
 	t := ahead.NextSignificant()
 	return t, KeywordOf(c.text, t)
 }
 
-// Written returns the token at the cursor as it is written.
+// Written returns the current token as written.
 func (c *Cursor) Written() string { return c.text[c.Token.Start:c.Token.End] }
 
-// Name reports whether the token at the cursor can be a name in an expression: a word
-// that is not reserved, or a quoted name.
+// Name reports whether the current token can be a name in an expression: a word that is not
+// reserved, or a quoted name.
 func (c *Cursor) Name() bool {
 	return c.Token.Kind == Word && !c.Key.Reserved || c.Token.Kind == Quoted
 }
 
-// ObjectName reports whether the token at the cursor can name a table or a schema.
-// Where only that can stand, SQLite also takes a string for a name.
+// ObjectName reports whether the current token can name a table or a schema. Where only such
+// a name can stand, SQLite also accepts a string.
 func (c *Cursor) ObjectName() bool { return c.Name() || c.Token.Kind == String }

@@ -8,10 +8,10 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext/sqltexttest"
 )
 
-// letters spells kinds of tokens in tests: one letter each, in their order.
+// letters has one letter for each kind of token, in the order of the kinds.
 const letters = "$_#nqsb1?;(),.o!"
 
-// lexed renders the tokens of text as kind:text, without white space.
+// lexed returns the tokens of text as kind:text, without white space.
 func lexed(text string) string {
 	var b strings.Builder
 	l := sqltext.SQLite.Lexer(text)
@@ -77,7 +77,8 @@ func TestLexer(t *testing.T) {
 	}
 }
 
-// Every byte of a text is in exactly one token, and no token is empty.
+// checkCovered checks that every byte of text is in exactly one token, and that no token is
+// empty.
 func checkCovered(t *testing.T, text string) {
 	t.Helper()
 	l := sqltext.SQLite.Lexer(text)

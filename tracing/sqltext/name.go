@@ -2,9 +2,9 @@ package sqltext
 
 import "strings"
 
-// Unquote returns the name that a token stands for, as it is written: without its quotes,
-// and with each doubled quote as one. A name without quotes is itself. It allocates only
-// for a doubled quote.
+// Unquote returns the name that a token stands for: without its quotes, and with each doubled
+// quote as one. It returns a name without quotes unchanged. It allocates only for a doubled
+// quote.
 func Unquote(written string) string {
 	if len(written) < 2 {
 		return written
@@ -24,9 +24,9 @@ func Unquote(written string) string {
 	return name
 }
 
-// Fold returns a name in lower case, for use as a key: SQLite takes two names for the same
-// if this is the same. Only ASCII letters have a case for SQLite. It allocates only if it
-// changes something.
+// Fold returns a name in lower case, for use as a key. SQLite treats two names as the same if
+// Fold returns the same for both. Only ASCII letters have a case for SQLite. Fold allocates
+// only if it changes the name.
 func Fold(name string) string {
 	for i := range len(name) {
 		if isUpper(name[i]) {
@@ -40,8 +40,8 @@ func Fold(name string) string {
 	return name
 }
 
-// EqualFold reports whether a and b are the same but for the case of ASCII letters.
-// Unlike [strings.EqualFold], it does not take "ſ" for "s", as SQLite does not.
+// EqualFold reports whether a and b are equal except for the case of ASCII letters. Unlike
+// [strings.EqualFold], and like SQLite, it distinguishes "ſ" from "s".
 func EqualFold(a, b string) bool {
 	if len(a) != len(b) {
 		return false
@@ -54,7 +54,7 @@ func EqualFold(a, b string) bool {
 	return true
 }
 
-// HasPrefixFold reports whether s begins with prefix, but for the case of ASCII letters.
+// HasPrefixFold reports whether s begins with prefix, except for the case of ASCII letters.
 func HasPrefixFold(s, prefix string) bool {
 	return len(s) >= len(prefix) && EqualFold(s[:len(prefix)], prefix)
 }

@@ -2,12 +2,12 @@ package sqltext
 
 import "strings"
 
-// Binds reports whether a text in the language of another system, by its db.system.name, is
-// one statement that reads or writes rows and has a place for an argument.
+// Binds reports whether text is one statement that reads or writes rows and has a placeholder
+// for an argument. system is the db.system.name of the engine.
 //
-// It knows PostgreSQL's and MySQL's languages, as far as this takes: what is quoted, what is a
-// comment, and what a placeholder looks like. It reports false for a text of any other system,
-// and for one that a setting of the server would have it read in another way.
+// It knows enough of PostgreSQL's and MySQL's SQL for this: quotes, comments and
+// placeholders. It returns false for any other system. It also returns false for SQL that a
+// setting of the server could give another reading.
 func Binds(system, text string) bool {
 	var next func(string) (foreignKind, int)
 	switch system {
@@ -49,13 +49,14 @@ func Binds(system, text string) bool {
 	return found
 }
 
-// foreignVerbs are those of statements that read or write rows. Any other may hold a password.
+// foreignVerbs are the verbs of statements that read or write rows. Any other statement may
+// contain a password.
 var foreignVerbs = map[string]bool{
 	"SELECT": true, "VALUES": true, "TABLE": true, "WITH": true, "INSERT": true, "REPLACE": true, "UPDATE": true, "DELETE": true,
 	"MERGE": true, "CALL": true,
 }
 
-// A foreignKind is what a token of another system's language is.
+// A foreignKind is the kind of a token in another system's SQL.
 type foreignKind uint8
 
 const (
@@ -63,12 +64,11 @@ const (
 	foreignSpace             // white space or a comment
 	foreignWord              // a keyword or a name without quotes
 	foreignPlaceholder
-	foreignEnd   // of a statement
-	foreignDoubt // it has no end, or its end depends on a setting
+	foreignEnd   // the end of a statement
+	foreignDoubt // unterminated, or its end depends on a setting
 )
 
-// postgresToken returns the kind and the length of the token that s, which is not empty, starts
-// with.
+// postgresToken returns the kind and the length of the first token of s. s must not be empty.
 // https://www.postgresql.org/docs/current/sql-syntax-lexical.html
 func postgresToken(s string) (foreignKind, int) {
 	switch c := s[0]; {
@@ -86,11 +86,11 @@ func postgresToken(s string) (foreignKind, int) {
 		return foreignPlaceholder, run(s, 1, isDigit)
 	case c == '$':
 		return dollarQuoted(s)
-	case is(c, isDigit): // a name may stand right behind it, or a placeholder that is refused
+	case is(c, isDigit): // may include a name directly after the number, or a placeholder that PostgreSQL refuses
 		return foreignOther, run(s, 1, isWord)
 	case is(c, isWord):
 		n := run(s, 1, isWord)
-		if n == 1 && c|0x20 == 'e' && at(s, 1) == '\'' { // with backslashes, whatever the setting
+		if n == 1 && c|0x20 == 'e' && at(s, 1) == '\'' { // it has backslash escapes, whatever the setting
 			return escapedString(s)
 		}
 		return foreignWord, n
@@ -98,7 +98,7 @@ func postgresToken(s string) (foreignKind, int) {
 	return foreignOther, 1
 }
 
-// mysqlToken does the same for MySQL and MariaDB.
+// mysqlToken is postgresToken for MySQL and MariaDB.
 // https://dev.mysql.com/doc/refman/8.4/en/language-structure.html
 func mysqlToken(s string) (foreignKind, int) {
 	switch c := s[0]; {
@@ -111,7 +111,7 @@ func mysqlToken(s string) (foreignKind, int) {
 	case strings.HasPrefix(s, "--") && (len(s) == 2 || at(s, 2) <= ' '):
 		return foreignSpace, foreignLine(s, "\n")
 	case strings.HasPrefix(s, "/*"):
-		// What stands in one of these is executed, by some versions.
+		// Some versions execute the content of such a comment.
 		if at(s, 2) == '!' || at(s, 2) == 'M' && at(s, 3) == '!' {
 			return foreignDoubt, len(s)
 		}
@@ -119,7 +119,7 @@ func mysqlToken(s string) (foreignKind, int) {
 			return foreignSpace, 2 + i + 2
 		}
 		return foreignDoubt, len(s)
-	case c == '\'' || c == '"' || c == '`': // double quotes are those of names or of strings
+	case c == '\'' || c == '"' || c == '`': // double quotes enclose names or strings
 		return foreignQuoted(s)
 	case c == '?':
 		return foreignPlaceholder, 1
@@ -129,8 +129,9 @@ func mysqlToken(s string) (foreignKind, int) {
 	return foreignOther, 1
 }
 
-// foreignQuoted reads what the quote at the start of s opens, in which a doubled quote stands for
-// one. Whether a backslash before a quote escapes it depends on a setting: so it is in doubt.
+// foreignQuoted reads a quoted token at the start of s, in which a doubled quote is one
+// quote. It returns foreignDoubt for a backslash before a quote: a setting decides whether it
+// escapes the quote.
 func foreignQuoted(s string) (foreignKind, int) {
 	quote := s[0]
 	for i := 1; i < len(s); i++ {
@@ -146,7 +147,7 @@ func foreignQuoted(s string) (foreignKind, int) {
 	return foreignDoubt, len(s)
 }
 
-// escapedString reads a string of PostgreSQL's that has backslashes: e'it\'s'.
+// escapedString reads PostgreSQL's string with backslash escapes: e'it\'s'.
 func escapedString(s string) (foreignKind, int) {
 	for i := len("e'"); i < len(s); i++ {
 		switch {
@@ -177,7 +178,7 @@ func dollarQuoted(s string) (foreignKind, int) {
 	return foreignDoubt, len(s)
 }
 
-// nestedComment reads a comment that may hold others.
+// nestedComment reads a comment that may contain others.
 func nestedComment(s string) (foreignKind, int) {
 	depth := 0
 	for i := 0; i < len(s); {
@@ -197,7 +198,8 @@ func nestedComment(s string) (foreignKind, int) {
 	return foreignDoubt, len(s)
 }
 
-// foreignLine returns the length of s up to its first line break, one of breaks.
+// foreignLine returns the length of s up to its first line break, which is any byte of
+// breaks.
 func foreignLine(s, breaks string) int {
 	if i := strings.IndexAny(s, breaks); i >= 0 {
 		return i

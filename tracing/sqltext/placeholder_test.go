@@ -66,7 +66,7 @@ func TestBinds(t *testing.T) {
 		{"", "SELECT ?", false},
 		{"other_sql", "SELECT ?, $1", false},
 		{"oracle.db", "SELECT :1", false},
-		{"sqlite", "SELECT ?", false}, // which [sqltext.SQLite] reads
+		{"sqlite", "SELECT ?", false}, // [sqltext.SQLite] reads it
 	} {
 		if got := sqltext.Binds(tc.system, tc.text); got != tc.want {
 			t.Errorf("%s: %q: %t", tc.system, tc.text, got)
@@ -74,8 +74,8 @@ func TestBinds(t *testing.T) {
 	}
 }
 
-// Whatever the text, reading it ends, and what stands in quotes or a comment alone is no
-// placeholder.
+// FuzzBinds checks that reading any SQL ends, and that Binds finds no placeholder in quotes
+// or in a comment.
 func FuzzBinds(f *testing.F) {
 	for _, text := range []string{"x", "$1", "?", "it's", "/*", "*/", "$$", "\\", "E'", "--", "#", ";", "\"`"} {
 		f.Add(text)

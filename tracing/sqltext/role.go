@@ -1,60 +1,62 @@
 package sqltext
 
-// A Role is what a token of a query or of a change of rows stands for.
+// A Role is the role of a token in a statement that reads or writes rows.
 type Role uint8
 
 const (
-	// OtherRole is any role that is not below. Every column, alias and function has it.
+	// OtherRole is any role that is not listed below. Every column, alias and function has
+	// it.
 	OtherRole Role = iota
 
-	// Operation is a word that begins a query or a change of rows: SELECT, VALUES, INSERT,
+	// Operation is a word that starts a query or a change of rows: SELECT, VALUES, INSERT,
 	// REPLACE, UPDATE or DELETE.
 	Operation
 
-	// CommonList is a WITH that begins a list of common table expressions.
+	// CommonList is a WITH that starts a list of common table expressions.
 	CommonList
 
-	// Common is the name of a common table expression, in that list.
+	// Common is the name of a common table expression in that list.
 	Common
 
-	// Source is the name of a table, a view or a table-valued function that is read from.
+	// Source is the name of a table, a view or a table-valued function that is read.
 	Source
 
-	// Member is the name of such a table, right behind IN. A string that stands there is more
-	// likely a literal without its parentheses.
+	// Member is the name of such a table directly after IN. A string there is more likely a
+	// literal without its parentheses.
 	Member
 
-	// Target is the name of the table that is written to.
+	// Target is the name of the table that is written.
 	Target
 )
 
-// Table reports whether it is the role of a name that the engine looks for among tables.
+// Table reports whether the engine looks up a name with this role among tables.
 func (r Role) Table() bool { return r >= Source }
 
-// MaxDepth is how many parentheses within one another [Roles] follows. It bounds what a
-// text can make a program remember. SQLite itself stops at 100 levels of its parser's
-// stack by default, or at 1000 of an expression, and what people write has less than ten.
+// MaxDepth is the number of nested parentheses that [Roles] follows. It bounds the memory
+// that a query can use. By default, SQLite itself stops at 100 levels of its parser's stack,
+// or at 1000 of an expression. People write less than ten.
 const MaxDepth = 64
 
-// Roles follows a SELECT, VALUES, INSERT, REPLACE, UPDATE or DELETE, with all that is nested
-// in it, and says what each token stands for. The zero Roles is at the start of a statement.
+// Roles follows a SELECT, VALUES, INSERT, REPLACE, UPDATE or DELETE and everything nested in
+// it, and tells the role of each token. The zero Roles is for the start of a statement.
 //
-// It does not check the statement: of one that the engine would refuse, it may say anything.
+// It does not check the statement. For a statement that the engine would refuse, the roles
+// may be wrong.
 type Roles struct {
 	stack  [MaxDepth]frame
-	depth  int // index of the frame at hand
-	beyond int // open parentheses that have no frame
+	depth  int // index of the current frame
+	beyond int // number of open parentheses without a frame
 	last   Role
 }
 
-// A frame is what has been seen within a pair of parentheses, or of the statement itself.
+// A frame is the state within a pair of parentheses, or of the statement itself.
 type frame struct {
-	verb  Verb     // Select, Insert, Update or Delete, once it has been seen
-	begun bool     // anything has been seen
+	verb  Verb     // Select, Insert, Update or Delete, once it has been read
+	begun bool     // a token has been read
 	from  bool     // in FROM, where a table follows a comma
-	list  bool     // in the list that WITH begins, where a name follows a comma
-	want  Role     // of a name, if one comes now
-	or    orClause // of INSERT OR and UPDATE OR
+	list  bool     // in the list that WITH starts, where a name follows a comma
+	want  Role     // the role of the next token, if it is a name
+	or    orClause // for INSERT OR and UPDATE OR
 }
 
 type orClause uint8
@@ -65,16 +67,16 @@ const (
 	orWord          // a word follows, such as IGNORE
 )
 
-// Depth returns how many parentheses are open around the next token, up to MaxDepth-1.
+// Depth returns the number of parentheses that are open around the next token, up to
+// MaxDepth-1.
 func (r *Roles) Depth() int { return r.depth }
 
-// Beyond reports whether more parentheses are open than are followed: names in there are
-// not told apart.
+// Beyond reports whether more than MaxDepth-1 parentheses are open. Names in there all have
+// OtherRole.
 func (r *Roles) Beyond() bool { return r.beyond > 0 }
 
-// Of returns the role of the token at the cursor. It must be given each significant token
-// of the statement in turn, but for those of a table's name behind its first dot, which may
-// be left out.
+// Of returns the role of the current token. Call it for each significant token of the
+// statement in turn. Tokens of a table's name after its first dot may be left out.
 func (r *Roles) Of(c *Cursor) Role {
 	f, last := &r.stack[r.depth], r.last
 	r.last = OtherRole
@@ -91,7 +93,7 @@ func (r *Roles) Of(c *Cursor) Role {
 			f.want = Source
 		}
 	case c.Token.Kind == Dot && last != OtherRole:
-		f.want = last // the name before was the schema's
+		f.want = last // the name before the dot was the schema's
 	case f.or != orNone:
 		if f.followsOr(c) {
 			return OtherRole
@@ -103,7 +105,7 @@ func (r *Roles) Of(c *Cursor) Role {
 	return OtherRole
 }
 
-// followsOr reports whether the token is part of OR IGNORE and the like.
+// followsOr reports whether the token is part of OR IGNORE or a similar clause.
 func (f *frame) followsOr(c *Cursor) bool {
 	switch {
 	case f.or == orMay && c.Key.Word == "OR":
@@ -117,7 +119,7 @@ func (f *frame) followsOr(c *Cursor) bool {
 	return false
 }
 
-// word is for a token that is no parenthesis, comma or dot.
+// word returns the role of a token other than a parenthesis, a comma or a dot.
 func (r *Roles) word(f *frame, c *Cursor) Role {
 	if f.want != OtherRole && c.ObjectName() && (f.begun || c.Key.Word != "WITH") {
 		if f.want == Common && c.BeforeKey.Word == "WITH" && c.Key.Word == "RECURSIVE" {
@@ -157,7 +159,8 @@ func (r *Roles) pop() {
 	}
 }
 
-// clause is for a token that no name was wanted for.
+// clause returns the role of a token where no name is expected, and sets what is expected
+// next.
 func (f *frame) clause(c *Cursor, depth int) Role {
 	switch c.Key.Word {
 	case "SELECT":
@@ -211,13 +214,13 @@ func (f *frame) clause(c *Cursor, depth int) Role {
 	return OtherRole
 }
 
-// begin begins a query or a change of rows.
+// begin starts a query or a change of rows.
 func (f *frame) begin(verb Verb) Role {
 	f.verb, f.from, f.list = verb, false, false
 	return Operation
 }
 
-// change begins a change of rows, unless the word is an action, as in ON CONFLICT DO UPDATE.
+// change starts a change of rows, unless the word is an action, as in ON CONFLICT DO UPDATE.
 func (f *frame) change(verb Verb) Role {
 	if f.verb != Empty || f.begun && !f.list {
 		return OtherRole

@@ -2,13 +2,13 @@ package sqltext
 
 import "strings"
 
-// sqliteToken returns the kind and the length of the token that s, which is not empty,
-// starts with. It follows sqlite3GetToken in SQLite's src/tokenize.c. The fuzz tests of
-// this package compare it with SQLite itself.
+// sqliteToken returns the kind and the length of the first token of s. s must not be empty.
+// It follows sqlite3GetToken in SQLite's src/tokenize.c. The fuzz tests of this package
+// compare it with SQLite itself.
 func sqliteToken(s string) (Kind, int) {
 	switch c := s[0]; c {
 	case ' ', '\t', '\n', '\f', '\r':
-		// A vertical tab goes on white space, but does not start it.
+		// A vertical tab continues white space, but does not start it.
 		return Space, run(s, 1, isSpace)
 	case '(':
 		return LeftParen, 1
@@ -31,7 +31,7 @@ func sqliteToken(s string) (Kind, int) {
 		}
 		return Operator, 1
 	case '/':
-		// A "/*" at the very end of the text is two operators.
+		// A "/*" at the very end of the SQL is two operators.
 		if at(s, 1) != '*' || len(s) == 2 {
 			return Operator, 1
 		}
@@ -89,8 +89,8 @@ func sqliteToken(s string) (Kind, int) {
 // byteOrderMark is white space to SQLite wherever a token may start.
 const byteOrderMark = "\xef\xbb\xbf"
 
-// sqliteQuoted reads what an apostrophe, a double quote or a backquote opens. A doubled
-// quote stands for one; a backslash means nothing.
+// sqliteQuoted reads a token that starts with an apostrophe, a double quote or a backquote. A
+// doubled quote is one quote. A backslash has no meaning.
 func sqliteQuoted(s string) (Kind, int) {
 	quote := s[0]
 	for i := 1; ; {
@@ -109,8 +109,8 @@ func sqliteQuoted(s string) (Kind, int) {
 	}
 }
 
-// sqliteBlob reads x'...'. Anything but an even number of hexadecimal digits is illegal
-// up to the next quote, and that quote is included.
+// sqliteBlob reads x'...'. If it does not contain an even number of hexadecimal digits, it is
+// illegal up to and including the next quote.
 func sqliteBlob(s string) (Kind, int) {
 	i := run(s, 2, isHex)
 	if at(s, i) == '\'' && i%2 == 0 {
@@ -122,9 +122,9 @@ func sqliteBlob(s string) (Kind, int) {
 	return Illegal, len(s)
 }
 
-// sqliteNumber reads a number. "_" may stand anywhere after the first digit: SQLite's
-// parser checks later whether it is between two digits. A name that follows without a
-// space makes the whole token illegal.
+// sqliteNumber reads a number. "_" may stand anywhere after the first digit, because SQLite's
+// parser checks later that it is between two digits. A name directly after the number makes
+// the whole token illegal.
 func sqliteNumber(s string) (Kind, int) {
 	i := 0
 	if s[0] == '0' && at(s, 1)|0x20 == 'x' && is(at(s, 2), isHex) {
@@ -150,7 +150,7 @@ func sqliteNumber(s string) (Kind, int) {
 	return Number, i
 }
 
-// sqliteParameter reads a named parameter, which may be a variable of Tcl: "::" may stand
+// sqliteParameter reads a named parameter, which may be a Tcl variable: "::" may stand
 // anywhere in the name, and "(...)" without white space may end it.
 func sqliteParameter(s string) (Kind, int) {
 	named := false
@@ -187,8 +187,8 @@ func lineLength(s string) int {
 	return len(s)
 }
 
-// operatorLength returns the length of the operator that s starts with. It is two if one
-// of second follows the first byte.
+// operatorLength returns the length of the operator at the start of s: two if the second byte
+// is in second, and one otherwise.
 func operatorLength(s, second string) int {
 	if c := at(s, 1); c != 0 && strings.IndexByte(second, c) >= 0 {
 		return 2
@@ -196,7 +196,7 @@ func operatorLength(s, second string) int {
 	return 1
 }
 
-// at returns s[i], or 0 past the end, as a C string has it.
+// at returns s[i], or 0 past the end, like a C string.
 func at(s string, i int) byte {
 	if i < len(s) {
 		return s[i]
@@ -204,11 +204,11 @@ func at(s string, i int) byte {
 	return 0
 }
 
-// A class is a set of sets of bytes. A byte can be in several sets.
+// A class is a set of byte classes. A byte can be in several of them.
 type class uint8
 
 const (
-	isSpace class = 1 << iota // SQLite's isspace: the vertical tab is in it
+	isSpace class = 1 << iota // SQLite's isspace, which includes the vertical tab
 	isDigit
 	isHex
 	isUnderscore
@@ -236,10 +236,10 @@ var classes = func() (table [256]class) {
 	return table
 }()
 
-// is reports whether c is in one of the sets.
+// is reports whether c is in one of the classes.
 func is(c byte, sets class) bool { return classes[c]&sets != 0 }
 
-// run returns where the bytes that are in one of the sets end, from i on.
+// run returns the end of the bytes in the classes, starting at s[i].
 func run(s string, i int, sets class) int {
 	for i < len(s) && classes[s[i]]&sets != 0 {
 		i++

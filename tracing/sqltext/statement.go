@@ -1,12 +1,12 @@
 package sqltext
 
-// A Verb is what a statement does.
+// A Verb tells what a statement does.
 type Verb uint8
 
 const (
-	Empty     Verb = iota // there is no statement: only white space, comments and semicolons
+	Empty     Verb = iota // no statement: only white space, comments and semicolons
 	Unknown               // not a statement of the dialect: the engine refuses it
-	With                  // WITH, and what follows is not known; see [Statement.Verb]
+	With                  // WITH, if the verb after it is not known; see [Statement.Verb]
 	Select                // SELECT or VALUES
 	Insert                // INSERT or REPLACE
 	Update                // UPDATE
@@ -27,52 +27,52 @@ const (
 	Reindex               // REINDEX
 )
 
-// Rows reports whether the statement reads or writes rows of tables, and does nothing else.
+// Rows reports whether the statement only reads or writes rows of tables.
 func (v Verb) Rows() bool { return v >= With && v <= Delete }
 
-// A Head is the first words of a statement.
+// A Head describes the first words of a statement.
 type Head struct {
-	// Verb is what the statement does, or would do if it were not explained.
+	// Verb tells what the statement does, or would do without EXPLAIN.
 	Verb Verb
 
 	// Explain says that EXPLAIN or EXPLAIN QUERY PLAN stands before the verb. SQLite then
-	// executes nothing, with one exception: it has executed a PRAGMA once it has prepared
-	// an EXPLAIN of it.
+	// executes nothing, with one exception: when it prepares an EXPLAIN of a PRAGMA, it
+	// executes the PRAGMA.
 	Explain bool
 
-	// Start is the offset of the first token. VerbStart and Body are the offsets of the verb
-	// and of what stands behind it.
+	// Start is the offset of the first token. VerbStart is the offset of the verb. Body is
+	// the offset after the verb.
 	Start, VerbStart, Body int
 }
 
-// A Statement is one statement of a text.
+// A Statement describes one statement.
 type Statement struct {
-	Head // its Verb is With only if nothing that may follow WITH does follow
+	Head // its Verb is With only if no verb that may follow WITH does
 
-	// With says that the statement begins with WITH.
+	// With says that the statement starts with WITH.
 	With bool
 
-	// End is the offset where the statement ends: at its semicolon, or else at the end of
-	// the text.
+	// End is the offset where the statement ends: at its semicolon, or at the end of the SQL.
 	End int
 
-	// Tail is the offset behind the semicolon. It is where SQLite's prepare stops reading,
-	// if it prepares the statement at all.
+	// Tail is the offset after the semicolon. SQLite's prepare stops reading there, if it
+	// prepares the statement at all.
 	Tail int
 }
 
-// Statements cuts a text into statements, where SQLite's prepare would, and goes on from one
-// to the next as sqlite3_exec does. It allocates nothing.
+// Statements splits SQL into statements where SQLite's prepare would. It continues after each
+// statement as sqlite3_exec does. It allocates nothing.
 //
-// A semicolon ends a statement, with two exceptions. One is in the body of a trigger, which
-// ends with an END behind a semicolon. The other is in the parentheses behind CREATE VIRTUAL
-// TABLE, where SQLite takes every token for a part of the module's arguments.
+// A semicolon ends a statement, with two exceptions. One is the body of a trigger, which ends
+// with an END after a semicolon. The other is in the parentheses after CREATE VIRTUAL TABLE,
+// where SQLite takes every token as part of the module's arguments.
 //
-// Right behind a semicolon, sqlite3_exec skips a vertical tab, which no statement may start
-// with: "SELECT 1;\vSELECT 2" is two statements to it. SQLite refuses to prepare the tail as it is.
+// Directly after a semicolon, sqlite3_exec skips a vertical tab, although no statement may
+// start with one: to sqlite3_exec, "SELECT 1;\vSELECT 2" is two statements. SQLite's prepare
+// refuses that tail.
 type Statements struct{ lex Lexer }
 
-// Next returns the next statement. It reports false if there is none: behind the last
+// Next returns the next statement. It returns false if there is none: after the last
 // statement there are only white space, comments and semicolons.
 func (s *Statements) Next() (Statement, bool) {
 	st := Statement{Head: s.lex.head()}
@@ -80,14 +80,14 @@ func (s *Statements) Next() (Statement, bool) {
 		return Statement{}, false
 	}
 	st.With = st.Verb == With
-	var trigger, virtual bool // what is being created
+	var trigger, virtual bool // the kind of object that is created
 	if st.Verb == Create {
 		trigger, virtual = s.lex.created()
 	}
 	var (
 		before Kind
-		body   bool // within the body of a trigger
-		depth  int  // of parentheses
+		body   bool // in the body of a trigger
+		depth  int  // number of open parentheses
 	)
 	for {
 		t := s.lex.NextSignificant()
@@ -112,13 +112,13 @@ func (s *Statements) Next() (Statement, bool) {
 				case "BEGIN":
 					body = true
 				case "END":
-					// The END of a CASE does not stand behind a semicolon.
+					// The END of a CASE does not follow a semicolon.
 					if body && before == Semicolon {
 						body, trigger = false, false
 					}
 				}
 			case st.Verb == With && depth == 0 && before == RightParen:
-				// Only the end of a common table expression stands before the verb.
+				// The token before the verb ends a common table expression.
 				if v := verbOf(KeywordOf(s.lex.text, t)); v >= Select && v <= Delete {
 					st.Verb = v
 				}
@@ -128,8 +128,8 @@ func (s *Statements) Next() (Statement, bool) {
 	}
 }
 
-// head reads up to the verb of the next statement. It stops before a semicolon that
-// stands in the verb's place.
+// head reads up to the verb of the next statement. It stops before a semicolon in place of
+// the verb.
 func (l *Lexer) head() Head {
 	t := l.NextSignificant()
 	for t.Kind == Semicolon {
@@ -151,15 +151,15 @@ func (l *Lexer) head() Head {
 		if t.Kind != EOF && t.Kind != Semicolon {
 			*l, h.VerbStart, h.Body = ahead, t.Start, t.End
 		} else {
-			h.VerbStart, h.Body = t.Start, t.Start // there is none
+			h.VerbStart, h.Body = t.Start, t.Start // there is no verb
 		}
 	}
 	h.Verb = verbOf(key)
 	return h
 }
 
-// skip reads the next significant token if it is the keyword word, and returns what keyword
-// it is.
+// skip skips the next significant token if it is the keyword word. It returns the keyword of
+// that token in any case.
 func (l *Lexer) skip(word string) Keyword {
 	ahead := *l
 	key := KeywordOf(l.text, ahead.NextSignificant())
@@ -169,8 +169,8 @@ func (l *Lexer) skip(word string) Keyword {
 	return key
 }
 
-// created looks ahead, behind CREATE, and reports whether a trigger or a virtual table is
-// being created.
+// created looks ahead after CREATE. It reports whether the statement creates a trigger or a
+// virtual table.
 func (l Lexer) created() (trigger, virtual bool) {
 	word := KeywordOf(l.text, l.NextSignificant()).Word
 	if word == "TEMP" || word == "TEMPORARY" {

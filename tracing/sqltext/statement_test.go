@@ -8,7 +8,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
 
-// cut renders the statements of a text: each in parentheses, with what its tail skips.
+// cut returns the statements of text: each in parentheses, then the bytes that its tail
+// skips.
 func cut(text string) string {
 	var list []string
 	statements := sqltext.SQLite.Statements(text)
@@ -85,7 +86,7 @@ func TestVerbs(t *testing.T) {
 	}
 }
 
-// roles renders the roles of a statement's names.
+// rolesOf returns the roles of a statement's names.
 func rolesOf(text string) string {
 	names := map[sqltext.Role]string{
 		sqltext.Operation: "operation", sqltext.CommonList: "with", sqltext.Common: "common", sqltext.Source: "source", sqltext.Member: "member", sqltext.Target: "target",

@@ -1,7 +1,7 @@
 package sqltexttest
 
-// Seeds are texts to begin with: examples in the style of SQLite's documentation of each
-// statement, what its tokenizer has rules of its own for, and what has been read wrongly.
+// Seeds is SQL to start from. There are examples in the style of SQLite's documentation of
+// each statement, special cases of its tokenizer, and SQL that was once read wrongly.
 var Seeds = []string{
 	// Queries.
 	"SELECT 1", "select 1;", "SELECT 1;;SELECT 2", "SELECT * FROM t", "SELECT t.* , u.b FROM t, u WHERE t.a = u.a;",

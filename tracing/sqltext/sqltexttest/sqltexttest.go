@@ -1,4 +1,4 @@
-// Package sqltexttest makes texts of SQL for the fuzz tests of this module.
+// Package sqltexttest makes SQL for the fuzz tests of this module.
 package sqltexttest
 
 import (
@@ -7,14 +7,14 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
 
-// A Chooser makes choices out of the bytes that a fuzz test is given: the fuzzer learns which
-// bytes lead somewhere new.
+// A Chooser makes choices from the bytes of a fuzz test, so that the fuzzer learns which
+// bytes lead to something new.
 type Chooser struct{ data []byte }
 
-// NewChooser returns a Chooser that chooses by data.
+// NewChooser returns a Chooser that takes its choices from data.
 func NewChooser(data []byte) *Chooser { return &Chooser{data} }
 
-// N returns a number from 0 up to n-1, and 0 once there is nothing left to choose by.
+// N returns a number from 0 to n-1. It returns 0 when the data is used up.
 func (c *Chooser) N(n int) int {
 	if len(c.data) == 0 {
 		return 0
@@ -27,7 +27,7 @@ func (c *Chooser) N(n int) int {
 // Of returns one of list.
 func (c *Chooser) Of(list ...string) string { return list[c.N(len(list))] }
 
-// fragments are put into texts in place of tokens, and between them.
+// fragments replace tokens of the SQL, or are put between them.
 var fragments = []string{
 	";", ";", "(", ")", ",", ".", "a", "b", "t", "u", "v", "main", "temp", "x", "1", "'s'", "\"a\"", "[b]", "`c`", "'t'", "?", ":p", "$a::b(c)", "$a(')", "x'00'",
 	"SELECT", "SELECT 1", "FROM", "FROM t", ", u", "WHERE", "AND", "OR", "NOT", "IN", "AS", "ON", "USING", "JOIN", "LEFT JOIN", "UNION ALL", "VALUES", "VALUES (1)", "INSERT INTO u", "REPLACE", "UPDATE u SET a = 1", "DELETE FROM u",
@@ -36,8 +36,8 @@ var fragments = []string{
 	"last_insert_rowid()", "changes()", "changes", "total_changes ( )", "temp.t", "sqlite_temp_schema", "pragma_table_info('t')", "pragma_foreign_keys", "pragma_note", "main.pragma_user_version", "json_each('[]')",
 }
 
-// Weave makes a text of one or two of [Seeds], with fragments of SQL among its tokens, by the
-// choices of data.
+// Weave returns one or two of [Seeds], joined, with fragments among their tokens. data
+// determines the choices.
 func Weave(data []byte) string {
 	c := NewChooser(data)
 	text := Seeds[c.N(len(Seeds))]
