@@ -10,17 +10,17 @@ import (
 
 //lint:file-ignore SA1019 a parent may have only the deprecated interfaces, and they count as database/sql counts them
 
-// An adapter gives any connection all the interfaces that sqlmw may call, and
-// does what database/sql does where the connection has none. sqlmw's own
-// fallbacks are not used: they drop isolation levels and panic without Execer.
+// An adapter gives any connection all the interfaces that sqlmw may call. Where the
+// connection lacks one, it does what database/sql does. It does not use sqlmw's own
+// fallbacks, because those drop isolation levels and panic without Execer.
 //
-// It also serves what the connection would leave to a second and third call:
-// a text with arguments that is to be prepared, executed and closed.
+// It also executes or queries in one call where database/sql would make three: prepare,
+// execute and close.
 type adapter struct {
-	conn   *Conn // that the adapter is for
+	conn   *Conn // the Conn around this adapter
 	parent driver.Conn
 
-	// The parent's optional interfaces, nil where it has none.
+	// The parent's optional interfaces; nil if it does not implement them.
 	direct    DirectConn
 	begin     driver.ConnBeginTx
 	prepare   driver.ConnPrepareContext
@@ -33,13 +33,13 @@ type adapter struct {
 	validator driver.Validator
 	sick      SickConn
 
-	shaped struct { // the rows made last
+	shaped struct { // the shape of the type of rows that was seen last
 		of    reflect.Type
 		shape shape
 	}
 
-	prepared *innerStmt // by the last PrepareContext; Conn takes it from here
-	tx       innerTx    // begun last
+	prepared *innerStmt // by the last PrepareContext, for takePrepared
+	tx       innerTx    // the last transaction
 }
 
 var _ chain = &adapter{}
@@ -60,15 +60,15 @@ func newAdapter(conn *Conn, parent driver.Conn) *adapter {
 	return a
 }
 
-// takePrepared returns the statement that PrepareContext has made, if any. The
-// wrapper needs it for what sqlmw's statement cannot do: convert arguments.
+// takePrepared returns the statement that the last PrepareContext made, or nil. The Conn
+// needs it because sqlmw's statement cannot convert arguments.
 func (a *adapter) takePrepared() *innerStmt {
 	s := a.prepared
 	a.prepared = nil
 	return s
 }
 
-// ExecContext executes in one call. ctx reaches the parent as it is.
+// ExecContext executes in one call. It passes ctx to the parent unchanged.
 func (a *adapter) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	if a.conn.broken {
 		return nil, ErrPanicked
@@ -91,35 +91,35 @@ func (a *adapter) ExecContext(ctx context.Context, query string, args []driver.N
 	return res, notSkipped(err)
 }
 
-// execOnce prepares, executes and closes, as database/sql does.
+// execOnce prepares, executes and closes the statement, as database/sql does.
 func (a *adapter) execOnce(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	stmt, err := a.prepareParent(ctx, query)
 	if err != nil {
 		return nil, err
 	}
-	through := false
-	defer closeAfterPanic(stmt, &through)
+	finished := false
+	defer closeAfterPanic(stmt, &finished)
 	converted, err := convertArgs(a.parent, stmt, args)
 	var res driver.Result
 	if err == nil {
 		res, err = execStmt(ctx, stmt, converted)
 	}
-	through = true
+	finished = true
 	stmt.Close()
 	return res, err
 }
 
-// closeAfterPanic, in a defer, closes a statement unless its call was through: a
-// panic of its Close is hidden behind the first.
-func closeAfterPanic(stmt driver.Stmt, through *bool) {
-	if !*through {
+// closeAfterPanic closes stmt if a panic interrupted its call. Defer it. It hides a panic of
+// stmt's Close, because the program sees the first one.
+func closeAfterPanic(stmt driver.Stmt, finished *bool) {
+	if !*finished {
 		shield(func() { stmt.Close() })
 	}
 }
 
-// notSkipped keeps database/sql from doing again what has been done: to it, an
-// ErrSkip of a call means that nothing was. A parent that says so of a statement
-// says it to the program.
+// notSkipped wraps driver.ErrSkip. To database/sql, an ErrSkip means that the call did
+// nothing, so it would do everything again. If the parent's statement returns ErrSkip, the
+// program sees that error.
 func notSkipped(err error) error {
 	if err == driver.ErrSkip {
 		return skipped{}
@@ -140,20 +140,20 @@ func (a *adapter) execDirect(ctx context.Context, query string, args []driver.Na
 	if err != nil {
 		return nil, err
 	}
-	if err := done(ctx); err != nil {
+	if err := ctxErr(ctx); err != nil {
 		return nil, err
 	}
 	return a.exec.Exec(query, values)
 }
 
-// QueryContext queries in one call. ctx reaches the parent as it is.
+// QueryContext queries in one call. It passes ctx to the parent unchanged.
 func (a *adapter) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	if a.conn.broken {
 		return nil, ErrPanicked
 	}
 	if a.direct != nil {
 		rows, err := a.direct.QueryDirect(ctx, query, args)
-		return a.made(rows, nil, err)
+		return a.wrapRows(rows, nil, err)
 	}
 	if a.queryCtx != nil || a.query != nil {
 		converted, err := convertArgs(a.parent, nil, args)
@@ -162,7 +162,7 @@ func (a *adapter) QueryContext(ctx context.Context, query string, args []driver.
 		}
 		rows, err := a.queryDirect(ctx, query, converted)
 		if err != driver.ErrSkip {
-			return a.made(rows, nil, err)
+			return a.wrapRows(rows, nil, err)
 		}
 	}
 
@@ -170,14 +170,14 @@ func (a *adapter) QueryContext(ctx context.Context, query string, args []driver.
 	if err != nil {
 		return nil, notSkipped(err)
 	}
-	through := false
-	defer closeAfterPanic(stmt, &through)
+	finished := false
+	defer closeAfterPanic(stmt, &finished)
 	rows, err := a.queryOnce(ctx, stmt, args)
-	through = true
+	finished = true
 	if err != nil {
 		stmt.Close()
 	}
-	return a.made(rows, stmt, notSkipped(err))
+	return a.wrapRows(rows, stmt, notSkipped(err))
 }
 
 func (a *adapter) queryOnce(ctx context.Context, stmt driver.Stmt, args []driver.NamedValue) (driver.Rows, error) {
@@ -196,14 +196,15 @@ func (a *adapter) queryDirect(ctx context.Context, query string, args []driver.N
 	if err != nil {
 		return nil, err
 	}
-	if err := done(ctx); err != nil {
+	if err := ctxErr(ctx); err != nil {
 		return nil, err
 	}
 	return a.query.Query(query, values)
 }
 
-// made returns our rows around the parent's. stmt, if not nil, is closed with them.
-func (a *adapter) made(parent driver.Rows, stmt driver.Stmt, err error) (driver.Rows, error) {
+// wrapRows returns rows around the parent's. Closing them also closes stmt, if that is not
+// nil.
+func (a *adapter) wrapRows(parent driver.Rows, stmt driver.Stmt, err error) (driver.Rows, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +212,7 @@ func (a *adapter) made(parent driver.Rows, stmt driver.Stmt, err error) (driver.
 	return newRows(a.conn, parent, stmt).shaped, nil
 }
 
-// PrepareContext prepares a statement that the program asked for.
+// PrepareContext prepares a statement for the program.
 func (a *adapter) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
 	if a.conn.broken {
 		return nil, ErrPanicked
@@ -230,7 +231,7 @@ func (a *adapter) prepareParent(ctx context.Context, query string) (driver.Stmt,
 	}
 	stmt, err := a.parent.Prepare(query)
 	if err == nil {
-		if err := done(ctx); err != nil {
+		if err := ctxErr(ctx); err != nil {
 			stmt.Close()
 			return nil, err
 		}
@@ -251,7 +252,7 @@ func (a *adapter) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx
 	return &a.tx, nil
 }
 
-// An innerTx is a transaction inside of sqlmw: the parent's.
+// An innerTx is the parent's transaction, inside of sqlmw.
 type innerTx struct {
 	adapter *adapter
 	parent  driver.Tx
@@ -271,7 +272,8 @@ func (tx *innerTx) Rollback() error {
 	return tx.parent.Rollback()
 }
 
-// beginTx refuses what a parent without BeginTx cannot do.
+// beginTx begins the parent's transaction. If the parent lacks BeginTx, beginTx refuses
+// options that it does not support.
 func (a *adapter) beginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
 	if a.begin != nil {
 		return a.begin.BeginTx(ctx, opts)
@@ -284,7 +286,7 @@ func (a *adapter) beginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx
 	}
 	tx, err := a.parent.Begin()
 	if err == nil {
-		if err := done(ctx); err != nil {
+		if err := ctxErr(ctx); err != nil {
 			tx.Rollback()
 			return nil, err
 		}
@@ -292,7 +294,7 @@ func (a *adapter) beginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx
 	return tx, err
 }
 
-// Ping is called only where the parent can.
+// Ping pings the parent. It is called only if the parent implements Pinger.
 func (a *adapter) Ping(ctx context.Context) error {
 	if a.conn.broken {
 		return ErrPanicked
@@ -303,18 +305,18 @@ func (a *adapter) Ping(ctx context.Context) error {
 // Close closes the parent.
 func (a *adapter) Close() error { return a.parent.Close() }
 
-// Prepare implements [driver.Conn]; sqlmw has no use for it.
+// Prepare implements [driver.Conn]. sqlmw does not call it.
 func (a *adapter) Prepare(query string) (driver.Stmt, error) {
 	return a.PrepareContext(context.Background(), query)
 }
 
-// Begin implements [driver.Conn]; sqlmw has no use for it.
+// Begin implements [driver.Conn]. sqlmw does not call it.
 func (a *adapter) Begin() (driver.Tx, error) {
 	return a.BeginTx(context.Background(), driver.TxOptions{})
 }
 
-// done returns the context's error if it is over, without waiting.
-func done(ctx context.Context) error {
+// ctxErr returns ctx's error if ctx has ended. It does not wait.
+func ctxErr(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()

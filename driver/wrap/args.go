@@ -9,32 +9,31 @@ import (
 
 //lint:file-ignore SA1019 a parent may have only the deprecated interfaces, and they count as database/sql counts them
 
-// convertArgs turns the arguments of a call into what a driver is given, as
-// database/sql does (convert.go there), so that results, errors and the calls
-// a driver sees are the same. stmt is nil where there is no statement yet.
+// convertArgs converts the arguments of a call to driver values. It follows database/sql
+// (convert.go there), so that results, errors and the driver's calls are the same. stmt is
+// nil if there is no statement yet.
 //
-// The arguments come from database/sql, which has had [Conn] accept them:
-// names are split off and valid, values are the program's own.
-// args is left as it is, since it may be converted again for a statement.
+// The arguments come from database/sql after [Conn] has accepted them: their names are valid
+// and separate, and their values are the program's own. convertArgs does not change args,
+// because they may be converted again for a statement.
 func convertArgs(conn driver.Conn, stmt driver.Stmt, args []driver.NamedValue) ([]driver.NamedValue, error) {
 	return convertArgsTo(make([]driver.NamedValue, 0, len(args)), conn, stmt, args)
 }
 
-// ConvertArgs converts the arguments that a [DirectConn] is given for stmt, which
-// it has prepared on conn: each is checked by the statement, or else by the
-// connection, or else by database/sql's rules, and then they are counted.
-// It uses args for what it returns.
+// ConvertArgs converts the arguments that a [DirectConn] receives for stmt, which it has
+// prepared on conn. The statement checks each argument, or else the connection, or else the
+// rules of database/sql. Then ConvertArgs checks their number. It reuses args for its result.
 func ConvertArgs(conn driver.Conn, stmt driver.Stmt, args []driver.NamedValue) ([]driver.NamedValue, error) {
 	return convertArgsTo(args[:0], conn, stmt, args)
 }
 
 func convertArgsTo(converted []driver.NamedValue, conn driver.Conn, stmt driver.Stmt, args []driver.NamedValue) ([]driver.NamedValue, error) {
-	check := newArgChecker(conn, stmt)
+	checker := newArgChecker(conn, stmt)
 	for _, arg := range args {
 		converted = append(converted, arg)
 		arg := &converted[len(converted)-1]
 		arg.Ordinal = len(converted)
-		switch err := check.one(arg); err {
+		switch err := checker.check(arg); err {
 		case nil:
 		case driver.ErrRemoveArgument:
 			converted = converted[:len(converted)-1]
@@ -42,20 +41,20 @@ func convertArgsTo(converted []driver.NamedValue, conn driver.Conn, stmt driver.
 			return nil, fmt.Errorf("sql: converting argument %s type: %w", nameOf(arg), err)
 		}
 	}
-	if check.want != -1 && len(converted) != check.want {
-		return nil, fmt.Errorf("sql: expected %d arguments, got %d", check.want, len(converted))
+	if checker.want != -1 && len(converted) != checker.want {
+		return nil, fmt.Errorf("sql: expected %d arguments, got %d", checker.want, len(converted))
 	}
 	return converted, nil
 }
 
-// An argChecker is who is asked about an argument, in this order: the
-// statement, or the connection if it is no checker; the statement's column;
-// the default. The first that does not say ErrSkip decides. What they answer
-// is compared, not unwrapped, as database/sql does.
+// An argChecker checks arguments. It asks, in this order: the statement, or the connection if
+// the statement checks no arguments; then the statement's column; then the default converter.
+// The first one that does not return ErrSkip decides. As in database/sql, errors are compared
+// and not unwrapped.
 type argChecker struct {
-	named driver.NamedValueChecker
-	stmt  driver.Stmt // which may have columns that convert
-	want  int         // how many arguments, or -1 for any number
+	named driver.NamedValueChecker // may have columns that convert arguments
+	stmt  driver.Stmt              // the number of arguments, or -1 for any number
+	want  int                      // how many arguments, or -1 for any number
 }
 
 func newArgChecker(conn driver.Conn, stmt driver.Stmt) argChecker {
@@ -70,7 +69,7 @@ func newArgChecker(conn driver.Conn, stmt driver.Stmt) argChecker {
 	return c
 }
 
-func (c *argChecker) one(arg *driver.NamedValue) error {
+func (c *argChecker) check(arg *driver.NamedValue) error {
 	if c.named != nil {
 		if err := c.named.CheckNamedValue(arg); err != driver.ErrSkip {
 			return err
@@ -84,17 +83,17 @@ func (c *argChecker) one(arg *driver.NamedValue) error {
 	for {
 		var err error
 		arg.Value, err = driver.DefaultParameterConverter.ConvertValue(arg.Value)
-		if err != driver.ErrSkip { // of a Valuer: then what it left is asked about again
+		if err != driver.ErrSkip { // after ErrSkip, the value that the Valuer returned is converted again
 			return err
 		}
 	}
 }
 
-// convertColumn converts an argument as the statement's column wants it.
+// convertColumn converts an argument with the statement's column converter.
 func (c *argChecker) convertColumn(column driver.ColumnConverter, arg *driver.NamedValue) error {
 	index := arg.Ordinal - 1
 	if c.want >= 0 && c.want <= index {
-		return nil // there is no such column; the count of arguments will say so
+		return nil // there is no such column; the check of the number returns the error
 	}
 	if valuer, ok := arg.Value.(driver.Valuer); ok {
 		value, err := valueOf(valuer)
@@ -118,8 +117,8 @@ func (c *argChecker) convertColumn(column driver.ColumnConverter, arg *driver.Na
 	return nil
 }
 
-// valueOf calls Value, except on a nil pointer whose method is its element's,
-// which is NULL (golang.org/issue/8415).
+// valueOf calls Value. For a nil pointer whose method is its element's, it returns NULL
+// without the call (golang.org/issue/8415).
 func valueOf(v driver.Valuer) (driver.Value, error) {
 	if rv := reflect.ValueOf(v); rv.Kind() == reflect.Pointer && rv.IsNil() &&
 		rv.Type().Elem().Implements(reflect.TypeFor[driver.Valuer]()) {
@@ -135,7 +134,7 @@ func nameOf(arg *driver.NamedValue) string {
 	return fmt.Sprintf("with name %q", arg.Name)
 }
 
-// plainArgs is for a parent that knows no named parameters.
+// plainArgs converts args for a parent without named parameters.
 func plainArgs(args []driver.NamedValue) ([]driver.Value, error) {
 	values := make([]driver.Value, len(args))
 	for i, arg := range args {

@@ -5,12 +5,13 @@ import (
 	"time"
 )
 
-// Close implements [driver.Conn]. It may be called while database/sql holds
-// its mutex: nothing here calls a *sql.DB or waits for anything but the engine.
+// Close implements [driver.Conn]. database/sql may hold its mutex when it calls Close. So
+// Close calls no method of a *sql.DB, and waits for nothing but the engine.
 //
-// After a panic, its error is [ErrPanicked], with whatever closing the engine's
-// connection has failed with. A panic while it closes passes once that is closed
-// for good, but on database/sql's own goroutines it is an error.
+// After a panic, Close returns [ErrPanicked], joined with the engine's error if its
+// connection failed to close. If a panic happens during Close, the engine's connection is
+// closed before the panic goes on. On database/sql's own goroutines, the panic becomes an
+// error.
 func (c *Conn) Close() (err error) {
 	if c.state == closed {
 		if c.broken {
@@ -19,9 +20,9 @@ func (c *Conn) Close() (err error) {
 		return c.adapter.Close()
 	}
 	var e Event
-	through, told := false, false
+	finished, recorded := false, false
 	defer func() {
-		if through {
+		if finished {
 			return
 		}
 		c.broken = true
@@ -29,7 +30,7 @@ func (c *Conn) Close() (err error) {
 			shield(func() { c.move(closed, nil) })
 		}
 		_ = c.closeEngine()
-		if e.Err = "panic"; e.Kind != 0 && !told {
+		if e.Err = "panic"; e.Kind != 0 && !recorded {
 			shield(func() { c.opener.record(&e) })
 		}
 		if OnOwnGoroutine() {
@@ -41,7 +42,7 @@ func (c *Conn) Close() (err error) {
 	start := time.Now()
 	reason, derived := c.unfit, false
 	if c.state == inUse {
-		// Nobody asked whether it was valid: it is not.
+		// database/sql did not call IsValid: the connection is bad.
 		if c.unfit == "" {
 			if c.unfit = closeReason(); c.unfit != ReasonOther {
 				c.unfit = ReasonBad
@@ -52,8 +53,8 @@ func (c *Conn) Close() (err error) {
 		c.leaveUse(KindDiscard, start)
 	} else if reason == "" {
 		reason, derived = closeReason(), true
-		if reason == ReasonSurplus && c.state == pending && !c.asked && c.uses == 0 && calledBy("(*DB).putConn") {
-			reason = ReasonBad // spoilt in its first use, which was no call: Raw
+		if reason == ReasonSurplus && c.state == pending && !c.validated && c.uses == 0 && calledBy("(*DB).putConn") {
+			reason = ReasonBad // its first use was Raw, which is not a call, and failed
 			c.broken = InPanicOfRaw()
 		}
 	}
@@ -83,9 +84,9 @@ func (c *Conn) Close() (err error) {
 	e.Time = time.Now()
 	e.Duration = e.Time.Sub(start)
 	e.Err = c.opener.errorText(err)
-	told = true
+	recorded = true
 	c.opener.record(&e)
-	through = true
+	finished = true
 	switch {
 	case !c.broken:
 		return err
@@ -95,8 +96,8 @@ func (c *Conn) Close() (err error) {
 	return errors.Join(ErrPanicked, err)
 }
 
-// closeReason tells from database/sql's own functions among the callers why an
-// idle connection is closed.
+// closeReason returns why an idle connection is closed. It finds that out from database/sql's
+// functions on the stack.
 func closeReason() Reason {
 	switch caller(
 		"(*DB).connectionCleaner",

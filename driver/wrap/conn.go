@@ -14,46 +14,46 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// A Conn is a connection as database/sql sees it. It keeps the account of the
-// connection's life. It passes every call to sqlmw, sqlmw to the interceptors, and
-// they to the parent. There is one short cut; see direct.go.
+// A Conn is the connection that database/sql uses. It records the events of its life. It
+// passes every call to sqlmw, which passes it through the interceptors to the parent. There
+// is one shortcut; see direct.go.
 //
-// Like every driver's, a Conn is used by one goroutine at a time;
-// database/sql sees to that.
+// Like every driver's connection, a Conn must not be used by several goroutines at a time.
+// database/sql ensures that.
 type Conn struct {
 	opener  *Opener
 	id      ConnID
 	adapter *adapter
 	chain   chain // sqlmw around adapter
-	direct  bool  // Exec and Query do not go through chain; see direct.go
+	direct  bool  // Exec and Query bypass chain; see direct.go
 	spans   *tracing.Conn
 
-	opened time.Time
-	state  state
-	since  time.Time     // when state began
-	trace  trace.TraceID // of the call that acquired it last
-	uses   uint64
-	inCall bool   // a call is under way
-	inTx   bool   // a transaction of BeginTx is
-	unfit  Reason // why the connection is to be closed at its release
-	asked  bool   // database/sql has asked whether it is valid since it was last acquired
+	opened    time.Time
+	state     state
+	since     time.Time     // start of state; zero if there was no Recorder
+	trace     trace.TraceID // of the last call that acquired it
+	uses      uint64
+	inCall    bool   // a call of the engine is running
+	inTx      bool   // a transaction of BeginTx is open
+	unfit     Reason // why the connection is closed at its release; empty if it is not
+	validated bool   // database/sql has called IsValid since the last acquire
 
-	broken bool  // a panic has passed
-	ended  bool  // and the engine's connection is closed for it
-	endErr error // of closing it
+	broken       bool  // a panic has passed through the connection
+	engineClosed bool  // closeEngine has closed the engine's connection
+	engineErr    error // error of closeEngine
 
-	left [shapes]*rows // that are closed, of each shape, for the next query
+	freeRows [shapes]*rows // closed rows of each shape, for the next query
 
-	// Of a connection that a pool lends.
-	open       atomic.Int32 // rows
+	// For connections of a pool.
+	open       atomic.Int32 // number of open rows
 	lane       Lane
-	background bool // what becomes of it is on a goroutine of the pool's own
-	gate       Gate // nil for none
-	copies     bool // as it says
+	background bool // the pool uses the connection on its own goroutine
+	gate       Gate // nil if there is none
+	copies     bool // gate.Copies()
 	spared     bool // see Spared
 }
 
-// chain is what sqlmw makes of a connection.
+// chain is a connection that sqlmw has wrapped.
 type chain interface {
 	driver.Conn
 	driver.ConnBeginTx
@@ -70,7 +70,7 @@ var (
 	_ driver.NamedValueChecker = &Conn{}
 )
 
-// A state is where a connection is in its life.
+// A state is a state in a connection's life.
 //
 //	opening → inUse ⇄ idle → closed
 //	       ↘ pending ↗
@@ -79,13 +79,13 @@ type state uint8
 const (
 	opening state = iota
 	inUse
-	pending // opened in the background, and not used yet
+	pending // opened in the background and not used yet
 	idle
 	closed
 )
 
-// measured is what the connection counts as in the metrics, in each state.
-var measured = [...]tracing.ConnState{
+// metricStates maps each state to the state in the metrics.
+var metricStates = [...]tracing.ConnState{
 	opening: tracing.ConnNone,
 	inUse:   tracing.ConnUsed,
 	pending: tracing.ConnIdle,
@@ -93,12 +93,12 @@ var measured = [...]tracing.ConnState{
 	closed:  tracing.ConnNone,
 }
 
-// move is the only place where a connection's state changes. It measures the change
-// and records e, the event of the change. A nil e is for when there is no Recorder,
-// so that no clock is read, and for a close, whose event comes when it is over.
+// move changes the connection's state; nothing else does. It measures the change and records
+// the event e. A nil e means that there is no event: there is no Recorder, so no clock is
+// read, or the connection is being closed, so its event follows later.
 func (c *Conn) move(to state, e *Event) {
 	c.state, c.since = to, time.Time{}
-	c.spans.Moved(measured[to])
+	c.spans.Moved(metricStates[to])
 	if e != nil {
 		c.since = e.Time
 		c.opener.record(e)
@@ -115,16 +115,16 @@ func newConn(o *Opener, id ConnID, parent driver.Conn, spans *tracing.Conn, now 
 	c.adapter = newAdapter(c, parent)
 	spans.Engine = parent
 	c.chain = intercept(c.adapter, spans)
-	for _, i := range slices.Backward(o.around) {
+	for _, i := range slices.Backward(o.interceptors) {
 		c.chain = intercept(c.chain, i)
 	}
-	c.direct = len(o.around) == 0
+	c.direct = len(o.interceptors) == 0
 	return c
 }
 
-// intercept puts an interceptor around a connection: by an sqlmw driver whose
-// Open hands over a connection that is already open, so that each connection
-// can have interceptors of its own.
+// intercept puts an interceptor around a connection. It uses an sqlmw driver whose Open
+// returns the connection that is already open, so that each connection can have its own
+// interceptors.
 func intercept(conn driver.Conn, i sqlmw.Interceptor) chain {
 	c, _ := sqlmw.Driver(handoff{conn}, i).Open("") // handoff never fails
 	return c.(chain)
@@ -134,24 +134,24 @@ type handoff struct{ conn driver.Conn }
 
 func (h handoff) Open(string) (driver.Conn, error) { return h.conn, nil }
 
-// ID returns the connection's name.
+// ID returns the connection's ID.
 func (c *Conn) ID() ConnID { return c.id }
 
-// Parent returns the connection that is wrapped.
+// Parent returns the wrapped connection.
 func (c *Conn) Parent() driver.Conn { return c.adapter.parent }
 
-// enter begins a call. A connection that nobody was seen to acquire is
-// acquired by its first call.
+// enter starts a call. If database/sql acquired the connection without a call of the driver,
+// the first call records the acquire.
 func (c *Conn) enter(ctx context.Context) error {
 	if c.state != inUse && !c.broken {
-		c.handedOut(ctx, time.Time{}, true)
+		c.acquireFor(ctx, time.Time{}, true)
 	}
 	return c.startCall()
 }
 
-// startCall and endCall stand around every call of the engine. Between them there
-// is a defer of passed, or of one of its kind. A call on a broken connection goes
-// as far as the adapter, so that it has its span.
+// startCall and endCall enclose every call of the engine. Between them, a deferred
+// breakOnPanic or one of its variants runs. A call on a broken connection still reaches the
+// adapter, so that it has a span.
 func (c *Conn) startCall() error {
 	if c.gate != nil && !c.broken {
 		if err := c.gate.Enter(); err != nil {
@@ -171,14 +171,14 @@ func (c *Conn) endCall(err error) error {
 		c.gate.Leave()
 	}
 	if err != nil {
-		err = c.failed(err)
+		err = c.handleErr(err)
 	}
 	return err
 }
 
-// failed looks at an error of the engine, of a call or of its rows, and returns what
-// the program is told.
-func (c *Conn) failed(err error) error {
+// handleErr handles an error of the engine, from a call or from its rows. It returns the
+// error for the program.
+func (c *Conn) handleErr(err error) error {
 	if c.unfit == "" && c.opener.sick(err) {
 		c.unfit = ReasonSick
 	}
@@ -193,9 +193,8 @@ func (c *Conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 	if err := c.enter(ctx); err != nil {
 		return nil, err
 	}
-	defer c.passed()
-	// A statement of the program's is prepared again by database/sql on each
-	// connection that it is used on.
+	defer c.breakOnPanic()
+	// database/sql prepares the program's statement again on every connection that uses it.
 	c.spans.Unasked = c.spans.Enabled() && caller("(*Stmt).connStmt", "(*Tx).StmtContext") != ""
 	outer, err := c.chain.PrepareContext(ctx, query)
 	err = c.endCall(err)
@@ -211,19 +210,19 @@ func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	if err := c.enter(ctx); err != nil {
 		return nil, err
 	}
-	defer c.passed()
+	defer c.breakOnPanic()
 	res, err := c.execute(ctx, query, args)
 	return res, c.endCall(err)
 }
 
 // QueryContext implements [driver.QueryerContext].
 //
-// A panic comes from its rows; see [PanickedRows].
+// A panic of the query is raised by its rows; see [PanickedRows].
 func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (answer driver.Rows, _ error) {
 	if err := c.enter(ctx); err != nil {
 		return nil, err
 	}
-	defer c.passedQuery(&answer)
+	defer c.breakOnQueryPanic(&answer)
 	rows, err := c.query(ctx, query, args)
 	return rows, c.endCall(err)
 }
@@ -233,7 +232,7 @@ func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (_ driver.Tx,
 	if err := c.enter(ctx); err != nil {
 		return nil, err
 	}
-	defer c.passedOrLost(&err)
+	defer c.breakOnPanicOrRecover(&err)
 	tx, err := c.chain.BeginTx(ctx, opts)
 	err = c.endCall(err)
 	if err != nil {
@@ -243,7 +242,7 @@ func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (_ driver.Tx,
 	return connTx{tx, c}, nil
 }
 
-// A connTx is a transaction, whose end is a call of its connection's, too.
+// A connTx is a transaction. Its end is a call of its connection.
 type connTx struct {
 	driver.Tx
 	conn *Conn
@@ -258,25 +257,25 @@ func (tx connTx) end(how func(driver.Tx) error) (err error) {
 	if err := tx.conn.startCall(); err != nil {
 		return err
 	}
-	defer tx.conn.passedOrLost(&err)
+	defer tx.conn.breakOnPanicOrRecover(&err)
 	err = how(tx.Tx)
 	return tx.conn.endCall(err)
 }
 
-// Ping implements [driver.Pinger]. Where the parent cannot, it does nothing.
+// Ping implements [driver.Pinger]. It does nothing if the parent is not a Pinger.
 func (c *Conn) Ping(ctx context.Context) (err error) {
 	if err := c.enter(ctx); err != nil {
 		return err
 	}
-	defer c.passedOrLost(&err)
+	defer c.breakOnPanicOrRecover(&err)
 	if c.adapter.pinger != nil {
 		err = c.chain.Ping(ctx)
 	}
 	return c.endCall(err)
 }
 
-// CheckNamedValue implements [driver.NamedValueChecker]. It accepts everything:
-// the adapter checks arguments, once it knows what they are for.
+// CheckNamedValue implements [driver.NamedValueChecker]. It accepts everything, because the
+// adapter checks the arguments later, with their statement if there is one.
 func (c *Conn) CheckNamedValue(*driver.NamedValue) error { return nil }
 
 // Prepare implements [driver.Conn].
@@ -291,8 +290,8 @@ func (c *Conn) Begin() (driver.Tx, error) {
 	return c.BeginTx(context.Background(), driver.TxOptions{})
 }
 
-// ResetSession implements [driver.SessionResetter]: database/sql calls it when
-// it hands out a connection that has been released before.
+// ResetSession implements [driver.SessionResetter]. database/sql calls it when it acquires a
+// connection that has been used before.
 func (c *Conn) ResetSession(ctx context.Context) error {
 	if c.broken {
 		return driver.ErrBadConn
@@ -304,33 +303,32 @@ func (c *Conn) ResetSession(ctx context.Context) error {
 		err = c.adapter.resetter.ResetSession(ctx)
 	}
 	if err != nil && errors.Is(err, driver.ErrBadConn) {
-		c.unfit = ReasonBad // database/sql closes it; any other error it ignores
+		c.unfit = ReasonBad // database/sql closes it; it ignores any other error
 		return err
 	}
-	c.handedOut(ctx, start, false)
+	c.acquireFor(ctx, start, false)
 	return err
 }
 
-// handedOut moves an open connection into use for the call that ctx is of. That
-// began at start, if it took time.
-func (c *Conn) handedOut(ctx context.Context, start time.Time, derived bool) {
+// acquireFor records an acquire by the call with context ctx. start is when the acquire
+// began, or zero if it took no time. derived is [Event].Derived.
+func (c *Conn) acquireFor(ctx context.Context, start time.Time, derived bool) {
 	if c.opener.hasRecorders() {
 		e := Event{Time: time.Now(), Trace: traceOf(ctx), Derived: derived}
 		if !start.IsZero() {
 			e.Duration = e.Time.Sub(start)
 		}
-		c.acquired(&e)
+		c.enterUse(&e)
 	} else {
-		c.acquired(nil)
+		c.enterUse(nil)
 	}
 	c.spans.Acquired(ctx)
 }
 
-// acquired moves the connection into use. It records e, if there is one, and fills
-// in what the connection knows.
-func (c *Conn) acquired(e *Event) {
+// enterUse moves the connection into use. It completes and records e, if e is not nil.
+func (c *Conn) enterUse(e *Event) {
 	c.uses++
-	c.trace, c.asked = trace.TraceID{}, false
+	c.trace, c.validated = trace.TraceID{}, false
 	if e != nil {
 		e.Kind, e.Conn, e.Uses = KindAcquire, c.id, c.uses
 		e.Age = e.Time.Sub(c.opened)
@@ -342,11 +340,11 @@ func (c *Conn) acquired(e *Event) {
 	c.move(inUse, e)
 }
 
-// IsValid implements [driver.Validator]: database/sql calls it when a
-// connection is given back, unless the call it was for said ErrBadConn.
+// IsValid implements [driver.Validator]. database/sql calls it when it releases a connection,
+// unless the call returned ErrBadConn.
 //
-// It is also called, with nothing to release, when a connection handed to a
-// waiter bounces because the waiter has gone.
+// database/sql also calls it without a release: when it hands a connection to a waiter that
+// has already gone.
 func (c *Conn) IsValid() bool {
 	if c.state == closed {
 		return false
@@ -355,11 +353,11 @@ func (c *Conn) IsValid() bool {
 	if c.adapter.sick != nil || c.opener.hasRecorders() {
 		now = time.Now()
 	}
-	return c.givenBack(now)
+	return c.release(now)
 }
 
-func (c *Conn) givenBack(now time.Time) bool {
-	c.asked = true
+func (c *Conn) release(now time.Time) bool {
+	c.validated = true
 	if c.unfit == "" && c.adapter.validator != nil && !c.adapter.validator.IsValid() {
 		c.unfit = ReasonBad
 	} else if c.unfit == "" && c.adapter.sick != nil && c.adapter.sick.Sick(now) {
@@ -379,8 +377,8 @@ func (c *Conn) givenBack(now time.Time) bool {
 	return c.unfit == ""
 }
 
-// sinceState returns how long the connection has been in its state, or 0 if there was
-// no Recorder when that began.
+// sinceState returns how long the connection has been in its state, or 0 if there was no
+// Recorder when that state began.
 func (c *Conn) sinceState(now time.Time) time.Duration {
 	if c.since.IsZero() {
 		return 0

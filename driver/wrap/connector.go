@@ -10,7 +10,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// Driver wraps parent. The connectors it opens are [NewConnector]'s.
+// Driver wraps parent. Its connectors are those of [NewConnector].
 func Driver(parent driver.Driver, cfg Config) driver.Driver {
 	return &wrappedDriver{parent, cfg}
 }
@@ -41,7 +41,7 @@ func (d *wrappedDriver) OpenConnector(name string) (driver.Connector, error) {
 	return &wrappedConnector{nameConnector{d.parent, name}, NewOpener(d.cfg), d}, nil
 }
 
-// nameConnector is what database/sql makes of a driver that has no connectors.
+// nameConnector is a connector for a driver without connectors, like database/sql's own.
 type nameConnector struct {
 	driver driver.Driver
 	name   string
@@ -50,7 +50,8 @@ type nameConnector struct {
 func (c nameConnector) Connect(context.Context) (driver.Conn, error) { return c.driver.Open(c.name) }
 func (c nameConnector) Driver() driver.Driver                        { return c.driver }
 
-// NewConnector wraps parent. Closing it closes parent, if that can be closed.
+// NewConnector wraps parent. Closing the connector closes parent, if parent implements
+// [io.Closer].
 func NewConnector(parent driver.Connector, cfg Config) driver.Connector {
 	return &wrappedConnector{parent, NewOpener(cfg), &wrappedDriver{parent.Driver(), cfg}}
 }
@@ -80,7 +81,8 @@ func (c *wrappedConnector) Close() error {
 	return nil
 }
 
-// A Config says how a driver is wrapped. The zero Config is good.
+// Config configures how a driver is wrapped. The zero Config wraps a driver with
+// [tracing.Default] and no Recorder.
 type Config struct {
 	// Source describes the database to tracing.
 	Source tracing.Source
@@ -88,13 +90,13 @@ type Config struct {
 	// Tracing makes the spans. Nil means [tracing.Default].
 	Tracing *tracing.Tracer
 
-	// Recorder is told of every step in a connection's life. Nil means none.
+	// Recorder records every event in a connection's life. Nil means none.
 	Recorder Recorder
 
-	// Interceptors stand around every connection's calls, the first outermost;
-	// tracing stands within them, so that a call that one of them repeats is
-	// two spans, and one that it answers itself is none. They see the parent's
-	// contexts, and what they pass on is what the parent sees. With any, Go
-	// 1.27's scanning of columns by the rows themselves is not available.
+	// Interceptors are called around every call of a connection, the first one outermost.
+	// Tracing runs inside of them: a call that an interceptor repeats has two spans, and a
+	// call that it answers itself has none. Interceptors receive the caller's contexts, and
+	// the parent receives the contexts that they pass on. With any interceptor, rows cannot
+	// scan columns themselves (Go 1.27).
 	Interceptors []sqlmw.Interceptor
 }

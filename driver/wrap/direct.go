@@ -5,14 +5,12 @@ import (
 	"database/sql/driver"
 )
 
-// This file is the only short cut around sqlmw. A connection without interceptors
-// of the program's calls the tracing interceptor's methods for Exec and Query
-// itself. sqlmw would call the same methods, and would put an object of its own
-// around each result and all rows, which hides methods of theirs (Go 1.27's
-// RowsColumnScanner) and costs two allocations a query.
+// This file has the only shortcut around sqlmw. Without interceptors of the program, Exec and
+// Query call the tracing interceptor directly. sqlmw would call the same methods, but would
+// wrap each result and all rows. That hides methods of rows (Go 1.27's RowsColumnScanner) and
+// costs two allocations for each query.
 //
-// All other calls, and all calls of a connection that has interceptors of the
-// program's, go through sqlmw.
+// All other calls go through sqlmw, and so do all calls of a connection with interceptors.
 
 func (c *Conn) execute(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	if c.direct {

@@ -1,33 +1,37 @@
-// Package wrap puts tracing and an account of connections around any
-// [database/sql/driver]. It knows no engine and registers nothing.
+// Package wrap adds tracing and connection events to any [database/sql/driver]. It knows no
+// engine and registers no driver.
 //
 //	connector := wrap.NewConnector(parent, wrap.Config{Source: tracing.Source{System: "postgresql"}})
 //	db := sql.OpenDB(connector)
 //
-// # The road of a call
+// # The path of a call
 //
 //	database/sql → Conn → sqlmw, with tracing's interceptor → adapter → the parent's connection
 //
-// [Conn] stands outside, because sqlmw has no hook for a connection's reset,
-// validation and close, and hides what its rows can do. The adapter stands
-// inside: it gives sqlmw a connection with every optional interface, doing
-// what database/sql does where the parent has none, and it serves a call in
-// one go where the parent would have database/sql prepare, execute and close
-// (by answering [driver.ErrSkip] or lacking the interface). So one call of the
-// program is one call here, and one span. An interceptor of tracing's is asked
-// at once for the calls that programs make most, where the program has none of
-// its own that sqlmw would have to bring in.
+// [Conn] is outside of sqlmw. sqlmw has no hook for a connection's reset, validation and
+// close, and it hides optional methods of rows.
+//
+// The adapter is inside of sqlmw. It implements every optional interface for sqlmw, and does
+// what database/sql does where the parent lacks one. It also turns some groups of calls into
+// one. A parent may return [driver.ErrSkip] or lack an interface, so that database/sql would
+// prepare, execute and close. The adapter does all of that in one call. So one call of the
+// program is one call here, and one span.
+//
+// Exec and Query, the most frequent calls, bypass sqlmw and call tracing's interceptor
+// directly, if the program has no interceptors of its own.
 //
 // # Differences from the parent alone
 //
-//	database/sql keeps a connection whose transaction was rolled back, where it
-//	would discard one that cannot be reset and validated.
-//	A connection through which a panic passed is retired when it is released.
-//	An argument's bad name is refused before its statement is prepared, not after.
-//	(*sql.Conn).Raw gives a [Conn], whose Parent is the parent's connection; (*sql.DB).Driver is the wrapper's.
-//	An ErrSkip that a parent's Prepare or statement returns is another value, that wraps it.
+//   - When a transaction's context ends, database/sql rolls back and keeps the connection. It
+//     would discard a connection of a parent that lacks ResetSession or IsValid.
+//   - A connection that a panic passed through is closed when it is released.
+//   - A bad argument name is refused before the statement is prepared, not after.
+//   - (*sql.Conn).Raw receives a [Conn]. Its Parent method returns the parent's connection.
+//     (*sql.DB).Driver returns the wrapper's driver.
+//   - If the parent's Prepare or statement returns ErrSkip, the program receives an error
+//     that wraps ErrSkip.
 //
 // # Events
 //
-// A [Recorder] is told of each step in a connection's life; see [Kind].
+// A [Recorder] records the events in a connection's life; see [Kind].
 package wrap

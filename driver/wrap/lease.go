@@ -10,21 +10,21 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// What is in this file is for a pool below database/sql, which opens, lends,
-// takes back and closes connections itself, and knows who waited how long.
+// This file is for a pool below database/sql. Such a pool opens, lends, takes back and closes
+// connections itself, and knows how long each caller waited.
 
-// A Lane is the part of a pool that a connection belongs to.
+// A Lane is a part of a pool to which a connection belongs.
 type Lane string
 
 // The lanes.
 const (
-	LaneNone   Lane = ""       // the pool has none, or the connection is database/sql's
-	LaneWriter Lane = "writer" // the one connection that writes
-	LaneReader Lane = "reader" // those that only read
+	LaneNone   Lane = ""       // the pool has no lanes, or database/sql has the connection
+	LaneWriter Lane = "writer" // the only connection that writes
+	LaneReader Lane = "reader" // connections that only read
 )
 
-// An Acquisition is the acquire of a connection from a pool, of one that takes
-// time. It is not safe for concurrent use.
+// An Acquisition is an acquire from a pool that takes time. It is not safe for concurrent
+// use.
 type Acquisition struct {
 	opener *Opener
 	spans  tracing.Acquiring
@@ -33,39 +33,38 @@ type Acquisition struct {
 	waited time.Duration
 	queue  int
 	opened bool
-	done   bool // it has ended, and been told so
+	done   bool // it has ended and its event is recorded
 }
 
-// Acquisition begins an acquire for the call that ctx is of. It is to be ended by
-// [Conn.Lend] or Failed.
+// Acquisition starts an acquire for the call with context ctx. End it with [Conn.Lend],
+// [Acquisition.Resumed], [Acquisition.Failed] or [Acquisition.Panicked].
 func (o *Opener) Acquisition(ctx context.Context, lane Lane) *Acquisition {
 	return &Acquisition{opener: o, spans: o.db.Acquiring(ctx), lane: lane, began: time.Now()}
 }
 
-// Queued is told of the place in the queue, from 1, that a wait begins at.
+// Queued records the place in the queue where the wait begins, from 1.
 func (a *Acquisition) Queued(position int) { a.queue = position }
 
-// Waited is told that the wait is over, whether there is a connection or not.
+// Waited records the end of the wait, with or without a connection.
 func (a *Acquisition) Waited() { a.waited = time.Since(a.began) }
 
-// Took returns how long ago it began.
+// Took returns the time since the acquire began.
 func (a *Acquisition) Took() time.Duration { return time.Since(a.began) }
 
-// Wait returns how long it has waited for its turn.
+// Wait returns how long the acquire waited for its turn.
 func (a *Acquisition) Wait() time.Duration { return a.waited }
 
-// Place returns the place in the queue that it began at; 0 if it did not wait.
+// Place returns the place in the queue where the wait began; 0 if the acquire did not wait.
 func (a *Acquisition) Place() int { return a.queue }
 
-// Failed ends an acquire that got no connection. It, and Panicked, do nothing once
-// that has ended. timedOut says that it had
-// waited too long.
+// Failed ends an acquire that got no connection. timedOut says that it waited too long.
+// Failed does nothing if the acquire has ended.
 func (a *Acquisition) Failed(ctx context.Context, err error, timedOut bool) {
 	if a.done {
 		return
 	}
 	now := time.Now()
-	got := a.got(now)
+	got := a.result(now)
 	got.TimedOut = timedOut
 	a.spans.Failed(err, got)
 	kind := KindCancel
@@ -75,21 +74,22 @@ func (a *Acquisition) Failed(ctx context.Context, err error, timedOut bool) {
 	case ctx.Err() == nil:
 		kind = KindRefuse
 	}
-	a.ended(ctx, now, kind, got, a.opener.errorText(err))
+	a.recordEnd(ctx, now, kind, got, a.opener.errorText(err))
 }
 
-// Panicked ends an acquire through which a panic has passed.
+// Panicked ends an acquire that a panic passed through. It does nothing if the acquire has
+// ended.
 func (a *Acquisition) Panicked(ctx context.Context) {
 	if a.done {
 		return
 	}
 	now := time.Now()
-	got := a.got(now)
+	got := a.result(now)
 	a.spans.Panicked(got)
-	a.ended(ctx, now, KindRefuse, got, "panic")
+	a.recordEnd(ctx, now, KindRefuse, got, "panic")
 }
 
-func (a *Acquisition) ended(ctx context.Context, now time.Time, kind Kind, got tracing.Acquired, why string) {
+func (a *Acquisition) recordEnd(ctx context.Context, now time.Time, kind Kind, got tracing.Acquired, why string) {
 	a.done = true
 	a.opener.record(&Event{
 		Time:     now,
@@ -103,13 +103,13 @@ func (a *Acquisition) ended(ctx context.Context, now time.Time, kind Kind, got t
 	})
 }
 
-func (a *Acquisition) got(now time.Time) tracing.Acquired {
+func (a *Acquisition) result(now time.Time) tracing.Acquired {
 	return tracing.Acquired{New: a.opened, Lane: string(a.lane), Queue: a.queue, Wait: a.waited, Took: now.Sub(a.began)}
 }
 
-// Resumed ends an acquire of a turn for a connection that has been lent already.
+// Resumed ends an acquire that got a new turn for a connection that is already lent.
 func (a *Acquisition) Resumed(c *Conn) {
-	got := a.got(time.Now())
+	got := a.result(time.Now())
 	got.Conn = uint64(c.id)
 	a.spans.Done(got)
 }
@@ -117,14 +117,14 @@ func (a *Acquisition) Resumed(c *Conn) {
 // Limits has a pool's limits measured until stop is called.
 func (o *Opener) Limits(limits func() tracing.PoolLimits) (stop func()) { return o.db.Limits(limits) }
 
-// An Opening is a connection that is to be opened for an acquire. Unlike that, it may
-// be used by another goroutine, and after the acquire has ended.
+// An Opening is the opening of a connection for an acquire. Another goroutine may use it,
+// even after the acquire has ended.
 type Opening struct {
 	spans tracing.Acquiring
 	lane  Lane
 }
 
-// Opening has the acquire wait for a connection to be opened. A nil one has none.
+// Opening marks a as waiting for a connection to be opened. It returns nil if a is nil.
 func (a *Acquisition) Opening() *Opening {
 	if a == nil {
 		return nil
@@ -133,8 +133,8 @@ func (a *Acquisition) Opening() *Opening {
 	return &Opening{a.spans, a.lane}
 }
 
-// OpenFor is Open for a pool: the connection is nobody's until it is lent. Its
-// connect is part of the acquire that p is of, or of nobody's if that is nil.
+// OpenFor is Open for a pool. The connection is pending until it is lent. Its connect span is
+// a child of p's acquire. If p is nil, no acquire waits for the connection.
 func (o *Opener) OpenFor(ctx context.Context, p *Opening, dial func(context.Context) (driver.Conn, error)) (*Conn, error) {
 	var spans tracing.Dial
 	if p != nil {
@@ -155,61 +155,61 @@ func (o *Opener) OpenFor(ctx context.Context, p *Opening, dial func(context.Cont
 	return conn, nil
 }
 
-// Lend hands the connection, now, to the call that ctx is of, which ends a. A nil a
-// is an acquire that took no time.
+// Lend hands the connection to the call with context ctx at time now, and ends a. A nil a is
+// an acquire that took no time.
 func (c *Conn) Lend(ctx context.Context, a *Acquisition, lane Lane, now time.Time) {
 	c.lane = lane
 	if a == nil && !c.opener.hasRecorders() {
-		c.acquired(nil)
+		c.enterUse(nil)
 	} else {
 		e := Event{Time: now, Trace: traceOf(ctx), Lane: lane}
 		if a != nil {
-			got := a.got(e.Time)
+			got := a.result(e.Time)
 			got.Conn = uint64(c.id)
 			a.spans.Done(got)
 			a.done = true
 			e.Duration, e.Wait, e.Queue = got.Took, a.waited, a.queue
 		}
-		c.acquired(&e)
+		c.enterUse(&e)
 	}
 	if a == nil {
 		c.spans.AcquiredAtOnce(ctx, string(lane))
 	}
 }
 
-// TakeBack ends the use of a lent connection, now. It reports whether the
-// connection may be lent again; if not, it is to be closed. Idle connections it
-// leaves alone.
-func (c *Conn) TakeBack(now time.Time) bool { return c.givenBack(now) }
+// TakeBack ends the use of a lent connection at time now. It reports whether the connection
+// may be lent again; otherwise the caller must close it. It does not change an idle
+// connection.
+func (c *Conn) TakeBack(now time.Time) bool { return c.release(now) }
 
-// Retire has the connection closed when it is taken back, for this reason,
-// unless there is another already.
+// Retire marks the connection to be closed for this reason when it is taken back. It keeps an
+// earlier reason.
 func (c *Conn) Retire(why Reason) {
 	if c.unfit == "" {
 		c.unfit = why
 	}
 }
 
-// InBackground says in the events of what becomes of the connection from now on that
-// it is on a goroutine of the pool's own.
+// InBackground marks the connection's later events as being on one of the pool's own
+// goroutines.
 func (c *Conn) InBackground() { c.background = true }
 
-// CloseFor closes the connection for a reason that database/sql has no part in.
+// CloseFor closes the connection for a reason of the pool, not of database/sql.
 func (c *Conn) CloseFor(why Reason) error {
 	c.Retire(why)
 	return c.Close()
 }
 
-// Panicked reports whether a panic has passed through the connection, which is
-// not to be asked anything any more.
+// Panicked reports whether a panic has passed through the connection. Such a connection must
+// not be used any more.
 func (c *Conn) Panicked() bool { return c.broken }
 
-// Ended reports whether a panic has passed, and the engine's connection is closed
-// for it; see [Conn.Break].
-func (c *Conn) Ended() bool { return c.ended }
+// Ended reports whether the engine's connection has been closed after a panic; see
+// [Conn.Break].
+func (c *Conn) Ended() bool { return c.engineClosed }
 
-// Probe is Ping by the pool itself, of an idle connection: there is no span of it.
-// Where the parent cannot, it does nothing.
+// Probe pings an idle connection for the pool, without a span. It does nothing if the parent
+// is not a Pinger.
 func (c *Conn) Probe(ctx context.Context) (err error) {
 	if c.adapter.pinger == nil {
 		return nil
@@ -218,22 +218,22 @@ func (c *Conn) Probe(ctx context.Context) (err error) {
 	return err
 }
 
-// Use calls f, which does something with the engine's connection itself: a panic
-// that passes breaks the connection.
+// Use calls f, which uses the engine's connection directly. If f panics, the connection is
+// broken.
 func (c *Conn) Use(f func()) {
 	c.inCall = true
-	defer c.passed()
+	defer c.breakOnPanic()
 	f()
 	c.inCall = false
 }
 
-// Do has f ask the parent for something that is no call of the program's: there is
-// no span of it, but it is one as far as the gate and panics go.
+// Do calls f, which asks the parent for something that is not a call of the program. It has
+// no span, but it passes the gate, and a panic breaks the connection.
 func (c *Conn) Do(f func() error) error {
 	if err := c.startCall(); err != nil {
 		return err
 	}
-	defer c.passed()
+	defer c.breakOnPanic()
 	if c.broken {
 		_ = c.endCall(nil)
 		return ErrPanicked
@@ -242,52 +242,51 @@ func (c *Conn) Do(f func() error) error {
 	return c.endCall(err)
 }
 
-// OpenRows returns how many rows of the connection's queries have not been closed.
-// It may be called by any goroutine.
+// OpenRows returns the number of rows of the connection that have not been closed. Any
+// goroutine may call it.
 func (c *Conn) OpenRows() int { return int(c.open.Load()) }
 
-// Age returns how long ago the connection was opened.
+// Age returns the time since the connection was opened.
 func (c *Conn) Age(now time.Time) time.Duration { return now.Sub(c.opened) }
 
-// Uses returns how often the connection has been acquired.
+// Uses returns the number of times that the connection has been acquired.
 func (c *Conn) Uses() uint64 { return c.uses }
 
-// Trace returns the trace of the call that the connection was lent to last.
+// Trace returns the trace of the last call that the connection was lent to.
 func (c *Conn) Trace() trace.TraceID { return c.trace }
 
-// Status returns what events say of an error: its status code, or else its Go type.
+// Status returns what events show of err: its status code, or else its Go type.
 func (c *Conn) Status(err error) string { return c.opener.errorText(err) }
 
-// A Gate is passed by every call into the engine, and by every step of its rows.
-// What is between rows is the program's own time, and outside.
+// A Gate guards the engine's connection. Every call into the engine passes it, and every step
+// of its rows. The program's own time between rows is outside of the gate.
 //
-// Enter may wait, or refuse the call with an error that is given to the program
-// as it is. Leave is called once for each Enter that returned nil, but not if a
-// panic passed.
+// Enter may wait. It may also refuse the call with an error, which the program receives
+// unchanged. Leave is called once for each Enter that returned nil, except after a panic.
 type Gate interface {
 	Enter() error
 	Leave()
 
-	// Failed is told of every error of the engine's, and returns what the program is
-	// told: the same, or one that says more.
+	// Failed handles every error of the engine. It returns the error for the program: the
+	// same one, or one with more information.
 	Failed(err error) error
 
-	// Hold and Drop stand around whatever rows ask of the engine, be it entered as
-	// well, as their steps are, or not, as their close is: meanwhile nobody else asks
-	// it anything. Drop is called once for each Hold, also if a panic has passed. An
-	// error of Hold says that what the rows are of has been taken away.
+	// Hold and Drop enclose every request of rows to the engine. Steps of rows are inside of
+	// Enter and Leave as well, but their close is not. Between Hold and Drop, no other
+	// goroutine uses the connection. Drop is called once for each Hold, also after a panic.
+	// If Hold returns an error, the rows' connection has been taken away.
 	Hold() error
 	Drop()
 
-	// Copies reports whether values of rows are to be memory of Go's own, because what
-	// they are of may be taken away before the program has scanned them.
+	// Copies reports whether values of rows must be copied to Go's own memory. That is
+	// necessary if the connection may be taken away before the program has scanned the
+	// values.
 	Copies() bool
 
-	// Panicked is told, once, that the connection has ended after a panic; see
-	// [Conn.Break]. It is for the pool to take it back, since database/sql may
-	// never give it back.
+	// Panicked records, once, that the connection has ended after a panic; see [Conn.Break].
+	// The pool then takes the connection back, because database/sql may never release it.
 	Panicked()
 }
 
-// SetGate has every later call of the connection pass g.
+// SetGate makes every later call of the connection pass g.
 func (c *Conn) SetGate(g Gate) { c.gate, c.copies = g, g.Copies() }

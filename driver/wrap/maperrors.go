@@ -8,12 +8,13 @@ import (
 	"reflect"
 )
 
-// An ErrorMap turns the errors that database/sql is given into others, as the outermost layer
-// of a connection. A nil ErrorMap leaves them. ctx is the call's.
+// An ErrorMap maps the errors that database/sql receives. It is the outermost layer of a
+// connection. A nil ErrorMap does not change errors. ctx is the context of the call.
 type ErrorMap func(ctx context.Context, err error) error
 
-// Map returns what database/sql is given in the place of err. What it looks for itself passes:
-// nil, io.EOF, and driver.ErrBadConn, ErrSkip and ErrRemoveArgument.
+// Map returns the error that database/sql receives instead of err. It does not change values
+// that database/sql itself looks for: nil, io.EOF, driver.ErrBadConn, driver.ErrSkip and
+// driver.ErrRemoveArgument.
 func (m ErrorMap) Map(ctx context.Context, err error) error {
 	if m == nil || err == nil || err == io.EOF || err == driver.ErrSkip || err == driver.ErrRemoveArgument || errors.Is(err, driver.ErrBadConn) {
 		return err
@@ -24,7 +25,7 @@ func (m ErrorMap) Map(ctx context.Context, err error) error {
 	return err
 }
 
-// Rows returns rows whose errors are mapped.
+// Rows returns rows with mapped errors.
 func (m ErrorMap) Rows(ctx context.Context, rows driver.Rows) driver.Rows {
 	if m == nil || rows == nil {
 		return rows
@@ -32,7 +33,7 @@ func (m ErrorMap) Rows(ctx context.Context, rows driver.Rows) driver.Rows {
 	return shapedMappedRows(&mappedRows{rows: rows, ctx: ctx, errors: m})
 }
 
-// Stmt returns a statement whose errors are mapped. It must have the interfaces of a statement
+// Stmt returns a statement with mapped errors. stmt must have the interfaces of a statement
 // of [Conn.PrepareContext].
 func (m ErrorMap) Stmt(ctx context.Context, stmt driver.Stmt) driver.Stmt {
 	if m == nil || stmt == nil {
@@ -41,7 +42,7 @@ func (m ErrorMap) Stmt(ctx context.Context, stmt driver.Stmt) driver.Stmt {
 	return &mappedStmt{stmt, ctx, m}
 }
 
-// Tx returns a transaction whose errors are mapped.
+// Tx returns a transaction with mapped errors.
 func (m ErrorMap) Tx(ctx context.Context, tx driver.Tx) driver.Tx {
 	if m == nil || tx == nil {
 		return tx
@@ -49,7 +50,7 @@ func (m ErrorMap) Tx(ctx context.Context, tx driver.Tx) driver.Tx {
 	return &mappedTx{tx, ctx, m}
 }
 
-// An OuterConn is a connection as database/sql uses it.
+// An OuterConn is a connection with the interfaces that database/sql uses.
 type OuterConn interface {
 	driver.Conn
 	driver.ConnPrepareContext
@@ -60,15 +61,15 @@ type OuterConn interface {
 	driver.Pinger
 }
 
-// A MappedConn is a connection whose errors are mapped.
+// A MappedConn is a connection with mapped errors.
 type MappedConn struct {
 	conn    OuterConn
 	errors  ErrorMap
 	options func(driver.TxOptions) driver.TxOptions
 }
 
-// NewMappedConn returns conn with its errors mapped, and the options of its transactions
-// replaced by what options returns for them.
+// NewMappedConn returns conn with mapped errors. Its transactions have the options that
+// options returns.
 func NewMappedConn(conn OuterConn, errors ErrorMap, options func(driver.TxOptions) driver.TxOptions) *MappedConn {
 	return &MappedConn{conn, errors, options}
 }
@@ -135,8 +136,9 @@ type mappedTx struct {
 	errors ErrorMap
 }
 
-// Commit and Rollback have no context of their own: that of BeginTx may be over when a
-// transaction is rolled back, which is then no failure of the rollback.
+// Commit and Rollback have no context of their own, so they use that of BeginTx. That context
+// may have ended when the transaction is rolled back. It is not why a rollback fails, so
+// Rollback uses it without its cancellation.
 func (t *mappedTx) Commit() error { return t.errors.Map(t.ctx, t.tx.Commit()) }
 func (t *mappedTx) Rollback() error {
 	return t.errors.Map(context.WithoutCancel(t.ctx), t.tx.Rollback())
@@ -176,25 +178,26 @@ func (s *mappedStmt) CheckNamedValue(arg *driver.NamedValue) error {
 
 func (s *mappedStmt) Close() error { return s.errors.Map(s.ctx, s.Stmt.Close()) }
 
-// mappedRows have all optional interfaces, but for RowsColumnScanner: what the rows lack
-// answers as database/sql does for it.
+// mappedRows implements all optional interfaces except RowsColumnScanner. If the rows lack
+// one, it answers as database/sql does.
 type mappedRows struct {
 	rows   driver.Rows
 	ctx    context.Context
 	errors ErrorMap
 
-	failed, mapped error // of what came last
+	lastErr, lastMapped error // the last error, and what it is mapped to
 }
 
-// fail maps an error. Rows that have failed say so again when they are closed.
+// fail maps an error. Rows that have failed return the same error again when they are closed,
+// and fail maps that only once.
 func (r *mappedRows) fail(err error) error {
 	if err == nil || err == io.EOF {
 		return err
 	}
-	if r.failed == nil || r.failed.Error() != err.Error() {
-		r.failed, r.mapped = err, r.errors.Map(r.ctx, err)
+	if r.lastErr == nil || r.lastErr.Error() != err.Error() {
+		r.lastErr, r.lastMapped = err, r.errors.Map(r.ctx, err)
 	}
-	return r.mapped
+	return r.lastMapped
 }
 
 var (

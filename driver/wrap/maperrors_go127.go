@@ -11,7 +11,7 @@ func shapedMappedRows(r *mappedRows) driver.Rows {
 	return r
 }
 
-// A mappedScanner is rows that scan columns themselves.
+// A mappedScanner is mappedRows that scan columns themselves.
 type mappedScanner struct {
 	*mappedRows
 	scanner parentScanner

@@ -16,15 +16,14 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// An Opener opens the wrapped connections of one database. It is what a
-// package that knows the engine builds its connector on.
-// It is safe for concurrent use, and need not be closed.
+// An Opener opens the wrapped connections of one database. A package that knows the engine
+// builds its connector on it. An Opener is safe for concurrent use and need not be closed.
 type Opener struct {
-	db       *tracing.Database
-	classify func(error) tracing.ErrorClass
-	around   []sqlmw.Interceptor
+	db           *tracing.Database
+	classify     func(error) tracing.ErrorClass
+	interceptors []sqlmw.Interceptor
 
-	mu        sync.Mutex // serialises changes of recorders
+	mu        sync.Mutex // serializes changes of recorders
 	recorders atomic.Pointer[[]Recorder]
 }
 
@@ -34,17 +33,17 @@ func NewOpener(cfg Config) *Opener {
 	if t == nil {
 		t = tracing.Default()
 	}
-	o := &Opener{db: t.Database(cfg.Source), classify: cfg.Source.Classify, around: cfg.Interceptors}
+	o := &Opener{db: t.Database(cfg.Source), classify: cfg.Source.Classify, interceptors: cfg.Interceptors}
 	if cfg.Recorder != nil {
 		o.Attach(cfg.Recorder)
 	}
 	return o
 }
 
-// Attach has r told of every event from now on, until detach is called.
-// An event under way on another goroutine may still reach r after that.
+// Attach sends every event from now on to r, until detach is called. An event that another
+// goroutine is recording at that time may still reach r afterwards.
 func (o *Opener) Attach(r Recorder) (detach func()) {
-	// A box, so that the same Recorder attached twice is detached once.
+	// The pointer is unique, so that a Recorder that is attached twice can be detached once.
 	box := &struct{ Recorder }{r}
 	o.change(func(rs []Recorder) []Recorder { return append(slices.Clone(rs), box) })
 	return sync.OnceFunc(func() {
@@ -65,19 +64,18 @@ func (o *Opener) change(f func([]Recorder) []Recorder) {
 	o.recorders.Store(&rs)
 }
 
-// sick reports whether an error means that its connection is of no more use.
+// sick reports whether a connection with this error cannot recover.
 func (o *Opener) sick(err error) bool {
 	return o.classify != nil && o.classify(err).Sick
 }
 
-// hasRecorders reports whether events are recorded at all. Where they are not, no
-// clock is read for them.
+// hasRecorders reports whether events are recorded. If not, no clock is read for them.
 func (o *Opener) hasRecorders() bool {
 	p := o.recorders.Load()
 	return p != nil && len(*p) > 0
 }
 
-// Note records an event of the driver's own, such as a KindWarning.
+// Note records an event of the driver, such as a KindWarning.
 func (o *Opener) Note(e Event) { o.record(&e) }
 
 func (o *Opener) record(e *Event) {
@@ -88,7 +86,7 @@ func (o *Opener) record(e *Event) {
 	}
 }
 
-// errorText is what an event may say of an error: never its text.
+// errorText returns what an event shows of err. That is never the error's own text.
 func (o *Opener) errorText(err error) string {
 	if err == nil {
 		return ""
@@ -98,15 +96,15 @@ func (o *Opener) errorText(err error) string {
 
 var connIDs atomic.Uint64
 
-// Open wraps the connection that dial opens. It passes on ctx to dial as it
-// is, and the error of dial as it is.
+// Open wraps the connection that dial opens. It passes ctx to dial, and returns dial's error,
+// unchanged.
 //
-// If dial panics, whatever it opened is dial's to close. On database/sql's own
-// goroutine, the panic is a [*PanicError].
+// If dial panics, dial must close the connection that it has opened. On database/sql's own
+// goroutine, the panic becomes a [*PanicError].
 func (o *Opener) Open(ctx context.Context, dial func(context.Context) (driver.Conn, error)) (*Conn, error) {
 	background := calledBy("(*DB).connectionOpener")
 	if background {
-		dial = rescued(dial)
+		dial = recoverDial(dial)
 	}
 	conn, e, err := o.open(ctx, dial, o.db.Dial(ctx))
 	e.Background = background
@@ -118,13 +116,13 @@ func (o *Opener) Open(ctx context.Context, dial func(context.Context) (driver.Co
 		conn.move(pending, &e)
 	} else {
 		conn.move(opening, &e)
-		conn.acquired(&Event{Time: e.Time, Duration: e.Duration, Trace: e.Trace})
+		conn.enterUse(&Event{Time: e.Time, Duration: e.Duration, Trace: e.Trace})
 	}
 	return conn, nil
 }
 
-// rescued is dial, whose panic is an error.
-func rescued(dial func(context.Context) (driver.Conn, error)) func(context.Context) (driver.Conn, error) {
+// recoverDial returns dial with its panics as errors.
+func recoverDial(dial func(context.Context) (driver.Conn, error)) func(context.Context) (driver.Conn, error) {
 	return func(ctx context.Context) (conn driver.Conn, err error) {
 		defer func() {
 			if v := recover(); v != nil {
@@ -135,7 +133,7 @@ func rescued(dial func(context.Context) (driver.Conn, error)) func(context.Conte
 	}
 }
 
-// open dials, ends the dial's spans and returns the event of it.
+// open dials, ends the dial's spans and returns the event of the connect.
 func (o *Opener) open(ctx context.Context, dial func(context.Context) (driver.Conn, error), spans tracing.Dial) (*Conn, Event, error) {
 	start := time.Now()
 	defer spans.Panicked()
@@ -166,12 +164,12 @@ func traceOf(ctx context.Context) trace.TraceID {
 	return trace.SpanContextFromContext(ctx).TraceID()
 }
 
-// calledBy reports whether a function of database/sql, such as "(*DB).Close",
-// is among the callers. It is for rare paths: it takes about a microsecond.
+// calledBy reports whether a function of database/sql, such as "(*DB).Close", is on the
+// stack. Use it only on rare paths, because it takes about a microsecond.
 func calledBy(name string) bool { return caller(name) != "" }
 
-// caller returns the innermost of the functions of database/sql named that is
-// among the callers, or "".
+// caller returns the innermost of the named functions of database/sql that is on the stack,
+// or "".
 func caller(names ...string) string {
 	var pcs [32]uintptr
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])

@@ -10,21 +10,21 @@ import (
 	"strings"
 )
 
-// ErrPanicked is the error of every call on a connection through which a panic
-// has passed. Such a connection is closed: what it had not committed is rolled
-// back, and its locks are free. The program goes on with another connection.
-var ErrPanicked = errors.New("sqlitemw: a panic passed through this connection, and so it is closed and what it had not committed is rolled back: use another connection")
+// ErrPanicked is the error of every call on a connection that a panic has passed through.
+// Such a connection is closed: its uncommitted changes are rolled back and its locks are
+// free. The program can continue with another connection.
+var ErrPanicked = errors.New("sqlitemw: a panic passed through this connection, so it is closed and its uncommitted changes are rolled back: use another connection")
 
-// A PanicError is a panic that was recovered and is returned as an error, where
-// to let it pass would end the process or leave database/sql with a lock or a
-// connection that nothing can free any more. It is also [ErrPanicked].
+// A PanicError is a panic that was recovered and is returned as an error. Otherwise it would
+// end the process, or leave database/sql with a lock or a connection that can never be freed.
+// [errors.Is] reports that it is [ErrPanicked].
 type PanicError struct {
-	Value any    // what was given to panic; nil for runtime.Goexit
+	Value any    // the argument of panic; nil for runtime.Goexit
 	Stack []byte // of the goroutine, when it panicked
 }
 
-// NewPanicError returns the error for a recovered value. It is to be called by
-// the deferred function that recovers, whose stack still has the panic's.
+// NewPanicError returns the error for a recovered value. The deferred function that recovers
+// must call it, because its stack still contains the panic's.
 func NewPanicError(value any) *PanicError { return &PanicError{Value: value, Stack: debug.Stack()} }
 
 func (e *PanicError) Error() string { return fmt.Sprintf("sqlitemw: panic: %v", e.Value) }
@@ -37,21 +37,21 @@ func (e *PanicError) Unwrap() []error {
 	return []error{ErrPanicked}
 }
 
-// Break closes the engine's connection, because a panic passes or has passed
-// through it, and has every later call answer [ErrPanicked]. It may be called
-// more than once. It never panics: a panic that passes stays the one that the
-// program sees.
+// Break closes the engine's connection because a panic passes or has passed through it. Every
+// later call returns [ErrPanicked]. Break may be called more than once. It never panics
+// itself, so that the program sees the original panic.
 //
-// While the program has other rows of the connection open, it may have their
-// memory in hand (sql.RawBytes). So then the engine only rolls back, and is closed
-// with the last of them.
+// If the program has other rows of the connection open, it may still use their memory
+// (sql.RawBytes). In this case the engine only rolls back, and is closed with the last of
+// these rows.
 //
-// Of a connection that a pool lends, the pool records and counts the end, once it
-// is given back; see [Gate].
-func (c *Conn) Break() { c.breakBeside(0) }
+// If a pool lends the connection, the pool records and counts its end when it is given back;
+// see [Gate].
+func (c *Conn) Break() { c.breakWithOwnRows(0) }
 
-// breakBeside is Break for so many of the open rows that are not to be waited for.
-func (c *Conn) breakBeside(own int32) {
+// breakWithOwnRows is Break for a caller that has own open rows itself. It does not wait for
+// these to be closed.
+func (c *Conn) breakWithOwnRows(own int32) {
 	c.inCall = false
 	if c.broken || c.state == closed {
 		return
@@ -67,11 +67,11 @@ func (c *Conn) breakBeside(own int32) {
 		}
 		return
 	}
-	c.finish()
+	c.closeBroken()
 }
 
-// finish closes a broken connection, and has whoever keeps account of it know.
-func (c *Conn) finish() {
+// closeBroken closes a broken connection, and informs the Recorders or the pool.
+func (c *Conn) closeBroken() {
 	if c.gate == nil {
 		shield(func() { _ = c.Close() })
 	}
@@ -81,7 +81,8 @@ func (c *Conn) finish() {
 	}
 }
 
-// Spared reports, once, whether a panic has passed that has not touched the engine.
+// Spared reports whether a panic has passed without touching the engine. It does so once for
+// each such panic.
 func (c *Conn) Spared() bool {
 	spared := c.spared
 	c.spared = false
@@ -91,21 +92,20 @@ func (c *Conn) Spared() bool {
 // Broken reports whether a panic has passed through the connection.
 func (c *Conn) Broken() bool { return c.broken }
 
-// shield calls f, whose panics, if any, are hidden: there is another that the
-// program is to see.
+// shield calls f and hides its panic, because the program is to see another one.
 func shield(f func()) {
 	defer func() { _ = recover() }()
 	f()
 }
 
-// closeEngine closes the engine's connection after a panic, once, and returns what
-// that has failed with.
+// closeEngine closes the engine's connection after a panic, once. It returns the error of
+// that close.
 func (c *Conn) closeEngine() error {
-	if !c.ended {
-		c.ended = true
-		c.endErr = c.closeParent()
+	if !c.engineClosed {
+		c.engineClosed = true
+		c.engineErr = c.closeParent()
 	}
-	return c.endErr
+	return c.engineErr
 }
 
 func (c *Conn) closeParent() (err error) {
@@ -120,17 +120,18 @@ func (c *Conn) closeParent() (err error) {
 	return c.adapter.parent.Close()
 }
 
-// passed, in a defer, breaks the connection if a panic passes through its engine.
-func (c *Conn) passed() {
+// breakOnPanic breaks the connection if a panic passes through a call of the engine. Defer
+// it.
+func (c *Conn) breakOnPanic() {
 	if c.inCall {
 		c.Break()
 	}
 }
 
-// passedOrLost is passed for calls after whose panic database/sql would keep a lock
-// for ever, or which it makes on goroutines of its own: there, the panic is an
-// error.
-func (c *Conn) passedOrLost(err *error) {
+// breakOnPanicOrRecover is breakOnPanic for calls that database/sql makes on its own
+// goroutines, or after whose panic it would hold a lock forever. In these cases it turns the
+// panic into an error; see [Lost].
+func (c *Conn) breakOnPanicOrRecover(err *error) {
 	if !c.inCall {
 		return
 	}
@@ -142,8 +143,9 @@ func (c *Conn) passedOrLost(err *error) {
 	}
 }
 
-// passedQuery is passed for a query, whose panic is its rows'; see [PanickedRows].
-func (c *Conn) passedQuery(rows *driver.Rows) {
+// breakOnQueryPanic is breakOnPanic for a query. Its rows raise the panic; see
+// [PanickedRows].
+func (c *Conn) breakOnQueryPanic(rows *driver.Rows) {
 	if !c.inCall {
 		return
 	}
@@ -153,9 +155,10 @@ func (c *Conn) passedQuery(rows *driver.Rows) {
 	}
 }
 
-// passedClose is passed for the close of a statement, which database/sql calls with
-// its own mutex held, and would hold it for ever: a panic is always an error.
-func (c *Conn) passedClose(err *error) {
+// breakOnClosePanic is breakOnPanic for the close of a statement. It always turns the panic
+// into an error, because database/sql holds its own mutex during the call and would hold it
+// forever.
+func (c *Conn) breakOnClosePanic(err *error) {
 	if !c.inCall {
 		return
 	}
@@ -165,27 +168,27 @@ func (c *Conn) passedClose(err *error) {
 	}
 }
 
-// Lost reports whether a panic that passes now is seen by no program, because
-// the goroutine is database/sql's own and has no caller; or would leave a *sql.Conn
-// that can never be closed, because its methods are deferred by nothing. It is for
-// rare paths; see [calledBy].
+// Lost reports whether a panic that passes now would do lasting damage. It does so on
+// database/sql's own goroutines, where no caller can recover it. It also does in methods of
+// *sql.Conn that do not unlock in a defer, so that the *sql.Conn could never be closed. Use
+// Lost only on rare paths; see [calledBy].
 func Lost() bool {
 	return OnOwnGoroutine() || onStack("(*Conn).BeginTx", "(*Conn).PingContext")
 }
 
-// OnOwnGoroutine reports whether the goroutine is one of database/sql's own, on
-// which a panic ends the process and no program can recover it. It looks at the
-// stack, which takes some microseconds.
+// OnOwnGoroutine reports whether this goroutine is one of database/sql's own. A panic there
+// ends the process, because no program can recover it. The function reads the stack, which
+// takes some microseconds.
 func OnOwnGoroutine() bool {
 	return onStack("(*Rows).awaitDone", "(*Tx).awaitDone", "(*DB).connectionCleaner", "(*DB).connectionOpener")
 }
 
-// stackDepth is how much of a stack is looked through. Between a deferred function and
-// database/sql there is all that a panic passes: of SQLite, some thirty frames, and of
-// the program's functions, any number.
+// stackDepth is the number of frames that are searched. All frames that a panic passes lie
+// between a deferred function and database/sql: some thirty of SQLite, and any number of the
+// program's functions.
 const stackDepth = 512
 
-// onStack reports whether one of these functions of database/sql is among the callers.
+// onStack reports whether one of these functions of database/sql is on the stack.
 func onStack(names ...string) bool {
 	pcs := make([]uintptr, stackDepth)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
@@ -200,9 +203,9 @@ func onStack(names ...string) bool {
 	}
 }
 
-// InPanicOfRaw reports whether the goroutine is in a panic of the function given
-// to (*sql.Conn).Raw, which database/sql does not tell from driver.ErrBadConn. It
-// looks at the stack, which takes some microseconds.
+// InPanicOfRaw reports whether this goroutine is in a panic of the function that was passed
+// to (*sql.Conn).Raw. database/sql does not distinguish that from driver.ErrBadConn. The
+// function reads the stack, which takes some microseconds.
 func InPanicOfRaw() bool {
 	pcs := make([]uintptr, stackDepth)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
@@ -221,12 +224,12 @@ func InPanicOfRaw() bool {
 	}
 }
 
-// Callers are the innermost frames of the stack on which a statement was prepared,
-// enough of them to tell which function of database/sql has asked for it. To note
-// them takes a fraction of the time that it takes to name them.
+// Callers are the innermost stack frames of a statement's prepare. They are enough to tell
+// which function of database/sql prepared it. Recording them takes a fraction of the time of
+// naming them.
 type Callers [8]uintptr
 
-// Note notes the callers of its caller.
+// Note records the callers of its caller.
 func (c *Callers) Note() { runtime.Callers(3, c[:]) }
 
 // OfConn reports whether the statement was prepared by a *sql.Conn.
@@ -243,39 +246,39 @@ func (c *Callers) OfConn() bool {
 	}
 }
 
-// PanickedRows returns rows for a query through which a panic has passed. The
-// first that asks for columns or a row has the panic; who does not is told by
-// Close.
+// PanickedRows returns rows for a query that a panic has passed through. The first call of
+// Columns or Next panics again. If there is no such call, Close returns the panic as an
+// error.
 //
-// Were the panic to pass through the query itself, database/sql would keep the
-// connection for ever, and with it the lock that the end of a transaction or of a
-// *sql.Conn waits for.
+// If the panic passed through the query itself, database/sql would keep the connection
+// forever. It would also keep the lock that the end of a transaction or of a *sql.Conn waits
+// for.
 func PanickedRows(err *PanicError) driver.Rows { return &panickedRows{err: err} }
 
 type panickedRows struct {
-	err  *PanicError
-	told bool
+	err    *PanicError
+	raised bool
 }
 
-func (r *panickedRows) tell() {
-	if !r.told {
-		r.told = true
+func (r *panickedRows) raise() {
+	if !r.raised {
+		r.raised = true
 		panic(r.err.Value)
 	}
 }
 
 func (r *panickedRows) Columns() []string {
-	r.tell()
+	r.raise()
 	return nil
 }
 
 func (r *panickedRows) Next([]driver.Value) error {
-	r.tell()
+	r.raise()
 	return ErrPanicked
 }
 
 func (r *panickedRows) Close() error {
-	if r.told {
+	if r.raised {
 		return ErrPanicked
 	}
 	return r.err

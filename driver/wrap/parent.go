@@ -6,17 +6,15 @@ import (
 	"time"
 )
 
-// The interfaces in this file are optional. A parent connection or its rows may
-// implement them, besides those of [database/sql/driver], to give the wrapper
-// what that package has no method for. A parent should assert that it implements
-// them (var _ wrap.DirectConn = &conn{}): a method with another name or type is
-// silently not called.
+// The interfaces in this file are optional, like those of [database/sql/driver]. A parent's
+// connection or rows may implement them to offer what that package has no method for. A
+// parent should assert that it implements them (var _ wrap.DirectConn = &conn{}): a method
+// with another name or type is silently not called.
 
-// A DirectConn is a connection that executes a query with its arguments in one
-// call. It checks the arguments itself, with [ConvertArgs]: they are the
-// program's own values, with names split off. It never returns driver.ErrSkip.
-//
-// The wrapper calls it instead of ExecContext and QueryContext.
+// A DirectConn is a connection that executes a query with its arguments in one call. The
+// wrapper calls it instead of ExecContext and QueryContext. The arguments are the program's
+// own values, with separate names. A DirectConn checks them itself, with [ConvertArgs]. It
+// never returns driver.ErrSkip.
 type DirectConn interface {
 	driver.Conn
 	ExecDirect(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error)
@@ -25,37 +23,37 @@ type DirectConn interface {
 
 // A ConfiguredConn is a connection that was configured when it was opened.
 type ConfiguredConn interface {
-	// Configured returns the names of the settings that were applied, in their
-	// order, and how long that took. The connect span shows both.
+	// Configured returns the names of the applied settings, in order, and how long it took to
+	// apply them. The connect span shows both.
 	Configured() (names []string, took time.Duration)
 }
 
-// A SickConn is a connection that may become useless while it is in use.
+// A SickConn is a connection that may become unusable while it is in use.
 type SickConn interface {
-	// Sick reports whether the connection must be closed. It is called each
-	// time the connection is released, at now.
+	// Sick reports whether the connection must be closed. It is called at each release of the
+	// connection, at time now.
 	Sick(now time.Time) bool
 }
 
-// A Breaker is a connection of an engine that can be closed after a panic has
-// passed through it, when its state is unknown. [database/sql/driver.Conn]'s
-// Close is then not called.
+// A Breaker is a connection that can be closed after a panic has passed through it, when its
+// state is unknown. After a panic, CloseAfterPanic is called instead of
+// [database/sql/driver.Conn]'s Close.
 type Breaker interface {
-	// Unharmed reports whether a panic that passes now has not touched the engine,
-	// so that the connection can be used further. It is called once for each panic.
+	// Unharmed reports whether the panic that is passing has not touched the engine, so that
+	// the connection is still usable. It is called once for each panic.
 	Unharmed() bool
 
-	// RollbackAfterPanic frees the locks, as far as the engine can. It may be
-	// called more than once.
+	// RollbackAfterPanic frees the locks as far as the engine can. It may be called more than
+	// once.
 	RollbackAfterPanic()
 
-	// CloseAfterPanic closes the connection. It commits nothing, calls no function
-	// of the program, which may panic again, and frees the locks whatever fails.
+	// CloseAfterPanic closes the connection. It commits nothing and frees the locks, whatever
+	// fails. It calls no function of the program, because that may panic again.
 	CloseAfterPanic() error
 }
 
-// FailedRows are rows that may have failed in a way that their program is not
-// told, because it has closed them before it asked for the first row.
+// FailedRows are rows that may have failed without the program knowing, because it has closed
+// them before it read the first row.
 type FailedRows interface {
 	driver.Rows
 
@@ -63,13 +61,13 @@ type FailedRows interface {
 	Failure() error
 }
 
-// RowsDelegate are rows that after some steps only pass on calls to other rows. The
-// wrapper then calls those directly. From Go 1.27 on, for rows that scan columns
+// RowsDelegate are rows that, after some steps, only pass calls on to other rows. The wrapper
+// then calls the other rows directly. It does so from Go 1.27 on, for rows that scan columns
 // themselves.
 type RowsDelegate interface {
 	driver.Rows
 
-	// Delegate returns the other rows, or nil while these rows still have work of
-	// their own to do at each step.
+	// Delegate returns the other rows. It returns nil while these rows still do something of
+	// their own at each step.
 	Delegate() driver.Rows
 }

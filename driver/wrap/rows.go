@@ -9,39 +9,39 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// rows are the parent's rows, and the call that they end.
+// rows are the parent's rows, together with the call that they end.
 //
-// database/sql calls one method at a time, though not always on the same
-// goroutine, so there is no lock. It calls none once they are closed, when they
-// are the connection's again, for its next query: to make them is dear, and to
-// have them watched dearer.
+// database/sql calls one method at a time, but not always on the same goroutine, so there is
+// no lock. It calls none after Close, so the connection then keeps the rows for its next
+// query. New rows are expensive, and to register them for garbage collection (see
+// [tracing.WatchOver]) is even more so.
 type rows struct {
 	parent  driver.Rows
-	scanner parentScanner // the parent's, if it scans columns itself
+	scanner parentScanner // the parent's rows, if they scan columns themselves
 	stmt    driver.Stmt   // closed with the rows; nil if it is the program's own
 	conn    *Conn
 	call    *tracing.Call // nil once it has ended
 	watch   *tracing.Watch
 
-	rows      uint8 // that it has had, as long as that matters
-	stepped   bool  // the call is told of steps
-	exhausted bool  // the result set at hand, if there may be another
-	failed    bool  // with an error that the connection has been told of
+	count     uint8 // the number of rows read, up to delegateAfter
+	watched   bool  // the call records its steps
+	exhausted bool  // the current result set is, but another may follow
+	failed    bool  // with an error that the connection has handled
 	closed    bool
-	held      bool // nobody else may ask the connection anything; see Gate
+	held      bool // between Hold and Drop of the Gate
 
-	// shaped is what database/sql is given: these rows with the optional
-	// interfaces that the parent's have.
+	// shaped is the value for database/sql: these rows with the same optional interfaces as
+	// the parent's.
 	shaped driver.Rows
 	shape  shape
 }
 
-// A shape is which optional interfaces rows have.
+// A shape is a set of optional interfaces of rows.
 //
-// Two serve all parents. That of typedRows is that of ncruces/go-sqlite3 and
-// most SQLite drivers, to the letter. That of fullRows is for any other: what
-// the parent lacks answers as database/sql does for it. Each has a variant for
-// Go 1.27's RowsColumnScanner, for which there is no neutral answer.
+// Two shapes serve all parents. typedRows has exactly the interfaces of ncruces/go-sqlite3
+// and most SQLite drivers. fullRows is for all others: if the parent lacks an interface, it
+// answers as database/sql does. Each has a variant for Go 1.27's RowsColumnScanner, which has
+// no neutral answer.
 type shape uint8
 
 const (
@@ -52,18 +52,18 @@ const (
 	shapes = iota
 )
 
-// newRows returns rows in the shape of parent's: those that the connection's
-// last query left, if it can.
+// newRows returns rows in the shape of parent. It reuses closed rows of an earlier query if
+// there are any.
 func newRows(conn *Conn, parent driver.Rows, stmt driver.Stmt) *rows {
 	shape := conn.adapter.shapeOf(parent)
-	r := conn.left[shape]
-	conn.left[shape] = nil // while they are in use, only who uses them keeps them
+	r := conn.freeRows[shape]
+	conn.freeRows[shape] = nil // while rows are open, only their user refers to them
 	if r == nil {
 		r = makeRows(shape)
 		r.conn, r.shape = conn, shape
 	}
 	r.parent, r.scanner, r.stmt = parent, scannerOf(parent), stmt
-	r.rows, r.exhausted, r.failed, r.closed = 0, false, false, false
+	r.count, r.exhausted, r.failed, r.closed = 0, false, false, false
 	return r
 }
 
@@ -82,17 +82,17 @@ func makeRows(shape shape) *rows {
 	}
 }
 
-// leave has the connection keep the rows, which are closed. Nobody may come
-// back to them: interceptors might.
-func (r *rows) leave() {
+// recycle keeps the closed rows for the connection's next query. It does not with
+// interceptors, because they might still use the rows.
+func (r *rows) recycle() {
 	if !r.conn.broken && r.conn.direct {
 		r.scanner = nil
-		r.conn.left[r.shape] = r
+		r.conn.freeRows[r.shape] = r
 	}
 }
 
-// shapeOf returns the shape of parent's rows. A connection's rows are mostly all
-// of one type, which is looked at once.
+// shapeOf returns the shape of parent. It looks at the type only when it changes, because
+// most rows of a connection have the same type.
 func (a *adapter) shapeOf(parent driver.Rows) shape {
 	if t := reflect.TypeOf(parent); a.shaped.of != t {
 		a.shaped.of, a.shaped.shape = t, shapeOf(parent)
@@ -123,23 +123,23 @@ func shapeOf(parent driver.Rows) shape {
 
 // HoldCall implements [tracing.CallHolder].
 func (r *rows) HoldCall(call *tracing.Call) {
-	r.call, r.stepped = call, call.Watches()
+	r.call, r.watched = call, call.Watches()
 	r.watch = tracing.WatchOver(r, r.watch, call)
 }
 
-// enter begins to ask the parent for something, unless its connection is broken.
-// It is followed by a defer of passed, and by inCall being false.
+// enter starts a request to the parent that is not a step. It returns false if the connection
+// is broken. The caller then defers breakOnPanic, and sets inCall to false after the request.
 func (r *rows) enter() bool {
 	if r.conn.broken {
 		return false
 	}
-	_ = r.hold() // it is no step, and the next says so
+	_ = r.hold() // the next step returns the error
 	r.conn.inCall = true
 	return true
 }
 
-// hold has the connection for the rows alone until drop, and fails if it has been
-// taken away.
+// hold reserves the connection for the rows until drop. It returns an error if the connection
+// has been taken away.
 func (r *rows) hold() error {
 	gate := r.conn.gate
 	if gate == nil {
@@ -164,25 +164,25 @@ func (r *rows) step() error {
 	}
 	if err != nil {
 		r.drop()
-		return r.over(err)
+		return r.finish(err)
 	}
 	r.conn.inCall = true
 	return nil
 }
 
-// passed, in a defer, ends the call if a panic is passing, for the program
-// need not close rows that panicked, and breaks the connection.
-func (r *rows) passed() {
+// breakOnPanic ends the call and breaks the connection if a panic passes. Defer it. The call
+// must end here, because the program need not close rows that panicked.
+func (r *rows) breakOnPanic() {
 	defer r.drop()
 	if r.conn.inCall {
 		r.takeCall().Panicked()
 		r.closeAfterPanic(r.parent)
-		r.conn.breakBeside(1)
+		r.conn.breakWithOwnRows(1)
 	}
 }
 
-// closeAfterPanic closes the parent's rows and their statement, but not those of
-// an engine that is to be asked nothing after a panic; see [Breaker].
+// closeAfterPanic closes the parent's rows and their statement. It does not if the engine is
+// a [Breaker], because that must not be asked anything after a panic.
 func (r *rows) closeAfterPanic(parent driver.Rows) {
 	stmt := r.stmt
 	r.parent, r.stmt = closedRows{}, nil
@@ -195,16 +195,16 @@ func (r *rows) closeAfterPanic(parent driver.Rows) {
 	}
 }
 
-// Columns may run the query: some must, to know its columns.
+// Columns may run the query, because some parents know the columns only then.
 func (r *rows) Columns() []string {
 	gate := r.conn.gate
 	if gate != nil && !r.conn.broken && gate.Enter() != nil {
-		gate = nil // the first row will say so
+		gate = nil // the first row will return the error
 	}
 	if !r.enter() {
 		return nil
 	}
-	defer r.passed()
+	defer r.breakOnPanic()
 	began := r.call.Step()
 	columns := r.parent.Columns()
 	r.call.Stepped(began, false)
@@ -215,17 +215,17 @@ func (r *rows) Columns() []string {
 	return columns
 }
 
-// Next is as short as can be: it is called for every row.
+// Next is as short as possible, because it is called for every row.
 func (r *rows) Next(dest []driver.Value) error {
 	if r.conn.broken {
-		return r.lost()
+		return r.failPanicked()
 	}
 	if err := r.step(); err != nil {
 		return err
 	}
-	defer r.passed()
+	defer r.breakOnPanic()
 	var err error
-	if !r.stepped {
+	if !r.watched {
 		err = r.parent.Next(dest)
 	} else {
 		began := r.call.Step()
@@ -237,7 +237,7 @@ func (r *rows) Next(dest []driver.Value) error {
 		gate.Leave()
 	}
 	if err != nil {
-		return r.over(err)
+		return r.finish(err)
 	}
 	if r.conn.copies {
 		for i, v := range dest {
@@ -249,20 +249,21 @@ func (r *rows) Next(dest []driver.Value) error {
 	return nil
 }
 
-// lost ends rows that were open when a panic passed through their connection.
-func (r *rows) lost() error {
+// failPanicked ends the call of rows that were open when a panic passed through their
+// connection.
+func (r *rows) failPanicked() error {
 	r.takeCall().End(ErrPanicked)
 	return ErrPanicked
 }
 
-// over ends the call once there are no more rows: whether the program closes
-// them later, or never, the query is done. Where another result set may follow,
-// that is known when database/sql asks, which it does next. It returns what the program
-// is told.
-func (r *rows) over(err error) error {
+// finish ends the call when there are no more rows, because the query is done whether the
+// program closes the rows or not. If another result set may follow, the call goes on:
+// HasNextResultSet, which database/sql calls next, decides. finish returns the error for the
+// program.
+func (r *rows) finish(err error) error {
 	if err != io.EOF {
 		r.failed = true
-		err = r.conn.failed(err)
+		err = r.conn.handleErr(err)
 	} else if _, ok := r.parent.(driver.RowsNextResultSet); ok {
 		r.exhausted = true
 		return err
@@ -272,21 +273,21 @@ func (r *rows) over(err error) error {
 	return err
 }
 
-// takeCall returns the call for the one who ends it.
+// takeCall returns the call, and removes it from the rows. The caller must end it.
 func (r *rows) takeCall() *tracing.Call {
 	call := r.call
-	r.call, r.stepped = nil, false
+	r.call, r.watched = nil, false
 	return call
 }
 
-// Close closes the parent's rows, once: a parent may use them again for another
-// query. In a transaction, and on database/sql's own goroutines, a panic of the
-// parent's is an error; see [PanicError].
+// Close closes the parent's rows, but only once, because the parent may use them again for
+// another query. A panic of the parent becomes an error in a transaction and on
+// database/sql's own goroutines; see [PanicError].
 func (r *rows) Close() (err error) {
 	call, again := r.takeCall(), r.closed
 	defer call.Panicked()
 	parent := r.parent
-	if !r.closed { // once they are: to close those that write is to write the rest
+	if !r.closed { // deferred, because closing a query that writes executes the rest of it
 		defer r.conn.open.Add(-1)
 	}
 	r.parent, r.closed = closedRows{}, true
@@ -294,12 +295,12 @@ func (r *rows) Close() (err error) {
 		r.closeAfterPanic(parent)
 		call.End(ErrPanicked)
 		if !again && r.conn.open.Load() == 1 {
-			r.conn.finish()
+			r.conn.closeBroken()
 		}
 		return ErrPanicked
 	}
-	defer r.passedClose(&err)
-	var failure error // of which the program is not told, but its span is
+	defer r.breakOnClosePanic(&err)
+	var failure error // for the span only; the program does not see it
 	if call != nil {
 		if f, ok := parent.(FailedRows); ok {
 			failure = f.Failure()
@@ -309,11 +310,11 @@ func (r *rows) Close() (err error) {
 	err = parent.Close()
 	call.Stepped(began, false)
 	call.Tell(parent)
-	if err != nil && !r.failed { // else it is the same
-		err = r.conn.failed(err)
+	if err != nil && !r.failed { // otherwise it is the same error
+		err = r.conn.handleErr(err)
 	}
 	if r.stmt != nil {
-		r.stmt.Close() // its error is nobody's in database/sql either
+		r.stmt.Close() // database/sql ignores its error, too
 		r.stmt = nil
 	}
 	r.conn.inCall = false
@@ -326,20 +327,20 @@ func (r *rows) Close() (err error) {
 		call.Closed(err)
 	}
 	if !again {
-		r.leave()
+		r.recycle()
 	}
 	return err
 }
 
-// passedClose is passed for Close. In a transaction, database/sql would hold a lock
-// for ever that the transaction's end waits for.
-func (r *rows) passedClose(err *error) {
+// breakOnClosePanic is breakOnPanic for Close. In a transaction it recovers, because
+// database/sql would hold a lock forever that the transaction's end needs.
+func (r *rows) breakOnClosePanic(err *error) {
 	defer r.drop()
 	if !r.conn.inCall {
 		return
 	}
-	r.closeAfterPanic(closedRows{}) // and its statement
-	r.conn.breakBeside(1)
+	r.closeAfterPanic(closedRows{}) // and closes the statement
+	r.conn.breakWithOwnRows(1)
 	if r.conn.inTx || OnOwnGoroutine() {
 		if v := recover(); v != nil {
 			*err = NewPanicError(v)
@@ -366,7 +367,7 @@ var (
 func (r *typedRows) ColumnTypeDatabaseTypeName(i int) string {
 	var name string
 	if p, ok := r.parent.(driver.RowsColumnTypeDatabaseTypeName); ok && r.enter() {
-		defer r.passed()
+		defer r.breakOnPanic()
 		name = p.ColumnTypeDatabaseTypeName(i)
 		r.conn.inCall = false
 	}
@@ -376,7 +377,7 @@ func (r *typedRows) ColumnTypeDatabaseTypeName(i int) string {
 // ColumnTypeNullable implements [driver.RowsColumnTypeNullable].
 func (r *typedRows) ColumnTypeNullable(i int) (nullable, ok bool) {
 	if p, is := r.parent.(driver.RowsColumnTypeNullable); is && r.enter() {
-		defer r.passed()
+		defer r.breakOnPanic()
 		nullable, ok = p.ColumnTypeNullable(i)
 		r.conn.inCall = false
 	}
@@ -387,7 +388,7 @@ func (r *typedRows) ColumnTypeNullable(i int) (nullable, ok bool) {
 func (r *typedRows) ColumnTypeScanType(i int) reflect.Type {
 	typ := reflect.TypeFor[any]()
 	if p, ok := r.parent.(driver.RowsColumnTypeScanType); ok && r.enter() {
-		defer r.passed()
+		defer r.breakOnPanic()
 		typ = p.ColumnTypeScanType(i)
 		r.conn.inCall = false
 	}
@@ -408,7 +409,7 @@ func (r *fullRows) HasNextResultSet() bool {
 	if !r.enter() {
 		return false
 	}
-	defer r.passed()
+	defer r.breakOnPanic()
 	p, ok := r.parent.(driver.RowsNextResultSet)
 	has := ok && p.HasNextResultSet()
 	r.conn.inCall = false
@@ -425,15 +426,15 @@ func (r *fullRows) NextResultSet() error {
 		return io.EOF
 	}
 	if !r.enter() {
-		return r.lost()
+		return r.failPanicked()
 	}
 	r.exhausted = false
-	defer r.passed()
+	defer r.breakOnPanic()
 	err := p.NextResultSet()
 	r.conn.inCall = false
 	if err != nil {
 		if err != io.EOF {
-			err = r.conn.failed(err)
+			err = r.conn.handleErr(err)
 		}
 		r.takeCall().End(err)
 	}
@@ -443,7 +444,7 @@ func (r *fullRows) NextResultSet() error {
 // ColumnTypeLength implements [driver.RowsColumnTypeLength].
 func (r *fullRows) ColumnTypeLength(i int) (length int64, ok bool) {
 	if p, is := r.parent.(driver.RowsColumnTypeLength); is && r.enter() {
-		defer r.passed()
+		defer r.breakOnPanic()
 		length, ok = p.ColumnTypeLength(i)
 		r.conn.inCall = false
 	}
@@ -453,7 +454,7 @@ func (r *fullRows) ColumnTypeLength(i int) (length int64, ok bool) {
 // ColumnTypePrecisionScale implements [driver.RowsColumnTypePrecisionScale].
 func (r *fullRows) ColumnTypePrecisionScale(i int) (precision, scale int64, ok bool) {
 	if p, is := r.parent.(driver.RowsColumnTypePrecisionScale); is && r.enter() {
-		defer r.passed()
+		defer r.breakOnPanic()
 		precision, scale, ok = p.ColumnTypePrecisionScale(i)
 		r.conn.inCall = false
 	}

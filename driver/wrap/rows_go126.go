@@ -4,7 +4,7 @@ package wrap
 
 import "database/sql/driver"
 
-// parentScanner is of nobody: before Go 1.27, no rows scan columns themselves.
+// parentScanner has no implementation: before Go 1.27, rows do not scan columns themselves.
 type parentScanner interface{ none() }
 
 func scannerOf(driver.Rows) parentScanner { return nil }

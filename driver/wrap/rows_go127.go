@@ -10,7 +10,8 @@ import (
 	"io"
 )
 
-// What is called for every row and column has the parent's interface at hand.
+// parentScanner is the parent's interface, converted once, because it is called for every row
+// and every column.
 type parentScanner = driver.RowsColumnScanner
 
 func scannerOf(parent driver.Rows) parentScanner {
@@ -18,8 +19,8 @@ func scannerOf(parent driver.Rows) parentScanner {
 	return s
 }
 
-// makeScannerRows returns rows that scan columns themselves. They are asked for
-// rows by NextRow, not Next.
+// makeScannerRows returns rows that scan columns themselves. database/sql steps them with
+// NextRow, not Next.
 func makeScannerRows(shape shape) *rows {
 	if shape == scannerTypedShape {
 		s := &scannerTypedRows{}
@@ -57,7 +58,7 @@ func (r *scannerFullRows) ScanColumn(ctx driver.ScanContext, i int, dest any) er
 	return r.scanColumn(ctx, i, dest)
 }
 
-// scanColumn reads a column of a row that the engine keeps, if it does still.
+// scanColumn reads a column of the current row from the engine, if the row is still there.
 func (r *rows) scanColumn(ctx driver.ScanContext, i int, dest any) error {
 	switch {
 	case r.closed:
@@ -77,20 +78,20 @@ func (r *rows) scanColumn(ctx driver.ScanContext, i int, dest any) error {
 	return err
 }
 
-// nextRow is as Next.
+// nextRow is Next for rows that scan columns themselves.
 func (r *rows) nextRow() error {
 	if r.closed {
 		return io.EOF
 	}
 	if r.conn.broken {
-		return r.lost()
+		return r.failPanicked()
 	}
 	if err := r.step(); err != nil {
 		return err
 	}
-	defer r.passed()
+	defer r.breakOnPanic()
 	var err error
-	if !r.stepped {
+	if !r.watched {
 		err = r.scanner.NextRow()
 	} else {
 		began := r.call.Step()
@@ -103,21 +104,22 @@ func (r *rows) nextRow() error {
 	}
 	switch {
 	case err != nil:
-		err = r.over(err)
-	case r.rows < farther:
-		r.rows++
-		if r.rows == farther {
-			r.narrow()
+		err = r.finish(err)
+	case r.count < delegateAfter:
+		r.count++
+		if r.count == delegateAfter {
+			r.useDelegate()
 		}
 	}
 	return err
 }
 
-// farther is the row from which on it pays to ask who else may be asked for rows.
-const farther = 2
+// delegateAfter is the number of rows after which nextRow looks for a delegate. For fewer
+// rows, that is not worth its cost.
+const delegateAfter = 2
 
-// narrow replaces the scanner by its delegate, if it has one.
-func (r *rows) narrow() {
+// useDelegate replaces the scanner by its delegate, if it has one.
+func (r *rows) useDelegate() {
 	if d, ok := r.parent.(RowsDelegate); ok {
 		if s, ok := d.Delegate().(driver.RowsColumnScanner); ok {
 			r.scanner = s
@@ -125,6 +127,5 @@ func (r *rows) narrow() {
 	}
 }
 
-// errRowsClosed is for who scans rows that are closed, which database/sql never
-// does.
+// errRowsClosed is the error for scanning rows that are closed. database/sql never does that.
 var errRowsClosed = errors.New("sqlitemw: the rows are closed")

@@ -7,8 +7,8 @@ import (
 
 //lint:file-ignore SA1019 a parent may have only the deprecated interfaces, and they count as database/sql counts them
 
-// An innerStmt is a prepared statement inside of sqlmw: the parent's, with
-// database/sql's fallbacks.
+// An innerStmt is the parent's prepared statement, inside of sqlmw. It has database/sql's
+// fallbacks.
 type innerStmt struct {
 	adapter *adapter
 	parent  driver.Stmt
@@ -32,7 +32,7 @@ func (s *innerStmt) QueryContext(ctx context.Context, args []driver.NamedValue) 
 		return nil, ErrPanicked
 	}
 	rows, err := queryStmt(ctx, s.parent, args)
-	return s.adapter.made(rows, nil, err)
+	return s.adapter.wrapRows(rows, nil, err)
 }
 
 // Close closes the parent's statement.
@@ -43,7 +43,8 @@ func (s *innerStmt) Close() error {
 	return s.parent.Close()
 }
 
-// NumInput returns -1, for any number, if the parent's is not to be asked any more.
+// NumInput returns the parent's number. After a panic it returns -1, for any number, because
+// the parent must not be called any more.
 func (s *innerStmt) NumInput() int {
 	if s.adapter.conn.broken {
 		return -1
@@ -51,12 +52,12 @@ func (s *innerStmt) NumInput() int {
 	return s.parent.NumInput()
 }
 
-// Exec implements [driver.Stmt]; sqlmw has no use for it.
+// Exec implements [driver.Stmt]. sqlmw does not call it.
 func (s *innerStmt) Exec(args []driver.Value) (driver.Result, error) {
 	return s.ExecContext(context.Background(), namedArgs(args))
 }
 
-// Query implements [driver.Stmt]; sqlmw has no use for it.
+// Query implements [driver.Stmt]. sqlmw does not call it.
 func (s *innerStmt) Query(args []driver.Value) (driver.Rows, error) {
 	return s.QueryContext(context.Background(), namedArgs(args))
 }
@@ -69,7 +70,7 @@ func execStmt(ctx context.Context, stmt driver.Stmt, args []driver.NamedValue) (
 	if err != nil {
 		return nil, err
 	}
-	if err := done(ctx); err != nil {
+	if err := ctxErr(ctx); err != nil {
 		return nil, err
 	}
 	return stmt.Exec(values)
@@ -83,22 +84,22 @@ func queryStmt(ctx context.Context, stmt driver.Stmt, args []driver.NamedValue) 
 	if err != nil {
 		return nil, err
 	}
-	if err := done(ctx); err != nil {
+	if err := ctxErr(ctx); err != nil {
 		return nil, err
 	}
 	return stmt.Query(values)
 }
 
-// A stmt is a prepared statement as database/sql sees it.
-// Calls go through sqlmw; what is asked about arguments goes to the parent.
+// A stmt is the prepared statement that database/sql uses. Calls go through sqlmw. Questions
+// about arguments go to the parent.
 type stmt struct {
-	conn  *Conn
-	outer chainStmt
-	inner *innerStmt
-	made  Callers // of whoever prepared it
+	conn         *Conn
+	outer        chainStmt
+	inner        *innerStmt
+	prepareStack Callers // the stack of its prepare
 }
 
-// chainStmt is what sqlmw makes of a statement.
+// chainStmt is a statement that sqlmw has wrapped.
 type chainStmt interface {
 	driver.Stmt
 	driver.StmtExecContext
@@ -111,62 +112,62 @@ var (
 	_ driver.ColumnConverter   = &convertingStmt{}
 )
 
-// newStmt returns a statement that converts columns if, and only if, the
-// parent's does: there is no neutral way to claim it.
+// newStmt returns a statement that converts columns exactly if the parent's does. There is no
+// neutral implementation of ColumnConverter.
 func newStmt(conn *Conn, outer driver.Stmt, inner *innerStmt) driver.Stmt {
-	if inner == nil { // an interceptor's own
+	if inner == nil { // an interceptor has made the statement itself
 		inner = &innerStmt{adapter: conn.adapter, parent: outer}
 		outer = inner
 	}
 	s := stmt{conn: conn, outer: outer.(chainStmt), inner: inner}
-	s.made.Note()
+	s.prepareStack.Note()
 	if _, ok := inner.parent.(driver.ColumnConverter); ok {
 		return &convertingStmt{s}
 	}
 	return &s
 }
 
-// After a panic of a statement's Exec, unlike after one of a connection's,
-// database/sql holds the lock of the transaction or *sql.Conn that the statement
-// is of: there, the panic is an error.
+// ExecContext turns a panic into an error if the statement belongs to a transaction or a
+// *sql.Conn. database/sql holds their lock during the call, unlike in an Exec of a
+// connection.
 func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (_ driver.Result, err error) {
 	if err := s.conn.enter(ctx); err != nil {
 		return nil, err
 	}
-	defer s.passed(&err)
+	defer s.breakOnExecPanic(&err)
 	res, err := s.execute(ctx, args)
 	return res, s.conn.endCall(err)
 }
 
-// A panic comes from its rows; see [PanickedRows].
+// QueryContext lets its rows raise a panic of the query; see [PanickedRows].
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (answer driver.Rows, _ error) {
 	if err := s.conn.enter(ctx); err != nil {
 		return nil, err
 	}
-	defer s.conn.passedQuery(&answer)
+	defer s.conn.breakOnQueryPanic(&answer)
 	rows, err := s.query(ctx, args)
 	return rows, s.conn.endCall(err)
 }
 
-// passed is [Conn.passed] for Exec.
-func (s *stmt) passed(err *error) {
+// breakOnExecPanic is [Conn.breakOnPanic] for ExecContext.
+func (s *stmt) breakOnExecPanic(err *error) {
 	c := s.conn
 	if !c.inCall {
 		return
 	}
 	c.Break()
-	if c.inTx || s.made.OfConn() || OnOwnGoroutine() {
+	if c.inTx || s.prepareStack.OfConn() || OnOwnGoroutine() {
 		if v := recover(); v != nil {
 			*err = NewPanicError(v)
 		}
 	}
 }
 
-// CheckNamedValue asks the parent's statement, or its connection, or leaves it
-// to database/sql.
+// CheckNamedValue asks the parent's statement, or else its connection, or else leaves the
+// argument to database/sql.
 func (s *stmt) CheckNamedValue(arg *driver.NamedValue) error {
 	if s.conn.broken {
-		return nil // the call says why it cannot be executed
+		return nil // the call returns the error
 	}
 	if nvc, ok := s.inner.parent.(driver.NamedValueChecker); ok {
 		return nvc.CheckNamedValue(arg)
@@ -179,11 +180,11 @@ func (s *stmt) CheckNamedValue(arg *driver.NamedValue) error {
 
 func (s *stmt) NumInput() int { return s.inner.NumInput() }
 
-// Close may be called while database/sql holds its mutex, which it would hold for
-// ever if a panic passed: so a panic is an error.
+// Close turns a panic into an error. database/sql may hold its mutex during the call, and
+// would hold it forever if the panic passed.
 func (s *stmt) Close() (err error) {
 	s.conn.inCall = true
-	defer s.conn.passedClose(&err)
+	defer s.conn.breakOnClosePanic(&err)
 	err = s.outer.Close()
 	s.conn.inCall = false
 	return err
