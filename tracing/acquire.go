@@ -49,7 +49,7 @@ type Acquired struct {
 	Conn     uint64        // the connection's ID
 	New      bool          // the connection was opened for this acquire
 	Lane     string        // the part of the pool; empty if the pool has no lanes
-	Queue    int           // the place in the queue where the wait began, from 1; 0 if the acquire did not wait
+	Queue    int           // place in the queue where the wait began, from 1; 0 without a wait
 	Wait     time.Duration // the time until its turn
 	Took     time.Duration // the whole duration
 	TimedOut bool          // it failed because it waited too long

@@ -192,9 +192,9 @@ func WatchOver[Rows any](rows *Rows, w *Watch, call *Call) *Watch {
 	return w
 }
 
-// abandoned has abandonedCalls end the call. It does not return the call to its connection, which may be
-// running another call. The runtime calls abandoned on a goroutine that must not panic or
-// block.
+// abandoned has abandonedCalls end the call. It does not return the call to its connection,
+// which may be running another call. The runtime calls abandoned on a goroutine that must not
+// panic or block.
 func (w *Watch) abandoned() {
 	c := w.call
 	if c == nil || !c.open {

@@ -101,7 +101,7 @@ func newStatement(d *Database, key statementKey) *statement {
 	}
 	text := info.sanitized
 	if d.tracer.cfg.QueryText == QueryTextSafe && key.bound && (d.sqlite && info.binds() && !info.sensitive || !d.sqlite && sqltext.Binds(d.system, key.query)) {
-		text = strings.ToValidUTF8(key.query, "\uFFFD") // because an exporter refuses a batch with invalid UTF-8
+		text = strings.ToValidUTF8(key.query, "\uFFFD") // or an exporter refuses the batch
 	}
 	if text != "" && d.tracer.cfg.QueryText != QueryTextOff {
 		more = append(more, textAttribute(text))

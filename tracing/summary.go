@@ -153,7 +153,7 @@ func (p *parser) advance() {
 	p.Advance()
 	p.commented = false
 	for i := p.gap; i < p.Token.Start && !p.commented; i++ {
-		p.commented = p.Text()[i] > ' ' // white space does not start a comment, and all of it is at most ' '
+		p.commented = p.Text()[i] > ' ' // white space is at most ' ' and starts no comment
 	}
 	p.bound = p.bound || p.Token.Kind == sqltext.Parameter
 	p.values.add(&p.Cursor)

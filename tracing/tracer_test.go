@@ -68,9 +68,9 @@ func TestQueryText(t *testing.T) {
 		bound  bool
 		want   string
 	}{
-		{QueryTextSafe, insert, true, insert}, // the program binds an argument, so the rest is the program's own query
+		{QueryTextSafe, insert, true, insert}, // as written, because an argument is bound
 		{QueryTextSafe, insert, false, "INSERT INTO t VALUES (?, ?)"},
-		{QueryTextSafe, insert + "; SELECT ?", true, "INSERT INTO t VALUES (?, ?); SELECT ?"}, // no driver binds arguments to two statements
+		{QueryTextSafe, insert + "; SELECT ?", true, "INSERT INTO t VALUES (?, ?); SELECT ?"}, // no driver binds to two statements
 		{QueryTextSafe, insert + "; ", true, insert + "; "},
 		{QueryTextSafe, pragma, true, "PRAGMA key = ?"},
 		{QueryTextSafe, pragma, false, "PRAGMA key = ?"},

@@ -1,10 +1,10 @@
-// Package redact says how much of a data source name an error, a log line, a span or a
+// Package redact decides how much of a data source name an error, a log line, a span or a
 // metric may show: the name of the file, and the beginning of a value that cannot be a
-// secret. It is a leaf, for the packages of this module.
+// secret. It imports no other package of this module.
 //
-// A secret may stand where it does not belong: behind a "?" that should be an "&", in a key
-// that is mistyped, in the name of another system's database. So what is shown is what is
-// known to be harmless, and never what is left when known secrets are taken out.
+// A secret may stand in the wrong place: after a "?" that should be an "&", in a mistyped
+// key, or in the name of another system's database. So the package shows only what is known
+// to be harmless. It does not remove known secrets and show the rest.
 package redact
 
 import (
@@ -19,22 +19,23 @@ import (
 	"strings"
 )
 
-// more stands for what is not shown.
+// more replaces the hidden rest of a value.
 const more = "..."
 
-// The longest words that a setting has are incremental and unixepoch_milli, and the longest
-// key is _ignore_check_constraints. A number has 19 digits at most.
+// The longest words of settings are incremental and unixepoch_milli, with 11 and 15
+// characters. The longest key is _ignore_check_constraints, with 25. A number has at most 19
+// digits and a sign.
 const (
 	longestWord   = 16
 	longestNumber = 20
 	longestKey    = 32
-	longestName   = 4096 // no system has a longer one
+	longestName   = 4096 // no system has a longer name
 )
 
-// Value returns the beginning of a setting's value that an error may show: a word of
-// letters, a number with or without a unit, or one of known, whatever its case. Three dots
-// stand for the rest, and for a value that begins otherwise: where letters and digits are
-// mixed, it is more likely a secret than a mistake.
+// Value returns the beginning of a setting's value that an error may show. That is a word of
+// letters, a number with or without a unit, or one of known in any case. Three dots replace
+// the rest, or the whole value if it begins otherwise. They also replace a value that mixes
+// letters and digits, because that is more likely a secret than a mistake.
 func Value(value string, known ...string) string {
 	if value == "" || slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, value) }) {
 		return value
@@ -53,8 +54,9 @@ func Value(value string, known ...string) string {
 	return value
 }
 
-// Key returns the beginning of the name of a parameter, or of a pragma, that an error may
-// show: letters and underscores.
+// Key returns the beginning of the name of a parameter or a pragma that an error may show:
+// letters and underscores. Three dots replace the rest, or a whole name that is too long or
+// has digits.
 func Key(key string) string {
 	n := run(key, 0, func(c byte) bool { return isLetter(c) || c == '_' })
 	switch {
@@ -66,8 +68,8 @@ func Key(key string) string {
 	return key
 }
 
-// number returns the length of the number that s begins with: digits with a sign and a
-// fraction, and a unit of up to three letters, as in 1.5 and 64MiB.
+// number returns the length of the number at the start of s, or 0. A number has digits, an
+// optional sign and fraction, and a unit of up to three letters, as in 1.5 and 64MiB.
 func number(s string) int {
 	n := 0
 	if n < len(s) && (s[n] == '-' || s[n] == '+') {
@@ -87,7 +89,7 @@ func number(s string) int {
 	return n
 }
 
-// run returns where the bytes that in reports end, from i on.
+// run returns the end of the bytes that in accepts, starting at s[i].
 func run(s string, i int, in func(byte) bool) int {
 	for i < len(s) && in(s[i]) {
 		i++
@@ -98,10 +100,10 @@ func run(s string, i int, in func(byte) bool) int {
 func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
 func isDigit(c byte) bool  { return c >= '0' && c <= '9' }
 
-// Name returns the name of a database's file as it may be shown. A name that looks like
-// more than one is cut where that begins: a user and password of another system's URL or
-// DSN, parameters, or settings such as password=x. It is not quoted: format it with %q, or
-// by [Text].
+// Name returns the name of a database's file as it may be shown. If the name seems to contain
+// more than a file name, Name hides that part: the user and password of another system's URL
+// or DSN, parameters, and settings such as password=x. The result is not quoted: format it
+// with %q or [Text].
 func Name(name string) string {
 	if len(name) > longestName {
 		return more
@@ -109,7 +111,7 @@ func Name(name string) string {
 	if cut := cutUser(name); cut != name {
 		return cut
 	}
-	// What is escaped more often than it should be is a secret still.
+	// A secret that is escaped more than once is still a secret.
 	escaped := name
 	for range 3 {
 		plain, err := url.PathUnescape(escaped)
@@ -125,7 +127,7 @@ func Name(name string) string {
 }
 
 // cutUser returns name without a user and a password, as in postgres://user:password@host,
-// user:password@tcp(host)/db or user/password@host:1521/db, and cut by cutSettings.
+// user:password@tcp(host)/db or user/password@host:1521/db. It also applies cutSettings.
 func cutUser(name string) string {
 	scheme, rest := "", name
 	if i := strings.Index(name, "://"); i >= 0 && cutSettings(name[:i]) == name[:i] {
@@ -133,7 +135,7 @@ func cutUser(name string) string {
 	}
 	if at := strings.LastIndexByte(rest, '@'); at >= 0 && (scheme != "" || isUser(rest[:at]) || endsInPort(rest[at+1:])) {
 		if strings.ContainsAny(rest[:at], "?&;=") {
-			return scheme + more // the @ may be the password's, or a parameter's
+			return scheme + more // the @ may be part of the password, or of a parameter
 		}
 		return scheme + more + cutSettings(rest[at:])
 	}
@@ -146,22 +148,22 @@ func cutUser(name string) string {
 	return scheme + cutSettings(rest)
 }
 
-// isUser reports whether what stands before an @ looks like a user and a password, and not
-// like a file on a drive of Windows.
+// isUser reports whether s, the part before an @, looks like a user and a password. A file on
+// a Windows drive does not.
 func isUser(s string) bool {
 	i := strings.IndexByte(s, ':')
 	return i >= 0 && !(i == 1 && isLetter(s[0]) && len(s) > 2 && (s[2] == '\\' || s[2] == '/'))
 }
 
-// endsInPort reports whether what stands before the first slash of s is a host and a port.
+// endsInPort reports whether the part of s before the first slash is a host and a port.
 func endsInPort(s string) bool {
 	host, _, _ := strings.Cut(s, "/")
 	_, port, ok := strings.Cut(host, ":")
 	return ok && port != "" && run(port, 0, isDigit) == len(port)
 }
 
-// settings match where a name has parameters or settings. The first byte of a match may be
-// shown where it is a separator.
+// settings match the start of parameters or settings in a name. If the first byte of a match
+// is a separator, it may be shown.
 var settings = []*regexp.Regexp{
 	regexp.MustCompile(`[?]`),
 	regexp.MustCompile(`[&;]\s*[A-Za-z_][A-Za-z0-9_ .-]*=`),
@@ -187,8 +189,8 @@ func cutSettings(name string) string {
 	return name[:end] + more
 }
 
-// Text returns a name for an error that shows it without quotes: as it is, or escaped as
-// %q does if it has characters that cannot be printed, such as a line break.
+// Text returns a name for an error that shows it without quotes. It escapes the name as %q
+// does if the name has characters that cannot be printed, such as a line break.
 func Text(name string) string {
 	if IsPlain(name) {
 		return name
@@ -207,9 +209,9 @@ func IsPlain(name string) bool {
 	return true
 }
 
-// Error returns an error whose text shows the path of an [fs.PathError], or the paths of an
-// [os.LinkError], by [Name] and quoted where that is needed. It is err otherwise, and to
-// errors.Is and errors.As.
+// Error returns err with another text if it contains an [fs.PathError] or an [os.LinkError].
+// The text shows their paths through [Name], quoted if necessary. errors.Is and errors.As
+// still find err. If the text does not change, Error returns err itself.
 func Error(err error) error {
 	if err == nil {
 		return nil
@@ -227,7 +229,8 @@ func Error(err error) error {
 	return &redacted{text, err}
 }
 
-// path returns a path for an error of the operating system's, which are not quoted.
+// path returns a path for the text of an operating system error. It is quoted only if it
+// cannot be printed as it is.
 func path(name string) string {
 	if IsPlain(name) {
 		return Name(name)

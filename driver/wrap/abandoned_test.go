@@ -15,9 +15,9 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// The span of a query whose rows nobody closes ends when they are garbage, those
-// that an earlier query has used among them.
-func TestSpanOfRowsNobodyCloses(t *testing.T) {
+// The span of a query whose rows are never closed ends when the rows are garbage-collected,
+// also if an earlier query has used the same rows.
+func TestSpanOfRowsNeverClosed(t *testing.T) {
 	spans := tracetest.NewSpanRecorder()
 	db := sql.OpenDB(wrap.NewConnector(newFake(), wrap.Config{Tracing: newTracer(t, spans)}))
 	defer db.Close()
@@ -58,8 +58,8 @@ func TestSpanOfRowsNobodyCloses(t *testing.T) {
 	}
 }
 
-// Rows that are closed are the next query's, and only the next's, however often
-// they are closed. Those that a panic passed through are not, nor is their connection.
+// Closed rows are reused by the next query, but only by one, however often they are closed.
+// Rows that a panic passed through are not reused, and neither is their connection.
 func TestRowsAreUsedAgain(t *testing.T) {
 	for _, kind := range fake.RowsKinds {
 		spans := tracetest.NewSpanRecorder()
@@ -83,10 +83,10 @@ func TestRowsAreUsedAgain(t *testing.T) {
 		}
 		again, other := query(), query()
 		if again != first || other == first {
-			t.Errorf("%s: rows that are closed are used again, by one query", kind.Name)
+			t.Errorf("%s: closed rows must be reused, by exactly one query", kind.Name)
 		}
 		if n := len(again.Columns()); n == 0 {
-			t.Errorf("%s: rows that are used again have no columns", kind.Name)
+			t.Errorf("%s: reused rows have no columns", kind.Name)
 		}
 		other.Close()
 		again.Close()
@@ -99,16 +99,16 @@ func TestRowsAreUsedAgain(t *testing.T) {
 		}()
 		f.Off()
 		if err := spoilt.Close(); !errors.Is(err, wrap.ErrPanicked) {
-			t.Errorf("%s: closing rows that panicked again says %v", kind.Name, err)
+			t.Errorf("%s: closing rows again after a panic returns %v", kind.Name, err)
 		}
 		if _, err := c.(driver.QueryerContext).QueryContext(context.Background(), "q", nil); err != wrap.ErrPanicked {
-			t.Errorf("%s: the next query says %v", kind.Name, err)
+			t.Errorf("%s: the next query returns %v", kind.Name, err)
 		}
 		if err := c.Close(); err != wrap.ErrPanicked {
-			t.Errorf("%s: the connection's Close says %v", kind.Name, err)
+			t.Errorf("%s: the connection's Close returns %v", kind.Name, err)
 		}
 		if n := len(spans.Ended()); n != 5 {
-			t.Errorf("%s: %d spans of 5 have ended", kind.Name, n)
+			t.Errorf("%s: %d spans have ended, want 5", kind.Name, n)
 		}
 	}
 }

@@ -21,8 +21,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// Every event says how long its step took, how old and how long idle the
-// connection was, how often it was used, and whose trace it was for.
+// Every event has the duration of its step, the age and idle time of the connection, the
+// number of its uses, and the trace of its call.
 func TestAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake.Base{Conn: fake.ConnOf("all with contexts"), Stmt: fake.StmtOf("none"), Rows: fake.RowsOf("SQLite's")}
@@ -72,9 +72,9 @@ func compareEvents(t *testing.T, got, want []wrap.Event) {
 		case i >= len(got):
 			t.Errorf("event %d is missing: %+v", i+1, want[i])
 		case i >= len(want):
-			t.Errorf("event %d is too many: %+v", i+1, got[i])
+			t.Errorf("event %d is unexpected: %+v", i+1, got[i])
 		case !got[i].Time.Equal(want[i].Time):
-			t.Errorf("event %d, %v: is at %v, want %v", i+1, got[i].Kind, got[i].Time, want[i].Time)
+			t.Errorf("event %d, %v: time %v, want %v", i+1, got[i].Kind, got[i].Time, want[i].Time)
 		default:
 			got[i].Time = want[i].Time
 			if got[i] != want[i] {
@@ -84,8 +84,8 @@ func compareEvents(t *testing.T, got, want []wrap.Event) {
 	}
 }
 
-// The Duration of an acquire is what the driver spent on it. When a connection
-// is reused, that is the parent's ResetSession.
+// The Duration of an acquire is the time that the driver spends on it. For a reused
+// connection, that is the parent's ResetSession.
 func TestAccountOfReset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake.Base{Conn: fake.ConnOf("all with contexts"), Stmt: fake.StmtOf("none"), Rows: fake.RowsOf("SQLite's")}
@@ -98,13 +98,13 @@ func TestAccountOfReset(t *testing.T) {
 		db.Exec("q")
 		acquire := events.all()[3]
 		if acquire.Kind != wrap.KindAcquire || acquire.Duration != 2*time.Second || acquire.Idle != 5*time.Second {
-			t.Errorf("after 5s, the driver spent 2s on resetting the connection, but the acquire says %v, after %v idle", acquire.Duration, acquire.Idle)
+			t.Errorf("the acquire has duration %v after %v idle, want 2s of reset after 5s", acquire.Duration, acquire.Idle)
 		}
 	})
 }
 
-// A connection that a Recorder meets in the middle of its life has no times that
-// nobody could know, and the right ones from then on.
+// A Recorder that is attached in the middle of a connection's life records no times from
+// before. All later times are right.
 func TestAttachInTheMiddle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake.Base{Conn: fake.ConnOf("all with contexts"), Stmt: fake.StmtOf("none"), Rows: fake.RowsOf("SQLite's")}
@@ -154,7 +154,7 @@ func TestAttachInTheMiddle(t *testing.T) {
 	})
 }
 
-// openerConnector is a connector on an Opener that the test holds.
+// openerConnector is a connector for an Opener of the test.
 type openerConnector struct {
 	*fake.Base
 	opener *wrap.Opener
@@ -168,8 +168,8 @@ func (c openerConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	return conn, nil
 }
 
-// hold takes the one connection that db may have, and has a waiter run call.
-// It returns once the waiter waits.
+// hold takes db's only connection, and starts a waiter that runs call. It returns when the
+// waiter is waiting.
 func hold(t *testing.T, db *sql.DB, call func()) (held *sql.Conn, waiter *sync.WaitGroup) {
 	t.Helper()
 	db.SetMaxOpenConns(1)
@@ -181,12 +181,12 @@ func hold(t *testing.T, db *sql.DB, call func()) (held *sql.Conn, waiter *sync.W
 	waiter.Go(call)
 	synctest.Wait()
 	if n := db.Stats().WaitCount; n != 1 {
-		t.Fatalf("this test needs a waiter, but %d wait", n)
+		t.Fatalf("this test needs one waiter, got %d", n)
 	}
 	return held, waiter
 }
 
-// spoil has database/sql throw a held connection away.
+// spoil makes database/sql discard a held connection.
 func spoil(held *sql.Conn) {
 	held.Raw(func(any) error { return driver.ErrBadConn })
 	held.Close()
@@ -199,7 +199,7 @@ func checkStory(t *testing.T, got []string, want ...string) {
 	}
 }
 
-// What database/sql's opener does on its own goroutine is told as it is.
+// Connections that database/sql opens on its own goroutine have the right events.
 func TestOpener(t *testing.T) {
 	first := []string{"1 connect", "1 acquire", "1 discard bad", "1 close bad"}
 
@@ -215,11 +215,11 @@ func TestOpener(t *testing.T) {
 		})
 		checkStory(t, got, append(first, "2 connect background", "2 acquire derived", "2 release", "2 close database closed derived")...)
 	})
-	t.Run("for a waiter, in vain", func(t *testing.T) {
+	t.Run("for a waiter, but fails", func(t *testing.T) {
 		got := live(t, func(t *testing.T, f *fake.Base, db *sql.DB) {
 			held, waiter := hold(t, db, func() {
 				if err := db.Ping(); err != fake.ErrFault {
-					t.Errorf("the waiter gets the connector's own error, but got %v", err)
+					t.Errorf("the waiter must get the connector's own error, got %v", err)
 				}
 			})
 			f.On(fake.Fail(fake.ErrFault), "Connect")
@@ -241,8 +241,8 @@ func TestOpener(t *testing.T) {
 		})
 		checkStory(t, got, append(first, "2 connect background", "2 close surplus derived")...)
 	})
-	t.Run("until nobody waits and none is kept idle", func(t *testing.T) {
-		// Here, too.
+	t.Run("until there is no waiter and no idle connection is kept", func(t *testing.T) {
+		// As above.
 		got := live(t, func(t *testing.T, f *fake.Base, db *sql.DB) {
 			db.SetMaxIdleConns(-1)
 			ctx, cancel := context.WithCancel(t.Context())
@@ -251,13 +251,13 @@ func TestOpener(t *testing.T) {
 			spoil(held)
 			synctest.Wait()
 			if n := db.Stats().MaxIdleClosed; n != 1 {
-				t.Errorf("this test needs a connection that is not kept, but %d were closed", n)
+				t.Errorf("this test needs one connection that is not kept, but %d were closed", n)
 			}
 		})
 		checkStory(t, got, append(first, "2 connect background", "2 close surplus derived")...)
 	})
 
-	// park leaves a connection idle that nobody has used.
+	// park leaves a connection idle that has never been used.
 	park := func(t *testing.T, f *fake.Base, db *sql.DB) {
 		t.Helper()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -267,7 +267,7 @@ func TestOpener(t *testing.T) {
 		synctest.Wait()
 		f.Off()
 		if n := db.Stats().Idle; n != 1 {
-			t.Fatalf("this test needs an idle connection, but there are %d", n)
+			t.Fatalf("this test needs one idle connection, got %d", n)
 		}
 	}
 	t.Run("parked, never used", func(t *testing.T) {
@@ -278,10 +278,10 @@ func TestOpener(t *testing.T) {
 		})
 		checkStory(t, got, append(first, "2 connect background", "2 close expired derived")...)
 	})
-	t.Run("parked, taken and given back without a call", func(t *testing.T) {
+	t.Run("parked, acquired and released without a call", func(t *testing.T) {
 		got := live(t, func(t *testing.T, f *fake.Base, db *sql.DB) {
 			park(t, f, db)
-			for range 2 { // the second time there is a reset, and so an acquire
+			for range 2 { // the second use resets the connection, and so acquires it
 				conn, err := db.Conn(t.Context())
 				if err != nil {
 					t.Fatal(err)
@@ -307,14 +307,14 @@ func TestOpener(t *testing.T) {
 				conn.Raw(raw)
 			})
 			if len(got) == 0 || !strings.HasPrefix(got[len(got)-1], "2 close bad") {
-				t.Errorf("a connection that Raw spoilt is closed as bad, but its story ends in %q", got[len(got)-1])
+				t.Errorf("a connection that Raw made bad must be closed as bad, but its story ends with %q", got[len(got)-1])
 			}
 		})
 	}
 }
 
-// The acquire of a connection that was opened in the background has the trace
-// and the idle time of its first call; its connect has no trace.
+// The acquire of a connection that was opened in the background has the trace and the idle
+// time of its first call. Its connect has no trace.
 func TestOpenerAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake.Base{Conn: fake.ConnOf("all with contexts"), Stmt: fake.StmtOf("none"), Rows: fake.RowsOf("SQLite's")}
@@ -335,19 +335,19 @@ func TestOpenerAccount(t *testing.T) {
 		for _, e := range events.all() {
 			switch {
 			case e.Background && e.Trace.IsValid():
-				t.Errorf("a connect in the background is of no trace, but of %v", e.Trace)
+				t.Errorf("a connect in the background must have no trace, got %v", e.Trace)
 			case e.Derived && e.Kind == wrap.KindAcquire && (e.Trace != id || e.Idle != 9*time.Second || e.Age != 9*time.Second || e.Duration != 0):
-				t.Errorf("the first call came after 9s, in trace %v; its acquire says %+v", id, e)
+				t.Errorf("the first call came after 9s in trace %v, but its acquire is %+v", id, e)
 			}
 		}
 	})
 }
 
-// A connection that is handed to a waiter who has just gone bounces: it is
-// validated again, but nobody has acquired it, and nobody releases it.
+// A connection that is handed to a waiter that has just gone is validated again, but it is
+// neither acquired nor released.
 //
-// The waiter goes in a statement's close, which database/sql does between
-// releasing the connection and handing it on.
+// The waiter goes during a statement's close, which happens between the release of the
+// connection and its hand-off.
 func TestBounce(t *testing.T) {
 	validated := 0
 	got := live(t, func(t *testing.T, f *fake.Base, db *sql.DB) {
@@ -358,24 +358,24 @@ func TestBounce(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		held, waiter := hold(t, db, func() {
 			if err := db.PingContext(ctx); err != context.Canceled {
-				t.Errorf("the waiter gets its context's error, but got %v", err)
+				t.Errorf("the waiter must get its context's error, got %v", err)
 			}
 		})
-		stmt.Close() // put off until the connection is given back
+		stmt.Close() // delayed until the connection is given back
 		f.On(func(context.Context, int) error { cancel(); return nil }, "stmt.Close")
 		f.On(func(context.Context, int) error { validated++; return nil }, "IsValid")
 		held.Close()
 		waiter.Wait()
 	})
 	if validated != 2 {
-		t.Errorf("this test needs a connection that bounces, but it was validated %d times", validated)
+		t.Errorf("this test needs a connection whose waiter has gone, but it was validated %d times", validated)
 	}
 	checkStory(t, got, "1 connect", "1 acquire", "1 release", "1 acquire", "1 release", "1 close database closed derived")
 }
 
-// A bounced connection that its parent no longer finds valid is closed as bad,
-// without another discard.
-func TestBounceOfBad(t *testing.T) {
+// A connection that such a second validation finds invalid is closed as bad, without a second
+// discard.
+func TestBounceOfInvalid(t *testing.T) {
 	got := live(t, func(t *testing.T, f *fake.Base, db *sql.DB) {
 		stmt, err := db.Prepare("q")
 		if err != nil {
@@ -397,7 +397,7 @@ func TestBounceOfBad(t *testing.T) {
 	checkStory(t, got, "1 connect", "1 acquire", "1 release", "1 acquire", "1 release", "1 close bad")
 }
 
-// A connection is handed from one call to another without being idle.
+// A connection can pass from one call to another without being idle.
 func TestHandOff(t *testing.T) {
 	got := live(t, func(t *testing.T, f *fake.Base, db *sql.DB) {
 		held, waiter := hold(t, db, func() { db.Ping() })
@@ -407,8 +407,8 @@ func TestHandOff(t *testing.T) {
 	checkStory(t, got, "1 connect", "1 acquire", "1 release", "1 acquire", "1 release", "1 close database closed derived")
 }
 
-// database/sql ignores an error of ResetSession other than a bad connection, and
-// hands the connection out: so it is acquired.
+// If ResetSession returns an error other than ErrBadConn, database/sql ignores it and uses
+// the connection. So the connection is acquired.
 func TestResetFails(t *testing.T) {
 	got := live(t, func(t *testing.T, f *fake.Base, db *sql.DB) {
 		db.Exec("q")
@@ -438,9 +438,9 @@ func TestShrunkByMaxOpen(t *testing.T) {
 		"2 close shrunk derived", "1 close database closed derived")
 }
 
-// A connection that somebody other than database/sql closes is closed for
-// another reason than database/sql's: it is not bad.
-func TestClosedByAnother(t *testing.T) {
+// A connection that a caller other than database/sql closes has the reason other, and not
+// bad.
+func TestClosedByOtherCaller(t *testing.T) {
 	for name, before := range map[string]func(driver.Conn){
 		"in use":            func(driver.Conn) {},
 		"after it is valid": func(c driver.Conn) { c.(driver.Validator).IsValid() },
@@ -458,13 +458,13 @@ func TestClosedByAnother(t *testing.T) {
 			}
 			all := events.all()
 			if last := all[len(all)-1]; last.Kind != wrap.KindClose || last.Reason != wrap.ReasonOther {
-				t.Errorf("the reason must be %q, but the story is %v", wrap.ReasonOther, events.story())
+				t.Errorf("the reason must be %q, got the story %v", wrap.ReasonOther, events.story())
 			}
 		})
 	}
 }
 
-// An event says an error's class, and none of its words.
+// An event has the class of an error, but none of its text.
 func TestEventsHoldNoErrorText(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake.Base{Conn: fake.ConnOf("none"), Stmt: fake.StmtOf("none"), Rows: fake.RowsOf("none")}
@@ -477,7 +477,7 @@ func TestEventsHoldNoErrorText(t *testing.T) {
 		db.Ping()
 		f.On(fake.Fail(secret), "Close")
 		if err := db.Close(); err != secret {
-			t.Errorf("the program gets the parent's own error, but got %v", err)
+			t.Errorf("the program must get the parent's own error, got %v", err)
 		}
 		failed := 0
 		for _, e := range events.all() {
@@ -489,13 +489,13 @@ func TestEventsHoldNoErrorText(t *testing.T) {
 			}
 		}
 		if failed != 2 {
-			t.Errorf("%d events have an error, want 2: of connect and of close", failed)
+			t.Errorf("%d events have an error, want 2: connect and close", failed)
 		}
 	})
 }
 
-// Whatever many goroutines do at once, and whatever goes wrong, each connection
-// has its story, each span ends, and the numbers are database/sql's.
+// Whatever many goroutines do at the same time, and whatever fails, each connection has a
+// complete story, each span ends, and the numbers agree with database/sql's.
 func TestStress(t *testing.T) { synctest.Test(t, testStress) }
 
 func testStress(t *testing.T) {
@@ -519,7 +519,7 @@ func testStress(t *testing.T) {
 	f.On(sometimes(10, driver.ErrBadConn), "PrepareContext", "QueryContext", "ResetSession", "IsValid", "BeginTx")
 	f.On(func(context.Context, int) error {
 		if rand.IntN(20) == 0 {
-			panic("fake: stress") // where database/sql gives the connection back all the same
+			panic("fake: stress") // database/sql still gives the connection back
 		}
 		return nil
 	}, "ExecContext")
@@ -538,13 +538,13 @@ func testStress(t *testing.T) {
 		})
 	}
 	all.Wait()
-	synctest.Wait() // for what database/sql still rolls back and closes
+	synctest.Wait() // until database/sql has finished its rollbacks and closes
 	f.Off()
 	if err := db.Close(); err != nil {
 		t.Error(err)
 	}
 	if n := db.Stats().OpenConnections; n != 0 {
-		t.Errorf("%d connections are still open: some call has lost one", n)
+		t.Errorf("%d connections are still open: a call has lost one", n)
 	}
 	if err := events.check(false); err != nil {
 		t.Error(err)

@@ -13,9 +13,9 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// What a call allocates besides the parent, which allocates nothing, is the SDK's
-// alone: of a span that is kept, its options, the span, its attributes and its
-// context, and for a query its attributes anew once more are known.
+// The parent allocates nothing, and a call allocates only what the SDK does for a recorded
+// span: its options, the span, its attributes and its context. A query allocates its
+// attributes again, because more are added at its end.
 func TestAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
@@ -58,12 +58,12 @@ func TestAllocations(t *testing.T) {
 				t.Fatal(err)
 			}
 			if rows.Next(nil) != io.EOF || rows.Close() != nil {
-				t.Fatal("the rows do not end")
+				t.Fatal("the rows are not exhausted")
 			}
 		})
 		t.Logf("%s: %v for an exec, %v for a query", tc.name, exec, query)
 		if exec > tc.exec || query > tc.query {
-			t.Errorf("%s: %v allocations for an exec and %v for a query, want %v and %v at most", tc.name, exec, query, tc.exec, tc.query)
+			t.Errorf("%s: %v allocations for an exec and %v for a query, want at most %v and %v", tc.name, exec, query, tc.exec, tc.query)
 		}
 	}
 }

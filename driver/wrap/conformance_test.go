@@ -20,9 +20,9 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// TestConformance holds the wrapped driver to the bare one, on drivers of all
-// kinds: without spans, with them, and with interceptors that do nothing. What
-// connections do, and spans, must add up in each case, whatever goes wrong.
+// TestConformance compares the wrapped driver with the bare one, on drivers of all kinds:
+// without spans, with spans, and with interceptors that do nothing. In each case, the events
+// of connections and the spans must be consistent.
 func TestConformance(t *testing.T) {
 	allowed := sqlitemw.Allowed
 	scans := func(k fake.RowsKind) bool { return strings.Contains(k.Name, "Scanner") }
@@ -47,7 +47,7 @@ func TestConformance(t *testing.T) {
 	})
 	t.Run("with interceptors", func(t *testing.T) {
 		for _, k := range fake.RowsKinds {
-			if scans(k) { // there are such rows, since Go 1.27
+			if scans(k) { // only since Go 1.27 are there such rows
 				allowed = slices.Concat([]conformance.Allowance{hidden}, allowed)
 				break
 			}
@@ -58,7 +58,8 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// target is the wrapper with such a Config, whose account must add up.
+// target returns a target for the wrapper with this Config. It checks that the events and
+// spans are consistent.
 func target(allowed []conformance.Allowance, config func(*account) wrap.Config) conformance.Target {
 	return conformance.Target{
 		Name:    "wrap",
@@ -72,7 +73,7 @@ func target(allowed []conformance.Allowance, config func(*account) wrap.Config) 
 		},
 		Done: func(c conformance.Case, wrapped driver.Connector) error {
 			a := wrapped.(*account)
-			// database/sql itself may lose a connection in a panic.
+			// After a panic, database/sql itself may lose a connection.
 			if err := a.events.check(strings.Contains(c.Name, "panic")); err != nil {
 				return fmt.Errorf("%w\n%v", err, &a.events)
 			}
@@ -81,7 +82,7 @@ func target(allowed []conformance.Allowance, config func(*account) wrap.Config) 
 	}
 }
 
-// An account is a connector, and what it is known to have done.
+// An account is a connector with its recorded events and spans.
 type account struct {
 	driver.Connector
 	events   recorder

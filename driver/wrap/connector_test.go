@@ -18,8 +18,8 @@ func newFake() *fake.Base {
 	return &fake.Base{Conn: fake.ConnOf("all with contexts"), Stmt: fake.StmtOf("contexts"), Rows: fake.RowsOf("SQLite's")}
 }
 
-// A driver without connectors is opened by name for each connection, when it is
-// needed and no sooner.
+// A driver without connectors is opened by name for each connection, and only when the
+// connection is needed.
 func TestDriverWithoutConnectors(t *testing.T) {
 	f := newFake()
 	d := wrap.Driver(f.Driver(), wrap.Config{})
@@ -27,11 +27,11 @@ func TestDriverWithoutConnectors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if asked := f.Asked(); len(asked) != 0 {
-		t.Errorf("a connector opens nothing, but the parent was asked %v", asked)
+	if calls := f.Asked(); len(calls) != 0 {
+		t.Errorf("a new connector must open nothing, but called the parent: %v", calls)
 	}
 	if connector.Driver() != d {
-		t.Errorf("a connector's driver is the one that made it, but it is %T", connector.Driver())
+		t.Errorf("Driver must return the driver that made the connector, got %T", connector.Driver())
 	}
 	db := sql.OpenDB(connector)
 	if err := db.Ping(); err != nil {
@@ -40,8 +40,8 @@ func TestDriverWithoutConnectors(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Error(err)
 	}
-	if asked := f.Asked(); len(asked) == 0 || asked[0] != "base Open(the name)" {
-		t.Errorf("the parent is asked to open the name, but was asked %v", asked)
+	if calls := f.Asked(); len(calls) == 0 || calls[0] != "base Open(the name)" {
+		t.Errorf("the parent must open the name, but the calls were %v", calls)
 	}
 
 	conn, err := d.Open("another")
@@ -49,13 +49,13 @@ func TestDriverWithoutConnectors(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, ok := conn.(*wrap.Conn); !ok {
-		t.Errorf("Open gives a wrapped connection, but gave %T", conn)
+		t.Errorf("Open must return a wrapped connection, got %T", conn)
 	}
 	conn.Close()
 
 	f.On(fake.Fail(fake.ErrFault), "Open")
 	if _, err := d.Open("another"); err != fake.ErrFault {
-		t.Errorf("the error of the parent's Open is passed on, but got %v", err)
+		t.Errorf("Open must return the parent's error, got %v", err)
 	}
 }
 
@@ -71,7 +71,7 @@ func (d contextDriver) OpenConnector(name string) (driver.Connector, error) {
 	return d.connector, d.err
 }
 
-// A driver with connectors is asked for one, once, and its error is sql.Open's.
+// A driver with connectors is asked for one, once. sql.Open returns its error.
 func TestDriverWithConnectors(t *testing.T) {
 	f := newFake()
 	d := wrap.Driver(contextDriver{Driver: f.Driver(), base: f, connector: f}, wrap.Config{})
@@ -82,22 +82,22 @@ func TestDriverWithConnectors(t *testing.T) {
 	db := sql.OpenDB(connector)
 	db.Ping()
 	db.Close()
-	asked := f.Asked()
-	if len(asked) < 2 || asked[0] != "base OpenConnector(the name)" || slices.Contains(asked, "base Open(the name)") {
-		t.Errorf("the parent is asked for a connector, and for connections by it, but was asked %v", asked)
+	calls := f.Asked()
+	if len(calls) < 2 || calls[0] != "base OpenConnector(the name)" || slices.Contains(calls, "base Open(the name)") {
+		t.Errorf("the parent's connector must open the connections, but the calls were %v", calls)
 	}
 
 	d = wrap.Driver(contextDriver{Driver: f.Driver(), base: f, err: fake.ErrFault}, wrap.Config{})
 	if c, err := d.(driver.DriverContext).OpenConnector("the name"); err != fake.ErrFault || c != nil {
-		t.Errorf("the error of the parent's OpenConnector is passed on, but got %v, %v", c, err)
+		t.Errorf("OpenConnector must return the parent's error, got %v, %v", c, err)
 	}
 	if c, err := d.Open("the name"); err != fake.ErrFault || c != nil {
-		t.Errorf("the error of the parent's OpenConnector is Open's, too, but got %v, %v", c, err)
+		t.Errorf("Open must return the error of the parent's OpenConnector, got %v, %v", c, err)
 	}
 }
 
-// Every way to a connection has the Config that the driver or connector was given.
-func TestConfigIsEverywhere(t *testing.T) {
+// Every way to open a connection uses the Config of the driver or connector.
+func TestConfigIsUsedEverywhere(t *testing.T) {
 	for name, connect := range map[string]func(*fake.Base, wrap.Config) (driver.Conn, error){
 		"a driver without connectors": func(f *fake.Base, cfg wrap.Config) (driver.Conn, error) {
 			return wrap.Driver(f.Driver(), cfg).Open("")
@@ -119,7 +119,7 @@ func TestConfigIsEverywhere(t *testing.T) {
 		}
 		conn.Close()
 		if got := events.story(); len(got) == 0 || got[0] != "1 connect" {
-			t.Errorf("%s must tell the Recorder, but it was told %q", name, got)
+			t.Errorf("%s: the Recorder has %q", name, got)
 		}
 	}
 }
@@ -137,21 +137,21 @@ func (c closingConnector) Close() error {
 
 var _ io.Closer = closingConnector{}
 
-// Closing the database closes the parent's connector, if that can be closed, and
-// passes on its error.
+// Closing the database closes the parent's connector, if that implements io.Closer, and
+// returns its error.
 func TestConnectorCloses(t *testing.T) {
 	closed := 0
 	db := sql.OpenDB(wrap.NewConnector(closingConnector{newFake(), fake.ErrFault, &closed}, wrap.Config{}))
 	if err := db.Close(); err != fake.ErrFault || closed != 1 {
-		t.Errorf("the parent's connector is closed once and its error passed on, but it was closed %d times, with %v", closed, err)
+		t.Errorf("the parent's connector was closed %d times with error %v, want once with its own error", closed, err)
 	}
 	if err := sql.OpenDB(wrap.NewConnector(newFake(), wrap.Config{})).Close(); err != nil {
-		t.Errorf("a connector that cannot be closed closes well, but %v", err)
+		t.Errorf("closing a connector without Close must succeed, got %v", err)
 	}
 }
 
-// The connector passes the caller's own context to the parent, and a nil
-// connection, not one that holds nil, where there is none.
+// The connector passes the caller's own context to the parent. If the parent fails, it
+// returns a nil interface, not an interface that contains nil.
 func TestConnectorConnects(t *testing.T) {
 	f := newFake()
 	ctx := fake.NewContext(t.Context(), "mine")
@@ -161,17 +161,17 @@ func TestConnectorConnects(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if asked := f.Asked(); asked[0] != "base Connect() ctx=mine" {
-		t.Errorf("the parent gets the caller's own context, but was asked %v", asked)
+	if calls := f.Asked(); calls[0] != "base Connect() ctx=mine" {
+		t.Errorf("the parent must get the caller's own context, but the calls were %v", calls)
 	}
 	f.On(fake.Fail(fake.ErrFault), "Connect")
 	if conn, err := connector.Connect(ctx); conn != nil || err != fake.ErrFault {
-		t.Errorf("a failed connect answers nil and the parent's error, but %v, %v", conn, err)
+		t.Errorf("a failed connect must return nil and the parent's error, got %v, %v", conn, err)
 	}
 }
 
-// A program reaches the parent's connection, and the connection's name, through
-// Raw; no two connections have one name.
+// Through Raw, a program gets the parent's connection and the connection's ID. Every
+// connection has a different ID.
 func TestConnParent(t *testing.T) {
 	f := newFake()
 	events := &recorder{}
@@ -189,11 +189,11 @@ func TestConnParent(t *testing.T) {
 			if _, ok := w.Parent().(interface {
 				CheckNamedValue(*driver.NamedValue) error
 			}); !ok {
-				t.Errorf("Parent gives the parent's own connection, but gave %T", w.Parent())
+				t.Errorf("Parent must return the parent's own connection, got %T", w.Parent())
 			}
 			all := events.all()
 			if seen[w.ID()] || w.ID() == 0 || w.ID() != all[len(all)-1].Conn {
-				t.Errorf("a connection has a name of its own, that of its events, but it is %v", w.ID())
+				t.Errorf("the ID of a connection must be unique and that of its events, got %v", w.ID())
 			}
 			seen[w.ID()] = true
 			return nil
@@ -203,8 +203,8 @@ func TestConnParent(t *testing.T) {
 	}
 }
 
-// The deprecated methods of connections and statements, which database/sql does
-// not call where there are others, work all the same.
+// The deprecated methods of connections and statements work, although database/sql does not
+// call them if there are others.
 func TestDeprecatedMethods(t *testing.T) {
 	f := newFake()
 	conn, err := wrap.NewConnector(f, wrap.Config{}).Connect(t.Context())
@@ -212,7 +212,7 @@ func TestDeprecatedMethods(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	tx, err := conn.Begin() //nolint:staticcheck // the point
+	tx, err := conn.Begin() //nolint:staticcheck // deprecated on purpose
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,12 +224,12 @@ func TestDeprecatedMethods(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := stmt.NumInput(); n != 1 {
-		t.Errorf("the parent's statement has one parameter, but there are %d", n)
+		t.Errorf("the parent's statement has one parameter, got %d", n)
 	}
-	if _, err := stmt.Exec([]driver.Value{"x"}); err != nil { //nolint:staticcheck // the point
+	if _, err := stmt.Exec([]driver.Value{"x"}); err != nil { //nolint:staticcheck // deprecated on purpose
 		t.Error(err)
 	}
-	rows, err := stmt.Query([]driver.Value{"x"}) //nolint:staticcheck // the point
+	rows, err := stmt.Query([]driver.Value{"x"}) //nolint:staticcheck // deprecated on purpose
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,12 +253,12 @@ func TestDeprecatedMethods(t *testing.T) {
 	got := f.Asked()
 	got[0] = got[0][:len(want[0])]
 	if !slices.Equal(got, want) {
-		t.Errorf("the parent was asked\n%q, want\n%q", got, want)
+		t.Errorf("calls of the parent\n%q, want\n%q", got, want)
 	}
 }
 
-// An argument that a checker removes takes its name with it. (database/sql, on
-// the bare base, gives its name to the next argument, if that has none.)
+// If a checker removes an argument, its name is removed, too. (Without the wrapper,
+// database/sql gives the name to the next argument, if that has none.)
 func TestRemovedArgumentTakesItsName(t *testing.T) {
 	f := &fake.Base{Conn: fake.ConnOf("all with contexts"), Stmt: fake.StmtOf("contexts"), Rows: fake.RowsOf("SQLite's")}
 	db := sql.OpenDB(wrap.NewConnector(f, wrap.Config{}))
@@ -267,12 +267,12 @@ func TestRemovedArgumentTakesItsName(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := "c1 ExecContext(q, 1:=int64 1) ctx=background"; !slices.Contains(f.Asked(), want) {
-		t.Errorf("the parent was asked %q, want %q", f.Asked(), want)
+		t.Errorf("calls of the parent: %q, want %q", f.Asked(), want)
 	}
 }
 
-// The words of events are fixed: they are those of the spans, and programs'.
-func TestWords(t *testing.T) {
+// The names of kinds are fixed, because spans and programs use them.
+func TestKindNames(t *testing.T) {
 	for kind, want := range map[wrap.Kind]string{
 		0: "unknown", wrap.KindConnect: "connect", wrap.KindAcquire: "acquire", wrap.KindRelease: "release",
 		wrap.KindDiscard: "discard", wrap.KindClose: "close", 200: "unknown",

@@ -6,16 +6,16 @@
 //
 // # The path of a call
 //
-//	database/sql → Conn → sqlmw, with tracing's interceptor → adapter → the parent's connection
+//	database/sql → Conn → sqlmw, with tracing's interceptor → adapter → parent's connection
 //
 // [Conn] is outside of sqlmw. sqlmw has no hook for a connection's reset, validation and
 // close, and it hides optional methods of rows.
 //
 // The adapter is inside of sqlmw. It implements every optional interface for sqlmw, and does
-// what database/sql does where the parent lacks one. It also turns some groups of calls into
-// one. A parent may return [driver.ErrSkip] or lack an interface, so that database/sql would
-// prepare, execute and close. The adapter does all of that in one call. So one call of the
-// program is one call here, and one span.
+// what database/sql does where the parent lacks one. A parent may also return
+// [driver.ErrSkip] or lack an interface, so that database/sql would prepare, execute and
+// close in three calls. The adapter does these in one call. So one call of the program is one
+// call here, and one span.
 //
 // Exec and Query, the most frequent calls, bypass sqlmw and call tracing's interceptor
 // directly, if the program has no interceptors of its own.

@@ -27,8 +27,8 @@ func (r *recorder) all() []wrap.Event {
 	return append([]wrap.Event(nil), r.events...)
 }
 
-// story tells the events in short, a line each, connections being numbered as
-// they come: "1 close surplus derived".
+// story returns the events as short lines such as "1 close surplus derived". Connections are
+// numbered in the order in which they appear.
 func (r *recorder) story() []string {
 	numbers := make(map[wrap.ConnID]int)
 	var lines []string
@@ -60,9 +60,9 @@ func (r *recorder) story() []string {
 
 func (r *recorder) String() string { return strings.Join(r.story(), "\n") }
 
-// A life is what is known of one connection while its events are checked.
+// A life is the state of one connection while check reads its events.
 type life struct {
-	opened, since time.Time // since: when it came into use, or was given back
+	opened, since time.Time // since: when it was acquired or released
 	use, closed   bool
 	discarded     bool
 	uses          uint64
@@ -73,8 +73,8 @@ type life struct {
 //
 //	connect (acquire (release | discard))* close
 //
-// and that their times, counts and reasons agree. With leaks, connections that
-// database/sql itself lost may be left open.
+// and that their times, counts and reasons are consistent. With leaks, connections that
+// database/sql itself has lost may remain open.
 func (r *recorder) check(leaks bool) error {
 	lives := make(map[wrap.ConnID]*life)
 	for i, e := range r.all() {
@@ -84,7 +84,7 @@ func (r *recorder) check(leaks bool) error {
 	}
 	for id, l := range lives {
 		if !l.closed && !leaks {
-			return fmt.Errorf("connection %v must be closed in the end (in use: %t)", id, l.use)
+			return fmt.Errorf("connection %v was never closed (in use: %t)", id, l.use)
 		}
 	}
 	return nil
@@ -93,25 +93,25 @@ func (r *recorder) check(leaks bool) error {
 func checkEvent(lives map[wrap.ConnID]*life, e wrap.Event) error {
 	switch {
 	case e.Time.IsZero():
-		return fmt.Errorf("every event has a time")
+		return fmt.Errorf("the event has no time")
 	case e.Duration < 0 || e.Idle < 0 || e.Age < 0:
-		return fmt.Errorf("no duration is negative, but it took %v, was idle %v and %v old", e.Duration, e.Idle, e.Age)
+		return fmt.Errorf("negative duration: took %v, idle %v, age %v", e.Duration, e.Idle, e.Age)
 	case (e.Reason != "") != (e.Kind == wrap.KindDiscard || e.Kind == wrap.KindClose):
-		return fmt.Errorf("a discard and a close have a reason, and nothing else has; it is %q", e.Reason)
+		return fmt.Errorf("only a discard and a close have a reason; got %q", e.Reason)
 	case e.Background && e.Kind != wrap.KindConnect:
-		return fmt.Errorf("only a connect is in the background")
+		return fmt.Errorf("only a connect may be in the background")
 	case e.Seq != 0:
-		return fmt.Errorf("a wrapper gives no sequence numbers, but this is %d", e.Seq)
+		return fmt.Errorf("the wrapper must not set sequence numbers, got %d", e.Seq)
 	}
 	l := lives[e.Conn]
 	if e.Kind == wrap.KindConnect {
 		switch {
 		case e.Err != "" && e.Conn != 0:
-			return fmt.Errorf("a connection that was not opened has no ID")
+			return fmt.Errorf("a connection that was not opened must have no ID")
 		case e.Err == "" && e.Conn == 0:
-			return fmt.Errorf("a connection that was opened has an ID")
+			return fmt.Errorf("a connection that was opened must have an ID")
 		case e.Err == "" && l != nil:
-			return fmt.Errorf("an ID is one connection's")
+			return fmt.Errorf("two connections have the same ID")
 		case e.Err == "":
 			lives[e.Conn] = &life{opened: e.Time, since: e.Time}
 		}
@@ -119,16 +119,16 @@ func checkEvent(lives map[wrap.ConnID]*life, e wrap.Event) error {
 	}
 	switch {
 	case l == nil:
-		return fmt.Errorf("connect comes first")
+		return fmt.Errorf("the first event must be a connect")
 	case l.closed:
-		return fmt.Errorf("close comes last")
+		return fmt.Errorf("a close must be the last event")
 	case e.Age > e.Time.Sub(l.opened):
-		return fmt.Errorf("its age is %v, %v after it was opened", e.Age, e.Time.Sub(l.opened))
+		return fmt.Errorf("age %v, but it was opened %v ago", e.Age, e.Time.Sub(l.opened))
 	}
 	switch e.Kind {
 	case wrap.KindAcquire:
 		if l.use || l.discarded {
-			return fmt.Errorf("a connection in use, or discarded, is not acquired")
+			return fmt.Errorf("a connection in use, or discarded, must not be acquired")
 		}
 		l.uses++
 		idle := e.Time.Sub(l.since)
@@ -136,29 +136,29 @@ func checkEvent(lives map[wrap.ConnID]*life, e wrap.Event) error {
 			idle -= e.Duration
 		}
 		if e.Idle != idle {
-			return fmt.Errorf("it was idle for %v, but says %v", idle, e.Idle)
+			return fmt.Errorf("it was idle for %v, but the event has %v", idle, e.Idle)
 		}
 	case wrap.KindRelease, wrap.KindDiscard:
 		if !l.use {
-			return fmt.Errorf("only a connection in use is released or discarded")
+			return fmt.Errorf("only a connection in use may be released or discarded")
 		}
 		if used := e.Time.Sub(l.since); e.Duration != used {
-			return fmt.Errorf("it was used for %v, but says %v", used, e.Duration)
+			return fmt.Errorf("it was in use for %v, but the event has %v", used, e.Duration)
 		}
 		l.discarded, l.reason = e.Kind == wrap.KindDiscard, e.Reason
 	case wrap.KindClose:
 		if l.use {
-			return fmt.Errorf("a connection in use is discarded before it is closed")
+			return fmt.Errorf("a connection in use must be discarded before it is closed")
 		}
 		if l.discarded && l.reason != e.Reason {
-			return fmt.Errorf("it was discarded as %q, and closed as %q", l.reason, e.Reason)
+			return fmt.Errorf("it was discarded as %q, but closed as %q", l.reason, e.Reason)
 		}
 		l.closed = true
 	default:
-		return fmt.Errorf("there is no such event")
+		return fmt.Errorf("unknown kind of event")
 	}
 	if e.Uses != l.uses {
-		return fmt.Errorf("it was acquired %d times, but says %d", l.uses, e.Uses)
+		return fmt.Errorf("it was acquired %d times, but the event has %d", l.uses, e.Uses)
 	}
 	l.use, l.since = e.Kind == wrap.KindAcquire, e.Time
 	return nil

@@ -12,7 +12,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// NewConnector puts spans and events around the connections of any driver.
+// NewConnector adds spans and events to the connections of any driver.
 func ExampleNewConnector() {
 	db := sql.OpenDB(wrap.NewConnector(echoConnector{}, wrap.Config{
 		Source:   tracing.Source{System: "echo", Namespace: "test"},
@@ -47,7 +47,8 @@ func ExampleTee() {
 	// 1
 }
 
-// An echoConnector stands for any driver's. Its connections answer with what they are asked.
+// An echoConnector stands for any driver's connector. Its connections return each query as an
+// error.
 type echoConnector struct{}
 
 func (echoConnector) Connect(context.Context) (driver.Conn, error) { return echoConn{}, nil }

@@ -29,7 +29,7 @@ func bases(conns []fake.ConnKind, stmts []fake.StmtKind, rows ...fake.RowsKind) 
 	return all
 }
 
-// newTracer returns a tracer whose spans go to spans.
+// newTracer returns a tracer that records its spans in spans.
 func newTracer(t *testing.T, spans *tracetest.SpanRecorder) *tracing.Tracer {
 	t.Helper()
 	tracer, err := tracing.New(tracing.Config{
@@ -41,7 +41,7 @@ func newTracer(t *testing.T, spans *tracetest.SpanRecorder) *tracing.Tracer {
 	return tracer
 }
 
-// checkSpans checks that every span that started has ended, once.
+// checkSpans checks that every span that was started has ended once.
 func checkSpans(spans *tracetest.SpanRecorder) error {
 	ended := make(map[string]int)
 	for _, s := range spans.Ended() {
@@ -55,8 +55,8 @@ func checkSpans(spans *tracetest.SpanRecorder) error {
 	return nil
 }
 
-// A strictProvider sees what the SDK forgives: that a span is ended twice, or
-// changed after its end.
+// A strictProvider reports what the SDK tolerates: a span that is ended twice, or changed
+// after its end.
 type strictProvider struct {
 	trace.TracerProvider // the SDK's
 	mu                   sync.Mutex
@@ -68,12 +68,12 @@ func (p *strictProvider) Tracer(name string, opts ...trace.TracerOption) trace.T
 	return strictTracer{p.TracerProvider.Tracer(name, opts...), p}
 }
 
-// check checks that all spans have ended well.
+// check checks that every span has ended once and was not changed later.
 func (p *strictProvider) check() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.open != 0 || len(p.faults) > 0 {
-		return fmt.Errorf("every span must end once, and not change after that, but %d did not end; %q", p.open, p.faults)
+		return fmt.Errorf("every span must end once and not change after that; %d did not end; faults %q", p.open, p.faults)
 	}
 	return nil
 }

@@ -22,8 +22,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// live runs a program on a wrapped fake in a bubble of its own, and returns
-// the story of its connections.
+// live runs a program with a wrapped fake in a synctest bubble, and returns the story of its
+// connections.
 func live(t *testing.T, program func(*testing.T, *fake.Base, *sql.DB)) []string {
 	t.Helper()
 	var story []string
@@ -43,7 +43,7 @@ func live(t *testing.T, program func(*testing.T, *fake.Base, *sql.DB)) []string 
 	return story
 }
 
-// Why a connection is closed is told for each way in which database/sql does.
+// Each way in which database/sql closes a connection has its reason.
 func TestCloseReasons(t *testing.T) {
 	use := func(t *testing.T, db *sql.DB) {
 		t.Helper()
@@ -160,8 +160,8 @@ func TestCloseReasons(t *testing.T) {
 	}
 }
 
-// A connection that database/sql opens in the background, for a waiter that has
-// gone, is acquired by its first call, whatever call that is.
+// database/sql opens a connection in the background for a waiter that has gone. The first
+// call on that connection acquires it, whatever call it is.
 func TestBackgroundConnect(t *testing.T) {
 	for name, first := range map[string]func(context.Context, *sql.Conn) error{
 		"exec": func(ctx context.Context, c *sql.Conn) error { _, err := c.ExecContext(ctx, "q"); return err },
@@ -192,8 +192,8 @@ func TestBackgroundConnect(t *testing.T) {
 				var wg sync.WaitGroup
 				wg.Go(func() { db.PingContext(ctx) }) // waits
 				synctest.Wait()
-				// The one connection turns out bad; while its successor is
-				// being opened for the waiter, the waiter goes.
+				// The only connection is bad. While another one is opened for the waiter, the
+				// waiter goes.
 				f.On(func(context.Context, int) error { cancel(); wg.Wait(); return nil }, "Connect")
 				conn.Raw(func(any) error { return driver.ErrBadConn })
 				conn.Close()
@@ -217,8 +217,7 @@ func TestBackgroundConnect(t *testing.T) {
 	}
 }
 
-// A connection on its way to a waiter that has gone bounces: nobody acquired
-// it, and nobody releases it.
+// A connection that is handed to a waiter that has gone is neither acquired nor released.
 func TestBouncedHandOff(t *testing.T) {
 	got := live(t, func(t *testing.T, f *fake.Base, db *sql.DB) {
 		db.SetMaxOpenConns(1)
@@ -236,15 +235,15 @@ func TestBouncedHandOff(t *testing.T) {
 		wg.Wait()
 		f.Off()
 	})
-	// Whether the waiter saw its context first or the connection, each acquire
-	// has its release: that is checked by live. There is one connection, at any rate.
+	// The waiter may first see either its context's end or the connection. In both cases each
+	// acquire has its release, which live checks, and there is only one connection.
 	if got[0] != "1 connect" || got[len(got)-1] != "1 close database closed derived" {
 		t.Errorf("got %v", got)
 	}
 }
 
-// A Recorder that is attached hears what follows, until it is detached, and the
-// same Recorder attached twice hears it twice.
+// An attached Recorder records events until it is detached. A Recorder that is attached twice
+// records them twice.
 func TestAttach(t *testing.T) {
 	f := &fake.Base{Conn: fake.ConnOf("none"), Stmt: fake.StmtOf("none"), Rows: fake.RowsOf("SQLite's"), Sets: 1}
 	opener := wrap.NewOpener(wrap.Config{})
@@ -260,15 +259,15 @@ func TestAttach(t *testing.T) {
 	first()
 	first()
 	if conn.IsValid(); len(events.all()) != 5 {
-		t.Errorf("%d events after one attachment is gone", len(events.all()))
+		t.Errorf("%d events after one detach", len(events.all()))
 	}
 	second()
 	if conn.Close(); len(events.all()) != 5 {
-		t.Errorf("%d events after both are gone", len(events.all()))
+		t.Errorf("%d events after both detaches", len(events.all()))
 	}
 }
 
-// Tee passes an event to all that there are.
+// Tee passes each event to all Recorders that are not nil.
 func TestTee(t *testing.T) {
 	a, b := &recorder{}, &recorder{}
 	var calls int
@@ -278,7 +277,7 @@ func TestTee(t *testing.T) {
 	}
 }
 
-// A panic in a row ends the query's span, whether the rows are closed or not.
+// A panic in a step of rows ends the query's span, whether the rows are closed or not.
 func TestSpanOfRowsThatPanic(t *testing.T) {
 	spans := tracetest.NewSpanRecorder()
 	f := &fake.Base{Conn: fake.ConnOf("all with contexts"), Stmt: fake.StmtOf("none"), Rows: fake.RowsOf("SQLite's"), Sets: 1}
@@ -292,7 +291,7 @@ func TestSpanOfRowsThatPanic(t *testing.T) {
 	func() {
 		defer func() {
 			if r := recover(); r != "fake" {
-				t.Errorf("recovered %v: a panic passes as it is", r)
+				t.Errorf("recovered %v: a panic must pass unchanged", r)
 			}
 		}()
 		rows.Next()
@@ -302,11 +301,11 @@ func TestSpanOfRowsThatPanic(t *testing.T) {
 		t.Fatalf("%d of %d spans have ended", len(ended), len(spans.Started()))
 	}
 	if d := ended[0].Status().Description; d != "panic" {
-		t.Errorf("its status says %q", d)
+		t.Errorf("its status is %q", d)
 	}
 }
 
-// A query of several result sets is one span, until the last of them ends.
+// A query with several result sets is one span, which ends with the last set.
 func TestSpanOfResultSets(t *testing.T) {
 	spans := tracetest.NewSpanRecorder()
 	f := &fake.Base{Conn: fake.ConnOf("all with contexts"), Stmt: fake.StmtOf("none"), Rows: fake.RowsOf("all"), Sets: 2}
@@ -332,8 +331,8 @@ func TestSpanOfResultSets(t *testing.T) {
 	}
 }
 
-// Without an SDK nothing is asked of OpenTelemetry; with one installed later,
-// spans come from then on, and with another in its place, to that.
+// Without an SDK, no tracer is requested from OpenTelemetry. An SDK that is installed later
+// receives spans from then on, and so does one that replaces it.
 func TestGlobalProvider(t *testing.T) {
 	before := otel.GetTracerProvider()
 	t.Cleanup(func() { otel.SetTracerProvider(before) })
@@ -344,7 +343,7 @@ func TestGlobalProvider(t *testing.T) {
 		t.Fatal(err)
 	}
 	first, spans := tracetest.NewSpanRecorder(), tracetest.NewSpanRecorder()
-	for _, rec := range []*tracetest.SpanRecorder{first, spans} { // the second replaces the first
+	for _, rec := range []*tracetest.SpanRecorder{first, spans} { // the second one replaces the first
 		otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec)))
 		if _, err := db.Exec("SELECT 'secret' -- q"); err != nil {
 			t.Fatal(err)
@@ -359,7 +358,7 @@ func TestGlobalProvider(t *testing.T) {
 	}
 	for _, kv := range ended[0].Attributes() {
 		if strings.Contains(kv.Value.String(), "secret") {
-			t.Errorf("%s shows text of an engine whose SQL nobody reads: %s", kv.Key, kv.Value)
+			t.Errorf("%s shows a query of an engine whose SQL is not read: %s", kv.Key, kv.Value)
 		}
 	}
 }

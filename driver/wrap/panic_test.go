@@ -16,8 +16,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// A panic in any call of the engine retires the connection that it passed
-// through, once it is given back, and the program recovers the panic's own value.
+// A panic in any call of the engine retires its connection when it is released. The program
+// recovers the original value of the panic.
 func TestPanicRetires(t *testing.T) {
 	type panicked struct{}
 	for _, tc := range []struct {
@@ -60,7 +60,7 @@ func TestPanicRetires(t *testing.T) {
 			func() {
 				defer func() {
 					if p := recover(); p != (panicked{}) {
-						t.Errorf("recovered %v: a panic passes as it is", p)
+						t.Errorf("recovered %v: a panic must pass unchanged", p)
 					}
 				}()
 				tc.call(t, db)
@@ -69,22 +69,21 @@ func TestPanicRetires(t *testing.T) {
 			db.Close()
 			want := []string{"1 connect", "1 acquire", "1 discard panic", "1 close panic"}
 			if got := events.story(); !slices.Equal(got, want) {
-				t.Errorf("a connection through which a panic passed is retired: got %v, want %v", got, want)
+				t.Errorf("a connection that a panic passed through must be retired: got %v, want %v", got, want)
 			}
 			if err := checkSpans(spans); err != nil {
 				t.Error(err)
 			}
 			for _, s := range spans.Ended() {
 				if s.Status().Description != "panic" {
-					t.Errorf("a span through which a panic passed says so, but %q says %v", s.Name(), s.Status())
+					t.Errorf("a span that a panic passed through must have the status panic, but %q has %v", s.Name(), s.Status())
 				}
 			}
 		})
 	}
 }
 
-// A panic of the parent's Connect passes as it is, and leaves no event and no
-// span behind that has not ended.
+// A panic of the parent's Connect passes unchanged. It leaves no event and no open span.
 func TestPanicInConnect(t *testing.T) {
 	f := &fake.Base{Conn: fake.ConnOf("none"), Stmt: fake.StmtOf("none"), Rows: fake.RowsOf("none")}
 	events := &recorder{}
@@ -96,7 +95,7 @@ func TestPanicInConnect(t *testing.T) {
 	func() {
 		defer func() {
 			if p := recover(); p != "fake: connect" {
-				t.Errorf("recovered %v: a panic passes as it is", p)
+				t.Errorf("recovered %v: a panic must pass unchanged", p)
 			}
 		}()
 		connector.Connect(ctx)
@@ -109,12 +108,12 @@ func TestPanicInConnect(t *testing.T) {
 		t.Errorf("%d spans ended, want 3", n)
 	}
 	if got := events.story(); len(got) != 0 {
-		t.Errorf("a connection that never was has no events, but %v", got)
+		t.Errorf("a connection that was never opened must have no events, got %v", got)
 	}
 }
 
-// A connection whose error is classified as sick is retired when it is given
-// back, wherever the error comes from.
+// A connection with an error that is classified as sick is retired when it is released,
+// wherever the error comes from.
 func TestSickRetires(t *testing.T) {
 	errSick := errors.New("fake: sick")
 	classify := func(err error) tracing.ErrorClass {
@@ -168,7 +167,7 @@ func TestSickRetires(t *testing.T) {
 			db := sql.OpenDB(wrap.NewConnector(f, wrap.Config{Recorder: events, Source: tracing.Source{Classify: classify}}))
 			f.On(func(context.Context, int) error { return fmt.Errorf("%w of %s", errSick, op) }, op)
 			if err := call(db); !errors.Is(err, errSick) {
-				t.Fatalf("the program gets the error, but got %v", err)
+				t.Fatalf("the program must get the error, got %v", err)
 			}
 			f.Off()
 			db.Close()
@@ -177,23 +176,23 @@ func TestSickRetires(t *testing.T) {
 			}
 			got := events.story()
 			if want := []string{"1 discard sick", "1 close sick"}; len(got) < 2 || !slices.Equal(got[len(got)-2:], want) {
-				t.Errorf("a sick connection is retired, but in the end %v, want %v", got, want)
+				t.Errorf("a sick connection must be retired: got the last events %v, want %v", got, want)
 			}
 		})
 	}
 }
 
-// An error that is not sick, an end of rows and a bad connection retire nothing
+// An error that is not sick, an end of rows and a bad connection do not retire a connection
 // as sick.
 func TestSickIsNotEveryError(t *testing.T) {
 	f := &fake.Base{Conn: fake.ConnOf("all with contexts"), Stmt: fake.StmtOf("contexts"), Rows: fake.RowsOf("SQLite's")}
 	events := &recorder{}
-	asked := 0
+	classified := 0
 	classify := func(err error) tracing.ErrorClass {
 		if err == nil {
-			t.Error("Classify is called only for errors")
+			t.Error("Classify must be called only for errors")
 		}
-		asked++
+		classified++
 		return tracing.ErrorClass{}
 	}
 	db := sql.OpenDB(wrap.NewConnector(f, wrap.Config{Recorder: events, Source: tracing.Source{Classify: classify}}))
@@ -203,8 +202,8 @@ func TestSickIsNotEveryError(t *testing.T) {
 	}
 	for rows.Next() {
 	}
-	if asked != 0 {
-		t.Error("Classify was called for rows that came to their end")
+	if classified != 0 {
+		t.Error("Classify was called for rows that were exhausted")
 	}
 	f.On(fake.Fail(fake.ErrFault), "ExecContext")
 	db.Exec("q")
@@ -225,8 +224,8 @@ func TestSickIsNotEveryError(t *testing.T) {
 	}
 }
 
-// A panic is not forgotten because a later call on the same connection, which
-// the program still holds, fails or goes well.
+// A connection with a panic is retired even if the program keeps it and a later call on it
+// fails or succeeds.
 func TestPanicIsNotForgotten(t *testing.T) {
 	for _, tc := range []struct {
 		name string
@@ -277,7 +276,7 @@ func TestPanicIsNotForgotten(t *testing.T) {
 			db.Close()
 			got := events.story()
 			if want := []string{"1 discard panic", "1 close panic"}; !slices.Equal(got[len(got)-2:], want) {
-				t.Errorf("a connection through which a panic passed is retired, but its story is %v", got)
+				t.Errorf("a connection that a panic passed through must be retired, but its story is %v", got)
 			}
 		})
 	}

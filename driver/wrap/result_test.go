@@ -11,8 +11,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// A result is the parent's own, with all methods that it has, traced or not: a
-// program reaches them through Raw.
+// A result is the parent's own, with all of its methods, traced or not: a program gets them
+// through Raw.
 func TestResultIsTheParents(t *testing.T) {
 	for _, traced := range []bool{false, true} {
 		var cfg wrap.Config
@@ -51,7 +51,7 @@ func TestResultIsTheParents(t *testing.T) {
 	}
 }
 
-// A richResult can do more than a driver.Result, as mysql's can.
+// A richResult has more methods than a driver.Result, as mysql's result has.
 type richResult struct{ driver.Result }
 
 func (richResult) AllRowsAffected() []int64 { return nil }

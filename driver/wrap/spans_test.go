@@ -27,7 +27,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// startParent starts a span of the program's, recorded with the others.
+// startParent starts a span of the program that is recorded with the others.
 func startParent(t *testing.T, spans *tracetest.SpanRecorder) (context.Context, trace.Span) {
 	t.Helper()
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))
@@ -58,7 +58,7 @@ func attr(s sdktrace.ReadOnlySpan, key attribute.Key) string {
 	return ""
 }
 
-// tracedDB returns a database on a new fake, whose spans are recorded.
+// tracedDB returns a database on a new fake with recorded spans.
 func tracedDB(t *testing.T, f *fake.Base) (*sql.DB, *tracetest.SpanRecorder) {
 	t.Helper()
 	spans := tracetest.NewSpanRecorder()
@@ -69,10 +69,10 @@ func tracedDB(t *testing.T, f *fake.Base) (*sql.DB, *tracetest.SpanRecorder) {
 
 const selectText = "SELECT name FROM orders WHERE id = ?"
 
-// Each call of the program is one span of kind client, whose parent is the
-// caller's span, whatever the base can do, and though it answers ErrSkip.
+// Each call of the program is one span of kind client. Its parent is the caller's span. This
+// holds whatever interfaces the driver has, and even if it returns ErrSkip.
 func TestOneSpanPerCall(t *testing.T) {
-	const sel, prep = "SELECT", "PREPARE SELECT" // the engine is unknown, and so is its SQL
+	const sel, prep = "SELECT", "PREPARE SELECT" // the engine is unknown, so its SQL is not read
 	read := func(rows *sql.Rows, err error) error {
 		if err != nil {
 			return err
@@ -172,14 +172,14 @@ func TestOneSpanPerCall(t *testing.T) {
 				}
 				clients := ofKind(spans, trace.SpanKindClient)
 				if got := names(clients); !slices.Equal(got, call.want) {
-					t.Errorf("%v (skips: %t): %s must make the spans %q, but made %q", c, skips, call.name, call.want, got)
+					t.Errorf("%v (skips: %t): %s must make the spans %q, got %q", c, skips, call.name, call.want, got)
 				}
 				for _, s := range append(clients, ofKind(spans, trace.SpanKindInternal)...) {
 					if s.Parent().SpanID() != parent.SpanContext().SpanID() {
 						t.Errorf("%v: %s: the parent of %q must be the caller's span", c, call.name, s.Name())
 					}
 					if s.Status().Code != codes.Unset {
-						t.Errorf("%v: %s: %q went well, but says %v", c, call.name, s.Name(), s.Status())
+						t.Errorf("%v: %s: %q was successful, but has the status %v", c, call.name, s.Name(), s.Status())
 					}
 				}
 			}
@@ -187,8 +187,8 @@ func TestOneSpanPerCall(t *testing.T) {
 	}
 }
 
-// A call that is tried again because a connection was bad is one span for each
-// try, and each says how it went.
+// A call that is retried after a bad connection has one span for each attempt, each with its
+// own result.
 func TestSpanPerTry(t *testing.T) {
 	f := newFake()
 	f.On(func(_ context.Context, n int) error {
@@ -206,13 +206,13 @@ func TestSpanPerTry(t *testing.T) {
 		got = append(got, s.Status().Code)
 	}
 	if want := []codes.Code{codes.Error, codes.Error, codes.Unset}; !slices.Equal(got, want) {
-		t.Errorf("two bad connections and a good one: the spans say %v, want %v", got, want)
+		t.Errorf("two bad connections and a good one: the spans have %v, want %v", got, want)
 	}
 }
 
-// That database/sql prepares a statement of the program's again, on another
-// connection, is no call of the program's, and so no span.
-func TestNoSpanForPreparingAgain(t *testing.T) {
+// database/sql prepares a statement of the program again on another connection. That is not a
+// call of the program, so it has no span.
+func TestNoSpanForRepeatedPrepare(t *testing.T) {
 	for _, conn := range []string{"none", "all with contexts"} {
 		f := &fake.Base{Conn: fake.ConnOf(conn), Stmt: fake.StmtOf("contexts"), Rows: fake.RowsOf("SQLite's")}
 		db, spans := tracedDB(t, f)
@@ -243,7 +243,7 @@ func TestNoSpanForPreparingAgain(t *testing.T) {
 				return err
 			},
 		} {
-			// Holding every idle connection makes the call use a new one.
+			// The test holds every idle connection, so that the call uses a new one.
 			held, err := db.Conn(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -255,30 +255,30 @@ func TestNoSpanForPreparingAgain(t *testing.T) {
 				t.Fatal(err)
 			}
 			if n := prepared() - before; n != 1 {
-				t.Fatalf("this test needs a statement that is prepared again, but it was %d times", n)
+				t.Fatalf("this test needs a statement that is prepared again, but it was prepared %d times", n)
 			}
 			for _, s := range spans.Ended() {
 				if strings.HasPrefix(s.Name(), "PREPARE") {
-					t.Errorf("connection %q, call %d: the program did not ask for %q", conn, i+1, s.Name())
+					t.Errorf("connection %q, call %d: the program did not call %q", conn, i+1, s.Name())
 				}
 			}
 			if err := checkSpans(spans); err != nil {
 				t.Error(err)
 			}
-			db.SetMaxIdleConns(-1) // nothing idle is left for the next
+			db.SetMaxIdleConns(-1) // leaves no idle connection for the next case
 			db.SetMaxIdleConns(2)
 		}
 	}
 }
 
-// The span of a query ends with its rows, once: when they are exhausted, whether
-// or not they are closed; else when they fail or are closed, by whomever.
+// The span of a query ends once, with its rows: when they are exhausted, whether or not they
+// are closed, or when they fail or are closed, by the program or by database/sql.
 func TestSpanOfRows(t *testing.T) {
 	type how struct {
 		name   string
 		rows   string
 		hooks  func(*fake.Base)
-		end    func(t *testing.T, rows *sql.Rows, cancel func()) // ends the span, though the rows may be open
+		end    func(t *testing.T, rows *sql.Rows, cancel func()) // ends the span; rows may stay open
 		status codes.Code
 		typ    string // error.type
 	}
@@ -367,15 +367,15 @@ func TestSpanOfRows(t *testing.T) {
 						started := ofKind(spans, trace.SpanKindClient)
 						span := started[len(started)-1]
 						if !span.EndTime().IsZero() {
-							t.Error("the span of a query runs as long as its rows, but it ended with the call")
+							t.Error("the span of a query must run as long as its rows, but it ended with the call")
 						}
 						h.end(t, rows, cancel)
 						ended := slices.DeleteFunc(spans.Ended(), func(s sdktrace.ReadOnlySpan) bool { return s.SpanContext().SpanID() != span.SpanContext().SpanID() })
 						if len(ended) != 1 {
-							t.Fatalf("the span of a query must end once when its rows do, but ended %d times", len(ended))
+							t.Fatalf("the span of a query must end once, with its rows, but ended %d times", len(ended))
 						}
 						if s := ended[0]; s.Status().Code != h.status || attr(s, "error.type") != h.typ {
-							t.Errorf("its status is %v and its error %q, want %v and %q", s.Status().Code, attr(s, "error.type"), h.status, h.typ)
+							t.Errorf("status %v and error %q, want %v and %q", s.Status().Code, attr(s, "error.type"), h.status, h.typ)
 						}
 					})
 				})
@@ -384,9 +384,9 @@ func TestSpanOfRows(t *testing.T) {
 	}
 }
 
-// Under a span of the program's, a call shows where its connection came from:
-// acquire, and connect within it if it had to be opened. When it is closed there
-// is a trace of its own, linked to that connect.
+// Under a span of the program, a call shows the origin of its connection: an acquire, and a
+// connect within it if the connection had to be opened. Closing the connection is a trace of
+// its own, linked to that connect.
 func TestLifecycleSpans(t *testing.T) {
 	f := newFake()
 	events := &recorder{}
@@ -411,40 +411,40 @@ func TestLifecycleSpans(t *testing.T) {
 	}
 	first, connect, second, closing := internal[0], internal[1], internal[2], internal[3]
 	if first.Parent().SpanID() != parent.SpanContext().SpanID() || second.Parent().SpanID() != parent.SpanContext().SpanID() {
-		t.Error("the parent of an acquire is the caller's span")
+		t.Error("the parent of an acquire must be the caller's span")
 	}
 	if connect.Parent().SpanID() != first.SpanContext().SpanID() {
-		t.Error("the parent of a connect is its acquire")
+		t.Error("the parent of a connect must be its acquire")
 	}
 	if first.EndTime().Before(connect.EndTime()) {
-		t.Error("an acquire lasts as long as its connect")
+		t.Error("an acquire must last as long as its connect")
 	}
 	if attr(first, "sqlitemw.connection.new") != "true" || attr(second, "sqlitemw.connection.new") != "false" {
-		t.Errorf("an acquire says whether its connection was opened for it, but %q and %q",
+		t.Errorf("the acquires have sqlitemw.connection.new %q and %q, want true and false",
 			attr(first, "sqlitemw.connection.new"), attr(second, "sqlitemw.connection.new"))
 	}
 	if closing.Parent().IsValid() {
-		t.Error("a close has no caller, and so no parent")
+		t.Error("a close must have no parent")
 	}
 	if closing.SpanContext().TraceID() == connect.SpanContext().TraceID() {
-		t.Error("a close is a trace of its own")
+		t.Error("a close must be a trace of its own")
 	}
 	if l := closing.Links(); len(l) != 1 || l[0].SpanContext.SpanID() != connect.SpanContext().SpanID() || l[0].SpanContext.TraceID() != connect.SpanContext().TraceID() {
-		t.Errorf("a close is linked to its connect, but has the links %v", l)
+		t.Errorf("a close must be linked to its connect, got the links %v", l)
 	}
 	if got := attr(closing, "sqlitemw.connection.close_reason"); got != string(wrap.ReasonDatabaseClosed) {
-		t.Errorf("a close says why, but says %q", got)
+		t.Errorf("the close has the reason %q", got)
 	}
 	id := events.all()[0].Conn.String()
 	for _, s := range spans.Ended() {
 		if got := attr(s, "sqlitemw.connection.id"); s.Name() != "program" && got != id {
-			t.Errorf("every span of a connection has its ID, %s, but %q has %q", id, s.Name(), got)
+			t.Errorf("every span of the connection must have its ID %s, but %q has %q", id, s.Name(), got)
 		}
 	}
 }
 
-// Without a span of the program's there are no spans but those of calls, which
-// are roots: no trace tells of a pool that nobody asked about.
+// Without a span of the program, only calls have spans, and these are roots. The program did
+// not ask for a trace of the pool.
 func TestNoLifecycleSpansWithoutParent(t *testing.T) {
 	db, spans := tracedDB(t, newFake())
 	for range 2 {
@@ -458,16 +458,16 @@ func TestNoLifecycleSpansWithoutParent(t *testing.T) {
 	}
 	for _, s := range spans.Ended() {
 		if s.Parent().IsValid() {
-			t.Errorf("%q is a root, but has the parent %v", s.Name(), s.Parent())
+			t.Errorf("%q must be a root, but has the parent %v", s.Name(), s.Parent())
 		}
 	}
 	if n := len(spans.Ended()); n != 2 {
-		t.Errorf("two calls are two spans, but there are %d", n)
+		t.Errorf("two calls must have two spans, got %d", n)
 	}
 }
 
-// A connection opened in the background has no connect and no close span. That a
-// call gets it is one: the acquire.
+// A connection that is opened in the background has no connect and no close span. Its acquire
+// by a call has one.
 func TestNoSpansInBackground(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		spans := tracetest.NewSpanRecorder()
@@ -495,7 +495,7 @@ func TestNoSpansInBackground(t *testing.T) {
 	})
 }
 
-// What fails is an error in its span, by class; no span quotes an error's text.
+// An error is shown in its span by its class. No span quotes the text of an error.
 func TestSpansOfErrors(t *testing.T) {
 	secret := errors.New("secret")
 	for _, tc := range []struct {
@@ -552,8 +552,8 @@ func TestSpansOfErrors(t *testing.T) {
 	}
 }
 
-// A call's span knows its caller's context: an error that the engine reports for
-// an interrupted call is the context's.
+// A call's span uses its caller's context: if that has ended, an error of the engine for an
+// interrupted call has the error.type of the context's error.
 func TestSpanOfInterrupted(t *testing.T) {
 	interrupted := errors.New("fake: interrupted")
 	for _, ended := range []bool{false, true} {
@@ -574,7 +574,7 @@ func TestSpanOfInterrupted(t *testing.T) {
 			return interrupted
 		}, "ExecContext")
 		if _, err := db.ExecContext(ctx, selectText, 1); err != interrupted {
-			t.Errorf("the program gets the parent's own error, but got %v", err)
+			t.Errorf("the program must get the parent's own error, got %v", err)
 		}
 		s := spans.Ended()[0]
 		want := "9"
@@ -582,13 +582,13 @@ func TestSpanOfInterrupted(t *testing.T) {
 			want = "context.Canceled"
 		}
 		if got := attr(s, "error.type"); got != want || attr(s, "db.response.status_code") != "9" || s.Status().Description != "interrupted" {
-			t.Errorf("interrupted, with the context's end %t: error %q, want %q; status %q %v", ended, got, want, attr(s, "db.response.status_code"), s.Status())
+			t.Errorf("interrupted, context ended %t: error %q, want %q; status %q %v", ended, got, want, attr(s, "db.response.status_code"), s.Status())
 		}
 	}
 }
 
-// Interceptors stand around tracing, the first outermost: a call that one of
-// them repeats is two spans, and one that it answers itself is none.
+// Interceptors run around tracing, the first one outermost. A call that an interceptor
+// repeats has two spans, and a call that it answers itself has none.
 func TestInterceptors(t *testing.T) {
 	spans := tracetest.NewSpanRecorder()
 	f := newFake()
@@ -610,17 +610,17 @@ func TestInterceptors(t *testing.T) {
 	}
 	exec()
 	if want := []string{"outer", "inner"}; !slices.Equal(order, want) || len(spans.Ended()) != 1 {
-		t.Errorf("called %q and made %d spans, want %q and 1", order, len(spans.Ended()), want)
+		t.Errorf("called %q with %d spans, want %q and 1", order, len(spans.Ended()), want)
 	}
 	inner.times = 2
 	exec()
 	if n := len(spans.Ended()); n != 2 {
-		t.Errorf("a call that is repeated is two spans, but %d", n)
+		t.Errorf("a repeated call must have two spans, got %d", n)
 	}
 	outer.times = -1
 	exec()
 	if n := len(spans.Ended()); n != 0 || len(order) != 1 {
-		t.Errorf("a call that is answered on the way is no span, but %d; called %q", n, order)
+		t.Errorf("a call that an interceptor answers must have no span, got %d; called %q", n, order)
 	}
 }
 
@@ -628,7 +628,7 @@ type interceptor struct {
 	sqlmw.NullInterceptor
 	name  string
 	order *[]string
-	times int // how often it makes a call more; negative: not at all
+	times int // how often it makes a call; negative: not at all
 }
 
 func (i *interceptor) ConnExecContext(ctx context.Context, conn driver.ExecerContext, query string, args []driver.NamedValue) (driver.Result, error) {
@@ -644,10 +644,11 @@ func (i *interceptor) ConnExecContext(ctx context.Context, conn driver.ExecerCon
 	return conn.ExecContext(ctx, query, args)
 }
 
-// Without an SDK, OpenTelemetry is not even asked for a tracer. It remembers
-// whoever asks, and asks in turn when an SDK is installed: that would show.
+// Without an SDK, no tracer is even requested from OpenTelemetry's placeholder. That
+// remembers its users and passes the requests on when an SDK is installed, which the test
+// would see.
 //
-// That can be tried once in a process, hence one of its own.
+// This works only once in a process, so the test starts another one.
 func TestNoSpansWithoutSDK(t *testing.T) {
 	const inner = "SQLITEMW_TEST_NO_SDK"
 	if os.Getenv(inner) == "" {
@@ -695,29 +696,29 @@ func TestNoSpansWithoutSDK(t *testing.T) {
 	}
 	all()
 	spans := tracetest.NewSpanRecorder()
-	provider := &askedProvider{TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))}
+	provider := &requestProvider{TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))}
 	otel.SetTracerProvider(provider)
-	if len(provider.asked) != 0 {
-		t.Errorf("without an SDK nothing is asked of OpenTelemetry, but it was asked for the tracers %q", provider.asked)
+	if len(provider.requests) != 0 {
+		t.Errorf("without an SDK, no tracer must be requested, got requests for %q", provider.requests)
 	}
 	if n := len(spans.Started()); n != 0 {
 		t.Errorf("%d spans were started before there was an SDK", n)
 	}
 	all()
 	if got, want := names(ofKind(spans, trace.SpanKindClient)), []string{"PING", "SELECT", "SELECT", "BEGIN", "PREPARE SELECT", "SELECT", "COMMIT"}; !slices.Equal(got, want) {
-		t.Errorf("with an SDK there are the spans %q, want %q", got, want)
+		t.Errorf("with an SDK, got the spans %q, want %q", got, want)
 	}
-	if want := []string{tracing.ScopeName}; !slices.Equal(provider.asked, want) {
-		t.Errorf("one tracer is asked for, once: %q, but %q", want, provider.asked)
+	if want := []string{tracing.ScopeName}; !slices.Equal(provider.requests, want) {
+		t.Errorf("want one request for a tracer, %q, got %q", want, provider.requests)
 	}
 }
 
-type askedProvider struct {
+type requestProvider struct {
 	trace.TracerProvider
-	asked []string
+	requests []string
 }
 
-func (p *askedProvider) Tracer(name string, opts ...trace.TracerOption) trace.Tracer {
-	p.asked = append(p.asked, name)
+func (p *requestProvider) Tracer(name string, opts ...trace.TracerOption) trace.Tracer {
+	p.requests = append(p.requests, name)
 	return p.TracerProvider.Tracer(name, opts...)
 }

@@ -86,7 +86,7 @@ func postgresToken(s string) (foreignKind, int) {
 		return foreignPlaceholder, run(s, 1, isDigit)
 	case c == '$':
 		return dollarQuoted(s)
-	case is(c, isDigit): // may include a name directly after the number, or a placeholder that PostgreSQL refuses
+	case is(c, isDigit): // with a name after it, or a placeholder, which PostgreSQL refuses
 		return foreignOther, run(s, 1, isWord)
 	case is(c, isWord):
 		n := run(s, 1, isWord)
