@@ -9,8 +9,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 )
 
-// TestTextsOfOtherSystems checks that a query of a system other than SQLite is shown only if
-// arguments bind its values and it has a placeholder.
+// TestTextsOfOtherSystems checks queries of systems other than SQLite. They are shown only if
+// they have a placeholder and an argument binds a value.
 func TestTextsOfOtherSystems(t *testing.T) {
 	value := []driver.NamedValue{{Ordinal: 1, Value: int64(7)}}
 	for _, tc := range []struct {

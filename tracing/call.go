@@ -33,7 +33,7 @@ type Call struct {
 	txCtx       context.Context // the context of its transaction; nil if there is none
 
 	open        bool
-	recording   bool          // the span is recording
+	recording   bool          // span.IsRecording()
 	query       bool          // the call returns rows
 	attrsAtEnd  bool          // the span gets other attributes at its end, and so the connection's ID
 	timed       bool          // the call's duration is also needed outside its span

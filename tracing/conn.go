@@ -22,9 +22,9 @@ import (
 //
 // Like its connection, it is not safe for concurrent use.
 //
-// It always passes on the context that it is given. Drivers below do not see the spans that
-// it starts, because a driver may recognize a context by its type or identity (ncruces'
-// savepoints do).
+// It always passes on the context that it is given. A driver may recognize a context by its
+// type or identity (ncruces' savepoints do), so drivers below do not see the spans that it
+// starts.
 type Conn struct {
 	sqlmw.NullInterceptor
 
@@ -60,8 +60,9 @@ type Conn struct {
 }
 
 // maxOperations bounds the number of operations that a connection keeps. operationBudget
-// bounds their bytes, for each connection and for the process, because a connection may be
-// the last to keep a query. Operations beyond these limits are built again for each call.
+// bounds their bytes, for each connection and for the process: a connection may keep a query
+// that nothing else keeps any more. Operations beyond these limits are built again for each
+// call.
 const maxOperations = 256
 
 var operationBudget = budget.New(256<<10, 32<<20)
@@ -198,10 +199,10 @@ func (c *Conn) statement(query string, bound bool) *statement {
 	return st
 }
 
-// options returns the start options of op's span, including the connection's ID. To set the
-// ID at the start costs less than at the end, but only if nothing else is set at the end. The
-// SDK allocates room for the attributes at the start. As soon as one is added later, it
-// allocates again, for twice as many.
+// options returns the start options of op's span, including the connection's ID. Setting the
+// ID at the start costs less, but only if nothing else is set at the end. The SDK allocates
+// room for the attributes at the start. As soon as one is added later, it allocates again,
+// for twice as many.
 func (c *Conn) options(op *operation) []trace.SpanStartOption {
 	if op.once {
 		return c.newOptions(op)

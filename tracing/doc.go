@@ -16,11 +16,11 @@
 //	db.Ping                           "PING"
 //
 // A call that fails before it gets a connection never reaches the driver, so it has no span.
-// Examples are a call whose context ends while it waits for a connection, and a call whose
-// context has ended before it starts.
+// That includes a call whose context ends while it waits for a connection, or before it
+// starts.
 //
-// The span of a query runs until its rows are exhausted, closed or failed, because the engine
-// does its work until then.
+// The span of a query runs until its rows are exhausted, closed or failed. Until then, the
+// engine works on the query.
 //
 // Spans of kind INTERNAL show the life of a connection. They have the names of package wrap's
 // events:
@@ -29,8 +29,8 @@
 //	acquire   a connection is handed to a call
 //	close     a connection is closed; a trace of its own, linked to the connect span
 //
-// These spans are made only under a sampled span of the program. A connection that is opened in
-// the background has none, so it never starts a trace that the program did not ask for.
+// These spans are made only under a sampled span of the program. A connection that is opened
+// in the background has none, so it starts no trace of its own.
 //
 // # Attributes
 //
@@ -58,14 +58,16 @@
 //	sqlitemw.connect.pragmas.duration  connect: seconds to apply the pragmas and read them back
 //
 // Samplers see the attributes that are known when a span starts, with two exceptions.
-// sqlitemw.transaction.id is always set at the end. sqlitemw.connection.id is set at the end of
-// queries, of BEGIN and of calls in a transaction, and of every call if Details is set: these
-// spans get other attributes at the end anyway, and one more there costs less.
+// sqlitemw.transaction.id is always set at the end. sqlitemw.connection.id is set at the end
+// of queries, of BEGIN and of calls in a transaction. If Details is set, it is set at the end
+// of every call. These spans get other attributes at the end anyway, and one more there costs
+// less.
 //
-// With [Config].Details, the driver of SQLite adds to each exec and query what SQLite counted:
-// sqlite.fullscan_steps, sqlite.sorts, sqlite.autoindex_rows and sqlite.vm_steps, each if it is
-// not zero, sqlite.memory_used (bytes of the prepared statements) and sqlite.read_only. It adds
-// the following to every call that waited for SQLite's locks or did not get them:
+// With [Config].Details, the driver of SQLite adds to each exec and query what SQLite
+// counted: sqlite.fullscan_steps, sqlite.sorts, sqlite.autoindex_rows and sqlite.vm_steps,
+// each if it is not zero, sqlite.memory_used (bytes of the prepared statements) and
+// sqlite.read_only. It adds the following to every call that waited for SQLite's locks or did
+// not get them:
 //
 //	sqlite.busy.wait     seconds of waiting, including the call's rows and their closing
 //	sqlite.busy.retries  number of further attempts to get the lock
@@ -84,7 +86,8 @@
 //
 // error.type is the first of these that applies:
 //
-//   - context.Canceled or context.DeadlineExceeded, if the caller's own context ended the call
+//   - context.Canceled or context.DeadlineExceeded, if the caller's own context ended the
+//     call
 //   - the engine's code, equal to db.response.status_code
 //   - "panic"
 //   - "rows not closed", for a query whose rows were garbage-collected without being closed
@@ -92,7 +95,8 @@
 //
 // # Metrics
 //
-// The [Config]'s MeterProvider, or the global one, measures calls and connections, traced or not:
+// The [Config]'s MeterProvider, or the global one, measures calls and connections, traced or
+// not:
 //
 //	db.client.operation.duration      s             histogram; per call, as long as its span
 //	db.client.response.returned_rows  {row}         histogram; per query
@@ -111,25 +115,27 @@
 //	db.client.connection.idle.min          {connection}  up-down counter
 //	db.client.connection.idle.max          {connection}  up-down counter
 //
-// Metrics of calls have db.system.name, db.namespace and either db.query.summary or
-// db.operation.name. Failures also have error.type and db.response.status_code. Metrics of
-// connections have db.client.connection.pool.name. No label contains a query or a value. Each
-// database has at most 1000 different summaries as labels. Exemplars lead to the spans of calls.
+// Metrics of calls have db.system.name, db.namespace, and db.query.summary or
+// db.operation.name; a prepare has both. Failures also have error.type and
+// db.response.status_code. Metrics of connections have db.client.connection.pool.name. No
+// label contains a query or a value. Each database has at most 1000 different summaries as
+// labels. Exemplars lead to the spans of calls.
 //
 // # Logs
 //
-// [Config] can emit failed calls as OpenTelemetry log records (db.client.operation.exception).
-// It can also log failed and slow calls to a [log/slog.Logger].
+// [Config] can emit failed calls as OpenTelemetry log records
+// (db.client.operation.exception). It can also log failed and slow calls to a
+// [log/slog.Logger].
 //
 // # What is never recorded
 //
 // Spans, metrics and logs never contain:
 //
 //   - arguments, unless Config.LogArgument shows them in the log
-//   - literals and comments of a query that binds no arguments, or has no placeholder for one;
-//     a query that binds arguments is shown as written, see [QueryTextSafe]
-//   - in such a query, a name in double quotes where a value is expected; and wherever a string
-//     may stand, if the connection accepts double-quoted strings
+//   - literals and comments of a query that binds no arguments, or has no placeholder for
+//     one; a query that binds arguments is shown as written, see [QueryTextSafe]
+//   - in such a query, a name in double quotes where a value is expected; and wherever a
+//     string may stand, if the connection accepts double-quoted strings
 //   - the value of a PRAGMA
 //   - the file and the key of an ATTACH
 //   - the text of an error, because it may quote any of these; the status description is the
@@ -141,6 +147,6 @@
 // # Memory
 //
 // The package keeps the attributes that it builds from a query for the next call of the same
-// query. The limits are 512 queries of at most 16 KiB each and 4 MiB for each database, 256 KiB
-// for each connection, and 96 MiB for the process.
+// query. A database keeps at most 512 queries, each of at most 16 KiB, and at most 4 MiB in
+// all. A connection keeps at most 256 KiB, and the process 96 MiB.
 package tracing

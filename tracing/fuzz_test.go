@@ -11,8 +11,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext/sqltexttest"
 )
 
-// FuzzDescribe checks what must hold for any query: its sanitized form contains no literal,
-// does not depend on literals, and contains no double-quoted name that SQLite takes as a
+// FuzzDescribe checks the rules for any query. Its sanitized form contains no literal and
+// does not depend on literals. It contains no double-quoted name that SQLite takes as a
 // string.
 func FuzzDescribe(f *testing.F) {
 	for _, query := range append([]string{

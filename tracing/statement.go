@@ -31,7 +31,7 @@ func (st *statement) prepare(d *Database) *operation {
 }
 
 // statements keeps the statement of each query. Queries that bind no arguments may differ in
-// every call, so the number of statements is bounded, and so are their bytes: for the
+// every call. So the number of statements is bounded, and so are their bytes, for the
 // database and for the process. A query longer than maxStatementText is not kept, because it
 // is unlikely to repeat.
 type statements struct {

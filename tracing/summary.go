@@ -37,11 +37,11 @@ func (i queryInfo) binds() bool { return i.parameters && i.statements == 1 }
 //     because it does not run now. The tables of foreign keys are left out, too.
 //   - A savepoint has no name, because programs number them.
 //
-// In the sanitized query, "?" replaces every literal and everything else that is a value: the
-// value of a pragma, the file and the key of ATTACH, the arguments of a virtual table, and a
-// default that is a bare name. Names, bind parameters, NULL, TRUE and CURRENT_TIMESTAMP stay.
-// White space stays, so that the query keeps its layout, except that white space with a
-// comment in it becomes one space.
+// In the sanitized query, "?" replaces every literal and every other value: that of a pragma,
+// the file and the key of ATTACH, the arguments of a virtual table, and a default that is a
+// bare name. Names, bind parameters, NULL, TRUE and CURRENT_TIMESTAMP stay. White space
+// stays, so that the query keeps its layout. White space with a comment in it becomes one
+// space.
 //
 // In a query that SQLite cannot run, literals cannot be told from names. Neither result shows
 // anything from there on. describe is for SQLite only: "x" is a literal to MySQL, and $$x$$

@@ -137,7 +137,7 @@ func TestSummary(t *testing.T) {
 		{"byte order mark", "\ufeffSELECT * FROM t", "SELECT t"},
 		{"NUL", "SELECT * FROM a\x00, secret", "SELECT a"},
 		{"no SQL", "hunter2 secret", ""},
-		{"no SQL after all", "SELECT * FROM t; hunter2", "SELECT t"},
+		{"SQL, then no SQL", "SELECT * FROM t; hunter2", "SELECT t"},
 		{"a URL", "postgres://bob:hunter2@host/db", ""},
 		{"apostrophe", "SELECT * FROM t WHERE a = 'O'Brien' FROM secret", "SELECT t"},
 		{"name without an end", "SELECT * FROM \"secret", "SELECT"},
@@ -306,7 +306,7 @@ func TestSanitizedDoubleQuotes(t *testing.T) {
 	tests := []struct {
 		name, sql string
 		want      string // with SQLite as it is built here
-		strings   string // if the connection accepts double-quoted strings; empty means the same as want
+		strings   string // with double-quoted strings; empty means the same as want
 	}{
 		{"assignment", `UPDATE "users" SET "password" = "hunter2", "a" = 1 WHERE "name" = "bob"`,
 			`UPDATE "users" SET "password" = ?, "a" = ? WHERE "name" = ?`, `UPDATE "users" SET "password" = ?, "a" = ? WHERE ? = ?`},

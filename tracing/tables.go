@@ -13,8 +13,8 @@ type cte struct {
 	parts int
 }
 
-// A scope is a pair of parentheses, or the statement itself, with the common table
-// expressions that are declared in it.
+// A scope holds the common table expressions that are declared in a pair of parentheses, or
+// in the statement itself.
 type scope struct {
 	with  bool // it has a WITH, and so owns the names declared since
 	parts int  // the number of parts before the latest WITH

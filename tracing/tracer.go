@@ -48,8 +48,8 @@ type Config struct {
 	ReturnedRows bool
 
 	// Details adds the engine's own counters to the spans of calls. For SQLite they show how
-	// it found the rows, how long it waited for locks and which connection held the lock. It
-	// is off by default.
+	// it found the rows, how long it waited for locks, and the holder of the lock. It is off
+	// by default.
 	//
 	// A connection can only name a holder that has Details, too. To measure a wait, a busy
 	// handler waits in place of SQLite's own busy timeout, for the same time. Package driver
@@ -224,8 +224,8 @@ func (t *Tracer) provided(provider trace.TracerProvider) trace.Tracer {
 	return tracer
 }
 
-// same reports whether a and b are the same provider. Providers of a type that is not
-// comparable are never the same, so they are asked for a tracer each time.
+// same reports whether a and b are the same provider. A provider of a type that is not
+// comparable is never the same as another. It makes a new tracer for each span.
 func same[P any](a, b P) bool {
 	typ := reflect.TypeOf(a)
 	return typ == reflect.TypeOf(b) && typ.Comparable() && any(a) == any(b)

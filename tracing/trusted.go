@@ -20,8 +20,8 @@ const (
 // An apostrophe that is not doubled ('O'Brien') turns the rest of a query inside out: quoted
 // text is read as SQL. The signs are an unterminated quote, a character that SQLite refuses,
 // and a quoted token that touches a name. The wrong quote itself is unknown. So the trusted
-// part ends before the first literal, and before the first quote of the same kind as the
-// suspicious one.
+// part ends before the first literal, or before the first quote of the same kind as the
+// suspicious one, whichever comes first.
 func trusted(query string) (string, remainder) {
 	l := sqltext.SQLite.Lexer(query)
 	first := [len(delimiters)]int{len(query), len(query), len(query), len(query)}

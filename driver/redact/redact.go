@@ -1,5 +1,5 @@
-// Package redact decides how much of a data source name an error, a log line, a span or a
-// metric may show: the name of the file, and the beginning of a value that cannot be a
+// Package redact decides which parts of a data source name errors, logs, spans and metrics
+// may show. These are the name of the file, and the beginning of a value that cannot be a
 // secret. It imports no other package of this module.
 //
 // A secret may stand in the wrong place: after a "?" that should be an "&", in a mistyped
@@ -68,8 +68,8 @@ func Key(key string) string {
 	return key
 }
 
-// number returns the length of the number at the start of s, or 0. A number has digits, an
-// optional sign and fraction, and a unit of up to three letters, as in 1.5 and 64MiB.
+// number returns the length of the number at the start of s, or 0. A number has digits, and
+// may have a sign, a fraction and a unit of up to three letters: 1.5, 64MiB.
 func number(s string) int {
 	n := 0
 	if n < len(s) && (s[n] == '-' || s[n] == '+') {
@@ -189,8 +189,8 @@ func cutSettings(name string) string {
 	return name[:end] + more
 }
 
-// Text returns a name for an error that shows it without quotes. It escapes the name as %q
-// does if the name has characters that cannot be printed, such as a line break.
+// Text returns a name for an error that shows it without quotes. If the name has characters
+// that cannot be printed, such as a line break, it escapes them as %q does.
 func Text(name string) string {
 	if IsPlain(name) {
 		return name

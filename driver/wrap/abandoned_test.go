@@ -15,8 +15,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// The span of a query whose rows are never closed ends when the rows are garbage-collected,
-// also if an earlier query has used the same rows.
+// If rows are never closed, the query's span ends when they are garbage-collected. That also
+// holds for rows that an earlier query has used.
 func TestSpanOfRowsNeverClosed(t *testing.T) {
 	spans := tracetest.NewSpanRecorder()
 	db := sql.OpenDB(wrap.NewConnector(newFake(), wrap.Config{Tracing: newTracer(t, spans)}))
@@ -91,14 +91,14 @@ func TestRowsAreUsedAgain(t *testing.T) {
 		other.Close()
 		again.Close()
 
-		spoilt := query()
+		panicked := query()
 		f.On(fake.Panic("p"), "rows.Close")
 		func() {
 			defer func() { recover() }()
-			spoilt.Close()
+			panicked.Close()
 		}()
 		f.Off()
-		if err := spoilt.Close(); !errors.Is(err, wrap.ErrPanicked) {
+		if err := panicked.Close(); !errors.Is(err, wrap.ErrPanicked) {
 			t.Errorf("%s: closing rows again after a panic returns %v", kind.Name, err)
 		}
 		if _, err := c.(driver.QueryerContext).QueryContext(context.Background(), "q", nil); err != wrap.ErrPanicked {

@@ -21,8 +21,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// Every event has the duration of its step, the age and idle time of the connection, the
-// number of its uses, and the trace of its call.
+// Every event has the duration of its step and the trace of its call. It also has the age,
+// the idle time and the number of uses of its connection.
 func TestAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake.Base{Conn: fake.ConnOf("all with contexts"), Stmt: fake.StmtOf("none"), Rows: fake.RowsOf("SQLite's")}
@@ -186,8 +186,8 @@ func hold(t *testing.T, db *sql.DB, call func()) (held *sql.Conn, waiter *sync.W
 	return held, waiter
 }
 
-// spoil makes database/sql discard a held connection.
-func spoil(held *sql.Conn) {
+// discardHeld makes database/sql discard a held connection.
+func discardHeld(held *sql.Conn) {
 	held.Raw(func(any) error { return driver.ErrBadConn })
 	held.Close()
 }
@@ -210,7 +210,7 @@ func TestOpener(t *testing.T) {
 					t.Error(err)
 				}
 			})
-			spoil(held)
+			discardHeld(held)
 			waiter.Wait()
 		})
 		checkStory(t, got, append(first, "2 connect background", "2 acquire derived", "2 release", "2 close database closed derived")...)
@@ -223,7 +223,7 @@ func TestOpener(t *testing.T) {
 				}
 			})
 			f.On(fake.Fail(fake.ErrFault), "Connect")
-			spoil(held)
+			discardHeld(held)
 			waiter.Wait()
 		})
 		checkStory(t, got, append(first, "0 connect error *errors.errorString background")...)
@@ -233,7 +233,7 @@ func TestOpener(t *testing.T) {
 		got := live(t, func(t *testing.T, f *fake.Base, db *sql.DB) {
 			held, waiter := hold(t, db, func() { db.Ping() })
 			f.On(fake.Take(time.Minute), "Connect")
-			spoil(held)
+			discardHeld(held)
 			synctest.Wait()
 			db.Close()
 			waiter.Wait()
@@ -248,7 +248,7 @@ func TestOpener(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			held, waiter := hold(t, db, func() { db.PingContext(ctx) })
 			f.On(func(context.Context, int) error { cancel(); waiter.Wait(); return nil }, "Connect")
-			spoil(held)
+			discardHeld(held)
 			synctest.Wait()
 			if n := db.Stats().MaxIdleClosed; n != 1 {
 				t.Errorf("this test needs one connection that is not kept, but %d were closed", n)
@@ -263,7 +263,7 @@ func TestOpener(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		held, waiter := hold(t, db, func() { db.PingContext(ctx) })
 		f.On(func(context.Context, int) error { cancel(); waiter.Wait(); return nil }, "Connect")
-		spoil(held)
+		discardHeld(held)
 		synctest.Wait()
 		f.Off()
 		if n := db.Stats().Idle; n != 1 {
@@ -313,8 +313,8 @@ func TestOpener(t *testing.T) {
 	}
 }
 
-// The acquire of a connection that was opened in the background has the trace and the idle
-// time of its first call. Its connect has no trace.
+// If a connection was opened in the background, its acquire has the trace and the idle time
+// of its first call. Its connect has no trace.
 func TestOpenerAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake.Base{Conn: fake.ConnOf("all with contexts"), Stmt: fake.StmtOf("none"), Rows: fake.RowsOf("SQLite's")}
@@ -323,7 +323,7 @@ func TestOpenerAccount(t *testing.T) {
 		waits, cancel := context.WithCancel(context.Background())
 		held, waiter := hold(t, db, func() { db.PingContext(waits) })
 		f.On(func(context.Context, int) error { cancel(); waiter.Wait(); return nil }, "Connect")
-		spoil(held)
+		discardHeld(held)
 		synctest.Wait()
 		time.Sleep(9 * time.Second)
 		id := trace.TraceID{7}
@@ -343,7 +343,7 @@ func TestOpenerAccount(t *testing.T) {
 	})
 }
 
-// A connection that is handed to a waiter that has just gone is validated again, but it is
+// If a connection is handed to a waiter that has just gone, it is validated again. It is
 // neither acquired nor released.
 //
 // The waiter goes during a statement's close, which happens between the release of the
@@ -494,8 +494,8 @@ func TestEventsHoldNoErrorText(t *testing.T) {
 	})
 }
 
-// Whatever many goroutines do at the same time, and whatever fails, each connection has a
-// complete story, each span ends, and the numbers agree with database/sql's.
+// Many goroutines use the database at the same time, and any call may fail. Still, each
+// connection has a complete story, each span ends, and the numbers agree with database/sql's.
 func TestStress(t *testing.T) { synctest.Test(t, testStress) }
 
 func testStress(t *testing.T) {

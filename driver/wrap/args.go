@@ -52,9 +52,9 @@ func convertArgsTo(converted []driver.NamedValue, conn driver.Conn, stmt driver.
 // The first one that does not return ErrSkip decides. As in database/sql, errors are compared
 // and not unwrapped.
 type argChecker struct {
-	named driver.NamedValueChecker // may have columns that convert arguments
-	stmt  driver.Stmt              // the number of arguments, or -1 for any number
-	want  int                      // how many arguments, or -1 for any number
+	named driver.NamedValueChecker
+	stmt  driver.Stmt // may have columns that convert arguments
+	want  int         // the number of arguments, or -1 for any number
 }
 
 func newArgChecker(conn driver.Conn, stmt driver.Stmt) argChecker {
@@ -83,7 +83,7 @@ func (c *argChecker) check(arg *driver.NamedValue) error {
 	for {
 		var err error
 		arg.Value, err = driver.DefaultParameterConverter.ConvertValue(arg.Value)
-		if err != driver.ErrSkip { // after ErrSkip, the value that the Valuer returned is converted again
+		if err != driver.ErrSkip { // after a Valuer's ErrSkip, its value is converted again
 			return err
 		}
 	}

@@ -47,7 +47,7 @@ type Conn struct {
 	// For connections of a pool.
 	open       atomic.Int32 // number of open rows
 	lane       Lane
-	background bool // the pool uses the connection on its own goroutine
+	background bool // events are on one of the pool's own goroutines
 	gate       Gate // nil if there is none
 	copies     bool // gate.Copies()
 	spared     bool // see Spared
@@ -122,9 +122,9 @@ func newConn(o *Opener, id ConnID, parent driver.Conn, spans *tracing.Conn, now 
 	return c
 }
 
-// intercept puts an interceptor around a connection. It uses an sqlmw driver whose Open
-// returns the connection that is already open, so that each connection can have its own
-// interceptors.
+// intercept puts an interceptor around a connection. Each connection has its own
+// interceptors, so intercept makes an sqlmw driver for it. Open of that driver returns the
+// connection, which is already open.
 func intercept(conn driver.Conn, i sqlmw.Interceptor) chain {
 	c, _ := sqlmw.Driver(handoff{conn}, i).Open("") // handoff never fails
 	return c.(chain)
@@ -377,8 +377,8 @@ func (c *Conn) release(now time.Time) bool {
 	return c.unfit == ""
 }
 
-// sinceState returns how long the connection has been in its state, or 0 if there was no
-// Recorder when that state began.
+// sinceState returns how long the connection has been in its state. It returns 0 if there was
+// no Recorder when the state began.
 func (c *Conn) sinceState(now time.Time) time.Duration {
 	if c.since.IsZero() {
 		return 0

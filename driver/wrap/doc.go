@@ -12,13 +12,12 @@
 // close, and it hides optional methods of rows.
 //
 // The adapter is inside of sqlmw. It implements every optional interface for sqlmw, and does
-// what database/sql does where the parent lacks one. A parent may also return
-// [driver.ErrSkip] or lack an interface, so that database/sql would prepare, execute and
-// close in three calls. The adapter does these in one call. So one call of the program is one
-// call here, and one span.
+// what database/sql does where the parent lacks one. If a parent lacks an interface or
+// returns [driver.ErrSkip], database/sql would prepare, execute and close in three calls. The
+// adapter does that in one call. So one call of the program is one call here, and one span.
 //
-// Exec and Query, the most frequent calls, bypass sqlmw and call tracing's interceptor
-// directly, if the program has no interceptors of its own.
+// Exec and Query are the most frequent calls. If the program has no interceptors of its own,
+// they bypass sqlmw and call tracing's interceptor directly.
 //
 // # Differences from the parent alone
 //

@@ -74,9 +74,8 @@ const (
 	// KindShutdown occurs when a pool stops.
 	KindShutdown
 
-	// KindFileLost occurs when the file of a pool's database, or its -wal or -shm, was
-	// removed, replaced or emptied while it was open. The reason names the file and the
-	// cause.
+	// KindFileLost occurs when the file of a pool's open database was removed, replaced or
+	// emptied, or its -wal or -shm was. The reason names the file and the cause.
 	KindFileLost
 
 	// KindFailing occurs when an operation of the whole pool starts to fail: its writes, its
@@ -94,8 +93,8 @@ const (
 	// setting.
 	KindTimeLimit
 
-	// KindWarning occurs once for each part of a data source name, or of its database, that
-	// has no effect or a surprising one. The reason names it.
+	// KindWarning occurs once for each part of a data source name that has no effect, or a
+	// surprising one. The cause may also be the database. The reason names it.
 	KindWarning
 )
 
@@ -115,8 +114,8 @@ func (k Kind) String() string {
 	return kinds[k]
 }
 
-// A Reason tells why a connection was discarded or closed, why a call was blocked, or the
-// health of a pool. See [Event].Reason.
+// A Reason tells why a connection was discarded or closed, or why a call was blocked. It may
+// also be the health of a pool. See [Event].Reason.
 type Reason string
 
 const (
@@ -136,8 +135,8 @@ const (
 	// ReasonExpired: its idle time or lifetime in database/sql ended.
 	ReasonExpired Reason = "expired"
 
-	// ReasonSurplus: database/sql had more idle connections than it keeps, or the
-	// connection's lifetime ended in use, or the database was closed in the meantime.
+	// ReasonSurplus: database/sql had more idle connections than it keeps. Or, while the
+	// connection was in use, its lifetime ended or the database was closed.
 	ReasonSurplus Reason = "surplus"
 
 	// ReasonShrunk: SetMaxIdleConns or SetMaxOpenConns lowered a limit.
@@ -217,10 +216,10 @@ type Event struct {
 	Kind Kind
 	Conn ConnID
 
-	// Duration is how long the step took (connect, close), how long the connection was in use
-	// (release, discard), or how long an operation failed (recovered). For an acquire, it is
-	// the time that the driver spent, including the connect if there was one. A driver does
-	// not know how long the caller waited for database/sql.
+	// Duration is how long the step took (connect, close). For release and discard, it is how
+	// long the connection was in use; for recovered, how long the operation failed. For an
+	// acquire, it is the time that the driver spent, including the connect if there was one.
+	// A driver does not know how long the caller waited for database/sql.
 	Duration time.Duration
 
 	Idle time.Duration // acquire, close: how long the connection was idle; 0 if it was in use or new
@@ -254,12 +253,12 @@ type Event struct {
 	Queue int
 
 	// Background says that the step ran on a goroutine of database/sql or of a pool. Such a
-	// connection was opened for the longest waiter or as an idle one (connect), or closed for
-	// its age, for example (close).
+	// connect is for the longest waiter, or for an idle connection. Such a close may be for
+	// the connection's age.
 	Background bool
 
-	// Derived says that the step was inferred, not observed: an acquire from the first use of
-	// a connection, or a reason from the stack or from the owner of a turn.
+	// Derived says that the event was inferred, not observed. An acquire is inferred from the
+	// first use of a connection; a reason, from the stack or from the owner of a turn.
 	Derived bool
 }
 

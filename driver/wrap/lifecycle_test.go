@@ -110,7 +110,7 @@ func TestCloseReasons(t *testing.T) {
 			}, "ExecContext")
 			use(t, db)
 		}, []string{"1 connect", "1 acquire", "1 discard bad", "1 close bad", "2 connect", "2 acquire", "2 release", "2 close database closed derived"}},
-		{"bad, in the parent's eyes", func(t *testing.T, f *fake.Base, db *sql.DB) {
+		{"bad, says the parent's IsValid", func(t *testing.T, f *fake.Base, db *sql.DB) {
 			f.On(fake.Fail(driver.ErrBadConn), "IsValid")
 			use(t, db)
 		}, []string{"1 connect", "1 acquire", "1 discard bad", "1 close bad"}},

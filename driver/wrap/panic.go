@@ -128,9 +128,9 @@ func (c *Conn) breakOnPanic() {
 	}
 }
 
-// breakOnPanicOrRecover is breakOnPanic for calls that database/sql makes on its own
-// goroutines, or after whose panic it would hold a lock forever. In these cases it turns the
-// panic into an error; see [Lost].
+// breakOnPanicOrRecover is breakOnPanic for calls whose panic may be [Lost]. It turns such a
+// panic into an error: database/sql has made the call on a goroutine of its own, or would
+// hold a lock forever.
 func (c *Conn) breakOnPanicOrRecover(err *error) {
 	if !c.inCall {
 		return
@@ -156,8 +156,7 @@ func (c *Conn) breakOnQueryPanic(rows *driver.Rows) {
 }
 
 // breakOnClosePanic is breakOnPanic for the close of a statement. It always turns the panic
-// into an error, because database/sql holds its own mutex during the call and would hold it
-// forever.
+// into an error. database/sql holds its own mutex during the call, and would hold it forever.
 func (c *Conn) breakOnClosePanic(err *error) {
 	if !c.inCall {
 		return
@@ -170,8 +169,8 @@ func (c *Conn) breakOnClosePanic(err *error) {
 
 // Lost reports whether a panic that passes now would do lasting damage. It does so on
 // database/sql's own goroutines, where no caller can recover it. It also does in methods of
-// *sql.Conn that do not unlock in a defer, so that the *sql.Conn could never be closed. Use
-// Lost only on rare paths; see [calledBy].
+// *sql.Conn that do not unlock in a defer: the *sql.Conn could never be closed. Use Lost only
+// on rare paths; see [calledBy].
 func Lost() bool {
 	return OnOwnGoroutine() || onStack("(*Conn).BeginTx", "(*Conn).PingContext")
 }

@@ -112,8 +112,8 @@ func TestPanicInConnect(t *testing.T) {
 	}
 }
 
-// A connection with an error that is classified as sick is retired when it is released,
-// wherever the error comes from.
+// If an error is classified as sick, its connection is retired when it is released, whatever
+// call returned the error.
 func TestSickRetires(t *testing.T) {
 	errSick := errors.New("fake: sick")
 	classify := func(err error) tracing.ErrorClass {
@@ -182,8 +182,8 @@ func TestSickRetires(t *testing.T) {
 	}
 }
 
-// An error that is not sick, an end of rows and a bad connection do not retire a connection
-// as sick.
+// These do not retire a connection as sick: an error that is not sick, an end of rows, and a
+// bad connection.
 func TestSickIsNotEveryError(t *testing.T) {
 	f := &fake.Base{Conn: fake.ConnOf("all with contexts"), Stmt: fake.StmtOf("contexts"), Rows: fake.RowsOf("SQLite's")}
 	events := &recorder{}
@@ -224,15 +224,15 @@ func TestSickIsNotEveryError(t *testing.T) {
 	}
 }
 
-// A connection with a panic is retired even if the program keeps it and a later call on it
-// fails or succeeds.
+// After a panic, a connection is retired even if the program keeps it. Later calls on it do
+// not change that.
 func TestPanicIsNotForgotten(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		then func(*fake.Base, *sql.Tx, *sql.Rows)
 	}{
 		{"nothing", func(*fake.Base, *sql.Tx, *sql.Rows) {}},
-		{"a call that goes well", func(_ *fake.Base, tx *sql.Tx, _ *sql.Rows) { tx.Exec("q") }},
+		{"a call that succeeds", func(_ *fake.Base, tx *sql.Tx, _ *sql.Rows) { tx.Exec("q") }},
 		{"a call that fails", func(f *fake.Base, tx *sql.Tx, _ *sql.Rows) {
 			f.On(fake.Fail(fake.ErrFault), "ExecContext")
 			tx.Exec("q")

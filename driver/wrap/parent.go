@@ -35,9 +35,8 @@ type SickConn interface {
 	Sick(now time.Time) bool
 }
 
-// A Breaker is a connection that can be closed after a panic has passed through it, when its
-// state is unknown. After a panic, CloseAfterPanic is called instead of
-// [database/sql/driver.Conn]'s Close.
+// A Breaker is a connection that can be closed after a panic, when its state is unknown.
+// After a panic, CloseAfterPanic is called instead of [database/sql/driver.Conn]'s Close.
 type Breaker interface {
 	// Unharmed reports whether the panic that is passing has not touched the engine, so that
 	// the connection is still usable. It is called once for each panic.
@@ -52,8 +51,8 @@ type Breaker interface {
 	CloseAfterPanic() error
 }
 
-// FailedRows are rows that may have failed without the program knowing, because it has closed
-// them before it read the first row.
+// FailedRows are rows that may have failed without the program's knowledge. That happens if
+// the program closes them before it reads the first row.
 type FailedRows interface {
 	driver.Rows
 

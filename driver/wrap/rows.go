@@ -25,7 +25,7 @@ type rows struct {
 
 	count     uint8 // the number of rows read, up to delegateAfter
 	watched   bool  // the call records its steps
-	exhausted bool  // the current result set is, but another may follow
+	exhausted bool  // the current result set is exhausted, but another may follow
 	failed    bool  // with an error that the connection has handled
 	closed    bool
 	held      bool // between Hold and Drop of the Gate
@@ -256,8 +256,8 @@ func (r *rows) failPanicked() error {
 	return ErrPanicked
 }
 
-// finish ends the call when there are no more rows, because the query is done whether the
-// program closes the rows or not. If another result set may follow, the call goes on:
+// finish ends the call when there are no more rows. The query is done then, even if the
+// program never closes the rows. If another result set may follow, the call goes on:
 // HasNextResultSet, which database/sql calls next, decides. finish returns the error for the
 // program.
 func (r *rows) finish(err error) error {

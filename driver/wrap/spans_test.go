@@ -271,8 +271,8 @@ func TestNoSpanForRepeatedPrepare(t *testing.T) {
 	}
 }
 
-// The span of a query ends once, with its rows: when they are exhausted, whether or not they
-// are closed, or when they fail or are closed, by the program or by database/sql.
+// The span of a query ends once, with its rows: when they are exhausted, fail, or are closed
+// by the program or database/sql. Exhausted rows need not be closed.
 func TestSpanOfRows(t *testing.T) {
 	type how struct {
 		name   string
@@ -292,7 +292,7 @@ func TestSpanOfRows(t *testing.T) {
 	hows := []how{
 		{"exhausted, and not closed", "SQLite's", nil, next(3), codes.Unset, ""},
 		{"exhausted, with an interface for more sets", "all", nil, next(3), codes.Unset, ""},
-		{"closed at once", "SQLite's", nil, func(_ *testing.T, rows *sql.Rows, _ func()) { rows.Close() }, codes.Unset, ""},
+		{"closed immediately", "SQLite's", nil, func(_ *testing.T, rows *sql.Rows, _ func()) { rows.Close() }, codes.Unset, ""},
 		{"closed early", "all", nil, func(_ *testing.T, rows *sql.Rows, _ func()) { rows.Next(); rows.Close() }, codes.Unset, ""},
 		{"a step fails", "SQLite's", func(f *fake.Base) { f.On(fake.Fail(fake.ErrFault), "rows.Next") }, next(1), codes.Error, "*errors.errorString"},
 		{"closing fails", "SQLite's", func(f *fake.Base) { f.On(fake.Fail(fake.ErrFault), "rows.Close") },
@@ -479,7 +479,7 @@ func TestNoSpansInBackground(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		spoil(held)
+		discardHeld(held)
 		waiter.Wait()
 		db.Close()
 		parent.End()
@@ -628,7 +628,7 @@ type interceptor struct {
 	sqlmw.NullInterceptor
 	name  string
 	order *[]string
-	times int // how often it makes a call; negative: not at all
+	times int // how often it makes a call, at least once; negative: not at all
 }
 
 func (i *interceptor) ConnExecContext(ctx context.Context, conn driver.ExecerContext, query string, args []driver.NamedValue) (driver.Result, error) {

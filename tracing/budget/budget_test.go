@@ -38,7 +38,7 @@ func TestBudget(t *testing.T) {
 }
 
 // A cache that is garbage-collected gives back its bytes.
-func TestShareIsGarbage(t *testing.T) {
+func TestShareIsGarbageCollected(t *testing.T) {
 	b := budget.New(10, 10)
 	b.Share().Take(10)
 	for deadline := time.Now().Add(time.Minute); b.Used() != 0; time.Sleep(time.Millisecond) {

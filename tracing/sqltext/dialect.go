@@ -4,10 +4,10 @@ import "strings"
 
 // A Dialect is a dialect of SQL. The zero Dialect is SQLite's.
 //
-// Every function that depends on the dialect is a method of Dialect, or of a value that a
-// Dialect has made. A new dialect needs three things: a function like sqliteToken that finds
-// the end of a token, a table of keywords, and the rules for [Statements] about semicolons
-// that do not end a statement.
+// Every function that depends on the dialect is a method of Dialect, or of a value made by a
+// Dialect. A new dialect needs a function like sqliteToken, which finds the end of a token,
+// and a table of keywords. It also needs rules for [Statements] about semicolons that do not
+// end a statement.
 type Dialect uint8
 
 // SQLite is the exact dialect of SQLite 3.54: see the package documentation.

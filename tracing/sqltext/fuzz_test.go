@@ -9,8 +9,8 @@ import (
 )
 
 // FuzzStatements compares the ends of statements with the places where SQLite's prepare
-// stops, and illegal tokens with those that SQLite refuses. It checks the fuzzer's own SQL,
-// and SQL that Weave makes of its data.
+// stops. It compares illegal tokens with those that SQLite refuses. It checks the fuzzer's
+// own SQL, and SQL that Weave makes of its data.
 func FuzzStatements(f *testing.F) {
 	for _, text := range sqltexttest.Seeds {
 		f.Add(text, []byte(text))
@@ -88,9 +88,9 @@ func firstIllegal(text string) (sqltext.Token, bool) {
 	}
 }
 
-// FuzzRewrite rewrites each statement that SQLite prepares: with other white space and
-// comments between its tokens, with as little white space as possible, and with its names in
-// other quotes. SQLite must compile the same program from each.
+// FuzzRewrite rewrites each statement that SQLite prepares, in three ways: with other white
+// space and comments, with as little white space as possible, and with its names in other
+// quotes. SQLite must compile the same program from each.
 func FuzzRewrite(f *testing.F) {
 	for _, text := range sqltexttest.Seeds {
 		f.Add(text, []byte(text), []byte{1, 2, 3, 4, 5, 6})
@@ -172,8 +172,8 @@ func upper(s string) string {
 	}, s)
 }
 
-// tight writes the tokens of text with a space between two of them only where they would be
-// read as other tokens without it.
+// tight writes the tokens of text without white space between them. It keeps a space only
+// where two tokens would otherwise be read as other tokens.
 func tight(text string) string {
 	out, last := "", ""
 	l := sqltext.SQLite.Lexer(text)

@@ -37,8 +37,8 @@ func (r Role) Table() bool { return r >= Source }
 // or at 1000 of an expression. People write less than ten.
 const MaxDepth = 64
 
-// Roles follows a SELECT, VALUES, INSERT, REPLACE, UPDATE or DELETE and everything nested in
-// it, and tells the role of each token. The zero Roles is for the start of a statement.
+// Roles tells the role of each token in a SELECT, VALUES, INSERT, REPLACE, UPDATE or DELETE,
+// with everything nested in it. The zero Roles is for the start of a statement.
 //
 // It does not check the statement. For a statement that the engine would refuse, the roles
 // may be wrong.

@@ -109,8 +109,8 @@ func sqliteQuoted(s string) (Kind, int) {
 	}
 }
 
-// sqliteBlob reads x'...'. If it does not contain an even number of hexadecimal digits, it is
-// illegal up to and including the next quote.
+// sqliteBlob reads x'...'. It must contain an even number of hexadecimal digits. Otherwise it
+// is illegal up to and including the next quote.
 func sqliteBlob(s string) (Kind, int) {
 	i := run(s, 2, isHex)
 	if at(s, i) == '\'' && i%2 == 0 {

@@ -64,8 +64,8 @@ type Statement struct {
 // statement as sqlite3_exec does. It allocates nothing.
 //
 // A semicolon ends a statement, with two exceptions. One is the body of a trigger, which ends
-// with an END after a semicolon. The other is in the parentheses after CREATE VIRTUAL TABLE,
-// where SQLite takes every token as part of the module's arguments.
+// with an END after a semicolon. The other is the parentheses after CREATE VIRTUAL TABLE,
+// where every token is part of the module's arguments.
 //
 // Directly after a semicolon, sqlite3_exec skips a vertical tab, although no statement may
 // start with one: to sqlite3_exec, "SELECT 1;\vSELECT 2" is two statements. SQLite's prepare

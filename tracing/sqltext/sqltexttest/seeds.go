@@ -1,7 +1,8 @@
 package sqltexttest
 
-// Seeds is SQL to start from. There are examples in the style of SQLite's documentation of
-// each statement, special cases of its tokenizer, and SQL that was once read wrongly.
+// Seeds is SQL to start from. It has examples of each statement in the style of SQLite's
+// documentation. It also has special cases of the tokenizer, and SQL that was once read
+// wrongly.
 var Seeds = []string{
 	// Queries.
 	"SELECT 1", "select 1;", "SELECT 1;;SELECT 2", "SELECT * FROM t", "SELECT t.* , u.b FROM t, u WHERE t.a = u.a;",

@@ -7,8 +7,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
 
-// A Chooser makes choices from the bytes of a fuzz test, so that the fuzzer learns which
-// bytes lead to something new.
+// A Chooser makes choices from the bytes of a fuzz test. So the fuzzer learns which bytes
+// lead to something new.
 type Chooser struct{ data []byte }
 
 // NewChooser returns a Chooser that takes its choices from data.
