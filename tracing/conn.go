@@ -94,7 +94,7 @@ type sinks struct {
 	exceptions bool
 }
 
-func (o sinks) any() bool { return o.spans != nil || o.timed || o.exceptions }
+func (s sinks) any() bool { return s.spans != nil || s.timed || s.exceptions }
 
 func (c *Conn) sinks() sinks {
 	t := c.db.tracer

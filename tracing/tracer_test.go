@@ -70,7 +70,8 @@ func TestQueryText(t *testing.T) {
 	}{
 		{QueryTextSafe, insert, true, insert}, // as written, because an argument is bound
 		{QueryTextSafe, insert, false, "INSERT INTO t VALUES (?, ?)"},
-		{QueryTextSafe, insert + "; SELECT ?", true, "INSERT INTO t VALUES (?, ?); SELECT ?"}, // no driver binds to two statements
+		// No driver binds arguments to two statements.
+		{QueryTextSafe, insert + "; SELECT ?", true, "INSERT INTO t VALUES (?, ?); SELECT ?"},
 		{QueryTextSafe, insert + "; ", true, insert + "; "},
 		{QueryTextSafe, pragma, true, "PRAGMA key = ?"},
 		{QueryTextSafe, pragma, false, "PRAGMA key = ?"},

@@ -212,7 +212,7 @@ func TestDeprecatedMethods(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	tx, err := conn.Begin() //nolint:staticcheck // deprecated on purpose
+	tx, err := conn.Begin() //nolint:staticcheck // on purpose
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,10 +226,10 @@ func TestDeprecatedMethods(t *testing.T) {
 	if n := stmt.NumInput(); n != 1 {
 		t.Errorf("the parent's statement has one parameter, got %d", n)
 	}
-	if _, err := stmt.Exec([]driver.Value{"x"}); err != nil { //nolint:staticcheck // deprecated on purpose
+	if _, err := stmt.Exec([]driver.Value{"x"}); err != nil { //nolint:staticcheck // on purpose
 		t.Error(err)
 	}
-	rows, err := stmt.Query([]driver.Value{"x"}) //nolint:staticcheck // deprecated on purpose
+	rows, err := stmt.Query([]driver.Value{"x"}) //nolint:staticcheck // on purpose
 	if err != nil {
 		t.Fatal(err)
 	}

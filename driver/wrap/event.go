@@ -226,10 +226,10 @@ type Event struct {
 	Age  time.Duration // all but connect: time since the connection was opened
 	Uses uint64        // number of acquires, including this one
 
-	// Reason is why a connection was discarded or closed. For KindBusy, it is the cause of
-	// the lock; for KindHealth, the pool's health; for KindFailing and KindRecovered, the
-	// operation that fails. For KindPanic, it is the function that panicked, such as
-	// "Config.Init".
+	// Reason is why a connection was discarded or closed. For KindBusy, it is why the
+	// database was locked; for KindHealth, the pool's health; for KindFailing and
+	// KindRecovered, the operation that fails. For KindPanic, it is the function that
+	// panicked, such as "Config.Init".
 	Reason Reason
 
 	// Holder is the connection of this process that blocked a call (busy) or the checkpoints

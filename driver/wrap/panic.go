@@ -49,8 +49,8 @@ func (e *PanicError) Unwrap() []error {
 // see [Gate].
 func (c *Conn) Break() { c.breakWithOwnRows(0) }
 
-// breakWithOwnRows is Break for a caller that has own open rows itself. It does not wait for
-// these to be closed.
+// breakWithOwnRows is Break for a caller that owns this many of the open rows. It does not
+// wait for these to be closed.
 func (c *Conn) breakWithOwnRows(own int32) {
 	c.inCall = false
 	if c.broken || c.state == closed {

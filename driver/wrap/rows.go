@@ -13,8 +13,8 @@ import (
 //
 // database/sql calls one method at a time, but not always on the same goroutine, so there is
 // no lock. It calls none after Close, so the connection then keeps the rows for its next
-// query. New rows are expensive, and to register them for garbage collection (see
-// [tracing.WatchOver]) is even more so.
+// query. New rows are expensive, and registering a cleanup for them (see [tracing.WatchOver])
+// is even more so.
 type rows struct {
 	parent  driver.Rows
 	scanner parentScanner // the parent's rows, if they scan columns themselves
@@ -26,7 +26,7 @@ type rows struct {
 	count     uint8 // the number of rows read, up to delegateAfter
 	watched   bool  // the call records its steps
 	exhausted bool  // the current result set is exhausted, but another may follow
-	failed    bool  // with an error that the connection has handled
+	failed    bool  // the rows failed with an error that the connection has handled
 	closed    bool
 	held      bool // between Hold and Drop of the Gate
 
