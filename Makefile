@@ -1,6 +1,6 @@
 # Every module of the repository, the root first. What only a proof needs is
 # in a nested module, so that users of the library inherit none of it.
-MODULES := . conformance/clients conformance/compat conformance/demo conformance/engines conformance/fidelity conformance/prometheus conformance/random conformance/upstream conformance/jaeger conformance/faults conformance/bench conformance/apps conformance/api
+MODULES := . conformance/clients conformance/compat conformance/demo conformance/encryption conformance/engines conformance/fidelity conformance/prometheus conformance/random conformance/upstream conformance/jaeger conformance/faults conformance/bench conformance/apps conformance/api
 
 GO ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
