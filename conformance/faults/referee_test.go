@@ -85,8 +85,9 @@ func TestFileGamesCatchPlainDriver(t *testing.T) {
 	r := newReferee(&judge{TB: t}, "file games of the plain driver (must lose)")
 	matches := matchesOf(games(), nil)
 	matches = slices.DeleteFunc(matches, func(m match) bool { return m.mode != "driver" })
-	want := map[string]string{"remove db": "(b)", "remove db-wal": "(a)", "replace db": "(c)", "rename the directory": "(b)"}
-	matches = slices.DeleteFunc(matches, func(m match) bool { return want[m.name] == "" })
+	// The old WAL over a replacement shows in the file, or when it is opened next.
+	want := map[string][]string{"remove db": {"(b)"}, "remove db-wal": {"(a)"}, "replace db": {"(c)", "(f)"}, "rename the directory": {"(b)"}}
+	matches = slices.DeleteFunc(matches, func(m match) bool { return want[m.name] == nil })
 	for i := range matches {
 		matches[i].mode = "plain"
 	}
@@ -94,13 +95,13 @@ func TestFileGamesCatchPlainDriver(t *testing.T) {
 	for try := 1; len(matches) > 0; try++ {
 		var missed []match
 		for i, s := range r.playAll(t, matches, time.Time{}) {
-			rule := want[matches[i].name]
-			if slices.ContainsFunc(s.order, func(text string) bool { return strings.HasPrefix(text, rule) }) {
+			rules := want[matches[i].name]
+			if slices.ContainsFunc(s.order, func(text string) bool { return slices.Contains(rules, text[:min(len("(a)"), len(text))]) }) {
 				continue
 			}
 			missed = append(missed, matches[i])
 			if try == 5 {
-				t.Fatalf("%v: nothing was found against rule %s, but %q", matches[i], rule, s.order)
+				t.Fatalf("%v: nothing was found against rules %v, but %q", matches[i], rules, s.order)
 			}
 		}
 		matches = missed
