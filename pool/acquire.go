@@ -108,8 +108,8 @@ func (p *Pool) Raw(ctx context.Context, f func(*sqlite3.Conn) error) (err error)
 	if err := c.Enter(); err != nil {
 		return err
 	}
-	c.journal = true // f may set another
-	c.changes = true
+	c.recheckJournal = true // f may set another
+	c.schemaChanging = true
 	done := false
 	defer func() {
 		c.Leave()
@@ -118,13 +118,13 @@ func (p *Pool) Raw(ctx context.Context, f func(*sqlite3.Conn) error) (err error)
 		}
 	}()
 	raw := c.PoolConn.Raw()
-	old := raw.SetInterrupt(&within{Context: ctx, conn: c})
+	old := raw.SetInterrupt(&leaseContext{Context: ctx, conn: c})
 	defer raw.SetInterrupt(old)
 	if err = f(raw); err != nil {
-		c.heard(err)
+		c.recordWriteErr(err)
 	}
 	raw.SetInterrupt(context.Background())
-	p.noteAbilities(raw, true)
+	p.recordCapabilities(raw, true)
 	done = true
 	return err
 }

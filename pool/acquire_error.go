@@ -114,12 +114,12 @@ func (c *conn) holder(now time.Time) (h Holder, ok bool) {
 // summary is that of the last text, without any value of it.
 func (c *conn) summary() string {
 	if t := c.lease.last.Load(); t != nil {
-		return t.name()
+		return t.summary()
 	}
 	return ""
 }
 
-func (t *text) name() string { return tracing.Summary(t.query) }
+func (t *parsedQuery) summary() string { return tracing.Summary(t.query) }
 
 // frames names the functions of a stack that are the program's own.
 func frames(stack []uintptr) []string {
@@ -222,7 +222,7 @@ func (e *AcquireError) As(target any) bool {
 }
 
 // failure is the error of an acquire that has ended with err.
-func (l *lane) failure(ctx context.Context, err error, waited time.Duration, place int) *AcquireError {
+func (l *lane) newAcquireError(ctx context.Context, err error, waited time.Duration, place int) *AcquireError {
 	e := &AcquireError{
 		Pool:    l.pool.cfg.Name,
 		Lane:    l.name,
@@ -240,12 +240,12 @@ func (l *lane) failure(ctx context.Context, err error, waited time.Duration, pla
 		}
 	}
 	longestFirst(e.Holders)
-	l.explain(ctx, e, ours)
+	l.findCause(ctx, e, ours)
 	return e
 }
 
 // explain finds the cause; ours are those holders that are of the pool itself.
-func (l *lane) explain(ctx context.Context, e *AcquireError, ours []Holder) {
+func (l *lane) findCause(ctx context.Context, e *AcquireError, ours []Holder) {
 	switch {
 	case errors.Is(e.Err, ErrClosed):
 		e.Cause = CauseClosed
@@ -254,7 +254,7 @@ func (l *lane) explain(ctx context.Context, e *AcquireError, ours []Holder) {
 		e.Cause = CauseQueueFull
 		return
 	}
-	if cycle := deadlock(wanted{partyOf(ctx), l}); cycle != nil {
+	if cycle := deadlock(pendingWait{callerOf(ctx), l}); cycle != nil {
 		e.Cause, e.Holders = CauseCycle, cycle
 		return
 	}
@@ -262,11 +262,11 @@ func (l *lane) explain(ctx context.Context, e *AcquireError, ours []Holder) {
 		e.Cause, e.Connect = CauseConnect, failed
 		return
 	}
-	e.Cause = l.cause(e, ours)
+	e.Cause = l.causeOfHolders(e, ours)
 }
 
 // cause tells from who has the connections, those first that have them longest.
-func (l *lane) cause(e *AcquireError, ours []Holder) Cause {
+func (l *lane) causeOfHolders(e *AcquireError, ours []Holder) Cause {
 	long := max(l.pool.cfg.LeakAfter, e.Waited/2, time.Second)
 	switch {
 	case len(ours) == 0:

@@ -90,7 +90,7 @@ func (p *Pool) backup(ctx context.Context, path string, opts BackupOptions) (err
 	if err := vacant(path, opts.Replace); err != nil {
 		return err
 	}
-	c, done, err := p.source(ctx)
+	c, done, err := p.leaseForCopy(ctx)
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (p *Pool) backup(ctx context.Context, path string, opts BackupOptions) (err
 		return err
 	}
 	defer t.discard()
-	c.ownedBy("Backup")
+	c.setDefaultOwner("Backup")
 	pages, err := c.copyTo(ctx, t.temporary)
 	if err != nil {
 		return err
@@ -116,7 +116,7 @@ func (p *Pool) backup(ctx context.Context, path string, opts BackupOptions) (err
 }
 
 // ownedBy names what a connection is leased for, if the program has not.
-func (c *conn) ownedBy(name string) {
+func (c *conn) setDefaultOwner(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.lease.owner == "" {
@@ -126,7 +126,7 @@ func (c *conn) ownedBy(name string) {
 
 // source leases what a backup reads from, or a checkpoint beside the writer runs
 // on. done ends the lease.
-func (p *Pool) source(ctx context.Context) (c *conn, done func(), err error) {
+func (p *Pool) leaseForCopy(ctx context.Context) (c *conn, done func(), err error) {
 	if l := p.forReaders(); l.reads {
 		if c, err = l.acquireOwn(ctx); err != nil {
 			return nil, nil, err
@@ -146,13 +146,13 @@ func (l *lane) acquireOwn(ctx context.Context) (*conn, error) {
 		return nil, l.refuse(ctx, ErrClosed)
 	}
 	a := l.pool.upkeep.Acquisition(ctx, l.name)
-	l.owns(1)
+	l.addOwn(1)
 	lent := false
 	defer func() {
 		if !lent {
 			a.Panicked(ctx) // unless it has failed
-			l.owns(-1)
-			l.pool.released() // for a Shutdown that has seen it opening
+			l.addOwn(-1)
+			l.pool.wakeDrain() // for a Shutdown that has seen it opening
 		}
 	}()
 	c, err := l.dialFrom(ctx, l.pool.upkeep, a.Opening())
@@ -164,16 +164,16 @@ func (l *lane) acquireOwn(ctx context.Context) (*conn, error) {
 	owner := ownerOf(ctx)
 	c.Wrapped().Lend(ctx, a, l.name, now)
 	lent = true
-	c.begin(owner, now)
+	c.beginLease(owner, now)
 	return c, nil
 }
 
 func (l *lane) releaseOwn(c *conn) {
-	defer l.pool.released() // deferred, for a panic in a hook
-	defer l.owns(-1)
+	defer l.pool.wakeDrain() // deferred, for a panic in a hook
+	defer l.addOwn(-1)
 	now := time.Now()
-	if leaked, held := c.end(now); leaked {
-		l.pool.unleaked(c, held)
+	if leaked, held := c.endLease(now); leaked {
+		l.pool.recordLeakEnd(c, held)
 	}
 	c.Wrapped().Retire(wrap.ReasonOther)
 	c.Wrapped().TakeBack(now)
@@ -182,10 +182,10 @@ func (l *lane) releaseOwn(c *conn) {
 
 // owns counts connections that acquireOwn has leased: readers are not too many for
 // them.
-func (l *lane) owns(n int) {
+func (l *lane) addOwn(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.own += n
+	l.ownConns += n
 }
 
 // copyTo copies the main database to a file, and returns how many pages it has. One
@@ -193,11 +193,11 @@ func (l *lane) owns(n int) {
 // have the copy begin again.
 func (c *conn) copyTo(ctx context.Context, path string) (pages int, err error) {
 	raw := c.SQLite()
-	old := raw.SetInterrupt(&within{Context: ctx, conn: c})
+	old := raw.SetInterrupt(&leaseContext{Context: ctx, conn: c})
 	defer raw.SetInterrupt(old)
 	c.lease.tx.Store(true)
 	defer c.lease.tx.Store(false)
-	err = c.inSteps(ctx, func() error { return begin(raw) })
+	err = c.runStoppable(ctx, func() error { return begin(raw) })
 	if err != nil {
 		return 0, err
 	}
@@ -214,7 +214,7 @@ func (c *conn) copyTo(ctx context.Context, path string) (pages int, err error) {
 	// is complete: it needs neither a journal nor SQLite's syncs.
 	to := driver.FileURI(path) + "?_pragma=journal_mode(off)&_pragma=synchronous(off)"
 	var b *sqlite3.Backup
-	err = c.inSteps(ctx, func() error {
+	err = c.runStoppable(ctx, func() error {
 		b, err = raw.BackupInit("main", to)
 		return err
 	})
@@ -222,7 +222,7 @@ func (c *conn) copyTo(ctx context.Context, path string) (pages int, err error) {
 		return 0, err
 	}
 	for done := false; !done && err == nil; {
-		err = c.inSteps(ctx, func() error {
+		err = c.runStoppable(ctx, func() error {
 			if err := c.lane.pool.sameFile(); err != nil {
 				return err
 			}
@@ -250,7 +250,7 @@ func begin(raw *sqlite3.Conn) error {
 }
 
 // inSteps does something inside SQLite, unless it is to end here.
-func (c *conn) inSteps(ctx context.Context, f func() error) (err error) {
+func (c *conn) runStoppable(ctx context.Context, f func() error) (err error) {
 	if err := c.Enter(); err != nil {
 		return err
 	}

@@ -119,7 +119,7 @@ func (t *backupFile) discard() {
 	if t.file != nil {
 		t.file.Close()
 	}
-	for _, ending := range besides {
+	for _, ending := range sideSuffixes {
 		_ = os.Remove(t.temporary + ending) // what cannot be removed now is stale
 	}
 	live.remove(t.temporary)
@@ -143,12 +143,12 @@ func syncDir(dir string) error {
 }
 
 // besides are the endings of the files that SQLite has beside a database.
-var besides = []string{"", "-journal", "-wal", "-shm"}
+var sideSuffixes = []string{"", "-journal", "-wal", "-shm"}
 
 // vacant reports, by its error, whether there is anything where a copy is to be. A
 // regular file of that name may be, if it is to be replaced and no pool has it open.
 func vacant(path string, replace bool) error {
-	for _, ending := range besides {
+	for _, ending := range sideSuffixes {
 		name := path + ending
 		info, err := os.Lstat(name)
 		switch {

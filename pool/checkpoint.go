@@ -62,7 +62,7 @@ func (p *Pool) Checkpoint(ctx context.Context, mode sqlite3.CheckpointMode) (Che
 // checkpointBeside moves what can be moved while writers go on, on a connection of its
 // own where there can be one.
 func (p *Pool) checkpointBeside(ctx context.Context) (CheckpointResult, error) {
-	c, done, err := p.source(ctx)
+	c, done, err := p.leaseForCopy(ctx)
 	if err != nil {
 		return CheckpointResult{}, err
 	}
@@ -71,16 +71,16 @@ func (p *Pool) checkpointBeside(ctx context.Context) (CheckpointResult, error) {
 }
 
 func (c *conn) checkpoint(ctx context.Context, mode sqlite3.CheckpointMode) (r CheckpointResult, err error) {
-	c.ownedBy("Checkpoint")
+	c.setDefaultOwner("Checkpoint")
 	began := time.Now()
 	// SQLite waits for locks as the connection is set up to, but asks its context
 	// each time. To copy pages it does not ask.
 	patience, cancel := context.WithTimeout(ctx, checkpointPatience)
 	defer cancel()
 	raw := c.SQLite()
-	old := raw.SetInterrupt(&within{Context: patience, conn: c})
+	old := raw.SetInterrupt(&leaseContext{Context: patience, conn: c})
 	defer raw.SetInterrupt(old)
-	err = c.inSteps(ctx, func() error {
+	err = c.runStoppable(ctx, func() error {
 		if err := c.lane.pool.sameFile(); err != nil {
 			return err
 		}

@@ -27,41 +27,41 @@ import (
 // A WAL that is not kept short would become longer with each commit, and a commit that
 // makes the file longer takes about twice as long to sync.
 type checkpointer struct {
-	pool    *Pool
-	ctx     context.Context // until stop
-	cancel  context.CancelFunc
-	job     *job
-	started atomic.Bool
-	due     chan struct{}
-	pauses  chan *pause
-	probes  chan chan struct{}
+	pool        *Pool
+	ctx         context.Context // until stop
+	cancel      context.CancelFunc
+	job         *job
+	started     atomic.Bool
+	due         chan struct{}
+	heldCommits chan *heldCommit
+	probes      chan chan struct{}
 
 	// What commits look at.
-	length  atomic.Int64  // of the WAL after the latest commit, in pages
-	commits atomic.Uint64 // counts them
-	next    atomic.Int64  // the length from which on a commit wakes the goroutine
-	asks    atomic.Bool   // the next commit is to be held
-	yields  atomic.Bool   // no commit is held, however long the WAL is
-	open    atomic.Bool   // there is a connection
-	rests   atomic.Bool   // until a commit wakes it
+	length   atomic.Int64  // of the WAL after the latest commit, in pages
+	commits  atomic.Uint64 // counts them
+	next     atomic.Int64  // the length from which on a commit wakes the goroutine
+	holdNext atomic.Bool   // the next commit is to be held
+	noHold   atomic.Bool   // no commit is held, however long the WAL is
+	open     atomic.Bool   // there is a connection
+	resting  atomic.Bool   // until a commit wakes it
 
 	mu   sync.Mutex
 	conn driver.PoolConn
 
 	// Of the goroutine alone.
-	own      context.Context // ctx, as the goroutine has it
-	seen     uint64          // commits, at the latest look
-	idle     int             // looks since that have found no other
-	notAsked time.Time       // no commit is asked to be held before
-	held     time.Duration   // for how long commits have been, since the WAL was begun anew
-	alone    time.Time       // no commit is held before, because somebody outside of the pools was in the way
-	aloneFor time.Duration   // how long that was
-	retry    time.Time       // no checkpoint before, because one has failed
-	backOff  time.Duration   // how long that was
+	jobCtx       context.Context // ctx, as the goroutine has it
+	seenCommits  uint64          // commits, at the latest look
+	idleTicks    int             // looks since that have found no other
+	noHoldUntil  time.Time       // no commit is asked to be held before
+	heldFor      time.Duration   // for how long commits have been, since the WAL was begun anew
+	outsideUntil time.Time       // no commit is held before, because somebody outside of the pools was in the way
+	outsideWait  time.Duration   // how long that was
+	retry        time.Time       // no checkpoint before, because one has failed
+	backOff      time.Duration   // how long that was
 }
 
 func newCheckpointer(p *Pool) *checkpointer {
-	c := &checkpointer{pool: p, due: make(chan struct{}, 1), pauses: make(chan *pause), probes: make(chan chan struct{}), job: p.guard.newJob("the checkpointer")}
+	c := &checkpointer{pool: p, due: make(chan struct{}, 1), heldCommits: make(chan *heldCommit), probes: make(chan chan struct{}), job: p.guard.newJob("the checkpointer")}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
@@ -89,28 +89,28 @@ func (c *checkpointer) stop(ctx context.Context) bool {
 // done. Once there is a connection for it, it is less than SQLite's, so that a WAL that
 // grows slowly, because each commit is synced, is begun anew before it is longer than
 // it is without a checkpointer: to make the file longer is what is slow.
-func (c *checkpointer) soft() int64 {
+func (c *checkpointer) softLimit() int64 {
 	pages := int64(checkpointPages)
 	if c.open.Load() {
 		pages = checkpointPages * 3 / 4
 	}
-	return min(pages, c.hard()/2)
+	return min(pages, c.hardLimit()/2)
 }
 
 // hard is the length from which on each commit is held until the WAL is begun anew, so
 // that it stays within twice its limit: what is held has been written, and may be as
 // much again.
-func (c *checkpointer) hard() int64 { return c.pool.walPages(c.pool.walLimit()) }
+func (c *checkpointer) hardLimit() int64 { return c.pool.walPages(c.pool.walLimit()) }
 
 // committed is called at the end of each commit, with the WAL's length.
 func (c *checkpointer) committed(raw *sqlite3.Conn, pages int64) {
 	c.commits.Add(1)
 	if before := c.length.Swap(pages); pages < before { // it was begun anew
-		c.next.Store(c.soft())
+		c.next.Store(c.softLimit())
 	}
 	switch {
-	case pages < c.soft():
-	case c.asks.Load(), pages >= c.hard() && !c.yields.Load():
+	case pages < c.softLimit():
+	case c.holdNext.Load(), pages >= c.hardLimit() && !c.noHold.Load():
 		c.hold(raw)
 	case pages >= c.next.Load():
 		c.wake()
@@ -119,8 +119,8 @@ func (c *checkpointer) committed(raw *sqlite3.Conn, pages int64) {
 
 // wake has the goroutine move what is in the WAL.
 func (c *checkpointer) wake() {
-	c.next.Store(c.length.Load() + c.soft())
-	c.rests.Store(false)
+	c.next.Store(c.length.Load() + c.softLimit())
+	c.resting.Store(false)
 	select {
 	case c.due <- struct{}{}:
 	default: // it is already
@@ -128,22 +128,22 @@ func (c *checkpointer) wake() {
 }
 
 // knows reports whether commits have told that the WAL is beyond its limit.
-func (c *checkpointer) knows() bool { return c.length.Load() >= c.hard() }
+func (c *checkpointer) isOverLimit() bool { return c.length.Load() >= c.hardLimit() }
 
 // lookEvery is how often the goroutine looks, while there is something to look after,
 // and idleLooks how many looks must find no commit for the pool to be idle: a second.
 // After a minute of that, it looks more seldom.
 const (
-	lookEvery   = 250 * time.Millisecond
-	idleLooks   = 4
-	seldomAfter = 240
-	lookSeldom  = 2 * time.Second
+	tickEvery          = 250 * time.Millisecond
+	truncateAfterTicks = 4
+	slowAfterTicks     = 240
+	slowTickEvery      = 2 * time.Second
 )
 
 func (c *checkpointer) run(ctx context.Context) {
-	c.own = ctx
+	c.jobCtx = ctx
 	defer c.close()
-	timer := time.NewTimer(lookEvery) // a process before may have left a WAL
+	timer := time.NewTimer(tickEvery) // a process before may have left a WAL
 	defer timer.Stop()
 	for {
 		var do func()
@@ -151,37 +151,37 @@ func (c *checkpointer) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-c.due:
-			do = func() { c.work(c.move) }
-		case p := <-c.pauses:
+			do = func() { c.withConn(c.move) }
+		case p := <-c.heldCommits:
 			do = func() {
-				defer close(p.over)
-				c.work(func() { c.restart(p) })
+				defer close(p.done)
+				c.withConn(func() { c.resetWAL(p) })
 			}
 		case done := <-c.probes:
 			c.retry = time.Time{}
 			do = func() {
 				defer close(done)
-				c.work(c.move)
+				c.withConn(c.move)
 			}
 		case <-timer.C:
-			do = c.look
+			do = c.tick
 		}
 		_ = c.pool.guard.protect(c.job.name, do) // a panic costs this work alone
 		switch {
-		case !c.watches():
+		case !c.needsTicks():
 			timer.Stop()
-		case c.idle >= seldomAfter:
-			timer.Reset(lookSeldom)
+		case c.idleTicks >= slowAfterTicks:
+			timer.Reset(slowTickEvery)
 		default:
-			timer.Reset(lookEvery)
+			timer.Reset(tickEvery)
 		}
 	}
 }
 
 // watches reports whether there is something to look after although no commit comes:
 // a failure that is to end by itself, or a file that is longer than it need be.
-func (c *checkpointer) watches() bool {
-	return !c.rests.Load() && (c.yields.Load() || c.pool.failing() || c.isLong())
+func (c *checkpointer) needsTicks() bool {
+	return !c.resting.Load() && (c.noHold.Load() || c.pool.failing() || c.isLong())
 }
 
 // isLong reports whether the WAL's file is longer than SQLite's own checkpoints leave
@@ -190,27 +190,27 @@ func (c *checkpointer) isLong() bool {
 	return c.pool.wal().Bytes > min(c.pool.walBytes(checkpointPages), c.pool.walLimit())
 }
 
-func (c *checkpointer) look() {
-	if n := c.commits.Load(); n != c.seen {
-		c.seen, c.idle = n, 0
+func (c *checkpointer) tick() {
+	if n := c.commits.Load(); n != c.seenCommits {
+		c.seenCommits, c.idleTicks = n, 0
 	} else {
-		c.idle++
+		c.idleTicks++
 	}
-	if c.idle >= idleLooks && c.isLong() {
-		c.work(c.cut)
-	} else if c.yields.Load() || c.pool.failing() {
-		c.work(c.move)
+	if c.idleTicks >= truncateAfterTicks && c.isLong() {
+		c.withConn(c.truncate)
+	} else if c.noHold.Load() || c.pool.failing() {
+		c.withConn(c.move)
 	}
 }
 
 // work does something with the connection, which it opens if there is none.
-func (c *checkpointer) work(f func()) {
-	if !c.ready() {
+func (c *checkpointer) withConn(f func()) {
+	if !c.ensureConn() {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.rests.Load() || c.conn == nil {
+	if c.resting.Load() || c.conn == nil {
 		return
 	}
 	defer func() {
@@ -223,8 +223,8 @@ func (c *checkpointer) work(f func()) {
 
 // ready opens the connection, if there is none. The mutex is not held meanwhile, since
 // Init may never return.
-func (c *checkpointer) ready() bool {
-	if c.rests.Load() || time.Now().Before(c.retry) {
+func (c *checkpointer) ensureConn() bool {
+	if c.resting.Load() || time.Now().Before(c.retry) {
 		return false
 	}
 	c.mu.Lock()
@@ -233,21 +233,21 @@ func (c *checkpointer) ready() bool {
 	if open {
 		return true
 	}
-	conn, err := c.pool.upkeep.Dial(c.own, nil)
+	conn, err := c.pool.upkeep.Dial(c.jobCtx, nil)
 	if err != nil {
 		if c.pool.checkpointed(err) == checkpointFailed {
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			c.backsOff()
+			c.startBackOff()
 		}
 		return false
 	}
-	inJob(c.own, conn)
+	markBackground(c.jobCtx, conn)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.conn = conn
 	c.open.Store(true)
-	if c.rests.Load() { // close has come meanwhile
+	if c.resting.Load() { // close has come meanwhile
 		c.closeLocked()
 	}
 	return true
@@ -257,7 +257,7 @@ func (c *checkpointer) ready() bool {
 // moved something all the same.
 func (c *checkpointer) checkpoint(mode sqlite3.CheckpointMode) (frames, moved int, outcome checkpointOutcome) {
 	raw := c.conn.SQLite()
-	old := raw.SetInterrupt(c.own)
+	old := raw.SetInterrupt(c.jobCtx)
 	defer raw.SetInterrupt(old)
 	err := c.pool.sameFile()
 	if err == nil {
@@ -275,16 +275,16 @@ func (c *checkpointer) checkpoint(mode sqlite3.CheckpointMode) (frames, moved in
 	case checkpointDone:
 		c.backOff = 0
 	case checkpointFailed:
-		c.backsOff()
+		c.startBackOff()
 	}
 	return frames, moved, outcome
 }
 
 // backsOff has the next checkpoint wait, and no commit wait for one.
-func (c *checkpointer) backsOff() {
-	c.yields.Store(true)
-	c.asks.Store(false)
-	c.backOff = min(max(2*c.backOff, firstCheckpointBackOff), mostCheckpointBackOff)
+func (c *checkpointer) startBackOff() {
+	c.noHold.Store(true)
+	c.holdNext.Store(false)
+	c.backOff = min(max(2*c.backOff, firstCheckpointBackOff), maxCheckpointBackOff)
 	c.retry = time.Now().Add(c.backOff)
 	c.closeLocked() // the file may be another
 }
@@ -296,38 +296,38 @@ func (c *checkpointer) move() {
 	if outcome != checkpointDone {
 		return
 	}
-	c.next.Store(int64(frames) + c.soft())
+	c.next.Store(int64(frames) + c.softLimit())
 	yields := !c.mayHold()
-	c.yields.Store(yields)
+	c.noHold.Store(yields)
 	if yields && moved < frames {
-		c.pool.lookAtLength(int64(frames))
+		c.pool.checkWALLength(int64(frames))
 		return
 	}
-	c.asks.Store(int64(frames) >= c.soft() && !time.Now().Before(c.notAsked))
+	c.holdNext.Store(int64(frames) >= c.softLimit() && !time.Now().Before(c.noHoldUntil))
 }
 
 // mayHold reports whether a commit may be held: not while it would wait for a reader
 // who reads for long.
 func (c *checkpointer) mayHold() bool {
-	if oldest := c.pool.oldestReading(); oldest != nil && oldest.reads >= longReading {
+	if oldest := c.pool.oldestReading(); oldest != nil && oldest.lasted >= longRead {
 		return false
 	}
-	return !time.Now().Before(c.alone)
+	return !time.Now().Before(c.outsideUntil)
 }
 
 // cut empties a WAL whose file has become longer than it need be, while nobody writes.
-func (c *checkpointer) cut() {
+func (c *checkpointer) truncate() {
 	c.move()
 	l := c.pool.writer
 	if c.conn == nil || !c.mayHold() || !l.tryTurn() {
 		return
 	}
-	defer l.give(false)
-	if c.commits.Load() != c.seen {
+	defer l.releaseTurn(false)
+	if c.commits.Load() != c.seenCommits {
 		return // there is one who writes, after all
 	}
 	if _, _, outcome := c.checkpoint(sqlite3.CHECKPOINT_TRUNCATE); outcome == checkpointDone {
-		c.begunAnew(0)
+		c.recordReset(0)
 	}
 }
 
@@ -337,7 +337,7 @@ func (l *lane) tryTurn() bool {
 	if l.queue.try() {
 		return true
 	}
-	l.pool.file.takeParked(l.queue.count().given)
+	l.pool.file.takeOfferedTurn(l.queue.count().released)
 	return l.queue.try()
 }
 
@@ -368,7 +368,7 @@ func (c *checkpointer) close() {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.rests.Store(true)
+	c.resting.Store(true)
 	c.closeLocked()
 }
 

@@ -8,8 +8,8 @@ import (
 
 // What a pool keeps of texts is bounded in bytes.
 func TestTextsAreBoundedInBytes(t *testing.T) {
-	var ts texts
-	pad := strings.Repeat("x", maxTextLen-64)
+	var ts queryCache
+	pad := strings.Repeat("x", maxCachedQueryLen-64)
 	for i := range 500 {
 		ts.of(fmt.Sprintf("SELECT 1 AS %s_%d", pad, i))
 	}
@@ -19,15 +19,15 @@ func TestTextsAreBoundedInBytes(t *testing.T) {
 	if first := ts.of("SELECT a"); ts.of("SELECT a") != first {
 		t.Error("a text is read twice")
 	}
-	for i := range 2 * maxTexts {
+	for i := range 2 * maxCachedQueries {
 		ts.of(fmt.Sprintf("SELECT %d", i))
 	}
-	if n := len(ts.kept); n != maxTexts {
+	if n := len(ts.kept); n != maxCachedQueries {
 		t.Errorf("%d texts are kept", n)
 	}
 	sum := 0
 	for _, text := range ts.kept {
-		sum += textBytes(text.query)
+		sum += queryBytes(text.query)
 	}
 	if n := ts.share.Used(); int(n) != sum {
 		t.Errorf("%d bytes are counted, and %d kept", n, sum)

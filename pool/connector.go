@@ -60,29 +60,29 @@ func (d *Driver) Open(name string) (driver.Conn, error) {
 		return nil, err
 	}
 	if m, ok := conn.(*mappedShell); ok {
-		return &loneMapped{m, c.(*connector)}, nil
+		return &ownPoolMappedConn{m, c.(*connector)}, nil
 	}
-	return &lone{conn.(*shell), c.(*connector)}, nil
+	return &ownPoolConn{conn.(*shell), c.(*connector)}, nil
 }
 
 // lone is a shell that closes its pool.
-type lone struct {
+type ownPoolConn struct {
 	*shell
 	connector *connector
 }
 
 // loneMapped is lone with errors mapped.
-type loneMapped struct {
+type ownPoolMappedConn struct {
 	*mappedShell
 	connector *connector
 }
 
-func (l *loneMapped) Close() error {
+func (l *ownPoolMappedConn) Close() error {
 	l.shell.release()
 	return l.connector.errors().Map(context.Background(), l.connector.Close())
 }
 
-func (l *lone) Close() error {
+func (l *ownPoolConn) Close() error {
 	l.release()
 	return l.connector.Close()
 }
@@ -120,13 +120,13 @@ type connector struct {
 // A poolOpening is a pool that is being opened, on a goroutine of its own: a call that
 // does not wait long enough leaves it to the next.
 type poolOpening struct {
-	done     chan struct{} // closed when it has ended, as the fields below say
-	pool     *Pool
-	err      error // nil also if it was closed at once, as closed says
-	closed   error
-	panicked *any // what a hook or Init has panicked with
-	told     atomic.Bool
-	waiting  atomic.Int64 // calls that do
+	done        chan struct{} // closed when it has ended, as the fields below say
+	pool        *Pool
+	err         error // nil also if it was closed at once, as closed says
+	closed      error
+	panicked    *any // what a hook or Init has panicked with
+	panicRaised atomic.Bool
+	waiting     atomic.Int64 // calls that do
 }
 
 var (
@@ -168,7 +168,7 @@ func (c *connector) pool(ctx context.Context) (*Pool, error) {
 		return nil, ErrClosed
 	}
 	if o.panicked != nil {
-		if o.told.Swap(true) || wrap.OnOwnGoroutine() {
+		if o.panicRaised.Swap(true) || wrap.OnOwnGoroutine() {
 			return nil, wrap.NewPanicError(*o.panicked)
 		}
 		panic(*o.panicked)

@@ -18,10 +18,10 @@ import (
 func (l *lane) connecting(since time.Time) (bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.dialled.when.Before(since) {
-		return l.opening > 0, nil
+	if l.lastDial.when.Before(since) {
+		return l.dialing > 0, nil
 	}
-	return l.opening > 0, l.dialled.err
+	return l.dialing > 0, l.lastDial.err
 }
 
 // dial opens a connection for an acquire, or for nobody if o is nil.
@@ -36,10 +36,10 @@ func (l *lane) dialFrom(ctx context.Context, connector *driver.Connector, o *wra
 		l.mu.Unlock()
 		return nil, ErrClosed
 	}
-	l.opening++
+	l.dialing++
 	alone := jobOf(ctx) != nil
 	if alone {
-		l.warming++
+		l.dialingIdle++
 	}
 	generation := l.generation
 	l.mu.Unlock()
@@ -55,12 +55,12 @@ func (l *lane) dialFrom(ctx context.Context, connector *driver.Connector, o *wra
 			p.Wrapped().CloseFor(wrap.ReasonHook)
 		}
 		l.mu.Lock()
-		l.opening--
+		l.dialing--
 		if alone {
-			l.warming--
+			l.dialingIdle--
 		}
 		if err == nil || !errors.Is(ctx.Err(), context.Canceled) { // else it says nothing of connecting
-			l.dialled.err, l.dialled.when = err, time.Now()
+			l.lastDial.err, l.lastDial.when = err, time.Now()
 		}
 		late := c != nil && l.closed // Shutdown has not waited for it
 		if c != nil && !late {
@@ -79,7 +79,7 @@ func (l *lane) dialFrom(ctx context.Context, connector *driver.Connector, o *wra
 		}
 	}
 	if p, err = connector.Dial(ctx, o); err != nil {
-		l.pool.noteFileLost(err)
+		l.pool.recordFileLost(err)
 		return nil, err
 	}
 	if hooks.AfterConnect != nil {
@@ -88,21 +88,21 @@ func (l *lane) dialFrom(ctx context.Context, connector *driver.Connector, o *wra
 			return nil, l.pool.hookError("AfterConnect", err)
 		}
 	}
-	made := &conn{PoolConn: p, lane: l, generation: generation, answered: time.Now(), asked: true} // by Init and hooks
+	made := &conn{PoolConn: p, lane: l, generation: generation, answered: time.Now(), called: true} // by Init and hooks
 	made.expires = l.expiry(made.answered)
-	made.opened() // an authorizer of the program's may panic
+	made.recordInitialState() // an authorizer of the program's may panic
 	p.Wrapped().SetGate(made)
 	c = made
 	return c, nil
 }
 
 // opened notes what the connection is like when it is opened.
-func (c *conn) opened() {
+func (c *conn) recordInitialState() {
 	raw := c.SQLite()
 	c.attached = attached(raw)
 	if !c.lane.reads {
-		c.writing = writing(raw)
-		c.lane.pool.noteAbilities(raw, false)
+		c.writePragmas = writePragmas(raw)
+		c.lane.pool.recordCapabilities(raw, false)
 		return
 	}
 	// mode=ro is of the database alone: a file that is attached, also by VACUUM INTO,
@@ -110,7 +110,7 @@ func (c *conn) opened() {
 	others := strings.Count(c.attached, "\n") - 1
 	raw.Limit(sqlite3.LIMIT_ATTACHED, max(others, 0))
 	if c.watched = c.Watch(); !c.watched {
-		c.condition = condition(raw)
+		c.initialState = connState(raw)
 	}
 }
 

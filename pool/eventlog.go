@@ -93,8 +93,8 @@ func (l *EventLog) counts() (recorded, dropped uint64) {
 func (l *EventLog) Subscribe(buffer int) *Subscription { return l.subscribe(buffer, nil) }
 
 // subscribe is Subscribe for who closes through when it is through with all events.
-func (l *EventLog) subscribe(buffer int, through chan struct{}) *Subscription {
-	s := &Subscription{log: l, events: make(chan driver.Event, max(buffer, 1)), through: through}
+func (l *EventLog) subscribe(buffer int, finished chan struct{}) *Subscription {
+	s := &Subscription{log: l, events: make(chan driver.Event, max(buffer, 1)), finished: finished}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed { // nobody would close it
@@ -111,7 +111,7 @@ type Subscription struct {
 	events chan driver.Event
 	lost   atomic.Uint64
 
-	through chan struct{} // closed by who receives the events, if it is the pool itself
+	finished chan struct{} // closed by who receives the events, if it is the pool itself
 }
 
 // C returns the channel of events. It is closed by Close, after which the
@@ -136,19 +136,19 @@ func (s *Subscription) Close() {
 
 // closeSubscriptions ends all subscriptions there are and will be. It waits for the
 // pool's own as long as ctx allows, and reports whether they are through.
-func (l *EventLog) closeSubscriptions(ctx context.Context) (through bool) {
-	through = true
+func (l *EventLog) closeSubscriptions(ctx context.Context) (finished bool) {
+	finished = true
 	for _, s := range l.endSubscriptions() {
-		if s.through == nil {
+		if s.finished == nil {
 			continue
 		}
 		select {
-		case <-s.through:
+		case <-s.finished:
 		case <-ctx.Done():
-			through = false
+			finished = false
 		}
 	}
-	return through
+	return finished
 }
 
 func (l *EventLog) endSubscriptions() []*Subscription {

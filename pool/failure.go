@@ -58,7 +58,7 @@ type cause struct {
 }
 
 // fails notes that something has failed.
-func (p *Pool) fails(kind int, c cause) {
+func (p *Pool) recordFailure(kind int, c cause) {
 	now := time.Now()
 	p.failures.mu.Lock()
 	f := p.failures.now[kind]
@@ -81,7 +81,7 @@ func (p *Pool) fails(kind int, c cause) {
 	attrs := []any{"file", p.fileName(), "error", c.why}
 	if h := c.holder; h != nil {
 		e.Holder, e.Trace = h.Conn, h.Trace
-		attrs = append(attrs, "holder", h.Conn, "lane", h.Lane, "reads", h.reads, "owner", h.Owner, "last", h.Last, "trace", h.Trace)
+		attrs = append(attrs, "holder", h.Conn, "lane", h.Lane, "reads", h.lasted, "owner", h.Owner, "last", h.Last, "trace", h.Trace)
 	}
 	p.recorder.Record(e)
 	p.healthMayChange(kind != failedWrite)
@@ -89,7 +89,7 @@ func (p *Pool) fails(kind int, c cause) {
 }
 
 // succeeds notes that something has succeeded, which ends its failure.
-func (p *Pool) succeeds(kind int) {
+func (p *Pool) recordSuccess(kind int) {
 	if !p.failures.on[kind].Load() {
 		return
 	}
@@ -167,11 +167,11 @@ func bytesOf(n int64) string {
 
 // plainly says what an error is: SQLite's words for its code, and the operating
 // system's for its own. Unlike the error's text, they quote nothing of the program's.
-func (p *Pool) plainly(err error) string {
+func (p *Pool) describeErr(err error) string {
 	if errors.Is(err, driver.ErrFileLost) {
 		return driver.ErrFileLost.Error()
 	}
-	text := p.safe(err)
+	text := p.logErr(err)
 	var code sqlite3.ExtendedErrorCode
 	if errors.As(err, &code) && failedCalls[code] != "" {
 		text += " in a " + failedCalls[code]
@@ -229,7 +229,7 @@ func (c *conn) cannotWrite(err error) bool {
 }
 
 // heard notes an error of a call on a connection that writes.
-func (c *conn) heard(err error) {
+func (c *conn) recordWriteErr(err error) {
 	if c.lane.reads || !c.cannotWrite(err) {
 		return
 	}
@@ -237,27 +237,27 @@ func (c *conn) heard(err error) {
 	c.mu.Lock()
 	id := c.lease.trace
 	c.mu.Unlock()
-	p.fails(failedWrite, cause{why: p.plainly(err), status: c.Wrapped().Status(err), conn: c.ID(), lane: c.lane.name, trace: id})
+	p.recordFailure(failedWrite, cause{why: p.describeErr(err), status: c.Wrapped().Status(err), conn: c.ID(), lane: c.lane.name, trace: id})
 	c.countWrites()
 }
 
 // countWrites remembers how many pages the connection has written so far.
 func (c *conn) countWrites() (n int64) {
 	n, _, _ = c.SQLite().Status(sqlite3.DBSTATUS_CACHE_WRITE, false)
-	c.written, c.writtenOf = n, c.lane.pool.failures.writes.Load()
+	c.pagesWritten, c.writtenAtFailure = n, c.lane.pool.failures.writes.Load()
 	return n
 }
 
 // sawWrites looks, while writes fail, whether the connection has written pages since
 // it was looked at last, and no error was heard: writes succeed again. It costs one
 // atomic load while none fail.
-func (c *conn) sawWrites() {
+func (c *conn) checkWrites() {
 	p := c.lane.pool
 	if c.lane.reads || !p.failures.on[failedWrite].Load() {
 		return
 	}
-	known, before := c.writtenOf == p.failures.writes.Load(), c.written
+	known, before := c.writtenAtFailure == p.failures.writes.Load(), c.pagesWritten
 	if now := c.countWrites(); known && now > before {
-		p.succeeds(failedWrite)
+		p.recordSuccess(failedWrite)
 	}
 }

@@ -53,7 +53,7 @@ func openFile(path string) *file {
 }
 
 // takesTurns adds the lane of a pool's writer.
-func (f *file) takesTurns(l *lane) {
+func (f *file) addWriterLane(l *lane) {
 	files.Lock()
 	defer files.Unlock()
 	f.lanes = append(slices.Clone(f.lanes), l)
@@ -61,14 +61,14 @@ func (f *file) takesTurns(l *lane) {
 
 // sharing returns the lanes that have the same turns as l.
 func (f *file) sharing(l *lane) []*lane {
-	if lanes := f.all(); slices.Contains(lanes, l) {
+	if lanes := f.writerLanes(); slices.Contains(lanes, l) {
 		return lanes
 	}
 	return []*lane{l}
 }
 
 // all returns the lanes that take turns to write the file.
-func (f *file) all() []*lane {
+func (f *file) writerLanes() []*lane {
 	files.Lock()
 	defer files.Unlock()
 	return f.lanes

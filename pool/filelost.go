@@ -14,7 +14,7 @@ import (
 // -shm no longer lead to what the pool has open. It is called before every checkpoint
 // and every step of a backup; package driver does the same before every dial.
 func (p *Pool) sameFile() error {
-	if err := p.lookAfterFile(); errors.Is(err, driver.ErrFileLost) {
+	if err := p.checkFile(); errors.Is(err, driver.ErrFileLost) {
 		return err
 	}
 	return nil
@@ -22,12 +22,12 @@ func (p *Pool) sameFile() error {
 
 // lookAfterFile is sameFile for a health check: an error that is not
 // [driver.ErrFileLost] says why the files could not be looked at, which is no loss.
-func (p *Pool) lookAfterFile() error {
+func (p *Pool) checkFile() error {
 	if p.path == "" {
 		return nil
 	}
 	err := p.writer.connector.LookAfterFile()
-	p.noteFileLost(err)
+	p.recordFileLost(err)
 	return err
 }
 
@@ -36,7 +36,7 @@ func (p *Pool) isFileLost() bool { return p.path != "" && p.writer.connector.Fil
 
 // noteFileLost has health, log and events say that the file is lost, once, and closes
 // the readers that are idle. Every call fails by then.
-func (p *Pool) noteFileLost(err error) {
+func (p *Pool) recordFileLost(err error) {
 	var lost *driver.FileLostError
 	if err == nil || p.lost.Load() || !errors.As(err, &lost) || p.lost.Swap(true) {
 		return

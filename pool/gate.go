@@ -24,14 +24,14 @@ type stepGate struct {
 	writers atomic.Int32  // that have their turn, or wait for it
 	waiting atomic.Int32
 	waking  atomic.Bool   // one who waits has been told to try
-	entered atomic.Uint64 // counts those who had to wait
+	waits   atomic.Uint64 // counts those who had to wait
 
 	mu    sync.Mutex
 	queue []chan struct{} // the first has waited longest
 }
 
 // patience is how long the bound is kept to.
-const patience = 5 * time.Millisecond
+const readerPatience = 5 * time.Millisecond
 
 func newStepGate() *stepGate { return &stepGate{most: int32(runtime.GOMAXPROCS(0))} }
 
@@ -46,8 +46,8 @@ func (g *stepGate) limit() int32 {
 // A connection that is used again within restless is used by readers that may never
 // block; once it has been for stint, they are taken not to.
 const (
-	restless = 30 * time.Microsecond
-	stint    = 200 * time.Microsecond
+	hotGap   = 30 * time.Microsecond
+	hotAfter = 200 * time.Microsecond
 )
 
 // lend is told that a connection that reads is lent for a query. Readers that never
@@ -59,21 +59,21 @@ const (
 // goes to the runtime's global queue, and that is looked at by every 61st switch of a
 // processor only, as long as it has somebody else to switch to: as it has where one
 // writer makes the next one ready. That may take a millisecond.
-func (g *stepGate) lend(c *conn, now time.Time) {
-	if g.makesWay(c, now) {
+func (g *stepGate) yieldToWriter(c *conn, now time.Time) {
+	if g.shouldYield(c, now) {
 		runtime.Gosched()
 	}
 }
 
-func (g *stepGate) makesWay(c *conn, now time.Time) bool {
+func (g *stepGate) shouldYield(c *conn, now time.Time) bool {
 	writes := g.writes.Load()
-	stuck := writes == c.writes && g.writers.Load() > 0 && g.writing.Load() == 0
-	c.writes = writes
-	if now.Sub(c.idleSince) >= restless {
+	stuck := writes == c.seenWrites && g.writers.Load() > 0 && g.writing.Load() == 0
+	c.seenWrites = writes
+	if now.Sub(c.idleSince) >= hotGap {
 		c.hotSince = now
 		return false
 	}
-	return stuck && now.Sub(c.hotSince) >= stint
+	return stuck && now.Sub(c.hotSince) >= hotAfter
 }
 
 // enter lets a reader in.
@@ -96,9 +96,9 @@ func (g *stepGate) try() bool {
 }
 
 func (g *stepGate) wait() {
-	g.entered.Add(1)
+	g.waits.Add(1)
 	turn := make(chan struct{}, 1)
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(readerPatience)
 	defer timer.Stop()
 	g.mu.Lock()
 	// Announced before it is tried again: who leaves looks after it has left.
@@ -169,4 +169,4 @@ func (g *stepGate) leaveWriter() {
 }
 
 // writer is told of those who come to write, and of those who have, or give up.
-func (g *stepGate) writer(n int32) { g.writers.Add(n) }
+func (g *stepGate) addWriters(n int32) { g.writers.Add(n) }

@@ -35,7 +35,7 @@ func TestStepGateServesInOrder(t *testing.T) {
 				t.Fatalf("after %d left: %v", i+1, order)
 			}
 		}
-		if n := g.entered.Load(); n != 3 {
+		if n := g.waits.Load(); n != 3 {
 			t.Errorf("%d waits were counted", n)
 		}
 		g.leave()
@@ -86,7 +86,7 @@ func TestStepGateReadersMakeWay(t *testing.T) {
 	lend := func(rest time.Duration) bool {
 		c.idleSince = now
 		now = now.Add(rest)
-		return g.makesWay(c, now)
+		return g.shouldYield(c, now)
 	}
 	run := func(d time.Duration) (yields int) {
 		for until := now.Add(d); now.Before(until); {
@@ -97,15 +97,15 @@ func TestStepGateReadersMakeWay(t *testing.T) {
 		return yields
 	}
 
-	if n := run(10 * stint); n != 0 {
+	if n := run(10 * hotAfter); n != 0 {
 		t.Errorf("%d yields to nobody", n)
 	}
-	g.writer(1)
+	g.addWriters(1)
 	if !lend(time.Microsecond) {
 		t.Error("readers that never block do not make way for a writer that waits")
 	}
 	g.enterWriter()
-	if n := run(10 * stint); n != 0 {
+	if n := run(10 * hotAfter); n != 0 {
 		t.Errorf("%d yields to a writer that is inside", n)
 	}
 	g.leaveWriter()
@@ -123,10 +123,10 @@ func TestStepGateReadersMakeWay(t *testing.T) {
 	if lend(time.Second) {
 		t.Error("who has rested yields")
 	}
-	if n := run(stint - 20*time.Microsecond); n != 0 {
+	if n := run(hotAfter - 20*time.Microsecond); n != 0 {
 		t.Errorf("%d yields of readers that have only come at once", n)
 	}
-	if n := run(stint); n == 0 {
+	if n := run(hotAfter); n == 0 {
 		t.Error("readers that go on and on do not make way")
 	}
 }
@@ -139,7 +139,7 @@ func TestStepGateIsPatient(t *testing.T) {
 		g.enter()
 		began := time.Now()
 		g.enter()
-		if d := time.Since(began); d != patience {
+		if d := time.Since(began); d != readerPatience {
 			t.Errorf("went in after %v", d)
 		}
 		if n := g.running.Load(); n != 2 {
@@ -182,7 +182,7 @@ func TestStepGateStorm(t *testing.T) {
 				}
 				g.enter()
 				if i%250 == 0 && slow.Add(1) < 8 {
-					time.Sleep(2 * patience) // so that some run out of it
+					time.Sleep(2 * readerPatience) // so that some run out of it
 				}
 				runtime.Gosched()
 				g.leave()

@@ -15,18 +15,18 @@ import (
 // who waits.
 
 // A party is who has connections, or waits for them, as far as that is known.
-type party struct {
+type callerID struct {
 	trace trace.TraceID
 	owner string
 }
 
-func partyOf(ctx context.Context) party {
-	return party{trace.SpanContextFromContext(ctx).TraceID(), ownerOf(ctx)}
+func callerOf(ctx context.Context) callerID {
+	return callerID{trace.SpanContextFromContext(ctx).TraceID(), ownerOf(ctx)}
 }
 
 // is reports whether both are one and the same. What the program says is believed
 // before what traces say: many may work in one trace.
-func (a party) is(b party) bool {
+func (a callerID) is(b callerID) bool {
 	if a.owner != "" && b.owner != "" {
 		return a.owner == b.owner
 	}
@@ -55,22 +55,22 @@ var openPools struct {
 	list []*Pool // replaced, never changed
 }
 
-func (p *Pool) announce() {
+func (p *Pool) register() {
 	openPools.Lock()
 	defer openPools.Unlock()
 	openPools.list = append(slices.Clone(openPools.list), p)
 }
 
-func (p *Pool) retract() {
+func (p *Pool) unregister() {
 	openPools.Lock()
 	defer openPools.Unlock()
 	openPools.list = slices.DeleteFunc(slices.Clone(openPools.list), func(other *Pool) bool { return other == p })
 }
 
 // A wanted is a party's wait for a turn in a lane.
-type wanted struct {
-	who  party
-	lane *lane
+type pendingWait struct {
+	caller callerID
+	lane   *lane
 }
 
 // A graph is who has turns of each queue, and what they wait for.
@@ -85,7 +85,7 @@ type edge struct {
 // deadlock returns who is in the way of a wait that has failed, in a circle. Who has
 // been given a turn while the graph was drawn may be in it as one who waits and as
 // one who has it, and so as waiting for itself: but not twice.
-func deadlock(failed wanted) []Holder {
+func deadlock(failed pendingWait) []Holder {
 	first := drawGraph(failed).deadlock(failed.lane)
 	if first == nil {
 		return nil
@@ -102,15 +102,15 @@ func deadlock(failed wanted) []Holder {
 
 // drawGraph draws the graph, with a wait that is over by now. Where a turn is with
 // somebody of whom nothing is known, it has an edge for that.
-func drawGraph(failed wanted) graph {
+func drawGraph(failed pendingWait) graph {
 	openPools.Lock()
 	pools := openPools.list
 	openPools.Unlock()
 	g := graph{}
-	waits := []wanted{failed}
+	waits := []pendingWait{failed}
 	for _, p := range pools {
 		for _, l := range p.allLanes() {
-			waits = l.queue.waits(l, waits)
+			waits = l.queue.appendWaits(l, waits)
 			for _, h := range l.turns() {
 				g[l.queue] = append(g[l.queue], edge{holder: h})
 			}
@@ -118,9 +118,9 @@ func drawGraph(failed wanted) graph {
 	}
 	for q, edges := range g {
 		for i := range edges {
-			who := party{edges[i].holder.Trace, edges[i].holder.Owner}
+			who := callerID{edges[i].holder.Trace, edges[i].holder.Owner}
 			for _, w := range waits {
-				if w.who.is(who) && !slices.Contains(edges[i].waits, w.lane) {
+				if w.caller.is(who) && !slices.Contains(edges[i].waits, w.lane) {
 					edges[i].waits = append(edges[i].waits, w.lane)
 				}
 			}
@@ -181,12 +181,12 @@ func (g graph) deadlock(l *lane) []Holder {
 func (l *lane) title() string { return fmt.Sprintf("%s of %q", l.name, l.pool.cfg.Name) }
 
 // waits adds those of l's that wait in the queue.
-func (q *queue) waits(l *lane, list []wanted) []wanted {
+func (q *queue) appendWaits(l *lane, list []pendingWait) []pendingWait {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for w := q.first; w != nil; w = w.next {
 		if w.lane == l {
-			list = append(list, wanted{w.who, l})
+			list = append(list, pendingWait{w.caller, l})
 		}
 	}
 	return list

@@ -48,13 +48,13 @@ func (p place) String() string {
 
 // isApart reports whether the function has no connection in hand, and so may be called
 // on another goroutine than that which waits for it.
-func (p place) isApart() bool {
+func (p place) hasNoConn() bool {
 	return p == placeBeforeConnect || p == placeBeforeClose || p == placeMeter
 }
 
 // tells reports whether events or log lines go there: to tell of its panics more than
 // once would be to cause the next.
-func (p place) tells() bool { return p == placeRecorder || p == placeLogger || p == placeLogEvents }
+func (p place) reports() bool { return p == placeRecorder || p == placeLogger || p == placeLogEvents }
 
 // A guard knows which functions of the program's are being called, and which jobs
 // are under way.
@@ -71,15 +71,15 @@ type guard struct {
 type placeState struct {
 	inside  atomic.Int32  // calls under way that errors may name
 	since   atomic.Int64  // when the first of them, or one after it, began: Unix nanoseconds
-	told    atomic.Bool   // a panic has been logged
-	turn    chan struct{} // has room for one: the pool's own goroutine that is inside
+	logged  atomic.Bool   // a panic has been logged
+	slot    chan struct{} // has room for one: the pool's own goroutine that is inside
 	skipped atomic.Uint64 // calls that were left out, because that one has not returned
 }
 
 func newGuard(p *Pool) *guard {
 	g := &guard{pool: p}
 	for i := range g.places {
-		g.places[i].turn = make(chan struct{}, 1)
+		g.places[i].slot = make(chan struct{}, 1)
 	}
 	return g
 }
@@ -95,18 +95,18 @@ func (s *placeState) leave() { s.inside.Add(-1) }
 // A job is something that the pool does on a goroutine of its own, one of each kind at
 // a time.
 type job struct {
-	name  string
-	turn  chan struct{} // has room for one: the goroutine
-	since atomic.Int64  // when that began: Unix nanoseconds
-	place atomic.Int32  // of the function of the program's that it is in
-	first error         // of what those have panicked with
+	name       string
+	slot       chan struct{} // has room for one: the goroutine
+	since      atomic.Int64  // when that began: Unix nanoseconds
+	place      atomic.Int32  // of the function of the program's that it is in
+	firstPanic error         // of what those have panicked with
 
 	// until bounds how long the job waits for functions of the program's.
 	until context.Context
 }
 
 func (g *guard) newJob(name string) *job {
-	j := &job{name: name, turn: make(chan struct{}, 1)}
+	j := &job{name: name, slot: make(chan struct{}, 1)}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.jobs = append(g.jobs, j)
@@ -124,7 +124,7 @@ func jobOf(ctx context.Context) *job {
 
 // inJob says of a connection that it is used on the goroutine that ctx tells, if that
 // is a job's: in events, and to Term.
-func inJob(ctx context.Context, c driver.PoolConn) {
+func markBackground(ctx context.Context, c driver.PoolConn) {
 	if jobOf(ctx) == nil {
 		return
 	}
@@ -138,15 +138,15 @@ func inJob(ctx context.Context, c driver.PoolConn) {
 // reports whether it is. A panic of f is told of.
 func (g *guard) start(ctx context.Context, j *job, f func(context.Context)) bool {
 	select {
-	case j.turn <- struct{}{}:
+	case j.slot <- struct{}{}:
 	default:
 		return false
 	}
 	j.since.Store(time.Now().UnixNano())
 	j.place.Store(int32(placeNone))
-	j.first, j.until = nil, ctx
+	j.firstPanic, j.until = nil, ctx
 	go func() {
-		defer func() { <-j.turn }()
+		defer func() { <-j.slot }()
 		g.protect(j.name, func() { f(context.WithValue(ctx, jobKey{}, j)) })
 	}()
 	return true
@@ -155,15 +155,15 @@ func (g *guard) start(ctx context.Context, j *job, f func(context.Context)) bool
 // ended waits until j is not under way, as long as ctx allows.
 func (j *job) ended(ctx context.Context) bool {
 	select {
-	case j.turn <- struct{}{}:
+	case j.slot <- struct{}{}:
 	default:
 		select {
-		case j.turn <- struct{}{}:
+		case j.slot <- struct{}{}:
 		case <-ctx.Done():
 			return false
 		}
 	}
-	<-j.turn
+	<-j.slot
 	return true
 }
 
@@ -171,9 +171,9 @@ func (j *job) ended(ctx context.Context) bool {
 // and waits for that. After j.until, it gives up what is in a function of the
 // program's, and what takes longer than afterwards; it reports whether f has returned,
 // and, if not, whether it is known where it is.
-func (g *guard) attempt(ctx context.Context, j *job, name string, f func(context.Context)) (through, known bool) {
-	part := &job{name: name, turn: make(chan struct{}, 1), until: j.until}
-	part.turn <- struct{}{}
+func (g *guard) attempt(ctx context.Context, j *job, name string, f func(context.Context)) (finished, known bool) {
+	part := &job{name: name, slot: make(chan struct{}, 1), until: j.until}
+	part.slot <- struct{}{}
 	part.since.Store(time.Now().UnixNano())
 	g.mu.Lock()
 	g.jobs = append(g.jobs, part)
@@ -190,17 +190,17 @@ func (g *guard) attempt(ctx context.Context, j *job, name string, f func(context
 	}()
 	select {
 	case <-done:
-		j.panicked(part.first)
+		j.keepPanic(part.firstPanic)
 		return true, true
 	case <-j.until.Done():
 	}
 	const looks = 5 * time.Millisecond
-	for waited := time.Duration(0); waited < afterwards; waited += looks {
+	for waited := time.Duration(0); waited < closeGrace; waited += looks {
 		timer := time.NewTimer(looks)
 		select {
 		case <-done:
 			timer.Stop()
-			j.panicked(part.first)
+			j.keepPanic(part.firstPanic)
 			return true, true
 		case <-timer.C:
 			if place(part.place.Load()) != placeNone {
@@ -215,7 +215,7 @@ func (g *guard) attempt(ctx context.Context, j *job, name string, f func(context
 func (g *guard) protect(name string, f func()) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = g.panicked(placeNone, name, v)
+			err = g.recordPanic(placeNone, name, v)
 		}
 	}()
 	f()
@@ -238,18 +238,18 @@ func (g *guard) call(ctx context.Context, at place, f func() error) error {
 	patience, cancel := context.WithTimeout(j.until, sqliteTimeout)
 	defer cancel()
 	select {
-	case s.turn <- struct{}{}:
+	case s.slot <- struct{}{}:
 	default:
 		select {
-		case s.turn <- struct{}{}:
+		case s.slot <- struct{}{}:
 		case <-patience.Done():
 			s.skipped.Add(1)
 			return g.blockedError(at)
 		}
 	}
-	if !at.isApart() {
+	if !at.hasNoConn() {
 		err := g.inside(j, at, f)
-		j.panicked(err)
+		j.keepPanic(err)
 		return err
 	}
 	done := make(chan error, 1)
@@ -261,7 +261,7 @@ func (g *guard) call(ctx context.Context, at place, f func() error) error {
 	select {
 	case err := <-done:
 		if at != placeMeter { // else it is no hook of the pool's
-			j.panicked(err)
+			j.keepPanic(err)
 		}
 		return err
 	case <-patience.Done():
@@ -269,10 +269,10 @@ func (g *guard) call(ctx context.Context, at place, f func() error) error {
 	}
 }
 
-func (j *job) panicked(err error) {
+func (j *job) keepPanic(err error) {
 	var p *wrap.PanicError
-	if j.first == nil && errors.As(err, &p) {
-		j.first = err
+	if j.firstPanic == nil && errors.As(err, &p) {
+		j.firstPanic = err
 	}
 }
 
@@ -289,9 +289,9 @@ func (g *guard) inside(j *job, at place, f func() error) (err error) {
 			j.place.Store(int32(placeNone))
 		}
 		s.leave()
-		<-s.turn
+		<-s.slot
 		if v := recover(); v != nil {
-			err = g.panicked(at, "", v)
+			err = g.recordPanic(at, "", v)
 		}
 	}()
 	return f()
@@ -301,10 +301,10 @@ var errGoexit = errors.New("pool: a function of the program's has ended its goro
 
 // quietly calls f for a program that has seen another panic already, or whose
 // release of a connection it is: a panic of f is told of.
-func (g *guard) quietly(at place, f func()) (err error) {
+func (g *guard) recoverPanics(at place, f func()) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = g.panicked(at, "", v)
+			err = g.recordPanic(at, "", v)
 		}
 	}()
 	f()
@@ -313,14 +313,14 @@ func (g *guard) quietly(at place, f func()) (err error) {
 
 // panicked tells of a panic that was recovered: in the log once for each place, and
 // as an event. It is called by the deferred function that has recovered.
-func (g *guard) panicked(at place, name string, v any) error {
+func (g *guard) recordPanic(at place, name string, v any) error {
 	if at != placeNone {
 		name = at.String()
 	}
 	g.panics.Add(1)
 	s := &g.places[at]
-	first := !s.told.Swap(true) || at == placeNone
-	if first || !at.tells() {
+	first := !s.logged.Swap(true) || at == placeNone
+	if first || !at.reports() {
 		g.pool.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindPanic, Reason: driver.Reason(name), Err: fmt.Sprintf("%T", v), Background: true})
 	}
 	if first {
@@ -361,7 +361,7 @@ func (g *guard) blocked() []string {
 	jobs := slices.Clone(g.jobs)
 	g.mu.Unlock()
 	for _, j := range jobs {
-		if len(j.turn) > 0 && place(j.place.Load()) == placeNone {
+		if len(j.slot) > 0 && place(j.place.Load()) == placeNone {
 			add(j.name, j.since.Load())
 		}
 	}
@@ -370,10 +370,10 @@ func (g *guard) blocked() []string {
 
 // left waits until the pool's own goroutines have left all functions of the program's,
 // as long as ctx allows, and reports whether they have.
-func (g *guard) left(ctx context.Context) bool {
+func (g *guard) waitLeft(ctx context.Context) bool {
 	all := true
 	for i := range g.places {
-		turn := g.places[i].turn
+		turn := g.places[i].slot
 		select {
 		case turn <- struct{}{}:
 			<-turn
@@ -390,7 +390,7 @@ func (g *guard) left(ctx context.Context) bool {
 }
 
 // stillUnderWay says that a job has not come to its end.
-func (g *guard) stillUnderWay(j *job) error {
+func (g *guard) unfinishedError(j *job) error {
 	if at := place(j.place.Load()); at != placeNone {
 		return g.blockedError(at)
 	}

@@ -55,7 +55,7 @@ type healthState struct {
 	job      *job // that examines
 	mu       sync.Mutex
 	last     HealthReport  // without the pool's failures
-	told     Health        // by the latest event
+	reported Health        // by the latest event
 	checking chan struct{} // has room for one: who checks
 }
 
@@ -108,7 +108,7 @@ func (p *Pool) check(ctx context.Context, probe bool) error {
 	began := time.Now()
 	bounded, cancel := context.WithTimeout(ctx, sqliteTimeout)
 	defer cancel()
-	r := p.examineApart(bounded, probe)
+	r := p.examineInBackground(bounded, probe)
 	if err := ctx.Err(); errors.Is(err, context.Canceled) && r.Health == HealthDown {
 		return fmt.Errorf("%w: %w", ErrHealthCheck, err) // which says nothing of the database
 	}
@@ -126,8 +126,8 @@ func (p *Pool) check(ctx context.Context, probe bool) error {
 			p.logger.Info("pool: health", "health", r.Health.String())
 		}
 	}
-	if p.late != nil {
-		p.late.flush(bounded) // so that the Recorder knows what the caller does
+	if p.recorderBox != nil {
+		p.recorderBox.flush(bounded) // so that the Recorder knows what the caller does
 	}
 	if r.Health == HealthDown {
 		return fmt.Errorf("%w: %w", ErrHealthCheck, r.Err)
@@ -140,7 +140,7 @@ func (p *Pool) check(ctx context.Context, probe bool) error {
 // pool is degraded from the moment that it begins until it ends, whether and whenever
 // the pool's health is checked.
 func (p *Pool) Health() HealthReport {
-	r := p.found()
+	r := p.lastReport()
 	if reasons := p.reasons(); len(reasons) > 0 {
 		r.Reasons = append(slices.Clone(r.Reasons), reasons...)
 		r.Health = max(r.Health, HealthDegraded)
@@ -149,7 +149,7 @@ func (p *Pool) Health() HealthReport {
 }
 
 // found returns what the last check has found.
-func (p *Pool) found() HealthReport {
+func (p *Pool) lastReport() HealthReport {
 	p.health.mu.Lock()
 	defer p.health.mu.Unlock()
 	return p.health.last
@@ -163,8 +163,8 @@ func (p *Pool) healthMayChange(background bool) {
 	if p.failing() {
 		now = max(now, HealthDegraded)
 	}
-	changed := now != p.health.told
-	p.health.told = now
+	changed := now != p.health.reported
+	p.health.reported = now
 	p.health.mu.Unlock()
 	if changed {
 		p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindHealth, Duration: took, Reason: driver.Reason(now.String()), Background: background})
@@ -173,9 +173,9 @@ func (p *Pool) healthMayChange(background bool) {
 
 // examineApart is examine on a goroutine of its own, so that Init or a hook that
 // never returns, or panics, fails the check and does not keep its caller.
-func (p *Pool) examineApart(ctx context.Context, probe bool) HealthReport {
+func (p *Pool) examineInBackground(ctx context.Context, probe bool) HealthReport {
 	down := func(err error) HealthReport {
-		return HealthReport{Health: HealthDown, Err: err, Reasons: []string{p.safe(err)}}
+		return HealthReport{Health: HealthDown, Err: err, Reasons: []string{p.logErr(err)}}
 	}
 	found := make(chan HealthReport, 1)
 	began := p.guard.start(ctx, p.health.job, func(ctx context.Context) {
@@ -191,7 +191,7 @@ func (p *Pool) examineApart(ctx context.Context, probe bool) HealthReport {
 		found <- r
 	})
 	if !began {
-		return down(p.guard.stillUnderWay(p.health.job))
+		return down(p.guard.unfinishedError(p.health.job))
 	}
 	select {
 	case r := <-found:
@@ -202,8 +202,8 @@ func (p *Pool) examineApart(ctx context.Context, probe bool) HealthReport {
 	select { // it looks at ctx itself
 	case r := <-found:
 		return r
-	case <-time.After(afterwards):
-		return down(fmt.Errorf("%w: %w", ctx.Err(), p.guard.stillUnderWay(p.health.job)))
+	case <-time.After(closeGrace):
+		return down(fmt.Errorf("%w: %w", ctx.Err(), p.guard.unfinishedError(p.health.job)))
 	}
 }
 
@@ -212,20 +212,20 @@ func (p *Pool) examine(ctx context.Context) HealthReport {
 	r := HealthReport{Health: HealthOK}
 	down := func(err error) HealthReport {
 		r.Health, r.Err = HealthDown, err
-		r.Reasons = append(r.Reasons, p.safe(err))
+		r.Reasons = append(r.Reasons, p.logErr(err))
 		return r
 	}
 	degraded := func(format string, args ...any) {
 		r.Health = HealthDegraded
 		r.Reasons = append(r.Reasons, fmt.Sprintf(format, args...))
 	}
-	switch err := p.lookAfterFile(); {
+	switch err := p.checkFile(); {
 	case errors.Is(err, driver.ErrFileLost):
 		return down(err)
 	case err != nil:
 		degraded("%v", err)
 	}
-	err := p.examiner(ctx, func(c driver.PoolConn) error {
+	err := p.withOwnConn(ctx, func(c driver.PoolConn) error {
 		raw := c.SQLite()
 		old := raw.SetInterrupt(ctx)
 		defer raw.SetInterrupt(old)
@@ -240,27 +240,27 @@ func (p *Pool) examine(ctx context.Context) HealthReport {
 			degraded("the journal mode is %s, not wal: there is one lane", mode)
 		}
 		if mode == "wal" {
-			p.lookAtWAL(raw)
+			p.checkWAL(raw)
 		}
 		return nil
 	})
 	if errors.Is(err, sqlite3.NOTADB) || errors.Is(err, sqlite3.CORRUPT) {
 		// The new connection cannot read it. One that could may know why.
-		_, lost := p.ifIdle(ctx, false, func(c *conn) error { return p.checkSize(c) })
+		_, lost := p.withIdleWriter(ctx, false, func(c *conn) error { return p.checkSize(c) })
 		if errors.Is(lost, driver.ErrFileLost) {
 			err = lost
 		}
 	}
 	switch {
 	case err == errInUse: // as it was
-		return p.found()
+		return p.lastReport()
 	case err == nil:
 	case errors.Is(err, sqlite3.BUSY) && !errors.Is(ctx.Err(), context.Canceled):
 		degraded("somebody has the database locked for longer than a check waits")
 	default:
 		return down(err)
 	}
-	if p.changesHowItWrites(ctx) {
+	if p.writePragmasDiffer(ctx) {
 		degraded("the connection that writes does not check what it should: somebody has set foreign_keys, ignore_check_constraints or recursive_triggers there")
 	}
 	for _, l := range p.allLanes() {
@@ -275,7 +275,7 @@ func (p *Pool) examine(ctx context.Context) HealthReport {
 func (p *Pool) checkSize(c driver.PoolConn) error {
 	err := c.CheckSize()
 	if err != nil {
-		p.noteFileLost(err)
+		p.recordFileLost(err)
 	}
 	return err
 }
@@ -287,7 +287,7 @@ func (p *Pool) probeCheckpoint(ctx context.Context) {
 		return
 	}
 	if p.wals.keeper == keptByCommits {
-		_, _ = p.ifIdle(ctx, false, func(c *conn) error {
+		_, _ = p.withIdleWriter(ctx, false, func(c *conn) error {
 			p.wals.retry.Store(0)
 			p.wals.checkpoint(c.SQLite())
 			return nil
@@ -304,10 +304,10 @@ func readPage(raw *sqlite3.Conn) error {
 
 // changesHowItWrites reports whether a program has changed a pragma by which the
 // others rely on what is written, if nobody has the connection.
-func (p *Pool) changesHowItWrites(ctx context.Context) (changed bool) {
+func (p *Pool) writePragmasDiffer(ctx context.Context) (changed bool) {
 	if marks(p.marks.Load())&markPragma != 0 {
-		_, _ = p.ifIdle(ctx, false, func(c *conn) error {
-			changed = writing(c.SQLite()) != c.writing
+		_, _ = p.withIdleWriter(ctx, false, func(c *conn) error {
+			changed = writePragmas(c.SQLite()) != c.writePragmas
 			return nil
 		})
 	}
@@ -316,12 +316,12 @@ func (p *Pool) changesHowItWrites(ctx context.Context) (changed bool) {
 
 // ifIdle calls f with the connection that writes, if nobody has it, and reports
 // whether it did. If there is none, it opens one, if it is to.
-func (p *Pool) ifIdle(ctx context.Context, open bool, f func(*conn) error) (did bool, err error) {
+func (p *Pool) withIdleWriter(ctx context.Context, open bool, f func(*conn) error) (did bool, err error) {
 	l := p.writer
 	if !l.queue.try() {
 		return false, nil
 	}
-	defer l.give(false)
+	defer l.releaseTurn(false)
 	c := l.pop()
 	if c == nil {
 		if !open || l.isOpening() { // which may be the only one that there may be
@@ -348,12 +348,12 @@ var errInUse = errors.New("pool: in use")
 
 // examiner calls f with a connection that is no user's: a new one, or a memory
 // database's keeper.
-func (p *Pool) examiner(ctx context.Context, f func(driver.PoolConn) error) error {
+func (p *Pool) withOwnConn(ctx context.Context, f func(driver.PoolConn) error) error {
 	switch {
 	case p.keeper != nil:
 		return p.keeper.use(f)
 	case p.plan.exclusive:
-		did, err := p.ifIdle(ctx, true, func(c *conn) error { return f(c) })
+		did, err := p.withIdleWriter(ctx, true, func(c *conn) error { return f(c) })
 		if !did {
 			return errInUse
 		}
@@ -364,7 +364,7 @@ func (p *Pool) examiner(ctx context.Context, f func(driver.PoolConn) error) erro
 	if err != nil {
 		return err
 	}
-	inJob(ctx, c)
+	markBackground(ctx, c)
 	defer c.Wrapped().CloseFor(wrap.ReasonOther)
 	c.Wrapped().Use(func() { err = f(c) })
 	return err

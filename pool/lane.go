@@ -21,24 +21,24 @@ type lane struct {
 	queue     *queue // the writer's is shared by all pools of the process that have the same file
 	connector *driver.Connector
 
-	mu         sync.Mutex
-	idle       []*conn // the one used last is the last
-	all        []*conn // idle and leased
-	opening    int
-	warming    int        // of those opening, for nobody
-	openings   []*opening // those for acquires
-	leaving    int        // that are in neither by now
-	generation uint64
-	refusing   atomic.Bool // nobody new; set with mu held
-	closed     bool
-	waiting    int // of this lane, in the queue
-	stall      *time.Timer
-	stallOf    uint64 // counts the timers there were
-	stalled    bool
-	stallSeen  uint64   // how many turns had been given back when stall was set
-	extra      int      // turns beyond the limit that are taken
-	own        int      // connections of acquireOwn, which are nobody's turn
-	dialled    struct { // in vain, last
+	mu           sync.Mutex
+	idle         []*conn // the one used last is the last
+	all          []*conn // idle and leased
+	dialing      int
+	dialingIdle  int        // of those opening, for nobody
+	openings     []*opening // those for acquires
+	closingConns int        // that are in neither by now
+	generation   uint64
+	refusing     atomic.Bool // nobody new; set with mu held
+	closed       bool
+	waiting      int // of this lane, in the queue
+	stall        *time.Timer
+	stallID      uint64 // counts the timers there were
+	stalled      bool
+	stallSeen    uint64   // how many turns had been given back when stall was set
+	extra        int      // turns beyond the limit that are taken
+	ownConns     int      // connections of acquireOwn, which are nobody's turn
+	lastDial     struct { // in vain, last
 		err  error
 		when time.Time
 	}
@@ -48,10 +48,10 @@ type lane struct {
 // [*AcquireError], or that of opening a connection.
 func (l *lane) acquire(ctx context.Context) (c *conn, err error) {
 	if !l.reads {
-		l.pool.steps.writer(1)
+		l.pool.steps.addWriters(1)
 		defer func() {
 			if c == nil {
-				l.pool.steps.writer(-1)
+				l.pool.steps.addWriters(-1)
 			}
 		}()
 	}
@@ -69,7 +69,7 @@ func (l *lane) acquire(ctx context.Context) (c *conn, err error) {
 	if w != nil {
 		a = l.connector.Acquisition(ctx, l.name)
 		a.Queued(place)
-		if err := l.wait(ctx, a, w); err != nil {
+		if err := l.waitForTurn(ctx, a, w); err != nil {
 			return nil, err
 		}
 	}
@@ -90,37 +90,37 @@ func (l *lane) tryAcquire(ctx context.Context) (*conn, error) {
 	}
 	c, err := l.take(ctx, nil, false)
 	if c != nil && !l.reads {
-		l.pool.steps.writer(1)
+		l.pool.steps.addWriters(1)
 	}
 	return c, err
 }
 
-func (l *lane) refuse(ctx context.Context, err error) error { return l.fails(ctx, nil, err) }
+func (l *lane) refuse(ctx context.Context, err error) error { return l.failAcquire(ctx, nil, err) }
 
 // refuseLost ends an acquire from a pool whose file is lost, whose error that is: there is
 // no connection to wait for.
 func (l *lane) refuseLost(ctx context.Context, err error) error {
-	l.pool.noteFileLost(err)
+	l.pool.recordFileLost(err)
 	l.connector.Acquisition(ctx, l.name).Failed(ctx, err, false)
 	return err
 }
 
 // fails ends an acquire, one that took no time if a is nil, with an error of the
 // pool's own.
-func (l *lane) fails(ctx context.Context, a *wrap.Acquisition, err error) error {
+func (l *lane) failAcquire(ctx context.Context, a *wrap.Acquisition, err error) error {
 	if a == nil {
 		a = l.connector.Acquisition(ctx, l.name)
 	}
-	failure := l.failure(ctx, err, a.Took(), a.Place())
+	failure := l.newAcquireError(ctx, err, a.Took(), a.Place())
 	a.Failed(ctx, failure, errors.Is(err, ErrAcquireTimeout))
 	return failure
 }
 
 // wait waits for w's turn.
-func (l *lane) wait(ctx context.Context, a *wrap.Acquisition, w *waiter) error {
-	l.queue.name(w, partyOf(ctx))
-	refusing := l.waits(1)
-	defer l.waits(-1)
+func (l *lane) waitForTurn(ctx context.Context, a *wrap.Acquisition, w *waiter) error {
+	l.queue.setCaller(w, callerOf(ctx))
+	refusing := l.addWaiting(1)
+	defer l.addWaiting(-1)
 	if refusing { // it had begun when refuseAll was through
 		l.queue.abort(l, ErrClosed)
 	}
@@ -145,14 +145,14 @@ func (l *lane) wait(ctx context.Context, a *wrap.Acquisition, w *waiter) error {
 		err = ErrAcquireTimeout
 	}
 	if !told && l.queue.leave(w) {
-		l.give(w.extra) // to whoever is next
+		l.releaseTurn(w.extra) // to whoever is next
 	}
 	a.Waited()
 	if errors.Is(err, driver.ErrFileLost) {
 		a.Failed(ctx, err, false)
 		return err
 	}
-	return l.fails(ctx, a, err)
+	return l.failAcquire(ctx, a, err)
 }
 
 // take makes a turn a leased connection, or gives the turn back.
@@ -161,7 +161,7 @@ func (l *lane) take(ctx context.Context, a *wrap.Acquisition, extra bool) (_ *co
 	lent, failed := false, false
 	defer func() {
 		if !lent {
-			l.give(extra)
+			l.releaseTurn(extra)
 		}
 	}()
 	defer func() { // a hook or Init may panic
@@ -181,7 +181,7 @@ func (l *lane) take(ctx context.Context, a *wrap.Acquisition, extra bool) (_ *co
 		var why wrap.Reason
 		if c, why, err = l.popForUse(now); err != nil {
 			failed = true
-			return nil, l.fails(ctx, a, err)
+			return nil, l.failAcquire(ctx, a, err)
 		}
 		if c == nil {
 			if a == nil {
@@ -190,7 +190,7 @@ func (l *lane) take(ctx context.Context, a *wrap.Acquisition, extra bool) (_ *co
 			if c, err = l.open(ctx, a); err != nil {
 				failed = true
 				if err == ErrClosed || err == ErrAcquireTimeout || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-					return nil, l.fails(ctx, a, err)
+					return nil, l.failAcquire(ctx, a, err)
 				}
 				a.Failed(ctx, err, false)
 				return nil, err
@@ -201,12 +201,12 @@ func (l *lane) take(ctx context.Context, a *wrap.Acquisition, extra bool) (_ *co
 				why = wrap.ReasonInvalid
 			}
 			if why != "" {
-				l.closing(&c, why)
+				l.closeAndClear(&c, why)
 				continue
 			}
 		}
 		if f := l.pool.cfg.Hooks.BeforeAcquire; f != nil && !f(ctx, c.info(now)) {
-			l.closing(&c, wrap.ReasonHook)
+			l.closeAndClear(&c, wrap.ReasonHook)
 			if refusedSince.IsZero() {
 				refusedSince = now
 			}
@@ -216,25 +216,25 @@ func (l *lane) take(ctx context.Context, a *wrap.Acquisition, extra bool) (_ *co
 			}
 			if err != nil { // or it would go on for ever
 				failed = true
-				return nil, l.fails(ctx, a, err)
+				return nil, l.failAcquire(ctx, a, err)
 			}
 			continue
 		}
 		if l.reads {
-			l.pool.steps.lend(c, now)
+			l.pool.steps.yieldToWriter(c, now)
 		}
 		c.extra, c.idleSince = extra, time.Time{}
 		owner := ownerOf(ctx)
 		c.Wrapped().Lend(ctx, a, l.name, now)
 		lent = true
-		c.begin(owner, now)
+		c.beginLease(owner, now)
 		return c, nil
 	}
 }
 
 // closing is close for one who has the connection in a variable: a panic in a hook
 // then finds none there.
-func (l *lane) closing(c **conn, why wrap.Reason) {
+func (l *lane) closeAndClear(c **conn, why wrap.Reason) {
 	old := *c
 	*c = nil
 	l.close(old, why)
@@ -253,7 +253,7 @@ func (l *lane) popForUse(now time.Time) (*conn, wrap.Reason, error) {
 	if c == nil {
 		return nil, "", nil
 	}
-	return c, l.outlived(c, now), nil
+	return c, l.closeReason(c, now), nil
 }
 
 // pop takes the connection that was used last.
@@ -293,7 +293,7 @@ func (l *lane) ping(ctx context.Context, c *conn) bool {
 // outlived returns why a connection is to be closed rather than kept: for its
 // age, or because all are. What a program has set on it must not be lost, so
 // that one that bears marks is kept. l.mu must be held.
-func (l *lane) outlived(c *conn, now time.Time) wrap.Reason {
+func (l *lane) closeReason(c *conn, now time.Time) wrap.Reason {
 	switch {
 	case l.closed:
 		return wrap.ReasonPoolClosed
@@ -307,43 +307,43 @@ func (l *lane) outlived(c *conn, now time.Time) wrap.Reason {
 
 // release ends the lease of a connection and gives its turn to who is next.
 func (l *lane) release(c *conn) {
-	if c.inside { // a panic passed
+	if c.inGate { // a panic passed
 		c.Leave()
 	}
-	if c.changes {
-		c.changes = false
+	if c.schemaChanging {
+		c.schemaChanging = false
 		l.pool.file.schema.Add(1)
 	}
 	if !c.Wrapped().Panicked() {
-		c.sawWrites()
+		c.checkWrites()
 	}
 	now := time.Now()
 	if !l.reads {
-		defer l.pool.steps.writer(-1)
+		defer l.pool.steps.addWriters(-1)
 	}
-	if c.keepsTurn() {
-		defer l.give(c.extra)
+	if c.reclaimTurn() {
+		defer l.releaseTurn(c.extra)
 	} else {
-		defer l.pool.released()
+		defer l.pool.wakeDrain()
 	}
 	why := wrap.ReasonHook
 	defer func() { l.settle(c, why, now) }() // deferred, for a panic in the hook
-	why = l.tidy(c, now)
+	why = l.cleanUp(c, now)
 }
 
 // tidy returns why a connection that is given back is not to be kept, if it is
 // not.
-func (l *lane) tidy(c *conn, now time.Time) (why wrap.Reason) {
+func (l *lane) cleanUp(c *conn, now time.Time) (why wrap.Reason) {
 	dirty := false
 	if c.stopped.Load() != nil {
 		why = c.stoppedReason()
-	} else if !c.Wrapped().Panicked() && c.untidy() { // or it is not to be asked anything
+	} else if !c.Wrapped().Panicked() && c.needsCleanUp() { // or it is not to be asked anything
 		// A callback of SQLite's may panic, in a rollback above all. There is no call
 		// of the program's that could fail for it.
-		l.pool.quietly(placeCallback, func() { c.Wrapped().Use(func() { why, dirty = c.tidy() }) })
+		l.pool.recoverPanics(placeCallback, func() { c.Wrapped().Use(func() { why, dirty = c.cleanUp() }) })
 	}
 	if dirty {
-		l.pool.dirty(c, why)
+		l.pool.recordDirty(c, why)
 	}
 	if f := l.pool.cfg.Hooks.AfterRelease; f != nil && why == "" && !f(c.info(now)) {
 		why = wrap.ReasonHook
@@ -363,9 +363,9 @@ func (l *lane) settle(c *conn, why wrap.Reason, now time.Time) {
 			l.close(c, wrap.ReasonHook)
 		}
 	}()
-	leaked, held := c.end(now)
+	leaked, held := c.endLease(now)
 	if leaked {
-		l.pool.unleaked(c, held)
+		l.pool.recordLeakEnd(c, held)
 	}
 	if why != "" {
 		c.Wrapped().Retire(why)
@@ -395,7 +395,7 @@ func (l *lane) push(c *conn) {
 // pushLocked is push, which returns why the connection is to be closed if it is. l.mu
 // must be held.
 func (l *lane) pushLocked(c *conn) wrap.Reason {
-	why := l.outlived(c, c.idleSince)
+	why := l.closeReason(c, c.idleSince)
 	switch {
 	case why != "":
 	case l.surplus():
@@ -413,14 +413,14 @@ func (l *lane) pushLocked(c *conn) wrap.Reason {
 }
 
 // give gives back a turn.
-func (l *lane) give(extra bool) {
+func (l *lane) releaseTurn(extra bool) {
 	if extra {
 		l.mu.Lock()
 		l.unreserveLocked()
 		l.mu.Unlock()
 	}
-	l.queue.give(extra)
-	l.pool.released()
+	l.queue.release(extra)
+	l.pool.wakeDrain()
 }
 
 // close closes a connection that nobody has, for one of the program's calls.
@@ -438,18 +438,18 @@ func (l *lane) closeIn(ctx context.Context, c *conn, why wrap.Reason) {
 func (l *lane) end(ctx context.Context, c *conn, why wrap.Reason) {
 	l.mu.Lock()
 	l.removeLocked(c)
-	l.leaving++
+	l.closingConns++
 	l.mu.Unlock()
-	defer l.pool.released() // whoever waits for everything to be closed
+	defer l.pool.wakeDrain() // whoever waits for everything to be closed
 	defer func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.leaving--
+		l.closingConns--
 	}()
 	if c.marks != 0 {
-		l.pool.forgot(c)
+		l.pool.recordMarksLost(c)
 	}
-	inJob(ctx, c)
+	markBackground(ctx, c)
 	if err := c.Wrapped().CloseFor(why); err != nil && err != wrap.ErrPanicked {
 		l.pool.closeFailed(c, err)
 	}
@@ -470,13 +470,13 @@ func (l *lane) removeLocked(c *conn) {
 
 // A laneCount is how a lane stands.
 type laneCount struct {
-	open, idle, opening, warming, closing, waiting, extra int
+	open, idle, opening, openingIdle, closing, waiting, extra int
 }
 
 func (l *lane) count() laneCount {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return laneCount{len(l.all) + l.opening, len(l.idle), l.opening, l.warming, l.leaving, l.waiting, l.extra}
+	return laneCount{len(l.all) + l.dialing, len(l.idle), l.dialing, l.dialingIdle, l.closingConns, l.waiting, l.extra}
 }
 
 // conns returns all connections there are, leased or not. Of those, only what is

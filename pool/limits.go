@@ -50,7 +50,7 @@ func (c *Config) takesAway() bool { return c.TxTimeout > 0 || c.MaxReadAge > 0 }
 
 // over returns the limit of a transaction or reading that is over, if one is, and which
 // use of the connection that is.
-func (c *conn) over(now time.Time) (*TimeLimitError, use) {
+func (c *conn) exceededLimit(now time.Time) (*TimeLimitError, use) {
 	cfg := &c.lane.pool.cfg
 	since := func(n int64) time.Duration { return now.Sub(time.Unix(0, n)) }
 	c.mu.Lock()
@@ -59,14 +59,14 @@ func (c *conn) over(now time.Time) (*TimeLimitError, use) {
 	if !used || c.shell.Load() == nil { // or the pool has it itself, for a backup, say
 		return nil, use{}
 	}
-	began := c.lease.began.Load()
+	began := c.lease.txStart.Load()
 	this := use{leased, began}
 	if began != 0 && cfg.TxTimeout > 0 && since(began) > cfg.TxTimeout {
 		return c.limit("TxTimeout", cfg.TxTimeout, since(began)), this
 	}
 	if cfg.MaxReadAge > 0 && (began != 0 || c.lease.tx.Load() || c.Wrapped().OpenRows() > 0) {
 		reads := now.Sub(leased)
-		if n := c.lease.reads.Load(); n != 0 {
+		if n := c.lease.readStart.Load(); n != 0 {
 			reads = since(n)
 		}
 		if began != 0 {
@@ -89,7 +89,7 @@ type use struct {
 func (c *conn) stopIn(this use, err error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.lease.used || c.lease.since != this.leased || c.lease.began.Load() != this.began {
+	if !c.lease.used || c.lease.since != this.leased || c.lease.txStart.Load() != this.began {
 		return false
 	}
 	c.stop(err)
@@ -101,15 +101,15 @@ func (c *conn) limit(setting string, limit, took time.Duration) *TimeLimitError 
 }
 
 // begins notes when a transaction has begun, by whatever text, and when it is over.
-func (c *conn) begins() {
+func (c *conn) updateTxStart() {
 	if !c.lane.pool.cfg.takesAway() {
 		return
 	}
 	switch {
 	case c.SQLite().GetAutocommit():
-		c.lease.began.Store(0)
-	case c.lease.began.Load() == 0:
-		c.lease.began.Store(time.Now().UnixNano())
+		c.lease.txStart.Store(0)
+	case c.lease.txStart.Load() == 0:
+		c.lease.txStart.Store(time.Now().UnixNano())
 	}
 }
 
@@ -121,11 +121,11 @@ func (p *Pool) enforceLimits(now time.Time) {
 	for _, l := range p.allLanes() {
 		for _, c := range l.conns() {
 			if c.stopped.Load() == nil {
-				limit, this := c.over(now)
+				limit, this := c.exceededLimit(now)
 				if limit == nil {
 					continue
 				}
-				p.overdue(c, limit, true)
+				p.recordTimeLimit(c, limit, true)
 				if !c.stopIn(this, limit) {
 					continue // it has just come to its end
 				}
@@ -138,7 +138,7 @@ func (p *Pool) enforceLimits(now time.Time) {
 }
 
 // overdue tells of a limit that is over.
-func (p *Pool) overdue(c *conn, limit *TimeLimitError, background bool) {
+func (p *Pool) recordTimeLimit(c *conn, limit *TimeLimitError, background bool) {
 	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindTimeLimit, Conn: c.ID(), Lane: c.lane.name,
 		Duration: limit.Took, Reason: driver.Reason(limit.Setting), Background: background})
 	p.logger.Warn("pool: a time limit is over", "setting", limit.Setting, "limit", limit.Limit, "took", limit.Took, "conn", c.ID(), "lane", c.lane.name, "last", limit.Last)
@@ -149,15 +149,15 @@ func (p *Pool) overdue(c *conn, limit *TimeLimitError, background bool) {
 // when it is given back. Who has been given SQLite's own connection keeps it.
 func (c *conn) takeAway() {
 	s := c.shell.Load()
-	if s == nil || !s.hands.TryLock() {
+	if s == nil || !s.callMu.TryLock() {
 		return
 	}
-	defer s.hands.Unlock()
-	if c.shell.Load() != s || c.taken || c.lent || c.Wrapped().Panicked() {
+	defer s.callMu.Unlock()
+	if c.shell.Load() != s || c.takenAway || c.rawLent || c.Wrapped().Panicked() {
 		return
 	}
-	c.taken = true
-	c.lane.pool.quietly(placeCallback, func() {
+	c.takenAway = true
+	c.lane.pool.recoverPanics(placeCallback, func() {
 		c.Wrapped().Use(func() {
 			raw := c.SQLite()
 			old := raw.SetInterrupt(context.Background())
@@ -169,16 +169,16 @@ func (c *conn) takeAway() {
 		})
 	})
 	// Where there can be one connection only, the next has none until this is given back.
-	if !c.lane.pool.plan.exclusive && c.turn.expel() {
-		c.lane.give(c.extra)
+	if !c.lane.pool.plan.exclusive && c.turn.revoke() {
+		c.lane.releaseTurn(c.extra)
 	}
 }
 
 // endLate has the calls of a transaction fail of which a statement took too long, and
 // which SQLite has rolled back for that: else they would be executed without one.
-func (s *shell) endLate(c *conn) {
-	if c.late != nil && s.tx == c && !c.Wrapped().Panicked() && c.SQLite().GetAutocommit() {
-		c.stop(c.late)
+func (s *shell) endTimedOutTx(c *conn) {
+	if c.timedOut != nil && s.tx == c && !c.Wrapped().Panicked() && c.SQLite().GetAutocommit() {
+		c.stop(c.timedOut)
 	}
 }
 
@@ -191,10 +191,10 @@ func (c *conn) Hold() error {
 		return nil
 	}
 	if s := c.shell.Load(); s != nil {
-		s.hands.Lock()
-		c.held = s
+		s.callMu.Lock()
+		c.lockedShell = s
 	}
-	if c.taken {
+	if c.takenAway {
 		return *c.stopped.Load()
 	}
 	return nil
@@ -202,14 +202,14 @@ func (c *conn) Hold() error {
 
 // Drop implements [wrap.Gate].
 func (c *conn) Drop() {
-	if s := c.held; s != nil {
-		c.held = nil
-		s.hands.Unlock()
+	if s := c.lockedShell; s != nil {
+		c.lockedShell = nil
+		s.callMu.Unlock()
 	}
 }
 
 // explain adds to an error that a call was interrupted, why it was.
-func (c *conn) explain(err error) error {
+func (c *conn) withTimeLimit(err error) error {
 	var limit *TimeLimitError
 	if errors.As(err, &limit) || !errors.Is(err, sqlite3.INTERRUPT) && !errors.Is(err, sqlite3.BUSY) {
 		return err
@@ -217,15 +217,15 @@ func (c *conn) explain(err error) error {
 	if stopped := c.stopped.Load(); stopped != nil && errors.As(*stopped, &limit) {
 		return fmt.Errorf("%w: %w", limit, err)
 	}
-	if c.late != nil {
-		return fmt.Errorf("%w: %w", c.late, err)
+	if c.timedOut != nil {
+		return fmt.Errorf("%w: %w", c.timedOut, err)
 	}
 	return err
 }
 
 // isLate reports whether the call that w is of has taken longer than a statement may. It
 // is asked by SQLite, on the goroutine of the call.
-func (w *within) isLate() bool {
+func (w *leaseContext) statementTimedOut() bool {
 	limit := w.conn.lane.pool.cfg.StatementTimeout
 	if w.began.IsZero() || limit <= 0 {
 		return false
@@ -234,9 +234,9 @@ func (w *within) isLate() bool {
 	if took <= limit {
 		return false
 	}
-	if w.conn.late == nil {
-		w.conn.late = w.conn.limit("StatementTimeout", limit, took)
-		w.conn.lane.pool.overdue(w.conn, w.conn.late, false)
+	if w.conn.timedOut == nil {
+		w.conn.timedOut = w.conn.limit("StatementTimeout", limit, took)
+		w.conn.lane.pool.recordTimeLimit(w.conn, w.conn.timedOut, false)
 	}
 	return true
 }

@@ -21,13 +21,13 @@ type logLine struct {
 func newLogger(g *guard, to *slog.Logger) (*logHandler, *mailbox[logLine]) {
 	box := &mailbox[logLine]{
 		guard: g,
-		at:    placeLogger,
-		hand: func(l logLine) {
+		place: placeLogger,
+		deliver: func(l logLine) {
 			if l.handler.Enabled(l.ctx, l.record.Level) {
 				_ = l.handler.Handle(l.ctx, l.record)
 			}
 		},
-		lost: func(n uint64) {
+		onLost: func(n uint64) {
 			to.Warn("pool: log lines are lost, because the logger is too slow for them", "lines", n)
 		},
 	}
@@ -113,44 +113,44 @@ func (p *Pool) LogEvents(logger *slog.Logger, kinds ...driver.Kind) (stop func()
 	go l.run()
 	return func() {
 		l.events.Close()
-		<-l.events.through
+		<-l.events.finished
 	}
 }
 
 // An eventLogger writes events to a logger.
 type eventLogger struct {
-	guard  *guard
-	logger *slog.Logger
-	kinds  []driver.Kind // empty for all
-	events *Subscription
-	told   uint64 // events lost
+	guard        *guard
+	logger       *slog.Logger
+	kinds        []driver.Kind // empty for all
+	events       *Subscription
+	reportedLost uint64 // events lost
 }
 
 // run writes until the subscription ends. A panic of the logger's costs the line.
 func (l *eventLogger) run() {
-	through := false
+	finished := false
 	defer func() {
-		if !through { // runtime.Goexit by the logger
+		if !finished { // runtime.Goexit by the logger
 			go l.run()
 			return
 		}
-		close(l.events.through)
+		close(l.events.finished)
 	}()
 	for e := range l.events.All() {
-		l.tellLost()
+		l.reportLost()
 		if len(l.kinds) == 0 || slices.Contains(l.kinds, e.Kind) {
 			l.call(func() { l.write(context.Background(), e) })
 		}
 	}
-	l.tellLost()
-	through = true
+	l.reportLost()
+	finished = true
 }
 
-func (l *eventLogger) tellLost() {
-	if n := l.events.Lost(); n > l.told {
-		lost := n - l.told
-		l.told = n
-		l.call(func() { l.lost(lost) })
+func (l *eventLogger) reportLost() {
+	if n := l.events.Lost(); n > l.reportedLost {
+		lost := n - l.reportedLost
+		l.reportedLost = n
+		l.call(func() { l.logLost(lost) })
 	}
 }
 
@@ -158,7 +158,7 @@ func (l *eventLogger) call(f func()) {
 	s := &l.guard.places[placeLogEvents]
 	s.enter()
 	defer s.leave()
-	_ = l.guard.quietly(placeLogEvents, f)
+	_ = l.guard.recoverPanics(placeLogEvents, f)
 }
 
 func (l *eventLogger) write(ctx context.Context, e driver.Event) {
@@ -167,7 +167,7 @@ func (l *eventLogger) write(ctx context.Context, e driver.Event) {
 	}
 }
 
-func (l *eventLogger) lost(n uint64) {
+func (l *eventLogger) logLost(n uint64) {
 	l.logger.Warn("pool: events are lost, because the logger is too slow for them", "events", n)
 }
 

@@ -13,17 +13,17 @@ import (
 // may panic. For what finds no room, because the function is too slow or never
 // returns, there is a count.
 type mailbox[T any] struct {
-	guard *guard
-	at    place
-	hand  func(T)
-	lost  func(n uint64) // is handed in the place of what was lost; nil for nothing
+	guard   *guard
+	place   place
+	deliver func(T)
+	onLost  func(n uint64) // is handed in the place of what was lost; nil for nothing
 
 	working atomic.Bool // set with mu held
-	slow    atomic.Bool // somebody has waited in vain, and nobody does again until it is empty
+	gaveUp  atomic.Bool // somebody has waited in vain, and nobody does again until it is empty
 
-	mu      sync.Mutex
-	queue   []T
-	missing uint64 // that found no room, since lost was called
+	mu    sync.Mutex
+	queue []T
+	lost  uint64 // that found no room, since lost was called
 
 	empty chan struct{} // closed when the goroutine ends; nil while nobody waits for that
 }
@@ -36,7 +36,7 @@ func (m *mailbox[T]) put(v T) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.queue) >= mailboxSize {
-		m.missing++
+		m.lost++
 		return
 	}
 	m.queue = append(m.queue, v)
@@ -47,23 +47,23 @@ func (m *mailbox[T]) put(v T) {
 }
 
 func (m *mailbox[T]) work() {
-	through := false
+	finished := false
 	defer func() {
-		if !through { // runtime.Goexit by the program's function
+		if !finished { // runtime.Goexit by the program's function
 			go m.work()
 		}
 	}()
-	s := &m.guard.places[m.at]
+	s := &m.guard.places[m.place]
 	for {
 		do := m.next()
 		if do == nil {
-			through = true
+			finished = true
 			return
 		}
 		func() {
 			s.enter()
 			defer s.leave()
-			_ = m.guard.quietly(m.at, do)
+			_ = m.guard.recoverPanics(m.place, do)
 		}()
 	}
 }
@@ -72,14 +72,14 @@ func (m *mailbox[T]) work() {
 func (m *mailbox[T]) next() func() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if n := m.missing; n > 0 && m.lost != nil {
-		m.missing = 0
-		return func() { m.lost(n) }
+	if n := m.lost; n > 0 && m.onLost != nil {
+		m.lost = 0
+		return func() { m.onLost(n) }
 	}
 	if len(m.queue) == 0 {
 		m.queue = nil
 		m.working.Store(false)
-		m.slow.Store(false)
+		m.gaveUp.Store(false)
 		if m.empty != nil {
 			close(m.empty)
 			m.empty = nil
@@ -88,12 +88,12 @@ func (m *mailbox[T]) next() func() {
 	}
 	v := m.queue[0]
 	m.queue = m.queue[1:]
-	return func() { m.hand(v) }
+	return func() { m.deliver(v) }
 }
 
 // putOnceThereIsRoom is put for a caller that outruns the function: it waits for room, unless
 // that takes too long.
-func (m *mailbox[T]) putOnceThereIsRoom(v T, patience time.Duration) {
+func (m *mailbox[T]) putWhenRoom(v T, patience time.Duration) {
 	if m.isFull() {
 		m.wait(patience)
 	}
@@ -115,13 +115,13 @@ func (m *mailbox[T]) putAndWait(v T, patience time.Duration) {
 
 // wait waits until everything is handed over, unless that takes too long, or has already.
 func (m *mailbox[T]) wait(patience time.Duration) {
-	if patience <= 0 || m.slow.Load() {
+	if patience <= 0 || m.gaveUp.Load() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if !m.flush(ctx) {
-		m.slow.Store(true)
+		m.gaveUp.Store(true)
 	}
 }
 

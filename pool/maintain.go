@@ -20,7 +20,7 @@ type maintainer struct {
 	done   chan struct{}
 	every  time.Duration
 
-	reaps, fills, pings, checks, limits, looks *job
+	reaps, fills, pings, checks, limits, walChecks *job
 
 	checked time.Time
 
@@ -33,19 +33,19 @@ type maintainer struct {
 // after twice as long each time, up to a minute.
 const (
 	firstBackOff = time.Second
-	mostBackOff  = time.Minute
+	maxBackOff   = time.Minute
 )
 
 func newMaintainer(p *Pool) *maintainer {
 	ctx, cancel := context.WithCancel(context.Background())
 	now := time.Now()
 	m := &maintainer{pool: p, cancel: cancel, done: make(chan struct{}), every: p.cfg.tick(), checked: now,
-		reaps:  p.guard.newJob("closing connections that are idle or old"),
-		fills:  p.guard.newJob("opening connections in the background"),
-		pings:  p.guard.newJob("pinging idle connections"),
-		checks: p.guard.newJob("the regular health check"),
-		limits: p.guard.newJob("ending what has lasted for too long"),
-		looks:  p.guard.newJob("looking at the length of the WAL"),
+		reaps:     p.guard.newJob("closing connections that are idle or old"),
+		fills:     p.guard.newJob("opening connections in the background"),
+		pings:     p.guard.newJob("pinging idle connections"),
+		checks:    p.guard.newJob("the regular health check"),
+		limits:    p.guard.newJob("ending what has lasted for too long"),
+		walChecks: p.guard.newJob("looking at the length of the WAL"),
 	}
 	go m.run(ctx)
 	return m
@@ -61,7 +61,7 @@ func (m *maintainer) stop() {
 // has ended.
 func (m *maintainer) ended(ctx context.Context) (all bool) {
 	all = true
-	for _, j := range []*job{m.reaps, m.fills, m.pings, m.checks, m.limits, m.looks} {
+	for _, j := range []*job{m.reaps, m.fills, m.pings, m.checks, m.limits, m.walChecks} {
 		all = j.ended(ctx) && all
 	}
 	return all
@@ -118,15 +118,15 @@ func (m *maintainer) round(ctx context.Context, now time.Time) {
 	if d := p.cfg.LeakAfter; d > 0 {
 		for _, l := range p.allLanes() {
 			for _, c := range l.conns() {
-				p.lookForLeak(c, now)
+				p.reportLeak(c, now)
 			}
 		}
 	}
 	if p.cfg.takesAway() {
 		p.guard.start(ctx, m.limits, func(context.Context) { p.enforceLimits(now) })
 	}
-	if p.mayBeBeyond() {
-		p.guard.start(ctx, m.looks, p.watchWAL)
+	if p.walMayExceedLimit() {
+		p.guard.start(ctx, m.walChecks, p.watchWAL)
 	}
 	if d := p.cfg.HealthInterval; d > 0 && now.Sub(m.checked) >= d {
 		m.checked = now
@@ -180,7 +180,7 @@ func (l *lane) reapable(now time.Time, keep int) (int, wrap.Reason) {
 		case c.marks != 0:
 		case !c.expires.IsZero() && now.After(c.expires):
 			why = wrap.ReasonExpired
-		case idle > 0 && now.Sub(c.idleSince) >= idle && len(l.all)+l.opening > keep:
+		case idle > 0 && now.Sub(c.idleSince) >= idle && len(l.all)+l.dialing > keep:
 			why = wrap.ReasonIdle
 		}
 		if why != "" {
@@ -209,16 +209,16 @@ func (m *maintainer) fill(ctx context.Context, now time.Time) {
 	if now.Before(m.retry) || m.pool.lost.Load() {
 		return
 	}
-	if now.Sub(m.retry) > mostBackOff { // what has failed was long ago
+	if now.Sub(m.retry) > maxBackOff { // what has failed was long ago
 		m.backOff = 0
 	}
 	for _, l := range m.pool.allLanes() {
 		for l.count().open < l.keep() {
-			opened, err := l.warm(ctx)
+			opened, err := l.openIdle(ctx)
 			if err != nil {
-				m.backOff = min(max(2*m.backOff, firstBackOff), mostBackOff)
+				m.backOff = min(max(2*m.backOff, firstBackOff), maxBackOff)
 				m.retry = now.Add(m.backOff)
-				m.pool.logger.Error("pool: open a connection in the background", "lane", l.name, "error", m.pool.safe(err), "again in", m.backOff)
+				m.pool.logger.Error("pool: open a connection in the background", "lane", l.name, "error", m.pool.logErr(err), "again in", m.backOff)
 				return
 			}
 			if !opened {
@@ -233,14 +233,14 @@ func (m *maintainer) fill(ctx context.Context, now time.Time) {
 // it does, since Init or a hook may never return: whoever comes meanwhile opens
 // another, and one of the two is closed if there is one too many. So it is not where
 // there can be only one at all.
-func (l *lane) warm(ctx context.Context) (bool, error) {
+func (l *lane) openIdle(ctx context.Context) (bool, error) {
 	if !l.queue.try() {
 		return false, nil
 	}
 	if l.pool.plan.exclusive {
-		defer l.give(false)
+		defer l.releaseTurn(false)
 	} else {
-		l.give(false)
+		l.releaseTurn(false)
 	}
 	if l.count().open >= l.keep() {
 		return true, nil // somebody has, meanwhile; another would be one too many
@@ -263,7 +263,7 @@ func (l *lane) keepAlive(ctx context.Context, now time.Time) {
 		}
 		c := l.popOldest(now.Add(-l.pool.cfg.KeepAlive))
 		if c == nil {
-			l.give(false)
+			l.releaseTurn(false)
 			return
 		}
 		answers := false
@@ -272,7 +272,7 @@ func (l *lane) keepAlive(ctx context.Context, now time.Time) {
 		if answers {
 			l.push(c)
 		}
-		l.give(false)
+		l.releaseTurn(false)
 		if !answers { // in no turn, since a hook may never return
 			l.closeIn(ctx, c, wrap.ReasonInvalid)
 		}
@@ -294,15 +294,15 @@ func (l *lane) popOldest(since time.Time) *conn {
 }
 
 // lookForLeak reports a connection that has been in use for too long, once.
-func (p *Pool) lookForLeak(c *conn, now time.Time) {
+func (p *Pool) reportLeak(c *conn, now time.Time) {
 	h, ok := c.holder(now)
 	if !ok || h.Held < p.cfg.LeakAfter {
 		return
 	}
 	c.mu.Lock()
-	again := c.lease.leaked || !c.lease.used || now.Sub(c.lease.since) != h.Held // or it is another's by now
+	again := c.lease.leakReported || !c.lease.used || now.Sub(c.lease.since) != h.Held // or it is another's by now
 	if !again {
-		c.lease.leaked = true
+		c.lease.leakReported = true
 	}
 	c.mu.Unlock()
 	if again {
@@ -314,7 +314,7 @@ func (p *Pool) lookForLeak(c *conn, now time.Time) {
 }
 
 // unleaked is told of a connection that is given back after all.
-func (p *Pool) unleaked(c *conn, held time.Duration) {
+func (p *Pool) recordLeakEnd(c *conn, held time.Duration) {
 	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindUnleak, Conn: c.ID(), Lane: c.lane.name, Duration: held})
 	p.logger.Info("pool: a connection that was in use for long has been given back", "conn", c.ID(), "lane", c.lane.name, "held", held)
 }

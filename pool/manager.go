@@ -89,7 +89,7 @@ func (m *Manager) open(ctx context.Context, name string, cfg Config) (*Pool, err
 	defer m.free(name, e) // also if a hook panics
 	if old != nil {
 		if err := old.Shutdown(ctx); err != nil {
-			old.logger.Error("pool: shut down a pool whose file is lost, to open another in its place", "error", old.safe(err))
+			old.logger.Error("pool: shut down a pool whose file is lost, to open another in its place", "error", old.logErr(err))
 		}
 	}
 	cfg.Name = cmp.Or(cfg.Name, name)
@@ -201,7 +201,7 @@ func (m *Manager) Remove(ctx context.Context, name string) error {
 	case e == nil || e.pool == nil:
 		return fmt.Errorf("%w: %q", ErrNoPool, name)
 	}
-	return closing(name, e.pool.Shutdown(ctx))
+	return closeError(name, e.pool.Shutdown(ctx))
 }
 
 // HealthCheck checks all pools at once, by [Pool.HealthCheck], and returns what
@@ -260,10 +260,10 @@ func (m *Manager) Close(ctx context.Context) error {
 		closes.Go(func() {
 			defer func() { // a hook's, which the pool has told of
 				if v := recover(); v != nil {
-					errs[i] = closing(name, wrap.NewPanicError(v))
+					errs[i] = closeError(name, wrap.NewPanicError(v))
 				}
 			}()
-			errs[i] = closing(name, pools[name].close(ctx))
+			errs[i] = closeError(name, pools[name].close(ctx))
 		})
 	}
 	closes.Wait()
@@ -286,7 +286,7 @@ func (e *managed) close(ctx context.Context) error {
 	}
 }
 
-func closing(name string, err error) error {
+func closeError(name string, err error) error {
 	if err == nil {
 		return nil
 	}

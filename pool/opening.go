@@ -15,23 +15,23 @@ import (
 // pool's own. Who has asked for it may go, for the end of a context, say: then it is
 // finished all the same, and serves the next. It ends by itself, or in Shutdown.
 type opening struct {
-	lane   *lane
-	since  time.Time
-	cancel context.CancelFunc
-	wanted bool // somebody waits for it; guarded by lane.mu
+	lane      *lane
+	since     time.Time
+	cancel    context.CancelFunc
+	hasWaiter bool // somebody waits for it; guarded by lane.mu
 
 	done     chan struct{} // closed when it has ended, as the fields below say
 	conn     *conn
 	err      error
 	panicked *any // what a hook or Init has panicked with
-	exited   bool // one has called runtime.Goexit
+	goexited bool // one has called runtime.Goexit
 
 	dropped chan struct{} // closed by Shutdown, which lets nobody wait any longer
 }
 
 // patientWith is how long one opening may take before another is begun beside it. Until
 // then, one that nobody waits for any more is waited for by the next.
-const patientWith = 5 * time.Second
+const openingPatience = 5 * time.Second
 
 // open opens a connection for an acquire, in what is left of its time, or waits for one
 // that is being opened for nobody. A panic of a hook or of Init is passed on. The error
@@ -66,7 +66,7 @@ func (l *lane) open(ctx context.Context, a *wrap.Acquisition) (*conn, error) {
 	switch {
 	case o.panicked != nil:
 		panic(*o.panicked)
-	case o.exited:
+	case o.goexited:
 		runtime.Goexit()
 	}
 	return o.conn, o.err
@@ -94,18 +94,18 @@ func (l *lane) openingFor(ctx context.Context, a *wrap.Acquisition) (*opening, e
 	unwanted := 0
 	var latest *opening
 	for _, o := range l.openings {
-		if !o.wanted {
+		if !o.hasWaiter {
 			latest = o
 			unwanted++
 		}
 	}
 	// In a file that it has for itself, another would wait for the one before.
-	patient := latest != nil && (now.Sub(latest.since) < patientWith || l.pool.plan.exclusive || unwanted >= l.pool.maxConns())
+	patient := latest != nil && (now.Sub(latest.since) < openingPatience || l.pool.plan.exclusive || unwanted >= l.pool.maxConns())
 	if patient {
-		latest.wanted = true
+		latest.hasWaiter = true
 		return latest, nil
 	}
-	o := &opening{lane: l, since: now, wanted: true, done: make(chan struct{}), dropped: make(chan struct{})}
+	o := &opening{lane: l, since: now, hasWaiter: true, done: make(chan struct{}), dropped: make(chan struct{})}
 	ctx, o.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	l.openings = append(l.openings, o)
 	go o.run(ctx, a.Opening())
@@ -115,21 +115,21 @@ func (l *lane) openingFor(ctx context.Context, a *wrap.Acquisition) (*opening, e
 func (o *opening) run(ctx context.Context, purpose *wrap.Opening) {
 	l := o.lane
 	defer o.cancel()
-	defer l.pool.released() // for a Shutdown that waits for it
+	defer l.pool.wakeDrain() // for a Shutdown that waits for it
 	returned := false
 	defer func() {
 		if !returned {
 			if v := recover(); v != nil {
 				o.panicked = &v
 			} else {
-				o.exited = true
+				o.goexited = true
 			}
 		}
 		if o.end() {
 			return
 		}
 		if o.panicked != nil {
-			l.pool.guard.panicked(placeNone, openingName, *o.panicked)
+			l.pool.guard.recordPanic(placeNone, openingName, *o.panicked)
 		}
 	}()
 	o.conn, o.err = l.dial(ctx, purpose)
@@ -144,7 +144,7 @@ func (o *opening) end() (wanted bool) {
 	l := o.lane
 	l.mu.Lock()
 	l.openings = slices.DeleteFunc(l.openings, func(other *opening) bool { return other == o })
-	wanted = o.wanted
+	wanted = o.hasWaiter
 	close(o.done)
 	var why wrap.Reason
 	if !wanted && o.conn != nil {
@@ -169,7 +169,7 @@ func (o *opening) leave() bool {
 		return false
 	default:
 	}
-	o.wanted = false
+	o.hasWaiter = false
 	if l.refusing.Load() { // there is no next
 		o.cancel()
 	}
@@ -185,7 +185,7 @@ func (l *lane) dropOpenings(all bool) {
 		if all {
 			close(o.dropped)
 		}
-		if all || !o.wanted {
+		if all || !o.hasWaiter {
 			o.cancel()
 		}
 	}

@@ -70,7 +70,7 @@ func newPlan(c Config, dsn *driver.DSN, ps problems) (*plan, error) {
 	p.writer = p.forWriter()
 	sources := []*source{&p.writer}
 	if p.readers > 0 {
-		p.reader, p.upkeep = p.beside("ro"), p.beside("rw")
+		p.reader, p.upkeep = p.besideWriter("ro"), p.besideWriter("rw")
 		sources = append(sources, &p.reader, &p.upkeep)
 	}
 	for _, s := range sources {
@@ -240,18 +240,18 @@ func (p *plan) forWriter() source {
 // Readers have mode ro, so that no SQL and no function of SQLite's makes them write.
 // The connections of the checkpointer and of backups have mode rw, though they change
 // no data: on a connection with mode ro, SQLite's checkpoint fails with IOERR.
-func (p *plan) beside(mode string) source {
+func (p *plan) besideWriter(mode string) source {
 	d := p.shared().Without("_txlock", "mode").
-		WithoutPragmas(isWriters).
+		WithoutPragmas(isWriterOnly).
 		With("mode", mode).
 		With("_txlock", "deferred"). // or Begin would ask for the right to write
 		WithPragma(driver.Pragma{Name: "query_only", Value: "1"})
-	return source{d, p.driverConfig(slices.DeleteFunc(append(p.pragmas(), p.config.Pragmas...), isWriters))}
+	return source{d, p.driverConfig(slices.DeleteFunc(append(p.pragmas(), p.config.Pragmas...), isWriterOnly))}
 }
 
 // shared returns the DSN for connections of all lanes.
 func (p *plan) shared() *driver.DSN {
-	d := p.dsn.WithoutPragmas(asksOwn)
+	d := p.dsn.WithoutPragmas(readsOwnPragma)
 	_, hasMode := d.Param("mode")
 	switch {
 	case d.Private():
@@ -269,7 +269,7 @@ func (p *plan) shared() *driver.DSN {
 func (p *plan) driverConfig(ps []driver.Pragma) driver.Config {
 	c := p.config
 	return driver.Config{
-		Pragmas:        slices.DeleteFunc(ps, asksOwn),
+		Pragmas:        slices.DeleteFunc(ps, readsOwnPragma),
 		Init:           p.init(),
 		Term:           c.Term,
 		StatementCache: c.StatementCache,
@@ -322,12 +322,12 @@ func (p *plan) init() func(*sqlite3.Conn) error {
 
 // asksOwn reports whether a pragma asks for a setting of the pool's without changing it.
 // It would be executed before the pool's own pragma.
-func asksOwn(p driver.Pragma) bool {
+func readsOwnPragma(p driver.Pragma) bool {
 	return p.Value == "" && slices.ContainsFunc(ownPragmas, p.IsMain)
 }
 
 // isWriters reports whether a pragma is for the writer alone.
-func isWriters(p driver.Pragma) bool { return slices.ContainsFunc(writersPragmas, p.IsMain) }
+func isWriterOnly(p driver.Pragma) bool { return slices.ContainsFunc(writersPragmas, p.IsMain) }
 
 // ownPragmas are the pragmas that the pool sets.
 var ownPragmas = []string{"busy_timeout", "foreign_keys", "journal_mode", "journal_size_limit", "synchronous", "query_only"}

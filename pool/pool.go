@@ -22,37 +22,37 @@ import (
 // only read, or, where that is not possible, one for everything; see the package
 // documentation. All its methods are safe for concurrent use.
 type Pool struct {
-	plan        *plan
-	cfg         Config       // plan's, but for MaxConns
-	most        atomic.Int64 // MaxConns; see Resize
-	tracks      bool         // stacks are remembered
-	guard       *guard
-	logger      *slog.Logger
-	lines       *mailbox[logLine] // of logger
-	recorder    driver.Recorder
-	errors      wrap.ErrorMap          // of Config.Compat and Config.MapError
-	late        *mailbox[driver.Event] // of Config.Recorder
-	log         *EventLog
-	sums        counters
-	texts       texts
-	steps       *stepGate
-	file        *file
-	path        string      // of the file; empty if it has none
-	keeper      *keeper     // of a memory database
-	lost        atomic.Bool // the file is, and that has been told
-	pageSize    int64
-	stopMetrics func()
+	plan         *plan
+	cfg          Config       // plan's, but for MaxConns
+	maxOpen      atomic.Int64 // MaxConns; see Resize
+	tracksStacks bool         // stacks are remembered
+	guard        *guard
+	logger       *slog.Logger
+	logBox       *mailbox[logLine] // of logger
+	recorder     driver.Recorder
+	errors       wrap.ErrorMap          // of Config.Compat and Config.MapError
+	recorderBox  *mailbox[driver.Event] // of Config.Recorder
+	log          *EventLog
+	sums         counters
+	queries      queryCache
+	steps        *stepGate
+	file         *file
+	path         string      // of the file; empty if it has none
+	keeper       *keeper     // of a memory database
+	lost         atomic.Bool // the file is, and that has been told
+	pageSize     int64
+	stopMetrics  func()
 
 	writer  *lane
 	readers *lane       // nil if there is one lane
 	oneLane atomic.Bool // whatever readers is: the database is not in WAL mode
 
-	abilities atomic.Pointer[string] // of the writer; nil if they are those of readers
-	upkeep    *driver.Connector      // of the checkpointer's and backups' connections; nil if readers is
+	writerCapabilities atomic.Pointer[string] // of the writer; nil if they are those of readers
+	upkeep             *driver.Connector      // of the checkpointer's and backups' connections; nil if readers is
 
-	marks     atomic.Uint32         // what stays in force on the writer's connection
-	keepTurns bool                  // whatever a checkout does: for tests of what else becomes of turns
-	regret    atomic.Pointer[error] // what the next statement is told; see DirtyFail
+	marks        atomic.Uint32         // what stays in force on the writer's connection
+	keepTurns    bool                  // whatever a checkout does: for tests of what else becomes of turns
+	pendingDirty atomic.Pointer[error] // what the next statement is told; see DirtyFail
 
 	db, readerDB, writerDB *sql.DB
 
@@ -94,22 +94,22 @@ func (plan *plan) open(ctx context.Context) (*Pool, error) {
 		}
 	}
 	p := &Pool{
-		plan:   plan,
-		cfg:    cfg,
-		tracks: cfg.TrackStacks || cfg.LeakAfter > 0,
-		log:    NewEventLog(cfg.Events),
-		steps:  newStepGate(),
-		ended:  make(chan struct{}),
+		plan:         plan,
+		cfg:          cfg,
+		tracksStacks: cfg.TrackStacks || cfg.LeakAfter > 0,
+		log:          NewEventLog(cfg.Events),
+		steps:        newStepGate(),
+		ended:        make(chan struct{}),
 	}
 	p.errors = driver.Config{Compat: cfg.Compat, MapError: cfg.MapError}.ErrorMap()
-	p.most.Store(int64(cfg.MaxConns))
+	p.maxOpen.Store(int64(cfg.MaxConns))
 	p.guard = newGuard(p)
 	handler, lines := newLogger(p.guard, cfg.Logger.With("pool", cfg.Name))
-	p.logger, p.lines, p.guard.logger = slog.New(handler), lines, slog.New(handler.withoutPatience())
+	p.logger, p.logBox, p.guard.logger = slog.New(handler), lines, slog.New(handler.withoutPatience())
 	if cfg.Recorder != nil {
-		p.late = &mailbox[driver.Event]{guard: p.guard, at: placeRecorder, hand: cfg.Recorder.Record}
+		p.recorderBox = &mailbox[driver.Event]{guard: p.guard, place: placeRecorder, deliver: cfg.Recorder.Record}
 	}
-	p.recorder = &ledger{&p.sums, p.log, cfg.Recorder, p.late}
+	p.recorder = &ledger{&p.sums, p.log, cfg.Recorder, p.recorderBox}
 	p.health.job = p.guard.newJob("the health check")
 	opened := false
 	defer func() { // deferred, for a panic in Init or a hook
@@ -124,12 +124,12 @@ func (plan *plan) open(ctx context.Context) (*Pool, error) {
 	p.db = p.facade(wrap.LaneNone)
 	p.readerDB = p.facade(wrap.LaneReader)
 	p.writerDB = p.facade(wrap.LaneWriter)
-	p.announce()
+	p.register()
 	p.maintain = newMaintainer(p)
 	p.checkpoints.start()
 	p.closer = p.guard.newJob("closing the connections")
-	if p.late != nil {
-		p.late.flush(ctx) // what it is told of the first connections, before Open returns
+	if p.recorderBox != nil {
+		p.recorderBox.flush(ctx) // what it is told of the first connections, before Open returns
 	}
 	p.logger.Info("pool: open", "max", cfg.MaxConns, "min", cfg.MinConns, "lanes", p.lanes())
 	return p, nil
@@ -148,7 +148,7 @@ func (p *Pool) open(ctx context.Context) error {
 	if p.wals.keeper == keptByCheckpointer {
 		p.checkpoints = newCheckpointer(p)
 	}
-	writer.config.Init = p.wals.before(writer.config.Init)
+	writer.config.Init = p.wals.install(writer.config.Init)
 	w, err := connector(writer)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalidConfig, err)
@@ -171,7 +171,7 @@ func (p *Pool) open(ctx context.Context) error {
 	p.file = openFile(p.path)
 	if !p.plan.readOnly { // or it would wait for others that write, and need not
 		p.writer.queue = p.file.writers
-		p.file.takesTurns(p.writer)
+		p.file.addWriterLane(p.writer)
 	}
 	if p.pageSize, err = pageSize(c.SQLite()); err != nil {
 		p.writer.close(c, wrap.ReasonOther)
@@ -231,10 +231,10 @@ func (p *Pool) abandon() {
 	if p.file != nil {
 		p.file.close(p.writer)
 	}
-	if p.late != nil { // so that the Recorder has had all before Open returns
-		ctx, cancel := context.WithTimeout(context.Background(), afterwards)
+	if p.recorderBox != nil { // so that the Recorder has had all before Open returns
+		ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 		defer cancel()
-		p.late.flush(ctx)
+		p.recorderBox.flush(ctx)
 	}
 }
 
@@ -314,21 +314,21 @@ func row(raw *sqlite3.Conn, query string, read func(*sqlite3.Stmt)) error {
 }
 
 // busy is told of a call that SQLite has ended because the database is locked.
-func (p *Pool) busy(c *conn, err error) {
+func (p *Pool) recordBusy(c *conn, err error) {
 	e := driver.Event{Time: time.Now(), Kind: driver.KindBusy, Conn: c.ID(), Lane: c.lane.name, Err: c.Wrapped().Status(err)}
 	c.mu.Lock()
 	e.Trace = c.lease.trace
 	c.mu.Unlock()
 	if e.Reason, e.Holder = c.InTheWay(err); e.Reason == "" {
 		e.Derived = true
-		e.Reason, e.Holder = p.inTheWay(c)
+		e.Reason, e.Holder = p.blockedBy(c)
 	}
 	p.recorder.Record(e)
 }
 
 // inTheWay concludes from who has the turn to write what was in the way of c.
-func (p *Pool) inTheWay(c *conn) (driver.Reason, driver.ConnID) {
-	for _, l := range p.file.all() {
+func (p *Pool) blockedBy(c *conn) (driver.Reason, driver.ConnID) {
+	for _, l := range p.file.writerLanes() {
 		for _, h := range l.turns() {
 			if h.Conn != c.ID() {
 				return driver.ReasonThisProcess, h.Conn
@@ -340,7 +340,7 @@ func (p *Pool) inTheWay(c *conn) (driver.Reason, driver.ConnID) {
 
 // dirty is told of a connection that was given back with a transaction open,
 // which has been rolled back, or else is closed.
-func (p *Pool) dirty(c *conn, why wrap.Reason) {
+func (p *Pool) recordDirty(c *conn, why wrap.Reason) {
 	summary := c.summary()
 	c.mu.Lock()
 	trace := c.lease.trace
@@ -350,17 +350,17 @@ func (p *Pool) dirty(c *conn, why wrap.Reason) {
 		"conn", c.ID(), "lane", c.lane.name, "last", summary, "trace", trace)
 	if p.cfg.Dirty == DirtyFail {
 		err := error(&DirtyError{Last: summary})
-		p.regret.Store(&err)
+		p.pendingDirty.Store(&err)
 	}
 }
 
 // reproach returns, once, what a statement is to be told of the transaction that
 // one before it has left open.
-func (p *Pool) reproach() error {
-	if p.regret.Load() == nil {
+func (p *Pool) takeDirtyErr() error {
+	if p.pendingDirty.Load() == nil {
 		return nil
 	}
-	if err := p.regret.Swap(nil); err != nil {
+	if err := p.pendingDirty.Swap(nil); err != nil {
 		return *err
 	}
 	return nil
@@ -370,19 +370,19 @@ func (p *Pool) reproach() error {
 func (p *Pool) String() string { return fmt.Sprintf("pool: %q", p.cfg.Name) }
 
 // quietly calls f, whose panics are told of; see guard.quietly.
-func (p *Pool) quietly(at place, f func()) { _ = p.guard.quietly(at, f) }
+func (p *Pool) recoverPanics(at place, f func()) { _ = p.guard.recoverPanics(at, f) }
 
 func (p *Pool) hookError(hook string, err error) error {
 	return &OpenError{File: p.cfg.Name, Err: fmt.Errorf("Config.Hooks.%s: %w", hook, err)}
 }
 
 func (p *Pool) closeFailed(c *conn, err error) {
-	p.logger.Error("pool: close a connection", "conn", c.ID(), "lane", c.lane.name, "error", p.safe(err))
+	p.logger.Error("pool: close a connection", "conn", c.ID(), "lane", c.lane.name, "error", p.logErr(err))
 }
 
 // safe is what a log may say of an error: its type and code, not its text, which
 // may quote what the program has written.
-func (p *Pool) safe(err error) string {
+func (p *Pool) logErr(err error) string {
 	var lost *driver.FileLostError
 	if errors.As(err, &lost) {
 		return lost.Error()

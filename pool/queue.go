@@ -14,17 +14,17 @@ type queue struct {
 	taken       int
 	first, last *waiter
 	waiting     int
-	given       uint64 // counts turns given back, as a sign that there is progress
+	released    uint64 // counts turns given back, as a sign that there is progress
 }
 
 // A waiter is somebody in a queue.
 type waiter struct {
 	lane       *lane // that asks: a queue may serve several
-	who        party
+	caller     callerID
 	ready      chan error
 	prev, next *waiter
 	queued     bool
-	again      bool // who waits has a connection, and is in use
+	hasConn    bool // who waits has a connection, and is in use
 	extra      bool // the turn is one beyond the limit
 }
 
@@ -34,11 +34,11 @@ func newQueue(limit int) *queue { return &queue{limit: limit} }
 // and its place, from 1. With most waiters there already, it fails; zero is any
 // number.
 func (q *queue) join(l *lane, most int) (w *waiter, place int, err error) {
-	return q.enter(l, most, false)
+	return q.joinAs(l, most, false)
 }
 
 // enter is join; again says that it is for who has a connection already.
-func (q *queue) enter(l *lane, most int, again bool) (w *waiter, place int, err error) {
+func (q *queue) joinAs(l *lane, most int, again bool) (w *waiter, place int, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.first == nil && q.taken < q.limit {
@@ -48,7 +48,7 @@ func (q *queue) enter(l *lane, most int, again bool) (w *waiter, place int, err 
 	if most > 0 && q.waiting >= most {
 		return nil, 0, ErrQueueFull
 	}
-	w = &waiter{lane: l, ready: make(chan error, 1), prev: q.last, queued: true, again: again}
+	w = &waiter{lane: l, ready: make(chan error, 1), prev: q.last, queued: true, hasConn: again}
 	if q.last != nil {
 		q.last.next = w
 	} else {
@@ -60,10 +60,10 @@ func (q *queue) enter(l *lane, most int, again bool) (w *waiter, place int, err 
 }
 
 // name says who waits.
-func (q *queue) name(w *waiter, who party) {
+func (q *queue) setCaller(w *waiter, who callerID) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	w.who = who
+	w.caller = who
 }
 
 // try takes a turn if there is one that nobody waits for.
@@ -91,10 +91,10 @@ func (q *queue) leave(w *waiter) (turn bool) {
 
 // give gives back a turn, which is the first waiter's. extra is whether it was
 // beyond the limit; then it is nobody's any more.
-func (q *queue) give(extra bool) {
+func (q *queue) release(extra bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.given++
+	q.released++
 	if !extra {
 		q.taken--
 	}
@@ -125,7 +125,7 @@ func (q *queue) resize(limit int) {
 func (q *queue) serveLast(l *lane, given uint64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.given != given {
+	if q.released != given {
 		return false
 	}
 	w := q.last
@@ -143,16 +143,16 @@ func (q *queue) serveLast(l *lane, given uint64) bool {
 
 // abort has all of l's waiters told err that have no connection yet, and abortAll
 // those that have, too.
-func (q *queue) abort(l *lane, err error) { q.tell(l, err, false) }
+func (q *queue) abort(l *lane, err error) { q.abortWaiters(l, err, false) }
 
-func (q *queue) abortAll(l *lane, err error) { q.tell(l, err, true) }
+func (q *queue) abortAll(l *lane, err error) { q.abortWaiters(l, err, true) }
 
-func (q *queue) tell(l *lane, err error, all bool) {
+func (q *queue) abortWaiters(l *lane, err error, all bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for w := q.first; w != nil; {
 		next := w.next
-		if w.lane == l && (all || !w.again) {
+		if w.lane == l && (all || !w.hasConn) {
 			q.remove(w)
 			w.ready <- err
 		}
@@ -178,11 +178,11 @@ func (q *queue) remove(w *waiter) {
 // A turnCount is how a queue stands.
 type turnCount struct {
 	limit, taken, waiting int
-	given                 uint64
+	released              uint64
 }
 
 func (q *queue) count() turnCount {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return turnCount{q.limit, q.taken, q.waiting, q.given}
+	return turnCount{q.limit, q.taken, q.waiting, q.released}
 }

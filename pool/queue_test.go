@@ -101,7 +101,7 @@ func TestQueueDoesAsAListWould(t *testing.T) {
 					taken--
 				}
 				given++
-				q.give(extra)
+				q.release(extra)
 			case 6:
 				op = "leave"
 				if len(list) == 0 {
@@ -183,13 +183,13 @@ func TestQueueLeaveAtTheHandOff(t *testing.T) {
 		both := []func(){
 			func() {
 				meet()
-				q.give(false)
+				q.release(false)
 			},
 			func() {
 				meet()
 				if q.leave(leaver) {
 					had++
-					q.give(false)
+					q.release(false)
 				} else {
 					left++
 				}
@@ -201,7 +201,7 @@ func TestQueueLeaveAtTheHandOff(t *testing.T) {
 		if err, ok := told(next); err != nil || !ok {
 			t.Fatalf("the next was told %v, %v", err, ok)
 		}
-		q.give(false)
+		q.release(false)
 	}
 	t.Logf("%d were given a turn first, %d had left", had, left)
 	if n := q.count(); n.taken != 0 || n.waiting != 0 {
@@ -243,7 +243,7 @@ func TestQueueStorm(t *testing.T) {
 				}
 				runtime.Gosched()
 				held.Add(-1)
-				q.give(false)
+				q.release(false)
 			}
 		})
 	}
@@ -265,10 +265,10 @@ func TestQueueNobodyPassesTheFirst(t *testing.T) {
 		go func() {
 			<-first.ready
 			got = append(got, "first")
-			q.give(false)
+			q.release(false)
 		}()
 		synctest.Wait()
-		q.give(false) // the first has the turn, and has not run yet
+		q.release(false) // the first has the turn, and has not run yet
 		if q.try() {
 			t.Error("try passed the first")
 		}

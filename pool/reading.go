@@ -9,11 +9,11 @@ import (
 // WAL: it has rows or a transaction open.
 type reading struct {
 	Holder
-	reads time.Duration // for how long
+	lasted time.Duration // for how long
 }
 
 func (r *reading) String() string {
-	return fmt.Sprintf("it has been read for %v by a %s", r.reads.Round(time.Millisecond), r.Holder)
+	return fmt.Sprintf("it has been read for %v by a %s", r.lasted.Round(time.Millisecond), r.Holder)
 }
 
 // oldestReading returns the reading that has lasted longest, of all pools of this
@@ -35,10 +35,10 @@ func (p *Pool) oldestReading() *reading {
 					continue
 				}
 				since := h.since
-				if n := c.lease.reads.Load(); n != 0 {
+				if n := c.lease.readStart.Load(); n != 0 {
 					since = time.Unix(0, n)
 				}
-				if d := now.Sub(since); oldest == nil || d > oldest.reads {
+				if d := now.Sub(since); oldest == nil || d > oldest.lasted {
 					oldest = &reading{h, d}
 				}
 			}

@@ -24,7 +24,7 @@ func (p *Pool) Resize(maxConns int) error {
 		p.mu.Unlock()
 		return ErrClosed
 	}
-	was := p.most.Swap(int64(maxConns))
+	was := p.maxOpen.Swap(int64(maxConns))
 	if p.readers != nil {
 		// Whoever waits for a reader is still served by one, if by one only.
 		p.readers.queue.resize(max(maxConns-1, 1))
@@ -41,7 +41,7 @@ func (p *Pool) Resize(maxConns int) error {
 }
 
 // maxConns is Config.MaxConns in force.
-func (p *Pool) maxConns() int { return int(p.most.Load()) }
+func (p *Pool) maxConns() int { return int(p.maxOpen.Load()) }
 
 // shrink closes the idle connections that are too many.
 func (l *lane) shrink() {
@@ -62,5 +62,5 @@ func (l *lane) shrink() {
 // those beyond the limit that are closed anyway, and the pool's own. l.mu must be
 // held.
 func (l *lane) surplus() bool {
-	return l.reads && len(l.all)+l.opening-l.extra-l.own > l.pool.maxConns()-1
+	return l.reads && len(l.all)+l.dialing-l.extra-l.ownConns > l.pool.maxConns()-1
 }

@@ -27,12 +27,12 @@ type shell struct {
 
 	writer, reader *conn // leased, or nil
 	tx             *conn // that a transaction is on, or nil
-	asked          *conn // by the call under way, or by one through which a panic passed
+	calling        *conn // by the call under way, or by one through which a panic passed
 	broken         bool  // a panic has passed, and what it passed through is gone
 
 	// hands are in use while something is asked of what is leased, lest the pool takes
 	// it away meanwhile. database/sql asks one thing at a time.
-	hands sync.Mutex
+	callMu sync.Mutex
 }
 
 var (
@@ -50,64 +50,64 @@ var (
 
 // ExecContext implements [driver.ExecerContext].
 func (s *shell) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	s.hands.Lock()
-	defer s.hands.Unlock()
+	s.callMu.Lock()
+	defer s.callMu.Unlock()
 	defer s.panicked()
-	t := s.pool.texts.of(query)
+	t := s.pool.queries.of(query)
 	c, err := s.forExec(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	s.asked = c
+	s.calling = c
 	if query == "" {
-		c.lent = true // it may be a savepoint, which is SQLite's own
+		c.rawLent = true // it may be a savepoint, which is SQLite's own
 	}
 	if t.marks&markJournal != 0 {
 		s.pool.beforeJournal(c)
 	}
 	res, err := c.ExecContext(c.context(ctx, t), query, args)
-	s.pool.after(c, t, true)
-	s.asked = nil
-	s.endLate(c)
-	s.park()
+	s.pool.afterQuery(c, t, true)
+	s.calling = nil
+	s.endTimedOutTx(c)
+	s.offerTurn()
 	return res, err
 }
 
 // QueryContext implements [driver.QueryerContext]. A panic comes from its rows, as
 // with package driver's; see [wrap.PanickedRows].
 func (s *shell) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (answer driver.Rows, _ error) {
-	s.hands.Lock()
-	defer s.hands.Unlock()
-	through := false
+	s.callMu.Lock()
+	defer s.callMu.Unlock()
+	finished := false
 	defer func() {
 		s.panicked()
-		if !through {
+		if !finished {
 			if v := recover(); v != nil {
 				answer = wrap.PanickedRows(wrap.NewPanicError(v))
 			}
 		}
 	}()
 	answer, err := s.query(ctx, query, args)
-	through = true
+	finished = true
 	return answer, err
 }
 
 func (s *shell) query(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	t := s.pool.texts.of(query)
+	t := s.pool.queries.of(query)
 	c, err := s.forQuery(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	s.asked = c
+	s.calling = c
 	if t.marks&markJournal != 0 {
 		s.pool.beforeJournal(c)
 	}
 	rows, err := c.QueryContext(c.context(ctx, t), query, args)
-	s.pool.after(c, t, false)
-	s.asked = nil
-	s.endLate(c)
+	s.pool.afterQuery(c, t, false)
+	s.calling = nil
+	s.endTimedOutTx(c)
 	if !t.begins || err != nil { // else it does once it is asked for a row
-		s.park()
+		s.offerTurn()
 	}
 	return rows, err
 }
@@ -116,25 +116,25 @@ func (s *shell) query(ctx context.Context, query string, args []driver.NamedValu
 // the writer, for the errors that come of it. What is executed later is the text,
 // on the connection that is right then, which keeps its statements.
 func (s *shell) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
-	s.hands.Lock()
-	defer s.hands.Unlock()
+	s.callMu.Lock()
+	defer s.callMu.Unlock()
 	defer s.panicked()
 	query = s.pool.preparable(query)
-	t := s.pool.texts.of(query)
+	t := s.pool.queries.of(query)
 	c, err := s.forPrepare(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	s.asked = c
+	s.calling = c
 	prepared, err := c.PrepareContext(c.context(ctx, t), query)
-	s.pool.after(c, t, true)
+	s.pool.afterQuery(c, t, true)
 	n := 0
 	if err == nil {
 		n = prepared.NumInput()
 		err = prepared.Close()
 	}
-	s.asked = nil
-	s.park()
+	s.calling = nil
+	s.offerTurn()
 	if err != nil {
 		return nil, err
 	}
@@ -161,18 +161,18 @@ func (p *Pool) preparable(query string) string {
 // Of a *sql.Conn, which could not be closed any more, a panic is an error; see
 // [wrap.PanicError].
 func (s *shell) BeginTx(ctx context.Context, opts driver.TxOptions) (_ driver.Tx, err error) {
-	s.hands.Lock()
-	defer s.hands.Unlock()
-	through := false
-	defer s.panickedOrLost(&through, &err)
+	s.callMu.Lock()
+	defer s.callMu.Unlock()
+	finished := false
+	defer s.panickedOrLost(&finished, &err)
 	tx, err := s.begin(ctx, opts)
-	through = true
+	finished = true
 	return tx, err
 }
 
 func (s *shell) begin(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
 	var c *conn
-	err := s.pool.reproach()
+	err := s.pool.takeDirtyErr()
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +186,7 @@ func (s *shell) begin(ctx context.Context, opts driver.TxOptions) (driver.Tx, er
 	}
 	inner, err := c.BeginTx(c.context(ctx, nil), opts)
 	if err != nil {
-		s.park()
+		s.offerTurn()
 		return nil, err
 	}
 	s.tx = c
@@ -202,15 +202,15 @@ type tx struct {
 }
 
 func (t *tx) Commit() error {
-	t.shell.hands.Lock()
-	defer t.shell.hands.Unlock()
+	t.shell.callMu.Lock()
+	defer t.shell.callMu.Unlock()
 	defer t.end()
 	return t.Tx.Commit()
 }
 
 func (t *tx) Rollback() error {
-	t.shell.hands.Lock()
-	defer t.shell.hands.Unlock()
+	t.shell.callMu.Lock()
+	defer t.shell.callMu.Unlock()
 	defer t.end()
 	return t.Tx.Rollback()
 }
@@ -221,15 +221,15 @@ func (t *tx) end() {
 	t.shell.tx = nil
 	t.conn.lease.tx.Store(false)
 	t.shell.panicked()
-	t.shell.park()
+	t.shell.offerTurn()
 }
 
 // forExec leases what a text that is executed for its effect is to be on.
-func (s *shell) forExec(ctx context.Context, t *text) (*conn, error) {
+func (s *shell) forExec(ctx context.Context, t *parsedQuery) (*conn, error) {
 	if s.tx != nil {
 		return s.tx, nil
 	}
-	if err := s.pool.reproach(); err != nil {
+	if err := s.pool.takeDirtyErr(); err != nil {
 		return nil, err
 	}
 	if t.query == "" {
@@ -239,17 +239,17 @@ func (s *shell) forExec(ctx context.Context, t *text) (*conn, error) {
 }
 
 // forQuery leases what a text that is asked for rows is to be on.
-func (s *shell) forQuery(ctx context.Context, t *text) (*conn, error) {
+func (s *shell) forQuery(ctx context.Context, t *parsedQuery) (*conn, error) {
 	if s.tx != nil {
 		return s.tx, nil
 	}
-	if err := s.pool.reproach(); err != nil {
+	if err := s.pool.takeDirtyErr(); err != nil {
 		return nil, err
 	}
 	if t.route == toWriter {
 		return s.forWrite(ctx)
 	}
-	return s.ask(ctx, t)
+	return s.routeBySQLite(ctx, t)
 }
 
 // forRead leases a reader, unless the checkout has the writer, or what is to be
@@ -260,10 +260,10 @@ func (s *shell) forRead(ctx context.Context) (*conn, error) {
 		return s.tx, nil
 	case s.broken:
 		return nil, errBroken
-	case s.writer != nil, s.pinned == wrap.LaneWriter, s.pinned == wrap.LaneNone && s.pool.bears():
+	case s.writer != nil, s.pinned == wrap.LaneWriter, s.pinned == wrap.LaneNone && s.pool.pinnedToWriter():
 		return s.forWrite(ctx)
 	case s.reader != nil:
-		return s.refresh(s.reader), nil
+		return s.refreshSchema(s.reader), nil
 	}
 	lane := s.pool.forReaders()
 	if !lane.reads {
@@ -275,7 +275,7 @@ func (s *shell) forRead(ctx context.Context) (*conn, error) {
 	}
 	s.reader = c
 	c.shell.Store(s)
-	return s.refresh(c), nil
+	return s.refreshSchema(c), nil
 }
 
 // forWrite leases the writer. A reader that the checkout has is given back first,
@@ -288,7 +288,7 @@ func (s *shell) forWrite(ctx context.Context) (*conn, error) {
 	case s.broken:
 		return nil, errBroken
 	case s.writer != nil:
-		return s.resume(ctx)
+		return s.reclaimTurn(ctx)
 	case s.pinned == wrap.LaneReader && s.pool.forReaders().reads:
 		return s.forRead(ctx)
 	}
@@ -305,10 +305,10 @@ func (s *shell) forWrite(ctx context.Context) (*conn, error) {
 }
 
 // refresh is conn.refresh for the call under way.
-func (s *shell) refresh(c *conn) *conn {
-	s.asked = c
-	c.refresh()
-	s.asked = nil
+func (s *shell) refreshSchema(c *conn) *conn {
+	s.calling = c
+	c.refreshSchema()
+	s.calling = nil
 	return c
 }
 
@@ -320,8 +320,8 @@ func (s *shell) refresh(c *conn) *conn {
 // A second panic, of a hook that is called when a connection is given back, is the
 // pool's to tell of: the program sees the first.
 func (s *shell) panicked() {
-	if c := s.asked; c != nil {
-		s.asked = nil
+	if c := s.calling; c != nil {
+		s.calling = nil
 		if !c.Wrapped().Spared() {
 			c.Wrapped().Break()
 		}
@@ -329,7 +329,7 @@ func (s *shell) panicked() {
 	for _, leased := range []**conn{&s.reader, &s.writer} {
 		if c := *leased; c != nil && c.Wrapped().Ended() {
 			s.broken = true
-			s.pool.quietly(placeAfterRelease, func() { s.giveBack(leased) })
+			s.pool.recoverPanics(placeAfterRelease, func() { s.giveBack(leased) })
 		}
 	}
 	if !s.broken {
@@ -337,16 +337,16 @@ func (s *shell) panicked() {
 	}
 	for _, leased := range []**conn{&s.reader, &s.writer} {
 		if c := *leased; c != nil && c != s.tx && c.Wrapped().OpenRows() == 0 {
-			s.pool.quietly(placeAfterRelease, func() { s.giveBack(leased) })
+			s.pool.recoverPanics(placeAfterRelease, func() { s.giveBack(leased) })
 		}
 	}
 }
 
 // panickedOrLost is panicked for calls after whose panic database/sql would keep a lock
 // for ever: there, the panic is an error.
-func (s *shell) panickedOrLost(through *bool, err *error) {
+func (s *shell) panickedOrLost(finished *bool, err *error) {
 	s.panicked()
-	if *through || !wrap.Lost() {
+	if *finished || !wrap.Lost() {
 		return
 	}
 	if v := recover(); v != nil {
@@ -375,16 +375,16 @@ func (s *shell) release() {
 
 // Ping reads a page.
 func (s *shell) Ping(ctx context.Context) (err error) {
-	s.hands.Lock()
-	defer s.hands.Unlock()
-	through := false
-	defer s.panickedOrLost(&through, &err)
+	s.callMu.Lock()
+	defer s.callMu.Unlock()
+	finished := false
+	defer s.panickedOrLost(&finished, &err)
 	c, err := s.forRead(ctx)
 	if err == nil {
 		err = c.Ping(c.context(ctx, nil))
-		s.park()
+		s.offerTurn()
 	}
-	through = true
+	finished = true
 	return err
 }
 
@@ -396,18 +396,18 @@ func (s *shell) ResetSession(context.Context) error { return nil }
 //
 // On database/sql's own goroutines, a panic of a hook is the pool's to tell of.
 func (s *shell) IsValid() bool {
-	s.hands.Lock()
-	defer s.hands.Unlock()
-	through := false
+	s.callMu.Lock()
+	defer s.callMu.Unlock()
+	finished := false
 	defer func() {
-		if !through && wrap.OnOwnGoroutine() {
+		if !finished && wrap.OnOwnGoroutine() {
 			if v := recover(); v != nil {
-				_ = s.pool.guard.panicked(placeAfterRelease, "", v)
+				_ = s.pool.guard.recordPanic(placeAfterRelease, "", v)
 			}
 		}
 	}()
 	s.release()
-	through = true
+	finished = true
 	return !s.broken && !s.pool.Closed()
 }
 
@@ -415,8 +415,8 @@ func (s *shell) IsValid() bool {
 // if a call has said [driver.ErrBadConn], or Raw panicked: what is leased is then
 // not to be lent again.
 func (s *shell) Close() error {
-	s.hands.Lock()
-	defer s.hands.Unlock()
+	s.callMu.Lock()
+	defer s.callMu.Unlock()
 	for _, c := range []*conn{s.reader, s.writer} {
 		if c != nil {
 			c.Wrapped().Retire(wrap.ReasonBad)
@@ -439,8 +439,8 @@ func (s *shell) CheckNamedValue(*driver.NamedValue) error { return nil }
 // wait as an acquire can, and has no other way to fail than to panic with its
 // error, or a [*TimeLimitError]; [Pool.Raw] has.
 func (s *shell) Raw() *sqlite3.Conn {
-	s.hands.Lock()
-	defer s.hands.Unlock()
+	s.callMu.Lock()
+	defer s.callMu.Unlock()
 	c, err := s.forWrite(context.Background())
 	if err == nil && c.stopped.Load() != nil {
 		err = *c.stopped.Load()
@@ -448,7 +448,7 @@ func (s *shell) Raw() *sqlite3.Conn {
 	if err != nil {
 		panic(err)
 	}
-	c.lent = true
+	c.rawLent = true
 	s.pool.mark(c, markRaw, "Raw")
 	return c.Raw()
 }

@@ -49,12 +49,12 @@ func (p *Pool) Shutdown(ctx context.Context) error {
 	defer close(p.ended)
 
 	began := time.Now()
-	through, left := p.closeApart(ctx)
+	finished, left := p.closeInBackground(ctx)
 	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindShutdown, Duration: time.Since(began), Background: true})
-	p.logger.Info("pool: closed", "took", time.Since(began), "left", left != nil || !through)
-	through = p.tellAll(ctx) && through
+	p.logger.Info("pool: closed", "took", time.Since(began), "left", left != nil || !finished)
+	finished = p.flushAll(ctx) && finished
 	var failure *ShutdownError
-	if !errors.As(left, &failure) && !through {
+	if !errors.As(left, &failure) && !finished {
 		failure = &ShutdownError{Err: ctx.Err(), Holders: p.Holders()}
 		left = errors.Join(failure, left)
 	}
@@ -66,7 +66,7 @@ func (p *Pool) Shutdown(ctx context.Context) error {
 	}
 	p.shutdown = left
 	var panicked *wrap.PanicError
-	if through && errors.As(p.closer.first, &panicked) {
+	if finished && errors.As(p.closer.firstPanic, &panicked) {
 		p.shutdown = errors.Join(fmt.Errorf("pool: shutdown: a hook has panicked: %w", panicked), left)
 		panic(panicked.Value)
 	}
@@ -76,7 +76,7 @@ func (p *Pool) Shutdown(ctx context.Context) error {
 // closeApart closes everything on a goroutine of its own, and waits for that until ctx
 // is over and a little longer. It reports whether it is through, and returns what was
 // taken away, or has failed.
-func (p *Pool) closeApart(ctx context.Context) (through bool, left error) {
+func (p *Pool) closeInBackground(ctx context.Context) (finished bool, left error) {
 	done := make(chan error, 1)
 	p.guard.start(ctx, p.closer, func(ctx context.Context) { done <- p.close(ctx) })
 	select {
@@ -87,7 +87,7 @@ func (p *Pool) closeApart(ctx context.Context) (through bool, left error) {
 	}
 	// What is left by now does not wait for functions of the program's, but for
 	// SQLite, and gives up on both: see attempt.
-	timer := time.NewTimer(2 * afterwards)
+	timer := time.NewTimer(2 * closeGrace)
 	defer timer.Stop()
 	select {
 	case left = <-done:
@@ -101,13 +101,13 @@ func (p *Pool) closeApart(ctx context.Context) (through bool, left error) {
 // tellAll waits until everything is told that there was to tell, and functions of the
 // program's have returned, until ctx is over and a little longer. It reports whether
 // that is so.
-func (p *Pool) tellAll(ctx context.Context) bool {
-	bounded, cancel := extended(ctx, stragglers)
+func (p *Pool) flushAll(ctx context.Context) bool {
+	bounded, cancel := extended(ctx, callGrace)
 	defer cancel()
-	through := p.guard.left(bounded)
-	through = (p.late == nil || p.late.flush(bounded)) && through
-	through = p.log.closeSubscriptions(bounded) && through
-	return p.lines.flush(bounded) && through
+	finished := p.guard.waitLeft(bounded)
+	finished = (p.recorderBox == nil || p.recorderBox.flush(bounded)) && finished
+	finished = p.log.closeSubscriptions(bounded) && finished
+	return p.logBox.flush(bounded) && finished
 }
 
 // extended returns a context that ends a little later than ctx.
@@ -145,7 +145,7 @@ func (p *Pool) close(ctx context.Context) error {
 		defer p.health.end()
 	}
 	var left *ShutdownError
-	calm, cancel := shortened(ctx, stragglers)
+	calm, cancel := shortened(ctx, callGrace)
 	defer cancel()
 	if !p.drain(calm) {
 		left = &ShutdownError{Err: calm.Err(), Holders: p.Holders()}
@@ -162,12 +162,12 @@ func (p *Pool) close(ctx context.Context) error {
 		if ctx.Err() == nil {
 			p.drain(ctx)
 		} else {
-			late, cancel := extended(ctx, stragglers)
+			late, cancel := extended(ctx, callGrace)
 			p.drain(late)
 			cancel()
 		}
 	}
-	late, cancel := extended(ctx, stragglers)
+	late, cancel := extended(ctx, callGrace)
 	defer cancel()
 	ended := p.maintain.ended(late)
 	ended = p.health.job.ended(late) && ended
@@ -191,7 +191,7 @@ func (p *Pool) closeAll(ctx context.Context) (err error) {
 	p.writer.shut(ctx)
 	_ = p.guard.protect("closing the keeper of a memory database", func() { err = p.keeper.close() })
 	p.file.close(p.writer)
-	p.retract()
+	p.unregister()
 	err = errors.Join(err, p.db.Close(), p.readerDB.Close(), p.writerDB.Close())
 	// Last, since it asks the program's meter provider.
 	_ = p.guard.call(ctx, placeMeter, func() error { p.stopMetrics(); return nil })
@@ -202,11 +202,11 @@ func (p *Pool) closeAll(ctx context.Context) (err error) {
 // every thousand instructions whether a call is to end, and so it does within
 // milliseconds. It is a part of the time that Shutdown has, if its context has a
 // deadline, or else it comes on top.
-const stragglers = 100 * time.Millisecond
+const callGrace = 100 * time.Millisecond
 
 // afterwards is how long, after its context, Shutdown waits for the connections to be
 // closed that it could take away: stragglers, and SQLite's last checkpoint.
-const afterwards = 500 * time.Millisecond
+const closeGrace = 500 * time.Millisecond
 
 // drain waits until nothing is in use, and reports whether that came to be.
 func (p *Pool) drain(ctx context.Context) bool {
@@ -230,7 +230,7 @@ func (p *Pool) drain(ctx context.Context) bool {
 // closed.
 func (p *Pool) idle() bool {
 	for _, l := range p.allLanes() {
-		if n := l.count(); n.open-n.warming != n.idle || n.closing > 0 {
+		if n := l.count(); n.open-n.openingIdle != n.idle || n.closing > 0 {
 			return false
 		}
 	}
@@ -238,7 +238,7 @@ func (p *Pool) idle() bool {
 }
 
 // released is told of every turn that is given back.
-func (p *Pool) released() {
+func (p *Pool) wakeDrain() {
 	if !p.closing.Load() { // who waits for this looks once more after that is set
 		return
 	}
@@ -276,7 +276,7 @@ func (l *lane) shut(ctx context.Context) {
 	for c := l.pop(); c != nil; c = l.pop() {
 		switch {
 		case j == nil: // of a pool that could not be opened
-			l.pool.quietly(placeCallback, func() { l.close(c, wrap.ReasonPoolClosed) })
+			l.pool.recoverPanics(placeCallback, func() { l.close(c, wrap.ReasonPoolClosed) })
 		case known:
 			_, known = l.pool.guard.attempt(ctx, j, "closing a connection", func(ctx context.Context) { l.closeIn(ctx, c, wrap.ReasonPoolClosed) })
 		default: // what kept the one before would keep this one
@@ -301,7 +301,7 @@ func (l *lane) optimize(ctx context.Context) {
 	defer l.push(c)
 	ctx, cancel := context.WithTimeout(ctx, sqliteTimeout)
 	defer cancel()
-	l.pool.quietly(placeCallback, func() {
+	l.pool.recoverPanics(placeCallback, func() {
 		c.Wrapped().Use(func() {
 			raw := c.SQLite()
 			old := raw.SetInterrupt(ctx)

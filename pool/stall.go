@@ -26,11 +26,11 @@ var extraMemory atomic.Int64 // reserved by readers
 
 // waits counts those who wait, and watches over them while there are any. It
 // reports whether nobody is to.
-func (l *lane) waits(n int) (refusing bool) {
+func (l *lane) addWaiting(n int) (refusing bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.waiting += n
-	l.pool.sums.waits(n)
+	l.pool.sums.addWaiting(n)
 	if l.pool.readers == nil {
 		return l.refusing.Load()
 	}
@@ -39,10 +39,10 @@ func (l *lane) waits(n int) (refusing bool) {
 		l.stall.Stop()
 		l.stall, l.stalled = nil, false
 	case l.waiting > 0 && l.stall == nil:
-		l.stallSeen = l.queue.count().given
-		l.stallOf++
-		of := l.stallOf
-		l.stall = time.AfterFunc(l.stallAfter(), func() { l.watch(of) })
+		l.stallSeen = l.queue.count().released
+		l.stallID++
+		of := l.stallID
+		l.stall = time.AfterFunc(l.stallAfter(), func() { l.resolveStall(of) })
 	}
 	return l.refusing.Load()
 }
@@ -51,15 +51,15 @@ func (l *lane) stallAfter() time.Duration {
 	if l.reads {
 		return stallAfter
 	}
-	return parkAfter
+	return takeTurnAfter
 }
 
 // watch is called while somebody waits and nothing seems to move.
-func (l *lane) watch(of uint64) {
+func (l *lane) resolveStall(of uint64) {
 	if l.reads {
-		l.unstall(of)
+		l.resolveReaderStall(of)
 	} else {
-		l.unpark(of)
+		l.resolveWriterStall(of)
 	}
 }
 
@@ -67,10 +67,10 @@ func (l *lane) watch(of uint64) {
 // each other: no turn was given back, and nobody is inside SQLite. It is the one
 // who came last, because who waits for a second connection came after who has
 // only just come for a first.
-func (l *lane) unstall(of uint64) {
+func (l *lane) resolveReaderStall(of uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.stall == nil || l.stallOf != of || l.closed {
+	if l.stall == nil || l.stallID != of || l.closed {
 		return
 	}
 	next := stallAfter
@@ -80,13 +80,13 @@ func (l *lane) unstall(of uint64) {
 	if l.pool.steps.running.Load() == 0 && l.reserveLocked() {
 		if l.queue.serveLast(l, l.stallSeen) {
 			l.stalled = true
-			l.pool.sums.overflowed()
+			l.pool.sums.addOverflow()
 			next = stallNext
 		} else {
 			l.unreserveLocked()
 		}
 	}
-	l.stallSeen = l.queue.count().given
+	l.stallSeen = l.queue.count().released
 	l.stall.Reset(next)
 }
 

@@ -117,14 +117,14 @@ func (h *Histogram) add(d time.Duration) {
 
 // A ledger is told of every event once, for the sums and for the log.
 type ledger struct {
-	sums *counters
-	log  *EventLog
-	also driver.Recorder // of the program's; nil for none
+	sums     *counters
+	log      *EventLog
+	recorder driver.Recorder // of the program's; nil for none
 
 	// late is for also, of what is recorded on goroutines of the pool's own, and of
 	// all that comes after, as long as that has not been handed over, so that nothing
 	// is told before what came before it. It is nil for none.
-	late *mailbox[driver.Event]
+	box *mailbox[driver.Event]
 }
 
 // recorderPatience is how long a call waits, once, for a Recorder that it outruns. Without,
@@ -135,13 +135,13 @@ const recorderPatience = time.Second
 // Record implements [driver.Recorder].
 func (l ledger) Record(e driver.Event) {
 	switch {
-	case l.also == nil:
-	case l.late != nil && e.Background:
-		l.late.put(e)
-	case l.late != nil && l.late.working.Load():
-		l.late.putOnceThereIsRoom(e, recorderPatience)
+	case l.recorder == nil:
+	case l.box != nil && e.Background:
+		l.box.put(e)
+	case l.box != nil && l.box.working.Load():
+		l.box.putWhenRoom(e, recorderPatience)
 	default:
-		l.also.Record(e)
+		l.recorder.Record(e)
 	}
 	l.sums.add(&e)
 	l.log.add(&e)
@@ -155,7 +155,7 @@ type counters struct {
 }
 
 // waits is told of acquires that begin or end to wait.
-func (c *counters) waits(n int) {
+func (c *counters) addWaiting(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stats.Waiting += n
@@ -163,7 +163,7 @@ func (c *counters) waits(n int) {
 }
 
 // overflowed is told of a reader that was let in beyond the limit.
-func (c *counters) overflowed() {
+func (c *counters) addOverflow() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stats.Overflows++
@@ -289,7 +289,7 @@ func (p *Pool) Stats() Stats {
 	s.Open, s.InUse = s.Writers+s.Readers, s.WritersInUse+s.ReadersInUse
 	s.Events, s.EventsDropped = p.log.counts()
 	s.Panics = p.guard.panics.Load()
-	s.StepWaits = p.steps.entered.Load()
+	s.StepWaits = p.steps.waits.Load()
 	s.Health = p.Health().Health
 	s.Pages = p.wal()
 	for _, h := range p.Holders() {

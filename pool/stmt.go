@@ -32,16 +32,16 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (_ dri
 	if s.closed {
 		return nil, errStmtClosed
 	}
-	through, held := false, s.shell.tx != nil
+	finished, held := false, s.shell.tx != nil
 	defer func() {
-		if !through && (held || s.made.OfConn()) {
+		if !finished && (held || s.made.OfConn()) {
 			if v := recover(); v != nil {
 				err = wrap.NewPanicError(v)
 			}
 		}
 	}()
 	res, err := s.shell.ExecContext(ctx, s.query, args)
-	through = true
+	finished = true
 	return res, err
 }
 

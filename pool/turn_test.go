@@ -7,31 +7,31 @@ import "testing"
 func TestATurnIsTakenAsItWasFound(t *testing.T) {
 	yes := func() bool { return true }
 	var u turn
-	if !u.isHeld() || u.seize(yes) {
+	if !u.isHeld() || u.take(yes) {
 		t.Error("a turn that is held is taken")
 	}
-	u.park()
-	if u.isHeld() || u.seize(func() bool { return false }) {
+	u.offer()
+	if u.isHeld() || u.take(func() bool { return false }) {
 		t.Error("it is taken though it may not be")
 	}
-	if !u.keep() || !u.isHeld() {
+	if !u.reclaim() || !u.isHeld() {
 		t.Error("who has parked it cannot go on")
 	}
-	u.park()
-	if u.seize(func() bool {
-		if !u.keep() {
+	u.offer()
+	if u.take(func() bool {
+		if !u.reclaim() {
 			t.Error("who has parked it cannot go on")
 		}
-		u.park() // with rows open, say
+		u.offer() // with rows open, say
 		return true
 	}) {
 		t.Error("it is taken in another state than was looked at")
 	}
-	if !u.seize(yes) || u.isHeld() || u.keep() || u.seize(yes) {
+	if !u.take(yes) || u.isHeld() || u.reclaim() || u.take(yes) {
 		t.Error("it is not taken, or twice")
 	}
 	u.hold()
-	if !u.isHeld() || !u.keep() {
+	if !u.isHeld() || !u.reclaim() {
 		t.Error("it is not held anew")
 	}
 }

@@ -30,7 +30,7 @@ func (v *verdict) set(schema uint64, r route) { v.v.Store(schema<<2 | uint64(r))
 
 // ask leases what a query is to be on that reads, as far as its text tells. A reader has
 // SQLite prepare it, once for each schema.
-func (s *shell) ask(ctx context.Context, t *text) (*conn, error) {
+func (s *shell) routeBySQLite(ctx context.Context, t *parsedQuery) (*conn, error) {
 	schema := s.pool.file.schema.Load() // before the reader looks at it
 	known := t.verdict.of(schema)
 	if known == toWriter {
@@ -42,10 +42,10 @@ func (s *shell) ask(ctx context.Context, t *text) (*conn, error) {
 	}
 	answer, err := c.Ask(ctx, t.query)
 	if err != nil {
-		return s.askWriter(ctx, t, schema, c, err)
+		return s.routeUnprepared(ctx, t, schema, c, err)
 	}
 	if !c.watched {
-		c.Wrapped().Use(func() { answer.Session = asksSession(c.SQLite(), t.query) })
+		c.Wrapped().Use(func() { answer.Session = usesSession(c.SQLite(), t.query) })
 	}
 	if answer.ReadOnly && !answer.Session {
 		t.verdict.set(schema, toReader)
@@ -57,11 +57,11 @@ func (s *shell) ask(ctx context.Context, t *text) (*conn, error) {
 
 // forPrepare leases what a query is to be prepared on: a reader, unless to prepare it is to
 // execute it, or the writer alone can.
-func (s *shell) forPrepare(ctx context.Context, t *text) (*conn, error) {
+func (s *shell) forPrepare(ctx context.Context, t *parsedQuery) (*conn, error) {
 	if s.tx != nil {
 		return s.tx, nil
 	}
-	if err := s.pool.reproach(); err != nil {
+	if err := s.pool.takeDirtyErr(); err != nil {
 		return nil, err
 	}
 	if !t.preparable {
@@ -69,11 +69,11 @@ func (s *shell) forPrepare(ctx context.Context, t *text) (*conn, error) {
 	}
 	schema := s.pool.file.schema.Load()
 	c, err := s.forRead(ctx)
-	if err != nil || !c.lane.reads || s.pinned == wrap.LaneReader || s.pool.abilities.Load() == nil || t.verdict.of(schema) == toReader {
+	if err != nil || !c.lane.reads || s.pinned == wrap.LaneReader || s.pool.writerCapabilities.Load() == nil || t.verdict.of(schema) == toReader {
 		return c, err
 	}
 	if _, err := c.Ask(ctx, t.query); err != nil {
-		return s.askWriter(ctx, t, schema, c, err)
+		return s.routeUnprepared(ctx, t, schema, c, err)
 	}
 	return c, nil
 }
@@ -81,7 +81,7 @@ func (s *shell) forPrepare(ctx context.Context, t *text) (*conn, error) {
 // askWriter leases what a query is to be on that a reader cannot prepare. That is the
 // reader, for its error, unless the writer has functions or the like that it has not, by a
 // hook or Config.Init, and can prepare the query.
-func (s *shell) askWriter(ctx context.Context, t *text, schema uint64, reader *conn, err error) (*conn, error) {
+func (s *shell) routeUnprepared(ctx context.Context, t *parsedQuery, schema uint64, reader *conn, err error) (*conn, error) {
 	if !errors.Is(err, sqlite3.ERROR) || !s.pool.writerHasMore(reader) {
 		return reader, nil
 	}
@@ -98,7 +98,7 @@ func (s *shell) askWriter(ctx context.Context, t *text, schema uint64, reader *c
 }
 
 // asksSession is what a connection that is not watched says of Answer.Session.
-func asksSession(raw *sqlite3.Conn, query string) (asks bool) {
+func usesSession(raw *sqlite3.Conn, query string) (asks bool) {
 	const opcode, function = 1, 5
 	_ = row(raw, "EXPLAIN "+query, func(st *sqlite3.Stmt) {
 		if op := st.ColumnText(opcode); op == "Function" || op == "PureFunc" {

@@ -27,7 +27,7 @@ const (
 
 	// keptByNobody: wal_autocheckpoint is off, for something else to do it, as
 	// Litestream. The hook only looks.
-	keptByNobody
+	keptOutside
 
 	// keptByCommits: there is one connection for everything, and the commit that finds
 	// the WAL long moves it, as with SQLite's own hook.
@@ -44,7 +44,7 @@ func (p *plan) walKeeper() walKeeper {
 	case p.readOnly || p.dsn.Memory() || said && pages > 0:
 		return keptBySQLite
 	case said:
-		return keptByNobody
+		return keptOutside
 	case p.readers > 0:
 		return keptByCheckpointer
 	}
@@ -57,7 +57,7 @@ const checkpointPages = 1000
 
 // fewestPages is the shortest limit that is kept: with a shorter one, most of the time
 // would go into checkpoints.
-const fewestPages = 64
+const minLimitPages = 64
 
 // walLimit returns how many bytes the WAL may have. With a limit of zero, which has it
 // emptied, or none, what is used is the default.
@@ -66,7 +66,7 @@ func (p *Pool) walLimit() int64 {
 	if limit <= 0 {
 		limit = defaultJournalSizeLimit
 	}
-	return max(limit, p.walBytes(fewestPages))
+	return max(limit, p.walBytes(minLimitPages))
 }
 
 // walBytes is how many bytes so many pages take in the WAL.
@@ -92,7 +92,7 @@ type walHook struct {
 
 // before returns an init that has the hook set before the program's own. A hook of the
 // program's takes its place, and what that does is then what is done.
-func (h *walHook) before(init func(*sqlite3.Conn) error) func(*sqlite3.Conn) error {
+func (h *walHook) install(init func(*sqlite3.Conn) error) func(*sqlite3.Conn) error {
 	if h.keeper == keptBySQLite {
 		return init
 	}
@@ -111,7 +111,7 @@ func (h *walHook) committed(raw *sqlite3.Conn, schema string, pages int) error {
 	p := h.pool
 	switch {
 	case schema != "main":
-		if h.keeper != keptByNobody && pages >= checkpointPages {
+		if h.keeper != keptOutside && pages >= checkpointPages {
 			_, _, _ = raw.WALCheckpoint(schema, sqlite3.CHECKPOINT_PASSIVE)
 		}
 	case h.keeper == keptByCheckpointer:
@@ -119,7 +119,7 @@ func (h *walHook) committed(raw *sqlite3.Conn, schema string, pages int) error {
 	case h.keeper == keptByCommits && int64(pages) >= min(checkpointPages, p.walPages(p.walLimit())):
 		h.checkpoint(raw)
 	default:
-		p.lookAtLength(int64(pages))
+		p.checkWALLength(int64(pages))
 	}
 	return nil
 }
@@ -137,14 +137,14 @@ func (h *walHook) checkpoint(raw *sqlite3.Conn) {
 	}
 	switch p.checkpointed(err) {
 	case checkpointFailed:
-		h.wait = min(max(2*h.wait, firstCheckpointBackOff), mostCheckpointBackOff)
+		h.wait = min(max(2*h.wait, firstCheckpointBackOff), maxCheckpointBackOff)
 		h.retry.Store(time.Now().Add(h.wait).UnixNano())
 	case checkpointDone:
 		h.wait = 0
 		if h.retry.Store(0); moved == frames {
 			frames = 0 // the next commit begins it anew
 		}
-		p.lookAtLength(int64(frames))
+		p.checkWALLength(int64(frames))
 	}
 }
 
@@ -152,7 +152,7 @@ func (h *walHook) checkpoint(raw *sqlite3.Conn) {
 // twice as long each time, up to ten seconds: it costs an attempt to write one page.
 const (
 	firstCheckpointBackOff = 100 * time.Millisecond
-	mostCheckpointBackOff  = 10 * time.Second
+	maxCheckpointBackOff   = 10 * time.Second
 )
 
 // What a checkpoint has come to. That somebody is in its way, or that it was to end,
@@ -161,22 +161,22 @@ type checkpointOutcome int
 
 const (
 	checkpointDone checkpointOutcome = iota
-	checkpointInTheWay
+	checkpointBlocked
 	checkpointFailed
 )
 
 // checkpointed notes what a checkpoint has come to.
 func (p *Pool) checkpointed(err error) checkpointOutcome {
 	if err == nil {
-		p.succeeds(failedCheckpoint)
+		p.recordSuccess(failedCheckpoint)
 		return checkpointDone
 	}
 	for _, other := range []error{sqlite3.BUSY, sqlite3.LOCKED, sqlite3.INTERRUPT, context.Canceled, context.DeadlineExceeded, ErrClosed} {
 		if errors.Is(err, other) {
-			return checkpointInTheWay
+			return checkpointBlocked
 		}
 	}
-	p.fails(failedCheckpoint, cause{why: p.plainly(err), status: statusOf(err)})
+	p.recordFailure(failedCheckpoint, cause{why: p.describeErr(err), status: statusOf(err)})
 	return checkpointFailed
 }
 
@@ -190,24 +190,24 @@ func statusOf(err error) string {
 }
 
 // lookAtLength notes whether a WAL of so many pages, in use, is within its limit.
-func (p *Pool) lookAtLength(pages int64) {
+func (p *Pool) checkWALLength(pages int64) {
 	if p.pageSize == 0 { // while the pool is being opened
 		return
 	}
 	if p.walBytes(pages) <= p.walLimit() || p.cfg.JournalSizeLimit < 0 {
-		p.succeeds(failedWAL)
+		p.recordSuccess(failedWAL)
 	} else if !p.failures.on[failedCheckpoint].Load() { // which tells why, and how long the WAL is
-		p.fails(failedWAL, p.inTheWayOfCheckpoints())
+		p.recordFailure(failedWAL, p.checkpointBlocker())
 	}
 }
 
 // inTheWayOfCheckpoints tells who is.
-func (p *Pool) inTheWayOfCheckpoints() cause {
+func (p *Pool) checkpointBlocker() cause {
 	oldest := p.oldestReading()
-	if oldest != nil && oldest.reads >= longReading {
+	if oldest != nil && oldest.lasted >= longRead {
 		return cause{why: oldest.String(), holder: oldest}
 	}
-	if p.wals.keeper == keptByNobody {
+	if p.wals.keeper == keptOutside {
 		return cause{why: "wal_autocheckpoint is off, and nothing else has moved it to the database"}
 	}
 	return cause{why: "another process, or a connection that is in no pool, reads or writes for long"}
@@ -215,14 +215,14 @@ func (p *Pool) inTheWayOfCheckpoints() cause {
 
 // longReading is how long a reader may read for a checkpoint to wait for it, and so
 // to have writers wait: as long as the WAL is promised to stay within twice its limit.
-const longReading = time.Second
+const longRead = time.Second
 
 // watchWAL looks at a WAL that may be too long where no commit tells of it, or none comes
 // any more. Where commits move what is in it, it does that in their place: what the last
 // of them had in its way may be gone.
 func (p *Pool) watchWAL(ctx context.Context) {
 	if p.wals.keeper == keptByCommits {
-		did, _ := p.ifIdle(ctx, false, func(c *conn) error {
+		did, _ := p.withIdleWriter(ctx, false, func(c *conn) error {
 			p.wals.checkpoint(c.SQLite())
 			return nil
 		})
@@ -232,42 +232,42 @@ func (p *Pool) watchWAL(ctx context.Context) {
 	}
 	bounded, cancel := context.WithTimeout(ctx, sqliteTimeout)
 	defer cancel()
-	_ = p.examiner(bounded, func(c driver.PoolConn) error {
+	_ = p.withOwnConn(bounded, func(c driver.PoolConn) error {
 		raw := c.SQLite()
 		old := raw.SetInterrupt(bounded)
 		defer raw.SetInterrupt(old)
 		if err := readPage(raw); err != nil {
 			return err
 		}
-		p.lookAtWAL(raw)
+		p.checkWAL(raw)
 		return nil
 	})
 }
 
 // mayBeBeyond reports whether the WAL's file is longer than its limit, and nothing else
 // looks after that.
-func (p *Pool) mayBeBeyond() bool {
-	if p.path == "" || p.wals.keeper == keptByCheckpointer && p.checkpoints.knows() {
+func (p *Pool) walMayExceedLimit() bool {
+	if p.path == "" || p.wals.keeper == keptByCheckpointer && p.checkpoints.isOverLimit() {
 		return false
 	}
 	beyond := p.wal().Bytes > p.walLimit()
 	if !beyond {
-		p.succeeds(failedWAL)
+		p.recordSuccess(failedWAL)
 	}
 	return beyond
 }
 
 // lookAtWAL looks how much of the WAL is in use, with a connection that is no user's.
-func (p *Pool) lookAtWAL(raw *sqlite3.Conn) {
-	if !p.mayBeBeyond() {
+func (p *Pool) checkWAL(raw *sqlite3.Conn) {
+	if !p.walMayExceedLimit() {
 		return
 	}
 	frames, moved, err := raw.WALCheckpoint("main", sqlite3.CHECKPOINT_NOOP)
 	switch {
 	case err != nil || frames < 0: // it cannot be known: a connection that only reads is not told
 	case moved == frames: // the next writer begins it anew
-		p.succeeds(failedWAL)
+		p.recordSuccess(failedWAL)
 	default:
-		p.lookAtLength(int64(frames))
+		p.checkWALLength(int64(frames))
 	}
 }

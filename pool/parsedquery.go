@@ -25,19 +25,19 @@ const (
 	markTemp                      // there may be temporary objects
 	markRaw                       // the program has had SQLite's connection itself
 	markJournal                   // the journal mode may be another
-	markMeaning                   // a pragma is set that changes what queries give
+	markResults                   // a pragma is set that changes what queries give
 	markUndo                      // something of these may be there no more
 	markSchema                    // the schema may be another, which all connections see
 
 	// What queries must be where they can see it.
-	markVisible = markAttach | markTemp | markRaw | markMeaning
+	markVisible = markAttach | markTemp | markRaw | markResults
 
 	// What the connection bears, and others do not.
-	markBorne = markVisible | markPragma
+	markConn = markVisible | markPragma
 )
 
 // A text is what is known of a text of SQL. It is the same for all connections.
-type text struct {
+type parsedQuery struct {
 	query   string
 	route   route // as it reads
 	verdict verdict
@@ -52,24 +52,24 @@ type text struct {
 
 // texts keeps what is known of texts, of which the number and the bytes are bounded: of one
 // pool, and of all of the process. Its zero value is ready to use, by any number of goroutines.
-type texts struct {
+type queryCache struct {
 	mu    sync.RWMutex
-	kept  map[string]*text
+	kept  map[string]*parsedQuery
 	share *budget.Share
 }
 
 // textBudget is for the texts of a pool, and for those of all.
-var textBudget = budget.New(2<<20, 32<<20)
+var queryBudget = budget.New(2<<20, 32<<20)
 
 // textBytes is what to keep a text takes.
-func textBytes(query string) int { return len(query) + 128 }
+func queryBytes(query string) int { return len(query) + 128 }
 
 const (
-	maxTexts   = 1024
-	maxTextLen = 16 << 10 // bytes; a longer one is likely to hold data, and not to come again
+	maxCachedQueries  = 1024
+	maxCachedQueryLen = 16 << 10 // bytes; a longer one is likely to hold data, and not to come again
 )
 
-func (ts *texts) of(query string) *text {
+func (ts *queryCache) of(query string) *parsedQuery {
 	ts.mu.RLock()
 	t := ts.kept[query]
 	ts.mu.RUnlock()
@@ -77,40 +77,40 @@ func (ts *texts) of(query string) *text {
 		return t
 	}
 	t = classify(query)
-	if len(query) <= maxTextLen {
+	if len(query) <= maxCachedQueryLen {
 		ts.keep(t)
 	}
 	return t
 }
 
 // keep keeps a text, in the place of others if need be.
-func (ts *texts) keep(t *text) {
+func (ts *queryCache) keep(t *parsedQuery) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	if ts.kept == nil {
-		ts.kept, ts.share = make(map[string]*text), textBudget.Share()
+		ts.kept, ts.share = make(map[string]*parsedQuery), queryBudget.Share()
 	}
-	budget.Keep(ts.share, ts.kept, maxTexts, t.query, t, textBytes)
+	budget.Keep(ts.share, ts.kept, maxCachedQueries, t.query, t, queryBytes)
 }
 
 // classify reads a query without preparing it: to prepare a PRAGMA is to execute it. Only
 // what can be nothing but a query of one statement is ever for a reader; and a reader refuses
 // to write, so that what is misread here fails and does not go astray.
-func classify(query string) *text {
-	t := &text{query: query, route: toWriter}
+func classify(query string) *parsedQuery {
+	t := &parsedQuery{query: query, route: toWriter}
 	statements := sqltext.SQLite.Statements(query)
 	first, ok := statements.Next()
 	if !ok {
 		return t
 	}
 	t.begins = !first.Explain && (first.Verb == sqltext.Begin || first.Verb == sqltext.Savepoint)
-	t.statement(first)
+	t.addMarks(first)
 	alone := true
 	for st, ok := statements.Next(); ok; st, ok = statements.Next() {
 		alone = false
-		t.statement(st)
+		t.addMarks(st)
 	}
-	if !alone || !first.Verb.Rows() || namesWriters(query, first) {
+	if !alone || !first.Verb.Rows() || needsWriter(query, first) {
 		return t
 	}
 	t.preparable = true
@@ -124,7 +124,7 @@ func classify(query string) *text {
 }
 
 // statement marks what a statement leaves behind on its connection.
-func (t *text) statement(st sqltext.Statement) {
+func (t *parsedQuery) addMarks(st sqltext.Statement) {
 	if st.Explain && st.Verb != sqltext.Pragma { // to explain a PRAGMA is to execute it
 		return
 	}
@@ -143,7 +143,7 @@ func (t *text) statement(st sqltext.Statement) {
 			t.marks |= markTemp
 		}
 	case sqltext.Pragma:
-		t.pragma(st)
+		t.addPragmaMarks(st)
 	}
 }
 
@@ -169,7 +169,7 @@ func createsTemp(query string, st sqltext.Statement) bool {
 
 // pragma marks what a PRAGMA changes of its connection: one with a value, unless
 // the value is what it asks about, or the file's.
-func (t *text) pragma(st sqltext.Statement) {
+func (t *parsedQuery) addPragmaMarks(st sqltext.Statement) {
 	c := sqltext.SQLite.CursorOf(t.query, st)
 	c.Advance()
 	c.Advance()
@@ -189,7 +189,7 @@ func (t *text) pragma(st sqltext.Statement) {
 		t.marks |= markJournal
 	case "case_sensitive_like", "count_changes", "empty_result_callbacks", "full_column_names",
 		"reverse_unordered_selects", "short_column_names":
-		t.marks |= markPragma | markMeaning
+		t.marks |= markPragma | markResults
 	case "wal_checkpoint", "optimize", "incremental_vacuum",
 		"application_id", "user_version", "schema_version", "auto_vacuum", "page_size", "encoding":
 	default:
@@ -203,7 +203,7 @@ func (t *text) pragma(st sqltext.Statement) {
 // Such a name means that only where it stands: temp before a dot, a function before its
 // parentheses, and a pragma's table among the tables, where it needs no parentheses.
 // https://sqlite.org/pragma.html#pragfunc
-func namesWriters(query string, st sqltext.Statement) bool {
+func needsWriter(query string, st sqltext.Statement) bool {
 	var roles sqltext.Roles
 	c := sqltext.SQLite.CursorOf(query, st)
 	name, named, function := "", false, false // of the token before; whether it can be a function

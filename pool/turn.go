@@ -22,7 +22,7 @@ import (
 
 // parkAfter is longer than a checkout of a single call takes to end once the call
 // has: such a one is not to lose its turn, and with it the connection.
-const parkAfter = 2 * time.Millisecond
+const takeTurnAfter = 2 * time.Millisecond
 
 // A turn is whether who has a connection that writes has the turn, too: a state, and
 // how often it was parked, so that who takes it takes what was looked at. But for
@@ -30,60 +30,60 @@ const parkAfter = 2 * time.Millisecond
 type turn struct{ v atomic.Uint64 }
 
 const (
-	turnHeld   = iota
-	turnParked // nothing is asked for: it may be taken
+	turnHeld    = iota
+	turnOffered // nothing is asked for: it may be taken
 	turnTaken
 	turnStates
 )
 
 func (t *turn) isHeld() bool { return t.v.Load()%turnStates == turnHeld }
 
-func (t *turn) park() { t.v.Store((t.v.Load()/turnStates+1)*turnStates + turnParked) }
+func (t *turn) offer() { t.v.Store((t.v.Load()/turnStates+1)*turnStates + turnOffered) }
 
 // hold makes the turn held that has been given back, or anew.
 func (t *turn) hold() { t.v.Store(t.v.Load() / turnStates * turnStates) }
 
 // keep reports whether it was not taken, and from then on it cannot be.
-func (t *turn) keep() bool {
+func (t *turn) reclaim() bool {
 	v := t.v.Load()
-	return v%turnStates == turnHeld || v%turnStates == turnParked && t.v.CompareAndSwap(v, v-turnParked)
+	return v%turnStates == turnHeld || v%turnStates == turnOffered && t.v.CompareAndSwap(v, v-turnOffered)
 }
 
 // seize takes a turn that is parked, if, in that state, it may be.
-func (t *turn) seize(may func() bool) bool {
+func (t *turn) take(may func() bool) bool {
 	v := t.v.Load()
-	return v%turnStates == turnParked && may() && t.v.CompareAndSwap(v, v-turnParked+turnTaken)
+	return v%turnStates == turnOffered && may() && t.v.CompareAndSwap(v, v-turnOffered+turnTaken)
 }
 
 // expel takes a turn from its holder, who must not be asking for anything, unless it was
 // taken already.
-func (t *turn) expel() bool {
+func (t *turn) revoke() bool {
 	v := t.v.Load()
 	return v%turnStates != turnTaken && t.v.CompareAndSwap(v, v/turnStates*turnStates+turnTaken)
 }
 
 // park lets others take the turn until resume.
-func (s *shell) park() {
+func (s *shell) offerTurn() {
 	c := s.writer
 	if c == nil || s.tx != nil || s.pool.keepTurns || s.pinned != wrap.LaneNone || c.marks&markVisible != 0 || !s.pool.forReaders().reads ||
-		c.Wrapped().Panicked() || !c.SQLite().GetAutocommit() || c.writesOtherwise() {
+		c.Wrapped().Panicked() || !c.SQLite().GetAutocommit() || c.writePragmasDiffer() {
 		return
 	}
-	c.turn.park()
+	c.turn.offer()
 }
 
 // writesOtherwise reports whether a pragma is in force on the connection by which
 // others are to write, too, or lose what it keeps: foreign_keys above all.
-func (c *conn) writesOtherwise() bool {
-	if c.pragma && c.Wrapped().OpenRows() == 0 { // or it may not have been executed yet
-		c.Wrapped().Use(func() { c.otherwise = writing(c.SQLite()) != c.writing })
-		c.pragma = false
+func (c *conn) writePragmasDiffer() bool {
+	if c.recheckPragmas && c.Wrapped().OpenRows() == 0 { // or it may not have been executed yet
+		c.Wrapped().Use(func() { c.pragmasDiffer = writePragmas(c.SQLite()) != c.writePragmas })
+		c.recheckPragmas = false
 	}
-	return c.pragma || c.otherwise
+	return c.recheckPragmas || c.pragmasDiffer
 }
 
 // writing is how a connection writes, as far as pragmas say.
-func writing(raw *sqlite3.Conn) (is [3]bool) {
+func writePragmas(raw *sqlite3.Conn) (is [3]bool) {
 	for i, name := range [...]string{"foreign_keys", "ignore_check_constraints", "recursive_triggers"} {
 		_ = row(raw, "PRAGMA "+name, func(st *sqlite3.Stmt) { is[i] = st.ColumnBool(0) })
 	}
@@ -91,12 +91,12 @@ func writing(raw *sqlite3.Conn) (is [3]bool) {
 }
 
 // resume sees to it that the checkout has its turn.
-func (s *shell) resume(ctx context.Context) (*conn, error) {
+func (s *shell) reclaimTurn(ctx context.Context) (*conn, error) {
 	c := s.writer
-	if c.turn.keep() {
+	if c.turn.reclaim() {
 		return c, nil
 	}
-	if err := c.lane.again(ctx, c); err != nil {
+	if err := c.lane.requeue(ctx, c); err != nil {
 		return nil, err
 	}
 	c.turn.hold()
@@ -106,17 +106,17 @@ func (s *shell) resume(ctx context.Context) (*conn, error) {
 // again takes another turn for a connection that is leased. Once the pool has taken
 // that away, there is none: looked at after it has come into the queue, out of which
 // whoever is there by then is told.
-func (l *lane) again(ctx context.Context, c *conn) error {
+func (l *lane) requeue(ctx context.Context, c *conn) error {
 	if err := l.connector.FileLost(); err != nil {
 		return l.refuseLost(ctx, err)
 	}
-	w, place, err := l.queue.enter(l, l.pool.cfg.MaxWaiters, true)
+	w, place, err := l.queue.joinAs(l, l.pool.cfg.MaxWaiters, true)
 	if err != nil {
-		return l.fails(ctx, nil, err)
+		return l.failAcquire(ctx, nil, err)
 	}
 	if stopped := c.stopped.Load(); stopped != nil {
 		if w == nil || l.queue.leave(w) {
-			l.give(false)
+			l.releaseTurn(false)
 		}
 		return *stopped
 	}
@@ -125,7 +125,7 @@ func (l *lane) again(ctx context.Context, c *conn) error {
 	}
 	a := l.connector.Acquisition(ctx, l.name)
 	a.Queued(place)
-	if err := l.wait(ctx, a, w); err != nil {
+	if err := l.waitForTurn(ctx, a, w); err != nil {
 		return err
 	}
 	a.Resumed(c.Wrapped())
@@ -134,28 +134,28 @@ func (l *lane) again(ctx context.Context, c *conn) error {
 
 // keepsTurn reports whether a connection that is given back has its turn, too, and
 // sees to it that nobody takes that any more.
-func (c *conn) keepsTurn() bool {
-	kept := c.turn.keep()
+func (c *conn) reclaimTurn() bool {
+	kept := c.turn.reclaim()
 	c.turn.hold()
 	return kept
 }
 
 // takeParked gives the turn of a checkout that asks for nothing to who is next, if
 // none has been given back since given was so many.
-func (f *file) takeParked(given uint64) {
-	memory := keptMemory()
-	for _, l := range f.all() {
+func (f *file) takeOfferedTurn(given uint64) {
+	memory := extraWriterMemory()
+	for _, l := range f.writerLanes() {
 		conns := l.conns()
 		if len(conns) > maxExtra || memory > maxExtraMemory-l.pool.cfg.MemoryLimit { // each that is kept is one more that is open
 			continue
 		}
 		for _, c := range conns {
-			if f.writers.count().given != given {
+			if f.writers.count().released != given {
 				return
 			}
-			if c.turn.seize(func() bool { return c.Wrapped().OpenRows() == 0 }) {
-				l.pool.sums.overflowed()
-				f.writers.give(false)
+			if c.turn.take(func() bool { return c.Wrapped().OpenRows() == 0 }) {
+				l.pool.sums.addOverflow()
+				f.writers.release(false)
 				return
 			}
 		}
@@ -164,7 +164,7 @@ func (f *file) takeParked(given uint64) {
 
 // keptMemory is how much address space the writers' connections of all pools reserve, but for
 // one of each.
-func keptMemory() (bytes int64) {
+func extraWriterMemory() (bytes int64) {
 	openPools.Lock()
 	pools := openPools.list
 	openPools.Unlock()
@@ -175,19 +175,19 @@ func keptMemory() (bytes int64) {
 }
 
 // unpark is unstall for those who wait for the writer.
-func (l *lane) unpark(of uint64) {
+func (l *lane) resolveWriterStall(of uint64) {
 	l.mu.Lock()
-	over := l.stall == nil || l.stallOf != of || l.closed
+	over := l.stall == nil || l.stallID != of || l.closed
 	given := l.stallSeen
 	l.mu.Unlock()
 	if over {
 		return
 	}
-	l.pool.file.takeParked(given)
+	l.pool.file.takeOfferedTurn(given)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.stall != nil && l.stallOf == of {
-		l.stallSeen = l.queue.count().given
-		l.stall.Reset(parkAfter)
+	if l.stall != nil && l.stallID == of {
+		l.stallSeen = l.queue.count().released
+		l.stall.Reset(takeTurnAfter)
 	}
 }

@@ -16,29 +16,29 @@ import (
 
 // bears reports whether queries must go to the writer, to see what a program has
 // made there.
-func (p *Pool) bears() bool { return marks(p.marks.Load())&markVisible != 0 }
+func (p *Pool) pinnedToWriter() bool { return marks(p.marks.Load())&markVisible != 0 }
 
 // after is told of a text that was executed on a connection, or, unless done, is
 // when its rows are asked for.
-func (p *Pool) after(c *conn, t *text, done bool) {
+func (p *Pool) afterQuery(c *conn, t *parsedQuery, done bool) {
 	if c.Wrapped().Panicked() {
 		return // and what it had in force is gone
 	}
-	if (c.changes || t.marks&markSchema != 0) && !c.lane.reads {
-		c.changed(done)
+	if (c.schemaChanging || t.marks&markSchema != 0) && !c.lane.reads {
+		c.recordSchemaChange(done)
 	}
 	if t.marks == 0 {
 		return
 	}
 	if t.marks&markJournal != 0 && !c.lane.reads {
-		c.journal = true // a query is executed only when it is asked for its row
+		c.recheckJournal = true // a query is executed only when it is asked for its row
 		p.afterJournal(c)
 	}
 	if t.marks&markUndo != 0 && !c.lane.reads {
-		c.undoing = true
+		c.recheckMarks = true
 	}
-	if m := t.marks & markBorne; m != 0 {
-		p.mark(c, m, t.name())
+	if m := t.marks & markConn; m != 0 {
+		p.mark(c, m, t.summary())
 	}
 }
 
@@ -49,8 +49,8 @@ func (p *Pool) mark(c *conn, m marks, what string) {
 		c.Wrapped().Retire(wrap.ReasonDirty) // nobody else is to find it changed
 		return
 	}
-	c.journal = c.journal || m&markRaw != 0
-	c.pragma = c.pragma || m&markPragma != 0
+	c.recheckJournal = c.recheckJournal || m&markRaw != 0
+	c.recheckPragmas = c.recheckPragmas || m&markPragma != 0
 	if c.marks&m == m && m&markPragma == 0 {
 		return
 	}
@@ -65,7 +65,7 @@ func (p *Pool) mark(c *conn, m marks, what string) {
 }
 
 // forgot is told that a connection which bore marks is closed.
-func (p *Pool) forgot(c *conn) {
+func (p *Pool) recordMarksLost(c *conn) {
 	p.unmark(0, 0)
 	p.logger.Warn("pool: what was in force on the connection that writes is gone with it", "conn", c.ID())
 }
@@ -81,7 +81,7 @@ func (p *Pool) unmark(left marks, most int) {
 // undone looks whether what stays in force on the writer's connection still does,
 // once a text has detached a file or dropped something. What Raw has done is not
 // known, and is there until the connection is closed.
-func (p *Pool) undone(c *conn) {
+func (p *Pool) recheckMarks(c *conn) {
 	m := c.marks
 	if m&markAttach != 0 && attached(c.SQLite()) == c.attached {
 		m &^= markAttach

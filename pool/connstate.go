@@ -11,14 +11,14 @@ import (
 // because the program has an authorizer of its own, it is looked at after a statement was
 // prepared: not after one that was kept, in which only a function of the program's could.
 func (c *conn) isChanged() bool {
-	return c.Changed() || !c.watched && condition(c.SQLite()) != c.condition
+	return c.Changed() || !c.watched && connState(c.SQLite()) != c.initialState
 }
 
 // condition describes what a query can change of a connection. It takes 100 µs or so.
 //
 // The busy timeout is not in it: with tracing.Config.Details, a handler of package driver's
 // stands in for it most of the time.
-func condition(raw *sqlite3.Conn) string {
+func connState(raw *sqlite3.Conn) string {
 	var b strings.Builder
 	b.WriteString(attached(raw))
 	for _, name := range [...]string{
@@ -38,27 +38,27 @@ func condition(raw *sqlite3.Conn) string {
 
 // noteAbilities notes what the writer can prepare, if that may be more than what a reader
 // can: the program has had its connection, in Config.Init, a hook or Raw.
-func (p *Pool) noteAbilities(raw *sqlite3.Conn, raws bool) {
+func (p *Pool) recordCapabilities(raw *sqlite3.Conn, raws bool) {
 	if p.plan.readers == 0 || !raws && p.cfg.Init == nil && p.cfg.Hooks.AfterConnect == nil {
-		p.abilities.Store(nil)
+		p.writerCapabilities.Store(nil)
 		return
 	}
-	has := abilities(raw)
-	p.abilities.Store(&has)
+	has := capabilities(raw)
+	p.writerCapabilities.Store(&has)
 }
 
 // writerHasMore reports whether the writer may be able to prepare what a reader cannot.
 func (p *Pool) writerHasMore(reader *conn) (more bool) {
-	writers := p.abilities.Load()
+	writers := p.writerCapabilities.Load()
 	if writers != nil {
-		reader.Wrapped().Use(func() { more = abilities(reader.SQLite()) != *writers })
+		reader.Wrapped().Use(func() { more = capabilities(reader.SQLite()) != *writers })
 	}
 	return more
 }
 
 // abilities describes what a connection has that queries name, and is not in its main
 // database. It takes 300 µs or so.
-func abilities(raw *sqlite3.Conn) string {
+func capabilities(raw *sqlite3.Conn) string {
 	var b strings.Builder
 	b.WriteString(attached(raw))
 	describe(&b, raw, "SELECT name, narg FROM pragma_function_list WHERE NOT builtin ORDER BY 1, 2")

@@ -9,9 +9,9 @@ import (
 // A pause is a commit that is held at its end: it has the turn to write, so that no
 // other commit comes between while the WAL is begun anew. The transaction is done, and
 // SQLite holds no lock for it.
-type pause struct {
-	over chan struct{} // closed by the checkpointer
-	left chan struct{} // closed by the commit, which waits no more
+type heldCommit struct {
+	done chan struct{} // closed by the checkpointer
+	gone chan struct{} // closed by the commit, which waits no more
 }
 
 // A WAL that is longer than checkpointPages, but within its limit, is begun anew where
@@ -25,21 +25,21 @@ type pause struct {
 const (
 	shortPause    = 5 * time.Millisecond
 	pausesBetween = 20
-	longPause     = longReading + 100*time.Millisecond
+	longPause     = longRead + 100*time.Millisecond
 )
 
 // Between two attempts to begin the WAL anew, it waits as long as readers of single rows
 // take, and then longer.
 const (
 	firstPoll = 200 * time.Microsecond
-	mostPoll  = 5 * time.Millisecond
+	maxPoll   = 5 * time.Millisecond
 )
 
 // Who is in the way for that long, and is in no pool of this process, is waited for
 // again after ten seconds, and then after twice as long each time, up to five minutes.
 const (
-	firstAlone = 10 * time.Second
-	mostAlone  = 5 * time.Minute
+	firstOutsideWait = 10 * time.Second
+	maxOutsideWait   = 5 * time.Minute
 )
 
 // hold holds the commit that has just been made on a connection, until the WAL has been
@@ -52,15 +52,15 @@ func (c *checkpointer) hold(raw *sqlite3.Conn) {
 	if !c.started.Load() {
 		return
 	}
-	c.rests.Store(false)
+	c.resting.Store(false)
 	c.pool.steps.leaveWriter() // readers may have its processor
 	defer c.pool.steps.enterWriter()
-	p := &pause{over: make(chan struct{}), left: make(chan struct{})}
+	p := &heldCommit{done: make(chan struct{}), gone: make(chan struct{})}
 	ctx := raw.GetInterrupt()
 	timer := time.NewTimer(3 * longPause) // two for readers, and one for what is under way
 	defer timer.Stop()
 	select {
-	case c.pauses <- p:
+	case c.heldCommits <- p:
 	case <-ctx.Done():
 		return
 	case <-timer.C:
@@ -69,27 +69,27 @@ func (c *checkpointer) hold(raw *sqlite3.Conn) {
 		return
 	}
 	select {
-	case <-p.over:
+	case <-p.done:
 		return
 	case <-ctx.Done():
 	case <-timer.C:
 	}
-	close(p.left)
-	<-p.over // or a checkpoint that is under way would be in the way of the next writer
+	close(p.gone)
+	<-p.done // or a checkpoint that is under way would be in the way of the next writer
 }
 
 // restart has the next writer begin the WAL anew, while a commit is held.
-func (c *checkpointer) restart(p *pause) {
+func (c *checkpointer) resetWAL(p *heldCommit) {
 	began := time.Now()
-	patient := c.length.Load() >= c.hard() && !c.yields.Load()
+	patient := c.length.Load() >= c.hardLimit() && !c.noHold.Load()
 	var all time.Time // when all was moved
-	for wait := firstPoll; ; wait = min(2*wait, mostPoll) {
+	for wait := firstPoll; ; wait = min(2*wait, maxPoll) {
 		frames, moved, outcome := c.checkpoint(sqlite3.CHECKPOINT_RESTART)
 		now := time.Now()
 		took := now.Sub(began)
 		switch outcome {
 		case checkpointDone:
-			c.begunAnew(took)
+			c.recordReset(took)
 			return
 		case checkpointFailed:
 			return
@@ -99,24 +99,24 @@ func (c *checkpointer) restart(p *pause) {
 		}
 		switch {
 		case !c.mayHold():
-			c.yield()
+			c.giveUpReset()
 			return
 		case !patient && took >= shortPause:
-			c.asks.Store(false)
-			c.notAsked = now.Add(pausesBetween * took)
+			c.holdNext.Store(false)
+			c.noHoldUntil = now.Add(pausesBetween * took)
 			return
-		case patient && (all.IsZero() && took >= longPause || !all.IsZero() && now.Sub(all) >= longPause || c.held+took >= 3*longPause):
-			c.aloneFor = min(max(2*c.aloneFor, firstAlone), mostAlone)
-			c.alone = now.Add(c.aloneFor)
-			c.yield()
+		case patient && (all.IsZero() && took >= longPause || !all.IsZero() && now.Sub(all) >= longPause || c.heldFor+took >= 3*longPause):
+			c.outsideWait = min(max(2*c.outsideWait, firstOutsideWait), maxOutsideWait)
+			c.outsideUntil = now.Add(c.outsideWait)
+			c.giveUpReset()
 			return
 		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
-		case <-p.left:
+		case <-p.gone:
 			timer.Stop()
-			c.held += took
+			c.heldFor += took
 			return
 		case <-c.ctx.Done():
 			timer.Stop()
@@ -126,20 +126,20 @@ func (c *checkpointer) restart(p *pause) {
 }
 
 // yield lets commits go on, although the WAL is beyond its limit, and has that be told.
-func (c *checkpointer) yield() {
-	c.asks.Store(false)
-	c.yields.Store(true)
-	c.pool.lookAtLength(c.length.Load())
+func (c *checkpointer) giveUpReset() {
+	c.holdNext.Store(false)
+	c.noHold.Store(true)
+	c.pool.checkWALLength(c.length.Load())
 }
 
 // begunAnew notes that the next writer begins the WAL anew, or that it is empty, after a
 // pause of so long.
-func (c *checkpointer) begunAnew(took time.Duration) {
-	c.asks.Store(false)
-	c.yields.Store(false)
+func (c *checkpointer) recordReset(took time.Duration) {
+	c.holdNext.Store(false)
+	c.noHold.Store(false)
 	c.length.Store(0)
-	c.next.Store(c.soft())
-	c.notAsked = time.Now().Add(pausesBetween * took)
-	c.held, c.aloneFor, c.alone = 0, 0, time.Time{}
-	c.pool.succeeds(failedWAL)
+	c.next.Store(c.softLimit())
+	c.noHoldUntil = time.Now().Add(pausesBetween * took)
+	c.heldFor, c.outsideWait, c.outsideUntil = 0, 0, time.Time{}
+	c.pool.recordSuccess(failedWAL)
 }
