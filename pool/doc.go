@@ -1,220 +1,249 @@
-// Package pool is a pool of connections to an SQLite database, below
-// [database/sql]: one connection writes, others read, who waits is served in the
-// order of coming, and every wait, use and failure is accounted for.
+// Package pool is a connection pool for SQLite, below [database/sql]. One connection
+// writes, the others read. Waiters are served first come, first served. Every wait, use and
+// failure is counted and recorded.
 //
 //	p, err := pool.Open(ctx, pool.Config{Path: "app.db"})
 //	defer p.Close()
 //	db := p.DB() // a *sql.DB like any other
 //
-// or, without another line of the program changed, as the driver [Name]:
+// It is also a driver with the name [Name]. Then only the import and the call of sql.Open
+// change:
 //
 //	import _ "github.com/sqlitemw/sqlitemw/pool"
 //
 //	db, err := sql.Open("sqlitemw-pool", "file:app.db?_pool_max=8&_pool_acquire_timeout=10s")
 //
-// whose pool is opened by the first call and closed by db.Close; [Of] finds it.
-// A DSN is one of package driver's, with keys for fields of [Config]: _pool_name,
-// _pool_min, _pool_max, _pool_max_waiters, _pool_events, _pool_acquire_timeout,
-// _pool_idle_timeout, _pool_max_lifetime, _pool_lifetime_jitter,
-// _pool_busy_timeout, _pool_validate_after, _pool_keepalive, _pool_leak_after,
-// _pool_statement_timeout, _pool_tx_timeout, _pool_max_read_age,
-// _pool_health_interval, _pool_must_exist, _pool_wal, _pool_synchronous,
-// _pool_journal_size_limit, _pool_memory_limit and _pool_dirty. Config has the others, and a [Driver]
-// of the program's own has a Config. A _pool_name that looks like it has parameters is
-// refused. What an error or a log line shows of a DSN is as package driver says, and
-// names in it are quoted.
+// The first call on db opens the pool, and db.Close closes it. [Of] returns it.
 //
-// Every connection has foreign keys on, synchronous FULL (without a WAL: EXTRA), a busy
-// timeout of 5 seconds and a journal size limit of 64 MiB, and a file is in WAL mode,
-// unless Config or its Path says otherwise. [Manager] keeps several pools.
+// The DSN is that of package driver, with additional keys for fields of [Config]:
+//
+//   - size: _pool_min, _pool_max, _pool_max_waiters
+//   - timeouts: _pool_acquire_timeout, _pool_idle_timeout, _pool_max_lifetime,
+//     _pool_lifetime_jitter, _pool_busy_timeout
+//   - limits of time: _pool_statement_timeout, _pool_tx_timeout, _pool_max_read_age
+//   - checks: _pool_validate_after, _pool_keepalive, _pool_leak_after, _pool_health_interval
+//   - database: _pool_must_exist, _pool_wal, _pool_synchronous, _pool_journal_size_limit,
+//     _pool_memory_limit, _pool_dirty
+//   - others: _pool_name, _pool_events
+//
+// The other fields exist only in Config. To set them for sql.Open, register a [Driver] with
+// a Config. A _pool_name that looks as if it had parameters is refused. Errors and log lines
+// show only the parts of a DSN that package driver lists, and quote names.
+//
+// By default, every connection has foreign keys on, synchronous FULL (EXTRA without a WAL),
+// a busy timeout of 5 seconds and a journal size limit of 64 MiB. A file is in WAL mode.
+// Config and its Path can change all of that. [Manager] keeps several pools.
 //
 // # Lanes
 //
-// A file in WAL mode has two lanes: the writer, which is one connection, and
-// readers, up to MaxConns-1 of them, which cannot write. Each has a queue; that of
-// the writer is one for all pools of the process that may write to the same file,
-// whatever its name. Everything else has one connection for everything, which is a lane
-// too; see Config.MaxConns.
+// A file in WAL mode has two lanes. The writer lane is one connection. The reader lane has
+// up to MaxConns-1 connections, which cannot write. Each lane has a queue. The writer's
+// queue is shared by all pools of the process that may write to the same file, even if they
+// opened it under different names. Every other database has one connection for everything,
+// which is a lane too; see Config.MaxConns.
 //
-// A checkout of [Pool.DB] (a call, a Conn or a Tx) takes a connection when it is
-// first asked for something, and what that is decides the lane:
+// A checkout of [Pool.DB] is a call, a Conn or a Tx. It leases a connection when it first
+// needs one. The first request decides the lane:
 //
-//	SELECT, VALUES (Query, QueryRow)                 reader
-//	WITH (Query, QueryRow)                           reader, if SQLite says that it only reads, else writer
-//	either of them, if it names last_insert_rowid,
-//	changes, total_changes, temp, sqlite_temp_schema,
-//	sqlite_temp_master or a pragma_ function, or if
-//	another statement follows                        writer
-//	INSERT, REPLACE, UPDATE, DELETE, also RETURNING  writer
-//	PRAGMA, ATTACH, BEGIN, DDL, whatever else        writer
-//	Exec, of any text but an empty one               writer
-//	EXPLAIN, EXPLAIN QUERY PLAN                      as what is explained
-//	Prepare                                          reader, if preparing the text cannot execute it; then each call as above
-//	BeginTx with ReadOnly and LevelDefault           reader
-//	any other BeginTx                                writer, whose lock it takes at once
-//	Ping                                             reader
-//	(*sql.Conn).Raw, once Raw() is called            writer
+//   - SELECT and VALUES (Query, QueryRow): reader.
+//   - WITH (Query, QueryRow): reader if SQLite reports that the statement only reads, else
+//     writer.
+//   - Any of these: writer, if it names last_insert_rowid, changes, total_changes, temp,
+//     sqlite_temp_schema, sqlite_temp_master or a pragma_ function, or if another statement
+//     follows.
+//   - INSERT, REPLACE, UPDATE and DELETE, also with RETURNING: writer.
+//   - PRAGMA, ATTACH, BEGIN, DDL and everything else: writer.
+//   - Exec of any query except an empty one: writer.
+//   - EXPLAIN and EXPLAIN QUERY PLAN: the lane of the explained statement.
+//   - Prepare: reader, if preparing the query cannot execute it, else writer. Each call of
+//     the statement is then routed as above.
+//   - BeginTx with ReadOnly and LevelDefault: reader.
+//   - Every other BeginTx: writer. It takes SQLite's write lock immediately.
+//   - Ping: reader.
+//   - (*sql.Conn).Raw: writer, once the program calls Raw() in it.
 //
-// Texts are read before anything is prepared, because to prepare a PRAGMA is to
-// execute it. A text that is misread fails on a reader, with sqlite3.READONLY: it
-// does not write there.
+// The pool parses a query before it prepares it, because SQLite executes a PRAGMA while
+// preparing it. A query that the pool misreads fails on a reader with sqlite3.READONLY; it
+// writes nothing there.
 //
-// What a text does not show, SQLite says when a reader prepares it, once for each text and
-// schema. A query of a view over last_insert_rowid(), changes() or total_changes() is the
-// writer's. So is one that names what only the writer has, a function say, by Config.Init
-// or Config.Hooks.AfterConnect. In a transaction that only reads, neither is.
+// For what the parser cannot see, SQLite decides when a reader prepares the query, once for
+// each query and schema. A query of a view over last_insert_rowid(), changes() or
+// total_changes() goes to the writer. So does a query that names something that only the
+// writer has, such as a function from Config.Init or Config.Hooks.AfterConnect. In a
+// read-only transaction, neither does.
 //
-// A reader that a query of [Pool.Reader] or of a transaction that only reads has changed, or
-// may have, is closed when it is given back: by a PRAGMA with a value, ATTACH or DETACH, a
-// temporary object, a transaction left open, or Raw. On readers, query_only stays on.
-// SQLite tells of such queries by an authorizer that the pool sets on readers. If Config.Init
-// or AfterConnect sets one itself, that stays, and the pool looks for changes after each use
-// in which something was prepared, which takes 0.1 ms.
+// A query of [Pool.Reader] or of a read-only transaction can change its reader. That is a
+// PRAGMA with a value, ATTACH or DETACH, a temporary object, a transaction left open, or
+// Raw. A reader that has changed, or may have, is closed when it is given back. On readers,
+// query_only stays on. The pool detects such queries with an authorizer that it sets on
+// readers. If Config.Init or AfterConnect sets an authorizer, that one stays. Then the pool
+// compares the connection after each use that prepared a statement, which takes 0.1 ms.
 //
-// Once a checkout has had the writer, it stays there until
-// it ends; while it does nothing, and has neither a transaction nor rows open, others
-// may write. [Pool.Reader] and [Pool.Writer] are the same, but of one lane.
+// A checkout that has leased the writer keeps it until the checkout ends. While it runs
+// nothing and has no transaction and no rows open, other callers may write. [Pool.Reader]
+// and [Pool.Writer] work as DB does, but each uses one lane only.
 //
-// A query sees what was committed before it began. One on a reader does not see
-// what a transaction that is still open has written.
+// A query sees everything that was committed before it began. A query on a reader does not
+// see what an open transaction has written.
 //
-// # What changes against "sqlitemw"
+// # Differences from "sqlitemw"
 //
-//	db.Begin       takes the write lock at once, as there, but waits for it in the queue, first come, first served. There it waits in
-//	               SQLite, for the busy timeout and in no order. For a transaction that only reads, use BeginTx with
-//	               sql.TxOptions{ReadOnly: true}: it has a reader. A _txlock in Path wins
-//	db.Stats       counts shells, which is what database/sql has for connections here: a shell costs next to nothing, and takes a
-//	               connection only while it is used. Ask [Pool.Stats]
-//	errors         of an acquire come from the first call that needs a connection, and not from db.Conn
-//	SetMaxOpenConns, SetMaxIdleConns, SetConnMaxLifetime, SetConnMaxIdleTime
-//	               are of shells. SetMaxOpenConns puts database/sql's queue, which is served at random and has no timeout, in front
-//	               of the pool's: leave it alone, and set Config.MaxConns
-//	one lane       is one connection: a query while rows are open, or outside of an open transaction, waits for itself, until
-//	               AcquireTimeout. So it is with MaxConns 1, and in memory
-//	readers        are let in beyond MaxConns where those there are wait for each other, as nested queries do: up to 128, and on 32
-//	               bits as many as may use 512 MiB, in all pools together; see Config.MemoryLimit
-//	session state  what a program sets by PRAGMA, ATTACH or temporary objects is the writer's, for all who come after, and stays until
-//	               it is undone: a warning is logged, and an event recorded. Of DB, a PRAGMA does not reach the readers. Once a text
-//	               has attached a file or made a temporary object, queries of DB go to the writer too, until it is detached or dropped;
-//	               once Raw() of a *sql.Conn was called, until [Pool.Reset]. What all connections are to have belongs into Config.Init and Config.Pragmas
-//	transactions   that a text begins (Exec of BEGIN) must end in the same checkout, of db.Conn: what is left open is rolled back, and
-//	               logged as an error; see Config.Dirty
-//	last_insert_rowid()
-//	               and changes() are of the writer, which others may have used since: use sql.Result, RETURNING, or a transaction
-//	functions      of the program's find by (*sqlite3.Conn).GetInterrupt a context with the caller's values and end, not the very same
-//	Prepare        prepares the text and keeps it, not the statement: each connection prepares it when it comes to it, and keeps it
-//	               (Config.StatementCache). What fails then is the text: its error is in no errors.Join, and if what it is of is gone,
-//	               the query fails, and not its first row. Rows outlive it
-//	Raw            of a *sql.Conn has a Raw method as package driver's, for the writer, which panics with an [*AcquireError] if there is
-//	               none to be had, and none of the methods of *sqlite3.Conn. [Pool.Raw] takes a context and returns an error
-//	db.Close       of DB, Reader and Writer closes that database alone; [Pool.Close] closes all
+//   - db.Begin takes the write lock immediately, as there. But it waits for it in the queue,
+//     first come, first served. There it waits inside SQLite, for the busy timeout and in no
+//     order. For a transaction that only reads, use BeginTx with
+//     sql.TxOptions{ReadOnly: true}, which takes a reader. A _txlock in Path takes
+//     precedence.
+//   - db.Stats counts shells, which are the connections that database/sql sees. A shell
+//     costs almost nothing, and leases a connection only while it is used. Use [Pool.Stats].
+//   - Errors of an acquire come from the first call that needs a connection, not from
+//     db.Conn.
+//   - SetMaxOpenConns, SetMaxIdleConns, SetConnMaxLifetime and SetConnMaxIdleTime apply to
+//     shells. SetMaxOpenConns puts the queue of database/sql before the pool's. That queue
+//     is served at random and has no timeout. Do not call it; set Config.MaxConns.
+//   - One lane is one connection. This is so with MaxConns 1 and for in-memory databases. A
+//     query issued while rows are open, or outside an open transaction, blocks until
+//     AcquireTimeout.
+//   - Readers that wait for each other, as nested queries do, are let in beyond MaxConns: up
+//     to 128. On 32-bit systems, they are also limited to 512 MiB in all pools together; see
+//     Config.MemoryLimit.
+//   - Session state: PRAGMA, ATTACH and temporary objects change the writer for all later
+//     callers, until they are undone. Each change logs a warning and records an event. A
+//     PRAGMA on DB does not reach the readers. Once a query has attached a file or created a
+//     temporary object, queries of DB go to the writer too, until it is detached or dropped.
+//     After Raw() of a *sql.Conn, they do so until [Pool.Reset]. To set something on every
+//     connection, use Config.Init and Config.Pragmas.
+//   - A transaction begun with Exec of BEGIN must end in the same checkout of db.Conn. If it
+//     is left open, it is rolled back and logged as an error; see Config.Dirty.
+//   - last_insert_rowid() and changes() return the values of the writer, which other callers
+//     may have used since. Use sql.Result, RETURNING or a transaction.
+//   - Functions of the program that call (*sqlite3.Conn).GetInterrupt get a context with the
+//     values and the end of the caller's context, but not that context itself.
+//   - Prepare prepares the query to check it, and keeps the query, not the statement. Each
+//     connection prepares the query when it first executes it, and caches the statement
+//     (Config.StatementCache). So the query fails, and its error is not part of an
+//     errors.Join. If a table that it uses is gone, the query fails, not its first row. Its
+//     rows may be used after the statement is closed.
+//   - Raw of a *sql.Conn passes a value with a Raw method, as in package driver, but without
+//     the methods of *sqlite3.Conn. The method returns the writer's connection. It panics
+//     with an [*AcquireError] if it cannot get it. [Pool.Raw] takes a context and returns an
+//     error.
+//   - db.Close of DB, Reader and Writer closes only that *sql.DB. [Pool.Close] closes all.
 //
 // # Opening
 //
-// Connections are opened on goroutines of the pool's own, with the values of the context
-// of the call that one is opened for, and not its end. A call whose context ends, or that
-// has waited for AcquireTimeout, returns then, with an [*AcquireError], and gives its turn
-// to the next; what it has begun is finished, and serves whoever comes next. So does the
-// opening of the pool by the first calls of a database of sql.Open. An opening that takes
-// longer than five seconds is kept out of the way: the next call begins another. A panic of
-// Init or of a hook is the panic of the call that waits; if none does, it is logged, and an
-// event once the pool is open.
+// The pool opens connections on its own goroutines. The context there has the values of the
+// caller's context, but does not end with it. A caller whose context ends, or that has
+// waited for AcquireTimeout, returns immediately with an [*AcquireError] and releases its
+// turn. The connection is still opened, and serves the next caller. The same holds when the
+// first calls on a database of sql.Open open its pool.
+//
+// If an opening takes longer than five seconds, the next call starts another. A panic of
+// Init or of a hook is raised in the call that waits for the connection. If no call waits,
+// the panic is logged, and recorded as an event once the pool is open.
 //
 // # Limits of time
 //
-// Config.StatementTimeout bounds a statement, Config.TxTimeout a transaction, and
-// Config.MaxReadAge what is read, and so keeps the WAL from being begun anew. When one is
-// over, a log line and an event say so, the call that is under way is interrupted, and its
-// error, and that of every later one, is a [*TimeLimitError], which names the setting. A
-// transaction or reading is taken away although the program asks for nothing: it is
-// rolled back, its turn is the next one's, and its connection is closed when the program
-// gives it back. What a statement outside of a transaction has written is written, if only
-// its rows are left to be read (RETURNING). Who has SQLite's own connection, by Raw or for a
-// savepoint, keeps it until it is given back, and its calls fail.
+// Config.StatementTimeout limits a statement, and Config.TxTimeout a transaction.
+// Config.MaxReadAge limits how long rows or a transaction stay open, because they keep the
+// WAL from being reset. When a limit is exceeded:
+//
+//   - A log line is written and an event is recorded. Then the running call is interrupted.
+//     It fails, and all later calls fail, with a [*TimeLimitError] that names the setting.
+//   - A transaction or open rows are ended even while the program calls nothing. The
+//     transaction is rolled back, its turn goes to the next waiter, and its connection is
+//     closed when the program gives it back.
+//   - A statement outside a transaction that has written (RETURNING) keeps its changes if
+//     only its rows are left to read.
+//   - A caller that has SQLite's own connection, from Raw or for a savepoint, keeps it until
+//     it gives it back. Its calls fail.
 //
 // # Errors
 //
-// [Open] fails with [ErrInvalidConfig], [ErrNotFound], an [*OpenError] or
-// [ErrHealthCheck]. A call that gets no connection has an [*AcquireError], which
-// says who has them, for how long and for what, how many wait, and what the cause
-// seems to be: it is [ErrAcquireTimeout], [ErrQueueFull] (Config.MaxWaiters),
-// [ErrClosed] or the context's error, also while a connection is being opened, and for the writer also sqlite3.BUSY, so that
-// a program which knows what to do about a locked database does it. [WithOwner]
-// gives the holders names. Errors of SQLite are given to the program as they are.
+// [Open] fails with [ErrInvalidConfig], [ErrNotFound], an [*OpenError] or [ErrHealthCheck].
 //
-// A panic in a call passes to the program as with package driver, whose rules hold: the
-// connection is closed, its turn is free, and the checkout answers
-// [driver.ErrPanicked].
+// A call that cannot acquire a connection fails with an [*AcquireError]. It lists who holds
+// the connections, for how long and for which query, counts the waiters, and names the
+// probable cause. It wraps [ErrAcquireTimeout], [ErrQueueFull] (Config.MaxWaiters),
+// [ErrClosed] or the context's error, also while a connection is being opened. For the
+// writer, it also matches sqlite3.BUSY, so that code that handles a locked database handles
+// it. [WithOwner] gives holders a name. Errors of SQLite reach the program unchanged.
 //
-// [Pool.WithTx] tries a transaction again for which SQLite says BUSY, because
-// another process writes.
+// A panic in a call passes to the program as in package driver, whose rules apply. The
+// connection is closed, its turn is released, and the checkout returns [driver.ErrPanicked].
+//
+// [Pool.WithTx] retries a transaction that fails with BUSY because another process writes.
 //
 // # Events, statistics and logs
 //
-// [Pool.Events] has the latest events: each connect, acquire, release and close
-// with its durations and reason, and each timeout, cancel, refuse, leak (with
-// Config.LeakAfter), dirty, session, busy, reset, health, file-lost, failing,
-// recovered, panic, time-limit, warning and shutdown. [Pool.Subscribe]
-// gives them as they come, as a channel or a range, [Pool.LogEvents] writes them to
-// a slog.Logger, and Config.Recorder is called with each. No one waits for who is
-// too slow: what is lost to a subscriber is counted.
+// [Pool.Events] returns the latest events:
 //
-// [Pool.Stats] sums up, [Pool.Holders] says who has connections now. Spans and
-// metrics are package tracing's: the acquire span has the wait in the queue, and
-// db.client.connection.wait_time, pending_requests and timeouts are measured.
+//   - connect, acquire, release and close, each with durations and a reason;
+//   - timeout, cancel, refuse, dirty, session, busy, time-limit, and leak (with
+//     Config.LeakAfter);
+//   - health, failing, recovered, file-lost, panic, reset, warning and shutdown.
+//
+// [Pool.Subscribe] delivers them as they are recorded, through a channel or a range loop.
+// [Pool.LogEvents] writes them to a slog.Logger. Config.Recorder is called with each. Slow
+// subscribers lose events; the loss is counted.
+//
+// [Pool.Stats] returns totals. [Pool.Holders] returns who holds connections now. Spans and
+// metrics are those of package tracing. The acquire span includes the wait in the queue, and
+// the pool measures db.client.connection.wait_time, pending_requests and timeouts.
 //
 // # Health and upkeep
 //
-// [Pool.HealthCheck] reads a page on a connection of its own, and looks whether
-// the database, its -wal and its -shm are still the files that the pool has opened, and
-// as long as SQLite takes them to be; [Pool.Health] has what it found, and
-// Config.HealthInterval has the pool check itself. Besides, from the moment that one of
-// these begins until it ends, the pool is degraded, and says why:
+// [Pool.HealthCheck] reads a page on a connection of its own. It checks that the database,
+// its -wal and its -shm are still the files that the pool has opened, and that they are as
+// long as SQLite expects. [Pool.Health] returns the result. With Config.HealthInterval, the
+// pool checks itself. In addition, the pool is degraded from the moment that one of these
+// failures begins until it ends, and reports the reason:
 //
-//	write       SQLite cannot write: the disk or a quota is full, a write or a sync fails, or the file
-//	            system can only be read. It ends when a write succeeds
-//	checkpoint  what is in the WAL cannot be moved to the database. The pool tries again after 100 ms, then
-//	            after twice as long each time, up to 10 s, and in HealthCheck
-//	wal         the WAL is beyond Config.JournalSizeLimit, and cannot be begun anew: the reason names the
-//	            connection that has read for long, its owner, last query and trace, if it is in a pool of
-//	            this process
+//   - write: SQLite cannot write. The disk or a quota is full, a write or a sync fails, or
+//     the file system is read-only. It ends when a write succeeds.
+//   - checkpoint: the content of the WAL cannot be moved to the database. The pool retries
+//     after 100 ms, then after twice as long each time, up to 10 s, and in HealthCheck.
+//   - wal: the WAL exceeds Config.JournalSizeLimit and cannot be reset. The reason names
+//     the connection that has been reading for long, with its owner, last query and trace,
+//     if it belongs to a pool of this process.
 //
-// When it begins and when it ends, there is one log line, and one event, failing and
-// recovered, with that reason. A failed commit is still reported to its caller.
+// Its begin and its end each cause one log line and one event, failing and recovered, with
+// that reason. A failed commit is still reported to its caller.
 //
 // # The WAL
 //
-// A goroutine of the pool moves what is in the WAL to the database, once there are
-// 1000 pages of it (later 750), while the writer goes on. Then a commit is held at its
-// end, after the transaction is durable, so that no other comes between while the rest
-// is moved and the next writer begins the WAL anew; up to the limit, that takes a few
-// milliseconds, or is left for later. From Config.JournalSizeLimit on, the commit is
-// held until readers have ended, so that the WAL stays within twice the limit, as long
-// as nobody reads for longer than a second and no transaction writes more than the
-// limit. Under a reader of a pool of this process that has read for longer, nothing
-// waits; the WAL grows, and the pool is degraded. Of readers elsewhere the pool does not
-// know how long they have read: it waits for them a second or so, and then again after 10
-// seconds, 20, and so on, up to 5 minutes. The context of the call ends its wait.
+// A goroutine of the pool moves the content of the WAL to the database (a checkpoint) once
+// there are 1000 pages of it, later 750. The writer continues meanwhile. Then the pool holds
+// one commit at its end, after the transaction is durable. So no other commit comes between
+// while the rest is moved and the WAL is reset: the next writer starts again at its
+// beginning. Below the limit, that takes a few milliseconds, or is postponed.
 //
-// A WAL whose file is longer than 1000 pages, or its limit, is cut when nothing has been
-// committed for a second: SQLite's own checkpoints leave it so long, too.
+// From Config.JournalSizeLimit on, the commit is held until readers have ended. So the WAL
+// stays within twice the limit, as long as no reader reads for longer than a second and no
+// transaction writes more than the limit. Nothing waits for a reader of this process's pools
+// that has read for longer: the WAL grows, and the pool is degraded. For readers outside the
+// pools, the pool does not know how long they have read. It waits for them about a second,
+// and then again after 10 seconds, 20, and so on, up to 5 minutes. The context of the call
+// ends its wait.
 //
-// With one connection for everything, the commit moves the WAL itself, as with SQLite's
-// own checkpoints. Set the pragma wal_autocheckpoint, in Path or Config.Pragmas, to have
-// SQLite do it, or to 0 for nobody, as Litestream wants: the pool then runs no checkpoint
-// by itself, and tells only that the WAL is beyond its limit. A hook that a program sets
-// by (*sqlite3.Conn).WALHook takes the place of the pool's. All this is of the main
-// database: files that are attached are moved as SQLite does it.
+// A WAL file that is longer than 1000 pages, or than its limit, is truncated when nothing
+// has been committed for a second. SQLite's own checkpoints, too, leave up to that length.
 //
-// [Pool.Checkpoint] moves the WAL when the program says so.
+// With one connection for everything, the commit itself runs the checkpoint, as SQLite does
+// by default. To let SQLite do it, set the pragma wal_autocheckpoint in Path or
+// Config.Pragmas. To leave it to another program, as Litestream requires, set it to 0. Then
+// the pool runs no checkpoint by itself, and only reports a WAL that exceeds its limit. A
+// hook that the program sets with (*sqlite3.Conn).WALHook replaces the pool's. All this
+// applies to the main database; attached files are checkpointed as SQLite does it.
+//
+// [Pool.Checkpoint] runs a checkpoint on request.
 //
 // # Durability
 //
-// A commit is on the disk when it returns, and survives a power failure: the default
-// of Config.Synchronous is FULL in WAL mode, and EXTRA without a WAL, where FULL does not
-// sync the directory, and a journal that comes back undoes the latest commit. A copy
-// by [Pool.Backup] or [Pool.BackupTo] is on the disk when that returns, and its name is
-// never that of a part. For a copy that is made again and again under the same name:
+// A commit is on the disk when it returns, and survives a power failure. The default of
+// Config.Synchronous is FULL in WAL mode and EXTRA without a WAL. There, FULL does not sync
+// the directory, so a deleted journal may reappear and undo the latest commit. A copy by
+// [Pool.Backup] or [Pool.BackupTo] is on the disk when the call returns. An incomplete copy
+// never has the copy's name. To replace the same copy again and again:
 //
 //	for range time.Tick(time.Hour) {
 //		err := p.BackupTo(ctx, "/backup/app.db", pool.BackupOptions{Replace: true})
@@ -223,66 +252,70 @@
 //
 // # Connections
 //
-// A goroutine closes connections that were idle for longer than
-// IdleTimeout or are older than MaxLifetime, and keeps MinConns open. A database in
-// memory is kept by a connection of the pool's own. [Pool.Resize] changes MaxConns,
-// and [Pool.Reset] has all connections opened anew.
+// A goroutine closes connections that have been idle for longer than IdleTimeout or open for
+// longer than MaxLifetime, and keeps MinConns open. A connection of the pool's own keeps an
+// in-memory database alive. [Pool.Resize] changes MaxConns. [Pool.Reset] replaces all
+// connections by new ones.
 //
-// If one of the three files is lost, health is down, a file-lost event and a log line say
-// which and how, and every call fails with [driver.ErrFileLost] (see package driver, The
-// file). Nothing repairs that but to close the pool and open it again, at the same path if
-// a backup was put there: [Manager.Add] and [Manager.OpenPrimary] do both.
+// If one of the three files is lost, health is down. An event (file-lost) and a log line
+// name the file and what has happened to it, and every call fails with [driver.ErrFileLost];
+// see The file in package driver. The only repair is to close the pool and open it again, at
+// the same path if a backup was put there. [Manager.Add] and [Manager.OpenPrimary] do both.
 //
-// # Functions of the program's
+// # Functions of the program
 //
-// Init, Term, hooks, the Recorder, loggers and what is behind Config.Tracing are called on
-// the goroutine of a call where a call leads to them: there, a panic passes to the program,
-// and a function that blocks keeps its caller, and may keep a turn.
+// The pool calls functions of the program: Init, Term, hooks, the Recorder, loggers, and the
+// exporters behind Config.Tracing. If a call of the program leads to them, they run on its
+// goroutine. A panic then passes to the program. A function that blocks also blocks its
+// caller, and may keep a turn.
 //
-// The pool calls them on goroutines of its own to keep MinConns open, to close what is idle
-// or old, to check health, to move the WAL, to write lines and events, and in Shutdown.
+// The pool also calls them on its own goroutines: to keep MinConns open, to close idle and
+// old connections, to check health, to run checkpoints, to write log lines and events, and
+// in Shutdown. There:
 //
-//   - A panic is recovered there. It is an event (panic, with the function's name as its
-//     reason), Stats.Panics counts it, and it is logged with its stack, once for each
-//     function. A connection that was to be opened is tried again later; one that was to be
-//     closed is closed. In Shutdown, the panic of a hook or of Term passes to the caller in
-//     the end, when all is closed.
+//   - A panic is recovered. It is recorded as an event (panic, with the function's name as
+//     its reason), counted in Stats.Panics, and logged with its stack, once for each
+//     function. A connection that was to be opened is retried later; one that was to be
+//     closed is closed. In Shutdown, a panic of a hook or of Term is raised in the caller at
+//     the end, when everything is closed.
 //   - A function that does not return delays no acquire, release or Shutdown. The pool's own
-//     goroutine waits five seconds for BeforeConnect and BeforeClose: then the connection
-//     fails, or is closed all the same. Init, Term and AfterConnect have the connection in
-//     hand and keep it. One goroutine is in each function at most: others do not call it and
-//     have a [*BlockedError], a health check among them. Shutdown names the function in
+//     goroutine waits five seconds for BeforeConnect and BeforeClose. Then the connection
+//     fails, or is closed anyway. Init, Term and AfterConnect use the connection and keep
+//     it. At most one goroutine is in each function. Others do not call it and get a
+//     [*BlockedError]; a health check may be one of them. Shutdown names the function in
 //     [ShutdownError].Blocked.
 //
-// Events of the pool's own goroutines are handed to the Recorder on one more, with all
-// events that follow until the Recorder has had those, so that their order is kept. Lines are
-// handed to Config.Logger in the same way; a call waits for its line, but 20 milliseconds at
-// most. There is room for 1024 of each; the log says how many lines were lost.
+// A separate goroutine passes the events of the pool's own goroutines to the Recorder. It
+// also passes all events that follow until the Recorder has had those, so that the order is
+// kept. Log lines reach Config.Logger in the same way. A call waits for its line, for at
+// most 20 milliseconds. There is room for 1024 of each. The log reports how many lines were
+// lost.
 //
 // # Shutdown
 //
-// [Pool.Shutdown] refuses new acquires and those that wait, waits for what is in
-// use as long as its context allows, and takes away what is left, of which it
-// tells in a [*ShutdownError], as of what has not returned. Readers are closed first; the writer runs PRAGMA
-// optimize, and removes the WAL if nobody else has the file. [Pool.Close] is
-// Shutdown with ten seconds; so is db.Close of a database of sql.Open.
+// [Pool.Shutdown] refuses new and waiting acquires, and waits for connections in use as long
+// as its context allows. Then it takes the remaining ones away. It reports them, and
+// functions that have not returned, in a [*ShutdownError]. Readers are closed first. The
+// writer then runs PRAGMA optimize, and removes the WAL if no other connection has the file
+// open. [Pool.Close] is Shutdown with ten seconds. So is db.Close of a database of sql.Open.
 //
-// # Where it runs
+// # Platforms
 //
-//	Linux, macOS                   two lanes
-//	Windows                        two lanes
-//	FreeBSD and the other BSDs,
-//	illumos, -tags sqlite3_flock   two lanes; other processes must use the same kind of locks
-//	-tags sqlite3_dotlk            two lanes; no other process may use the file in WAL mode
-//	others, as js and wasip1       one lane: there is no shared memory for a WAL; no file locks either, so that Path must say nolock=1
-//	32 bits                        as above
-//	network file systems           not safe in WAL mode, which the pool cannot see: set DisableWAL, which is one lane, for a file that is
-//	                               in WAL mode also the pragma journal_mode(delete), and use the file from one machine
+//   - Linux, macOS and Windows: two lanes.
+//   - FreeBSD and the other BSDs, illumos, and -tags sqlite3_flock: two lanes. Other
+//     processes must use the same kind of locks.
+//   - -tags sqlite3_dotlk: two lanes. No other process may use the file in WAL mode.
+//   - Others, such as js and wasip1: one lane, because there is no shared memory for a WAL.
+//     There are no file locks either, so Path must contain nolock=1.
+//   - 32 bits: as above.
+//   - Network file systems: WAL mode is not safe, and the pool cannot detect them. Set
+//     DisableWAL, which means one lane, and use the file from one machine. If the file is in
+//     WAL mode, also set the pragma journal_mode(delete).
 //
-// # Watching a database of "sqlitemw"
+// # Observing a database of "sqlitemw"
 //
-// [Observe] tells what becomes of the connections of a database that was opened
-// with sql.Open("sqlitemw", ...):
+// [Observe] records the connections of a database that was opened with
+// sql.Open("sqlitemw", ...):
 //
 //	db, err := sql.Open("sqlitemw", dsn)
 //	obs, err := pool.Observe(ctx, db, pool.ObserveConfig{})
@@ -293,18 +326,17 @@
 //	}
 //	fmt.Println(obs.Stats().InUse, obs.Stats().LongestUse)
 //
-// The pool is database/sql's there. A driver sees when a connection is opened,
-// handed out, given back and closed, and so those events and the times in use
-// are exact, but for a connection that database/sql opened in the background,
-// whose acquire is its first call. How long a caller waited for a connection
-// is seen by database/sql alone, which counts waits and sums their lengths:
-// Stats has both, and no event pretends to know more.
+// There, the pool is that of database/sql. A driver sees when a connection is opened,
+// acquired, released and closed. So these events and the times in use are exact, with one
+// exception: for a connection that database/sql opened in the background, the acquire is its
+// first call. Only database/sql sees how long a caller waited for a connection. It counts
+// waits and adds up their durations. Stats has both; events have no wait.
 //
-// The acquire of a connection that had to be opened for it took as long as its
-// connect: do not add the two up.
+// If a connection had to be opened for an acquire, the acquire takes as long as the connect.
+// Do not add the two durations.
 //
-// An [EventLog] is a driver.Recorder, and may be given to driver.Config, so
-// that it misses nothing from the first connection on:
+// An [EventLog] is a driver.Recorder. In a driver.Config, it records everything from the
+// first connection on:
 //
 //	var log pool.EventLog
 //	sql.Register("mine", &driver.Driver{Config: driver.Config{Recorder: &log}})
