@@ -18,20 +18,20 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// A Holder is who has a connection of a pool.
+// A Holder is a lease of a connection and its caller.
 type Holder struct {
 	Conn     driver.ConnID
-	Pool     string // its name
+	Pool     string // name of the pool
 	Lane     wrap.Lane
 	Held     time.Duration
-	Last     string        // db.query.summary of the last text; empty if there was none
+	Last     string        // db.query.summary of the last query; empty if there was none
 	Trace    trace.TraceID // of the call that acquired it; zero if it was in no trace
-	Owner    string        // as the program named it, by [WithOwner]; "Backup" or "Checkpoint" of the pool's own
-	Rows     int           // that are open
-	Tx       bool          // a transaction of BeginTx is
-	Stack    []string      // who acquired it, the innermost first; if stacks are tracked
+	Owner    string        // name set by [WithOwner]; "Backup" or "Checkpoint" for the pool itself
+	Rows     int           // number of open rows
+	Tx       bool          // whether a transaction of BeginTx is open
+	Stack    []string      // of the caller, innermost first; nil unless stacks are tracked
 	since    time.Time
-	WaitsFor string // of an AcquireError for a cycle: the lane that the holder itself waits in, as in writer of "app.db"
+	WaitsFor string // in a cycle: the lane that it waits for, such as writer of "app.db"
 }
 
 func (h Holder) String() string {
@@ -61,7 +61,7 @@ func (h Holder) String() string {
 	return b.String()
 }
 
-// Holders returns who has connections now, those first that have them longest.
+// Holders returns the current holders of connections, the longest first.
 func (p *Pool) Holders() []Holder {
 	var list []Holder
 	for _, l := range p.allLanes() {
@@ -77,7 +77,7 @@ func longestFirst(list []Holder) {
 
 func (l *lane) holders() []Holder { return l.holding(func(*conn) bool { return true }) }
 
-// turns are those holders that have the turn, too, and so are in the way.
+// turns returns the holders that also have the turn, and so block other callers.
 func (l *lane) turns() []Holder { return l.holding(func(c *conn) bool { return c.turn.isHeld() }) }
 
 func (l *lane) holding(which func(*conn) bool) (list []Holder) {
@@ -101,7 +101,7 @@ func (c *conn) holder(now time.Time) (h Holder, ok bool) {
 		Conn:  c.ID(),
 		Pool:  c.lane.pool.cfg.Name,
 		Lane:  c.lane.name,
-		Held:  max(now.Sub(c.lease.since), 0), // it may have begun after now was asked for
+		Held:  max(now.Sub(c.lease.since), 0), // the lease may have begun after now
 		Last:  c.summary(),
 		Trace: c.lease.trace,
 		Owner: c.lease.owner,
@@ -111,7 +111,7 @@ func (c *conn) holder(now time.Time) (h Holder, ok bool) {
 	}, true
 }
 
-// summary is that of the last text, without any value of it.
+// summary returns the summary of the last query, which contains no values.
 func (c *conn) summary() string {
 	if t := c.lease.last.Load(); t != nil {
 		return t.summary()
@@ -121,7 +121,8 @@ func (c *conn) summary() string {
 
 func (t *parsedQuery) summary() string { return tracing.Summary(t.query) }
 
-// frames names the functions of a stack that are the program's own.
+// frames describes the functions of a stack, without those of database/sql and of this
+// package's methods.
 func frames(stack []uintptr) []string {
 	if len(stack) == 0 {
 		return nil
@@ -141,7 +142,7 @@ func frames(stack []uintptr) []string {
 
 func describeHolders(list []Holder) string {
 	if len(list) == 0 {
-		return "nobody has a connection"
+		return "no connection is held"
 	}
 	const most = 5
 	var texts []string
@@ -154,37 +155,35 @@ func describeHolders(list []Holder) string {
 	return strings.Join(texts, "; ")
 }
 
-// A Cause is what an acquire seems to have failed for.
+// A Cause is the probable reason why an acquire failed.
 type Cause string
 
-// The causes.
 const (
-	CauseClosed    Cause = "closed"     // the pool is
-	CauseQueueFull Cause = "queue full" // Config.MaxWaiters were waiting
+	CauseClosed    Cause = "closed"     // the pool is closed
+	CauseQueueFull Cause = "queue full" // Config.MaxWaiters calls were waiting
 	CauseCancelled Cause = "cancelled"  // by the caller, before it had waited long
-	CauseConnect   Cause = "connect"    // no connection could be opened in that time; see AcquireError.Connect
-	CauseCycle     Cause = "cycle"      // who has connections waits for others, and so for who has waited here; see [WithOwner]
-	CauseLeak      Cause = "leak"       // somebody has had a connection for very long, and does nothing with it
-	CauseSlow      Cause = "slow"       // somebody has had a connection for long, and uses it
-	CauseOverload  Cause = "overload"   // connections come and go, but too many wait
-	CauseOther     Cause = "other"      // another pool of this process has the file's write lock
+	CauseConnect   Cause = "connect"    // no connection could be opened; see AcquireError.Connect
+	CauseCycle     Cause = "cycle"      // holders wait for each other; see [WithOwner]
+	CauseLeak      Cause = "leak"       // a connection is held for long, and not used
+	CauseSlow      Cause = "slow"       // a connection is held for long, and used
+	CauseOverload  Cause = "overload"   // connections are released, but there are too many waiters
+	CauseOther     Cause = "other"      // another pool of this process holds the file's write lock
 )
 
-// An AcquireError says why there was no connection, and who had them.
+// An AcquireError says why a call got no connection, and who held the connections.
 //
-// It is [ErrAcquireTimeout] if the wait was too long, [ErrQueueFull],
-// [ErrClosed], or the context's own error if that ended the wait; and for the
-// writer, unless the pool is closed, it is also sqlite3.BUSY, so that a program
-// which knows what to do about a locked database does it.
+// It wraps [ErrAcquireTimeout] if the wait was too long, [ErrQueueFull], [ErrClosed], or the
+// context's error if that ended the wait. For the writer, unless the pool is closed, it also
+// matches sqlite3.BUSY, so that code that handles a locked database handles it.
 type AcquireError struct {
 	Pool    string
 	Lane    wrap.Lane
 	Waited  time.Duration
-	Place   int   // in the queue, from 1, that the wait began at
-	Waiting int   // how many waited, when it ended
-	Cause   Cause // what it seems to be
+	Place   int   // in the queue when the wait began, from 1
+	Waiting int   // number of waiters when the wait ended
+	Cause   Cause // the probable cause
 	Holders []Holder
-	Connect error // why a connection could not be opened, when that was tried last
+	Connect error // why the last attempt to open a connection failed; nil if it did not
 	Err     error
 }
 
@@ -200,7 +199,7 @@ func (e *AcquireError) Error() string {
 // Unwrap returns Err.
 func (e *AcquireError) Unwrap() error { return e.Err }
 
-// Is reports whether target is sqlite3.BUSY, for the writer.
+// Is reports whether target is sqlite3.BUSY and the lane is the writer's.
 func (e *AcquireError) Is(target error) bool {
 	return target == sqlite3.BUSY && e.Lane == wrap.LaneWriter && !errors.Is(e.Err, ErrClosed)
 }
@@ -221,7 +220,7 @@ func (e *AcquireError) As(target any) bool {
 	return true
 }
 
-// failure is the error of an acquire that has ended with err.
+// newAcquireError returns the error of an acquire that err has ended.
 func (l *lane) newAcquireError(ctx context.Context, err error, waited time.Duration, place int) *AcquireError {
 	e := &AcquireError{
 		Pool:    l.pool.cfg.Name,
@@ -244,7 +243,7 @@ func (l *lane) newAcquireError(ctx context.Context, err error, waited time.Durat
 	return e
 }
 
-// explain finds the cause; ours are those holders that are of the pool itself.
+// findCause sets e.Cause. ours are the holders of this pool, the longest first.
 func (l *lane) findCause(ctx context.Context, e *AcquireError, ours []Holder) {
 	switch {
 	case errors.Is(e.Err, ErrClosed):
@@ -265,7 +264,8 @@ func (l *lane) findCause(ctx context.Context, e *AcquireError, ours []Holder) {
 	e.Cause = l.causeOfHolders(e, ours)
 }
 
-// cause tells from who has the connections, those first that have them longest.
+// causeOfHolders returns the cause that the holders suggest. ours are those of this pool, the
+// longest first.
 func (l *lane) causeOfHolders(e *AcquireError, ours []Holder) Cause {
 	long := max(l.pool.cfg.LeakAfter, e.Waited/2, time.Second)
 	switch {

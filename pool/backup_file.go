@@ -71,7 +71,7 @@ func checkCopied(f *os.File, pages int) error {
 	}
 	counted := binary.BigEndian.Uint32(header[28:])
 	if !bytes.HasPrefix(header[:], []byte("SQLite format 3\x00")) || int64(counted) != int64(pages) || info.Size() != int64(pages)*pageSize {
-		return fmt.Errorf("the copy is not whole: its header has %d pages of %d bytes, and the file %d bytes; %d pages were copied: is anything else writing to it?",
+		return fmt.Errorf("the copy is incomplete: its header has %d pages of %d bytes, and the file %d bytes; %d pages were copied: make sure that no other program writes to it",
 			counted, pageSize, info.Size(), pages)
 	}
 	return nil
@@ -158,7 +158,7 @@ func vacant(path string, replace bool) error {
 		case ending != "" || !replace:
 			return &fs.PathError{Op: "create", Path: name, Err: fs.ErrExist}
 		case !info.Mode().IsRegular():
-			return fmt.Errorf("%w, and is no regular file: remove it, or use another name", &fs.PathError{Op: "replace", Path: name, Err: fs.ErrExist})
+			return fmt.Errorf("%w, and is not a regular file: remove it, or use another name", &fs.PathError{Op: "replace", Path: name, Err: fs.ErrExist})
 		case isOpen(info):
 			return fmt.Errorf("%w, and a pool of this process has it open: use another name", &fs.PathError{Op: "replace", Path: name, Err: fs.ErrExist})
 		}

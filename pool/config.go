@@ -18,277 +18,286 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// A Config says what a pool is like. Path must be set; zero is good for every
-// other field.
+// Config configures a pool. Path is required. The zero value of every other field is a good
+// default.
 //
-// A duration of zero means its default, and a negative one means never.
-// A count of zero means its default, and a negative one is refused.
+// For durations, zero means the default and a negative value means never. For counts, zero
+// means the default and a negative value is refused.
 type Config struct {
-	// Path is the database: a file's name, a "file:" URI with any of the
-	// parameters that package driver takes, or ":memory:". For the same setting,
-	// a parameter wins over a field of Config.
+	// Path is the database: the name of a file, a "file:" URI with parameters of package driver,
+	// or ":memory:". A parameter takes precedence over the field of Config for the same setting.
 	//
-	// A database in memory lasts as long as the pool, and is the pool's own,
-	// unless the URI names one that is shared: cache=shared, or vfs=memdb and a
-	// name that begins with "/".
+	// An in-memory database lives as long as the pool and belongs to it alone, unless the URI
+	// names a shared one: cache=shared, or vfs=memdb and a name that begins with "/".
 	Path string
 
-	// Name is the pool's in logs, errors and metrics. Empty means Path without
-	// its parameters.
+	// Name identifies the pool in logs, errors and metrics. Empty means Path without its
+	// parameters.
 	Name string
 
-	// MinConns is how many connections are kept open. Zero means 1.
+	// MinConns is how many connections the pool keeps open. Zero means 1.
 	MinConns int
 
-	// MaxConns is how many connections may be open: one that writes, and the
-	// others to read. Zero means 10. Beyond it, connections are opened for a
-	// moment, by readers that wait for each other, beside a checkout that has the
-	// one that writes and asks for nothing, for a backup and for a health check;
-	// and, in WAL mode, one to move the WAL into the database.
+	// MaxConns is how many connections may be open: one writer and MaxConns-1 readers. Zero means
+	// 10. The pool may temporarily open more:
 	//
-	// There is one connection for everything, whatever MaxConns is, where readers
-	// beside a writer would gain nothing or are not safe: a database that is in
-	// memory, not in WAL mode (DisableWAL, or another journal_mode), only read
-	// (mode=ro, immutable=1, query_only), or without locks or shared memory
-	// (nolock=1, locking_mode=exclusive, a VFS that Path names other than "os").
+	//   - for readers that wait for each other;
+	//   - for the next waiter, while a checkout has leased the writer but runs nothing;
+	//   - for a backup and for a health check;
+	//   - in WAL mode, for checkpoints.
+	//
+	// Whatever MaxConns is, there is one connection for everything where readers beside a writer
+	// gain nothing or are not safe. That is a database that is
+	//
+	//   - in memory;
+	//   - not in WAL mode (DisableWAL, or another journal_mode);
+	//   - read-only (mode=ro, immutable=1, query_only);
+	//   - without locks or shared memory (nolock=1, locking_mode=exclusive, a VFS in Path other
+	//     than "os").
 	MaxConns int
 
-	// AcquireTimeout is how long a call waits for a connection, if its context
-	// does not end before. Zero means 30 seconds, or twice BusyTimeout if that is
-	// more; negative: as long as the context allows.
+	// AcquireTimeout is how long a call waits for a connection, unless its context ends earlier.
+	// Zero means 30 seconds, or twice BusyTimeout if that is more. Negative means as long as the
+	// context allows.
 	AcquireTimeout time.Duration
 
-	// IdleTimeout is how long a connection may be idle before it is closed, if
-	// there are more than MinConns. Zero means 600 seconds, or MaxLifetime if
-	// that is less; negative: as long as it likes. A database in memory has none.
+	// IdleTimeout is how long a connection may be idle before it is closed, if more than MinConns
+	// are open. Zero means 600 seconds, or MaxLifetime if that is less. Negative means no limit.
+	// In-memory databases have none.
 	IdleTimeout time.Duration
 
-	// MaxLifetime is how long a connection may be open before it is closed, once
-	// it is idle. Zero means 1800 seconds, or IdleTimeout if that is more;
-	// negative: for ever. A database in memory has none.
+	// MaxLifetime is how long a connection may be open. After that it is closed as soon as it is
+	// idle. Zero means 1800 seconds, or IdleTimeout if that is more. Negative means no limit.
+	// In-memory databases have none.
 	MaxLifetime time.Duration
 
-	// LifetimeJitter is the fraction of MaxLifetime by which each connection's own
-	// is shortened at most, at random, so that they do not end together. Zero
-	// means 0.1; negative: none. More than 1 is refused.
+	// LifetimeJitter is the largest fraction of MaxLifetime by which each connection's lifetime
+	// is shortened at random, so that connections do not all expire together. Zero means 0.1,
+	// negative means none. More than 1 is refused.
 	LifetimeJitter float64
 
-	// MaxWaiters is how many calls may wait for a connection of a lane; the next
-	// fails at once. Zero means any number.
+	// MaxWaiters is how many calls may wait for a connection of a lane. The next call fails
+	// immediately. Zero means any number.
 	MaxWaiters int
 
-	// DisableWAL leaves the journal mode as it is, to what Path or Pragmas say, or
-	// to the file: one that is in WAL mode stays so, unless the pragma journal_mode
-	// says otherwise. Zero sets WAL, where the database can have it and may be written.
+	// DisableWAL does not set WAL mode. The journal mode is then that of Path or Pragmas, or that
+	// of the file: a file in WAL mode stays in it unless the pragma journal_mode changes it.
+	// False sets WAL mode if the database supports it and may be written.
 	DisableWAL bool
 
-	// MustExist has a missing file not created.
+	// MustExist makes Open fail if the file is missing, instead of creating it.
 	MustExist bool
 
-	// Synchronous is how commits reach the disk. Zero means [SynchronousFull] in
-	// WAL mode and [SynchronousExtra] without a WAL, so that a power failure undoes
-	// no commit. [Pool.Config] returns which. Any other value is used as it is.
+	// Synchronous is how commits reach the disk. Zero means [SynchronousFull] in WAL mode and
+	// [SynchronousExtra] without a WAL, so that a power failure undoes no commit. [Pool.Config]
+	// returns the resolved value. Any other value is used as it is.
 	Synchronous Synchronous
 
-	// BusyTimeout is how long SQLite waits for a lock of another process: within
-	// the pool there are queues. Zero means 5 seconds, or half of AcquireTimeout
-	// if that is less; negative: not at all. It is counted in milliseconds, and
-	// rounded up.
+	// BusyTimeout is how long SQLite waits for a lock of another process; within the pool,
+	// callers wait in queues. Zero means 5 seconds, or half of AcquireTimeout if that is less.
+	// Negative means not at all. It is rounded up to milliseconds.
 	BusyTimeout time.Duration
 
-	// ValidateAfter has a connection that was idle that long read a page before
-	// it is lent, and be replaced if it cannot. Zero means never.
+	// ValidateAfter makes a connection that has been idle for that long read a page before it is
+	// leased. If it cannot, it is replaced. Zero means never.
 	ValidateAfter time.Duration
 
 	// KeepAlive is how often an idle connection reads a page. Zero means never.
 	KeepAlive time.Duration
 
-	// LeakAfter is how long a connection may be held before that is reported.
-	// Zero means never.
+	// LeakAfter is how long a connection may be held before it is reported. Zero means never.
 	LeakAfter time.Duration
 
-	// StatementTimeout is how long a statement may take, from when it has its connection:
-	// an Exec until it returns, a query until its last row. Zero means for ever. What
-	// takes longer is interrupted when SQLite next looks, within milliseconds. As where a
-	// context ends, SQLite rolls back the transaction of a write that is interrupted; that
-	// of a read is the program's to end.
+	// StatementTimeout is how long a statement may take once it has its connection: an Exec until
+	// it returns, a query until its last row. Zero means no limit. A statement that takes longer
+	// is interrupted within milliseconds, when SQLite next checks. SQLite rolls back the
+	// transaction of an interrupted write, as it does when a context ends. The program must end
+	// the transaction of an interrupted read.
 	StatementTimeout time.Duration
 
-	// TxTimeout is how long a transaction may last, whoever began it and by whatever
-	// text. Zero means for ever. One that lasts longer is rolled back, also while the
-	// program asks for nothing, and its turn is given to the next; every later call of
-	// it fails.
+	// TxTimeout is how long a transaction may last, no matter who began it and by which query.
+	// Zero means no limit. A transaction that lasts longer is rolled back, even while the program
+	// calls nothing. Its turn goes to the next waiter, and every later call on it fails.
 	TxTimeout time.Duration
 
-	// MaxReadAge is how long rows or a transaction may be open, for the WAL cannot be
-	// begun anew behind the oldest that is read. Zero means for ever. What is open for
-	// longer is ended, as with TxTimeout.
+	// MaxReadAge is how long rows or a transaction may be open, because the WAL cannot be reset
+	// while an old state of the database is read. Zero means no limit. Rows and transactions that
+	// are open for longer are ended as with TxTimeout.
 	//
-	// Of these three limits, an eighth may pass until the last two are noticed. A log
-	// line and an event tell of each that is over, before anything is interrupted, and
-	// the error is a [*TimeLimitError]. What has SQLite's own connection, by Raw, is
-	// interrupted and not taken away.
+	// TxTimeout and MaxReadAge may be noticed late, by an eighth of their duration. A log line
+	// and an event report each exceeded limit before anything is interrupted. The error is a
+	// [*TimeLimitError]. If the program has SQLite's own connection, from Raw, its call is
+	// interrupted, but the connection is not taken away.
 	MaxReadAge time.Duration
 
-	// TrackStacks remembers the stack of whoever acquires a connection, at some
+	// TrackStacks records the stack of each caller that acquires a connection. That costs some
 	// microseconds each. LeakAfter implies it.
 	TrackStacks bool
 
-	// Dirty is what becomes of a connection that is given back with a transaction
-	// open. Zero means [DirtyRepair].
+	// Dirty selects what happens to a connection that is given back with an open transaction.
+	// Zero means [DirtyRepair].
 	Dirty Dirty
 
-	// HealthInterval is how often the pool checks its health by itself. Zero means
-	// never.
+	// HealthInterval is how often the pool checks its health by itself. Zero means never.
 	HealthInterval time.Duration
 
-	// JournalSizeLimit is how many bytes a WAL, or a journal that is kept, may
-	// have once what is in it is in the database. Zero means 64 MiB; negative:
-	// any number. To have it emptied, set the pragma journal_size_limit to 0.
+	// JournalSizeLimit is how many bytes a WAL, or a journal that is kept, may have after its
+	// content has been moved to the database. Zero means 64 MiB, negative means any number. To
+	// empty it, set the pragma journal_size_limit to 0.
 	//
-	// The pool keeps a WAL that is in use within twice this; see the package
-	// documentation for what that means for readers and writers. For that, less than 64
-	// pages count as 64 pages; with 0 or a negative limit, 64 MiB are kept to.
+	// The pool keeps a WAL in use within twice this limit; the package documentation says how
+	// that affects readers and writers. For that purpose, less than 64 pages count as 64 pages,
+	// and zero or a negative limit counts as 64 MiB.
 	JournalSizeLimit int64
 
-	// Pragmas are applied to every connection, besides those that Path has and
-	// those that follow from other fields, over which they win; see
-	// [driver.Config]. What is kept in the file, such as user_version, is left to
-	// the connection that writes.
+	// Pragmas are applied to every connection, in addition to those of Path and those that
+	// follow from other fields. They take precedence over the latter; see [driver.Config].
+	// Pragmas that are stored in the file, such as user_version, are applied only by the
+	// writer.
 	Pragmas []driver.Pragma
 
-	// Init and Term, if not nil, are called for every new connection of every
-	// lane, and before one is closed; see [driver.Config]. Init is the place for
-	// what all connections must have: functions, collations, attached files.
+	// Init and Term, if not nil, are called for every new connection of every lane, and before a
+	// connection is closed; see [driver.Config]. Use Init for everything that all connections
+	// need: functions, collations, attached files.
 	Init, Term func(*sqlite3.Conn) error
 
-	// Compat is the driver whose data source names Path may be, and whose behaviour
-	// connections have; see [driver.Compat]. A _compat in Path wins over it. What the pool sets
-	// by itself stays, but for foreign_keys, which is on only if it is asked for.
+	// Compat is the driver whose data source names Path may use and whose behavior the
+	// connections imitate; see [driver.Compat]. A _compat in Path takes precedence. The pool's
+	// own settings remain, except foreign_keys, which is then on only if it is requested.
 	Compat driver.Compat
 
-	// MapError is called with every error that database/sql is given; see
-	// [driver.Config].MapError. [Pool.WithTx] tries again after an error that is
-	// sqlite3.BUSY as it comes out of MapError.
+	// MapError is called with every error before database/sql gets it; see
+	// [driver.Config].MapError. [Pool.WithTx] retries after an error that is sqlite3.BUSY when it
+	// comes out of MapError.
 	MapError func(error) error
 
-	// StatementCache is how many prepared statements each connection keeps. Zero
-	// means [driver.DefaultStatementCache]; negative: none.
+	// StatementCache is how many prepared statements each connection caches. Zero means
+	// [driver.DefaultStatementCache], negative means none.
 	StatementCache int
 
-	// MemoryLimit is how many bytes SQLite may take for each connection: those of
-	// both lanes, and the pool's own. Zero means [driver.DefaultMemoryLimit]; a
-	// negative number is refused, and so is less than 1 MiB or more than 4 GiB. A
-	// limit in the context of the call that a connection is opened for
-	// (sqlite3.WithMaxMemory) has no meaning here: others use the connection, too.
+	// MemoryLimit is how many bytes SQLite may allocate for each connection, including the pool's
+	// own. Zero means [driver.DefaultMemoryLimit]. A negative number, less than 1 MiB or more
+	// than 4 GiB is refused. A limit in the context of the call that opens the connection
+	// (sqlite3.WithMaxMemory) is ignored, because other calls use the connection too.
 	MemoryLimit int64
 
-	// Interceptors stand around every connection's calls, the first outermost and
-	// tracing within them.
+	// Interceptors wrap every connection's calls. The first one is outermost, and tracing is
+	// inside all of them.
 	Interceptors []sqlmw.Interceptor
 
 	// Tracing makes the spans. Nil means [tracing.Default].
 	Tracing *tracing.Tracer
 
-	// Recorder is told of every event, besides the pool's own log: in a call, on its
-	// goroutine; else on one of its own. Nil means none.
+	// Recorder records every event, in addition to the pool's own log. Events of a call are
+	// passed on the call's goroutine, all others on a separate one. Nil means none.
 	Recorder driver.Recorder
 
 	// Events is how many events the pool's log keeps. Zero means [DefaultEvents].
 	Events int
 
-	// Logger is what the pool logs to, on a goroutine of its own, for which a call waits
-	// 20 milliseconds at most. Nil means what [slog.Default] is when the pool is opened.
+	// Logger receives the pool's log lines, on a separate goroutine. A call waits for its line
+	// for at most 20 milliseconds. Nil means [slog.Default] at the time when the pool is opened.
 	Logger *slog.Logger
 
-	// Hooks are called as connections come and go.
+	// Hooks are called when connections are opened, acquired, released and closed.
 	Hooks Hooks
 }
 
-// Hooks are functions of the program's that are called as connections come and
-// go. Those that are nil are not called. Each may be called on several goroutines
-// at once, with different connections.
+// Hooks are functions of the program that the pool calls when connections are opened, acquired,
+// released and closed. Nil hooks are not called. Each hook may run on several goroutines at the
+// same time, with different connections.
 //
-// No lock of the pool is held while a hook runs: it may call methods of the
-// [Pool]. But each runs in somebody's turn, so that one that waits for a
-// connection of the same lane may wait for itself, and AfterRelease and
-// BeforeClose may be called with a mutex of database/sql's held, so that they must
-// not call the *sql.DB; and none may call Shutdown or Close, which wait for what is
-// under way.
+// The pool holds no lock while a hook runs, so a hook may call methods of the [Pool], with
+// these exceptions:
+//
+//   - Each hook runs in a turn of a caller. A hook that waits for a connection of the same lane
+//     may wait for itself.
+//   - AfterRelease and BeforeClose must not call the *sql.DB, because database/sql may hold one
+//     of its mutexes.
+//   - No hook may call Shutdown or Close, which wait for running hooks.
 type Hooks struct {
-	// BeforeConnect is called before a connection is opened, on a goroutine of the
-	// pool's own: for MinConns, or for a call, with the values of its context; what it
-	// panics with is then that call's panic. The context ends when nobody waits for the
-	// connection any more and the pool is shut down. An error fails the connection.
+	// BeforeConnect is called before a connection is opened, on a goroutine of the pool: for
+	// MinConns, or for a call, with the values of its context. If it panics, that call panics.
+	// The context ends when no call waits for the connection any more and the pool is shut down.
+	// An error makes the connection fail.
 	BeforeConnect func(ctx context.Context) error
 
-	// AfterConnect is called once a connection is open and configured, Config.Init
-	// included, on the goroutine and with the context that BeforeConnect had. It
-	// must not keep the connection. An error closes it and fails the call.
+	// AfterConnect is called when a connection is open and configured, after Config.Init. It has
+	// the goroutine and the context of BeforeConnect. It must not keep c. An error closes the
+	// connection and fails the call.
 	AfterConnect func(ctx context.Context, c *sqlite3.Conn) error
 
-	// BeforeAcquire is called before a connection is lent, new ones included, on
-	// the goroutine of the call that gets it, with its context. If it returns
-	// false, the connection is closed and another is tried, until the context
-	// ends.
+	// BeforeAcquire is called before a connection is leased, including new ones. It runs on the
+	// goroutine and with the context of the caller. If it returns false, the connection is closed
+	// and another is tried, until the context ends or AcquireTimeout has passed.
 	BeforeAcquire func(ctx context.Context, c ConnInfo) bool
 
-	// AfterRelease is called when a connection has been given back, on the
-	// goroutine that gave it back, which may be one of database/sql's. If it
-	// returns false, the connection is closed.
+	// AfterRelease is called when a connection has been given back, on the goroutine that gave it
+	// back, which may be one of database/sql. If it returns false, the connection is closed.
 	AfterRelease func(c ConnInfo) bool
 
-	// BeforeClose is called before a connection is closed that has been lent or
-	// could have been, on whatever goroutine closes it: one that gives it back or
-	// finds it too old, the pool's own, or that of Shutdown.
+	// BeforeClose is called before a connection that has been leased, or could have been, is
+	// closed. It runs on the goroutine that closes the connection: that of a caller that gives
+	// it back or finds it too old, one of the pool, or that of Shutdown.
 	BeforeClose func(c ConnInfo)
 }
 
-// A ConnInfo tells of a connection. It is a copy, and does not change.
+// A ConnInfo describes a connection. It is a copy and does not change.
 type ConnInfo struct {
 	ID   driver.ConnID
 	Lane string        // "writer" or "reader"; "writer" if there is one lane
 	Age  time.Duration // since it was opened
-	Idle time.Duration // since it was given back, or opened; 0 while it is in use
-	Uses uint64        // how often it has been lent
+	Idle time.Duration // since it was given back or opened; 0 while it is in use
+	Uses uint64        // how often it has been leased
 }
 
 // Synchronous is how commits reach the disk.
 //
-// Without a WAL, a commit is the removal of the journal. FULL syncs the database
-// and not the directory, so the journal may be back after a power failure, and
-// undoes the commit: in a test with simulated power failures, 10 of 60 lost the
-// latest commit. EXTRA syncs the directory as well. In WAL mode, both do the same.
+// Without a WAL, a commit deletes the journal. FULL syncs the database but not the directory.
+// So after a power failure the journal may reappear and undo the commit: in a test with 60
+// simulated power failures, 10 lost the latest commit. EXTRA syncs the directory too. In WAL
+// mode, both do the same.
 // https://sqlite.org/pragma.html#pragma_synchronous
 type Synchronous int
 
 const (
-	SynchronousDefault Synchronous = iota // SynchronousFull in WAL mode, SynchronousExtra without a WAL
-	SynchronousFull                       // with a WAL, every commit is on the disk; without, a power failure may undo the latest
-	SynchronousOff                        // the operating system's own time; a crash of it may corrupt the database
-	SynchronousNormal                     // with a WAL, a power failure may undo the latest commits
-	SynchronousExtra                      // every commit is on the disk, with and without a WAL
+	// SynchronousDefault means SynchronousFull in WAL mode and SynchronousExtra without a WAL.
+	SynchronousDefault Synchronous = iota
+
+	// SynchronousFull puts every commit on the disk in WAL mode. Without a WAL, a power failure
+	// may undo the latest commit.
+	SynchronousFull
+
+	// SynchronousOff lets the operating system decide when to write. If that crashes, the
+	// database may be corrupt.
+	SynchronousOff
+
+	// SynchronousNormal syncs less. In WAL mode, a power failure may undo the latest commits.
+	SynchronousNormal
+
+	// SynchronousExtra puts every commit on the disk, with and without a WAL.
+	SynchronousExtra
 )
 
 var synchronousNames = []string{"default", "full", "off", "normal", "extra"}
 
-// String returns SQLite's word for it.
+// String returns SQLite's keyword for the setting.
 func (s Synchronous) String() string { return nameOf("Synchronous", int(s), synchronousNames) }
 
-// Dirty is what becomes of a connection that is given back with a transaction
-// open: one that a text began and did not end, since database/sql ends its own.
-// An event and a log line tell of it in any case.
+// Dirty selects what happens to a connection that is given back with an open transaction. Only
+// a transaction that a query began can be left open, because database/sql ends its own. In
+// every case, an event and a log line report it.
 type Dirty int
 
 const (
 	DirtyRepair  Dirty = iota // the transaction is rolled back
-	DirtyDiscard              // the connection is closed, which rolls it back
-	DirtyFail                 // it is rolled back, and the next statement of the pool fails and says so
+	DirtyDiscard              // the connection is closed, which rolls back the transaction
+	DirtyFail                 // as DirtyRepair, and the pool's next statement gets a DirtyError
 )
 
 var dirtyNames = []string{"repair", "discard", "fail"}
 
-// String returns the word that a DSN has for it.
+// String returns the keyword for a DSN.
 func (d Dirty) String() string { return nameOf("Dirty", int(d), dirtyNames) }
 
 func nameOf(kind string, n int, names []string) string {
@@ -309,11 +318,11 @@ const (
 	defaultJournalSizeLimit = 64 << 20
 )
 
-// never is what a negative duration is once it is in force.
+// never is what every negative duration becomes in a resolved Config.
 const never = time.Duration(-1)
 
-// InMemory returns the configuration of a database in memory: of one connection,
-// without a WAL, and never closed before the pool is.
+// InMemory returns the configuration of an in-memory database: one connection, no WAL, and no
+// closing before the pool is closed.
 func InMemory() Config {
 	return Config{
 		Path:        ":memory:",
@@ -325,10 +334,10 @@ func InMemory() Config {
 	}
 }
 
-// Validate returns everything that is wrong with the configuration, as an error
-// that is [ErrInvalidConfig], or nil. It opens nothing. What is wrong with Path or
-// Pragmas is also package driver's own error. What is not set is no reason for
-// one: defaults that follow from other fields fit them.
+// Validate returns an error that lists everything that is wrong with the configuration, or nil.
+// The error wraps [ErrInvalidConfig]. For problems of Path or Pragmas, it also wraps package
+// driver's error. Validate opens nothing. An unset field is never a problem: its default
+// follows the other fields.
 func (c Config) Validate() error {
 	_, err := c.plan()
 	return err
@@ -340,7 +349,7 @@ func (c Config) plan() (*plan, error) {
 	return newPlan(c, dsn, ps)
 }
 
-// parsePath parses Path. If that fails, the DSN is nil, and the problems say why.
+// parsePath parses Path. If that fails, the DSN is nil and the problems are the reasons.
 func (c Config) parsePath() (*driver.DSN, problems) {
 	var ps problems
 	switch {
@@ -351,7 +360,7 @@ func (c Config) parsePath() (*driver.DSN, problems) {
 		ps.add("Path holds a NUL byte, at which SQLite would cut it off: leave it out")
 		return nil, ps
 	}
-	foreign := "" // the first key of the pool's
+	foreign := "" // the first key of the pool in Path
 	dsn, err := driver.DSNReader{Compat: c.Compat, Param: func(key, _ string) (bool, error) {
 		if !isPoolKey(key) {
 			return false, nil
@@ -371,10 +380,10 @@ func (c Config) parsePath() (*driver.DSN, problems) {
 	return dsn, nil
 }
 
-// String returns the configuration for people: of Path without its parameters, and of
-// Pragmas without values that may be secrets.
+// String returns the configuration for people: Path without its parameters, and Pragmas without
+// values that may be secrets.
 func (c Config) String() string {
-	type fields Config // has no String
+	type fields Config // fields has no String method
 	f := fields(c)
 	if dsn, err := (driver.DSNReader{Compat: c.Compat}).Parse(c.Path); err == nil {
 		f.Path = dsn.String()
@@ -386,7 +395,7 @@ func (c Config) String() string {
 	return fmt.Sprintf("%+v", f)
 }
 
-// problems are what is wrong with a configuration.
+// problems are the errors of a configuration.
 type problems []error
 
 func (ps *problems) add(format string, args ...any) {
@@ -400,7 +409,7 @@ func (ps problems) err() error {
 	return &configError{ps}
 }
 
-// fields adds what is wrong with the fields of c other than Path.
+// fields adds the problems of all fields of c except Path.
 func (ps *problems) fields(c Config) {
 	ps.counts(c)
 	if n := int(c.Synchronous); n < 0 || n >= len(synchronousNames) {
@@ -452,8 +461,8 @@ func (ps *problems) counts(c Config) {
 	}
 }
 
-// durations adds what is wrong with the durations of c. In said are those that Path and
-// Pragmas say.
+// durations adds the problems of c's durations. said is c with the settings of Path and
+// Pragmas.
 func (ps *problems) durations(c, said Config) {
 	busy, from := said.BusyTimeout, ""
 	if busy != c.BusyTimeout {
@@ -472,7 +481,7 @@ func (ps *problems) durations(c, said Config) {
 	}
 }
 
-// A configError is all that is wrong with a configuration.
+// A configError holds all problems of a configuration.
 type configError struct{ problems problems }
 
 func (e *configError) Error() string {
@@ -491,7 +500,7 @@ func (e *configError) Error() string {
 	return b.String()
 }
 
-// Unwrap returns ErrInvalidConfig and whatever the problems are.
+// Unwrap returns ErrInvalidConfig and the problems.
 func (e *configError) Unwrap() []error {
 	return slices.Concat([]error{ErrInvalidConfig}, e.problems)
 }

@@ -83,7 +83,7 @@ var dsnKeys = map[string]func(c *Config, value string) (remedy string){
 	"_pool_name": func(c *Config, value string) string {
 		// What is more than a name may be parameters, behind a ? that should be an &.
 		if value == "" || strings.ContainsAny(value, "?&=;#") || !redact.IsPlain(value) || redact.Name(value) != value {
-			return "write a name that looks like no parameters and has no control characters, or leave it out"
+			return "write a name that does not look like parameters and has no control characters, or leave it out"
 		}
 		c.Name = value
 		return ""

@@ -45,5 +45,5 @@ type DirtyError struct {
 }
 
 func (e *DirtyError) Error() string {
-	return fmt.Sprintf("pool: a transaction that a text began was rolled back when its checkout ended (the last text was %q): use BeginTx, or a connection of db.Conn for all of it", e.Last)
+	return fmt.Sprintf("pool: a transaction that a query began was rolled back when its checkout ended (the last query was %q): use BeginTx, or one connection of db.Conn for the whole transaction", e.Last)
 }

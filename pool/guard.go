@@ -297,7 +297,7 @@ func (g *guard) inside(j *job, at place, f func() error) (err error) {
 	return f()
 }
 
-var errGoexit = errors.New("pool: a function of the program's has ended its goroutine")
+var errGoexit = errors.New("pool: a function of the program has called runtime.Goexit")
 
 // quietly calls f for a program that has seen another panic already, or whose
 // release of a connection it is: a panic of f is told of.
@@ -324,7 +324,7 @@ func (g *guard) recordPanic(at place, name string, v any) error {
 		g.pool.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindPanic, Reason: driver.Reason(name), Err: fmt.Sprintf("%T", v), Background: true})
 	}
 	if first {
-		g.logger.Error("pool: a panic was recovered, and the pool goes on; it is logged once for each function of the program's", "in", name, "panic", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
+		g.logger.Error("pool: a panic was recovered, and the pool goes on; it is logged once for each function of the program", "in", name, "panic", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
 	}
 	return wrap.NewPanicError(v)
 }

@@ -14,17 +14,18 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// Health is how a pool is.
+// Health is the state of a pool.
 type Health uint8
 
 const (
-	// HealthUnknown: it has not been checked.
+	// HealthUnknown means that the pool has not been checked.
 	HealthUnknown Health = iota
-	// HealthOK: the database can be read, and is as it was configured.
+	// HealthOK means that the database can be read and is as configured.
 	HealthOK
-	// HealthDegraded: it can be read, but see the reasons.
+	// HealthDegraded means that the database can be read, but something is wrong. See the
+	// reasons.
 	HealthDegraded
-	// HealthDown: it cannot be read.
+	// HealthDown means that the database cannot be read.
 	HealthDown
 )
 
@@ -41,25 +42,25 @@ func (h Health) String() string {
 	return "unknown"
 }
 
-// A HealthReport is what a check has found.
+// A HealthReport is the result of a health check.
 type HealthReport struct {
 	Health  Health
-	Reasons []string // why it is not ok
-	Err     error    // why it is down
+	Reasons []string // why the pool is not ok
+	Err     error    // why the pool is down
 	Checked time.Time
 	Took    time.Duration
 }
 
-// healthState is what was found last.
+// healthState holds the result of the last check.
 type healthState struct {
-	job      *job // that examines
-	mu       sync.Mutex
+	job      *job          // the running check
+	mu       sync.Mutex    // guards last and reported, and the creation of checking
 	last     HealthReport  // without the pool's failures
-	reported Health        // by the latest event
-	checking chan struct{} // has room for one: who checks
+	reported Health        // health in the latest event
+	checking chan struct{} // holds one token: that of the running check
 }
 
-// begin waits until nobody else checks.
+// begin waits until no other check runs.
 func (h *healthState) begin(ctx context.Context) error {
 	h.mu.Lock()
 	if h.checking == nil {
@@ -76,21 +77,24 @@ func (h *healthState) begin(ctx context.Context) error {
 
 func (h *healthState) end() { <-h.checking }
 
-// HealthCheck reads a page of the database and looks whether it is what it was
-// configured to be: on a connection of its own, which is opened for the check with
-// the pragmas that all have, read back, so that it never queues behind the pool's
-// users; and it takes five seconds at most, or less if ctx says so. Of the
-// connection that writes, it looks at what a program has set there if nobody has
-// it just then; and so at all, where only one connection can have the database
-// (locking_mode=exclusive): while somebody has that, what was found last holds. It
-// returns nil if the pool is ok or
-// degraded; [Pool.Health] says which, and why. Otherwise the error is
-// [ErrHealthCheck], or [ErrClosed]. It may be called by any number of goroutines;
-// one checks, the others wait for it as long as their contexts allow.
+// HealthCheck reads a page of the database and checks that the database is as configured. It
+// returns nil if the pool is ok or degraded; [Pool.Health] says which, and why. Otherwise the
+// error is [ErrHealthCheck] or [ErrClosed].
+//
+// The check runs on a connection of its own, which is opened with the pragmas of all
+// connections and verifies them. So it never waits behind callers. It takes at most five
+// seconds, or as long as ctx allows.
+//
+// On the writer, it checks whether the program has changed pragmas there, but only if the
+// writer is not in use. If only one connection can open the database (locking_mode=exclusive),
+// the whole check uses that connection. While it is in use, the last result stays valid.
+//
+// Several goroutines may call HealthCheck. One of them checks; the others wait as long as their
+// contexts allow.
 func (p *Pool) HealthCheck(ctx context.Context) error { return p.check(ctx, true) }
 
-// check is HealthCheck. With probe, it has a checkpoint that fails be tried again; the
-// pool's own checks do not, so that they do not defeat its back-off.
+// check is HealthCheck. With probe, it retries a failing checkpoint immediately. The pool's own
+// checks do not, because that would defeat the back-off.
 func (p *Pool) check(ctx context.Context, probe bool) error {
 	if p.Closed() {
 		return ErrClosed
@@ -102,7 +106,7 @@ func (p *Pool) check(ctx context.Context, probe bool) error {
 		return fmt.Errorf("%w: %w", ErrHealthCheck, err)
 	}
 	defer p.health.end()
-	if p.Closed() { // meanwhile
+	if p.Closed() { // closed while waiting
 		return ErrClosed
 	}
 	began := time.Now()
@@ -110,7 +114,8 @@ func (p *Pool) check(ctx context.Context, probe bool) error {
 	defer cancel()
 	r := p.examineInBackground(bounded, probe)
 	if err := ctx.Err(); errors.Is(err, context.Canceled) && r.Health == HealthDown {
-		return fmt.Errorf("%w: %w", ErrHealthCheck, err) // which says nothing of the database
+		// The caller has given up, which says nothing about the database.
+		return fmt.Errorf("%w: %w", ErrHealthCheck, err)
 	}
 	r.Checked = time.Now()
 	r.Took = r.Checked.Sub(began)
@@ -127,7 +132,7 @@ func (p *Pool) check(ctx context.Context, probe bool) error {
 		}
 	}
 	if p.recorderBox != nil {
-		p.recorderBox.flush(bounded) // so that the Recorder knows what the caller does
+		p.recorderBox.flush(bounded) // the Recorder has the events before the caller has the result
 	}
 	if r.Health == HealthDown {
 		return fmt.Errorf("%w: %w", ErrHealthCheck, r.Err)
@@ -135,10 +140,9 @@ func (p *Pool) check(ctx context.Context, probe bool) error {
 	return nil
 }
 
-// Health returns what the last check has found, and what fails now: writes,
-// checkpoints, or keeping the WAL within Config.JournalSizeLimit. With one of these the
-// pool is degraded from the moment that it begins until it ends, whether and whenever
-// the pool's health is checked.
+// Health returns the result of the last check and the current failures: of writes, of
+// checkpoints, or of keeping the WAL within Config.JournalSizeLimit. Each failure makes the
+// pool degraded from its begin to its end, independently of checks.
 func (p *Pool) Health() HealthReport {
 	r := p.lastReport()
 	if reasons := p.reasons(); len(reasons) > 0 {
@@ -148,15 +152,15 @@ func (p *Pool) Health() HealthReport {
 	return r
 }
 
-// found returns what the last check has found.
+// lastReport returns the result of the last check.
 func (p *Pool) lastReport() HealthReport {
 	p.health.mu.Lock()
 	defer p.health.mu.Unlock()
 	return p.health.last
 }
 
-// healthMayChange records an event if the health is not what the latest event said:
-// in the background where the caller may be a goroutine of the pool.
+// healthMayChange records an event if the health differs from that of the latest event.
+// background says that the caller may be a goroutine of the pool.
 func (p *Pool) healthMayChange(background bool) {
 	p.health.mu.Lock()
 	now, took := p.health.last.Health, p.health.last.Took
@@ -171,8 +175,8 @@ func (p *Pool) healthMayChange(background bool) {
 	}
 }
 
-// examineApart is examine on a goroutine of its own, so that Init or a hook that
-// never returns, or panics, fails the check and does not keep its caller.
+// examineInBackground runs examine on a separate goroutine. If Init or a hook panics or never
+// returns, the check fails, but its caller is not blocked.
 func (p *Pool) examineInBackground(ctx context.Context, probe bool) HealthReport {
 	down := func(err error) HealthReport {
 		return HealthReport{Health: HealthDown, Err: err, Reasons: []string{p.logErr(err)}}
@@ -195,11 +199,11 @@ func (p *Pool) examineInBackground(ctx context.Context, probe bool) HealthReport
 	}
 	select {
 	case r := <-found:
-		p.health.job.ended(ctx) // which it is about to: the next check is to begin another
+		p.health.job.ended(ctx) // it ends immediately; then the next check can start another
 		return r
 	case <-ctx.Done():
 	}
-	select { // it looks at ctx itself
+	select { // examine checks ctx too, so it may still return soon
 	case r := <-found:
 		return r
 	case <-time.After(closeGrace):
@@ -207,7 +211,7 @@ func (p *Pool) examineInBackground(ctx context.Context, probe bool) HealthReport
 	}
 }
 
-// examine is a check.
+// examine runs one check.
 func (p *Pool) examine(ctx context.Context) HealthReport {
 	r := HealthReport{Health: HealthOK}
 	down := func(err error) HealthReport {
@@ -245,23 +249,23 @@ func (p *Pool) examine(ctx context.Context) HealthReport {
 		return nil
 	})
 	if errors.Is(err, sqlite3.NOTADB) || errors.Is(err, sqlite3.CORRUPT) {
-		// The new connection cannot read it. One that could may know why.
+		// The new connection cannot read the file. An open connection may know why.
 		_, lost := p.withIdleWriter(ctx, false, func(c *conn) error { return p.checkSize(c) })
 		if errors.Is(lost, driver.ErrFileLost) {
 			err = lost
 		}
 	}
 	switch {
-	case err == errInUse: // as it was
+	case err == errInUse: // the last result stays valid
 		return p.lastReport()
 	case err == nil:
 	case errors.Is(err, sqlite3.BUSY) && !errors.Is(ctx.Err(), context.Canceled):
-		degraded("somebody has the database locked for longer than a check waits")
+		degraded("the database was locked by another connection for longer than a check waits")
 	default:
 		return down(err)
 	}
 	if p.writePragmasDiffer(ctx) {
-		degraded("the connection that writes does not check what it should: somebody has set foreign_keys, ignore_check_constraints or recursive_triggers there")
+		degraded("the writer does not check what it should: a query has changed foreign_keys, ignore_check_constraints or recursive_triggers on it")
 	}
 	for _, l := range p.allLanes() {
 		if n := l.count(); n.extra > 0 {
@@ -271,7 +275,7 @@ func (p *Pool) examine(ctx context.Context) HealthReport {
 	return r
 }
 
-// checkSize looks whether the files hold what SQLite has written to them.
+// checkSize checks that the files are as long as SQLite expects.
 func (p *Pool) checkSize(c driver.PoolConn) error {
 	err := c.CheckSize()
 	if err != nil {
@@ -280,8 +284,8 @@ func (p *Pool) checkSize(c driver.PoolConn) error {
 	return err
 }
 
-// probeCheckpoint has a checkpoint that fails be tried now, and not only after the next
-// back-off or commit.
+// probeCheckpoint retries a failing checkpoint now, without waiting for the back-off or for the
+// next commit.
 func (p *Pool) probeCheckpoint(ctx context.Context) {
 	if !p.failures.on[failedCheckpoint].Load() {
 		return
@@ -297,13 +301,13 @@ func (p *Pool) probeCheckpoint(ctx context.Context) {
 	p.checkpoints.probe(ctx)
 }
 
-// readPage has SQLite read the file, which "SELECT 1" does not.
+// readPage makes SQLite read the file. "SELECT 1" would not.
 func readPage(raw *sqlite3.Conn) error {
 	return row(raw, "PRAGMA schema_version", func(*sqlite3.Stmt) {})
 }
 
-// changesHowItWrites reports whether a program has changed a pragma by which the
-// others rely on what is written, if nobody has the connection.
+// writePragmasDiffer reports whether the program has changed a pragma that affects the writes
+// of all callers. It returns false if the writer is in use.
 func (p *Pool) writePragmasDiffer(ctx context.Context) (changed bool) {
 	if marks(p.marks.Load())&markPragma != 0 {
 		_, _ = p.withIdleWriter(ctx, false, func(c *conn) error {
@@ -314,8 +318,8 @@ func (p *Pool) writePragmasDiffer(ctx context.Context) (changed bool) {
 	return changed
 }
 
-// ifIdle calls f with the connection that writes, if nobody has it, and reports
-// whether it did. If there is none, it opens one, if it is to.
+// withIdleWriter calls f with the writer, and reports whether it did. It does not if the writer
+// is in use. If the writer's connection is not open, it opens it if open is set.
 func (p *Pool) withIdleWriter(ctx context.Context, open bool, f func(*conn) error) (did bool, err error) {
 	l := p.writer
 	if !l.queue.try() {
@@ -324,7 +328,7 @@ func (p *Pool) withIdleWriter(ctx context.Context, open bool, f func(*conn) erro
 	defer l.releaseTurn(false)
 	c := l.pop()
 	if c == nil {
-		if !open || l.isOpening() { // which may be the only one that there may be
+		if !open || l.isOpening() { // an opening may be the only connection that is allowed
 			return false, nil
 		}
 		if c, err = l.dial(ctx, nil); err != nil {
@@ -343,11 +347,12 @@ func (p *Pool) withIdleWriter(ctx context.Context, open bool, f func(*conn) erro
 	return true, err
 }
 
-// errInUse: the only connection that there may be is somebody's.
+// errInUse means that the only possible connection is in use.
 var errInUse = errors.New("pool: in use")
 
-// examiner calls f with a connection that is no user's: a new one, or a memory
-// database's keeper.
+// withOwnConn calls f with a connection that no caller uses: a new one, or the keeper of an
+// in-memory database. With locking_mode=exclusive, it is the writer if that is idle; otherwise
+// the error is errInUse.
 func (p *Pool) withOwnConn(ctx context.Context, f func(driver.PoolConn) error) error {
 	switch {
 	case p.keeper != nil:
@@ -370,11 +375,11 @@ func (p *Pool) withOwnConn(ctx context.Context, f func(driver.PoolConn) error) e
 	return err
 }
 
-// A keeper is a connection that keeps a memory database from vanishing: it is
-// there for as long as the pool is, and no user's. A nil keeper keeps nothing.
+// A keeper is a connection that keeps an in-memory database alive as long as the pool is open.
+// No caller uses it. A nil keeper does nothing.
 type keeper struct {
-	mu   sync.Mutex
-	conn driver.PoolConn
+	mu   sync.Mutex      // held while conn is used
+	conn driver.PoolConn // nil once closed
 }
 
 func newKeeper(ctx context.Context, c *driver.Connector) (*keeper, error) {

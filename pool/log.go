@@ -28,7 +28,7 @@ func newLogger(g *guard, to *slog.Logger) (*logHandler, *mailbox[logLine]) {
 			}
 		},
 		onLost: func(n uint64) {
-			to.Warn("pool: log lines are lost, because the logger is too slow for them", "lines", n)
+			to.Warn("pool: log lines were lost, because the logger is too slow", "lines", n)
 		},
 	}
 	return &logHandler{box, to.Handler(), logPatience}, box
@@ -168,7 +168,7 @@ func (l *eventLogger) write(ctx context.Context, e driver.Event) {
 }
 
 func (l *eventLogger) logLost(n uint64) {
-	l.logger.Warn("pool: events are lost, because the logger is too slow for them", "events", n)
+	l.logger.Warn("pool: events were lost, because the logger is too slow", "events", n)
 }
 
 func levelOf(e driver.Event) slog.Level {

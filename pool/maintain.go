@@ -44,8 +44,8 @@ func newMaintainer(p *Pool) *maintainer {
 		fills:     p.guard.newJob("opening connections in the background"),
 		pings:     p.guard.newJob("pinging idle connections"),
 		checks:    p.guard.newJob("the regular health check"),
-		limits:    p.guard.newJob("ending what has lasted for too long"),
-		walChecks: p.guard.newJob("looking at the length of the WAL"),
+		limits:    p.guard.newJob("ending transactions and rows that exceed their limits"),
+		walChecks: p.guard.newJob("checking the length of the WAL"),
 	}
 	go m.run(ctx)
 	return m

@@ -70,7 +70,7 @@ func (m *Manager) OpenPrimary(ctx context.Context, cfg Config) (*Pool, error) {
 func (m *Manager) Add(ctx context.Context, name string, cfg Config) (*Pool, error) {
 	switch name {
 	case "":
-		return nil, fmt.Errorf("%w: a pool's name is empty: give it one, to be found by", ErrInvalidConfig)
+		return nil, fmt.Errorf("%w: the pool's name is empty: give it a name", ErrInvalidConfig)
 	case PrimaryName:
 		return nil, fmt.Errorf("%w: the name %q is the primary pool's: use OpenPrimary, or another name", ErrInvalidConfig, name)
 	}
@@ -152,7 +152,7 @@ func (m *Manager) isClosed() bool {
 }
 
 func managerClosed(name string) error {
-	return fmt.Errorf("%w: the manager is, and so has no pool %q", ErrClosed, name)
+	return fmt.Errorf("%w: the manager is closed, and has no pool %q", ErrClosed, name)
 }
 
 // Primary returns the primary pool, if there is one.

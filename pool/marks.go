@@ -59,7 +59,7 @@ func (p *Pool) mark(c *conn, m marks, what string) {
 	p.marks.Or(uint32(m))
 	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindSession, Conn: c.ID(), Lane: c.lane.name})
 	if first {
-		p.logger.Warn("pool: a change stays in force on the connection that writes, until it is undone or the pool is reset; what is to hold for every connection belongs into Config.Init or Config.Pragmas",
+		p.logger.Warn("pool: a change of session state stays on the writer until it is undone or the pool is reset; to change every connection, use Config.Init or Config.Pragmas",
 			"conn", c.ID(), "change", what)
 	}
 }
@@ -67,7 +67,7 @@ func (p *Pool) mark(c *conn, m marks, what string) {
 // forgot is told that a connection which bore marks is closed.
 func (p *Pool) recordMarksLost(c *conn) {
 	p.unmark(0, 0)
-	p.logger.Warn("pool: what was in force on the connection that writes is gone with it", "conn", c.ID())
+	p.logger.Warn("pool: the session state of the writer is lost, because its connection was closed", "conn", c.ID())
 }
 
 // unmark notes what is left in force, if there are no more connections that write
@@ -96,7 +96,7 @@ func (p *Pool) recheckMarks(c *conn) {
 	if m != c.marks {
 		c.marks = m
 		p.unmark(m, 1)
-		p.logger.Info("pool: a change on the connection that writes is undone", "conn", c.ID())
+		p.logger.Info("pool: a change of session state on the writer is undone", "conn", c.ID())
 	}
 }
 
@@ -133,7 +133,7 @@ func (p *Pool) afterJournal(c *conn) {
 	one := mode != "wal"
 	p.keepsCommits(c.SQLite(), one)
 	if p.readers != nil && p.oneLane.Swap(one) != one {
-		p.logger.Warn("pool: the journal mode is another, and so are the lanes", "mode", mode, "lanes", p.lanes())
+		p.logger.Warn("pool: the journal mode has changed, and with it the lanes", "mode", mode, "lanes", p.lanes())
 	}
 }
 

@@ -38,7 +38,7 @@ func Observe(ctx context.Context, db *sql.DB, cfg ObserveConfig) (*Observer, err
 		return nil, fmt.Errorf("%w: ObserveConfig.Events is %d: use 0 for the default, or the number of events to keep", ErrInvalidConfig, cfg.Events)
 	}
 	if db == nil {
-		return nil, fmt.Errorf("%w: it is nil", ErrNotObservable)
+		return nil, fmt.Errorf("%w: db is nil", ErrNotObservable)
 	}
 	connector := driver.ConnectorOf(db)
 	if connector == nil {

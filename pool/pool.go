@@ -18,49 +18,49 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// A Pool is a pool of connections to one database: one that writes and some that
-// only read, or, where that is not possible, one for everything; see the package
-// documentation. All its methods are safe for concurrent use.
+// Pool is a pool of connections to one database: one writer and several readers. If readers are
+// not possible, it has one connection for everything; see the package documentation. All
+// methods are safe for concurrent use.
 type Pool struct {
 	plan         *plan
-	cfg          Config       // plan's, but for MaxConns
+	cfg          Config       // plan.config; MaxConns may have changed
 	maxOpen      atomic.Int64 // MaxConns; see Resize
-	tracksStacks bool         // stacks are remembered
+	tracksStacks bool         // stacks of holders are recorded
 	guard        *guard
 	logger       *slog.Logger
-	logBox       *mailbox[logLine] // of logger
+	logBox       *mailbox[logLine] // for logger
 	recorder     driver.Recorder
 	errors       wrap.ErrorMap          // of Config.Compat and Config.MapError
-	recorderBox  *mailbox[driver.Event] // of Config.Recorder
+	recorderBox  *mailbox[driver.Event] // for Config.Recorder; nil if there is none
 	log          *EventLog
 	sums         counters
 	queries      queryCache
 	steps        *stepGate
 	file         *file
-	path         string      // of the file; empty if it has none
-	keeper       *keeper     // of a memory database
-	lost         atomic.Bool // the file is, and that has been told
+	path         string      // of the file; empty if there is none
+	keeper       *keeper     // of an in-memory database
+	lost         atomic.Bool // the file is lost, and that has been reported
 	pageSize     int64
 	stopMetrics  func()
 
 	writer  *lane
 	readers *lane       // nil if there is one lane
-	oneLane atomic.Bool // whatever readers is: the database is not in WAL mode
+	oneLane atomic.Bool // the database is not in WAL mode, even if readers is set
 
-	writerCapabilities atomic.Pointer[string] // of the writer; nil if they are those of readers
-	upkeep             *driver.Connector      // of the checkpointer's and backups' connections; nil if readers is
+	writerCapabilities atomic.Pointer[string] // nil if they are those of readers
+	upkeep             *driver.Connector      // for checkpoints and backups; nil if readers is nil
 
-	marks        atomic.Uint32         // what stays in force on the writer's connection
-	keepTurns    bool                  // whatever a checkout does: for tests of what else becomes of turns
-	pendingDirty atomic.Pointer[error] // what the next statement is told; see DirtyFail
+	marks        atomic.Uint32         // session state of the writer's connection
+	keepTurns    bool                  // checkouts never offer their turn; for tests
+	pendingDirty atomic.Pointer[error] // error for the next statement; see DirtyFail
 
 	db, readerDB, writerDB *sql.DB
 
-	closing     atomic.Bool // it has been told to close; set with mu held
-	mu          sync.Mutex
-	drained     chan struct{} // closed when the last lease has ended after the pool was closed
-	ended       chan struct{} // closed when Shutdown is through
-	shutdown    error         // its result
+	closing     atomic.Bool   // Shutdown has begun; set with mu held
+	mu          sync.Mutex    // guards drained, and every change of closing
+	drained     chan struct{} // wakes drain; closed by wakeDrain
+	ended       chan struct{} // closed when Shutdown has finished
+	shutdown    error         // result of Shutdown; set before ended is closed
 	closer      *job
 	maintain    *maintainer
 	wals        walHook
@@ -69,11 +69,12 @@ type Pool struct {
 	failures    failures
 }
 
-// Open opens a pool: its connections that are to be there at least, configured
-// and checked. It fails with [ErrInvalidConfig], with [ErrNotFound] if the file is
-// missing and is not to be created, with an [*OpenError] that says why if it
-// cannot be opened, and with [ErrHealthCheck] if it can, but not be read. It then
-// leaves nothing open. ctx bounds Open alone.
+// Open opens a pool, with MinConns connections configured and checked. ctx limits only Open.
+//
+// Open fails with [ErrInvalidConfig]. It fails with [ErrNotFound] if the file is missing and
+// must not be created. It fails with an [*OpenError] that gives the reason if the database
+// cannot be opened, and with [ErrHealthCheck] if it can be opened but not read. After an error,
+// nothing is left open.
 func Open(ctx context.Context, cfg Config) (*Pool, error) {
 	plan, err := cfg.plan()
 	if err != nil {
@@ -82,7 +83,7 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 	return plan.open(ctx)
 }
 
-// open opens a pool as planned.
+// open opens the pool of the plan.
 func (plan *plan) open(ctx context.Context) (*Pool, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("pool: open: %w", err)
@@ -112,7 +113,7 @@ func (plan *plan) open(ctx context.Context) (*Pool, error) {
 	p.recorder = &ledger{&p.sums, p.log, cfg.Recorder, p.recorderBox}
 	p.health.job = p.guard.newJob("the health check")
 	opened := false
-	defer func() { // deferred, for a panic in Init or a hook
+	defer func() { // also if Init or a hook panics
 		if !opened {
 			p.abandon()
 		}
@@ -129,7 +130,7 @@ func (plan *plan) open(ctx context.Context) (*Pool, error) {
 	p.checkpoints.start()
 	p.closer = p.guard.newJob("closing the connections")
 	if p.recorderBox != nil {
-		p.recorderBox.flush(ctx) // what it is told of the first connections, before Open returns
+		p.recorderBox.flush(ctx) // the Recorder gets the events of opening before Open returns
 	}
 	p.logger.Info("pool: open", "max", cfg.MaxConns, "min", cfg.MinConns, "lanes", p.lanes())
 	return p, nil
@@ -159,17 +160,16 @@ func (p *Pool) open(ctx context.Context) error {
 		}
 	}
 	p.writer = &lane{pool: p, name: wrap.LaneWriter, connector: w, queue: newQueue(1)}
-	// The first connection makes the file, if it is not there, and so before it
-	// can be told from other files.
+	// The first connection creates a missing file. Only then can the file be identified.
 	c, err := p.writer.dial(ctx, nil)
 	if err != nil {
 		return err
 	}
-	if p.plan.dsn.File() != "" { // by the name that SQLite has for it, links resolved
+	if p.plan.dsn.File() != "" { // SQLite's name for it, with links resolved
 		p.path = c.SQLite().Filename("main").String()
 	}
 	p.file = openFile(p.path)
-	if !p.plan.readOnly { // or it would wait for others that write, and need not
+	if !p.plan.readOnly { // a read-only pool never writes, so it need not wait for writers
 		p.writer.queue = p.file.writers
 		p.file.addWriterLane(p.writer)
 	}
@@ -205,8 +205,8 @@ func (p *Pool) open(ctx context.Context) error {
 	return p.HealthCheck(ctx)
 }
 
-// guarded is Init or Term as the guard calls it: SQLite's connection has the context
-// that says on whose goroutine that is.
+// guarded returns Init or Term wrapped in the guard. The context of SQLite's connection tells
+// the guard which goroutine runs it.
 func (p *Pool) guarded(at place, f func(*sqlite3.Conn) error) func(*sqlite3.Conn) error {
 	if f == nil {
 		return nil
@@ -216,7 +216,7 @@ func (p *Pool) guarded(at place, f func(*sqlite3.Conn) error) func(*sqlite3.Conn
 	}
 }
 
-// abandon closes what a pool that could not be opened has opened.
+// abandon closes everything that a failed Open has opened.
 func (p *Pool) abandon() {
 	if p.stopMetrics != nil {
 		p.stopMetrics()
@@ -231,38 +231,37 @@ func (p *Pool) abandon() {
 	if p.file != nil {
 		p.file.close(p.writer)
 	}
-	if p.recorderBox != nil { // so that the Recorder has had all before Open returns
+	if p.recorderBox != nil { // the Recorder gets all events before Open returns
 		ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 		defer cancel()
 		p.recorderBox.flush(ctx)
 	}
 }
 
-// facade is a *sql.DB over the pool, of this lane alone, or of both.
+// facade returns a *sql.DB over the pool. It uses only the lane pinned, or all lanes if that is
+// LaneNone.
 func (p *Pool) facade(pinned wrap.Lane) *sql.DB {
 	db := sql.OpenDB(&connector{opened: p, pinned: pinned})
 	db.SetMaxIdleConns(idleShells)
 	return db
 }
 
-// idleShells is how many shells a facade keeps: they cost next to nothing, and
-// to make one is dearer.
+// idleShells is how many idle shells a facade keeps. Keeping a shell costs almost nothing;
+// creating one costs more.
 const idleShells = 256
 
-// DB returns the database for all uses: each call goes to the lane that is right
-// for it. It is the same at every call. To close it is to close the facade alone,
-// and [Pool.Close] closes it, too.
+// DB returns the *sql.DB for all uses. It sends each call to the right lane. It is the same
+// value every time. Closing it closes only this *sql.DB; [Pool.Close] closes it too.
 func (p *Pool) DB() *sql.DB { return p.db }
 
-// Reader returns the database for uses that only read. What writes fails there
-// with sqlite3.READONLY, unless the pool has one lane.
+// Reader returns the *sql.DB that uses only readers. Writes fail there with sqlite3.READONLY,
+// unless the pool has one lane.
 func (p *Pool) Reader() *sql.DB { return p.readerDB }
 
-// Writer returns the database all of whose calls go to the connection that
-// writes.
+// Writer returns the *sql.DB that sends every call to the writer.
 func (p *Pool) Writer() *sql.DB { return p.writerDB }
 
-// Config returns the configuration in force, defaults included.
+// Config returns the configuration in force, with all defaults resolved.
 func (p *Pool) Config() Config {
 	cfg := p.cfg
 	cfg.MaxConns = p.maxConns()
@@ -270,10 +269,11 @@ func (p *Pool) Config() Config {
 	return cfg
 }
 
-// Closed reports whether the pool has been told to close.
+// Closed reports whether Shutdown or Close has been called.
 func (p *Pool) Closed() bool { return p.closing.Load() }
 
-// forReaders returns the lane that reads.
+// forReaders returns the lane for queries that only read. That is the writer's lane if there is
+// only one.
 func (p *Pool) forReaders() *lane {
 	if p.readers == nil || p.oneLane.Load() || p.maxConns() == 1 {
 		return p.writer
@@ -300,7 +300,7 @@ func pageSize(raw *sqlite3.Conn) (n int64, err error) {
 	return n, err
 }
 
-// row calls read with the one row that a text of the pool's own has.
+// row executes one of the pool's own queries and calls read for each row.
 func row(raw *sqlite3.Conn, query string, read func(*sqlite3.Stmt)) error {
 	st, _, err := raw.Prepare(query)
 	if err != nil {
@@ -313,7 +313,7 @@ func row(raw *sqlite3.Conn, query string, read func(*sqlite3.Stmt)) error {
 	return st.Err()
 }
 
-// busy is told of a call that SQLite has ended because the database is locked.
+// recordBusy records an event for a call that failed because the database is locked.
 func (p *Pool) recordBusy(c *conn, err error) {
 	e := driver.Event{Time: time.Now(), Kind: driver.KindBusy, Conn: c.ID(), Lane: c.lane.name, Err: c.Wrapped().Status(err)}
 	c.mu.Lock()
@@ -326,7 +326,7 @@ func (p *Pool) recordBusy(c *conn, err error) {
 	p.recorder.Record(e)
 }
 
-// inTheWay concludes from who has the turn to write what was in the way of c.
+// blockedBy guesses what blocked c, from the holders of the writer's turn.
 func (p *Pool) blockedBy(c *conn) (driver.Reason, driver.ConnID) {
 	for _, l := range p.file.writerLanes() {
 		for _, h := range l.turns() {
@@ -338,15 +338,15 @@ func (p *Pool) blockedBy(c *conn) (driver.Reason, driver.ConnID) {
 	return driver.ReasonOutside, 0
 }
 
-// dirty is told of a connection that was given back with a transaction open,
-// which has been rolled back, or else is closed.
+// recordDirty reports a connection that was given back with an open transaction. why is empty
+// if the transaction was rolled back; otherwise the connection is closed for that reason.
 func (p *Pool) recordDirty(c *conn, why wrap.Reason) {
 	summary := c.summary()
 	c.mu.Lock()
 	trace := c.lease.trace
 	c.mu.Unlock()
 	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindDirty, Conn: c.ID(), Lane: c.lane.name, Reason: why, Trace: trace})
-	p.logger.Error("pool: a transaction was left open by a text that began one outside of BeginTx; it is rolled back",
+	p.logger.Error("pool: a transaction that a query began outside BeginTx was left open; it is rolled back",
 		"conn", c.ID(), "lane", c.lane.name, "last", summary, "trace", trace)
 	if p.cfg.Dirty == DirtyFail {
 		err := error(&DirtyError{Last: summary})
@@ -354,8 +354,7 @@ func (p *Pool) recordDirty(c *conn, why wrap.Reason) {
 	}
 }
 
-// reproach returns, once, what a statement is to be told of the transaction that
-// one before it has left open.
+// takeDirtyErr returns the pending error of DirtyFail once, and nil after that.
 func (p *Pool) takeDirtyErr() error {
 	if p.pendingDirty.Load() == nil {
 		return nil
@@ -366,10 +365,10 @@ func (p *Pool) takeDirtyErr() error {
 	return nil
 }
 
-// String names the pool, as errors do.
+// String returns the pool's name, as errors show it.
 func (p *Pool) String() string { return fmt.Sprintf("pool: %q", p.cfg.Name) }
 
-// quietly calls f, whose panics are told of; see guard.quietly.
+// recoverPanics calls f and reports its panic; see guard.recoverPanics.
 func (p *Pool) recoverPanics(at place, f func()) { _ = p.guard.recoverPanics(at, f) }
 
 func (p *Pool) hookError(hook string, err error) error {
@@ -380,8 +379,8 @@ func (p *Pool) closeFailed(c *conn, err error) {
 	p.logger.Error("pool: close a connection", "conn", c.ID(), "lane", c.lane.name, "error", p.logErr(err))
 }
 
-// safe is what a log may say of an error: its type and code, not its text, which
-// may quote what the program has written.
+// logErr returns what a log line may show of an error: its type and code. The text may quote
+// values of the program.
 func (p *Pool) logErr(err error) string {
 	var lost *driver.FileLostError
 	if errors.As(err, &lost) {

@@ -13,69 +13,73 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// Stats is how a pool stands. It is a copy, and does not change.
+// Stats are the counters of a pool or an [Observer]. They are a copy and do not change.
 type Stats struct {
 	// As database/sql counts them, at the time of the call.
 
-	Max   int // most connections that may be open; 0 for any number
+	Max   int // connections that may be open; 0 for any number
 	Open  int // connections open or being opened
-	InUse int // of them, in use or being opened
-	Idle  int // of them, idle
+	InUse int // of Open, in use or being opened
+	Idle  int // of Open, idle
 
 	Waits    int64         // calls that waited for a connection
-	WaitTime time.Duration // how long they have waited, all together
+	WaitTime time.Duration // total time of these waits
 
-	// As the events since the observer was attached tell.
+	// From the events since the pool was opened, or since the Observer was attached.
 
 	Connects       uint64        // connections opened
 	ConnectErrors  uint64        // connections that failed to open
-	Acquires       uint64        // connections handed to a call
+	Acquires       uint64        // connections acquired by a call
 	Releases       uint64        // connections given back
-	Discards       uint64        // connections thrown away in use
+	Discards       uint64        // connections discarded while in use
 	Closes         uint64        // connections closed
-	CloseErrors    uint64        // of them, with an error, which database/sql may not report
-	ConnectTime    time.Duration // how long opening has taken, all together
-	UseTime        time.Duration // how long connections have been in use, all together
+	CloseErrors    uint64        // of Closes, with an error, which database/sql may not report
+	ConnectTime    time.Duration // total time of opening connections
+	UseTime        time.Duration // total time in which connections were in use
 	LongestConnect time.Duration
 	LongestUse     time.Duration
 	UseTimes       Histogram // of all uses
-	PeakInUse      int       // most connections that were in use at once
+	PeakInUse      int       // largest number of connections in use at the same time
 
-	// As a [Pool] knows besides; zero for an [Observer].
+	// Only from a [Pool]; zero for an [Observer].
 
-	Writers, Readers           int           // connections open in each lane
-	WritersInUse, ReadersInUse int           // of them, in use
-	Waiting                    int           // acquires that wait now
-	PeakWaiting                int           // most that ever have
-	Timeouts                   uint64        // acquires that have waited too long
-	Cancels                    uint64        // acquires whose context was over first
-	Refusals                   uint64        // acquires that failed otherwise: queue full, closed, not opened
-	Overflows                  uint64        // readers let in beyond the limit because all waited for each other, and turns to write taken from checkouts that asked for nothing
-	Leaks, Unleaks             uint64        // connections reported as held for long, and given back after all
-	TimeLimits                 uint64        // statements, transactions and readings that took longer than they may
-	Warnings                   uint64        // data source names that have no effect in part, or one that may not be expected
-	Dirty                      uint64        // connections given back with a transaction open
-	Busy                       uint64        // calls that ended because SQLite found the database locked
-	Panics                     uint64        // panics of the program's functions that the pool has recovered
-	SessionChanges             uint64        // changes that stay in force on the connection that writes
-	LongestWait                time.Duration // of an acquire
-	WaitTimes                  Histogram     // of all acquires that got a connection
-	StepWaits                  uint64        // steps of readers that waited for a processor
-	Pages                      WALStats
-	OldestReader               time.Duration // how long that reader has had its connection, of those with rows or a transaction open, who has it longest: the WAL is not reset meanwhile
-	Health                     Health        // as it was found last
-	Cache                      driver.CacheStats
+	Writers, Readers           int // connections open in each lane
+	WritersInUse, ReadersInUse int // of these, in use
 
-	// ClosedFor is how many connections were closed for each reason.
+	Waiting        int           // acquires that wait now
+	PeakWaiting    int           // largest number of acquires that waited at the same time
+	Timeouts       uint64        // acquires that waited for too long
+	Cancels        uint64        // acquires whose context ended first
+	Refusals       uint64        // acquires that failed for another reason
+	Overflows      uint64        // readers beyond the limit, and turns taken from idle checkouts
+	Leaks, Unleaks uint64        // connections held for LeakAfter; of these, given back
+	TimeLimits     uint64        // statements, transactions and rows that exceeded a time limit
+	Warnings       uint64        // data source names that have partly no effect, or an unexpected one
+	Dirty          uint64        // connections given back with an open transaction
+	Busy           uint64        // calls that failed because the database was locked
+	Panics         uint64        // panics of the program's functions that the pool has recovered
+	SessionChanges uint64        // changes of session state on the writer
+	LongestWait    time.Duration // of an acquire
+	WaitTimes      Histogram     // of all acquires that got a connection
+	StepWaits      uint64        // steps of readers that waited for a processor
+	Pages          WALStats
+
+	// OldestReader is the longest lease of a reader that has rows or a transaction open. Such a
+	// reader keeps the WAL from being reset.
+	OldestReader time.Duration
+
+	Health Health // result of the last check, with current failures
+	Cache  driver.CacheStats
+
+	// ClosedFor counts the closed connections for each reason.
 	ClosedFor map[driver.Reason]uint64
 
 	Events        uint64 // events recorded
-	EventsDropped uint64 // of them, no longer kept
+	EventsDropped uint64 // of Events, no longer kept
 }
 
-// Utilization returns how much of the pool is in use, from 0 to 1: of its limit
-// if it has one, else of the connections that are open. It is 1 while more are in
-// use than a limit allows that was lowered meanwhile.
+// Utilization returns the fraction of the pool in use, from 0 to 1. The base is Max, or Open if
+// there is no limit. It is 1 while more connections are in use than a lowered limit allows.
 func (s Stats) Utilization() float64 {
 	of := s.Max
 	if of == 0 {
@@ -87,14 +91,17 @@ func (s Stats) Utilization() float64 {
 	return min(1, float64(s.InUse)/float64(of))
 }
 
-// WALStats is how large a write-ahead log is.
+// WALStats is the size of a write-ahead log.
 type WALStats struct {
-	Bytes  int64 // of the file; it is used again from its beginning after a checkpoint, and cut where above Config.JournalSizeLimit, or at rest
-	Frames int64 // that fit into it: pages written since it was last empty, at most
+	// Bytes is the size of the file. After a checkpoint, SQLite reuses the file from its beginning.
+	// The file is truncated if it exceeds Config.JournalSizeLimit, or when writes have paused.
+	Bytes int64
+
+	Frames int64 // that fit into the file: at most the pages written since it was last empty
 }
 
-// A Histogram counts durations: element i those below HistogramBounds()[i] and not
-// below the bound before, and the last those beyond all.
+// A Histogram counts durations. Element i counts those below HistogramBounds()[i] and not below
+// the bound before. The last element counts the durations beyond all bounds.
 type Histogram [13]uint64
 
 var histogramBounds = [len(Histogram{}) - 1]time.Duration{
@@ -115,21 +122,21 @@ func (h *Histogram) add(d time.Duration) {
 	h[len(h)-1]++
 }
 
-// A ledger is told of every event once, for the sums and for the log.
+// A ledger records every event once: in the sums, in the log, and for the program's Recorder.
 type ledger struct {
 	sums     *counters
 	log      *EventLog
-	recorder driver.Recorder // of the program's; nil for none
+	recorder driver.Recorder // the program's; nil if there is none
 
-	// late is for also, of what is recorded on goroutines of the pool's own, and of
-	// all that comes after, as long as that has not been handed over, so that nothing
-	// is told before what came before it. It is nil for none.
+	// box passes events of the pool's own goroutines to recorder. While it is not empty, it also
+	// takes all later events, so that the order is kept. It is nil if there is no recorder.
 	box *mailbox[driver.Event]
 }
 
-// recorderPatience is how long a call waits, once, for a Recorder that it outruns. Without,
-// it would lose events to a scheduler that leaves the mailbox's goroutine out for a
-// hundredth of a second; for ever, it would wait for a Recorder that blocks.
+// recorderPatience is how long a call waits, once, for a Recorder that is slower than the
+// events. Without it, events would be lost whenever the scheduler keeps the mailbox's goroutine
+// from running for 10 ms. Without a limit, a call would wait forever for a Recorder that
+// blocks.
 const recorderPatience = time.Second
 
 // Record implements [driver.Recorder].
@@ -147,14 +154,14 @@ func (l ledger) Record(e driver.Event) {
 	l.log.add(&e)
 }
 
-// counters sum events up.
+// counters add up events.
 type counters struct {
-	mu    sync.Mutex
+	mu    sync.Mutex // guards the fields below
 	stats Stats
 	inUse int
 }
 
-// waits is told of acquires that begin or end to wait.
+// addWaiting adds n to the number of waiting acquires.
 func (c *counters) addWaiting(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -162,14 +169,14 @@ func (c *counters) addWaiting(n int) {
 	c.stats.PeakWaiting = max(c.stats.PeakWaiting, c.stats.Waiting)
 }
 
-// overflowed is told of a reader that was let in beyond the limit.
+// addOverflow counts a reader beyond the limit, or a turn taken from a checkout.
 func (c *counters) addOverflow() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stats.Overflows++
 }
 
-// add does not change e.
+// add counts e. It does not change e.
 func (c *counters) add(e *driver.Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -187,17 +194,17 @@ func (c *counters) add(e *driver.Event) {
 		s.Acquires++
 		c.inUse++
 		s.PeakInUse = max(s.PeakInUse, c.inUse)
-		if e.Lane != wrap.LaneNone { // else nobody knows how long it waited
+		if e.Lane != wrap.LaneNone { // without a lane, the wait is unknown
 			s.WaitTimes.add(e.Wait)
 		}
 		s.waited(e)
 	case driver.KindRelease:
 		s.Releases++
-		c.inUse = max(0, c.inUse-1) // it may have been acquired before anybody looked
+		c.inUse = max(0, c.inUse-1) // it may have been acquired before the observer was attached
 		s.used(e.Duration)
 	case driver.KindDiscard:
 		s.Discards++
-		c.inUse = max(0, c.inUse-1) // it may have been acquired before anybody looked
+		c.inUse = max(0, c.inUse-1) // as above
 		s.used(e.Duration)
 	case driver.KindTimeout:
 		s.Timeouts++
@@ -233,7 +240,7 @@ func (c *counters) add(e *driver.Event) {
 	}
 }
 
-// waited sums up the wait of an acquire, if it had one.
+// waited counts the wait of an acquire, if it waited.
 func (s *Stats) waited(e *driver.Event) {
 	if e.Queue > 0 {
 		s.Waits++
@@ -248,7 +255,7 @@ func (s *Stats) used(d time.Duration) {
 	s.UseTimes.add(d)
 }
 
-// sum returns a copy of the sums.
+// sum returns a copy of the counters.
 func (c *counters) sum() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -257,7 +264,7 @@ func (c *counters) sum() Stats {
 	return s
 }
 
-// with returns the sums, with what database/sql says of the pool.
+// with returns the counters, together with database/sql's statistics.
 func (c *counters) with(db sql.DBStats) Stats {
 	s := c.sum()
 	s.Max, s.Open, s.InUse, s.Idle = db.MaxOpenConnections, db.OpenConnections, db.InUse, db.Idle
@@ -265,7 +272,7 @@ func (c *counters) with(db sql.DBStats) Stats {
 	return s
 }
 
-// Stats returns how the pool stands. It takes no connection.
+// Stats returns the pool's counters. It takes no connection.
 func (p *Pool) Stats() Stats {
 	s := p.sums.sum()
 	s.Max = p.maxConns()
@@ -300,14 +307,14 @@ func (p *Pool) Stats() Stats {
 	return s
 }
 
-// walHeader and frameHeader are what a WAL has besides pages.
+// walHeader and frameHeader are the sizes of a WAL's header and of the header of each frame.
 // https://sqlite.org/fileformat2.html#walformat
 const (
 	walHeader   = 32
 	frameHeader = 24
 )
 
-// wal looks at the log's file.
+// wal returns the size of the WAL's file.
 func (p *Pool) wal() WALStats {
 	if p.path == "" {
 		return WALStats{}
@@ -319,7 +326,7 @@ func (p *Pool) wal() WALStats {
 	return WALStats{Bytes: info.Size(), Frames: (info.Size() - walHeader) / (p.pageSize + frameHeader)}
 }
 
-// limits are for metrics.
+// limits returns the limits for metrics.
 func (p *Pool) limits() tracing.PoolLimits {
 	most := p.maxConns()
 	if p.lanes() == 1 {
@@ -331,6 +338,6 @@ func (p *Pool) limits() tracing.PoolLimits {
 // Events returns the latest events, the oldest first.
 func (p *Pool) Events() []driver.Event { return p.log.Events() }
 
-// Subscribe returns a subscription to every event from now on; see
-// [EventLog.Subscribe]. Shutdown closes it.
+// Subscribe returns a subscription to every event from now on; see [EventLog.Subscribe].
+// Shutdown closes it.
 func (p *Pool) Subscribe(buffer int) *Subscription { return p.log.Subscribe(buffer) }

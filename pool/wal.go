@@ -208,9 +208,9 @@ func (p *Pool) checkpointBlocker() cause {
 		return cause{why: oldest.String(), holder: oldest}
 	}
 	if p.wals.keeper == keptOutside {
-		return cause{why: "wal_autocheckpoint is off, and nothing else has moved it to the database"}
+		return cause{why: "wal_autocheckpoint is off, and no other program has moved it to the database"}
 	}
-	return cause{why: "another process, or a connection that is in no pool, reads or writes for long"}
+	return cause{why: "another process, or a connection outside the pools, has been reading or writing for long"}
 }
 
 // longReading is how long a reader may read for a checkpoint to wait for it, and so
