@@ -16,68 +16,68 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// A conn is a physical connection of a lane: idle there, or leased to one user.
+// A conn is a physical connection of a lane, idle or leased to one caller.
 //
-// Only whoever has it may touch it: SQLite is built without locks of its own.
-// What others may read of it is atomic, or behind facts' lock.
+// Only its holder may use it, because SQLite is built without locks. Other goroutines may only
+// use the atomic fields and lease, which mu guards.
 type conn struct {
 	driver.PoolConn
 	lane             *lane
-	shell            atomic.Pointer[shell] // that has leased it; nil for none
-	expires          time.Time             // zero for never
+	shell            atomic.Pointer[shell] // that has leased it; nil if none has
+	expires          time.Time             // zero if it does not expire
 	generation       uint64                // of the lane when it was opened
 	idleSince        time.Time
-	hotSince         time.Time // since when it has had no rest, if it reads; see stepGate.lend
-	seenWrites       uint64    // the step gate's count when it was lent last, if it reads
-	answered         time.Time // when it last gave a page to a ping, or was opened
+	hotSince         time.Time // readers: start of use without pauses; see yieldToWriter
+	seenWrites       uint64    // readers: the gate's count of writes at the last lease
+	answered         time.Time // when it was opened, or last answered a ping
 	extra            bool      // its turn is beyond the lane's limit
-	marks            marks     // what stays in force on it
-	schema           uint64    // the file's count when it last let go of what it kept
-	schemaChanging   bool      // it may have changed the schema, or be about to
-	attached         string    // which files it had when it was opened
-	watched          bool      // SQLite tells what is prepared on it, if it reads
-	initialState     string    // what it was like when it was opened, if it reads and is not watched
-	writePragmas     [3]bool   // how it wrote when it was opened, if it does; see writing
-	recheckPragmas   bool      // one was set since that was looked at
-	pragmasDiffer    bool      // what was found then
-	recheckMarks     bool      // whether its marks still hold is to be looked at when it is given back
-	recheckJournal   bool      // the journal mode is to be looked at when it is given back
-	pagesWritten     int64     // pages, when that was looked at last; see sawWrites
-	writtenAtFailure uint64    // the pool's count of failures then
+	marks            marks     // session state that queries have left on it
+	schema           uint64    // file.schema when it last dropped its cached statements
+	schemaChanging   bool      // it may have changed the schema, or is about to
+	attached         string    // files attached when it was opened
+	watched          bool      // readers: an authorizer reports what is prepared on it
+	initialState     string    // readers, if not watched: connState when it was opened
+	writePragmas     [3]bool   // writer: values when it was opened; see writePragmas
+	recheckPragmas   bool      // a pragma has been set since pragmasDiffer was computed
+	pragmasDiffer    bool      // writePragmas have changed
+	recheckMarks     bool      // at its release, find out whether its marks still apply
+	recheckJournal   bool      // at its release, read the journal mode
+	pagesWritten     int64     // when checkWrites last ran
+	writtenAtFailure uint64    // failures.writes when checkWrites last ran
 
-	turn        turn                  // of who has it, if it writes
-	calls       context.Context       // of the last call, while it is leased
-	called      bool                  // something, since it was lent or opened
-	inGate      bool                  // the step gate is passed, or was when a panic passed
-	stopped     atomic.Pointer[error] // the pool has its calls fail, for this reason
-	timedOut    *TimeLimitError       // of the last call, if it was
-	takenAway   bool                  // the pool has taken it away; see takeAway
-	lockedShell *shell                // whose hands its rows have
-	rawLent     bool                  // whoever has it has SQLite's own connection, or a savepoint of it
+	turn        turn                  // of the holder, on a writer
+	calls       context.Context       // context of the last call of the lease
+	called      bool                  // it has been called since it was leased or opened
+	inGate      bool                  // it has passed the step gate, or had when it panicked
+	stopped     atomic.Pointer[error] // if set, the error of every call
+	timedOut    *TimeLimitError       // of the last call; nil if it was in time
+	takenAway   bool                  // see takeAway
+	lockedShell *shell                // the shell whose callMu its rows hold
+	rawLent     bool                  // the holder has SQLite's connection, or a savepoint
 
-	mu    sync.Mutex
+	mu    sync.Mutex // guards the fields of lease that are not atomic
 	lease lease
 }
 
-// A lease is what is known of a connection's use: for errors, events and Stats
-// to say who has it.
+// A lease describes the current use of a connection, for errors, events and Stats.
 type lease struct {
 	used         bool
 	since        time.Time
 	trace        trace.TraceID
-	owner        string // as the program names it; see WithOwner
+	owner        string // see WithOwner
 	stack        []uintptr
-	leakReported bool // it has been reported
+	leakReported bool // a leak has been reported
 
-	tx        atomic.Bool  // it has a transaction that BeginTx began
-	txStart   atomic.Int64 // when a transaction did, in Unix nanoseconds; 0 if there is none, or nobody asks
-	readStart atomic.Int64 // when it began to read, in Unix nanoseconds; 0 for when it was leased
+	tx        atomic.Bool  // a transaction of BeginTx is open
+	txStart   atomic.Int64 // Unix nanoseconds; 0 if there is no transaction, or no limit needs it
+	readStart atomic.Int64 // Unix nanoseconds; 0 means since
 	last      atomic.Pointer[parsedQuery]
 }
 
 var _ wrap.Gate = &conn{}
 
-// begin leases the connection, which has been lent, to whom the program calls so.
+// beginLease starts the lease of a connection that Lend has been called for. owner is the
+// caller's name.
 func (c *conn) beginLease(owner string, now time.Time) {
 	var stack []uintptr
 	if c.lane.pool.tracksStacks {
@@ -96,14 +96,13 @@ func (c *conn) beginLease(owner string, now time.Time) {
 	l.last.Store(nil)
 }
 
-// end ends the lease and reports whether it had been reported as leaked, and how
-// long it was.
+// endLease ends the lease. It returns whether a leak was reported, and how long the lease was.
 func (c *conn) endLease(now time.Time) (leaked bool, held time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l := &c.lease
 	l.used, l.stack = false, nil
-	l.last.Store(nil) // which may be long
+	l.last.Store(nil) // the query may be long
 	c.calls = nil
 	return l.leakReported, now.Sub(l.since)
 }
@@ -146,7 +145,8 @@ func (c *conn) Leave() {
 // Failed implements [wrap.Gate].
 func (c *conn) Failed(err error) error {
 	c.lane.pool.recordFileLost(err)
-	if errors.Is(err, sqlite3.BUSY) && (c.calls == nil || c.calls.Err() == nil) { // else it is the caller who waits no more
+	// If the context has ended, the caller has given up.
+	if errors.Is(err, sqlite3.BUSY) && (c.calls == nil || c.calls.Err() == nil) {
 		c.lane.pool.recordBusy(c, err)
 	}
 	c.recordWriteErr(err)
@@ -160,16 +160,16 @@ func (c *conn) Panicked() {
 	}
 }
 
-// stop has the connection's calls fail from now on, and what is under way end
-// when SQLite next asks its context.
+// stop makes all further calls on the connection fail with err. A running call ends when SQLite
+// next checks its context.
 func (c *conn) stop(err error) { c.stopped.CompareAndSwap(nil, &err) }
 
-// within is the context of a call on a leased connection: the caller's, which
-// also ends when the pool takes the connection away.
+// leaseContext is the context of a call on a leased connection. It ends with the caller's
+// context, and when the pool takes the connection away.
 type leaseContext struct {
 	context.Context
 	conn  *conn
-	began time.Time // zero where there is no limit
+	began time.Time // zero if there is no StatementTimeout
 }
 
 var _ tracing.LeaseContext = &leaseContext{}
@@ -190,9 +190,9 @@ func (w *leaseContext) Err() error {
 	return nil
 }
 
-// context returns the context for a call of this text. That of an empty text is
-// left as it is: it may be a savepoint, which ncruces' driver knows by its
-// context's type.
+// context returns the context for a call with this query. It does not wrap the context of an
+// empty query. That may be a savepoint, which ncruces' driver recognizes by the type of the
+// context.
 func (c *conn) context(ctx context.Context, t *parsedQuery) context.Context {
 	if t != nil {
 		if t.query == "" {
@@ -201,7 +201,8 @@ func (c *conn) context(ctx context.Context, t *parsedQuery) context.Context {
 		c.lease.last.Store(t)
 	}
 	if c.called && !c.lease.tx.Load() && c.lease.txStart.Load() == 0 && c.Wrapped().OpenRows() == 0 {
-		c.lease.readStart.Store(time.Now().UnixNano()) // not the first call: it has read nothing since the last
+		// This is not the first call: nothing has been read since the last one.
+		c.lease.readStart.Store(time.Now().UnixNano())
 	}
 	c.calls, c.timedOut = ctx, nil
 	w := &leaseContext{Context: ctx, conn: c}
@@ -211,23 +212,22 @@ func (c *conn) context(ctx context.Context, t *parsedQuery) context.Context {
 	return w
 }
 
-// untidy reports whether there is anything for tidy to do.
+// needsCleanUp reports whether cleanUp has something to do.
 func (c *conn) needsCleanUp() bool {
 	asked := c.called
 	c.called = false
 	return c.recheckJournal || c.recheckMarks || asked && !c.inNoTransaction() || c.lane.reads && (c.Changed() || !c.watched && c.Prepared())
 }
 
-// through reports whether the connection is in no transaction.
+// inNoTransaction reports whether no transaction is open.
 func (c *conn) inNoTransaction() bool {
 	raw := c.SQLite()
 	return raw.GetAutocommit() && (!c.lane.reads || raw.TxnState("") == sqlite3.TXN_NONE)
 }
 
-// tidy sees to it that a connection which is given back is as the next user
-// expects it. It returns why the connection must be closed instead, if it must,
-// and whether it had a transaction open that the program had not ended. A reader that is
-// not what it was when it was opened is closed.
+// cleanUp prepares a connection that is given back for its next user. dirty reports whether the
+// program had left a transaction open. If the connection must be closed, why is the reason. A
+// reader that has changed since it was opened must be closed.
 func (c *conn) cleanUp() (why wrap.Reason, dirty bool) {
 	raw := c.SQLite()
 	if old := raw.SetInterrupt(context.Background()); old != context.Background() {
@@ -248,14 +248,14 @@ func (c *conn) cleanUp() (why wrap.Reason, dirty bool) {
 	return why, dirty
 }
 
-// rollBack ends what is left of transactions and statements. Its results are those of tidy.
+// rollBack ends open transactions and statements. Its results are those of cleanUp.
 func (c *conn) rollBack() (why wrap.Reason, dirty bool) {
 	raw := c.SQLite()
 	if raw.GetAutocommit() {
 		if c.inNoTransaction() {
 			return "", false
 		}
-		// A statement that nobody has closed pins what it reads.
+		// A statement that is not closed keeps its read transaction open.
 		c.Reset()
 		if c.inNoTransaction() {
 			return "", false
@@ -272,28 +272,27 @@ func (c *conn) rollBack() (why wrap.Reason, dirty bool) {
 	return "", true
 }
 
-// changed is told of a text that may have changed the schema, or of one after it,
-// which may have committed it. Unless done, it is still to be executed.
+// recordSchemaChange records a query that may have changed the schema, or a later one that may
+// have committed the change. done is false if the query has not been executed yet.
 func (c *conn) recordSchemaChange(done bool) {
 	if c.schemaChanging = !done || !c.SQLite().GetAutocommit(); !c.schemaChanging {
 		c.lane.pool.file.schema.Add(1)
 	}
 }
 
-// refresh has a connection that reads see what another has changed of the schema
-// since. SQLite would see it by itself, but only once a statement is stepped,
-// when it is too late for a query to fail.
+// refreshSchema makes a reader see schema changes by other connections. SQLite sees them only
+// when a statement is stepped, which is too late for the query to fail.
 func (c *conn) refreshSchema() *conn {
 	if n := c.lane.pool.file.schema.Load(); n != c.schema {
 		c.schema = n
 		c.Forget()
-		// If this cannot be executed, the program's own text says why.
+		// If this fails, the program's query reports the error.
 		_ = c.SQLite().Exec("SELECT 1 FROM sqlite_schema LIMIT 1")
 	}
 	return c
 }
 
-// info is what hooks are told.
+// info returns the description of the connection for hooks.
 func (c *conn) info(now time.Time) ConnInfo {
 	w := c.Wrapped()
 	info := ConnInfo{ID: c.ID(), Lane: string(c.lane.name), Age: w.Age(now), Uses: w.Uses()}
@@ -303,5 +302,6 @@ func (c *conn) info(now time.Time) ConnInfo {
 	return info
 }
 
-// sqliteTimeout bounds what the pool itself asks of a connection that it holds.
+// sqliteTimeout limits what the pool itself does on a connection, and how long its goroutines
+// wait for hooks. It is as long as the default busy timeout.
 const sqliteTimeout = 5 * time.Second

@@ -12,40 +12,40 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// A lane is the connections of one kind, and the queue for them. Who has a turn
-// in the queue takes the connection that was used last, or opens one.
+// A lane holds the connections of one kind and their queue. A caller that gets a turn in the
+// queue takes the connection that was used last, or opens one.
 type lane struct {
 	pool      *Pool
 	name      wrap.Lane
 	reads     bool   // its connections only read
-	queue     *queue // the writer's is shared by all pools of the process that have the same file
+	queue     *queue // the writer's is shared by all pools with the same file
 	connector *driver.Connector
 
-	mu           sync.Mutex
-	idle         []*conn // the one used last is the last
-	all          []*conn // idle and leased
+	mu           sync.Mutex // guards the fields below
+	idle         []*conn    // the one used last comes last
+	all          []*conn    // idle and leased
 	dialing      int
-	dialingIdle  int        // of those opening, for nobody
-	openings     []*opening // those for acquires
-	closingConns int        // that are in neither by now
+	dialingIdle  int        // of dialing, those that no acquire waits for
+	openings     []*opening // connections being opened for acquires
+	closingConns int        // connections being closed, which are no longer in all
 	generation   uint64
-	refusing     atomic.Bool // nobody new; set with mu held
+	refusing     atomic.Bool // new acquires fail; set with mu held
 	closed       bool
-	waiting      int // of this lane, in the queue
+	waiting      int // waiters of this lane
 	stall        *time.Timer
-	stallID      uint64 // counts the timers there were
-	stalled      bool
-	stallSeen    uint64   // how many turns had been given back when stall was set
-	extra        int      // turns beyond the limit that are taken
-	ownConns     int      // connections of acquireOwn, which are nobody's turn
-	lastDial     struct { // in vain, last
+	stallID      uint64   // identifies the timer, because it may fire after Stop
+	stalled      bool     // a reader beyond the limit has been let in by this timer
+	stallSeen    uint64   // the queue's count of released turns when stall was set
+	extra        int      // turns beyond the limit
+	ownConns     int      // connections of acquireOwn, which need no turn
+	lastDial     struct { // the last attempt to open a connection
 		err  error
 		when time.Time
 	}
 }
 
-// acquire leases a connection to the call that ctx is of. The error is an
-// [*AcquireError], or that of opening a connection.
+// acquire waits for a connection and leases it to the call with context ctx. The error is an
+// [*AcquireError], that of opening a connection, or that of a lost file.
 func (l *lane) acquire(ctx context.Context) (c *conn, err error) {
 	if !l.reads {
 		l.pool.steps.addWriters(1)
@@ -76,8 +76,7 @@ func (l *lane) acquire(ctx context.Context) (c *conn, err error) {
 	return l.take(ctx, a, w != nil && w.extra)
 }
 
-// tryAcquire is acquire for who does not wait. It returns nil if there is no
-// turn at once.
+// tryAcquire is acquire without waiting. It returns nil if no turn is free.
 func (l *lane) tryAcquire(ctx context.Context) (*conn, error) {
 	if l.refusing.Load() {
 		return nil, l.refuse(ctx, ErrClosed)
@@ -97,7 +96,7 @@ func (l *lane) tryAcquire(ctx context.Context) (*conn, error) {
 
 func (l *lane) refuse(ctx context.Context, err error) error { return l.failAcquire(ctx, nil, err) }
 
-// refuseLost ends an acquire from a pool whose file is lost, whose error that is: there is
+// refuseLost ends an acquire because the file is lost. It returns err itself, because there is
 // no connection to wait for.
 func (l *lane) refuseLost(ctx context.Context, err error) error {
 	l.pool.recordFileLost(err)
@@ -105,8 +104,8 @@ func (l *lane) refuseLost(ctx context.Context, err error) error {
 	return err
 }
 
-// fails ends an acquire, one that took no time if a is nil, with an error of the
-// pool's own.
+// failAcquire ends an acquire with an [*AcquireError] around err. If a is nil, the acquire took
+// no time.
 func (l *lane) failAcquire(ctx context.Context, a *wrap.Acquisition, err error) error {
 	if a == nil {
 		a = l.connector.Acquisition(ctx, l.name)
@@ -116,12 +115,12 @@ func (l *lane) failAcquire(ctx context.Context, a *wrap.Acquisition, err error) 
 	return failure
 }
 
-// wait waits for w's turn.
+// waitForTurn waits until w has its turn.
 func (l *lane) waitForTurn(ctx context.Context, a *wrap.Acquisition, w *waiter) error {
 	l.queue.setCaller(w, callerOf(ctx))
 	refusing := l.addWaiting(1)
 	defer l.addWaiting(-1)
-	if refusing { // it had begun when refuseAll was through
+	if refusing { // refuseAll ran before w was counted
 		l.queue.abort(l, ErrClosed)
 	}
 	var late <-chan time.Time
@@ -145,7 +144,7 @@ func (l *lane) waitForTurn(ctx context.Context, a *wrap.Acquisition, w *waiter) 
 		err = ErrAcquireTimeout
 	}
 	if !told && l.queue.leave(w) {
-		l.releaseTurn(w.extra) // to whoever is next
+		l.releaseTurn(w.extra) // to the next waiter
 	}
 	a.Waited()
 	if errors.Is(err, driver.ErrFileLost) {
@@ -155,7 +154,7 @@ func (l *lane) waitForTurn(ctx context.Context, a *wrap.Acquisition, w *waiter) 
 	return l.failAcquire(ctx, a, err)
 }
 
-// take makes a turn a leased connection, or gives the turn back.
+// take uses a turn to lease a connection. If it fails, it releases the turn.
 func (l *lane) take(ctx context.Context, a *wrap.Acquisition, extra bool) (_ *conn, err error) {
 	var c *conn
 	lent, failed := false, false
@@ -214,7 +213,7 @@ func (l *lane) take(ctx context.Context, a *wrap.Acquisition, extra bool) (_ *co
 			if d := l.pool.cfg.AcquireTimeout; err == nil && d > 0 && now.Sub(refusedSince) >= d {
 				err = ErrAcquireTimeout
 			}
-			if err != nil { // or it would go on for ever
+			if err != nil { // or the loop would never end
 				failed = true
 				return nil, l.failAcquire(ctx, a, err)
 			}
@@ -232,17 +231,17 @@ func (l *lane) take(ctx context.Context, a *wrap.Acquisition, extra bool) (_ *co
 	}
 }
 
-// closing is close for one who has the connection in a variable: a panic in a hook
-// then finds none there.
+// closeAndClear closes *c and sets it to nil first, so that a deferred function does not close
+// it again after a panic in a hook.
 func (l *lane) closeAndClear(c **conn, why wrap.Reason) {
 	old := *c
 	*c = nil
 	l.close(old, why)
 }
 
-// popForUse is pop for an acquire, which fails once the pool is being closed: who
-// has popped before that is waited for. A connection that has outlived comes with
-// the reason to close it.
+// popForUse is pop for an acquire. It fails once the pool is being closed; Shutdown waits for
+// connections popped before. If the connection must be closed instead, popForUse also returns
+// the reason.
 func (l *lane) popForUse(now time.Time) (*conn, wrap.Reason, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -256,7 +255,7 @@ func (l *lane) popForUse(now time.Time) (*conn, wrap.Reason, error) {
 	return c, l.closeReason(c, now), nil
 }
 
-// pop takes the connection that was used last.
+// pop removes the connection that was used last from the idle ones and returns it, or nil.
 func (l *lane) pop() *conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -274,14 +273,14 @@ func (l *lane) popLocked() *conn {
 	return c
 }
 
-// isInvalid reports whether a connection that was idle for long does not answer.
-// That a call has ended meanwhile is not the connection's fault.
+// isInvalid reports whether a connection that has been idle for ValidateAfter fails to read a
+// page. If the call has ended meanwhile, the connection is not to blame.
 func (l *lane) isInvalid(ctx context.Context, c *conn, now time.Time) bool {
 	d := l.pool.cfg.ValidateAfter
 	return d > 0 && now.Sub(c.idleSince) >= d && !l.ping(ctx, c) && ctx.Err() == nil
 }
 
-// ping asks an idle connection for a page, for which there is no span.
+// ping makes an idle connection read a page, without a span.
 func (l *lane) ping(ctx context.Context, c *conn) bool {
 	if err := c.Wrapped().Probe(ctx); err != nil {
 		return false
@@ -290,9 +289,9 @@ func (l *lane) ping(ctx context.Context, c *conn) bool {
 	return true
 }
 
-// outlived returns why a connection is to be closed rather than kept: for its
-// age, or because all are. What a program has set on it must not be lost, so
-// that one that bears marks is kept. l.mu must be held.
+// closeReason returns why a connection must be closed instead of kept: its age, or that all
+// connections are being replaced. A connection with marks is not closed for its age, because
+// the program's settings would be lost. l.mu must be held.
 func (l *lane) closeReason(c *conn, now time.Time) wrap.Reason {
 	switch {
 	case l.closed:
@@ -305,9 +304,9 @@ func (l *lane) closeReason(c *conn, now time.Time) wrap.Reason {
 	return ""
 }
 
-// release ends the lease of a connection and gives its turn to who is next.
+// release ends the lease of a connection and releases its turn.
 func (l *lane) release(c *conn) {
-	if c.inGate { // a panic passed
+	if c.inGate { // after a panic
 		c.Leave()
 	}
 	if c.schemaChanging {
@@ -327,19 +326,19 @@ func (l *lane) release(c *conn) {
 		defer l.pool.wakeDrain()
 	}
 	why := wrap.ReasonHook
-	defer func() { l.settle(c, why, now) }() // deferred, for a panic in the hook
+	defer func() { l.settle(c, why, now) }() // also if the hook panics
 	why = l.cleanUp(c, now)
 }
 
-// tidy returns why a connection that is given back is not to be kept, if it is
-// not.
+// cleanUp prepares a connection that is given back for its next user. It returns why the
+// connection must be closed instead, or an empty reason.
 func (l *lane) cleanUp(c *conn, now time.Time) (why wrap.Reason) {
 	dirty := false
 	if c.stopped.Load() != nil {
 		why = c.stoppedReason()
-	} else if !c.Wrapped().Panicked() && c.needsCleanUp() { // or it is not to be asked anything
-		// A callback of SQLite's may panic, in a rollback above all. There is no call
-		// of the program's that could fail for it.
+	} else if !c.Wrapped().Panicked() && c.needsCleanUp() { // after a panic, it must not be used
+		// A callback of SQLite may panic, especially in a rollback. No call of the program is
+		// left that could report it.
 		l.pool.recoverPanics(placeCallback, func() { c.Wrapped().Use(func() { why, dirty = c.cleanUp() }) })
 	}
 	if dirty {
@@ -354,8 +353,8 @@ func (l *lane) cleanUp(c *conn, now time.Time) (why wrap.Reason) {
 	return why
 }
 
-// settle keeps a connection that was given back, or closes it: also if the Recorder
-// panics.
+// settle keeps a connection that was given back, or closes it. It closes it also if the
+// Recorder panics.
 func (l *lane) settle(c *conn, why wrap.Reason, now time.Time) {
 	settled := false
 	defer func() {
@@ -380,9 +379,8 @@ func (l *lane) settle(c *conn, why wrap.Reason, now time.Time) {
 	l.push(c)
 }
 
-// push makes a connection idle, behind those that were used before it, unless it
-// has outlived, or the lane is closed by now, or smaller, or has another that
-// writes.
+// push adds a connection to the idle ones, in the order of last use. It closes it instead if it
+// is too old, if the lane is closed or has shrunk, or if another writer is idle.
 func (l *lane) push(c *conn) {
 	l.mu.Lock()
 	why := l.pushLocked(c)
@@ -392,15 +390,15 @@ func (l *lane) push(c *conn) {
 	}
 }
 
-// pushLocked is push, which returns why the connection is to be closed if it is. l.mu
-// must be held.
+// pushLocked is push, but returns the reason if the connection must be closed. l.mu must be
+// held.
 func (l *lane) pushLocked(c *conn) wrap.Reason {
 	why := l.closeReason(c, c.idleSince)
 	switch {
 	case why != "":
 	case l.surplus():
 		why = wrap.ReasonShrunk
-	case !l.reads && len(l.idle) > 0 && c.marks == 0: // one that writes is enough
+	case !l.reads && len(l.idle) > 0 && c.marks == 0: // one idle writer is enough
 		why = wrap.ReasonOverflow
 	default:
 		i := len(l.idle)
@@ -412,7 +410,7 @@ func (l *lane) pushLocked(c *conn) wrap.Reason {
 	return why
 }
 
-// give gives back a turn.
+// releaseTurn releases a turn.
 func (l *lane) releaseTurn(extra bool) {
 	if extra {
 		l.mu.Lock()
@@ -423,12 +421,12 @@ func (l *lane) releaseTurn(extra bool) {
 	l.pool.wakeDrain()
 }
 
-// close closes a connection that nobody has, for one of the program's calls.
+// close closes a connection that is not leased, on the goroutine of a call of the program.
 func (l *lane) close(c *conn, why wrap.Reason) { l.closeIn(context.Background(), c, why) }
 
-// closeIn is close on the goroutine that ctx tells; see guard.call.
+// closeIn is close on the goroutine that ctx identifies; see guard.call.
 func (l *lane) closeIn(ctx context.Context, c *conn, why wrap.Reason) {
-	defer l.end(ctx, c, why) // deferred, for a panic in the hook
+	defer l.end(ctx, c, why) // also if the hook panics
 	if f := l.pool.cfg.Hooks.BeforeClose; f != nil {
 		info := c.info(time.Now())
 		_ = l.pool.guard.call(ctx, placeBeforeClose, func() error { f(info); return nil })
@@ -440,7 +438,7 @@ func (l *lane) end(ctx context.Context, c *conn, why wrap.Reason) {
 	l.removeLocked(c)
 	l.closingConns++
 	l.mu.Unlock()
-	defer l.pool.wakeDrain() // whoever waits for everything to be closed
+	defer l.pool.wakeDrain() // a Shutdown may wait for the close
 	defer func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -455,7 +453,7 @@ func (l *lane) end(ctx context.Context, c *conn, why wrap.Reason) {
 	}
 }
 
-// remove takes a connection out of the account, without closing it.
+// remove removes a connection from the lane without closing it.
 func (l *lane) remove(c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -468,7 +466,7 @@ func (l *lane) removeLocked(c *conn) {
 	}
 }
 
-// A laneCount is how a lane stands.
+// A laneCount is a snapshot of a lane's counters.
 type laneCount struct {
 	open, idle, opening, openingIdle, closing, waiting, extra int
 }
@@ -479,8 +477,8 @@ func (l *lane) count() laneCount {
 	return laneCount{len(l.all) + l.dialing, len(l.idle), l.dialing, l.dialingIdle, l.closingConns, l.waiting, l.extra}
 }
 
-// conns returns all connections there are, leased or not. Of those, only what is
-// atomic or locked may be looked at.
+// conns returns all connections, leased or not. A caller that has not leased a connection may
+// only use those of its fields that are atomic or guarded by conn.mu.
 func (l *lane) conns() []*conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()

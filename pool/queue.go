@@ -38,7 +38,7 @@ func (q *queue) join(l *lane, most int) (w *waiter, place int, err error) {
 }
 
 // enter is join; again says that it is for who has a connection already.
-func (q *queue) joinAs(l *lane, most int, again bool) (w *waiter, place int, err error) {
+func (q *queue) joinAs(l *lane, most int, hasConn bool) (w *waiter, place int, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.first == nil && q.taken < q.limit {
@@ -48,7 +48,7 @@ func (q *queue) joinAs(l *lane, most int, again bool) (w *waiter, place int, err
 	if most > 0 && q.waiting >= most {
 		return nil, 0, ErrQueueFull
 	}
-	w = &waiter{lane: l, ready: make(chan error, 1), prev: q.last, queued: true, hasConn: again}
+	w = &waiter{lane: l, ready: make(chan error, 1), prev: q.last, queued: true, hasConn: hasConn}
 	if q.last != nil {
 		q.last.next = w
 	} else {
@@ -122,10 +122,10 @@ func (q *queue) resize(limit int) {
 
 // serveLast gives a turn beyond the limit to the one of l's who came last, if
 // nothing has been given back since given was so. It reports whether it did.
-func (q *queue) serveLast(l *lane, given uint64) bool {
+func (q *queue) serveLast(l *lane, released uint64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.released != given {
+	if q.released != released {
 		return false
 	}
 	w := q.last

@@ -15,23 +15,23 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
 
-// A shell is what database/sql takes for a connection. It leases one from the
-// pool when it is first asked for something, and gives it back when database/sql
-// gives back the shell: from then on it costs nothing to keep.
+// A shell is a connection as database/sql sees it. It leases a connection from the pool when it
+// first needs one, and gives it back when database/sql gives back the shell. An idle shell
+// costs nothing.
 //
-// What a checkout asks first decides its lane; once it has had the writer, it
-// stays there until it ends, for it may ask for what only that connection knows.
+// The first request of a checkout decides its lane. Once the checkout has leased the writer, it
+// keeps the writer until it ends, because later queries may depend on that connection.
 type shell struct {
 	pool   *Pool
-	pinned wrap.Lane // of Reader and Writer; empty for one that is routed
+	pinned wrap.Lane // the lane of Reader or Writer; LaneNone for DB
 
-	writer, reader *conn // leased, or nil
-	tx             *conn // that a transaction is on, or nil
-	calling        *conn // by the call under way, or by one through which a panic passed
-	broken         bool  // a panic has passed, and what it passed through is gone
+	writer, reader *conn // leased connections, or nil
+	tx             *conn // connection of the open transaction, or nil
+	calling        *conn // connection of the running call, or of a call that has panicked
+	broken         bool  // a panic has passed, and its connection has been given back
 
-	// hands are in use while something is asked of what is leased, lest the pool takes
-	// it away meanwhile. database/sql asks one thing at a time.
+	// callMu is held during calls on the leased connections, so that the pool does not take a
+	// connection away in the middle of a call. database/sql makes one call at a time.
 	callMu sync.Mutex
 }
 
@@ -60,7 +60,7 @@ func (s *shell) ExecContext(ctx context.Context, query string, args []driver.Nam
 	}
 	s.calling = c
 	if query == "" {
-		c.rawLent = true // it may be a savepoint, which is SQLite's own
+		c.rawLent = true // the empty query may be a savepoint of ncruces' driver, which uses SQLite's connection
 	}
 	if t.marks&markJournal != 0 {
 		s.pool.beforeJournal(c)
@@ -73,8 +73,8 @@ func (s *shell) ExecContext(ctx context.Context, query string, args []driver.Nam
 	return res, err
 }
 
-// QueryContext implements [driver.QueryerContext]. A panic comes from its rows, as
-// with package driver's; see [wrap.PanickedRows].
+// QueryContext implements [driver.QueryerContext]. A panic of the query is raised by its rows,
+// as in package driver; see [wrap.PanickedRows].
 func (s *shell) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (answer driver.Rows, _ error) {
 	s.callMu.Lock()
 	defer s.callMu.Unlock()
@@ -106,15 +106,15 @@ func (s *shell) query(ctx context.Context, query string, args []driver.NamedValu
 	s.pool.afterQuery(c, t, false)
 	s.calling = nil
 	s.endTimedOutTx(c)
-	if !t.begins || err != nil { // else it does once it is asked for a row
+	if !t.begins || err != nil { // a BEGIN is executed later, when its rows are stepped
 		s.offerTurn()
 	}
 	return rows, err
 }
 
-// PrepareContext prepares a text where it can be prepared without waiting for
-// the writer, for the errors that come of it. What is executed later is the text,
-// on the connection that is right then, which keeps its statements.
+// PrepareContext prepares the query on a connection that is available without waiting for the
+// writer, to get its errors. Then it keeps the query, not the statement. Each call of the
+// statement executes the query on the right connection, which caches its own statements.
 func (s *shell) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
 	s.callMu.Lock()
 	defer s.callMu.Unlock()
@@ -143,7 +143,8 @@ func (s *shell) PrepareContext(ctx context.Context, query string) (driver.Stmt, 
 	return st, nil
 }
 
-// preparable returns what of a text is prepared: with mattn/go-sqlite3, its first statement.
+// preparable returns the part of the query that is prepared. With mattn/go-sqlite3, that is its
+// first statement.
 func (p *Pool) preparable(query string) string {
 	if p.cfg.Compat != sqlitemw.CompatMattn {
 		return query
@@ -155,11 +156,11 @@ func (p *Pool) preparable(query string) string {
 	return query
 }
 
-// BeginTx begins a transaction: one that only reads on a reader, any other on the
-// writer, whose lock it takes at once.
+// BeginTx begins a transaction: a read-only one on a reader, any other on the writer, where it
+// takes SQLite's write lock immediately.
 //
-// Of a *sql.Conn, which could not be closed any more, a panic is an error; see
-// [wrap.PanicError].
+// For a *sql.Conn, a panic is returned as an error, because otherwise the Conn could never be
+// closed; see [wrap.PanicError].
 func (s *shell) BeginTx(ctx context.Context, opts driver.TxOptions) (_ driver.Tx, err error) {
 	s.callMu.Lock()
 	defer s.callMu.Unlock()
@@ -194,7 +195,7 @@ func (s *shell) begin(ctx context.Context, opts driver.TxOptions) (driver.Tx, er
 	return &tx{inner, s, c}, nil
 }
 
-// A tx is a transaction, to whose connection all its calls go.
+// A tx is a transaction. All its calls go to one connection.
 type tx struct {
 	driver.Tx
 	shell *shell
@@ -215,8 +216,8 @@ func (t *tx) Rollback() error {
 	return t.Tx.Rollback()
 }
 
-// end is deferred, for a panic: database/sql takes the transaction for ended by
-// then, and gives nothing back.
+// end is deferred, so that it runs after a panic too. By then database/sql regards the
+// transaction as ended, and gives nothing back.
 func (t *tx) end() {
 	t.shell.tx = nil
 	t.conn.lease.tx.Store(false)
@@ -224,7 +225,7 @@ func (t *tx) end() {
 	t.shell.offerTurn()
 }
 
-// forExec leases what a text that is executed for its effect is to be on.
+// forExec leases the connection for an Exec.
 func (s *shell) forExec(ctx context.Context, t *parsedQuery) (*conn, error) {
 	if s.tx != nil {
 		return s.tx, nil
@@ -233,12 +234,12 @@ func (s *shell) forExec(ctx context.Context, t *parsedQuery) (*conn, error) {
 		return nil, err
 	}
 	if t.query == "" {
-		return s.forRead(ctx) // nothing
+		return s.forRead(ctx) // there is nothing to execute
 	}
 	return s.forWrite(ctx)
 }
 
-// forQuery leases what a text that is asked for rows is to be on.
+// forQuery leases the connection for a Query.
 func (s *shell) forQuery(ctx context.Context, t *parsedQuery) (*conn, error) {
 	if s.tx != nil {
 		return s.tx, nil
@@ -252,8 +253,8 @@ func (s *shell) forQuery(ctx context.Context, t *parsedQuery) (*conn, error) {
 	return s.routeBySQLite(ctx, t)
 }
 
-// forRead leases a reader, unless the checkout has the writer, or what is to be
-// read may be there alone.
+// forRead leases a reader. It leases the writer instead if the checkout has it already, or if
+// only the writer may see what the query reads.
 func (s *shell) forRead(ctx context.Context) (*conn, error) {
 	switch {
 	case s.tx != nil:
@@ -278,9 +279,8 @@ func (s *shell) forRead(ctx context.Context) (*conn, error) {
 	return s.refreshSchema(c), nil
 }
 
-// forWrite leases the writer. A reader that the checkout has is given back first,
-// so that nobody who waits for one waits for who waits for the writer, unless
-// rows of its are open.
+// forWrite leases the writer. First it gives back the checkout's reader, unless that has open
+// rows. Otherwise callers that wait for a reader would also wait for the writer.
 func (s *shell) forWrite(ctx context.Context) (*conn, error) {
 	switch {
 	case s.tx != nil:
@@ -304,7 +304,7 @@ func (s *shell) forWrite(ctx context.Context) (*conn, error) {
 	return c, nil
 }
 
-// refresh is conn.refresh for the call under way.
+// refreshSchema calls conn.refreshSchema as part of the running call.
 func (s *shell) refreshSchema(c *conn) *conn {
 	s.calling = c
 	c.refreshSchema()
@@ -312,13 +312,15 @@ func (s *shell) refreshSchema(c *conn) *conn {
 	return c
 }
 
-// panicked, in a defer and when a connection has ended, gives back what a panic has
-// passed through: database/sql does not in most cases, and the lane would be
-// without it for ever. So it does with whatever else is leased and not in use by
-// rows or a transaction, which may go on. Then the checkout is of no more use.
+// panicked gives back the connections that a panic has passed through. It is deferred by calls,
+// and called when a connection has ended. In most cases database/sql does not give them back,
+// and the lane would lose them forever.
 //
-// A second panic, of a hook that is called when a connection is given back, is the
-// pool's to tell of: the program sees the first.
+// It also gives back the other leased connection, unless that has open rows or a transaction,
+// which may go on. After that, the checkout fails every call.
+//
+// If a hook panics too when the connection is given back, the pool reports that panic. The
+// program sees the first one.
 func (s *shell) panicked() {
 	if c := s.calling; c != nil {
 		s.calling = nil
@@ -342,8 +344,8 @@ func (s *shell) panicked() {
 	}
 }
 
-// panickedOrLost is panicked for calls after whose panic database/sql would keep a lock
-// for ever: there, the panic is an error.
+// panickedOrLost is panicked for calls whose panic would make database/sql keep a lock forever.
+// It returns such a panic as an error.
 func (s *shell) panickedOrLost(finished *bool, err *error) {
 	s.panicked()
 	if *finished || !wrap.Lost() {
@@ -354,7 +356,7 @@ func (s *shell) panickedOrLost(finished *bool, err *error) {
 	}
 }
 
-// errBroken is what a checkout answers after a panic, which would lease another
+// errBroken is the error of a checkout after a panic, when a call would lease another
 // connection.
 var errBroken = fmt.Errorf("pool: %w", wrap.ErrPanicked)
 
@@ -369,7 +371,7 @@ func (s *shell) giveBack(leased **conn) {
 // release ends the checkout.
 func (s *shell) release() {
 	s.tx = nil
-	defer s.giveBack(&s.writer) // deferred, for a panic in a hook
+	defer s.giveBack(&s.writer) // also if a hook panics
 	s.giveBack(&s.reader)
 }
 
@@ -391,10 +393,10 @@ func (s *shell) Ping(ctx context.Context) (err error) {
 // ResetSession implements [driver.SessionResetter]. A shell has no session.
 func (s *shell) ResetSession(context.Context) error { return nil }
 
-// IsValid implements [driver.Validator]: database/sql asks when it is given back
-// the shell, which is when the lease ends.
+// IsValid implements [driver.Validator]. database/sql calls it when the shell is given back,
+// which ends the lease.
 //
-// On database/sql's own goroutines, a panic of a hook is the pool's to tell of.
+// On a goroutine of database/sql, the pool recovers and reports a panic of a hook.
 func (s *shell) IsValid() bool {
 	s.callMu.Lock()
 	defer s.callMu.Unlock()
@@ -411,9 +413,9 @@ func (s *shell) IsValid() bool {
 	return !s.broken && !s.pool.Closed()
 }
 
-// Close implements [driver.Conn]. database/sql has asked IsValid before that, but
-// if a call has said [driver.ErrBadConn], or Raw panicked: what is leased is then
-// not to be lent again.
+// Close implements [driver.Conn]. database/sql has called IsValid before, unless a call
+// returned [driver.ErrBadConn] or Raw panicked. In these cases the leased connections must not
+// be leased again.
 func (s *shell) Close() error {
 	s.callMu.Lock()
 	defer s.callMu.Unlock()
@@ -429,15 +431,14 @@ func (s *shell) Close() error {
 	return nil
 }
 
-// CheckNamedValue implements [driver.NamedValueChecker]. It accepts everything,
-// as the physical connection's does: arguments are checked once it is known what
-// they are for.
+// CheckNamedValue implements [driver.NamedValueChecker]. It accepts everything, as the physical
+// connection does. The arguments are checked later, with their statement.
 func (s *shell) CheckNamedValue(*driver.NamedValue) error { return nil }
 
-// Raw returns SQLite's connection: the writer's, for the program may do anything
-// to it. From then on, queries go there, where they see what it has done. Raw can
-// wait as an acquire can, and has no other way to fail than to panic with its
-// error, or a [*TimeLimitError]; [Pool.Raw] has.
+// Raw returns SQLite's connection of the writer, because the program may do anything with it.
+// From then on, queries go to the writer, where they see what the program has done. Raw may
+// wait like an acquire. It reports an error by a panic, with the error of the acquire or a
+// [*TimeLimitError]; [Pool.Raw] returns its error.
 func (s *shell) Raw() *sqlite3.Conn {
 	s.callMu.Lock()
 	defer s.callMu.Unlock()
@@ -453,7 +454,7 @@ func (s *shell) Raw() *sqlite3.Conn {
 	return c.Raw()
 }
 
-// ID returns the name of the connection that is leased, or 0.
+// ID returns the ID of the leased connection, or 0.
 func (s *shell) ID() sqlitemw.ConnID {
 	switch {
 	case s.writer != nil:

@@ -54,7 +54,7 @@ type Stats struct {
 	Overflows      uint64        // readers beyond the limit, and turns taken from idle checkouts
 	Leaks, Unleaks uint64        // connections held for LeakAfter; of these, given back
 	TimeLimits     uint64        // statements, transactions and rows that exceeded a time limit
-	Warnings       uint64        // data source names that have partly no effect, or an unexpected one
+	Warnings       uint64        // data source names with no or an unexpected effect
 	Dirty          uint64        // connections given back with an open transaction
 	Busy           uint64        // calls that failed because the database was locked
 	Panics         uint64        // panics of the program's functions that the pool has recovered

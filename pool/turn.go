@@ -142,7 +142,7 @@ func (c *conn) reclaimTurn() bool {
 
 // takeParked gives the turn of a checkout that asks for nothing to who is next, if
 // none has been given back since given was so many.
-func (f *file) takeOfferedTurn(given uint64) {
+func (f *file) takeOfferedTurn(released uint64) {
 	memory := extraWriterMemory()
 	for _, l := range f.writerLanes() {
 		conns := l.conns()
@@ -150,7 +150,7 @@ func (f *file) takeOfferedTurn(given uint64) {
 			continue
 		}
 		for _, c := range conns {
-			if f.writers.count().released != given {
+			if f.writers.count().released != released {
 				return
 			}
 			if c.turn.take(func() bool { return c.Wrapped().OpenRows() == 0 }) {
@@ -178,12 +178,12 @@ func extraWriterMemory() (bytes int64) {
 func (l *lane) resolveWriterStall(of uint64) {
 	l.mu.Lock()
 	over := l.stall == nil || l.stallID != of || l.closed
-	given := l.stallSeen
+	released := l.stallSeen
 	l.mu.Unlock()
 	if over {
 		return
 	}
-	l.pool.file.takeOfferedTurn(given)
+	l.pool.file.takeOfferedTurn(released)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.stall != nil && l.stallID == of {
