@@ -9,8 +9,8 @@ import (
 	sqlitemw "github.com/sqlitemw/sqlitemw/driver"
 )
 
-// A Conn is a checkout: a *sql.Conn of the pool's. It is to be closed, or
-// released, which is the same.
+// A Conn is a checkout: a *sql.Conn of a pool. The caller must Close or Release it, which do
+// the same.
 type Conn struct {
 	*sql.Conn
 }
@@ -18,7 +18,7 @@ type Conn struct {
 // Release gives the connection back.
 func (c *Conn) Release() error { return c.Close() }
 
-// ID returns the name of the connection that is leased, or 0 while there is none.
+// ID returns the ID of the leased connection, or 0 if none is leased.
 func (c *Conn) ID() sqlitemw.ConnID {
 	var id sqlitemw.ConnID
 	_ = c.Raw(func(dc any) error {
@@ -28,9 +28,8 @@ func (c *Conn) ID() sqlitemw.ConnID {
 	return id
 }
 
-// Acquire returns a checkout that goes, as a call of [Pool.DB] does, to the lane
-// that is right for what it does first. It takes a connection only then, and so
-// does not wait.
+// Acquire returns a checkout that leases a connection at its first use, from the lane that is
+// right for that use, as a call of [Pool.DB] does. So Acquire does not wait.
 func (p *Pool) Acquire(ctx context.Context) (*Conn, error) {
 	c, err := p.db.Conn(ctx)
 	if err != nil {
@@ -39,18 +38,18 @@ func (p *Pool) Acquire(ctx context.Context) (*Conn, error) {
 	return &Conn{c}, nil
 }
 
-// AcquireRead waits for a connection that only reads.
+// AcquireRead waits for a reader and returns it.
 func (p *Pool) AcquireRead(ctx context.Context) (*Conn, error) {
 	return p.acquireFrom(ctx, p.readerDB, (*shell).forRead)
 }
 
-// AcquireWrite waits for the connection that writes.
+// AcquireWrite waits for the writer and returns it.
 func (p *Pool) AcquireWrite(ctx context.Context) (*Conn, error) {
 	return p.acquireFrom(ctx, p.writerDB, (*shell).forWrite)
 }
 
-// TryAcquire returns the connection that writes, with which everything can be
-// done, if it can be had at once.
+// TryAcquire returns the writer, which can do everything, if it is available immediately.
+// Otherwise ok is false.
 func (p *Pool) TryAcquire(ctx context.Context) (_ *Conn, ok bool, err error) {
 	c, err := p.acquireFrom(ctx, p.writerDB, func(s *shell, ctx context.Context) (*conn, error) {
 		c, err := p.writer.tryAcquire(ctx)
@@ -70,7 +69,7 @@ func (p *Pool) TryAcquire(ctx context.Context) (_ *Conn, ok bool, err error) {
 	return c, true, nil
 }
 
-// acquireFrom checks out a shell and leases what is asked for.
+// acquireFrom checks out a shell of db and calls lease with it.
 func (p *Pool) acquireFrom(ctx context.Context, db *sql.DB, lease func(*shell, context.Context) (*conn, error)) (*Conn, error) {
 	c, err := db.Conn(ctx)
 	if err != nil {
@@ -87,7 +86,7 @@ func (p *Pool) acquireFrom(ctx context.Context, db *sql.DB, lease func(*shell, c
 	return &Conn{c}, nil
 }
 
-// openError is what database/sql says of a database that is closed, in our words.
+// openError returns ErrClosed if the pool is closed, instead of database/sql's error.
 func (p *Pool) openError(err error) error {
 	if p.Closed() {
 		return ErrClosed
@@ -95,10 +94,10 @@ func (p *Pool) openError(err error) error {
 	return err
 }
 
-// Raw calls f with the SQLite connection of the one that writes, which f must not
-// keep. Unlike a connection of (*sql.Conn).Raw, which any program that knows
-// database/sql may have had, it is taken to be left as it was found: what is to
-// hold for every connection belongs into Config.Init.
+// Raw calls f with SQLite's connection of the writer, which f must not keep. The pool assumes
+// that f leaves the connection as it was. That differs from (*sql.Conn).Raw, which may be
+// called by code that does not know the pool. To set something on every connection, use
+// Config.Init.
 func (p *Pool) Raw(ctx context.Context, f func(*sqlite3.Conn) error) (err error) {
 	c, err := p.writer.acquire(ctx)
 	if err != nil {
@@ -108,7 +107,7 @@ func (p *Pool) Raw(ctx context.Context, f func(*sqlite3.Conn) error) (err error)
 	if err := c.Enter(); err != nil {
 		return err
 	}
-	c.recheckJournal = true // f may set another
+	c.recheckJournal = true // f may set another journal mode
 	c.schemaChanging = true
 	done := false
 	defer func() {

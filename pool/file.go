@@ -7,29 +7,28 @@ import (
 	"sync/atomic"
 )
 
-// A file is a database file that pools of this process have open. SQLite lets
-// one connection write at a time, whoever it belongs to: so there is one queue
-// for the writers of all pools that have the file.
+// A file is a database file that pools of this process have open. SQLite lets one connection
+// write at a time, no matter which pool it belongs to. So the writers of all pools with the
+// same file share one queue.
 type file struct {
 	info    os.FileInfo
 	writers *queue
 	users   int
-	lanes   []*lane       // that take turns; replaced, never changed
-	schema  atomic.Uint64 // counts what may have changed it
+	lanes   []*lane       // the writer lanes; replaced, never changed; guarded by files
+	schema  atomic.Uint64 // counts possible changes of the schema
 }
 
-// files are all that are open. They are few, and found by what the operating
-// system says is the same file, whatever it is called.
+// files are all open files. There are few. They are compared by the operating system's identity
+// of the file, not by name. Its mutex guards open, and users and lanes of each file.
 var files struct {
 	sync.Mutex
 	open []*file
 }
 
-// openFile returns the file of this path, for one more user. Without a path, or
-// where there is no such file, it is nobody else's.
+// openFile returns the file at path and adds a user. If path is empty or the file does not
+// exist, it returns a file that no other pool shares.
 //
-// The file itself is never opened: to close it again would drop the locks that
-// SQLite holds on it.
+// It never opens the file itself, because closing it again would drop SQLite's locks.
 func openFile(path string) *file {
 	own := &file{writers: newQueue(1), users: 1}
 	if path == "" {
@@ -52,14 +51,14 @@ func openFile(path string) *file {
 	return own
 }
 
-// takesTurns adds the lane of a pool's writer.
+// addWriterLane adds the lane of a pool's writer.
 func (f *file) addWriterLane(l *lane) {
 	files.Lock()
 	defer files.Unlock()
 	f.lanes = append(slices.Clone(f.lanes), l)
 }
 
-// sharing returns the lanes that have the same turns as l.
+// sharing returns the lanes that share their turns with l, including l.
 func (f *file) sharing(l *lane) []*lane {
 	if lanes := f.writerLanes(); slices.Contains(lanes, l) {
 		return lanes
@@ -67,14 +66,14 @@ func (f *file) sharing(l *lane) []*lane {
 	return []*lane{l}
 }
 
-// all returns the lanes that take turns to write the file.
+// writerLanes returns the writer lanes of all pools with this file.
 func (f *file) writerLanes() []*lane {
 	files.Lock()
 	defer files.Unlock()
 	return f.lanes
 }
 
-// close is called once by each user, with the lane that takes turns or nil.
+// close removes a user. l is the lane that addWriterLane has added, or any other.
 func (f *file) close(l *lane) {
 	files.Lock()
 	defer files.Unlock()

@@ -7,35 +7,35 @@ import (
 	"time"
 )
 
-// A stepGate bounds how many readers run inside SQLite at once: more of them than
-// there are processors gain nothing, and take the processor from the writer,
-// whom everybody waits for. It is passed for each step and never held between
-// rows, so that the program's own time costs nobody a turn.
+// A stepGate limits how many readers run inside SQLite at the same time. More readers than
+// processors gain nothing, and they take the processor from the writer, for which all other
+// callers wait. A reader passes the gate for each step and never holds it between rows, so the
+// program's own time does not block others.
 //
-// The bound is soft: who has waited for patience goes in all the same, since what
-// runs inside may wait for what is outside, as a user function that queries does.
-// And it is in no order: who runs goes on, for to change over at each step would
-// take longer than the step.
+// The limit is soft: a reader that has waited for readerPatience enters anyway. The reason is
+// that a step may wait for a reader outside, as a user function that queries does. The limit
+// has no order either: a running reader goes on, because switching at each step would take
+// longer than the step.
 type stepGate struct {
-	most    int32 // readers at once, while nobody writes
+	most    int32 // readers at the same time, while no writer is inside
 	running atomic.Int32
 	writing atomic.Int32  // writers inside: 0 or 1
-	writes  atomic.Uint64 // counts how often one has gone in
-	writers atomic.Int32  // that have their turn, or wait for it
+	writes  atomic.Uint64 // counts entries of writers
+	writers atomic.Int32  // writers that have their turn or wait for it
 	waiting atomic.Int32
-	waking  atomic.Bool   // one who waits has been told to try
-	waits   atomic.Uint64 // counts those who had to wait
+	waking  atomic.Bool   // a waiting reader has been woken and has not tried yet
+	waits   atomic.Uint64 // counts readers that had to wait
 
-	mu    sync.Mutex
+	mu    sync.Mutex      // guards queue
 	queue []chan struct{} // the first has waited longest
 }
 
-// patience is how long the bound is kept to.
+// readerPatience is how long a reader respects the limit.
 const readerPatience = 5 * time.Millisecond
 
 func newStepGate() *stepGate { return &stepGate{most: int32(runtime.GOMAXPROCS(0))} }
 
-// limit leaves a processor to who writes.
+// limit returns the current limit. It leaves a processor to a running writer.
 func (g *stepGate) limit() int32 {
 	if g.writing.Load() > 0 {
 		return max(1, g.most-1)
@@ -43,22 +43,22 @@ func (g *stepGate) limit() int32 {
 	return g.most
 }
 
-// A connection that is used again within restless is used by readers that may never
-// block; once it has been for stint, they are taken not to.
+// A connection that is leased again within hotGap may be used by readers that never block. When
+// this has gone on for hotAfter, yieldToWriter assumes that they do not.
 const (
 	hotGap   = 30 * time.Microsecond
 	hotAfter = 200 * time.Microsecond
 )
 
-// lend is told that a connection that reads is lent for a query. Readers that never
-// block keep their processors for ten milliseconds each, and the next writer may
-// only wait for one: so while somebody is to write, nobody is inside to, and nobody
-// has been since the query before, that is the writer's first.
+// yieldToWriter is called when a reader's connection is leased. Readers that never block keep
+// their processors for ten milliseconds each, while the next writer may only need a processor.
+// So the reader yields to it under these conditions: a writer is waiting or has its turn, none
+// is inside, and none has been inside since the reader's last query.
 //
-// It is not asked of readers that do block, however many come at once. Who yields
-// goes to the runtime's global queue, and that is looked at by every 61st switch of a
-// processor only, as long as it has somebody else to switch to: as it has where one
-// writer makes the next one ready. That may take a millisecond.
+// Readers that do block need not yield, however many there are. Yielding puts the goroutine
+// into the runtime's global queue. A processor looks there only at every 61st switch, as long
+// as it has other goroutines to run. That is the case where one writer makes the next one
+// ready. Yielding may then take a millisecond.
 func (g *stepGate) yieldToWriter(c *conn, now time.Time) {
 	if g.shouldYield(c, now) {
 		runtime.Gosched()
@@ -101,7 +101,7 @@ func (g *stepGate) wait() {
 	timer := time.NewTimer(readerPatience)
 	defer timer.Stop()
 	g.mu.Lock()
-	// Announced before it is tried again: who leaves looks after it has left.
+	// Count it before trying again: a leaving reader looks at waiting after it has left.
 	g.waiting.Add(1)
 	defer g.waiting.Add(-1)
 	g.queue = append(g.queue, turn)
@@ -124,8 +124,8 @@ func (g *stepGate) wait() {
 	g.mu.Unlock()
 }
 
-// remove takes who waits out of the queue; who has been told to try is not in it,
-// and has tried.
+// remove removes a waiting reader from the queue. A reader that has been woken is not in the
+// queue any more, and has tried.
 func (g *stepGate) remove(turn chan struct{}) {
 	for i, other := range g.queue {
 		if other == turn {
@@ -142,7 +142,7 @@ func (g *stepGate) leave() {
 	g.serve()
 }
 
-// serve tells who has waited longest to try, if nobody has been told already.
+// serve wakes the first waiting reader, unless another one has been woken already.
 func (g *stepGate) serve() {
 	if g.waiting.Load() == 0 || g.waking.Load() {
 		return
@@ -157,7 +157,7 @@ func (g *stepGate) serve() {
 	}
 }
 
-// enterWriter and leaveWriter are passed by the writer, who never waits.
+// enterWriter and leaveWriter are called around each step of the writer, which never waits.
 func (g *stepGate) enterWriter() {
 	g.writing.Add(1)
 	g.writes.Add(1)
@@ -168,5 +168,5 @@ func (g *stepGate) leaveWriter() {
 	g.serve()
 }
 
-// writer is told of those who come to write, and of those who have, or give up.
+// addWriters adds n to the number of writers that have their turn or wait for it.
 func (g *stepGate) addWriters(n int32) { g.writers.Add(n) }

@@ -9,12 +9,12 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Who waits for whom: of all pools of the process, for one waits for another's
-// connection while it has this one's as easily as for two of the same. Nothing of
-// it is kept: it is drawn when a wait has failed, from who has connections and
-// who waits.
+// This file finds deadlocks: callers that hold connections and wait for each other. They may
+// involve all pools of the process, because a caller can hold a connection of one pool while it
+// waits for another's. Nothing is recorded for this. When a wait has failed, the graph is built
+// from the holders and waiters at that moment.
 
-// A party is who has connections, or waits for them, as far as that is known.
+// A callerID identifies a holder or waiter, as far as that is known.
 type callerID struct {
 	trace trace.TraceID
 	owner string
@@ -24,8 +24,8 @@ func callerOf(ctx context.Context) callerID {
 	return callerID{trace.SpanContextFromContext(ctx).TraceID(), ownerOf(ctx)}
 }
 
-// is reports whether both are one and the same. What the program says is believed
-// before what traces say: many may work in one trace.
+// is reports whether a and b are the same caller. Owner names take precedence over traces,
+// because several callers may work in one trace.
 func (a callerID) is(b callerID) bool {
 	if a.owner != "" && b.owner != "" {
 		return a.owner == b.owner
@@ -33,11 +33,13 @@ func (a callerID) is(b callerID) bool {
 	return a.trace.IsValid() && a.trace == b.trace
 }
 
-// WithOwner names who acquires connections with the context, in errors and Stats:
-// a request, a job, a worker. What has the same name is taken to be one that does
-// one thing at a time: if it has a connection and waits for another, who waits for
-// the first waits for the second, too. Without names, so is what is in the same
-// trace.
+// WithOwner names the caller that acquires connections with the context, such as a request, a
+// job or a worker. The name appears in errors and in [Pool.Holders].
+//
+// All leases and waits with the same name are taken to be of one caller that does one thing at
+// a time. If that caller holds a connection and waits for a second one, then a waiter for the
+// first connection also waits for the second. Without names, the same applies to leases and
+// waits in the same trace.
 func WithOwner(ctx context.Context, name string) context.Context {
 	return context.WithValue(ctx, ownerKey{}, name)
 }
@@ -49,7 +51,7 @@ func ownerOf(ctx context.Context) string {
 	return name
 }
 
-// openPools are the pools of the process.
+// openPools are the open pools of the process. Its mutex guards list.
 var openPools struct {
 	sync.Mutex
 	list []*Pool // replaced, never changed
@@ -67,24 +69,24 @@ func (p *Pool) unregister() {
 	openPools.list = slices.DeleteFunc(slices.Clone(openPools.list), func(other *Pool) bool { return other == p })
 }
 
-// A wanted is a party's wait for a turn in a lane.
+// A pendingWait is a caller's wait for a turn in a lane.
 type pendingWait struct {
 	caller callerID
 	lane   *lane
 }
 
-// A graph is who has turns of each queue, and what they wait for.
+// A graph maps each queue to the holders of its turns and the lanes that they wait for.
 type graph map[*queue][]edge
 
-// An edge is who has a turn, and the lanes that the same party waits in.
+// An edge is a holder of a turn, and the lanes that the same caller waits in.
 type edge struct {
 	holder Holder
 	waits  []*lane
 }
 
-// deadlock returns who is in the way of a wait that has failed, in a circle. Who has
-// been given a turn while the graph was drawn may be in it as one who waits and as
-// one who has it, and so as waiting for itself: but not twice.
+// deadlock returns the holders that form a cycle with a failed wait, or nil. A caller that gets
+// its turn while the graph is built may appear both as waiter and as holder, and so seem to
+// wait for itself. That does not happen twice, so deadlock builds the graph twice.
 func deadlock(failed pendingWait) []Holder {
 	first := drawGraph(failed).deadlock(failed.lane)
 	if first == nil {
@@ -100,8 +102,8 @@ func deadlock(failed pendingWait) []Holder {
 	return again
 }
 
-// drawGraph draws the graph, with a wait that is over by now. Where a turn is with
-// somebody of whom nothing is known, it has an edge for that.
+// drawGraph builds the graph. It includes the failed wait, which is no longer in the queue. For
+// a turn whose holder is unknown, it adds an empty edge.
 func drawGraph(failed pendingWait) graph {
 	openPools.Lock()
 	pools := openPools.list
@@ -132,12 +134,11 @@ func drawGraph(failed pendingWait) graph {
 	return g
 }
 
-// deadlock returns who is in the way of who waits in a lane and waits itself, for
-// something that is not to be had before; or nobody, if there is somebody who may
-// go on. What is waited for is in Holder.WaitsFor.
+// deadlock returns the holders that block lane l and are themselves blocked forever. It returns
+// nil if one of them can continue. It sets Holder.WaitsFor to the lane that each one waits for.
 func (g graph) deadlock(l *lane) []Holder {
-	// At first nobody is taken to give anything back; then who waits for nothing
-	// does, and so who waits for that one, until there is nobody any more.
+	// Assume first that no queue's turns are ever released. Then remove each queue with a holder
+	// that does not wait for a remaining queue, until nothing changes.
 	dead := map[*queue]bool{}
 	for q := range g {
 		dead[q] = true
@@ -177,10 +178,10 @@ func (g graph) deadlock(l *lane) []Holder {
 	return found
 }
 
-// title names a lane among those of all pools.
+// title names the lane and its pool.
 func (l *lane) title() string { return fmt.Sprintf("%s of %q", l.name, l.pool.cfg.Name) }
 
-// waits adds those of l's that wait in the queue.
+// appendWaits appends the waits of lane l in the queue.
 func (q *queue) appendWaits(l *lane, list []pendingWait) []pendingWait {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -11,33 +11,33 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// An opening is a connection that is being opened for an acquire, on a goroutine of the
-// pool's own. Who has asked for it may go, for the end of a context, say: then it is
-// finished all the same, and serves the next. It ends by itself, or in Shutdown.
+// An opening is a connection that is being opened for an acquire, on a goroutine of the pool.
+// If the caller gives up, because its context ends, say, the opening still finishes and serves
+// the next caller. It ends by itself or in Shutdown.
 type opening struct {
 	lane      *lane
 	since     time.Time
 	cancel    context.CancelFunc
-	hasWaiter bool // somebody waits for it; guarded by lane.mu
+	hasWaiter bool // an acquire waits for it; guarded by lane.mu
 
-	done     chan struct{} // closed when it has ended, as the fields below say
+	done     chan struct{} // closed when the opening has ended; then the fields below are set
 	conn     *conn
 	err      error
-	panicked *any // what a hook or Init has panicked with
-	goexited bool // one has called runtime.Goexit
+	panicked *any // the value of a panic in a hook or Init
+	goexited bool // a hook or Init has called runtime.Goexit
 
-	dropped chan struct{} // closed by Shutdown, which lets nobody wait any longer
+	dropped chan struct{} // closed by Shutdown, so that no caller waits any longer
 }
 
-// patientWith is how long one opening may take before another is begun beside it. Until
-// then, one that nobody waits for any more is waited for by the next.
+// openingPatience is how long an opening may take before a second one is started beside it.
+// Until then, the next caller waits for an opening that has lost its caller.
 const openingPatience = 5 * time.Second
 
-// open opens a connection for an acquire, in what is left of its time, or waits for one
-// that is being opened for nobody. A panic of a hook or of Init is passed on. The error
-// for the end of ctx is ctx's own.
+// open opens a connection for an acquire in its remaining time, or waits for an opening that no
+// acquire waits for. It raises a panic of a hook or of Init. If ctx ends, it returns the error
+// of endOf.
 func (l *lane) open(ctx context.Context, a *wrap.Acquisition) (*conn, error) {
-	if jobOf(ctx) != nil { // there is a goroutine of the pool's already
+	if jobOf(ctx) != nil { // already on a goroutine of the pool
 		return l.dial(ctx, a.Opening())
 	}
 	o, err := l.openingFor(ctx, a)
@@ -62,7 +62,7 @@ func (l *lane) open(ctx context.Context, a *wrap.Acquisition) (*conn, error) {
 	if err != nil && o.leave() {
 		return nil, err
 	}
-	<-o.done // at once
+	<-o.done // it is closed already, or will be without delay
 	switch {
 	case o.panicked != nil:
 		panic(*o.panicked)
@@ -72,8 +72,8 @@ func (l *lane) open(ctx context.Context, a *wrap.Acquisition) (*conn, error) {
 	return o.conn, o.err
 }
 
-// endOf returns the error of a context that has ended, with its cause if that is
-// another, on one line.
+// endOf returns the error of an ended context. If its cause is another error, both are wrapped,
+// on one line.
 func endOf(ctx context.Context) error {
 	err := ctx.Err()
 	if cause := context.Cause(ctx); !errors.Is(cause, err) {
@@ -82,8 +82,8 @@ func endOf(ctx context.Context) error {
 	return err
 }
 
-// openingFor returns the opening that a is to wait for: the latest that nobody waits
-// for, or else a new one.
+// openingFor returns the opening for a: the latest one that no acquire waits for, or else a new
+// one.
 func (l *lane) openingFor(ctx context.Context, a *wrap.Acquisition) (*opening, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -99,7 +99,7 @@ func (l *lane) openingFor(ctx context.Context, a *wrap.Acquisition) (*opening, e
 			unwanted++
 		}
 	}
-	// In a file that it has for itself, another would wait for the one before.
+	// An exclusive connection locks out all others, so a second opening would wait for the first.
 	patient := latest != nil && (now.Sub(latest.since) < openingPatience || l.pool.plan.exclusive || unwanted >= l.pool.maxConns())
 	if patient {
 		latest.hasWaiter = true
@@ -115,7 +115,7 @@ func (l *lane) openingFor(ctx context.Context, a *wrap.Acquisition) (*opening, e
 func (o *opening) run(ctx context.Context, purpose *wrap.Opening) {
 	l := o.lane
 	defer o.cancel()
-	defer l.pool.wakeDrain() // for a Shutdown that waits for it
+	defer l.pool.wakeDrain() // a Shutdown may wait for it
 	returned := false
 	defer func() {
 		if !returned {
@@ -138,8 +138,8 @@ func (o *opening) run(ctx context.Context, purpose *wrap.Opening) {
 
 const openingName = "opening a connection"
 
-// end hands what has been opened to who waits for it, or else makes it idle. It reports
-// whether somebody waits.
+// end hands the connection to the acquire that waits for it, or makes it idle. It reports
+// whether an acquire waits.
 func (o *opening) end() (wanted bool) {
 	l := o.lane
 	l.mu.Lock()
@@ -158,8 +158,8 @@ func (o *opening) end() (wanted bool) {
 	return wanted
 }
 
-// leave is for who waits for the opening no more. It reports whether it is still under
-// way, and was not the caller's by now.
+// leave ends the wait for the opening. It reports whether the opening is still running. If it
+// has ended, the connection is the caller's.
 func (o *opening) leave() bool {
 	l := o.lane
 	l.mu.Lock()
@@ -170,14 +170,14 @@ func (o *opening) leave() bool {
 	default:
 	}
 	o.hasWaiter = false
-	if l.refusing.Load() { // there is no next
+	if l.refusing.Load() { // no later caller will use it
 		o.cancel()
 	}
 	return true
 }
 
-// dropOpenings ends the openings under way that nobody waits for, or all, and has who
-// waits for them told that the pool is closed.
+// dropOpenings cancels the openings that no acquire waits for. With all, it cancels every
+// opening, and the waiting acquires fail with ErrClosed.
 func (l *lane) dropOpenings(all bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -191,14 +191,14 @@ func (l *lane) dropOpenings(all bool) {
 	}
 }
 
-// isOpening reports whether a connection is being opened that an acquire has asked for.
+// isOpening reports whether a connection is being opened for an acquire.
 func (l *lane) isOpening() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.openings) > 0
 }
 
-// stillOpening says for how long the openings have been under way that there are.
+// stillOpening describes the running openings and their durations.
 func (l *lane) stillOpening() (names []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -2,42 +2,40 @@ package pool
 
 import "sync"
 
-// A queue hands out turns, so many at once, in the order in which they were
-// asked for. Nobody passes the one who has waited longest, not even who comes
-// when a turn has just been given back.
+// A queue hands out turns: at most limit at the same time, first come, first served. A newcomer
+// never overtakes the first waiter, even when a turn has just been released.
 //
-// It is safe for concurrent use. Nothing here waits: who waits does so on the
-// waiter's channel.
+// A queue is safe for concurrent use. Its methods do not block; a waiter receives from its own
+// channel.
 type queue struct {
-	mu          sync.Mutex
-	limit       int // turns that may be taken at once
+	mu          sync.Mutex // guards the fields below, and those of the waiters
+	limit       int        // turns that may be taken at the same time
 	taken       int
 	first, last *waiter
 	waiting     int
-	released    uint64 // counts turns given back, as a sign that there is progress
+	released    uint64 // counts released turns, as a sign of progress
 }
 
-// A waiter is somebody in a queue.
+// A waiter is a caller that waits in a queue.
 type waiter struct {
-	lane       *lane // that asks: a queue may serve several
+	lane       *lane // the caller's; a queue may serve several lanes
 	caller     callerID
 	ready      chan error
 	prev, next *waiter
 	queued     bool
-	hasConn    bool // who waits has a connection, and is in use
-	extra      bool // the turn is one beyond the limit
+	hasConn    bool // the caller has leased a connection already
+	extra      bool // the turn is beyond the limit
 }
 
 func newQueue(limit int) *queue { return &queue{limit: limit} }
 
-// join takes a turn at once and returns nil, or queues up and returns a waiter
-// and its place, from 1. With most waiters there already, it fails; zero is any
-// number.
+// join takes a turn and returns nil if one is free. Otherwise it adds a waiter and returns it
+// with its place, from 1. It fails if there are most waiters already; zero means any number.
 func (q *queue) join(l *lane, most int) (w *waiter, place int, err error) {
 	return q.joinAs(l, most, false)
 }
 
-// enter is join; again says that it is for who has a connection already.
+// joinAs is join; hasConn says that the caller has leased a connection already.
 func (q *queue) joinAs(l *lane, most int, hasConn bool) (w *waiter, place int, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -59,14 +57,14 @@ func (q *queue) joinAs(l *lane, most int, hasConn bool) (w *waiter, place int, e
 	return w, q.waiting, nil
 }
 
-// name says who waits.
+// setCaller sets the caller of w.
 func (q *queue) setCaller(w *waiter, who callerID) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	w.caller = who
 }
 
-// try takes a turn if there is one that nobody waits for.
+// try takes a turn if one is free and no caller waits.
 func (q *queue) try() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -77,8 +75,8 @@ func (q *queue) try() bool {
 	return true
 }
 
-// leave is for a waiter that waits no more. It reports whether it had been given
-// a turn meanwhile, which is then the caller's to give back.
+// leave ends the wait of w. It reports whether w had got a turn meanwhile, which the caller
+// must then release.
 func (q *queue) leave(w *waiter) (turn bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -89,8 +87,8 @@ func (q *queue) leave(w *waiter) (turn bool) {
 	return <-w.ready == nil
 }
 
-// give gives back a turn, which is the first waiter's. extra is whether it was
-// beyond the limit; then it is nobody's any more.
+// release releases a turn, which goes to the first waiter. A turn beyond the limit (extra)
+// ends.
 func (q *queue) release(extra bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -101,7 +99,7 @@ func (q *queue) release(extra bool) {
 	q.serve()
 }
 
-// serve gives turns to those who wait, while there are any.
+// serve gives the free turns to the first waiters. q.mu must be held.
 func (q *queue) serve() {
 	for q.first != nil && q.taken < q.limit {
 		q.taken++
@@ -111,8 +109,7 @@ func (q *queue) serve() {
 	}
 }
 
-// resize changes how many turns may be taken at once. Those that are taken are
-// left alone.
+// resize changes the limit. Turns that are taken stay taken.
 func (q *queue) resize(limit int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -120,8 +117,8 @@ func (q *queue) resize(limit int) {
 	q.serve()
 }
 
-// serveLast gives a turn beyond the limit to the one of l's who came last, if
-// nothing has been given back since given was so. It reports whether it did.
+// serveLast gives a turn beyond the limit to the last waiter of lane l, and reports whether it
+// did. It does not if the count of released turns is no longer released.
 func (q *queue) serveLast(l *lane, released uint64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -141,8 +138,8 @@ func (q *queue) serveLast(l *lane, released uint64) bool {
 	return true
 }
 
-// abort has all of l's waiters told err that have no connection yet, and abortAll
-// those that have, too.
+// abort ends the waits of l's waiters that have no connection yet, with err. abortAll ends
+// those of all.
 func (q *queue) abort(l *lane, err error) { q.abortWaiters(l, err, false) }
 
 func (q *queue) abortAll(l *lane, err error) { q.abortWaiters(l, err, true) }
@@ -175,7 +172,7 @@ func (q *queue) remove(w *waiter) {
 	q.waiting--
 }
 
-// A turnCount is how a queue stands.
+// A turnCount is a snapshot of a queue's counters.
 type turnCount struct {
 	limit, taken, waiting int
 	released              uint64

@@ -60,7 +60,7 @@ func (s *shell) ExecContext(ctx context.Context, query string, args []driver.Nam
 	}
 	s.calling = c
 	if query == "" {
-		c.rawLent = true // the empty query may be a savepoint of ncruces' driver, which uses SQLite's connection
+		c.rawLent = true // it may be a savepoint, which uses SQLite's connection
 	}
 	if t.marks&markJournal != 0 {
 		s.pool.beforeJournal(c)

@@ -7,25 +7,25 @@ import (
 	"time"
 )
 
-// Readers that wait for each other, as nested queries do, are let through beyond
-// the limit once nothing has moved for stallAfter; then, for stallNext, until
-// nobody waits.
+// Readers may wait for each other, as nested queries do. If nothing has moved for stallAfter,
+// one more reader is let in beyond the limit. After that, one more is let in every stallNext
+// until no reader waits, up to maxExtra.
 const (
 	stallAfter = 20 * time.Millisecond
 	stallNext  = time.Millisecond
 	maxExtra   = 128
 )
 
-// maxExtraMemory bounds the address space that the readers beyond the limit of all pools
-// reserve, each as much as it may come to use, and that of the writers that are kept; see
-// park. Where an address has 32 bits, there are 2 to 4 GiB for everything, and a connection
-// reserves 32 MiB unless Config.MemoryLimit says otherwise.
+// maxExtraMemory limits the address space that connections beyond the limit reserve, in all
+// pools together: extra readers, and extra writers (see turn.go). Each reserves as much as it
+// may ever use. With 32-bit addresses, there are 2 to 4 GiB for everything, and a connection
+// reserves 32 MiB unless Config.MemoryLimit says otherwise. With 64 bits, there is no limit.
 const maxExtraMemory int64 = (512<<20)*(1-bits.UintSize/64) + math.MaxInt64*(bits.UintSize/64)
 
-var extraMemory atomic.Int64 // reserved by readers
+var extraMemory atomic.Int64 // reserved by extra readers
 
-// waits counts those who wait, and watches over them while there are any. It
-// reports whether nobody is to.
+// addWaiting adds n to the number of waiters, and starts or stops the timer that detects
+// stalls. It reports whether the lane refuses new acquires.
 func (l *lane) addWaiting(n int) (refusing bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -54,7 +54,7 @@ func (l *lane) stallAfter() time.Duration {
 	return takeTurnAfter
 }
 
-// watch is called while somebody waits and nothing seems to move.
+// resolveStall is called by the timer: callers wait, and nothing seems to move.
 func (l *lane) resolveStall(of uint64) {
 	if l.reads {
 		l.resolveReaderStall(of)
@@ -63,10 +63,9 @@ func (l *lane) resolveStall(of uint64) {
 	}
 }
 
-// unstall lets one more reader through if all those there are wait, it seems, for
-// each other: no turn was given back, and nobody is inside SQLite. It is the one
-// who came last, because who waits for a second connection came after who has
-// only just come for a first.
+// resolveReaderStall lets in one more reader if all readers seem to wait for each other: no
+// turn has been released, and no reader is inside SQLite. It chooses the last waiter. A caller
+// that waits for its second connection came later than one that waits for its first.
 func (l *lane) resolveReaderStall(of uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -90,8 +89,8 @@ func (l *lane) resolveReaderStall(of uint64) {
 	l.stall.Reset(next)
 }
 
-// reserveLocked reports whether there may be one more connection beyond the limit, and
-// counts it. l.mu must be held.
+// reserveLocked counts one more connection beyond the limit, and reports whether that is
+// allowed. l.mu must be held.
 func (l *lane) reserveLocked() bool {
 	if l.extra >= maxExtra {
 		return false
@@ -104,7 +103,7 @@ func (l *lane) reserveLocked() bool {
 	return true
 }
 
-// unreserveLocked gives up a connection beyond the limit. l.mu must be held.
+// unreserveLocked undoes reserveLocked. l.mu must be held.
 func (l *lane) unreserveLocked() {
 	l.extra--
 	extraMemory.Add(-l.pool.cfg.MemoryLimit)

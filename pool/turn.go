@@ -10,28 +10,28 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// A checkout that has had the writer keeps the connection until it ends, but not
-// always the turn: while it asks for nothing, has no transaction and no rows open,
-// and has left nothing in force by which they should, others may write, as they
-// could beside an idle connection of any pool. Who waits and sees nothing move for parkAfter takes
-// the turn, and has a connection of its own for it; the checkout queues again
-// when it next asks for something. Programs that migrate a database do so: they
-// keep a connection, and write by another.
+// A checkout that has leased the writer keeps its connection until it ends, but not always the
+// turn. It offers its turn while it runs nothing, has no transaction and no open rows, and has
+// left no session state that queries need. Then other callers may write, as they could beside
+// an idle connection of any pool. If a waiter sees no progress for takeTurnAfter, it takes the
+// offered turn and gets another connection. The checkout queues again when it is next used.
+// Programs that migrate a database need this: they keep one connection open and write through
+// another.
 //
-// What was asked for by name, with AcquireWrite or of Writer, is kept.
+// A checkout of AcquireWrite or of Writer keeps its turn.
 
-// parkAfter is longer than a checkout of a single call takes to end once the call
-// has: such a one is not to lose its turn, and with it the connection.
+// takeTurnAfter is longer than a checkout of a single call takes to end after the call. Such a
+// checkout must not lose its turn, because then its connection would be surplus and closed.
 const takeTurnAfter = 2 * time.Millisecond
 
-// A turn is whether who has a connection that writes has the turn, too: a state, and
-// how often it was parked, so that who takes it takes what was looked at. But for
-// seize and expel, its methods are the holder's.
+// A turn records whether the holder of a writer also has the turn. The value is a state and a
+// counter of offers. Because of the counter, a waiter takes only the offer that it has
+// examined. Only the holder calls the methods, except take and revoke.
 type turn struct{ v atomic.Uint64 }
 
 const (
 	turnHeld    = iota
-	turnOffered // nothing is asked for: it may be taken
+	turnOffered // the holder runs nothing, so the turn may be taken
 	turnTaken
 	turnStates
 )
@@ -40,29 +40,31 @@ func (t *turn) isHeld() bool { return t.v.Load()%turnStates == turnHeld }
 
 func (t *turn) offer() { t.v.Store((t.v.Load()/turnStates+1)*turnStates + turnOffered) }
 
-// hold makes the turn held that has been given back, or anew.
+// hold sets the state to turnHeld, for a new lease or a new turn.
 func (t *turn) hold() { t.v.Store(t.v.Load() / turnStates * turnStates) }
 
-// keep reports whether it was not taken, and from then on it cannot be.
+// reclaim ends an offer. It reports whether the holder still has the turn, which can then no
+// longer be taken.
 func (t *turn) reclaim() bool {
 	v := t.v.Load()
 	return v%turnStates == turnHeld || v%turnStates == turnOffered && t.v.CompareAndSwap(v, v-turnOffered)
 }
 
-// seize takes a turn that is parked, if, in that state, it may be.
+// take takes an offered turn if may returns true for the state in which it was offered.
 func (t *turn) take(may func() bool) bool {
 	v := t.v.Load()
 	return v%turnStates == turnOffered && may() && t.v.CompareAndSwap(v, v-turnOffered+turnTaken)
 }
 
-// expel takes a turn from its holder, who must not be asking for anything, unless it was
-// taken already.
+// revoke takes the turn from its holder, which must not be in a call. It reports whether it
+// did; the turn may have been taken already.
 func (t *turn) revoke() bool {
 	v := t.v.Load()
 	return v%turnStates != turnTaken && t.v.CompareAndSwap(v, v/turnStates*turnStates+turnTaken)
 }
 
-// park lets others take the turn until resume.
+// offerTurn lets other callers take the turn until reclaimTurn, if the state of the checkout
+// allows it.
 func (s *shell) offerTurn() {
 	c := s.writer
 	if c == nil || s.tx != nil || s.pool.keepTurns || s.pinned != wrap.LaneNone || c.marks&markVisible != 0 || !s.pool.forReaders().reads ||
@@ -72,17 +74,19 @@ func (s *shell) offerTurn() {
 	c.turn.offer()
 }
 
-// writesOtherwise reports whether a pragma is in force on the connection by which
-// others are to write, too, or lose what it keeps: foreign_keys above all.
+// writePragmasDiffer reports whether a changed pragma on the connection affects writes, above
+// all foreign_keys. Then the checkout keeps its turn, so that no other connection writes
+// without the setting.
 func (c *conn) writePragmasDiffer() bool {
-	if c.recheckPragmas && c.Wrapped().OpenRows() == 0 { // or it may not have been executed yet
+	// While rows are open, a PRAGMA may not have been executed yet.
+	if c.recheckPragmas && c.Wrapped().OpenRows() == 0 {
 		c.Wrapped().Use(func() { c.pragmasDiffer = writePragmas(c.SQLite()) != c.writePragmas })
 		c.recheckPragmas = false
 	}
 	return c.recheckPragmas || c.pragmasDiffer
 }
 
-// writing is how a connection writes, as far as pragmas say.
+// writePragmas returns the pragmas that affect what a connection writes.
 func writePragmas(raw *sqlite3.Conn) (is [3]bool) {
 	for i, name := range [...]string{"foreign_keys", "ignore_check_constraints", "recursive_triggers"} {
 		_ = row(raw, "PRAGMA "+name, func(st *sqlite3.Stmt) { is[i] = st.ColumnBool(0) })
@@ -90,7 +94,8 @@ func writePragmas(raw *sqlite3.Conn) (is [3]bool) {
 	return is
 }
 
-// resume sees to it that the checkout has its turn.
+// reclaimTurn returns the writer, with its turn. If another caller has taken the turn, it waits
+// for a new one.
 func (s *shell) reclaimTurn(ctx context.Context) (*conn, error) {
 	c := s.writer
 	if c.turn.reclaim() {
@@ -103,9 +108,9 @@ func (s *shell) reclaimTurn(ctx context.Context) (*conn, error) {
 	return c, nil
 }
 
-// again takes another turn for a connection that is leased. Once the pool has taken
-// that away, there is none: looked at after it has come into the queue, out of which
-// whoever is there by then is told.
+// requeue waits for another turn for a leased connection. It fails if the pool has taken the
+// connection away. It checks that after joining the queue: abortAll ends only the waits that
+// are in the queue by then.
 func (l *lane) requeue(ctx context.Context, c *conn) error {
 	if err := l.connector.FileLost(); err != nil {
 		return l.refuseLost(ctx, err)
@@ -132,21 +137,22 @@ func (l *lane) requeue(ctx context.Context, c *conn) error {
 	return nil
 }
 
-// keepsTurn reports whether a connection that is given back has its turn, too, and
-// sees to it that nobody takes that any more.
+// reclaimTurn reports whether a connection that is given back still has its turn, which can
+// then no longer be taken.
 func (c *conn) reclaimTurn() bool {
 	kept := c.turn.reclaim()
 	c.turn.hold()
 	return kept
 }
 
-// takeParked gives the turn of a checkout that asks for nothing to who is next, if
-// none has been given back since given was so many.
+// takeOfferedTurn takes one offered turn and gives it to the next waiter. It does nothing once
+// the count of released turns is no longer released.
 func (f *file) takeOfferedTurn(released uint64) {
 	memory := extraWriterMemory()
 	for _, l := range f.writerLanes() {
 		conns := l.conns()
-		if len(conns) > maxExtra || memory > maxExtraMemory-l.pool.cfg.MemoryLimit { // each that is kept is one more that is open
+		// The checkout keeps its connection, so the waiter opens one more.
+		if len(conns) > maxExtra || memory > maxExtraMemory-l.pool.cfg.MemoryLimit {
 			continue
 		}
 		for _, c := range conns {
@@ -162,8 +168,8 @@ func (f *file) takeOfferedTurn(released uint64) {
 	}
 }
 
-// keptMemory is how much address space the writers' connections of all pools reserve, but for
-// one of each.
+// extraWriterMemory returns the address space that the writers' connections of all pools
+// reserve, not counting one for each pool.
 func extraWriterMemory() (bytes int64) {
 	openPools.Lock()
 	pools := openPools.list
@@ -174,7 +180,7 @@ func extraWriterMemory() (bytes int64) {
 	return bytes
 }
 
-// unpark is unstall for those who wait for the writer.
+// resolveWriterStall is resolveReaderStall for waiters for the writer.
 func (l *lane) resolveWriterStall(of uint64) {
 	l.mu.Lock()
 	over := l.stall == nil || l.stallID != of || l.closed
