@@ -15,59 +15,60 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// backupStep is how many pages are copied before a backup's context is asked: a
-// megabyte of pages of 4 KiB, which takes milliseconds.
+// backupStep is how many pages are copied between two checks of the context. With pages of 4
+// KiB, that is one megabyte, which takes milliseconds.
 const backupStep = 256
 
-// BackupOptions says how [Pool.BackupTo] makes a copy. The zero value is what
-// [Pool.Backup] does.
+// BackupOptions configures [Pool.BackupTo]. The zero value is what [Pool.Backup] uses.
 type BackupOptions struct {
-	// Replace allows a regular file of that name, which is replaced once the copy
-	// is complete and on the disk. Zero means that there must be none.
+	// Replace allows an existing regular file of that name. It is replaced when the copy is
+	// complete and on the disk. False means that the file must not exist.
 	Replace bool
 }
 
-// Backup copies the main database to a new file, as it is at one moment, while
-// the pool is in use. It is [Pool.BackupTo] without options.
+// Backup copies the main database to a new file while the pool is in use. The copy is the state
+// at one moment. Backup is [Pool.BackupTo] without options.
 func (p *Pool) Backup(ctx context.Context, path string) error {
 	return p.BackupTo(ctx, path, BackupOptions{})
 }
 
-// BackupTo copies the main database to a file, as it is at one moment, while the
-// pool is in use. ctx may end it between any two megabytes or so.
+// BackupTo copies the main database to a file while the pool is in use. The copy is the state
+// at one moment. BackupTo checks ctx about once a megabyte.
 //
-// Beside readers, the copy is made by a connection of its own, for which nobody
-// waits: writers go on, and what they write grows the WAL until the backup is
-// over. Where the pool has one connection for everything, the copy is made in its
-// turn, and the others wait. Shutdown waits for a backup, and takes its connection
-// away when it is to wait no more. A [Holder] of it that ctx gives no name, by
-// [WithOwner], has the name Backup.
+// If there are readers, the copy uses a connection of its own, and no caller waits for it.
+// Writers go on, and their changes stay in the WAL until the backup has ended, so the WAL
+// grows. If the pool has one connection for everything, the copy holds its turn, and other
+// callers wait. Shutdown waits for a backup, and takes its connection away when it must not
+// wait any longer. Its [Holder] has the Owner of ctx ([WithOwner]), or else Backup.
 //
-// The file of that name is the whole copy or what was there before, at every
-// moment, and also after a crash or a power failure. The copy is written under
-// another name in the same directory, a dot, the name, ".backup-" and a suffix, and
-// synced; then it gets its name, and the directory is synced. It is on the disk
-// when BackupTo returns nil. The copy has the permissions of the database's file, as
-// far as the umask allows. Where the file system has no hard links, another process
-// that makes a file of that name in the last moment may lose it. Windows syncs no
-// directories.
+// At every moment, also after a crash or a power failure, the file at path is either the
+// complete copy or what was there before. The copy is written to a file in the same directory
+// whose name is a dot, the copy's name, ".backup-" and a suffix. That file is synced and
+// renamed, and then the directory is synced. When BackupTo returns nil, the copy is on the
+// disk. Windows does not sync directories.
 //
-// It fails with [fs.ErrExist] if there is anything of that name, unless
-// opts.Replace allows it, or a journal or WAL beside it; with [errors.ErrUnsupported]
-// if the database is in a VFS other than the operating system's, which may encrypt
-// what the copy would not; with ctx's error, [ErrClosed] or SQLite's. It never
-// replaces a file that a pool of this process has open. A backup that fails removes
-// what it has made; one that is killed leaves only the file of the other name, which
-// a later backup to the same name removes: once the process that it names has ended,
-// if that ran on the same machine since the same boot and in the same container; and
-// else an hour after the file was written last.
+// The copy has the permissions of the database file, as far as the umask allows. On a file
+// system without hard links, another process may lose a file that it creates at path at the
+// last moment.
 //
-// For a copy every hour, which is the same file each time:
+// BackupTo fails with [fs.ErrExist] if there is a file at path (unless opts.Replace is set), or
+// a journal or WAL beside it. It fails with [errors.ErrUnsupported] if the database is in a VFS
+// other than the operating system's, because that VFS may encrypt the database, but not the
+// copy. Otherwise it fails with ctx's error, [ErrClosed] or SQLite's. It never replaces a file
+// that a pool of this process has open.
+//
+// A backup that fails removes its files. A backup that is killed leaves only its temporary
+// file. A later backup to the same path removes it, when the process that made it has ended. It
+// can tell that if the process ran on the same machine, since the same boot and in the same
+// container. Otherwise it removes the file one hour after the last write to it.
+//
+// For one file that is replaced every hour:
 //
 //	err := p.BackupTo(ctx, "/backup/app.db", pool.BackupOptions{Replace: true})
 //
-// and for one file each time, a name with the time: Backup(ctx,
-// "/backup/app-"+time.Now().UTC().Format("20060102T150405Z")+".db").
+// For a new file each time, put the time into the name:
+//
+//	err := p.Backup(ctx, "/backup/app-"+time.Now().UTC().Format("20060102T150405Z")+".db")
 func (p *Pool) BackupTo(ctx context.Context, path string, opts BackupOptions) error {
 	if err := p.backup(ctx, path, opts); err != nil {
 		return fmt.Errorf("pool: backup: %w", redact.Error(err))
@@ -83,7 +84,7 @@ func (p *Pool) backup(ctx context.Context, path string, opts BackupOptions) (err
 	if path == "" {
 		return fmt.Errorf("%w: the path is empty", fs.ErrInvalid)
 	}
-	// So that no name is one of SQLite's own, as ":memory:" is.
+	// An absolute path cannot be one of SQLite's special names, such as ":memory:".
 	if path, err = filepath.Abs(path); err != nil {
 		return err
 	}
@@ -105,7 +106,7 @@ func (p *Pool) backup(ctx context.Context, path string, opts BackupOptions) (err
 	if err != nil {
 		return err
 	}
-	if !c.lane.reads { // nobody is to wait for the disk, too
+	if !c.lane.reads { // other callers must not wait for the disk too
 		done()
 		done = func() {}
 	}
@@ -115,7 +116,7 @@ func (p *Pool) backup(ctx context.Context, path string, opts BackupOptions) (err
 	return t.publish(opts.Replace)
 }
 
-// ownedBy names what a connection is leased for, if the program has not.
+// setDefaultOwner sets the owner of the lease, if the caller has set none.
 func (c *conn) setDefaultOwner(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -124,8 +125,8 @@ func (c *conn) setDefaultOwner(name string) {
 	}
 }
 
-// source leases what a backup reads from, or a checkpoint beside the writer runs
-// on. done ends the lease.
+// leaseForCopy leases the connection for a backup, or for a checkpoint beside the writer. done
+// ends the lease.
 func (p *Pool) leaseForCopy(ctx context.Context) (c *conn, done func(), err error) {
 	if l := p.forReaders(); l.reads {
 		if c, err = l.acquireOwn(ctx); err != nil {
@@ -139,8 +140,8 @@ func (p *Pool) leaseForCopy(ctx context.Context) (c *conn, done func(), err erro
 	return c, func() { c.lane.release(c) }, nil
 }
 
-// acquireOwn leases a connection beyond those of the lane, which is opened for
-// this one use, of the pool itself: nobody's turn is spent on it.
+// acquireOwn opens and leases a connection for the pool itself, for one use. It is not one of
+// the lane's and needs no turn.
 func (l *lane) acquireOwn(ctx context.Context) (*conn, error) {
 	if l.refusing.Load() {
 		return nil, l.refuse(ctx, ErrClosed)
@@ -150,9 +151,9 @@ func (l *lane) acquireOwn(ctx context.Context) (*conn, error) {
 	lent := false
 	defer func() {
 		if !lent {
-			a.Panicked(ctx) // unless it has failed
+			a.Panicked(ctx) // does nothing if a.Failed has been called
 			l.addOwn(-1)
-			l.pool.wakeDrain() // for a Shutdown that has seen it opening
+			l.pool.wakeDrain() // a Shutdown may wait for this opening
 		}
 	}()
 	c, err := l.dialFrom(ctx, l.pool.upkeep, a.Opening())
@@ -169,7 +170,7 @@ func (l *lane) acquireOwn(ctx context.Context) (*conn, error) {
 }
 
 func (l *lane) releaseOwn(c *conn) {
-	defer l.pool.wakeDrain() // deferred, for a panic in a hook
+	defer l.pool.wakeDrain() // also if a hook panics
 	defer l.addOwn(-1)
 	now := time.Now()
 	if leaked, held := c.endLease(now); leaked {
@@ -180,17 +181,16 @@ func (l *lane) releaseOwn(c *conn) {
 	l.close(c, wrap.ReasonOther)
 }
 
-// owns counts connections that acquireOwn has leased: readers are not too many for
-// them.
+// addOwn adds n to the number of connections of acquireOwn. They do not count as readers; see
+// surplus.
 func (l *lane) addOwn(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ownConns += n
 }
 
-// copyTo copies the main database to a file, and returns how many pages it has. One
-// read transaction stands around the whole: without it, each write of others' would
-// have the copy begin again.
+// copyTo copies the main database to a file, and returns its number of pages. It does so in one
+// read transaction. Otherwise each write of another connection would restart the copy.
 func (c *conn) copyTo(ctx context.Context, path string) (pages int, err error) {
 	raw := c.SQLite()
 	old := raw.SetInterrupt(&leaseContext{Context: ctx, conn: c})
@@ -203,15 +203,15 @@ func (c *conn) copyTo(ctx context.Context, path string) (pages int, err error) {
 	}
 	defer func() {
 		if c.Wrapped().Panicked() {
-			return // it is closed
+			return // the connection is closed
 		}
 		raw.SetInterrupt(context.Background())
 		if endErr := raw.Exec("ROLLBACK"); err == nil {
 			err = endErr
 		}
 	}()
-	// The file has no name yet by which anybody would use it, and is synced when it
-	// is complete: it needs neither a journal nor SQLite's syncs.
+	// No program uses the file yet, and it is synced when it is complete. So it needs neither a
+	// journal nor SQLite's syncs.
 	to := driver.FileURI(path) + "?_pragma=journal_mode(off)&_pragma=synchronous(off)"
 	var b *sqlite3.Backup
 	err = c.runStoppable(ctx, func() error {
@@ -237,7 +237,7 @@ func (c *conn) copyTo(ctx context.Context, path string) (pages int, err error) {
 	return pages, err
 }
 
-// begin begins a transaction that reads, and has it read.
+// begin begins a read transaction and starts its read.
 func begin(raw *sqlite3.Conn) error {
 	if err := raw.Exec("BEGIN"); err != nil {
 		return err
@@ -249,7 +249,8 @@ func begin(raw *sqlite3.Conn) error {
 	return err
 }
 
-// inSteps does something inside SQLite, unless it is to end here.
+// runStoppable calls f inside the step gate. It fails without calling f if ctx has ended or the
+// pool has taken the connection away.
 func (c *conn) runStoppable(ctx context.Context, f func() error) (err error) {
 	if err := c.Enter(); err != nil {
 		return err
@@ -260,7 +261,7 @@ func (c *conn) runStoppable(ctx context.Context, f func() error) (err error) {
 		c.Wrapped().Use(func() { err = f() })
 	}
 	if stopped := c.stopped.Load(); err != nil && stopped != nil {
-		return *stopped // and not that it was interrupted
+		return *stopped // instead of the error of an interrupt
 	}
 	return err
 }

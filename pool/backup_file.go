@@ -12,19 +12,19 @@ import (
 	"syscall"
 )
 
-// A backupFile is a copy of the database that is being made: a file under another
-// name, until it is complete.
+// A backupFile is a copy of the database in progress. It has a temporary name until it is
+// complete.
 type backupFile struct {
-	path      string // that it is to have
-	temporary string // that it has
+	path      string // final name
+	temporary string // name until then
 
-	// file is open from the beginning, so that its sync reports a write that failed
-	// at any time since; and it is closed when SQLite has closed the file, because
-	// to close it drops SQLite's locks.
+	// file stays open from the beginning, so that its sync reports every write that has failed
+	// since. It is closed after SQLite has closed the file, because closing it drops SQLite's
+	// locks.
 	file *os.File
 }
 
-// newCopy makes an empty file beside path, which SQLite takes for a new database.
+// newCopy creates an empty file beside path. SQLite treats it as a new database.
 func newCopy(path string, permissions fs.FileMode) (*backupFile, error) {
 	removeStale(path)
 	t := &backupFile{path: path, temporary: temporaryFor(path)}
@@ -37,8 +37,7 @@ func newCopy(path string, permissions fs.FileMode) (*backupFile, error) {
 	return t, nil
 }
 
-// complete looks whether the copy, which SQLite has closed, is whole as far as its
-// header and size tell, and syncs it.
+// complete checks the copy's header and size, and syncs it. SQLite must have closed it.
 func (t *backupFile) complete(pages int) error {
 	if err := checkCopied(t.file, pages); err != nil {
 		return err
@@ -48,7 +47,7 @@ func (t *backupFile) complete(pages int) error {
 	}
 	file := t.file
 	t.file = nil
-	return file.Close() // before it is renamed, which Windows wants
+	return file.Close() // Windows cannot rename an open file
 }
 
 // checkCopied returns an error if the file is not a database of so many pages.
@@ -59,7 +58,7 @@ func checkCopied(f *os.File, pages int) error {
 		return err
 	}
 	if pages == 0 && info.Size() == 0 {
-		return nil // of a database in which there is nothing yet
+		return nil // the database is empty
 	}
 	var header [100]byte
 	if _, err := f.ReadAt(header[:], 0); err != nil {
@@ -67,7 +66,7 @@ func checkCopied(f *os.File, pages int) error {
 	}
 	pageSize := int64(binary.BigEndian.Uint16(header[16:]))
 	if pageSize == 1 {
-		pageSize = 65536 // which has no place in two bytes
+		pageSize = 65536 // does not fit in two bytes
 	}
 	counted := binary.BigEndian.Uint32(header[28:])
 	if !bytes.HasPrefix(header[:], []byte("SQLite format 3\x00")) || int64(counted) != int64(pages) || info.Size() != int64(pages)*pageSize {
@@ -77,18 +76,18 @@ func checkCopied(f *os.File, pages int) error {
 	return nil
 }
 
-// publish gives the copy its name, durably.
+// publish gives the copy its final name, and makes that durable.
 func (t *backupFile) publish(replace bool) error {
-	if err := vacant(t.path, replace); err != nil { // meanwhile
+	if err := vacant(t.path, replace); err != nil { // it may have been created meanwhile
 		return err
 	}
 	if err := t.link(replace); err != nil {
 		return err
 	}
-	_ = os.Remove(t.temporary) // or the removal would not be on the disk
+	_ = os.Remove(t.temporary) // before syncDir, so that the removal is on the disk too
 	if err := syncDir(filepath.Dir(t.path)); err != nil {
 		if !replace {
-			err = errors.Join(err, os.Remove(t.path)) // which may not be there after a power failure
+			err = errors.Join(err, os.Remove(t.path)) // it might be gone after a power failure
 		}
 		return err
 	}
@@ -100,32 +99,31 @@ func (t *backupFile) link(replace bool) error {
 		return os.Rename(t.temporary, t.path)
 	}
 	switch err := os.Link(t.temporary, t.path); {
-	case err == nil: // discard removes the other name
+	case err == nil: // discard removes the temporary name
 		return nil
 	case errors.Is(err, fs.ErrExist):
 		return err
 	}
-	// There are no hard links here. A rename replaces what has come meanwhile, so
-	// look again just before.
+	// There are no hard links here. A rename replaces a file that has been created meanwhile, so
+	// check again immediately before it.
 	if err := vacant(t.path, false); err != nil {
 		return err
 	}
 	return os.Rename(t.temporary, t.path)
 }
 
-// discard removes what there is under the other name, which is nothing if the copy
-// has been published.
+// discard removes the temporary file and its side files. After publish, there are none.
 func (t *backupFile) discard() {
 	if t.file != nil {
 		t.file.Close()
 	}
 	for _, ending := range sideSuffixes {
-		_ = os.Remove(t.temporary + ending) // what cannot be removed now is stale
+		_ = os.Remove(t.temporary + ending) // if that fails, removeStale does it later
 	}
 	live.remove(t.temporary)
 }
 
-// syncDir has the names in a directory be on the disk, where there is a way to.
+// syncDir syncs a directory, so that its names are on the disk, where that is possible.
 func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil
@@ -137,16 +135,16 @@ func syncDir(dir string) error {
 	defer d.Close()
 	err = d.Sync()
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
-		return nil // this file system has none
+		return nil // this file system cannot sync directories
 	}
 	return err
 }
 
-// besides are the endings of the files that SQLite has beside a database.
+// sideSuffixes are the suffixes of a database and of SQLite's files beside it.
 var sideSuffixes = []string{"", "-journal", "-wal", "-shm"}
 
-// vacant reports, by its error, whether there is anything where a copy is to be. A
-// regular file of that name may be, if it is to be replaced and no pool has it open.
+// vacant returns an error if the copy cannot be put at path because of an existing file. With
+// replace, path may be a regular file that no pool has open.
 func vacant(path string, replace bool) error {
 	for _, ending := range sideSuffixes {
 		name := path + ending
@@ -178,7 +176,8 @@ func isOpen(info fs.FileInfo) bool {
 	return false
 }
 
-// permissions are the database file's: who may not read it may not read a copy.
+// permissions returns those of the database file. A user who must not read the database must
+// not read the copy.
 func (p *Pool) permissions() fs.FileMode {
 	if p.path != "" {
 		if info, err := os.Stat(p.path); err == nil {

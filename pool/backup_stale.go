@@ -15,19 +15,19 @@ import (
 	"time"
 )
 
-// A copy that is being made has a name that tells who makes it: a dot, the name
-// that it is to have, ".backup-", the machine, the process and something random.
+// The name of a copy in progress identifies its maker. It is a dot, the final name, ".backup-",
+// the machine, the process ID and a random part, separated by "-".
 
-// staleAfter is how long a copy must not have been written to before it is taken
-// for what a killed process has left, where it is not known whether that runs: one
-// step of a copy takes milliseconds, and the sync at its end seconds.
+// staleAfter is how old a copy must be to be removed if it is not known whether its process
+// still runs. A running copy is written more often: one step takes milliseconds, and the sync
+// at the end seconds.
 const staleAfter = time.Hour
 
-// longestBase is how long a name may be to be repeated as it is: file systems allow
-// 255 bytes, and what stands around it has at most 50.
+// longestBase is how long a name may be to be part of the temporary name unchanged. File
+// systems allow 255 bytes, and the other parts have at most 50.
 const longestBase = 200
 
-// live are the copies that this process is making.
+// live are the copies in progress of this process. Its mutex guards names.
 var live = liveCopies{names: make(map[string]bool)}
 
 type liveCopies struct {
@@ -53,7 +53,7 @@ func (l *liveCopies) has(name string) bool {
 	return l.names[name]
 }
 
-// temporaryPrefix is how the names begin of copies that are to have this name.
+// temporaryPrefix returns the beginning of the temporary names for path.
 func temporaryPrefix(path string) string {
 	base := filepath.Base(path)
 	if len(base) > longestBase {
@@ -72,8 +72,8 @@ func hash(text string) string {
 	return fmt.Sprintf("%08x", h.Sum32())
 }
 
-// machine tells apart where the numbers of processes mean something else: machines,
-// their boots and their containers.
+// machine identifies the machine, its boot and its container. Only within these are process IDs
+// comparable.
 var machine = sync.OnceValue(func() string {
 	if boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil { // Linux
 		container, _ := os.Readlink("/proc/self/ns/pid")
@@ -83,8 +83,8 @@ var machine = sync.OnceValue(func() string {
 	return hash(host)
 })
 
-// removeStale removes copies that were to have this name, and that nobody makes any
-// more. What fails is tried again by the next backup.
+// removeStale removes the temporary files for path whose process has ended. The next backup
+// retries what fails.
 func removeStale(path string) {
 	dir, prefix := filepath.Dir(path), temporaryPrefix(path)
 	entries, err := os.ReadDir(dir)
@@ -99,10 +99,11 @@ func removeStale(path string) {
 	}
 }
 
-// isStale reports whether nobody makes a copy of this name any more, which ends so.
+// isStale reports whether no process is writing the copy any more. ending is the part of its
+// name after temporaryPrefix.
 func isStale(name, ending string) bool {
 	parts := strings.Split(ending, "-")
-	if len(parts) < 3 { // one more for what SQLite has beside it
+	if len(parts) < 3 { // SQLite's side files have one more part
 		return false
 	}
 	pid, err := strconv.Atoi(parts[1])
@@ -110,7 +111,7 @@ func isStale(name, ending string) bool {
 	case err != nil || live.has(name):
 		return false
 	case parts[0] == machine() && pid == os.Getpid():
-		return true // or it would be live
+		return true // not live, so left by an earlier process with the same ID
 	case parts[0] == machine():
 		return !runs(pid)
 	}
@@ -118,11 +119,11 @@ func isStale(name, ending string) bool {
 	return err == nil && time.Since(info.ModTime()) > staleAfter
 }
 
-// runs reports whether there is a process of this number.
+// runs reports whether a process with this ID exists.
 func runs(pid int) bool {
 	p, err := os.FindProcess(pid)
 	if err != nil {
-		return false // Windows finds only those that there are
+		return false // Windows finds only running processes
 	}
 	defer p.Release()
 	if runtime.GOOS == "windows" {

@@ -9,37 +9,40 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// ErrNoWAL is returned by [Pool.Checkpoint] for a database that has no WAL.
+// ErrNoWAL is returned by [Pool.Checkpoint] for a database without a WAL.
 var ErrNoWAL = errors.New("pool: the database has no WAL")
 
-// checkpointPatience is how long a checkpoint that is to be complete waits for who
-// is in the way: the writer's turn is held meanwhile.
+// checkpointPatience is how long a complete checkpoint waits for readers and writers that block
+// it. It is short because the checkpoint holds the writer's turn.
 const checkpointPatience = 250 * time.Millisecond
 
-// A CheckpointResult is what a checkpoint has come to, as SQLite counts.
+// A CheckpointResult is the result of a checkpoint, as SQLite counts it.
 type CheckpointResult struct {
-	Frames int           // in the WAL: pages written since it was last begun anew; 0 after a truncate that was not busy
-	Moved  int           // of them, in the database by now
-	Busy   bool          // not all was done that was asked, because somebody was in the way
-	Took   time.Duration // in the turn in which that was done
+	Frames int           // pages in the WAL since its last reset; 0 after a truncate that was not Busy
+	Moved  int           // of Frames, those that are in the database now
+	Busy   bool          // the checkpoint is incomplete, because another connection blocked it
+	Took   time.Duration // duration, without the wait for the turn
 }
 
-// Checkpoint moves what is in the WAL to the database, as far as this mode goes:
+// Checkpoint moves the content of the WAL to the database. mode says how far:
 //
-//	sqlite3.CHECKPOINT_PASSIVE   what no reader still needs otherwise; waits for nobody
-//	sqlite3.CHECKPOINT_FULL      all of it, once readers of older states are through
-//	sqlite3.CHECKPOINT_RESTART   the same, and waits for all readers of the WAL, so that the next writer begins it anew
-//	sqlite3.CHECKPOINT_TRUNCATE  the same, and cuts the file
+//   - sqlite3.CHECKPOINT_PASSIVE moves everything that no reader needs in the WAL. It waits for
+//     no other connection.
+//   - sqlite3.CHECKPOINT_FULL waits for readers of older states, and moves everything.
+//   - sqlite3.CHECKPOINT_RESTART also waits for all readers of the WAL, so that the next writer
+//     starts at its beginning.
+//   - sqlite3.CHECKPOINT_TRUNCATE also truncates the WAL.
 //
-// Any other mode is refused. Where there are readers beside the writer, a passive one
-// runs on a connection of its own, and writers go on. The others run in the writer's
-// turn, after a passive one of that kind has done the most of it; and they wait for a
-// quarter of a second at most for who is in the way, whatever the busy timeout is. A
-// checkpoint that finds somebody in the way is no failure: see [CheckpointResult];
-// [Stats].OldestReader and [Pool.Holders] tell who that may be, if it is not another
-// process. One that fails makes the pool's health degraded, until one succeeds.
+// Any other mode is refused. If there are readers, a passive checkpoint runs on a connection of
+// its own, and writers go on. The other modes hold the writer's turn. If there are readers, a
+// passive checkpoint has done most of the work before. They wait at most a quarter of a second
+// for connections that block them, whatever the busy timeout is.
 //
-// It fails with [ErrNoWAL], and as an acquire does; ctx bounds all waits.
+// A blocked checkpoint is not an error; see [CheckpointResult]. [Stats].OldestReader and
+// [Pool.Holders] show what may have blocked it, unless it is another process. A failed
+// checkpoint makes the pool's health degraded until one succeeds.
+//
+// Checkpoint fails with [ErrNoWAL], or as an acquire does. ctx limits all waits.
 // https://sqlite.org/c3ref/wal_checkpoint_v2.html
 func (p *Pool) Checkpoint(ctx context.Context, mode sqlite3.CheckpointMode) (CheckpointResult, error) {
 	if mode < sqlite3.CHECKPOINT_PASSIVE || mode > sqlite3.CHECKPOINT_TRUNCATE {
@@ -59,8 +62,8 @@ func (p *Pool) Checkpoint(ctx context.Context, mode sqlite3.CheckpointMode) (Che
 	return c.checkpoint(ctx, mode)
 }
 
-// checkpointBeside moves what can be moved while writers go on, on a connection of its
-// own where there can be one.
+// checkpointBeside runs a passive checkpoint while writers go on, on a separate connection if
+// possible.
 func (p *Pool) checkpointBeside(ctx context.Context) (CheckpointResult, error) {
 	c, done, err := p.leaseForCopy(ctx)
 	if err != nil {
@@ -73,8 +76,8 @@ func (p *Pool) checkpointBeside(ctx context.Context) (CheckpointResult, error) {
 func (c *conn) checkpoint(ctx context.Context, mode sqlite3.CheckpointMode) (r CheckpointResult, err error) {
 	c.setDefaultOwner("Checkpoint")
 	began := time.Now()
-	// SQLite waits for locks as the connection is set up to, but asks its context
-	// each time. To copy pages it does not ask.
+	// SQLite waits for locks for the connection's busy timeout, but checks the context while
+	// waiting. It does not check it while it copies pages.
 	patience, cancel := context.WithTimeout(ctx, checkpointPatience)
 	defer cancel()
 	raw := c.SQLite()
@@ -84,7 +87,7 @@ func (c *conn) checkpoint(ctx context.Context, mode sqlite3.CheckpointMode) (r C
 		if err := c.lane.pool.sameFile(); err != nil {
 			return err
 		}
-		if err := readPage(raw); err != nil { // or it may not know yet that there is a WAL
+		if err := readPage(raw); err != nil { // otherwise SQLite may not know yet that there is a WAL
 			return err
 		}
 		r.Frames, r.Moved, err = raw.WALCheckpoint("main", mode)
@@ -98,7 +101,7 @@ func (c *conn) checkpoint(ctx context.Context, mode sqlite3.CheckpointMode) (r C
 		err = *stopped
 	}
 	switch {
-	case errors.Is(err, sqlite3.BUSY), errors.Is(err, sqlite3.INTERRUPT): // patience is over
+	case errors.Is(err, sqlite3.BUSY), errors.Is(err, sqlite3.INTERRUPT): // patience has ended
 		r.Busy = true
 	case err != nil:
 		c.lane.pool.checkpointed(err)
@@ -108,7 +111,7 @@ func (c *conn) checkpoint(ctx context.Context, mode sqlite3.CheckpointMode) (r C
 	default:
 		c.lane.pool.checkpointed(nil)
 	}
-	r.Frames, r.Moved = max(r.Frames, 0), max(r.Moved, 0) // unknown if it had not begun
+	r.Frames, r.Moved = max(r.Frames, 0), max(r.Moved, 0) // negative if unknown
 	r.Busy = r.Busy || r.Moved < r.Frames
 	return r, nil
 }

@@ -6,58 +6,57 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// A pause is a commit that is held at its end: it has the turn to write, so that no
-// other commit comes between while the WAL is begun anew. The transaction is done, and
-// SQLite holds no lock for it.
+// A heldCommit is a commit that is held at its end while the WAL is reset. It keeps the
+// writer's turn, so that no other commit comes between. Its transaction is complete, and SQLite
+// holds no lock for it.
 type heldCommit struct {
 	done chan struct{} // closed by the checkpointer
-	gone chan struct{} // closed by the commit, which waits no more
+	gone chan struct{} // closed by the commit when it stops waiting
 }
 
-// A WAL that is longer than checkpointPages, but within its limit, is begun anew where
-// that is soon done: readers of single rows are through within shortPause. So as to
-// cost writers a twentieth of their time at most, a pause is followed by
-// pausesBetween times as much without one.
+// A WAL that is longer than checkpointPages but within its limit is reset only if that is
+// quick. Readers of single rows finish within shortPause. After a pause, there is none for
+// pausesBetween times as long. So pauses cost writers at most a twentieth of their time.
 //
-// From the limit on, readers are waited for, for longReading and as long as a loaded
-// machine may be late, twice: for those who read what has not been moved, and for those
-// who have begun since.
+// From the limit on, the commit waits for readers, for longPause each: first for those that
+// read pages not yet moved, then for those that have begun since. longPause is longRead plus
+// the delay that a loaded machine may have.
 const (
 	shortPause    = 5 * time.Millisecond
 	pausesBetween = 20
 	longPause     = longRead + 100*time.Millisecond
 )
 
-// Between two attempts to begin the WAL anew, it waits as long as readers of single rows
-// take, and then longer.
+// Between two attempts to reset the WAL, the checkpointer waits as long as readers of single
+// rows take, and then longer.
 const (
 	firstPoll = 200 * time.Microsecond
 	maxPoll   = 5 * time.Millisecond
 )
 
-// Who is in the way for that long, and is in no pool of this process, is waited for
-// again after ten seconds, and then after twice as long each time, up to five minutes.
+// After a connection outside the pools has blocked the reset for that long, commits are not
+// held for ten seconds, then for twice as long each time, up to five minutes.
 const (
 	firstOutsideWait = 10 * time.Second
 	maxOutsideWait   = 5 * time.Minute
 )
 
-// hold holds the commit that has just been made on a connection, until the WAL has been
-// begun anew, or cannot be, or the call's context ends.
+// hold holds the commit that the connection has just made. It returns when the WAL has been
+// reset, when it cannot be, or when the call's context ends.
 func (c *checkpointer) hold(raw *sqlite3.Conn) {
 	if raw.TxnState("main") != sqlite3.TXN_NONE {
-		c.wake() // rows of its own are open, and it would wait for itself
+		c.wake() // rows of this connection are open, so hold would wait for itself
 		return
 	}
 	if !c.started.Load() {
 		return
 	}
 	c.resting.Store(false)
-	c.pool.steps.leaveWriter() // readers may have its processor
+	c.pool.steps.leaveWriter() // readers may use its processor
 	defer c.pool.steps.enterWriter()
 	p := &heldCommit{done: make(chan struct{}), gone: make(chan struct{})}
 	ctx := raw.GetInterrupt()
-	timer := time.NewTimer(3 * longPause) // two for readers, and one for what is under way
+	timer := time.NewTimer(3 * longPause) // two pauses for readers, and one for a running checkpoint
 	defer timer.Stop()
 	select {
 	case c.heldCommits <- p:
@@ -75,14 +74,14 @@ func (c *checkpointer) hold(raw *sqlite3.Conn) {
 	case <-timer.C:
 	}
 	close(p.gone)
-	<-p.done // or a checkpoint that is under way would be in the way of the next writer
+	<-p.done // a running checkpoint would block the next writer
 }
 
-// restart has the next writer begin the WAL anew, while a commit is held.
+// resetWAL makes the next writer start at the beginning of the WAL, while a commit is held.
 func (c *checkpointer) resetWAL(p *heldCommit) {
 	began := time.Now()
 	patient := c.length.Load() >= c.hardLimit() && !c.noHold.Load()
-	var all time.Time // when all was moved
+	var all time.Time // when everything was moved
 	for wait := firstPoll; ; wait = min(2*wait, maxPoll) {
 		frames, moved, outcome := c.checkpoint(sqlite3.CHECKPOINT_RESTART)
 		now := time.Now()
@@ -125,15 +124,15 @@ func (c *checkpointer) resetWAL(p *heldCommit) {
 	}
 }
 
-// yield lets commits go on, although the WAL is beyond its limit, and has that be told.
+// giveUpReset lets commits go on although the WAL exceeds its limit, and reports that.
 func (c *checkpointer) giveUpReset() {
 	c.holdNext.Store(false)
 	c.noHold.Store(true)
 	c.pool.checkWALLength(c.length.Load())
 }
 
-// begunAnew notes that the next writer begins the WAL anew, or that it is empty, after a
-// pause of so long.
+// recordReset records that the next writer starts at the beginning of the WAL, or that the WAL
+// is empty. took is how long the commit was held.
 func (c *checkpointer) recordReset(took time.Duration) {
 	c.holdNext.Store(false)
 	c.noHold.Store(false)
