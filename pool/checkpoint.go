@@ -18,7 +18,7 @@ const checkpointPatience = 250 * time.Millisecond
 
 // A CheckpointResult is the result of a checkpoint, as SQLite counts it.
 type CheckpointResult struct {
-	Frames int           // pages in the WAL since its last reset; 0 after a truncate that was not Busy
+	Frames int           // pages in the WAL since its reset; 0 after a complete truncate
 	Moved  int           // of Frames, those that are in the database now
 	Busy   bool          // the checkpoint is incomplete, because another connection blocked it
 	Took   time.Duration // duration, without the wait for the turn
@@ -87,7 +87,7 @@ func (c *conn) checkpoint(ctx context.Context, mode sqlite3.CheckpointMode) (r C
 		if err := c.lane.pool.sameFile(); err != nil {
 			return err
 		}
-		if err := readPage(raw); err != nil { // otherwise SQLite may not know yet that there is a WAL
+		if err := readPage(raw); err != nil { // or SQLite may not know of the WAL yet
 			return err
 		}
 		r.Frames, r.Moved, err = raw.WALCheckpoint("main", mode)

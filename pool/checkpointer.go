@@ -13,22 +13,21 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// A checkpointer moves what is in the WAL to the database while the writer goes on,
-// by a connection of its own. SQLite does it by itself, but in the commit that finds
-// the WAL long, and there everybody who waits for the writer waits for the disk.
+// A checkpointer moves the content of the WAL to the database while the writer goes on, with a
+// connection of its own. SQLite's own checkpoints run in the commit that finds the WAL long.
+// Then all callers that wait for the writer would wait for the disk.
 //
-// That alone does not shorten the WAL: the next writer begins it anew only if all of
-// it was moved and nobody reads from it at that instant, which a busy database does
-// not have. So once most is moved, the next commit is held at its end, when all is
-// done but its return: what has come since is moved, readers are waited for, and
-// then the WAL is begun anew. How long that may take depends on the WAL's length; see
-// restart.
+// That alone does not shorten the WAL. The next writer starts at its beginning only if
+// everything has been moved and no reader uses the WAL at that moment, which does not happen in
+// a busy database. So once most pages are moved, the next commit is held at its end, when only
+// its return is left. Then the checkpointer moves the new pages, waits for readers, and resets
+// the WAL. How long that may take depends on the WAL's length; see resetWAL.
 //
-// A WAL that is not kept short would become longer with each commit, and a commit that
-// makes the file longer takes about twice as long to sync.
+// Without a reset, the WAL would grow with each commit, and a commit that makes the file longer
+// takes about twice as long to sync.
 type checkpointer struct {
 	pool        *Pool
-	ctx         context.Context // until stop
+	ctx         context.Context // ends in stop
 	cancel      context.CancelFunc
 	job         *job
 	started     atomic.Bool
@@ -36,28 +35,28 @@ type checkpointer struct {
 	heldCommits chan *heldCommit
 	probes      chan chan struct{}
 
-	// What commits look at.
+	// Used by commits.
 	length   atomic.Int64  // of the WAL after the latest commit, in pages
-	commits  atomic.Uint64 // counts them
-	next     atomic.Int64  // the length from which on a commit wakes the goroutine
-	holdNext atomic.Bool   // the next commit is to be held
-	noHold   atomic.Bool   // no commit is held, however long the WAL is
-	open     atomic.Bool   // there is a connection
-	resting  atomic.Bool   // until a commit wakes it
+	commits  atomic.Uint64 // number of commits
+	next     atomic.Int64  // the length at which a commit wakes the goroutine
+	holdNext atomic.Bool   // hold the next commit
+	noHold   atomic.Bool   // hold no commit, however long the WAL is
+	open     atomic.Bool   // conn is open
+	resting  atomic.Bool   // closed until a commit wakes it
 
-	mu   sync.Mutex
+	mu   sync.Mutex // guards conn; held while it is used
 	conn driver.PoolConn
 
-	// Of the goroutine alone.
-	jobCtx       context.Context // ctx, as the goroutine has it
-	seenCommits  uint64          // commits, at the latest look
-	idleTicks    int             // looks since that have found no other
-	noHoldUntil  time.Time       // no commit is asked to be held before
-	heldFor      time.Duration   // for how long commits have been, since the WAL was begun anew
-	outsideUntil time.Time       // no commit is held before, because somebody outside of the pools was in the way
-	outsideWait  time.Duration   // how long that was
+	// Used only by the goroutine.
+	jobCtx       context.Context // ctx with the goroutine's job
+	seenCommits  uint64          // commits at the latest tick
+	idleTicks    int             // ticks since then without a commit
+	noHoldUntil  time.Time       // do not set holdNext before
+	heldFor      time.Duration   // how long commits have been held since the last reset
+	outsideUntil time.Time       // hold no commit before, because a connection outside the pools blocked
+	outsideWait  time.Duration   // the latest wait for outsideUntil
 	retry        time.Time       // no checkpoint before, because one has failed
-	backOff      time.Duration   // how long that was
+	backOff      time.Duration   // the latest wait for retry
 }
 
 func newCheckpointer(p *Pool) *checkpointer {
@@ -66,7 +65,7 @@ func newCheckpointer(p *Pool) *checkpointer {
 	return c
 }
 
-// start begins the goroutine, which stop ends.
+// start starts the goroutine. stop ends it.
 func (c *checkpointer) start() {
 	if c == nil {
 		return
@@ -75,8 +74,8 @@ func (c *checkpointer) start() {
 	c.started.Store(true)
 }
 
-// stop ends the goroutine, which closes its connection, and waits for it as long as
-// ctx allows. It reports whether it has ended.
+// stop ends the goroutine, which closes its connection. It waits as long as ctx allows, and
+// reports whether the goroutine has ended.
 func (c *checkpointer) stop(ctx context.Context) bool {
 	if c == nil {
 		return true
@@ -85,10 +84,10 @@ func (c *checkpointer) stop(ctx context.Context) bool {
 	return c.job.ended(ctx)
 }
 
-// soft is the length from which on the WAL is moved, and begun anew where that is soon
-// done. Once there is a connection for it, it is less than SQLite's, so that a WAL that
-// grows slowly, because each commit is synced, is begun anew before it is longer than
-// it is without a checkpointer: to make the file longer is what is slow.
+// softLimit is the length in pages from which on the WAL is moved, and reset if that is quick.
+// With a connection open, it is shorter than SQLite's 1000 pages. So a WAL that grows slowly,
+// because each commit is synced, is reset before it is longer than without a checkpointer.
+// Making the file longer is what is slow.
 func (c *checkpointer) softLimit() int64 {
 	pages := int64(checkpointPages)
 	if c.open.Load() {
@@ -97,15 +96,15 @@ func (c *checkpointer) softLimit() int64 {
 	return min(pages, c.hardLimit()/2)
 }
 
-// hard is the length from which on each commit is held until the WAL is begun anew, so
-// that it stays within twice its limit: what is held has been written, and may be as
-// much again.
+// hardLimit is the length in pages from which on each commit is held until the WAL is reset.
+// The WAL then stays within twice its limit: the held transaction has been written, and the
+// next may be as long again.
 func (c *checkpointer) hardLimit() int64 { return c.pool.walPages(c.pool.walLimit()) }
 
-// committed is called at the end of each commit, with the WAL's length.
+// committed is called at the end of each commit with the length of the WAL in pages.
 func (c *checkpointer) committed(raw *sqlite3.Conn, pages int64) {
 	c.commits.Add(1)
-	if before := c.length.Swap(pages); pages < before { // it was begun anew
+	if before := c.length.Swap(pages); pages < before { // it has been reset
 		c.next.Store(c.softLimit())
 	}
 	switch {
@@ -117,22 +116,22 @@ func (c *checkpointer) committed(raw *sqlite3.Conn, pages int64) {
 	}
 }
 
-// wake has the goroutine move what is in the WAL.
+// wake makes the goroutine run a checkpoint.
 func (c *checkpointer) wake() {
 	c.next.Store(c.length.Load() + c.softLimit())
 	c.resting.Store(false)
 	select {
 	case c.due <- struct{}{}:
-	default: // it is already
+	default: // already woken
 	}
 }
 
-// knows reports whether commits have told that the WAL is beyond its limit.
+// isOverLimit reports whether the WAL exceeded its limit at the latest commit.
 func (c *checkpointer) isOverLimit() bool { return c.length.Load() >= c.hardLimit() }
 
-// lookEvery is how often the goroutine looks, while there is something to look after,
-// and idleLooks how many looks must find no commit for the pool to be idle: a second.
-// After a minute of that, it looks more seldom.
+// The goroutine looks after the WAL every tickEvery, as long as needsTicks. After
+// truncateAfterTicks ticks without a commit (one second), it may truncate the file. After
+// slowAfterTicks (one minute), it ticks every slowTickEvery.
 const (
 	tickEvery          = 250 * time.Millisecond
 	truncateAfterTicks = 4
@@ -143,7 +142,7 @@ const (
 func (c *checkpointer) run(ctx context.Context) {
 	c.jobCtx = ctx
 	defer c.close()
-	timer := time.NewTimer(tickEvery) // a process before may have left a WAL
+	timer := time.NewTimer(tickEvery) // an earlier process may have left a WAL
 	defer timer.Stop()
 	for {
 		var do func()
@@ -166,7 +165,7 @@ func (c *checkpointer) run(ctx context.Context) {
 		case <-timer.C:
 			do = c.tick
 		}
-		_ = c.pool.guard.protect(c.job.name, do) // a panic costs this work alone
+		_ = c.pool.guard.protect(c.job.name, do) // a panic ends only this piece of work
 		switch {
 		case !c.needsTicks():
 			timer.Stop()
@@ -178,14 +177,13 @@ func (c *checkpointer) run(ctx context.Context) {
 	}
 }
 
-// watches reports whether there is something to look after although no commit comes:
-// a failure that is to end by itself, or a file that is longer than it need be.
+// needsTicks reports whether there is work even if no commit comes: a failure that may end by
+// itself, or a file that is longer than necessary.
 func (c *checkpointer) needsTicks() bool {
 	return !c.resting.Load() && (c.noHold.Load() || c.pool.failing() || c.isLong())
 }
 
-// isLong reports whether the WAL's file is longer than SQLite's own checkpoints leave
-// it.
+// isLong reports whether the WAL's file is longer than SQLite's own checkpoints leave it.
 func (c *checkpointer) isLong() bool {
 	return c.pool.wal().Bytes > min(c.pool.walBytes(checkpointPages), c.pool.walLimit())
 }
@@ -203,7 +201,8 @@ func (c *checkpointer) tick() {
 	}
 }
 
-// work does something with the connection, which it opens if there is none.
+// withConn calls f with c.mu held and the connection open. It opens the connection if
+// necessary, and does nothing if that fails.
 func (c *checkpointer) withConn(f func()) {
 	if !c.ensureConn() {
 		return
@@ -221,8 +220,8 @@ func (c *checkpointer) withConn(f func()) {
 	c.conn.Wrapped().Use(f)
 }
 
-// ready opens the connection, if there is none. The mutex is not held meanwhile, since
-// Init may never return.
+// ensureConn opens the connection if it is not open, and reports whether it is. It does not
+// hold c.mu meanwhile, because Init may never return.
 func (c *checkpointer) ensureConn() bool {
 	if c.resting.Load() || time.Now().Before(c.retry) {
 		return false
@@ -247,24 +246,24 @@ func (c *checkpointer) ensureConn() bool {
 	defer c.mu.Unlock()
 	c.conn = conn
 	c.open.Store(true)
-	if c.resting.Load() { // close has come meanwhile
+	if c.resting.Load() { // close has been called meanwhile
 		c.closeLocked()
 	}
 	return true
 }
 
-// checkpoint is one of SQLite's, which waits for nobody. One that is not done may have
-// moved something all the same.
+// checkpoint runs a checkpoint of SQLite that waits for no other connection. Even if outcome is
+// not checkpointDone, it may have moved pages.
 func (c *checkpointer) checkpoint(mode sqlite3.CheckpointMode) (frames, moved int, outcome checkpointOutcome) {
 	raw := c.conn.SQLite()
 	old := raw.SetInterrupt(c.jobCtx)
 	defer raw.SetInterrupt(old)
 	err := c.pool.sameFile()
 	if err == nil {
-		err = raw.BusyTimeout(0) // who is in the way is waited for by restart, if by anybody
+		err = raw.BusyTimeout(0) // resetWAL does the waiting, if any
 	}
 	if err == nil {
-		err = readPage(raw) // or it may not know yet that there is a WAL
+		err = readPage(raw) // or SQLite may not know of the WAL yet
 	}
 	if err == nil {
 		runtime.Gosched()
@@ -280,17 +279,17 @@ func (c *checkpointer) checkpoint(mode sqlite3.CheckpointMode) (frames, moved in
 	return frames, moved, outcome
 }
 
-// backsOff has the next checkpoint wait, and no commit wait for one.
+// startBackOff delays the next checkpoint, and lets no commit wait for it.
 func (c *checkpointer) startBackOff() {
 	c.noHold.Store(true)
 	c.holdNext.Store(false)
 	c.backOff = min(max(2*c.backOff, firstCheckpointBackOff), maxCheckpointBackOff)
 	c.retry = time.Now().Add(c.backOff)
-	c.closeLocked() // the file may be another
+	c.closeLocked() // the file may be another one by then
 }
 
-// move moves what is in the WAL while the writer goes on, and then asks for the next
-// commit to be held, unless that was done just now.
+// move runs a checkpoint while the writer goes on. Then it asks to hold the next commit, if the
+// WAL is long enough and no commit was held just now.
 func (c *checkpointer) move() {
 	frames, moved, outcome := c.checkpoint(sqlite3.CHECKPOINT_PASSIVE)
 	if outcome != checkpointDone {
@@ -306,8 +305,8 @@ func (c *checkpointer) move() {
 	c.holdNext.Store(int64(frames) >= c.softLimit() && !time.Now().Before(c.noHoldUntil))
 }
 
-// mayHold reports whether a commit may be held: not while it would wait for a reader
-// who reads for long.
+// mayHold reports whether a commit may be held. It may not if it would wait for a reader that
+// has been reading for longRead.
 func (c *checkpointer) mayHold() bool {
 	if oldest := c.pool.oldestReading(); oldest != nil && oldest.lasted >= longRead {
 		return false
@@ -315,7 +314,7 @@ func (c *checkpointer) mayHold() bool {
 	return !time.Now().Before(c.outsideUntil)
 }
 
-// cut empties a WAL whose file has become longer than it need be, while nobody writes.
+// truncate empties a WAL whose file is longer than necessary, if no connection writes.
 func (c *checkpointer) truncate() {
 	c.move()
 	l := c.pool.writer
@@ -324,15 +323,15 @@ func (c *checkpointer) truncate() {
 	}
 	defer l.releaseTurn(false)
 	if c.commits.Load() != c.seenCommits {
-		return // there is one who writes, after all
+		return // a connection has written after all
 	}
 	if _, _, outcome := c.checkpoint(sqlite3.CHECKPOINT_TRUNCATE); outcome == checkpointDone {
 		c.recordReset(0)
 	}
 }
 
-// tryTurn takes the turn to write if nobody waits for it, and nobody has it but a
-// checkout that asks for nothing.
+// tryTurn takes the turn if no caller waits for it, and either it is free or a checkout offers
+// it.
 func (l *lane) tryTurn() bool {
 	if l.queue.try() {
 		return true
@@ -341,7 +340,7 @@ func (l *lane) tryTurn() bool {
 	return l.queue.try()
 }
 
-// probe has a checkpoint that fails be tried now, and waits for it.
+// probe retries a failing checkpoint now, and waits for it.
 func (c *checkpointer) probe(ctx context.Context) {
 	if c == nil || !c.started.Load() || !c.pool.failures.on[failedCheckpoint].Load() {
 		return
@@ -360,8 +359,8 @@ func (c *checkpointer) probe(ctx context.Context) {
 	}
 }
 
-// close closes the connection, until a later commit asks for it. Nobody leaves WAL
-// mode while it is there.
+// close closes the connection until a commit wakes the checkpointer. No connection can leave
+// WAL mode while it is open.
 func (c *checkpointer) close() {
 	if c == nil {
 		return

@@ -56,7 +56,7 @@ func (c *checkpointer) hold(raw *sqlite3.Conn) {
 	defer c.pool.steps.enterWriter()
 	p := &heldCommit{done: make(chan struct{}), gone: make(chan struct{})}
 	ctx := raw.GetInterrupt()
-	timer := time.NewTimer(3 * longPause) // two pauses for readers, and one for a running checkpoint
+	timer := time.NewTimer(3 * longPause) // two for readers, one for a running checkpoint
 	defer timer.Stop()
 	select {
 	case c.heldCommits <- p:

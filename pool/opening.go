@@ -30,7 +30,8 @@ type opening struct {
 }
 
 // openingPatience is how long an opening may take before a second one is started beside it.
-// Until then, the next caller waits for an opening that has lost its caller.
+// Until then, the next caller waits for an opening that has lost its caller. It is as long as
+// the default busy timeout.
 const openingPatience = 5 * time.Second
 
 // open opens a connection for an acquire in its remaining time, or waits for an opening that no

@@ -5,19 +5,19 @@ import (
 	"time"
 )
 
-// A reading is a use of a connection that reads, and so keeps what it reads in the
-// WAL: it has rows or a transaction open.
+// A reading is a lease with open rows or an open transaction. It keeps the pages that it reads
+// in the WAL.
 type reading struct {
 	Holder
-	lasted time.Duration // for how long
+	lasted time.Duration // how long it has lasted
 }
 
 func (r *reading) String() string {
 	return fmt.Sprintf("it has been read for %v by a %s", r.lasted.Round(time.Millisecond), r.Holder)
 }
 
-// oldestReading returns the reading that has lasted longest, of all pools of this
-// process that have the file, or nil.
+// oldestReading returns the longest reading in all pools of this process that have the file
+// open, or nil.
 func (p *Pool) oldestReading() *reading {
 	openPools.Lock()
 	pools := openPools.list

@@ -6,15 +6,14 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// Resize changes Config.MaxConns, from now on: [Pool.Config], [Pool.Stats] and
-// the metrics say the new number. More readers are opened as they are needed.
-// Of fewer, those that are idle are closed now, those used longest ago first, and
-// those in use when they are given back. With a maxConns of 1, queries go to the
-// connection that writes. A MinConns that is more is no longer kept to.
+// Resize changes Config.MaxConns. [Pool.Config], [Pool.Stats] and the metrics return the new
+// number. If it is larger, readers are opened as needed. If it is smaller, idle readers are
+// closed now, those used longest ago first, and leased readers when they are given back. With a
+// maxConns of 1, all queries go to the writer. A larger MinConns is no longer reached.
 //
-// A pool that was opened with one connection for everything keeps that, and only
-// says the new number. Less than 1 is refused with [ErrInvalidConfig]. A pool that
-// is closed returns [ErrClosed].
+// A pool that was opened with one connection for everything keeps one, and only returns the new
+// number. Resize refuses less than 1 with [ErrInvalidConfig]. It returns [ErrClosed] if the
+// pool is closed.
 func (p *Pool) Resize(maxConns int) error {
 	if maxConns < 1 {
 		return fmt.Errorf("%w: MaxConns is %d: use a positive number", ErrInvalidConfig, maxConns)
@@ -26,7 +25,7 @@ func (p *Pool) Resize(maxConns int) error {
 	}
 	was := p.maxOpen.Swap(int64(maxConns))
 	if p.readers != nil {
-		// Whoever waits for a reader is still served by one, if by one only.
+		// Callers that wait for a reader still get one, one after the other.
 		p.readers.queue.resize(max(maxConns-1, 1))
 	}
 	p.mu.Unlock()
@@ -40,10 +39,10 @@ func (p *Pool) Resize(maxConns int) error {
 	return nil
 }
 
-// maxConns is Config.MaxConns in force.
+// maxConns returns the current Config.MaxConns.
 func (p *Pool) maxConns() int { return int(p.maxOpen.Load()) }
 
-// shrink closes the idle connections that are too many.
+// shrink closes surplus idle connections.
 func (l *lane) shrink() {
 	for {
 		l.mu.Lock()
@@ -58,9 +57,8 @@ func (l *lane) shrink() {
 	}
 }
 
-// surplus reports whether there are more connections than there may be, but for
-// those beyond the limit that are closed anyway, and the pool's own. l.mu must be
-// held.
+// surplus reports whether there are too many readers. It does not count readers beyond the
+// limit, which are closed at their release, nor the pool's own connections. l.mu must be held.
 func (l *lane) surplus() bool {
 	return l.reads && len(l.all)+l.dialing-l.extra-l.ownConns > l.pool.maxConns()-1
 }

@@ -11,28 +11,29 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// A transaction that found the database locked is tried again: so many times in
-// all, after a pause that is random and at most twice as long each time, so that
-// who failed together does not come together again.
+// A transaction that fails because the database is locked is tried up to txTries times. Before
+// each retry there is a random pause, whose maximum doubles each time. So transactions that
+// failed together do not retry together.
 const (
 	txTries      = 6
 	txFirstPause = 2 * time.Millisecond
 )
 
-// WithTx calls f with a transaction of [Pool.DB], begun with opts, and commits it.
-// If f returns an error or panics, the transaction is rolled back, and the error is
-// returned as it is, or the panic goes on. f must not end the transaction itself.
+// WithTx calls f with a transaction of [Pool.DB], begun with opts, and commits it. If f returns
+// an error or panics, WithTx rolls back the transaction, and returns the same error or lets the
+// panic pass. f must not end the transaction itself.
 //
-// If SQLite says sqlite3.BUSY, in any of its forms, BUSY_SNAPSHOT among them, to
-// the transaction's begin, to f, which then returns that error or one around it,
-// or to the commit, the whole transaction is tried again, as ctx allows: up to six
-// times, with short pauses. So f may be called more than once, and must do nothing
-// that a rollback does not undo, or do it so that twice is no harm. When the tries
-// are used up, or ctx is over, the error says how many there were, and is the last
-// BUSY, and ctx's own in the second case.
+// WithTx retries the whole transaction if SQLite returns sqlite3.BUSY in any form, such as
+// BUSY_SNAPSHOT: from the begin, from the commit, or from f, if f returns that error or wraps
+// it. It tries up to six times, with short pauses, as long as ctx allows. So f may be called
+// more than once. A second call must do no harm; the rollback undoes only changes of the
+// database.
 //
-// An acquire that got no connection is not tried again: an [*AcquireError] is the
-// pool's queue, which has waited already, and not SQLite.
+// When all tries have failed, or ctx has ended, the error contains the number of tries and
+// wraps the last BUSY, and ctx's error in the second case.
+//
+// WithTx does not retry an [*AcquireError], because the call has already waited in the pool's
+// queue.
 func (p *Pool) WithTx(ctx context.Context, opts *sql.TxOptions, f func(*sql.Tx) error) error {
 	pause := txFirstPause
 	for try := 1; ; try++ {
@@ -57,14 +58,14 @@ func (p *Pool) WithTx(ctx context.Context, opts *sql.TxOptions, f func(*sql.Tx) 
 	}
 }
 
-// try is one try of a transaction.
+// try runs the transaction once.
 func (p *Pool) try(ctx context.Context, opts *sql.TxOptions, f func(*sql.Tx) error) error {
 	tx, err := p.db.BeginTx(ctx, opts)
 	if err != nil {
 		return p.openError(err)
 	}
-	// Also if f has panicked, or ended its goroutine; after a commit it does
-	// nothing. Why it is rolled back is what is to be told, not how that went.
+	// Rollback also runs if f panics or ends its goroutine. After a commit it does nothing. Its
+	// error is ignored, because the caller needs the original one.
 	defer tx.Rollback()
 	if err := f(tx); err != nil {
 		return err
@@ -72,8 +73,8 @@ func (p *Pool) try(ctx context.Context, opts *sql.TxOptions, f func(*sql.Tx) err
 	return tx.Commit()
 }
 
-// isLocked reports whether SQLite has said that the database is locked, which may
-// be otherwise when it is next asked.
+// isLocked reports whether SQLite returned that the database is locked, which a retry may
+// solve.
 func isLocked(err error) bool {
 	var acquire *AcquireError
 	return errors.Is(err, sqlite3.BUSY) && !errors.As(err, &acquire) && !errors.Is(err, ErrTimeLimit)

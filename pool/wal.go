@@ -13,31 +13,31 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 )
 
-// Who moves what is in the WAL to the database, and how long it may be meanwhile, is
-// decided after each commit, by a hook that SQLite calls with the length of the WAL.
+// SQLite calls a hook after each commit with the length of the WAL. The hook decides who
+// checkpoints the WAL and when.
 // https://sqlite.org/c3ref/wal_hook.html
 
-// A walKeeper keeps the WAL short.
+// A walKeeper says who keeps the WAL short.
 type walKeeper int
 
 const (
-	// keptBySQLite: wal_autocheckpoint is set to a number of pages. There is no hook:
-	// SQLite has its own.
+	// keptBySQLite: wal_autocheckpoint is a number of pages. SQLite uses its own hook.
 	keptBySQLite walKeeper = iota
 
-	// keptByNobody: wal_autocheckpoint is off, for something else to do it, as
-	// Litestream. The hook only looks.
+	// keptOutside: wal_autocheckpoint is off, because another program, such as Litestream, runs
+	// checkpoints. The hook only checks the length.
 	keptOutside
 
-	// keptByCommits: there is one connection for everything, and the commit that finds
-	// the WAL long moves it, as with SQLite's own hook.
+	// keptByCommits: there is one connection for everything. A commit that finds the WAL long
+	// runs a checkpoint, as with SQLite's own hook.
 	keptByCommits
 
 	// keptByCheckpointer: there are readers beside the writer.
 	keptByCheckpointer
 )
 
-// walKeeper returns who keeps the WAL short, if there is one.
+// walKeeper returns who keeps the WAL short. It returns keptBySQLite if there is no WAL to
+// keep.
 func (p *plan) walKeeper() walKeeper {
 	auto, said := p.pragma("wal_autocheckpoint")
 	switch pages, _ := auto.Int(); {
@@ -51,16 +51,16 @@ func (p *plan) walKeeper() walKeeper {
 	return keptByCommits
 }
 
-// checkpointPages is how long the WAL becomes before it is moved: SQLite's own number.
+// checkpointPages is the length of the WAL at which it is checkpointed: SQLite's default.
 // https://sqlite.org/c3ref/wal_autocheckpoint.html
 const checkpointPages = 1000
 
-// fewestPages is the shortest limit that is kept: with a shorter one, most of the time
-// would go into checkpoints.
+// minLimitPages is the smallest limit in use. With a smaller one, most of the time would be
+// spent on checkpoints.
 const minLimitPages = 64
 
-// walLimit returns how many bytes the WAL may have. With a limit of zero, which has it
-// emptied, or none, what is used is the default.
+// walLimit returns how many bytes the WAL may have. It returns the default if the limit is
+// negative, or zero, which means that the WAL is emptied.
 func (p *Pool) walLimit() int64 {
 	limit := p.cfg.JournalSizeLimit
 	if limit <= 0 {
@@ -69,29 +69,29 @@ func (p *Pool) walLimit() int64 {
 	return max(limit, p.walBytes(minLimitPages))
 }
 
-// walBytes is how many bytes so many pages take in the WAL.
+// walBytes returns how many bytes of the WAL so many pages take.
 func (p *Pool) walBytes(pages int64) int64 {
 	return walHeader + pages*(max(p.pageSize, smallestPage)+frameHeader)
 }
 
-// walPages is how many pages take so many bytes.
+// walPages returns how many pages fit into so many bytes of the WAL.
 func (p *Pool) walPages(bytes int64) int64 {
 	return max(bytes-walHeader, 0) / (max(p.pageSize, smallestPage) + frameHeader)
 }
 
-// smallestPage is for a pool that does not know its pages' size yet.
+// smallestPage is SQLite's smallest page size. It is used until the page size is known.
 const smallestPage = 512
 
-// A walHook is what commits of the connections that write tell.
+// A walHook is the hook of the connections that write.
 type walHook struct {
 	pool   *Pool
 	keeper walKeeper
-	retry  atomic.Int64 // keptByCommits: no checkpoint before, in Unix nanoseconds, because one has failed
+	retry  atomic.Int64 // keptByCommits: no checkpoint before, after a failed one; Unix nanoseconds
 	wait   time.Duration
 }
 
-// before returns an init that has the hook set before the program's own. A hook of the
-// program's takes its place, and what that does is then what is done.
+// install returns an init that installs the hook before it calls the program's. If the program
+// sets a hook too, that one replaces the pool's.
 func (h *walHook) install(init func(*sqlite3.Conn) error) func(*sqlite3.Conn) error {
 	if h.keeper == keptBySQLite {
 		return init
@@ -105,8 +105,8 @@ func (h *walHook) install(init func(*sqlite3.Conn) error) func(*sqlite3.Conn) er
 	}
 }
 
-// committed is called after each commit. A checkpoint that fails is no reason for the
-// commit to fail, as with SQLite's own hook.
+// committed is called after each commit. A failed checkpoint does not make the commit fail, as
+// with SQLite's own hook.
 func (h *walHook) committed(raw *sqlite3.Conn, schema string, pages int) error {
 	p := h.pool
 	switch {
@@ -124,7 +124,7 @@ func (h *walHook) committed(raw *sqlite3.Conn, schema string, pages int) error {
 	return nil
 }
 
-// checkpoint moves what is in the WAL by the connection that has committed.
+// checkpoint runs a checkpoint on the connection that has committed.
 func (h *walHook) checkpoint(raw *sqlite3.Conn) {
 	p := h.pool
 	if h.retry.Load() > time.Now().UnixNano() {
@@ -142,21 +142,21 @@ func (h *walHook) checkpoint(raw *sqlite3.Conn) {
 	case checkpointDone:
 		h.wait = 0
 		if h.retry.Store(0); moved == frames {
-			frames = 0 // the next commit begins it anew
+			frames = 0 // the next commit resets it
 		}
 		p.checkWALLength(int64(frames))
 	}
 }
 
-// A checkpoint that has failed is tried again after a tenth of a second, and then after
-// twice as long each time, up to ten seconds: it costs an attempt to write one page.
+// A failed checkpoint is retried after a tenth of a second, and then after twice as long each
+// time, up to ten seconds. A retry costs an attempt to write one page.
 const (
 	firstCheckpointBackOff = 100 * time.Millisecond
 	maxCheckpointBackOff   = 10 * time.Second
 )
 
-// What a checkpoint has come to. That somebody is in its way, or that it was to end,
-// is neither success nor failure.
+// A checkpointOutcome is the outcome of a checkpoint. One that is blocked or canceled has
+// neither succeeded nor failed.
 type checkpointOutcome int
 
 const (
@@ -165,7 +165,7 @@ const (
 	checkpointFailed
 )
 
-// checkpointed notes what a checkpoint has come to.
+// checkpointed records the outcome of a checkpoint.
 func (p *Pool) checkpointed(err error) checkpointOutcome {
 	if err == nil {
 		p.recordSuccess(failedCheckpoint)
@@ -180,7 +180,7 @@ func (p *Pool) checkpointed(err error) checkpointOutcome {
 	return checkpointFailed
 }
 
-// statusOf is what events say of an error: its code, or else its type.
+// statusOf returns how events describe an error: its code, or else its type.
 func statusOf(err error) string {
 	var code sqlite3.ExtendedErrorCode
 	if errors.As(err, &code) {
@@ -189,19 +189,19 @@ func statusOf(err error) string {
 	return fmt.Sprintf("%T", err)
 }
 
-// lookAtLength notes whether a WAL of so many pages, in use, is within its limit.
+// checkWALLength records whether a WAL with so many pages in use is within its limit.
 func (p *Pool) checkWALLength(pages int64) {
-	if p.pageSize == 0 { // while the pool is being opened
+	if p.pageSize == 0 { // the pool is being opened
 		return
 	}
 	if p.walBytes(pages) <= p.walLimit() || p.cfg.JournalSizeLimit < 0 {
 		p.recordSuccess(failedWAL)
-	} else if !p.failures.on[failedCheckpoint].Load() { // which tells why, and how long the WAL is
+	} else if !p.failures.on[failedCheckpoint].Load() { // else that failure gives the reason and the length
 		p.recordFailure(failedWAL, p.checkpointBlocker())
 	}
 }
 
-// inTheWayOfCheckpoints tells who is.
+// checkpointBlocker returns the probable cause of a WAL that cannot be reset.
 func (p *Pool) checkpointBlocker() cause {
 	oldest := p.oldestReading()
 	if oldest != nil && oldest.lasted >= longRead {
@@ -213,13 +213,14 @@ func (p *Pool) checkpointBlocker() cause {
 	return cause{why: "another process, or a connection outside the pools, has been reading or writing for long"}
 }
 
-// longReading is how long a reader may read for a checkpoint to wait for it, and so
-// to have writers wait: as long as the WAL is promised to stay within twice its limit.
+// longRead is how long a reader may read and still make checkpoints, and so writers, wait for
+// it. The pool promises to keep the WAL within twice its limit while no reader reads for
+// longer.
 const longRead = time.Second
 
-// watchWAL looks at a WAL that may be too long where no commit tells of it, or none comes
-// any more. Where commits move what is in it, it does that in their place: what the last
-// of them had in its way may be gone.
+// watchWAL checks a WAL that may be too long, if no commits do so or none come any more. With
+// keptByCommits, it runs the checkpoint that a commit would run, because whatever blocked the
+// last one may be gone.
 func (p *Pool) watchWAL(ctx context.Context) {
 	if p.wals.keeper == keptByCommits {
 		did, _ := p.withIdleWriter(ctx, false, func(c *conn) error {
@@ -244,8 +245,8 @@ func (p *Pool) watchWAL(ctx context.Context) {
 	})
 }
 
-// mayBeBeyond reports whether the WAL's file is longer than its limit, and nothing else
-// looks after that.
+// walMayExceedLimit reports whether the WAL's file exceeds its limit, and the checkpointer does
+// not already look after it.
 func (p *Pool) walMayExceedLimit() bool {
 	if p.path == "" || p.wals.keeper == keptByCheckpointer && p.checkpoints.isOverLimit() {
 		return false
@@ -257,15 +258,15 @@ func (p *Pool) walMayExceedLimit() bool {
 	return beyond
 }
 
-// lookAtWAL looks how much of the WAL is in use, with a connection that is no user's.
+// checkWAL checks how much of the WAL is in use, with a connection that no caller uses.
 func (p *Pool) checkWAL(raw *sqlite3.Conn) {
 	if !p.walMayExceedLimit() {
 		return
 	}
 	frames, moved, err := raw.WALCheckpoint("main", sqlite3.CHECKPOINT_NOOP)
 	switch {
-	case err != nil || frames < 0: // it cannot be known: a connection that only reads is not told
-	case moved == frames: // the next writer begins it anew
+	case err != nil || frames < 0: // unknown: a read-only connection cannot find out
+	case moved == frames: // the next writer resets it
 		p.recordSuccess(failedWAL)
 	default:
 		p.checkWALLength(int64(frames))
