@@ -53,7 +53,7 @@ type checkpointer struct {
 	idleTicks    int             // ticks since then without a commit
 	noHoldUntil  time.Time       // do not set holdNext before
 	heldFor      time.Duration   // how long commits have been held since the last reset
-	outsideUntil time.Time       // hold no commit before, because a connection outside the pools blocked
+	outsideUntil time.Time       // hold no commit before; the blocker was outside the pools
 	outsideWait  time.Duration   // the latest wait for outsideUntil
 	retry        time.Time       // no checkpoint before, because one has failed
 	backOff      time.Duration   // the latest wait for retry

@@ -20,8 +20,8 @@ import (
 // Name is the name under which this package registers its driver.
 const Name = "sqlitemw-pool"
 
-// The names for programs of github.com/mattn/go-sqlite3 and of modernc.org/sqlite; see
-// [driver.Compat].
+// NameMattn and NameModernc are the driver names for programs of github.com/mattn/go-sqlite3
+// and of modernc.org/sqlite; see [driver.Compat].
 const (
 	NameMattn   = "sqlitemw-pool-mattn"
 	NameModernc = "sqlitemw-pool-modernc"
@@ -33,23 +33,23 @@ func init() {
 	sql.Register(NameModernc, &Driver{Config: Config{Compat: sqlitemw.CompatModernc}})
 }
 
-// Driver is the driver whose databases are pools of their own. The zero Driver is
-// the one that is registered as [Name]; one with a Config of the program's is
+// Driver is a driver whose databases each have a pool of their own. The zero Driver is
+// registered as [Name]. To use a Config, register another one:
 //
 //	sql.Register("mine", &pool.Driver{Config: pool.Config{...}})
 //
-// whose Path is the DSN's, and whose other fields the DSN's keys change. It is
-// safe for concurrent use, and not to be changed once in use.
+// The DSN then sets Config.Path, and its keys override other fields. A Driver is safe for
+// concurrent use. It must not be changed after its first use.
 type Driver struct {
 	Config Config
 
-	of *connector // whose Driver method returned this Driver
+	of *connector // the connector that has returned this Driver
 }
 
 var _ driver.DriverContext = &Driver{}
 
-// Open opens a connection that belongs to no [sql.DB]: to a pool, which is closed
-// with it.
+// Open opens a connection without an [sql.DB]. The connection has a pool of its own, which its
+// Close closes.
 func (d *Driver) Open(name string) (driver.Conn, error) {
 	c, err := d.OpenConnector(name)
 	if err != nil {
@@ -65,13 +65,13 @@ func (d *Driver) Open(name string) (driver.Conn, error) {
 	return &ownPoolConn{conn.(*shell), c.(*connector)}, nil
 }
 
-// lone is a shell that closes its pool.
+// ownPoolConn is a shell that closes its pool.
 type ownPoolConn struct {
 	*shell
 	connector *connector
 }
 
-// loneMapped is lone with errors mapped.
+// ownPoolMappedConn is ownPoolConn with mapped errors.
 type ownPoolMappedConn struct {
 	*mappedShell
 	connector *connector
@@ -87,8 +87,8 @@ func (l *ownPoolConn) Close() error {
 	return l.connector.Close()
 }
 
-// OpenConnector checks the DSN and the configuration that it makes. It opens
-// nothing: the pool is opened by the first call that needs a connection.
+// OpenConnector checks the DSN and the resulting configuration. It opens nothing: the first
+// call that needs a connection opens the pool.
 func (d *Driver) OpenConnector(name string) (driver.Connector, error) {
 	cfg, dsn, ps := parseDSN(name, d.Config)
 	plan, err := newPlan(cfg, dsn, ps)
@@ -99,34 +99,34 @@ func (d *Driver) OpenConnector(name string) (driver.Connector, error) {
 	return &connector{config: cfg, plan: plan, driver: d, owns: true, ended: ended, end: end}, nil
 }
 
-// A connector makes shells over a pool: that of [Pool.DB] and the like over one
-// that is open, that of sql.Open over one that it opens, owns and closes.
+// A connector makes shells. Those of [Pool.DB], Reader and Writer use an open pool. Those of
+// sql.Open open their own pool, and close it.
 type connector struct {
 	pinned wrap.Lane
 	config Config
 	driver *Driver
 	owns   bool
 
-	// Of one that owns its pool.
+	// If it owns its pool.
 	plan  *plan
 	ended context.Context
 	end   context.CancelFunc
 
 	mu      sync.Mutex // guards the fields below
 	opened  *Pool
-	opening *poolOpening // nil unless it is under way
+	opening *poolOpening // nil if the pool is not being opened
 }
 
-// A poolOpening is a pool that is being opened, on a goroutine of its own: a call that
-// does not wait long enough leaves it to the next.
+// A poolOpening is a pool that is being opened on a separate goroutine. If a call does not wait
+// until the end, the opening goes on for the next call.
 type poolOpening struct {
-	done        chan struct{} // closed when it has ended, as the fields below say
+	done        chan struct{} // closed when the opening has ended; then the fields below are set
 	pool        *Pool
-	err         error // nil also if it was closed at once, as closed says
+	err         error // also nil if the pool was closed immediately; see closed
 	closed      error
-	panicked    *any // what a hook or Init has panicked with
+	panicked    *any // the value of a panic in a hook or Init
 	panicRaised atomic.Bool
-	waiting     atomic.Int64 // calls that do
+	waiting     atomic.Int64 // number of calls that wait
 }
 
 var (
@@ -134,8 +134,8 @@ var (
 	_ io.Closer        = &connector{}
 )
 
-// Connect makes a shell. If there is no pool yet, it opens it; what fails then is
-// tried again by the next.
+// Connect makes a shell. If there is no pool yet, it opens it. After an error, the next call
+// tries again.
 func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	p, err := c.pool(ctx)
 	if err == nil && p.Closed() {
@@ -156,7 +156,7 @@ func (c *connector) pool(ctx context.Context) (*Pool, error) {
 		return c.opened, nil
 	}
 	if p := c.get(); p != nil {
-		return p, nil // which says itself that it is closed
+		return p, nil // its methods report that it is closed
 	}
 	o := c.start(ctx)
 	defer o.waiting.Add(-1)
@@ -179,8 +179,8 @@ func (c *connector) pool(ctx context.Context) (*Pool, error) {
 	return o.pool, o.err
 }
 
-// start returns the opening that is under way, or begins one, for the call that ctx is
-// of. What fails is tried again by the next.
+// start returns the current opening, or starts one for the call with context ctx. After an
+// error, the next call starts another.
 func (c *connector) start(ctx context.Context) *poolOpening {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -203,7 +203,7 @@ func (c *connector) open(ctx context.Context, o *poolOpening) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.ended, cancel)()
-	o.err = errGoexit // unless it returns
+	o.err = errGoexit // in case plan.open does not return
 	defer func() {
 		if v := recover(); v != nil {
 			o.panicked = &v
@@ -217,7 +217,7 @@ func (c *connector) open(ctx context.Context, o *poolOpening) {
 			c.opened, c.opening = o.pool, nil
 		}
 		c.mu.Unlock()
-		if late && o.pool != nil { // Close may wait no more
+		if late && o.pool != nil { // Close may have stopped waiting
 			o.closed = o.pool.Close()
 		}
 		close(o.done)
@@ -225,32 +225,30 @@ func (c *connector) open(ctx context.Context, o *poolOpening) {
 	o.pool, o.err = c.plan.open(ctx)
 }
 
-// get returns the pool, if it is open already.
+// get returns the pool if it is open, or nil.
 func (c *connector) get() *Pool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.opened
 }
 
-// String says what the connector opens.
+// String describes the database.
 func (c *connector) String() string { return fmt.Sprintf("pool: %v", c.config) }
 
-// Driver returns a [*Driver] that leads back to the pool; see [Of].
+// Driver returns a [*Driver] from which [Of] gets the pool.
 func (c *connector) Driver() driver.Driver {
 	d := &Driver{Config: c.config, of: c}
-	if !c.owns && c.opened != nil { // one that is owned may just be being opened
+	if !c.owns && c.opened != nil { // an owned pool may still be being opened
 		d.Config = c.opened.Config()
 	}
 	return d
 }
 
-// closeWithin is how long the close of a database that owns its pool waits for
-// what is in use.
+// closeWithin is how long Close waits for connections in use.
 const closeWithin = 10 * time.Second
 
-// Close closes the pool if it is the connector's own, and gives up an opening that
-// is under way. database/sql calls it in (*sql.DB).Close, and has not waited for
-// what is in use.
+// Close closes the pool if the connector owns it, and cancels an opening. (*sql.DB).Close calls
+// it without waiting for connections in use.
 func (c *connector) Close() error {
 	if !c.owns {
 		return nil
@@ -277,8 +275,8 @@ func (c *connector) Close() error {
 	return nil
 }
 
-// Of returns the pool of a database that was opened through this package, or
-// nil: also for one of sql.Open whose first call is still to come.
+// Of returns the pool of a database that was opened through this package. It returns nil for
+// any other database, and for one of sql.Open before its first call.
 func Of(db *sql.DB) *Pool {
 	d, ok := db.Driver().(*Driver)
 	if !ok || d.of == nil {

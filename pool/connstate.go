@@ -6,18 +6,19 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// isChanged reports whether a reader is not what it was when it was opened. On one that is
-// watched, SQLite has told of every statement that might have changed it. Of one that is not,
-// because the program has an authorizer of its own, it is looked at after a statement was
-// prepared: not after one that was kept, in which only a function of the program's could.
+// isChanged reports whether a reader has changed since it was opened. On a watched reader, the
+// authorizer has reported every statement that might have changed it. Otherwise the program has
+// an authorizer of its own, and isChanged compares connState. Its callers do that only if a
+// statement has been prepared since. A cached statement could change the connection only
+// through a function of the program.
 func (c *conn) isChanged() bool {
 	return c.Changed() || !c.watched && connState(c.SQLite()) != c.initialState
 }
 
-// condition describes what a query can change of a connection. It takes 100 µs or so.
+// connState describes the parts of a connection that a query can change. It takes about 100 µs.
 //
-// The busy timeout is not in it: with tracing.Config.Details, a handler of package driver's
-// stands in for it most of the time.
+// It does not contain the busy timeout. With tracing.Config.Details, a handler of package
+// driver replaces the busy timeout most of the time.
 func connState(raw *sqlite3.Conn) string {
 	var b strings.Builder
 	b.WriteString(attached(raw))
@@ -31,13 +32,14 @@ func connState(raw *sqlite3.Conn) string {
 	} {
 		describe(&b, raw, "PRAGMA "+name)
 	}
-	describe(&b, raw, "SELECT 'a' LIKE 'A'") // PRAGMA case_sensitive_like cannot be read
+	describe(&b, raw, "SELECT 'a' LIKE 'A'") // because PRAGMA case_sensitive_like cannot be read
 	describe(&b, raw, "SELECT type, name, sql FROM sqlite_temp_schema")
 	return b.String()
 }
 
-// noteAbilities notes what the writer can prepare, if that may be more than what a reader
-// can: the program has had its connection, in Config.Init, a hook or Raw.
+// recordCapabilities records what the writer can prepare, if it may be able to prepare more
+// than a reader. That is so if the program has had its connection: in Config.Init, in a hook,
+// or by Raw (raws).
 func (p *Pool) recordCapabilities(raw *sqlite3.Conn, raws bool) {
 	if p.plan.readers == 0 || !raws && p.cfg.Init == nil && p.cfg.Hooks.AfterConnect == nil {
 		p.writerCapabilities.Store(nil)
@@ -47,7 +49,7 @@ func (p *Pool) recordCapabilities(raw *sqlite3.Conn, raws bool) {
 	p.writerCapabilities.Store(&has)
 }
 
-// writerHasMore reports whether the writer may be able to prepare what a reader cannot.
+// writerHasMore reports whether the writer may be able to prepare a query that reader cannot.
 func (p *Pool) writerHasMore(reader *conn) (more bool) {
 	writers := p.writerCapabilities.Load()
 	if writers != nil {
@@ -56,8 +58,8 @@ func (p *Pool) writerHasMore(reader *conn) (more bool) {
 	return more
 }
 
-// abilities describes what a connection has that queries name, and is not in its main
-// database. It takes 300 µs or so.
+// capabilities describes what queries can name on a connection outside its main database. It
+// takes about 300 µs.
 func capabilities(raw *sqlite3.Conn) string {
 	var b strings.Builder
 	b.WriteString(attached(raw))
@@ -68,7 +70,7 @@ func capabilities(raw *sqlite3.Conn) string {
 	return b.String()
 }
 
-// describe adds what a query gives, or its error.
+// describe appends the results of a query, or its error.
 func describe(b *strings.Builder, raw *sqlite3.Conn, query string) {
 	err := row(raw, query, func(st *sqlite3.Stmt) {
 		for i := range st.ColumnCount() {

@@ -13,8 +13,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// connecting reports whether connections are being opened, and why that has failed
-// last, if it has since then.
+// connecting reports whether connections are being opened, and returns the error of the last
+// attempt, if it failed at since or later.
 func (l *lane) connecting(since time.Time) (bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -24,12 +24,12 @@ func (l *lane) connecting(since time.Time) (bool, error) {
 	return l.dialing > 0, l.lastDial.err
 }
 
-// dial opens a connection for an acquire, or for nobody if o is nil.
+// dial opens a connection for an acquire, or in advance if o is nil.
 func (l *lane) dial(ctx context.Context, o *wrap.Opening) (*conn, error) {
 	return l.dialFrom(ctx, l.connector, o)
 }
 
-// dialFrom is dial with another connector than the lane's.
+// dialFrom is dial with a connector other than the lane's.
 func (l *lane) dialFrom(ctx context.Context, connector *driver.Connector, o *wrap.Opening) (dialled *conn, err error) {
 	l.mu.Lock()
 	if l.refusing.Load() {
@@ -46,11 +46,11 @@ func (l *lane) dialFrom(ctx context.Context, connector *driver.Connector, o *wra
 
 	var p driver.PoolConn
 	var c *conn
-	failed := false // in AfterConnect, by an error
+	failed := false // AfterConnect has returned an error
 	defer func() {  // a hook or Init may panic
 		if c == nil && p != nil {
 			if !failed {
-				p.Wrapped().Break() // so that it does not panic again
+				p.Wrapped().Break() // so that closing does not panic too
 			}
 			p.Wrapped().CloseFor(wrap.ReasonHook)
 		}
@@ -59,10 +59,11 @@ func (l *lane) dialFrom(ctx context.Context, connector *driver.Connector, o *wra
 		if alone {
 			l.dialingIdle--
 		}
-		if err == nil || !errors.Is(ctx.Err(), context.Canceled) { // else it says nothing of connecting
+		// A canceled attempt says nothing about the database.
+		if err == nil || !errors.Is(ctx.Err(), context.Canceled) {
 			l.lastDial.err, l.lastDial.when = err, time.Now()
 		}
-		late := c != nil && l.closed // Shutdown has not waited for it
+		late := c != nil && l.closed // Shutdown has not waited for this opening
 		if c != nil && !late {
 			l.all = append(l.all, c)
 		}
@@ -88,15 +89,16 @@ func (l *lane) dialFrom(ctx context.Context, connector *driver.Connector, o *wra
 			return nil, l.pool.hookError("AfterConnect", err)
 		}
 	}
-	made := &conn{PoolConn: p, lane: l, generation: generation, answered: time.Now(), called: true} // by Init and hooks
+	// Init and hooks have called the connection.
+	made := &conn{PoolConn: p, lane: l, generation: generation, answered: time.Now(), called: true}
 	made.expires = l.expiry(made.answered)
-	made.recordInitialState() // an authorizer of the program's may panic
+	made.recordInitialState() // an authorizer of the program may panic
 	p.Wrapped().SetGate(made)
 	c = made
 	return c, nil
 }
 
-// opened notes what the connection is like when it is opened.
+// recordInitialState records the state of a connection when it is opened.
 func (c *conn) recordInitialState() {
 	raw := c.SQLite()
 	c.attached = attached(raw)
@@ -105,8 +107,9 @@ func (c *conn) recordInitialState() {
 		c.lane.pool.recordCapabilities(raw, false)
 		return
 	}
-	// mode=ro is of the database alone: a file that is attached, also by VACUUM INTO,
-	// would be open for writing, and made. Those that Init has attached stay.
+	// mode=ro applies only to the main database. A file that a query attaches, also by VACUUM
+	// INTO, would be created and opened for writing. So no more files may be attached than Init
+	// has attached.
 	others := strings.Count(c.attached, "\n") - 1
 	raw.Limit(sqlite3.LIMIT_ATTACHED, max(others, 0))
 	if c.watched = c.Watch(); !c.watched {
@@ -114,8 +117,8 @@ func (c *conn) recordInitialState() {
 	}
 }
 
-// expiry is when a connection opened now has lived long enough: a little earlier
-// for one than for another, so that they do not all go at once.
+// expiry returns when a connection that is opened now expires. The jitter keeps connections
+// from expiring together.
 func (l *lane) expiry(now time.Time) time.Time {
 	life := l.pool.cfg.MaxLifetime
 	if life <= 0 {

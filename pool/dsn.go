@@ -13,9 +13,9 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/redact"
 )
 
-// parseDSN parses a DSN of sql.Open: one of package driver's, with keys of the pool's
-// among its parameters. They change the fields of base, and everything else is its Path.
-// If that fails, the DSN is nil, and the problems say why.
+// parseDSN parses a DSN of sql.Open. The pool's keys in it set fields of base. The rest of the
+// DSN, which is one of package driver, becomes its Path. If that fails, the DSN is nil and the
+// problems are the reasons.
 func parseDSN(name string, base Config) (Config, *driver.DSN, problems) {
 	var ps problems
 	base.Path = name
@@ -48,7 +48,7 @@ type poolKeys struct {
 	problems problems
 }
 
-// read is a [driver.DSNReader]'s Param.
+// read implements [driver.DSNReader].Param.
 func (k *poolKeys) read(key, value string) (known bool, _ error) {
 	if !isPoolKey(key) {
 		return false, nil
@@ -72,16 +72,16 @@ func (k *poolKeys) refuse(format string, args ...any) {
 	k.problems = append(k.problems, errDSN{fmt.Errorf(format, args...)})
 }
 
-// poolKey is how the pool's keys begin.
+// poolKey is the prefix of the pool's keys.
 const poolKey = "_pool_"
 
 func isPoolKey(key string) bool { return strings.HasPrefix(strings.ToLower(key), poolKey) }
 
-// dsnKeys are the pool's keys. Each sets its field to a value, or says what
-// values there are.
+// dsnKeys are the pool's keys. Each function sets its field to the value, or returns which
+// values are allowed.
 var dsnKeys = map[string]func(c *Config, value string) (remedy string){
 	"_pool_name": func(c *Config, value string) string {
-		// What is more than a name may be parameters, behind a ? that should be an &.
+		// A longer text may contain parameters after a ? that should be an &.
 		if value == "" || strings.ContainsAny(value, "?&=;#") || !redact.IsPlain(value) || redact.Name(value) != value {
 			return "write a name that does not look like parameters and has no control characters, or leave it out"
 		}
@@ -141,7 +141,7 @@ func countKey(field func(*Config) *int) func(*Config, string) string {
 	}
 }
 
-// duration reads Go's way to write one, or whole seconds.
+// durationKey reads a duration as Go writes it, a number of seconds, or never.
 func durationKey(field func(*Config) *time.Duration) func(*Config, string) string {
 	return func(c *Config, value string) string {
 		d, err := time.ParseDuration(value)
@@ -205,7 +205,7 @@ func memoryKey(c *Config, value string) string {
 	return ""
 }
 
-// errDSN marks a problem as one of a data source name.
+// errDSN marks a problem of a data source name.
 type errDSN struct{ error }
 
 // Is reports whether target is [driver.ErrDSN].

@@ -8,40 +8,35 @@ import (
 )
 
 var (
-	// ErrInvalidConfig is what every error about a configuration is.
+	// ErrInvalidConfig is wrapped by every error about a configuration.
 	ErrInvalidConfig = errors.New("pool: invalid configuration")
 
-	// ErrNotFound is returned by [Open] if the file is missing and is not to be
-	// created.
+	// ErrNotFound is returned by [Open] if the file is missing and must not be created.
 	ErrNotFound = errors.New("pool: the database does not exist")
 
-	// ErrHealthCheck is what every error about a pool's health is.
+	// ErrHealthCheck is wrapped by every error about a pool's health.
 	ErrHealthCheck = errors.New("pool: health check failed")
 
-	// ErrClosed is returned by a pool that has been closed, and by what it has
-	// taken away from who had it.
+	// ErrClosed is returned by a closed pool, and by connections that Shutdown has taken away.
 	ErrClosed = errors.New("pool: closed")
 
-	// ErrQueueFull is returned by an acquire that finds Config.MaxWaiters
-	// waiting; see [AcquireError].
+	// ErrQueueFull is the reason of an [AcquireError] if Config.MaxWaiters calls were waiting.
 	ErrQueueFull = errors.New("pool: the queue is full")
 
-	// ErrAcquireTimeout is returned by an acquire that has waited for
-	// Config.AcquireTimeout; see [AcquireError].
+	// ErrAcquireTimeout is the reason of an [AcquireError] after a wait of Config.AcquireTimeout.
 	ErrAcquireTimeout = errors.New("pool: acquire timed out")
 
-	// ErrNotObservable is returned by [Observe] for a database that is not
-	// driver's.
+	// ErrNotObservable is returned by [Observe] for a database of another driver.
 	ErrNotObservable = errors.New("pool: cannot observe this database")
 )
 
-// An OpenError says that a connection could not be opened, and why.
+// An OpenError says why a connection could not be opened.
 type OpenError = driver.OpenError
 
-// A DirtyError says to a statement, under [DirtyFail], that one before it has begun
-// a transaction that it could not end: by a text, in a checkout of its own.
+// A DirtyError is returned to a statement, with [DirtyFail], if an earlier checkout left a
+// transaction open. A query such as BEGIN had begun that transaction outside BeginTx.
 type DirtyError struct {
-	Last string // db.query.summary of the last text of that checkout
+	Last string // db.query.summary of that checkout's last query
 }
 
 func (e *DirtyError) Error() string {

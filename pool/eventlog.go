@@ -8,36 +8,36 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 )
 
-// DefaultEvents is how many events an [EventLog] keeps if it is not told.
+// DefaultEvents is the default number of events that an [EventLog] keeps.
 const DefaultEvents = 1024
 
-// An EventLog keeps the latest events of connections and passes them to
-// subscribers. The zero EventLog keeps [DefaultEvents]; it is ready to use, and
-// must not be copied. All its methods are safe for concurrent use.
+// An EventLog keeps the latest events of connections and passes them to subscribers. The zero
+// EventLog keeps [DefaultEvents] events and is ready to use. It must not be copied. All methods
+// are safe for concurrent use.
 type EventLog struct {
-	mu      sync.Mutex
+	mu      sync.Mutex // guards the fields below
 	size    int
-	ring    []driver.Event // grows to size, then the oldest is overwritten
-	next    int            // where the next event goes, once the ring is full
+	ring    []driver.Event // grows to size, then the oldest event is overwritten
+	next    int            // index of the next event, once the ring is full
 	seq     uint64         // of the latest event
 	subs    []*Subscription
 	dropped uint64
-	closed  bool // there are no subscriptions any more
+	closed  bool // new subscriptions are closed immediately
 }
 
 var _ driver.Recorder = &EventLog{}
 
-// NewEventLog returns an EventLog that keeps the latest size events.
-// A size of zero or less means [DefaultEvents].
+// NewEventLog returns an EventLog that keeps the latest size events. If size is zero or
+// negative, it keeps [DefaultEvents].
 func NewEventLog(size int) *EventLog {
 	return &EventLog{size: size}
 }
 
-// Record implements [driver.Recorder]. It gives the event its number, never
-// blocks on a subscriber, and allocates only until the log is full.
+// Record implements [driver.Recorder]. It numbers the event, and never waits for a subscriber.
+// It allocates only until the log is full.
 func (l *EventLog) Record(e driver.Event) { l.add(&e) }
 
-// add is Record; it changes the number of e, which is the caller's own copy.
+// add is Record, but sets the number in *e, which must be the caller's own copy.
 func (l *EventLog) add(e *driver.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -58,7 +58,7 @@ func (l *EventLog) add(e *driver.Event) {
 	}
 }
 
-// Events returns the events kept, the oldest first. Their Seq has no gaps.
+// Events returns the events that are kept, the oldest first. Their Seq has no gaps.
 func (l *EventLog) Events() []driver.Event {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -67,37 +67,37 @@ func (l *EventLog) Events() []driver.Event {
 	return append(events, l.ring[:l.next]...)
 }
 
-// Recorded returns how many events were ever recorded.
+// Recorded returns how many events have been recorded.
 func (l *EventLog) Recorded() uint64 {
 	recorded, _ := l.counts()
 	return recorded
 }
 
-// Dropped returns how many events are no longer kept.
+// Dropped returns how many of the recorded events are no longer kept.
 func (l *EventLog) Dropped() uint64 {
 	_, dropped := l.counts()
 	return dropped
 }
 
-// counts returns how many events were recorded, and are no longer kept, at one
-// moment.
+// counts returns the results of Recorded and Dropped at one moment.
 func (l *EventLog) counts() (recorded, dropped uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.seq, l.dropped
 }
 
-// Subscribe returns a subscription to every event from now on, with room for
-// buffer events that have not been received yet; less than one means one.
-// An event for which there is no room is lost to this subscriber, and counted.
+// Subscribe returns a subscription to every event from now on. It buffers up to buffer events
+// that have not been received yet, at least one. If the buffer is full, the subscriber loses
+// the event; the loss is counted.
 func (l *EventLog) Subscribe(buffer int) *Subscription { return l.subscribe(buffer, nil) }
 
-// subscribe is Subscribe for who closes through when it is through with all events.
+// subscribe is Subscribe. The subscriber closes finished, if not nil, when it has handled all
+// events.
 func (l *EventLog) subscribe(buffer int, finished chan struct{}) *Subscription {
 	s := &Subscription{log: l, events: make(chan driver.Event, max(buffer, 1)), finished: finished}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed { // nobody would close it
+	if l.closed { // no later call would close it
 		close(s.events)
 		return s
 	}
@@ -111,14 +111,14 @@ type Subscription struct {
 	events chan driver.Event
 	lost   atomic.Uint64
 
-	finished chan struct{} // closed by who receives the events, if it is the pool itself
+	finished chan struct{} // closed by the subscriber if it is the pool itself; else nil
 }
 
-// C returns the channel of events. It is closed by Close, after which the
-// events still in it can be received.
+// C returns the channel of events. Close closes it; events that are still in it can be received
+// after that.
 func (s *Subscription) C() <-chan driver.Event { return s.events }
 
-// Lost returns how many events this subscriber had no room for.
+// Lost returns how many events did not fit into the buffer.
 func (s *Subscription) Lost() uint64 { return s.lost.Load() }
 
 // Close ends the subscription. It may be called more than once.
@@ -134,8 +134,8 @@ func (s *Subscription) Close() {
 	}
 }
 
-// closeSubscriptions ends all subscriptions there are and will be. It waits for the
-// pool's own as long as ctx allows, and reports whether they are through.
+// closeSubscriptions ends all current and later subscriptions. It waits for those of the pool
+// itself as long as ctx allows, and reports whether they have finished.
 func (l *EventLog) closeSubscriptions(ctx context.Context) (finished bool) {
 	finished = true
 	for _, s := range l.endSubscriptions() {
@@ -162,8 +162,8 @@ func (l *EventLog) endSubscriptions() []*Subscription {
 	return ended
 }
 
-// offer passes e on if there is room. The log's mutex is held, so that no
-// event follows the close.
+// offer sends e if there is room. The log's mutex must be held, so that no event is sent after
+// the close.
 func (s *Subscription) offer(e driver.Event) {
 	select {
 	case s.events <- e:

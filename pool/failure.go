@@ -18,14 +18,14 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// A failure is something that goes wrong with the pool as a whole, from the first
-// time until it succeeds again. Meanwhile the pool's health is degraded. An event and
-// a log line tell when it begins and when it ends.
+// A failure is a kind of operation of the pool that fails, from its first error until it
+// succeeds again. Meanwhile the pool's health is degraded. An event and a log line report its
+// begin and its end.
 type failure struct {
 	since time.Time
 	last  time.Time
-	count int    // how often it has failed since
-	why   string // for people; without any value of the program's
+	count int    // number of errors since
+	why   string // for people; without values of the program
 }
 
 // The kinds of failures.
@@ -38,26 +38,26 @@ const (
 
 var failureReasons = [failureKinds]driver.Reason{driver.ReasonWrite, driver.ReasonCheckpoint, driver.ReasonWAL}
 
-// failures are those of a pool.
+// failures are the current failures of a pool.
 type failures struct {
-	mu  sync.Mutex
+	mu  sync.Mutex // guards now, and changes of on
 	now [failureKinds]*failure
 
-	on     [failureKinds]atomic.Bool // for a look without the lock
-	writes atomic.Uint64             // counts the failures of writes that have begun
+	on     [failureKinds]atomic.Bool // whether now is set; read without mu
+	writes atomic.Uint64             // how many failures of writes have begun
 }
 
-// A cause is what a failure is for, as events and logs say it.
+// A cause is the reason of a failure, for events and logs.
 type cause struct {
 	why    string // for people
-	status string // see [driver.Event]
+	status string // see [driver.Event].Err
 	conn   driver.ConnID
 	lane   wrap.Lane
 	trace  trace.TraceID
-	holder *reading // who is in the way; nil if it is not known
+	holder *reading // the reading that blocks; nil if unknown
 }
 
-// fails notes that something has failed.
+// recordFailure records that an operation of this kind has failed.
 func (p *Pool) recordFailure(kind int, c cause) {
 	now := time.Now()
 	p.failures.mu.Lock()
@@ -88,7 +88,7 @@ func (p *Pool) recordFailure(kind int, c cause) {
 	p.logger.Error("pool: "+failureNames[kind].begins, attrs...)
 }
 
-// succeeds notes that something has succeeded, which ends its failure.
+// recordSuccess records that an operation of this kind has succeeded, which ends its failure.
 func (p *Pool) recordSuccess(kind int) {
 	if !p.failures.on[kind].Load() {
 		return
@@ -114,7 +114,7 @@ var failureNames = [failureKinds]struct{ begins, ends string }{
 	failedWAL:        {"the WAL is longer than its limit", "the WAL is within its limit again"},
 }
 
-// reasons are what [Pool.Health] says of the failures that there are.
+// reasons returns the descriptions of the current failures for [Pool.Health].
 func (p *Pool) reasons() []string {
 	now := time.Now()
 	p.failures.mu.Lock()
@@ -145,7 +145,7 @@ func (p *Pool) reasons() []string {
 	return list
 }
 
-// failing reports whether there are any.
+// failing reports whether there is any failure.
 func (p *Pool) failing() bool {
 	for kind := range p.failures.on {
 		if p.failures.on[kind].Load() {
@@ -155,7 +155,7 @@ func (p *Pool) failing() bool {
 	return false
 }
 
-// fileName is the database's name in what people read.
+// fileName returns the name of the database for people.
 func (p *Pool) fileName() string { return cmp.Or(redact.Name(p.path), p.cfg.Name) }
 
 func bytesOf(n int64) string {
@@ -165,8 +165,8 @@ func bytesOf(n int64) string {
 	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
 }
 
-// plainly says what an error is: SQLite's words for its code, and the operating
-// system's for its own. Unlike the error's text, they quote nothing of the program's.
+// describeErr describes an error with SQLite's text for its code, and with the operating
+// system's for its own. Unlike the error's text, they contain no values of the program.
 func (p *Pool) describeErr(err error) string {
 	if errors.Is(err, driver.ErrFileLost) {
 		return driver.ErrFileLost.Error()
@@ -183,7 +183,7 @@ func (p *Pool) describeErr(err error) string {
 	return strings.TrimPrefix(text, "sqlite3: ")
 }
 
-// failedCalls says what SQLite's codes for it mean, which all have the same words.
+// failedCalls describe codes for which SQLite has the same text.
 var failedCalls = map[sqlite3.ExtendedErrorCode]string{
 	sqlite3.IOERR_WRITE:     "write",
 	sqlite3.IOERR_FSYNC:     "sync",
@@ -194,8 +194,8 @@ var failedCalls = map[sqlite3.ExtendedErrorCode]string{
 	sqlite3.IOERR_SHMSIZE:   "change of the size of the shared memory",
 }
 
-// cannotWrite reports whether an error of a call on a connection that writes says
-// that SQLite cannot write, and not that the program is wrong.
+// cannotWrite reports whether an error on the writer means that SQLite cannot write, and not
+// that the program made a mistake.
 func (c *conn) cannotWrite(err error) bool {
 	var code sqlite3.ExtendedErrorCode
 	if !errors.As(err, &code) {
@@ -215,20 +215,21 @@ func (c *conn) cannotWrite(err error) bool {
 		case sqlite3.READONLY_DBMOVED:
 			return false // the file is lost
 		case sqlite3.ExtendedErrorCode(sqlite3.READONLY):
-			// A program's own query_only says the same, or mode=ro in Path.
+			// query_only, or mode=ro in Path, causes the same code.
 			readOnly, _ := c.SQLite().ReadOnly("main")
 			return readOnly && !c.lane.pool.plan.readOnly
 		}
 		return true
 	case sqlite3.CANTOPEN:
-		// A journal; but ATTACH and VACUUM INTO name files of the program's.
+		// The file may be a journal. But ATTACH and VACUUM INTO name files of the program.
 		t := c.lease.last.Load()
 		return t == nil || t.marks&markAttach == 0 && !strings.HasPrefix(c.summary(), "VACUUM")
 	}
 	return false
 }
 
-// heard notes an error of a call on a connection that writes.
+// recordWriteErr records an error of a call on the writer, if it means that SQLite cannot
+// write.
 func (c *conn) recordWriteErr(err error) {
 	if c.lane.reads || !c.cannotWrite(err) {
 		return
@@ -241,16 +242,15 @@ func (c *conn) recordWriteErr(err error) {
 	c.countWrites()
 }
 
-// countWrites remembers how many pages the connection has written so far.
+// countWrites records how many pages the connection has written so far.
 func (c *conn) countWrites() (n int64) {
 	n, _, _ = c.SQLite().Status(sqlite3.DBSTATUS_CACHE_WRITE, false)
 	c.pagesWritten, c.writtenAtFailure = n, c.lane.pool.failures.writes.Load()
 	return n
 }
 
-// sawWrites looks, while writes fail, whether the connection has written pages since
-// it was looked at last, and no error was heard: writes succeed again. It costs one
-// atomic load while none fail.
+// checkWrites ends the failure of writes if the connection has written pages since the last
+// check, and no error has been recorded. While no writes fail, it costs one atomic load.
 func (c *conn) checkWrites() {
 	p := c.lane.pool
 	if c.lane.reads || !p.failures.on[failedWrite].Load() {

@@ -10,9 +10,9 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// sameFile returns [driver.ErrFileLost] if the names of the database, its -wal and its
-// -shm no longer lead to what the pool has open. It is called before every checkpoint
-// and every step of a backup; package driver does the same before every dial.
+// sameFile returns [driver.ErrFileLost] if the names of the database, its -wal and its -shm no
+// longer lead to the files that the pool has open. It is called before every checkpoint and
+// every step of a backup. Package driver does the same before every dial.
 func (p *Pool) sameFile() error {
 	if err := p.checkFile(); errors.Is(err, driver.ErrFileLost) {
 		return err
@@ -20,8 +20,8 @@ func (p *Pool) sameFile() error {
 	return nil
 }
 
-// lookAfterFile is sameFile for a health check: an error that is not
-// [driver.ErrFileLost] says why the files could not be looked at, which is no loss.
+// checkFile is sameFile for a health check. An error other than [driver.ErrFileLost] says why
+// the files could not be checked. That does not mean that they are lost.
 func (p *Pool) checkFile() error {
 	if p.path == "" {
 		return nil
@@ -31,11 +31,11 @@ func (p *Pool) checkFile() error {
 	return err
 }
 
-// isFileLost reports whether the file is lost, as far as any connection knows.
+// isFileLost reports whether a connection has found that the file is lost.
 func (p *Pool) isFileLost() bool { return p.path != "" && p.writer.connector.FileLost() != nil }
 
-// noteFileLost has health, log and events say that the file is lost, once, and closes
-// the readers that are idle. Every call fails by then.
+// recordFileLost reports that the file is lost: to health, log and events, once. It ends all
+// waits and closes the idle readers. By then every call fails.
 func (p *Pool) recordFileLost(err error) {
 	var lost *driver.FileLostError
 	if err == nil || p.lost.Load() || !errors.As(err, &lost) || p.lost.Swap(true) {
@@ -60,7 +60,7 @@ func (p *Pool) recordFileLost(err error) {
 		l.generation++
 		l.mu.Unlock()
 	}
-	if l := p.readers; l != nil { // before the writer, which may save what is in the WAL
+	if l := p.readers; l != nil { // before the writer, which may save the content of the WAL
 		for c := l.pop(); c != nil; c = l.pop() {
 			l.close(c, wrap.ReasonSick)
 		}

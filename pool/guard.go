@@ -15,12 +15,12 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// A function of the program's that the pool calls may panic, or never return. On the
-// goroutine of one of the program's own calls, that is the call's: the panic passes,
-// and the call lasts as long as the function. What is in this file is for goroutines
-// of the pool's own, which end neither the process nor the pool.
+// A function of the program that the pool calls may panic or never return. On the goroutine of
+// a call of the program, that affects only the call: it panics, or lasts as long as the
+// function. This file handles the pool's own goroutines, where neither may end the process or
+// stop the pool.
 
-// A place is where the pool calls a function of the program's.
+// A place is a function of the program that the pool calls.
 type place int
 
 const (
@@ -39,41 +39,40 @@ const (
 	places = iota
 )
 
-// String returns the name that errors, logs and events have for it.
+// String returns the name of the function in errors, logs and events.
 func (p place) String() string {
 	return [...]string{"", "Config.Init", "Config.Term", "Config.Hooks.BeforeConnect", "Config.Hooks.AfterConnect",
 		"Config.Hooks.AfterRelease", "Config.Hooks.BeforeClose", "Config.Recorder", "Config.Logger", "the logger of LogEvents",
 		"a callback of SQLite's", "the meter provider of Config.Tracing"}[p]
 }
 
-// isApart reports whether the function has no connection in hand, and so may be called
-// on another goroutine than that which waits for it.
+// hasNoConn reports whether the function does not use a connection. It may then be called on
+// another goroutine than the one that waits for it.
 func (p place) hasNoConn() bool {
 	return p == placeBeforeConnect || p == placeBeforeClose || p == placeMeter
 }
 
-// tells reports whether events or log lines go there: to tell of its panics more than
-// once would be to cause the next.
+// reports reports whether events or log lines go to the function. Each of its panics is
+// reported only once, because the report would cause the next panic.
 func (p place) reports() bool { return p == placeRecorder || p == placeLogger || p == placeLogEvents }
 
-// A guard knows which functions of the program's are being called, and which jobs
-// are under way.
+// A guard knows the running calls of the program's functions, and the running jobs.
 type guard struct {
 	pool   *Pool
-	logger *slog.Logger // the pool's, for whom nobody waits
+	logger *slog.Logger // the pool's; does not wait for lines
 	panics atomic.Uint64
 	places [places]placeState
 
-	mu   sync.Mutex
+	mu   sync.Mutex // guards jobs
 	jobs []*job
 }
 
 type placeState struct {
-	inside  atomic.Int32  // calls under way that errors may name
-	since   atomic.Int64  // when the first of them, or one after it, began: Unix nanoseconds
+	inside  atomic.Int32  // running calls
+	since   atomic.Int64  // start of the first of them, or of a later one; Unix nanoseconds
 	logged  atomic.Bool   // a panic has been logged
-	slot    chan struct{} // has room for one: the pool's own goroutine that is inside
-	skipped atomic.Uint64 // calls that were left out, because that one has not returned
+	slot    chan struct{} // holds one token: that of the pool's goroutine in the function
+	skipped atomic.Uint64 // calls that were left out because that goroutine has not returned
 }
 
 func newGuard(p *Pool) *guard {
@@ -92,16 +91,15 @@ func (s *placeState) enter() {
 
 func (s *placeState) leave() { s.inside.Add(-1) }
 
-// A job is something that the pool does on a goroutine of its own, one of each kind at
-// a time.
+// A job is a kind of work on a goroutine of the pool. At most one of each kind runs.
 type job struct {
 	name       string
-	slot       chan struct{} // has room for one: the goroutine
-	since      atomic.Int64  // when that began: Unix nanoseconds
-	place      atomic.Int32  // of the function of the program's that it is in
-	firstPanic error         // of what those have panicked with
+	slot       chan struct{} // holds one token: that of the goroutine
+	since      atomic.Int64  // start of the work; Unix nanoseconds
+	place      atomic.Int32  // the function of the program that it is in
+	firstPanic error         // the first panic of these functions
 
-	// until bounds how long the job waits for functions of the program's.
+	// until ends when the job must not wait for functions of the program any longer.
 	until context.Context
 }
 
@@ -115,15 +113,14 @@ func (g *guard) newJob(name string) *job {
 
 type jobKey struct{}
 
-// jobOf returns the job whose goroutine ctx is used on, or nil for one of the
-// program's.
+// jobOf returns the job on whose goroutine ctx is used, or nil on a goroutine of the program.
 func jobOf(ctx context.Context) *job {
 	j, _ := ctx.Value(jobKey{}).(*job)
 	return j
 }
 
-// inJob says of a connection that it is used on the goroutine that ctx tells, if that
-// is a job's: in events, and to Term.
+// markBackground tells a connection that it is used in a job, if ctx is that of a job. Its
+// events, and the context of Term, then say so.
 func markBackground(ctx context.Context, c driver.PoolConn) {
 	if jobOf(ctx) == nil {
 		return
@@ -134,8 +131,8 @@ func markBackground(ctx context.Context, c driver.PoolConn) {
 	}
 }
 
-// start has f called on a goroutine of the pool's own, unless j is under way, and
-// reports whether it is. A panic of f is told of.
+// start calls f on a goroutine of the pool and returns true. If j is running already, it
+// returns false. A panic of f is reported.
 func (g *guard) start(ctx context.Context, j *job, f func(context.Context)) bool {
 	select {
 	case j.slot <- struct{}{}:
@@ -152,7 +149,7 @@ func (g *guard) start(ctx context.Context, j *job, f func(context.Context)) bool
 	return true
 }
 
-// ended waits until j is not under way, as long as ctx allows.
+// ended waits until j is not running. It returns false if ctx ends first.
 func (j *job) ended(ctx context.Context) bool {
 	select {
 	case j.slot <- struct{}{}:
@@ -167,10 +164,10 @@ func (j *job) ended(ctx context.Context) bool {
 	return true
 }
 
-// attempt has f called for j, which is under way on the caller's goroutine, on another,
-// and waits for that. After j.until, it gives up what is in a function of the
-// program's, and what takes longer than afterwards; it reports whether f has returned,
-// and, if not, whether it is known where it is.
+// attempt calls f on another goroutine and waits for it. It is called by job j. After j.until
+// has ended, it stops waiting if f is in a function of the program, or takes longer than
+// closeGrace. finished reports whether f has returned. If not, known reports whether f is in a
+// function of the program.
 func (g *guard) attempt(ctx context.Context, j *job, name string, f func(context.Context)) (finished, known bool) {
 	part := &job{name: name, slot: make(chan struct{}, 1), until: j.until}
 	part.slot <- struct{}{}
@@ -211,7 +208,7 @@ func (g *guard) attempt(ctx context.Context, j *job, name string, f func(context
 	return false, false
 }
 
-// protect calls f. A panic of it is told of under this name, and returned.
+// protect calls f. It recovers a panic, reports it under name, and returns it.
 func (g *guard) protect(name string, f func()) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -222,11 +219,13 @@ func (g *guard) protect(name string, f func()) (err error) {
 	return nil
 }
 
-// call calls a function of the program's: as it is on the goroutine of one of the
-// program's calls, which ctx tells. On the pool's own, a panic is told of and
-// returned, and where another such goroutine is inside already and does not return,
-// nothing is called: the error says so. Nor does the pool wait longer than
-// sqliteTimeout for what has no connection in hand.
+// call calls a function of the program.
+//
+// On the goroutine of a call of the program, which ctx identifies, it calls f directly. On a
+// goroutine of the pool, it recovers and reports a panic, and returns it. There, only one
+// goroutine is in each function. If that one does not return in time, call does not call f and
+// returns a [*BlockedError]. If the function uses no connection, call waits at most
+// sqliteTimeout for it.
 func (g *guard) call(ctx context.Context, at place, f func() error) error {
 	s := &g.places[at]
 	j := jobOf(ctx)
@@ -260,7 +259,7 @@ func (g *guard) call(ctx context.Context, at place, f func() error) error {
 	}()
 	select {
 	case err := <-done:
-		if at != placeMeter { // else it is no hook of the pool's
+		if at != placeMeter { // the meter provider is not a hook
 			j.keepPanic(err)
 		}
 		return err
@@ -276,8 +275,8 @@ func (j *job) keepPanic(err error) {
 	}
 }
 
-// inside calls f with the turn of its place, which it gives back: for j, on whose
-// goroutine it is, or on another if that is nil.
+// inside calls f with the slot of its place, and then frees the slot. j is the job on whose
+// goroutine f runs; nil means a separate goroutine.
 func (g *guard) inside(j *job, at place, f func() error) (err error) {
 	s := &g.places[at]
 	s.enter()
@@ -299,8 +298,8 @@ func (g *guard) inside(j *job, at place, f func() error) (err error) {
 
 var errGoexit = errors.New("pool: a function of the program has called runtime.Goexit")
 
-// quietly calls f for a program that has seen another panic already, or whose
-// release of a connection it is: a panic of f is told of.
+// recoverPanics calls f. It recovers a panic, reports it, and returns it. It is used when the
+// program has already seen another panic, or when f runs as part of a release.
 func (g *guard) recoverPanics(at place, f func()) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -311,8 +310,8 @@ func (g *guard) recoverPanics(at place, f func()) (err error) {
 	return nil
 }
 
-// panicked tells of a panic that was recovered: in the log once for each place, and
-// as an event. It is called by the deferred function that has recovered.
+// recordPanic reports a recovered panic: as an event, and in the log once for each place. The
+// deferred function that has recovered must call it, because it logs the stack.
 func (g *guard) recordPanic(at place, name string, v any) error {
 	if at != placeNone {
 		name = at.String()
@@ -329,11 +328,11 @@ func (g *guard) recordPanic(at place, name string, v any) error {
 	return wrap.NewPanicError(v)
 }
 
-// A BlockedError says that a function of the program's, called on a goroutine of the
-// pool's own, has not returned, and is not called there again until it does.
+// A BlockedError says that a function of the program has not returned on a goroutine of the
+// pool. Until it does, the pool does not call it on another goroutine of its own.
 type BlockedError struct {
-	Function string        // as "Config.Init"
-	For      time.Duration // how long it has been called for
+	Function string        // such as "Config.Init"
+	For      time.Duration // since it was called
 }
 
 func (e *BlockedError) Error() string {
@@ -344,8 +343,8 @@ func (g *guard) blockedError(at place) error {
 	return &BlockedError{at.String(), time.Since(time.Unix(0, g.places[at].since.Load()))}
 }
 
-// blocked names what is under way: functions of the program's, and jobs that are in
-// none of them.
+// blocked describes what is running: functions of the program, and jobs that are in none of
+// them.
 func (g *guard) blocked() []string {
 	var names []string
 	now := time.Now()
@@ -368,8 +367,8 @@ func (g *guard) blocked() []string {
 	return names
 }
 
-// left waits until the pool's own goroutines have left all functions of the program's,
-// as long as ctx allows, and reports whether they have.
+// waitLeft waits until the pool's goroutines have left all functions of the program. It returns
+// false if ctx ends first.
 func (g *guard) waitLeft(ctx context.Context) bool {
 	all := true
 	for i := range g.places {
@@ -389,7 +388,7 @@ func (g *guard) waitLeft(ctx context.Context) bool {
 	return all
 }
 
-// stillUnderWay says that a job has not come to its end.
+// unfinishedError returns the error for a job that has not finished.
 func (g *guard) unfinishedError(j *job) error {
 	if at := place(j.place.Load()); at != placeNone {
 		return g.blockedError(at)

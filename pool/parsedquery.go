@@ -7,66 +7,68 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
 
-// A route is which lane a text belongs to.
+// A route is the lane for a query.
 type route uint32
 
 const (
-	toWriter route = iota + 1 // writes, changes the connection, or asks what only the writer knows
-	toReader                  // reads
-	toAsk                     // SQLite knows, once it has prepared the text
+	toWriter route = iota + 1 // writes, changes the connection, or needs what only the writer knows
+	toReader                  // only reads
+	toAsk                     // SQLite decides when it has prepared the query
 )
 
-// What a text may leave behind on its connection.
+// marks are the changes that a query may leave behind on its connection.
 type marks uint32
 
 const (
-	markPragma  marks = 1 << iota // a pragma is set
-	markAttach                    // another file is attached, or detached
+	markPragma  marks = 1 << iota // a pragma has been set
+	markAttach                    // a file has been attached or detached
 	markTemp                      // there may be temporary objects
-	markRaw                       // the program has had SQLite's connection itself
-	markJournal                   // the journal mode may be another
-	markResults                   // a pragma is set that changes what queries give
-	markUndo                      // something of these may be there no more
-	markSchema                    // the schema may be another, which all connections see
+	markRaw                       // the program has had SQLite's connection
+	markJournal                   // the journal mode may have changed
+	markResults                   // a pragma that changes the results of queries has been set
+	markUndo                      // one of these may have been undone
+	markSchema                    // the schema may have changed, which all connections see
 
-	// What queries must be where they can see it.
+	// Changes that queries must see, so that they must use the writer.
 	markVisible = markAttach | markTemp | markRaw | markResults
 
-	// What the connection bears, and others do not.
+	// Changes that only this connection has.
 	markConn = markVisible | markPragma
 )
 
-// A text is what is known of a text of SQL. It is the same for all connections.
+// A parsedQuery is what the pool knows about a query. It is the same for all connections.
 type parsedQuery struct {
 	query   string
-	route   route // as it reads
+	route   route // according to the parser
 	verdict verdict
 	marks   marks
 
-	// To prepare it changes nothing, and can be done by any connection.
+	// Preparing it changes nothing and works on any connection.
 	preparable bool
 
 	// It begins a transaction.
 	begins bool
 }
 
-// texts keeps what is known of texts, of which the number and the bytes are bounded: of one
-// pool, and of all of the process. Its zero value is ready to use, by any number of goroutines.
+// queryCache caches parsed queries. Their number and size are limited, for each pool and for
+// the process. The zero value is ready to use, and is safe for concurrent use.
 type queryCache struct {
-	mu    sync.RWMutex
+	mu    sync.RWMutex // guards the fields below
 	kept  map[string]*parsedQuery
 	share *budget.Share
 }
 
-// textBudget is for the texts of a pool, and for those of all.
+// queryBudget limits the bytes of cached queries: 2 MiB for each pool, 32 MiB for the process.
 var queryBudget = budget.New(2<<20, 32<<20)
 
-// textBytes is what to keep a text takes.
+// queryBytes returns how many bytes a cached query takes.
 func queryBytes(query string) int { return len(query) + 128 }
 
 const (
-	maxCachedQueries  = 1024
-	maxCachedQueryLen = 16 << 10 // bytes; a longer one is likely to hold data, and not to come again
+	maxCachedQueries = 1024
+
+	// maxCachedQueryLen is in bytes. A longer query probably contains data and does not come again.
+	maxCachedQueryLen = 16 << 10
 )
 
 func (ts *queryCache) of(query string) *parsedQuery {
@@ -83,7 +85,7 @@ func (ts *queryCache) of(query string) *parsedQuery {
 	return t
 }
 
-// keep keeps a text, in the place of others if need be.
+// keep caches a query. It may drop others.
 func (ts *queryCache) keep(t *parsedQuery) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -93,9 +95,9 @@ func (ts *queryCache) keep(t *parsedQuery) {
 	budget.Keep(ts.share, ts.kept, maxCachedQueries, t.query, t, queryBytes)
 }
 
-// classify reads a query without preparing it: to prepare a PRAGMA is to execute it. Only
-// what can be nothing but a query of one statement is ever for a reader; and a reader refuses
-// to write, so that what is misread here fails and does not go astray.
+// classify parses a query without preparing it, because SQLite executes a PRAGMA while
+// preparing it. A query goes to a reader only if it can be nothing but a single query
+// statement. A reader refuses to write, so a misread query fails and does no damage.
 func classify(query string) *parsedQuery {
 	t := &parsedQuery{query: query, route: toWriter}
 	statements := sqltext.SQLite.Statements(query)
@@ -123,9 +125,9 @@ func classify(query string) *parsedQuery {
 	return t
 }
 
-// statement marks what a statement leaves behind on its connection.
+// addMarks adds the marks of a statement.
 func (t *parsedQuery) addMarks(st sqltext.Statement) {
-	if st.Explain && st.Verb != sqltext.Pragma { // to explain a PRAGMA is to execute it
+	if st.Explain && st.Verb != sqltext.Pragma { // SQLite executes an explained PRAGMA
 		return
 	}
 	switch st.Verb {
@@ -147,15 +149,15 @@ func (t *parsedQuery) addMarks(st sqltext.Statement) {
 	}
 }
 
-// createsTemp reports whether a CREATE says that its object is temporary, by a keyword or
-// by the schema before its name.
+// createsTemp reports whether a CREATE makes a temporary object, according to a keyword or to
+// the schema before the object's name.
 func createsTemp(query string, st sqltext.Statement) bool {
 	c := sqltext.SQLite.CursorOf(query, st)
 	c.Advance()
 	for c.Advance(); ; c.Advance() {
 		switch c.Key.Word {
 		case "TEMP", "TEMPORARY":
-			// It is a name where the object's kind stands before it.
+			// After the kind of object, it is a name.
 			if c.BeforeKey.Word == "CREATE" {
 				return true
 			}
@@ -167,8 +169,8 @@ func createsTemp(query string, st sqltext.Statement) bool {
 	}
 }
 
-// pragma marks what a PRAGMA changes of its connection: one with a value, unless
-// the value is what it asks about, or the file's.
+// addPragmaMarks adds the marks of a PRAGMA. Only one with a value has any, unless the value is
+// an argument of its query, or is stored in the file.
 func (t *parsedQuery) addPragmaMarks(st sqltext.Statement) {
 	c := sqltext.SQLite.CursorOf(t.query, st)
 	c.Advance()
@@ -197,16 +199,16 @@ func (t *parsedQuery) addPragmaMarks(st sqltext.Statement) {
 	}
 }
 
-// namesWriters reports whether a statement that reads or writes rows names what only the
-// writer knows: a temporary table, what the last write has done, or a pragma.
+// needsWriter reports whether a statement that reads or writes rows names something that only
+// the writer knows: a temporary table, the result of the last write, or a pragma.
 //
-// Such a name means that only where it stands: temp before a dot, a function before its
+// A name has that meaning only in its place: temp before a dot, a function before its
 // parentheses, and a pragma's table among the tables, where it needs no parentheses.
 // https://sqlite.org/pragma.html#pragfunc
 func needsWriter(query string, st sqltext.Statement) bool {
 	var roles sqltext.Roles
 	c := sqltext.SQLite.CursorOf(query, st)
-	name, named, function := "", false, false // of the token before; whether it can be a function
+	name, named, function := "", false, false // the previous token; function: it may be one
 	for c.Advance(); c.Token.Kind != sqltext.EOF; c.Advance() {
 		role := roles.Of(&c)
 		switch {

@@ -196,7 +196,8 @@ func (p *Pool) checkWALLength(pages int64) {
 	}
 	if p.walBytes(pages) <= p.walLimit() || p.cfg.JournalSizeLimit < 0 {
 		p.recordSuccess(failedWAL)
-	} else if !p.failures.on[failedCheckpoint].Load() { // else that failure gives the reason and the length
+	} else if !p.failures.on[failedCheckpoint].Load() {
+		// Otherwise that failure reports the reason and the length.
 		p.recordFailure(failedWAL, p.checkpointBlocker())
 	}
 }
