@@ -52,8 +52,8 @@ func (p place) hasNoConn() bool {
 	return p == placeBeforeConnect || p == placeBeforeClose || p == placeMeter
 }
 
-// reports reports whether events or log lines go to the function. Each of its panics is
-// reported only once, because the report would cause the next panic.
+// reports reports whether events or log lines go to the function. Then only its first panic is
+// reported, because each report could cause the next panic.
 func (p place) reports() bool { return p == placeRecorder || p == placeLogger || p == placeLogEvents }
 
 // A guard knows the running calls of the program's functions, and the running jobs.

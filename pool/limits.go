@@ -12,18 +12,18 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// ErrTimeLimit is the error of what has taken longer than Config.StatementTimeout,
-// Config.TxTimeout or Config.MaxReadAge allows; see [TimeLimitError].
+// ErrTimeLimit is wrapped by the error of every call that has exceeded Config.StatementTimeout,
+// Config.TxTimeout or Config.MaxReadAge; see [TimeLimitError].
 var ErrTimeLimit = errors.New("pool: a time limit is over")
 
-// A TimeLimitError says which limit was over, and of what. It is [ErrTimeLimit] and
-// [sqlite3.INTERRUPT].
+// A TimeLimitError says which limit was exceeded, and by which connection. It matches
+// [ErrTimeLimit] and wraps [sqlite3.INTERRUPT].
 type TimeLimitError struct {
 	Setting string        // "StatementTimeout", "TxTimeout" or "MaxReadAge"
-	Limit   time.Duration // what it is
-	Took    time.Duration // when that was noticed
+	Limit   time.Duration // the setting's value
+	Took    time.Duration // duration when the pool noticed
 	Conn    driver.ConnID
-	Last    string // db.query.summary of the connection's last text
+	Last    string // db.query.summary of the connection's last query
 }
 
 func (e *TimeLimitError) Error() string {
@@ -44,19 +44,19 @@ func (e *TimeLimitError) Is(target error) bool { return target == ErrTimeLimit }
 // Unwrap returns [sqlite3.INTERRUPT].
 func (e *TimeLimitError) Unwrap() error { return sqlite3.INTERRUPT }
 
-// takesAway reports whether the pool may take a connection away in mid-use. Then it and
-// who has the connection keep out of each other's way; see shell.hands.
+// takesAway reports whether the pool may take a connection away while it is in use. Then the
+// pool and the holder must exclude each other; see shell.callMu.
 func (c *Config) takesAway() bool { return c.TxTimeout > 0 || c.MaxReadAge > 0 }
 
-// over returns the limit of a transaction or reading that is over, if one is, and which
-// use of the connection that is.
+// exceededLimit returns the limit that a transaction or reading has exceeded, or nil, and the
+// use of the connection that it belongs to.
 func (c *conn) exceededLimit(now time.Time) (*TimeLimitError, use) {
 	cfg := &c.lane.pool.cfg
 	since := func(n int64) time.Duration { return now.Sub(time.Unix(0, n)) }
 	c.mu.Lock()
 	used, leased := c.lease.used, c.lease.since
 	c.mu.Unlock()
-	if !used || c.shell.Load() == nil { // or the pool has it itself, for a backup, say
+	if !used || c.shell.Load() == nil { // the pool itself may hold it, for a backup, say
 		return nil, use{}
 	}
 	began := c.lease.txStart.Load()
@@ -79,13 +79,13 @@ func (c *conn) exceededLimit(now time.Time) (*TimeLimitError, use) {
 	return nil, use{}
 }
 
-// A use is a lease of a connection, or a transaction in it.
+// A use identifies a lease of a connection, and a transaction in it.
 type use struct {
 	leased time.Time
 	began  int64
 }
 
-// stopIn is stop, if the connection is in that use still.
+// stopIn calls stop if the connection is still in that use. It reports whether it has.
 func (c *conn) stopIn(this use, err error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -100,7 +100,7 @@ func (c *conn) limit(setting string, limit, took time.Duration) *TimeLimitError 
 	return &TimeLimitError{setting, limit, took, c.ID(), c.summary()}
 }
 
-// begins notes when a transaction has begun, by whatever text, and when it is over.
+// updateTxStart records when a transaction begins and ends, no matter which query does it.
 func (c *conn) updateTxStart() {
 	if !c.lane.pool.cfg.takesAway() {
 		return
@@ -113,10 +113,10 @@ func (c *conn) updateTxStart() {
 	}
 }
 
-// enforceLimits ends what has lasted for too long: it is told of, then the call that is
-// under way is interrupted, and then, when there is none, the connection is taken away:
-// its transaction is rolled back, and its turn is the next one's, although the program
-// still has it.
+// enforceLimits ends leases that exceed their limits. It first reports the limit, then
+// interrupts the running call. When no call runs, it takes the connection away: it rolls back
+// the transaction and passes the turn to the next waiter, although the program has not given
+// the connection back.
 func (p *Pool) enforceLimits(now time.Time) {
 	for _, l := range p.allLanes() {
 		for _, c := range l.conns() {
@@ -127,7 +127,7 @@ func (p *Pool) enforceLimits(now time.Time) {
 				}
 				p.recordTimeLimit(c, limit, true)
 				if !c.stopIn(this, limit) {
-					continue // it has just come to its end
+					continue // it has ended meanwhile
 				}
 			}
 			if limit := (*TimeLimitError)(nil); errors.As(*c.stopped.Load(), &limit) {
@@ -137,16 +137,16 @@ func (p *Pool) enforceLimits(now time.Time) {
 	}
 }
 
-// overdue tells of a limit that is over.
+// recordTimeLimit reports an exceeded limit.
 func (p *Pool) recordTimeLimit(c *conn, limit *TimeLimitError, background bool) {
 	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindTimeLimit, Conn: c.ID(), Lane: c.lane.name,
 		Duration: limit.Took, Reason: driver.Reason(limit.Setting), Background: background})
 	p.logger.Warn("pool: a time limit is over", "setting", limit.Setting, "limit", limit.Limit, "took", limit.Took, "conn", c.ID(), "lane", c.lane.name, "last", limit.Last)
 }
 
-// takeAway does what is left to do about a connection whose calls fail by now, if no
-// call is under way. What the program has of it stays as it is, and fails: it is closed
-// when it is given back. Who has been given SQLite's own connection keeps it.
+// takeAway ends the transaction of a stopped connection and takes its turn, if no call is
+// running. What the program holds of the connection fails, and the connection is closed when it
+// is given back. If the program has SQLite's own connection, takeAway does nothing.
 func (c *conn) takeAway() {
 	s := c.shell.Load()
 	if s == nil || !s.callMu.TryLock() {
@@ -168,14 +168,15 @@ func (c *conn) takeAway() {
 			}
 		})
 	})
-	// Where there can be one connection only, the next has none until this is given back.
+	// With an exclusive connection, the next caller must wait until this one is given back.
 	if !c.lane.pool.plan.exclusive && c.turn.revoke() {
 		c.lane.releaseTurn(c.extra)
 	}
 }
 
-// endLate has the calls of a transaction fail of which a statement took too long, and
-// which SQLite has rolled back for that: else they would be executed without one.
+// endTimedOutTx makes all calls of a transaction fail if a statement has timed out and SQLite
+// has rolled back the transaction. Otherwise the next statements would be executed outside a
+// transaction.
 func (s *shell) endTimedOutTx(c *conn) {
 	if c.timedOut != nil && s.tx == c && !c.Wrapped().Panicked() && c.SQLite().GetAutocommit() {
 		c.stop(c.timedOut)
@@ -208,7 +209,8 @@ func (c *conn) Drop() {
 	}
 }
 
-// explain adds to an error that a call was interrupted, why it was.
+// withTimeLimit wraps the error of an interrupted call with the exceeded limit, if that was the
+// reason.
 func (c *conn) withTimeLimit(err error) error {
 	var limit *TimeLimitError
 	if errors.As(err, &limit) || !errors.Is(err, sqlite3.INTERRUPT) && !errors.Is(err, sqlite3.BUSY) {
@@ -223,8 +225,8 @@ func (c *conn) withTimeLimit(err error) error {
 	return err
 }
 
-// isLate reports whether the call that w is of has taken longer than a statement may. It
-// is asked by SQLite, on the goroutine of the call.
+// statementTimedOut reports whether the call with context w has exceeded StatementTimeout.
+// SQLite calls it, through Err, on the goroutine of the call.
 func (w *leaseContext) statementTimedOut() bool {
 	limit := w.conn.lane.pool.cfg.StatementTimeout
 	if w.began.IsZero() || limit <= 0 {
@@ -241,7 +243,7 @@ func (w *leaseContext) statementTimedOut() bool {
 	return true
 }
 
-// stoppedReason is why a connection is closed that was taken away.
+// stoppedReason returns why a stopped connection is closed.
 func (c *conn) stoppedReason() wrap.Reason {
 	if errors.Is(*c.stopped.Load(), ErrTimeLimit) {
 		return wrap.ReasonTimeLimit

@@ -10,14 +10,15 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 )
 
-// A logLine is a line of the pool's own, for the program's handler.
+// A logLine is a line of the pool for the program's handler.
 type logLine struct {
 	ctx     context.Context
 	handler slog.Handler
 	record  slog.Record
 }
 
-// newLogger returns a handler whose lines are put into a mailbox for that of to.
+// newLogger returns a handler that puts lines into a mailbox. The mailbox passes them to the
+// handler of to.
 func newLogger(g *guard, to *slog.Logger) (*logHandler, *mailbox[logLine]) {
 	box := &mailbox[logLine]{
 		guard: g,
@@ -41,18 +42,17 @@ type logHandler struct {
 	patience time.Duration
 }
 
-// withoutPatience returns a handler that does not wait for lines to be written.
+// withoutPatience returns a handler that does not wait until lines are written.
 func (h *logHandler) withoutPatience() *logHandler { return &logHandler{h.box, h.to, 0} }
 
 var _ slog.Handler = &logHandler{}
 
-// Enabled implements [slog.Handler]. What is enabled is asked when the line is handed
-// over.
+// Enabled implements [slog.Handler]. The program's handler is asked when it gets the line.
 func (h *logHandler) Enabled(context.Context, slog.Level) bool { return true }
 
-// logPatience is how long whoever logs waits for the line to be written, once, so that
-// it stands among the program's own where it belongs, and is there if the program
-// ends next. It is more than a line takes to a disk that is busy.
+// logPatience is how long a caller waits until its line is written. So the line is in the right
+// place among the program's own lines, and is written even if the program ends next. Writing a
+// line to a busy disk takes less time.
 const logPatience = 20 * time.Millisecond
 
 // Handle implements [slog.Handler].
@@ -71,10 +71,9 @@ func (h *logHandler) WithGroup(name string) slog.Handler {
 	return &logHandler{h.box, h.to.WithGroup(name), h.patience}
 }
 
-// All returns the events of the subscription as they come. The loop ends when the
-// subscription is closed, once it has had what was still in its buffer. To leave
-// the loop before is not to close the subscription. Each event is received once:
-// by one loop, or by one who uses C.
+// All returns the events of the subscription as they are recorded. The loop ends when the
+// subscription is closed and its buffer is empty. Leaving the loop earlier does not close the
+// subscription. Each event is received once: by one loop, or by one receiver from C.
 func (s *Subscription) All() iter.Seq[driver.Event] {
 	return func(yield func(driver.Event) bool) {
 		for e := range s.events {
@@ -85,21 +84,26 @@ func (s *Subscription) All() iter.Seq[driver.Event] {
 	}
 }
 
-// LogEvents writes every event from now on to logger, on a goroutine of its own,
-// until stop is called or the pool is shut down; only those of the given kinds, if
-// there are any. A nil logger is Config.Logger.
+// LogEvents writes every event from now on to logger, on a separate goroutine, until stop is
+// called or the pool is shut down. If there are kinds, it writes only events of these. A nil
+// logger means Config.Logger.
 //
-// A line has the level debug if all is well, info for what comes rarely
-// (health, reset, shutdown, recovered), and warn for what fails or ought not to be:
-// an error, timeout, refuse, leak, dirty, session, failing. Its message is "pool: " and the kind. It
-// has no text of the program's. What is told here of session, dirty, leak, unleak,
-// health, reset, shutdown, failing and recovered, the pool itself logs to Config.Logger in any case.
+// The message of a line is "pool: " and the kind. It contains no text of the program. The level
+// is
 //
-// Nobody waits for the logger: there is room for [DefaultEvents] events that are
-// still to be written, and the next are lost, which a line at level warn counts.
-// stop, and Shutdown as long as its context allows, wait for what is still to be
-// written; stop must not be called by the logger, and may be called more than
-// once. The logger must not use the pool: each line would cause the next.
+//   - warn for an error of any kind of event except cancel, and for timeout, refuse, leak,
+//     dirty, busy, session, failing, file-lost, panic, time-limit and warning;
+//   - info for health, reset, shutdown and recovered, which are rare;
+//   - debug for everything else.
+//
+// The pool itself also logs session, dirty, leak, unleak, health, reset, shutdown, failing,
+// recovered, file-lost, panic and time-limit to Config.Logger.
+//
+// No call waits for the logger. There is room for [DefaultEvents] events that have not been
+// written yet. Further events are lost, and a line at level warn counts them. stop waits until
+// the remaining events are written; so does Shutdown, as long as its context allows. stop may
+// be called more than once, but not by the logger. The logger must not use the pool, because
+// each line would cause the next.
 func (p *Pool) LogEvents(logger *slog.Logger, kinds ...driver.Kind) (stop func()) {
 	if logger == nil {
 		logger = p.cfg.Logger
@@ -123,14 +127,14 @@ type eventLogger struct {
 	logger       *slog.Logger
 	kinds        []driver.Kind // empty for all
 	events       *Subscription
-	reportedLost uint64 // events lost
+	reportedLost uint64 // how many lost events have been reported
 }
 
-// run writes until the subscription ends. A panic of the logger's costs the line.
+// run writes events until the subscription ends. If the logger panics, the line is lost.
 func (l *eventLogger) run() {
 	finished := false
 	defer func() {
-		if !finished { // runtime.Goexit by the logger
+		if !finished { // the logger has called runtime.Goexit
 			go l.run()
 			return
 		}
@@ -178,13 +182,13 @@ func levelOf(e driver.Event) slog.Level {
 	case driver.KindHealth, driver.KindReset, driver.KindShutdown, driver.KindRecovered:
 		return slog.LevelInfo
 	}
-	if e.Err != "" && e.Kind != driver.KindCancel { // to cancel is the caller's right
+	if e.Err != "" && e.Kind != driver.KindCancel { // a cancel is no failure of the pool
 		return slog.LevelWarn
 	}
 	return slog.LevelDebug
 }
 
-// attrsOf are what is known of an event.
+// attrsOf returns the attributes of an event.
 func attrsOf(e driver.Event) []slog.Attr {
 	attrs := []slog.Attr{slog.Uint64("seq", e.Seq), slog.Time("at", e.Time)}
 	if e.Conn != 0 {

@@ -7,31 +7,31 @@ import (
 	"time"
 )
 
-// A mailbox hands what the pool has to say to a function of the program's, in order
-// and one after the other, on a goroutine of its own, which is there as long as there
-// is something to hand over. So nobody of the pool's waits for that function, and it
-// may panic. For what finds no room, because the function is too slow or never
-// returns, there is a count.
+// A mailbox passes values of the pool to a function of the program, one after the other and in
+// order. It does so on its own goroutine, which exists only while there are values. So the pool
+// does not wait for the function, and the function may panic. If the function is too slow or
+// never returns, values that do not fit are lost; the loss is counted.
 type mailbox[T any] struct {
 	guard   *guard
 	place   place
 	deliver func(T)
-	onLost  func(n uint64) // is handed in the place of what was lost; nil for nothing
+	onLost  func(n uint64) // delivered in place of lost values; nil for nothing
 
-	working atomic.Bool // set with mu held
-	gaveUp  atomic.Bool // somebody has waited in vain, and nobody does again until it is empty
+	working atomic.Bool // the goroutine is running; set with mu held
+	gaveUp  atomic.Bool // a wait has timed out; no call waits again until the mailbox is empty
 
-	mu    sync.Mutex
+	mu    sync.Mutex // guards the fields below
 	queue []T
-	lost  uint64 // that found no room, since lost was called
+	lost  uint64 // values without room, since the last call of onLost
 
-	empty chan struct{} // closed when the goroutine ends; nil while nobody waits for that
+	empty chan struct{} // closed when the goroutine ends; nil while no call waits for that
 }
 
-// mailboxSize is how much a mailbox has room for, as a subscription of LogEvents.
+// mailboxSize is how many values a mailbox has room for, as many as a subscription of
+// LogEvents.
 const mailboxSize = DefaultEvents
 
-// put takes v in, if there is room.
+// put adds v if there is room.
 func (m *mailbox[T]) put(v T) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -49,7 +49,7 @@ func (m *mailbox[T]) put(v T) {
 func (m *mailbox[T]) work() {
 	finished := false
 	defer func() {
-		if !finished { // runtime.Goexit by the program's function
+		if !finished { // the program's function has called runtime.Goexit
 			go m.work()
 		}
 	}()
@@ -68,7 +68,7 @@ func (m *mailbox[T]) work() {
 	}
 }
 
-// next returns what is to be done next, or nil at the end.
+// next returns the next piece of work, or nil when there is none.
 func (m *mailbox[T]) next() func() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -91,8 +91,7 @@ func (m *mailbox[T]) next() func() {
 	return func() { m.deliver(v) }
 }
 
-// putOnceThereIsRoom is put for a caller that outruns the function: it waits for room, unless
-// that takes too long.
+// putWhenRoom is put, but first waits up to patience if the mailbox is full.
 func (m *mailbox[T]) putWhenRoom(v T, patience time.Duration) {
 	if m.isFull() {
 		m.wait(patience)
@@ -106,14 +105,14 @@ func (m *mailbox[T]) isFull() bool {
 	return len(m.queue) >= mailboxSize
 }
 
-// putAndWait is put for what is to be handed over before its caller goes on, unless
-// that takes too long.
+// putAndWait is put, but then waits up to patience until v has been delivered.
 func (m *mailbox[T]) putAndWait(v T, patience time.Duration) {
 	m.put(v)
 	m.wait(patience)
 }
 
-// wait waits until everything is handed over, unless that takes too long, or has already.
+// wait waits up to patience until everything has been delivered. It does not wait if an earlier
+// wait has timed out and the mailbox has not been empty since.
 func (m *mailbox[T]) wait(patience time.Duration) {
 	if patience <= 0 || m.gaveUp.Load() {
 		return
@@ -125,8 +124,7 @@ func (m *mailbox[T]) wait(patience time.Duration) {
 	}
 }
 
-// flush waits until everything is handed over, as long as ctx allows, and reports
-// whether it is.
+// flush waits until everything has been delivered. It returns false if ctx ends first.
 func (m *mailbox[T]) flush(ctx context.Context) bool {
 	m.mu.Lock()
 	if !m.working.Load() {

@@ -9,11 +9,11 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// A maintainer does what a pool does by itself: it closes connections that have
-// been idle or alive for long enough, keeps as many open as there are to be,
-// pings them, reports leaks and looks after the pool's health. It is one
-// goroutine, and one timer, and a job for each thing in which a function of the
-// program's is called: while one does not return, the others go on.
+// A maintainer does the pool's regular work: it closes connections that are idle or open for
+// too long, opens connections up to MinConns, pings connections, reports leaks, enforces time
+// limits, and checks health and the WAL. It has one goroutine and one timer, and a job for each
+// kind of work that calls a function of the program. If such a function does not return, the
+// other jobs go on.
 type maintainer struct {
 	pool   *Pool
 	cancel context.CancelFunc
@@ -24,13 +24,13 @@ type maintainer struct {
 
 	checked time.Time
 
-	// Of the job that fills.
-	retry   time.Time     // not to open connections before
-	backOff time.Duration // after it has failed
+	// Used by the job fills.
+	retry   time.Time     // open no connections before
+	backOff time.Duration // the latest wait for retry
 }
 
-// Opening connections in the background is tried again after a second, then
-// after twice as long each time, up to a minute.
+// After a failure, opening connections in the background is retried after a second, then after
+// twice as long each time, up to a minute.
 const (
 	firstBackOff = time.Second
 	maxBackOff   = time.Minute
@@ -51,14 +51,13 @@ func newMaintainer(p *Pool) *maintainer {
 	return m
 }
 
-// stop has everything come to its end.
+// stop stops the goroutine and cancels the jobs.
 func (m *maintainer) stop() {
 	m.cancel()
 	<-m.done
 }
 
-// ended waits for what is under way, as long as ctx allows, and reports whether it
-// has ended.
+// ended waits until all jobs have ended. It returns false if ctx ends first.
 func (m *maintainer) ended(ctx context.Context) (all bool) {
 	all = true
 	for _, j := range []*job{m.reaps, m.fills, m.pings, m.checks, m.limits, m.walChecks} {
@@ -67,8 +66,8 @@ func (m *maintainer) ended(ctx context.Context) (all bool) {
 	return all
 }
 
-// tick is how often there may be something to do: a fraction of the shortest of
-// the times that matter, so that none is missed by much.
+// tick returns the interval between two rounds: an eighth of the shortest duration of the
+// configuration, so that none is exceeded by more than that.
 func (c Config) tick() time.Duration {
 	tick := 30 * time.Second
 	for _, d := range []time.Duration{c.IdleTimeout, c.MaxLifetime, c.KeepAlive, c.LeakAfter, c.HealthInterval, c.TxTimeout, c.MaxReadAge} {
@@ -93,8 +92,7 @@ func (m *maintainer) run(ctx context.Context) {
 	}
 }
 
-// round does what is due. What begins here does not call a function of the
-// program's, but in a job.
+// round starts the work that is due. Work that calls functions of the program runs in jobs.
 func (m *maintainer) round(ctx context.Context, now time.Time) {
 	p := m.pool
 	lanes := p.allLanes()
@@ -130,13 +128,13 @@ func (m *maintainer) round(ctx context.Context, now time.Time) {
 	}
 	if d := p.cfg.HealthInterval; d > 0 && now.Sub(m.checked) >= d {
 		m.checked = now
-		p.guard.start(ctx, m.checks, func(ctx context.Context) { _ = p.check(ctx, false) }) // which tells of it
+		// check itself reports its result.
+		p.guard.start(ctx, m.checks, func(ctx context.Context) { _ = p.check(ctx, false) })
 	}
 }
 
-// reap closes idle connections that have been so for too long, those first that
-// were used longest ago, down to what is to be there; and those that have lived
-// for long enough.
+// reap closes idle connections: those that have been idle for too long, the longest idle first
+// and down to keep, and those that are too old.
 func (l *lane) reap(ctx context.Context, now time.Time) {
 	for {
 		c, why := l.popReapable(now)
@@ -168,8 +166,8 @@ func (l *lane) popReapable(now time.Time) (*conn, wrap.Reason) {
 	return c, why
 }
 
-// reapable returns which idle connection is to be closed, and why, or -1. l.mu must be
-// held.
+// reapable returns the index of an idle connection that must be closed, and the reason, or -1.
+// l.mu must be held.
 func (l *lane) reapable(now time.Time, keep int) (int, wrap.Reason) {
 	idle := l.pool.cfg.IdleTimeout
 	for i, c := range l.idle {
@@ -190,9 +188,8 @@ func (l *lane) reapable(now time.Time, keep int) (int, wrap.Reason) {
 	return -1, ""
 }
 
-// keep is how many connections of the lane there are to be, whether used or not.
-// The one that writes is the first of them: to close a file's last connection is
-// to remove its WAL.
+// keep returns how many connections of the lane must be open. The writer counts as the first
+// one, because closing the last connection of a file removes its WAL.
 func (l *lane) keep() int {
 	least := l.pool.cfg.MinConns
 	if !l.reads {
@@ -204,12 +201,12 @@ func (l *lane) keep() int {
 	return min(least-1, l.queue.count().limit)
 }
 
-// fill opens connections until there are as many as there are to be.
+// fill opens connections until keep is reached.
 func (m *maintainer) fill(ctx context.Context, now time.Time) {
 	if now.Before(m.retry) || m.pool.lost.Load() {
 		return
 	}
-	if now.Sub(m.retry) > maxBackOff { // what has failed was long ago
+	if now.Sub(m.retry) > maxBackOff { // the last failure was long ago
 		m.backOff = 0
 	}
 	for _, l := range m.pool.allLanes() {
@@ -222,17 +219,17 @@ func (m *maintainer) fill(ctx context.Context, now time.Time) {
 				return
 			}
 			if !opened {
-				return // somebody else has the turn, and will
+				return // a caller has the turn, and will open one
 			}
 		}
 	}
 	m.backOff = 0
 }
 
-// warm opens an idle connection, unless all turns are taken. It has none itself while
-// it does, since Init or a hook may never return: whoever comes meanwhile opens
-// another, and one of the two is closed if there is one too many. So it is not where
-// there can be only one at all.
+// openIdle opens an idle connection, unless all turns are taken. It does not keep a turn
+// meanwhile, because Init or a hook may never return. A caller that comes meanwhile opens
+// another connection, and a surplus one is closed. With an exclusive connection, openIdle does
+// keep the turn, because there can be only one connection.
 func (l *lane) openIdle(ctx context.Context) (bool, error) {
 	if !l.queue.try() {
 		return false, nil
@@ -243,7 +240,7 @@ func (l *lane) openIdle(ctx context.Context) (bool, error) {
 		l.releaseTurn(false)
 	}
 	if l.count().open >= l.keep() {
-		return true, nil // somebody has, meanwhile; another would be one too many
+		return true, nil // a caller has opened one meanwhile
 	}
 	c, err := l.dial(ctx, nil)
 	if err != nil {
@@ -254,8 +251,8 @@ func (l *lane) openIdle(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// keepAlive pings the idle connections that have not answered for long, one at a
-// time and each with a turn, so that callers do not find the lane empty.
+// keepAlive pings idle connections that have not answered for KeepAlive. It pings one at a
+// time, and holds a turn for each, so that callers do not find the lane empty.
 func (l *lane) keepAlive(ctx context.Context, now time.Time) {
 	for range l.count().idle {
 		if !l.queue.try() {
@@ -273,14 +270,14 @@ func (l *lane) keepAlive(ctx context.Context, now time.Time) {
 			l.push(c)
 		}
 		l.releaseTurn(false)
-		if !answers { // in no turn, since a hook may never return
+		if !answers { // without a turn, because a hook may never return
 			l.closeIn(ctx, c, wrap.ReasonInvalid)
 		}
 	}
 }
 
-// popOldest takes the connection that was used longest ago, of those that have
-// not answered since.
+// popOldest removes and returns the idle connection that was used longest ago, of those that
+// have not been used or pinged since then. It returns nil if there is none.
 func (l *lane) popOldest(since time.Time) *conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -293,14 +290,15 @@ func (l *lane) popOldest(since time.Time) *conn {
 	return nil
 }
 
-// lookForLeak reports a connection that has been in use for too long, once.
+// reportLeak reports a connection that has been held for LeakAfter, once.
 func (p *Pool) reportLeak(c *conn, now time.Time) {
 	h, ok := c.holder(now)
 	if !ok || h.Held < p.cfg.LeakAfter {
 		return
 	}
 	c.mu.Lock()
-	again := c.lease.leakReported || !c.lease.used || now.Sub(c.lease.since) != h.Held // or it is another's by now
+	// The connection may have ended this lease, and may have another.
+	again := c.lease.leakReported || !c.lease.used || now.Sub(c.lease.since) != h.Held
 	if !again {
 		c.lease.leakReported = true
 	}
@@ -313,15 +311,14 @@ func (p *Pool) reportLeak(c *conn, now time.Time) {
 		"last", h.Last, "owner", h.Owner, "rows", h.Rows, "tx", h.Tx, "trace", h.Trace, "stack", h.Stack)
 }
 
-// unleaked is told of a connection that is given back after all.
+// recordLeakEnd reports that a leaked connection has been given back.
 func (p *Pool) recordLeakEnd(c *conn, held time.Duration) {
 	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindUnleak, Conn: c.ID(), Lane: c.lane.name, Duration: held})
 	p.logger.Info("pool: a connection that was in use for long has been given back", "conn", c.ID(), "lane", c.lane.name, "held", held)
 }
 
-// Reset has every connection of the pool opened anew: those that are idle are
-// closed now, and those in use when they are given back. What a program has set
-// on the connection that writes is gone with it.
+// Reset replaces all connections of the pool by new ones. Idle connections are closed now,
+// leased ones when they are given back. The session state of the writer is lost.
 func (p *Pool) Reset() {
 	for _, l := range p.allLanes() {
 		l.mu.Lock()

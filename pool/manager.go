@@ -12,61 +12,58 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// PrimaryName is the name that a [Manager] has for its primary pool.
+// PrimaryName is the name of a [Manager]'s primary pool.
 const PrimaryName = "primary"
 
 var (
-	// ErrExists is returned by a [Manager] that is to open a pool under a name
-	// which another has, a second primary above all.
+	// ErrExists is returned by a [Manager] if the name for a new pool is taken, as for a second
+	// primary.
 	ErrExists = errors.New("pool: there is a pool of that name already")
 
-	// ErrNoPool is returned by [Manager.Remove] for a name that no pool has.
+	// ErrNoPool is returned by [Manager.Remove] if there is no pool of that name.
 	ErrNoPool = errors.New("pool: there is no pool of that name")
 )
 
-// A Manager keeps the pools of a program by their names: one that is the primary,
-// and others. The zero Manager is empty and ready to use; it must not be copied.
-// All its methods are safe for concurrent use.
+// A Manager keeps the pools of a program by name: a primary one and others. The zero Manager is
+// empty and ready to use. It must not be copied. All methods are safe for concurrent use.
 //
-// A pool that its owner shuts down stays where it is: checks say [ErrClosed] of
-// it, and another may take its name. So it is with a pool whose file is lost
-// ([driver.ErrFileLost]): the next to open a pool under its name shuts it down.
+// A pool that its owner shuts down stays in the Manager. Its checks return [ErrClosed], and
+// another pool may take its name. The same holds for a pool whose file is lost
+// ([driver.ErrFileLost]): opening another pool under its name shuts it down.
 type Manager struct {
-	mu       sync.Mutex
+	mu       sync.Mutex // guards the fields below, and each managed.pool
 	pools    map[string]*managed
 	closed   bool
-	ended    chan struct{} // closed when Close is through
-	closeErr error         // its result
+	ended    chan struct{} // closed when Close has finished
+	closeErr error         // result of Close; set before ended is closed
 }
 
-// managed is a name that is taken: by a pool, or for one that is being opened.
+// managed is a name that is taken, by a pool or by one that is being opened.
 type managed struct {
-	pool   *Pool              // nil while it is being opened, or if it could not be
-	cancel context.CancelFunc // of the opening
+	pool   *Pool              // nil while it is being opened, or if that has failed
+	cancel context.CancelFunc // cancels the opening
 	opened chan struct{}      // closed when the opening has ended
 }
 
 var defaultManager Manager
 
-// Default returns the process-wide Manager. Once it has been closed, it stays so.
+// Default returns the Manager of the process. Once it has been closed, it stays closed.
 func Default() *Manager { return &defaultManager }
 
-// OpenPrimary opens the primary pool, as [Manager.Add] does others, under the
-// name [PrimaryName]. A second one is refused with [ErrExists] before anything is
-// opened; of two at once, one wins.
+// OpenPrimary opens the primary pool, with the name [PrimaryName], as [Manager.Add] does
+// others. A second one is refused with [ErrExists] before anything is opened. Of two concurrent
+// calls, one succeeds.
 func (m *Manager) OpenPrimary(ctx context.Context, cfg Config) (*Pool, error) {
 	return m.open(ctx, PrimaryName, cfg)
 }
 
-// Add opens a pool by [Open] and keeps it under this name, which is also its
-// Config.Name if that is empty. The Manager closes it, unless its owner does so
-// first.
+// Add opens a pool with [Open] and keeps it under this name. The name is also its Config.Name
+// if that is empty. Close closes the pool, unless its owner has done so before.
 //
-// It fails with [ErrExists] if the name is taken, also by a pool that is being
-// opened, with [ErrInvalidConfig] if it is empty or [PrimaryName], and with
-// [ErrClosed] if the Manager is closed, in each case before anything is opened; if
-// the Manager is closed meanwhile, the pool is closed again, and the error is
-// ErrClosed too. All other errors are Open's, whose name is then free again.
+// Add fails before it opens anything: with [ErrExists] if the name is taken, also by a pool
+// that is being opened; with [ErrInvalidConfig] if the name is empty or [PrimaryName]; with
+// [ErrClosed] if the Manager is closed. If the Manager is closed meanwhile, Add closes the pool
+// again and returns ErrClosed. All other errors are those of Open; the name is then free again.
 func (m *Manager) Add(ctx context.Context, name string, cfg Config) (*Pool, error) {
 	switch name {
 	case "":
@@ -105,8 +102,8 @@ func (m *Manager) open(ctx context.Context, name string, cfg Config) (*Pool, err
 	return nil, errors.Join(managerClosed(name), err)
 }
 
-// reserve takes a name, so that whoever comes second opens nothing. It returns the
-// pool that had the name, if that is still to be shut down.
+// reserve reserves a name, so that a concurrent call opens nothing. It returns the previous
+// pool of that name if that must still be shut down.
 func (m *Manager) reserve(name string, e *managed) (old *Pool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -125,7 +122,7 @@ func (m *Manager) reserve(name string, e *managed) (old *Pool, err error) {
 	return old, nil
 }
 
-// keep gives a reserved name to its pool, unless the Manager is closed by now.
+// keep sets the pool of a reserved name. It returns false if the Manager has been closed.
 func (m *Manager) keep(e *managed, p *Pool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -136,7 +133,7 @@ func (m *Manager) keep(e *managed, p *Pool) bool {
 	return true
 }
 
-// free gives up a reserved name for which there is no pool.
+// free frees a reserved name that has no pool.
 func (m *Manager) free(name string, e *managed) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -158,8 +155,8 @@ func managerClosed(name string) error {
 // Primary returns the primary pool, if there is one.
 func (m *Manager) Primary() (*Pool, bool) { return m.Get(PrimaryName) }
 
-// Get returns the pool of this name, if there is one: not while it is being
-// opened, and still after its owner has shut it down.
+// Get returns the pool of this name, if there is one. It does not return a pool that is being
+// opened, but does return one that its owner has shut down.
 func (m *Manager) Get(name string) (*Pool, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -169,10 +166,10 @@ func (m *Manager) Get(name string) (*Pool, bool) {
 	return nil, false
 }
 
-// Names returns the names of the pools there are, in order.
+// Names returns the sorted names of all pools.
 func (m *Manager) Names() []string { return slices.Sorted(maps.Keys(m.all())) }
 
-// all returns the pools there are.
+// all returns all pools by name.
 func (m *Manager) all() map[string]*Pool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -185,9 +182,9 @@ func (m *Manager) all() map[string]*Pool {
 	return pools
 }
 
-// Remove forgets the pool of this name, which is free from then on, and shuts it
-// down; see [Pool.Shutdown], whose error it returns. It fails with [ErrNoPool] if
-// there is none, and with [ErrClosed] if the Manager is closed.
+// Remove frees the name and shuts down its pool; see [Pool.Shutdown], whose error it returns.
+// It fails with [ErrNoPool] if there is no such pool, and with [ErrClosed] if the Manager is
+// closed.
 func (m *Manager) Remove(ctx context.Context, name string) error {
 	m.mu.Lock()
 	e, closed := m.pools[name], m.closed
@@ -204,9 +201,9 @@ func (m *Manager) Remove(ctx context.Context, name string) error {
 	return closeError(name, e.pool.Shutdown(ctx))
 }
 
-// HealthCheck checks all pools at once, by [Pool.HealthCheck], and returns what
-// each has to say: nil if it is healthy. The map has the pools that there were
-// when the check began, and is never nil.
+// HealthCheck calls [Pool.HealthCheck] of all pools concurrently. It returns the error of each;
+// nil means healthy. The map contains the pools that existed when the check began, and is never
+// nil.
 func (m *Manager) HealthCheck(ctx context.Context) map[string]error {
 	pools := m.all()
 	results := make(map[string]error, len(pools))
@@ -224,13 +221,12 @@ func (m *Manager) HealthCheck(ctx context.Context) map[string]error {
 	return results
 }
 
-// Close shuts all pools down at once, by [Pool.Shutdown], which ctx bounds. What
-// is being opened is given up. From now on the Manager is empty, and takes no
-// pools.
+// Close calls [Pool.Shutdown] of all pools concurrently, with ctx, and cancels openings. From
+// then on, the Manager is empty and accepts no pools.
 //
-// The error joins those of the pools, in the order of their names, and each says
-// whose it is. To close a Manager that is closed already does nothing but wait for
-// the first Close, as long as ctx allows, and returns what it does.
+// The error joins those of the pools, sorted by name, and each contains its pool's name. If the
+// Manager is closed already, Close waits for the first Close, as long as ctx allows, and
+// returns its result.
 func (m *Manager) Close(ctx context.Context) error {
 	m.mu.Lock()
 	if m.closed {
@@ -258,7 +254,7 @@ func (m *Manager) Close(ctx context.Context) error {
 	var closes sync.WaitGroup
 	for i, name := range names {
 		closes.Go(func() {
-			defer func() { // a hook's, which the pool has told of
+			defer func() { // a hook has panicked; the pool has reported it
 				if v := recover(); v != nil {
 					errs[i] = closeError(name, wrap.NewPanicError(v))
 				}
@@ -272,7 +268,7 @@ func (m *Manager) Close(ctx context.Context) error {
 	return m.closeErr
 }
 
-// close shuts the pool down, or waits until it will not be opened.
+// close shuts the pool down, or cancels its opening and waits for that.
 func (e *managed) close(ctx context.Context) error {
 	if e.pool != nil {
 		return e.pool.Shutdown(ctx)

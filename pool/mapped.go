@@ -7,7 +7,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// outermost returns what database/sql is given for a shell.
+// outermost returns the connection for database/sql: s, or s with mapped errors.
 func outermost(s *shell) driver.Conn {
 	if s.pool.errors == nil {
 		return s
@@ -29,7 +29,7 @@ var (
 	_ driver.Validator       = &mappedShell{}
 )
 
-// shellOf returns the shell of what outermost has returned.
+// shellOf returns the shell of a connection that outermost has returned.
 func shellOf(conn any) *shell {
 	if m, ok := conn.(*mappedShell); ok {
 		return m.shell

@@ -8,15 +8,15 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 )
 
-// An ObserveConfig says how a database is observed. The zero value is good.
+// ObserveConfig configures [Observe]. The zero value is a good default.
 type ObserveConfig struct {
-	// Events is how many events are kept.
-	// Zero means [DefaultEvents]; a negative number is refused.
+	// Events is how many events are kept. Zero means [DefaultEvents]; a negative number is
+	// refused.
 	Events int
 }
 
-// An Observer watches the connections of one *sql.DB.
-// All its methods are safe for concurrent use.
+// An Observer records the events of the connections of one *sql.DB. All methods are safe for
+// concurrent use.
 type Observer struct {
 	db     *sql.DB
 	log    *EventLog
@@ -24,12 +24,12 @@ type Observer struct {
 	detach func()
 }
 
-// Observe watches db, which was opened with sql.Open("sqlitemw", ...) or with a
-// driver.Connector, from now on, until the Observer is closed. It uses none of
-// db's connections: those opened before are seen from their next step on.
+// Observe records the events of db's connections until the Observer is closed. db must have
+// been opened with sql.Open("sqlitemw", ...) or with a driver.Connector. Observe uses none of
+// db's connections. For a connection that is already open, it records only further events.
 //
-// It fails if db is another driver's ([ErrNotObservable]), if cfg is refused
-// ([ErrInvalidConfig]), or if ctx is over; ctx has no other use.
+// Observe fails with [ErrNotObservable] if db is of another driver, with [ErrInvalidConfig] if
+// cfg is refused, and with ctx's error if ctx has ended. It has no other use for ctx.
 func Observe(ctx context.Context, db *sql.DB, cfg ObserveConfig) (*Observer, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("pool: observe: %w", err)
@@ -52,20 +52,18 @@ func Observe(ctx context.Context, db *sql.DB, cfg ObserveConfig) (*Observer, err
 // Events returns the latest events, the oldest first.
 func (o *Observer) Events() []driver.Event { return o.log.Events() }
 
-// Subscribe returns a subscription to every event from now on; see
-// [EventLog.Subscribe].
+// Subscribe returns a subscription to every event from now on; see [EventLog.Subscribe].
 func (o *Observer) Subscribe(buffer int) *Subscription { return o.log.Subscribe(buffer) }
 
-// Stats returns how the pool stands.
+// Stats returns the counters of the pool.
 func (o *Observer) Stats() Stats {
 	s := o.sums.with(o.db.Stats())
 	s.Events, s.EventsDropped = o.log.counts()
 	return s
 }
 
-// Close ends the observation and its subscriptions, whose channels are closed.
-// Events and Stats go on telling what was seen. It may be called more than
-// once. It never fails.
+// Close ends the observation and closes its subscriptions. Events and Stats still return what
+// was recorded before. Close may be called more than once. It never fails.
 func (o *Observer) Close() error {
 	o.detach()
 	o.log.closeSubscriptions(context.Background())

@@ -16,32 +16,32 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 )
 
-// A plan is everything that follows from a Config. It is made once, and nothing
-// reads Config.Path after that.
+// A plan contains everything that follows from a Config. It is computed once. After that,
+// Config.Path is not read again.
 type plan struct {
-	config Config // in force
+	config Config // with all defaults resolved
 	dsn    *driver.DSN
 
 	syncs    bool // Config.Synchronous follows the journal mode
-	readOnly bool // nothing writes to the database
+	readOnly bool // no connection writes to the database
 	wal      bool // the pool sets WAL mode
 
-	exclusive bool // the first connection locks all others out
-	readers   int  // how many connections may be readers beside the writer; 0 if one is for everything
+	exclusive bool // the first connection locks out all others
+	readers   int  // largest number of readers; 0 if one connection is for everything
 
 	writer source
 	reader source // zero if there are no readers
-	upkeep source // of the checkpointer's and backups' connections; zero if there are no readers
+	upkeep source // for checkpoints and backups; zero if there are no readers
 }
 
-// A source is what the connections of a lane are opened from.
+// A source is the DSN and the configuration of a kind of connections.
 type source struct {
 	dsn    *driver.DSN
 	config driver.Config
 }
 
-// newPlan returns the plan for c, whose Path has been parsed as dsn. It fails with the
-// problems that were found then, and all others.
+// newPlan returns the plan for c, whose Path has been parsed as dsn. ps are the problems found
+// by that. newPlan fails with these and all other problems.
 func newPlan(c Config, dsn *driver.DSN, ps problems) (*plan, error) {
 	p := &plan{config: c, dsn: dsn}
 	ps.fields(c)
@@ -83,8 +83,7 @@ func newPlan(c Config, dsn *driver.DSN, ps problems) (*plan, error) {
 	return p, ps.err()
 }
 
-// pragma returns the pragma of the main database with this name that Path or
-// Pragmas set.
+// pragma returns the pragma of the main database with this name that Path or Pragmas set.
 func (p *plan) pragma(name string) (driver.Pragma, bool) {
 	if p.dsn != nil {
 		if found, ok := p.dsn.Pragma(name); ok {
@@ -99,7 +98,7 @@ func (p *plan) pragma(name string) (driver.Pragma, bool) {
 	return driver.Pragma{}, false
 }
 
-// readSettings puts what Path and Pragmas say of fields into them.
+// readSettings sets the fields for which Path or Pragmas have a value.
 func (p *plan) readSettings() {
 	c := &p.config
 	if busy, ok := p.pragma("busy_timeout"); ok {
@@ -155,12 +154,12 @@ func (p *plan) countReaders() int {
 	return max(cmp.Or(p.config.MaxConns, defaultMaxConns)-1, 0)
 }
 
-// longPath is how long a Path may be to stay as it is written.
+// A longer Path is replaced by its shortest form, if that is shorter, so that the Config in
+// force stays small.
 const longPath = 4 << 10 // bytes
 
-// setDefaults sets the fields that are not set. A duration that is negative becomes
-// never, where zero would mean something else, and zero where zero means never. So a
-// Config in force has the same meaning when a pool is opened with it.
+// setDefaults sets all unset fields. A negative duration becomes never, or zero where zero
+// means never. So opening a pool with the Config in force gives the same configuration.
 func (p *plan) setDefaults() {
 	c, memory := &p.config, p.dsn.Memory()
 	if text := p.dsn.Text(); c.Compat != driver.CompatNone || len(c.Path) > longPath && len(text) < len(c.Path) {
@@ -169,7 +168,7 @@ func (p *plan) setDefaults() {
 	c.DisableWAL = !p.wal
 	if c.Synchronous == SynchronousDefault {
 		c.Synchronous = SynchronousExtra
-		if p.wal || memory { // a database in memory syncs nothing, and has SQLite's own
+		if p.wal || memory { // an in-memory database syncs nothing, and keeps SQLite's default
 			c.Synchronous = SynchronousFull
 		}
 	}
@@ -193,7 +192,8 @@ func (p *plan) setDefaults() {
 	}
 	busy := defaultBusyTimeout
 	if c.AcquireTimeout > 0 {
-		// In whole milliseconds, or it would be rounded up to more than half.
+		// Truncated, because rounding up to whole milliseconds would exceed half of
+		// AcquireTimeout.
 		busy = cmp.Or(min(busy, (c.AcquireTimeout/2).Truncate(time.Millisecond)), never)
 	}
 	c.BusyTimeout = cmp.Or(max(c.BusyTimeout, never), busy)
@@ -218,13 +218,13 @@ func (p *plan) setDefaults() {
 	c.Interceptors = slices.Clone(c.Interceptors)
 }
 
-// forWriter returns what the writer is opened from.
+// forWriter returns the source of the writer.
 func (p *plan) forWriter() source {
 	d := p.shared()
 	if _, ok := d.Param("_txlock"); !ok && !p.queryOnly() {
-		// A transaction that reads first and then writes would fail with
-		// BUSY_SNAPSHOT if another had written meanwhile. A connection with
-		// query_only cannot take the lock: SQLite answers READONLY.
+		// Without this, a transaction that reads first and then writes fails with BUSY_SNAPSHOT
+		// if another connection has written meanwhile. A connection with query_only cannot take
+		// the lock: SQLite returns READONLY.
 		d = d.With("_txlock", "immediate")
 	}
 	ps := p.pragmas()
@@ -234,22 +234,22 @@ func (p *plan) forWriter() source {
 	return source{d, p.driverConfig(append(ps, p.config.Pragmas...))}
 }
 
-// beside returns what connections beside the writer are opened from. They create no
+// besideWriter returns the source of connections beside the writer. They do not create the
 // file.
 //
-// Readers have mode ro, so that no SQL and no function of SQLite's makes them write.
-// The connections of the checkpointer and of backups have mode rw, though they change
-// no data: on a connection with mode ro, SQLite's checkpoint fails with IOERR.
+// Readers have mode ro, so that no query and no SQL function can write. Connections for
+// checkpoints and backups have mode rw, although they change no data, because SQLite's
+// checkpoint fails with IOERR on a connection with mode ro.
 func (p *plan) besideWriter(mode string) source {
 	d := p.shared().Without("_txlock", "mode").
 		WithoutPragmas(isWriterOnly).
 		With("mode", mode).
-		With("_txlock", "deferred"). // or Begin would ask for the right to write
+		With("_txlock", "deferred"). // otherwise Begin would take the write lock
 		WithPragma(driver.Pragma{Name: "query_only", Value: "1"})
 	return source{d, p.driverConfig(slices.DeleteFunc(append(p.pragmas(), p.config.Pragmas...), isWriterOnly))}
 }
 
-// shared returns the DSN for connections of all lanes.
+// shared returns the DSN that the connections of all lanes have in common.
 func (p *plan) shared() *driver.DSN {
 	d := p.dsn.WithoutPragmas(readsOwnPragma)
 	_, hasMode := d.Param("mode")
@@ -264,8 +264,8 @@ func (p *plan) shared() *driver.DSN {
 	return d
 }
 
-// driverConfig returns the configuration of connections of all lanes. Its Recorder is
-// the program's; the pool adds its own.
+// driverConfig returns the configuration that the connections of all lanes have in common. Its
+// Recorder is the program's; the pool replaces it by its own.
 func (p *plan) driverConfig(ps []driver.Pragma) driver.Config {
 	c := p.config
 	return driver.Config{
@@ -280,9 +280,8 @@ func (p *plan) driverConfig(ps []driver.Pragma) driver.Config {
 	}
 }
 
-// pragmas returns the pool's own pragmas for connections of all lanes. The busy timeout
-// is always among them, because without it the driver's would depend on whether the DSN
-// has any other pragma.
+// pragmas returns the pool's pragmas for the connections of all lanes. busy_timeout is always
+// set. Otherwise the driver's default would depend on whether the DSN has any other pragma.
 func (p *plan) pragmas() []driver.Pragma {
 	c := p.config
 	busy := (max(c.BusyTimeout, 0) + time.Millisecond - 1) / time.Millisecond
@@ -299,12 +298,12 @@ func (p *plan) pragmas() []driver.Pragma {
 	return ps
 }
 
-// mayWantKey reports whether the VFS may want a key that Config.Init gives. SQLite reads
-// the file to set synchronous, so that must wait until Init has run; see init.
+// mayWantKey reports whether the VFS may need a key that Config.Init gives. SQLite reads the
+// file when synchronous is set, so synchronous must then be set after Init; see init.
 func (p *plan) mayWantKey() bool { return !p.dsn.Memory() && !p.dsn.IsOS() }
 
-// init returns the function that is called for every new connection: Config.Init, and
-// then the pragma that must come after it.
+// init returns the function that is called for every new connection: Config.Init, followed by
+// the pragma that must come after it.
 func (p *plan) init() func(*sqlite3.Conn) error {
 	init, sync := p.config.Init, p.config.Synchronous
 	if _, said := p.pragma("synchronous"); said || !p.mayWantKey() {
@@ -320,31 +319,31 @@ func (p *plan) init() func(*sqlite3.Conn) error {
 	}
 }
 
-// asksOwn reports whether a pragma asks for a setting of the pool's without changing it.
-// It would be executed before the pool's own pragma.
+// readsOwnPragma reports whether p only reads one of the pool's settings. It would be executed
+// before the pool's own pragma, and so return another value.
 func readsOwnPragma(p driver.Pragma) bool {
 	return p.Value == "" && slices.ContainsFunc(ownPragmas, p.IsMain)
 }
 
-// isWriters reports whether a pragma is for the writer alone.
+// isWriterOnly reports whether a pragma is only for the writer.
 func isWriterOnly(p driver.Pragma) bool { return slices.ContainsFunc(writersPragmas, p.IsMain) }
 
 // ownPragmas are the pragmas that the pool sets.
 var ownPragmas = []string{"busy_timeout", "foreign_keys", "journal_mode", "journal_size_limit", "synchronous", "query_only"}
 
-// writersPragmas write to the database, which the writer has done when a reader is opened,
-// or are set for readers by the pool.
+// writersPragmas write to the database, which the writer does before a reader is opened, or are
+// set on readers by the pool.
 var writersPragmas = []string{
 	"application_id", "auto_vacuum", "encoding", "incremental_vacuum", "journal_mode", "optimize",
 	"page_size", "query_only", "schema_version", "user_version", "wal_checkpoint",
 }
 
-// synchronousOf reads one of SQLite's words for it, or its numbers.
+// synchronousOf parses SQLite's keyword or number of a setting.
 func synchronousOf(value string) (Synchronous, bool) {
 	value = strings.ToLower(value)
 	if i := slices.Index([]string{"0", "1", "2", "3"}, value); i >= 0 {
 		value = []string{"off", "normal", "full", "extra"}[i]
 	}
 	i := slices.Index(synchronousNames, value)
-	return Synchronous(i), i > int(SynchronousDefault) // which is no word of SQLite's
+	return Synchronous(i), i > int(SynchronousDefault) // SQLite has no keyword for the default
 }
