@@ -11,18 +11,18 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// What is in this file is of what a program changes of the connection that writes
-// and leaves in force, as it would on its only connection.
+// This file handles session state: changes that the program makes on the writer's connection
+// and that stay, as they would on the only connection of a program.
 
-// bears reports whether queries must go to the writer, to see what a program has
-// made there.
+// pinnedToWriter reports whether queries must go to the writer, because they must see its
+// session state.
 func (p *Pool) pinnedToWriter() bool { return marks(p.marks.Load())&markVisible != 0 }
 
-// after is told of a text that was executed on a connection, or, unless done, is
-// when its rows are asked for.
+// afterQuery records the effects of a query on its connection. done is false if the query is
+// executed later, when its rows are stepped.
 func (p *Pool) afterQuery(c *conn, t *parsedQuery, done bool) {
 	if c.Wrapped().Panicked() {
-		return // and what it had in force is gone
+		return // the connection is closed, and its session state is lost
 	}
 	if (c.schemaChanging || t.marks&markSchema != 0) && !c.lane.reads {
 		c.recordSchemaChange(done)
@@ -31,7 +31,7 @@ func (p *Pool) afterQuery(c *conn, t *parsedQuery, done bool) {
 		return
 	}
 	if t.marks&markJournal != 0 && !c.lane.reads {
-		c.recheckJournal = true // a query is executed only when it is asked for its row
+		c.recheckJournal = true // in case the query is executed later, when its row is stepped
 		p.afterJournal(c)
 	}
 	if t.marks&markUndo != 0 && !c.lane.reads {
@@ -42,11 +42,11 @@ func (p *Pool) afterQuery(c *conn, t *parsedQuery, done bool) {
 	}
 }
 
-// mark notes what stays in force on the writer's connection. One that reads is not
-// lent again.
+// mark records session state on the writer's connection. A marked reader is not leased again.
+// what describes the change in the log.
 func (p *Pool) mark(c *conn, m marks, what string) {
 	if c.lane.reads {
-		c.Wrapped().Retire(wrap.ReasonDirty) // nobody else is to find it changed
+		c.Wrapped().Retire(wrap.ReasonDirty) // no other caller may find it changed
 		return
 	}
 	c.recheckJournal = c.recheckJournal || m&markRaw != 0
@@ -64,23 +64,23 @@ func (p *Pool) mark(c *conn, m marks, what string) {
 	}
 }
 
-// forgot is told that a connection which bore marks is closed.
+// recordMarksLost reports that a connection with marks is closed.
 func (p *Pool) recordMarksLost(c *conn) {
 	p.unmark(0, 0)
 	p.logger.Warn("pool: the session state of the writer is lost, because its connection was closed", "conn", c.ID())
 }
 
-// unmark notes what is left in force, if there are no more connections that write
-// than so many: else another may bear what this one did.
+// unmark sets the pool's marks to left, if the writer's lane has at most this many open
+// connections. If it has more, others may have the same marks.
 func (p *Pool) unmark(left marks, most int) {
 	if p.writer.count().open <= most {
 		p.marks.Store(uint32(left))
 	}
 }
 
-// undone looks whether what stays in force on the writer's connection still does,
-// once a text has detached a file or dropped something. What Raw has done is not
-// known, and is there until the connection is closed.
+// recheckMarks clears the marks of the writer's connection that no longer apply, after a query
+// has detached a file or dropped an object. The effects of Raw are unknown, so its mark stays
+// until the connection is closed.
 func (p *Pool) recheckMarks(c *conn) {
 	m := c.marks
 	if m&markAttach != 0 && attached(c.SQLite()) == c.attached {
@@ -100,8 +100,8 @@ func (p *Pool) recheckMarks(c *conn) {
 	}
 }
 
-// attached is which files a connection has, and by which names, but for its
-// temporary one, which SQLite opens when it is first used.
+// attached returns the names and files of a connection's databases. It omits the temporary
+// database, which SQLite opens when it is first used.
 func attached(raw *sqlite3.Conn) string {
 	var list strings.Builder
 	_ = row(raw, "PRAGMA database_list", func(st *sqlite3.Stmt) {
@@ -112,8 +112,8 @@ func attached(raw *sqlite3.Conn) string {
 	return list.String()
 }
 
-// beforeJournal closes idle readers, which would keep SQLite from leaving WAL
-// mode.
+// beforeJournal closes the idle readers and the checkpointer's connection, because SQLite
+// cannot leave WAL mode while they are open.
 func (p *Pool) beforeJournal(c *conn) {
 	if p.readers != nil && !c.lane.reads {
 		p.checkpoints.close()
@@ -123,8 +123,8 @@ func (p *Pool) beforeJournal(c *conn) {
 	}
 }
 
-// afterJournal looks how many lanes there can be now: readers beside a writer are
-// for WAL mode.
+// afterJournal updates the number of lanes after a possible change of the journal mode. Readers
+// beside a writer need WAL mode.
 func (p *Pool) afterJournal(c *conn) {
 	mode, ok := journalMode(c.SQLite())
 	if !ok {
@@ -137,8 +137,8 @@ func (p *Pool) afterJournal(c *conn) {
 	}
 }
 
-// keepsCommits sets what [SynchronousDefault] means in the journal mode that a
-// program has set, unless the program has set something else than the other mode's.
+// keepsCommits sets synchronous to the value of [SynchronousDefault] in the new journal mode,
+// unless the program has changed it. journal is true if the new mode is not WAL.
 func (p *Pool) keepsCommits(raw *sqlite3.Conn, journal bool) {
 	if !p.plan.syncs || p.keeper != nil {
 		return
@@ -154,7 +154,8 @@ func (p *Pool) keepsCommits(raw *sqlite3.Conn, journal bool) {
 	if s, ok := synchronousOf(is); !ok || s != old {
 		return
 	}
-	// Inside a transaction SQLite refuses it; the journal mode could not change either.
+	// Inside a transaction, SQLite refuses this. But there the journal mode cannot have changed
+	// either.
 	_ = raw.Exec("PRAGMA synchronous=" + now.String())
 }
 

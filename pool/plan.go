@@ -154,8 +154,8 @@ func (p *plan) countReaders() int {
 	return max(cmp.Or(p.config.MaxConns, defaultMaxConns)-1, 0)
 }
 
-// A longer Path is replaced by its shortest form, if that is shorter, so that the Config in
-// force stays small.
+// longPath is how long a Path may be to be kept as written. A longer one is replaced by the text
+// of the parsed DSN, if that is shorter.
 const longPath = 4 << 10 // bytes
 
 // setDefaults sets all unset fields. A negative duration becomes never, or zero where zero

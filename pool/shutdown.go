@@ -12,27 +12,25 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// Close is [Pool.Shutdown] with ten seconds for what is in use.
+// Close calls [Pool.Shutdown] with a timeout of ten seconds.
 func (p *Pool) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
 	defer cancel()
 	return p.Shutdown(ctx)
 }
 
-// Shutdown closes the pool. Acquires fail with [ErrClosed] from now on, also those
-// that wait; what is in use may be used until ctx is over, and is then taken away:
-// its calls end as if they were cancelled, and those after fail with ErrClosed.
-// Once it is through, calls of DB, Reader and Writer fail as database/sql has them
-// fail on a database that is closed. The connections that read are closed first,
-// and then the one that writes, which runs PRAGMA optimize and, as the last of the
-// file, removes its WAL.
+// Shutdown closes the pool. New and waiting acquires fail with [ErrClosed]. Connections in use
+// may be used until ctx ends. Then Shutdown takes them away: their running calls end as if they
+// were canceled, and later calls fail with ErrClosed. When Shutdown has finished, calls of DB,
+// Reader and Writer fail as on any closed *sql.DB. Readers are closed first. The writer then
+// runs PRAGMA optimize. If it is the last connection to the file, closing it removes the WAL.
 //
-// It returns when ctx is over, or half a second later at most, whatever functions of the
-// program's do. The last tenth of a second before a deadline, or of a shorter time the
-// last tenth, is for calls that are under way to end. If something had to be taken away, or has not come to its end, the
-// error is a [*ShutdownError] that says who had it, and what. If a hook has panicked,
-// Shutdown panics as well, once all is closed. To close a pool that is closed already
-// does nothing but wait for the first Shutdown, and returns what it does.
+// Shutdown returns at most half a second after ctx has ended, whatever functions of the program
+// do. If ctx has a deadline, the last tenth of a second before it is for running calls to end;
+// for less than a second, it is the last tenth of the time. If Shutdown had to take something
+// away, or something has not ended, the error is a [*ShutdownError], which lists it with its
+// holder. If a hook has panicked, Shutdown panics too, when everything is closed. If the pool
+// is closed already, Shutdown waits for the first Shutdown and returns its result.
 func (p *Pool) Shutdown(ctx context.Context) error {
 	p.mu.Lock()
 	if p.closing.Load() {
@@ -73,20 +71,19 @@ func (p *Pool) Shutdown(ctx context.Context) error {
 	return p.shutdown
 }
 
-// closeApart closes everything on a goroutine of its own, and waits for that until ctx
-// is over and a little longer. It reports whether it is through, and returns what was
-// taken away, or has failed.
+// closeInBackground runs close on a separate goroutine. It waits until a little after the end
+// of ctx. finished reports whether close has returned, with the error left.
 func (p *Pool) closeInBackground(ctx context.Context) (finished bool, left error) {
 	done := make(chan error, 1)
 	p.guard.start(ctx, p.closer, func(ctx context.Context) { done <- p.close(ctx) })
 	select {
 	case left = <-done:
-		p.closer.ended(context.WithoutCancel(ctx)) // which it does at once
+		p.closer.ended(context.WithoutCancel(ctx)) // without delay
 		return true, left
 	case <-ctx.Done():
 	}
-	// What is left by now does not wait for functions of the program's, but for
-	// SQLite, and gives up on both: see attempt.
+	// By now, close does not wait for functions of the program, but still for SQLite. It stops
+	// waiting for both; see attempt.
 	timer := time.NewTimer(2 * closeGrace)
 	defer timer.Stop()
 	select {
@@ -98,9 +95,9 @@ func (p *Pool) closeInBackground(ctx context.Context) (finished bool, left error
 	}
 }
 
-// tellAll waits until everything is told that there was to tell, and functions of the
-// program's have returned, until ctx is over and a little longer. It reports whether
-// that is so.
+// flushAll waits until all events and lines have been delivered and all functions of the
+// program have returned, at most until a little after the end of ctx. It reports whether that
+// is so.
 func (p *Pool) flushAll(ctx context.Context) bool {
 	bounded, cancel := extended(ctx, callGrace)
 	defer cancel()
@@ -110,7 +107,7 @@ func (p *Pool) flushAll(ctx context.Context) bool {
 	return p.logBox.flush(bounded) && finished
 }
 
-// extended returns a context that ends a little later than ctx.
+// extended returns a context that ends after ctx, by the given time.
 func extended(ctx context.Context, by time.Duration) (context.Context, context.CancelFunc) {
 	later, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var timer atomic.Pointer[time.Timer]
@@ -124,8 +121,8 @@ func extended(ctx context.Context, by time.Duration) (context.Context, context.C
 	}
 }
 
-// shortened returns a context that ends a little earlier than ctx, if it is known when
-// that ends: a tenth of the time at most.
+// shortened returns a context that ends before the deadline of ctx, by the given time, but at
+// most by a tenth of what is left. Without a deadline, it ends with ctx.
 func shortened(ctx context.Context, by time.Duration) (context.Context, context.CancelFunc) {
 	end, ok := ctx.Deadline()
 	if !ok {
@@ -134,14 +131,14 @@ func shortened(ctx context.Context, by time.Duration) (context.Context, context.
 	return context.WithDeadline(ctx, end.Add(-min(by, time.Until(end)/10)))
 }
 
-// close is Shutdown's job. It ends soon after ctx, unless something of the program's
-// that has no place in the guard, as an exporter of spans, does not return.
+// close does the work of Shutdown. It ends soon after ctx, unless a function of the program
+// that the guard does not know, such as an exporter of spans, does not return.
 func (p *Pool) close(ctx context.Context) error {
 	p.maintain.stop()
 	for _, l := range p.allLanes() {
 		l.refuseAll()
 	}
-	if p.health.begin(ctx) == nil { // a check that is under way has a connection, too
+	if p.health.begin(ctx) == nil { // a running check has a connection too
 		defer p.health.end()
 	}
 	var left *ShutdownError
@@ -156,9 +153,8 @@ func (p *Pool) close(ctx context.Context) error {
 			l.queue.abortAll(l, ErrClosed)
 			l.dropOpenings(true)
 		}
-		// What was under way ends when SQLite next looks, which it does often:
-		// but a program that keeps rows without asking for more never gives
-		// them back.
+		// Running calls end when SQLite next checks, which it does often. But a program that
+		// keeps rows open without reading them never gives them back.
 		if ctx.Err() == nil {
 			p.drain(ctx)
 		} else {
@@ -182,7 +178,7 @@ func (p *Pool) close(ctx context.Context) error {
 	return err
 }
 
-// closeAll closes what is left. What panics on the way is told of.
+// closeAll closes all remaining connections. It reports panics.
 func (p *Pool) closeAll(ctx context.Context) (err error) {
 	if p.readers != nil {
 		p.readers.shut(ctx)
@@ -193,22 +189,22 @@ func (p *Pool) closeAll(ctx context.Context) (err error) {
 	p.file.close(p.writer)
 	p.unregister()
 	err = errors.Join(err, p.db.Close(), p.readerDB.Close(), p.writerDB.Close())
-	// Last, since it asks the program's meter provider.
+	// Last, because it calls the program's meter provider.
 	_ = p.guard.call(ctx, placeMeter, func() error { p.stopMetrics(); return nil })
 	return err
 }
 
-// stragglers is how long what was taken away may take to be given back: SQLite looks
-// every thousand instructions whether a call is to end, and so it does within
-// milliseconds. It is a part of the time that Shutdown has, if its context has a
-// deadline, or else it comes on top.
+// callGrace is how long the pool waits for stopped calls to end and give back their
+// connections. SQLite checks every thousand instructions whether a call must end, so they end
+// within milliseconds. If Shutdown's context has a deadline, callGrace is part of that time,
+// and otherwise added to it.
 const callGrace = 100 * time.Millisecond
 
-// afterwards is how long, after its context, Shutdown waits for the connections to be
-// closed that it could take away: stragglers, and SQLite's last checkpoint.
+// closeGrace is how long after the end of its context Shutdown waits until the connections that
+// it could take away are closed. It includes callGrace and SQLite's last checkpoint.
 const closeGrace = 500 * time.Millisecond
 
-// drain waits until nothing is in use, and reports whether that came to be.
+// drain waits until no connection is in use. It returns false if ctx ends first.
 func (p *Pool) drain(ctx context.Context) bool {
 	for {
 		p.mu.Lock()
@@ -226,8 +222,7 @@ func (p *Pool) drain(ctx context.Context) bool {
 	}
 }
 
-// idle reports whether no connection of the pool's is in use, or being opened or
-// closed.
+// idle reports whether no connection is in use, being opened for a caller, or being closed.
 func (p *Pool) idle() bool {
 	for _, l := range p.allLanes() {
 		if n := l.count(); n.open-n.openingIdle != n.idle || n.closing > 0 {
@@ -237,9 +232,9 @@ func (p *Pool) idle() bool {
 	return true
 }
 
-// released is told of every turn that is given back.
+// wakeDrain wakes drain. It is called after every release.
 func (p *Pool) wakeDrain() {
-	if !p.closing.Load() { // who waits for this looks once more after that is set
+	if !p.closing.Load() { // drain checks once more after closing has been set
 		return
 	}
 	p.mu.Lock()
@@ -250,8 +245,7 @@ func (p *Pool) wakeDrain() {
 	}
 }
 
-// refuseAll has everybody who waits for the lane, or comes to, told that the pool
-// is closed.
+// refuseAll makes all waiting and new acquires of the lane fail with ErrClosed.
 func (l *lane) refuseAll() {
 	l.mu.Lock()
 	l.refusing.Store(true)
@@ -260,8 +254,7 @@ func (l *lane) refuseAll() {
 	l.dropOpenings(false)
 }
 
-// shut closes the lane's idle connections, and has those in use closed when they
-// are given back.
+// shut closes the lane's idle connections. Leased ones are closed when they are given back.
 func (l *lane) shut(ctx context.Context) {
 	l.mu.Lock()
 	l.refusing.Store(true)
@@ -275,23 +268,22 @@ func (l *lane) shut(ctx context.Context) {
 	known := true
 	for c := l.pop(); c != nil; c = l.pop() {
 		switch {
-		case j == nil: // of a pool that could not be opened
+		case j == nil: // Open has failed
 			l.pool.recoverPanics(placeCallback, func() { l.close(c, wrap.ReasonPoolClosed) })
 		case known:
 			_, known = l.pool.guard.attempt(ctx, j, "closing a connection", func(ctx context.Context) { l.closeIn(ctx, c, wrap.ReasonPoolClosed) })
-		default: // what kept the one before would keep this one
+		default: // a function has not returned, and would block this close too
 			l.remove(c)
 			c.Wrapped().Break()
 		}
 	}
 }
 
-// optimize has SQLite note what its planner should know, as is advised before a
-// connection is closed that has been used for long. It is bounded, and what fails
-// costs nothing.
+// optimize runs PRAGMA optimize, which SQLite recommends before a long-lived connection is
+// closed. It is limited in time, and its errors are ignored.
 // https://sqlite.org/pragma.html#pragma_optimize
 func (l *lane) optimize(ctx context.Context) {
-	if ctx.Err() != nil || l.pool.sameFile() != nil { // it would be written to what is lost
+	if ctx.Err() != nil || l.pool.sameFile() != nil { // it would write to a lost file
 		return
 	}
 	c := l.pop()
@@ -313,12 +305,12 @@ func (l *lane) optimize(ctx context.Context) {
 	})
 }
 
-// A ShutdownError says what was still in use when a pool's Shutdown was to wait
-// no more, and was taken away; and what has not returned, and is left alone.
+// A ShutdownError lists what was still in use when Shutdown could not wait any longer, and was
+// taken away. It also lists what has not returned.
 type ShutdownError struct {
-	Err     error    // the context's
-	Holders []Holder // who had what
-	Blocked []string // functions of the program's, as "Config.Init, for 2s", and work of the pool's own
+	Err     error    // the context's error
+	Holders []Holder // holders of the connections
+	Blocked []string // functions of the program, such as "Config.Init, for 2s", and jobs
 }
 
 func (e *ShutdownError) Error() string {

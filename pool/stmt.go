@@ -8,14 +8,14 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// A stmt is a statement that the program has prepared: its text, which every
-// connection keeps a statement for once it has executed it.
+// A stmt is a prepared statement of the program. It holds only the query. Each connection that
+// executes the query caches a statement of its own.
 type stmt struct {
 	shell  *shell
 	query  string
 	inputs int
 	closed bool
-	made   wrap.Callers // of whoever prepared it
+	made   wrap.Callers // stack of the call that prepared it
 }
 
 var (
@@ -26,8 +26,8 @@ var (
 
 var errStmtClosed = errors.New("pool: the statement is closed")
 
-// ExecContext implements [driver.StmtExecContext]. Of a transaction or a *sql.Conn,
-// which could not be closed any more, a panic is an error.
+// ExecContext implements [driver.StmtExecContext]. For a statement of a transaction or of a
+// *sql.Conn, a panic is returned as an error, because otherwise these could never be closed.
 func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (_ driver.Result, err error) {
 	if s.closed {
 		return nil, errStmtClosed

@@ -12,12 +12,12 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
 
-// A verdict is the lane of a query, as SQLite says once it has prepared it: for as long as
-// the schema is what it was then. A query may read a view, which shows only then whether it
-// asks for what the writer alone knows, or call a function that the writer alone has.
+// A verdict caches the lane that SQLite decided for a query when it prepared it. It is valid
+// for one version of the schema. Only SQLite knows whether a view asks for what only the writer
+// knows, and whether only the writer has a function.
 type verdict struct{ v atomic.Uint64 }
 
-// of returns the verdict for a schema, as file.schema counts them, or 0 for none.
+// of returns the verdict for a schema version (file.schema), or 0 if there is none.
 func (v *verdict) of(schema uint64) route {
 	const bits = 2
 	if n := v.v.Load(); n>>bits == schema {
@@ -28,10 +28,10 @@ func (v *verdict) of(schema uint64) route {
 
 func (v *verdict) set(schema uint64, r route) { v.v.Store(schema<<2 | uint64(r)) }
 
-// ask leases what a query is to be on that reads, as far as its text tells. A reader has
-// SQLite prepare it, once for each schema.
+// routeBySQLite leases the connection for a query that only reads, according to the parser. It
+// prepares the query on a reader, once for each version of the schema, to get SQLite's verdict.
 func (s *shell) routeBySQLite(ctx context.Context, t *parsedQuery) (*conn, error) {
-	schema := s.pool.file.schema.Load() // before the reader looks at it
+	schema := s.pool.file.schema.Load() // before the reader checks it
 	known := t.verdict.of(schema)
 	if known == toWriter {
 		return s.forWrite(ctx)
@@ -55,8 +55,8 @@ func (s *shell) routeBySQLite(ctx context.Context, t *parsedQuery) (*conn, error
 	return s.forWrite(ctx)
 }
 
-// forPrepare leases what a query is to be prepared on: a reader, unless to prepare it is to
-// execute it, or the writer alone can.
+// forPrepare leases the connection on which a query is prepared. That is a reader, unless
+// preparing the query would execute it, or only the writer can prepare it.
 func (s *shell) forPrepare(ctx context.Context, t *parsedQuery) (*conn, error) {
 	if s.tx != nil {
 		return s.tx, nil
@@ -78,9 +78,9 @@ func (s *shell) forPrepare(ctx context.Context, t *parsedQuery) (*conn, error) {
 	return c, nil
 }
 
-// askWriter leases what a query is to be on that a reader cannot prepare. That is the
-// reader, for its error, unless the writer has functions or the like that it has not, by a
-// hook or Config.Init, and can prepare the query.
+// routeUnprepared leases the connection for a query that a reader could not prepare, with error
+// err. It returns the writer if that has more functions or the like, from Config.Init or a
+// hook, and can prepare the query. Otherwise it returns the reader, which reports the error.
 func (s *shell) routeUnprepared(ctx context.Context, t *parsedQuery, schema uint64, reader *conn, err error) (*conn, error) {
 	if !errors.Is(err, sqlite3.ERROR) || !s.pool.writerHasMore(reader) {
 		return reader, nil
@@ -90,14 +90,14 @@ func (s *shell) routeUnprepared(ctx context.Context, t *parsedQuery, schema uint
 		return nil, err
 	}
 	if _, err := c.Ask(ctx, t.query); err != nil {
-		t.verdict.set(schema, toReader) // which says so at once
+		t.verdict.set(schema, toReader) // the reader reports the error without delay
 	} else {
 		t.verdict.set(schema, toWriter)
 	}
 	return c, nil
 }
 
-// asksSession is what a connection that is not watched says of Answer.Session.
+// usesSession returns Answer.Session for a connection that is not watched.
 func usesSession(raw *sqlite3.Conn, query string) (asks bool) {
 	const opcode, function = 1, 5
 	_ = row(raw, "EXPLAIN "+query, func(st *sqlite3.Stmt) {
