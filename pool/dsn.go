@@ -81,7 +81,7 @@ func isPoolKey(key string) bool { return strings.HasPrefix(strings.ToLower(key),
 // values are allowed.
 var dsnKeys = map[string]func(c *Config, value string) (remedy string){
 	"_pool_name": func(c *Config, value string) string {
-		// A longer text may contain parameters after a ? that should be an &.
+		// A longer value may contain parameters after a ? that should be an &.
 		if value == "" || strings.ContainsAny(value, "?&=;#") || !redact.IsPlain(value) || redact.Name(value) != value {
 			return "write a name that does not look like parameters and has no control characters, or leave it out"
 		}

@@ -14,7 +14,7 @@ import (
 
 // ErrTimeLimit is wrapped by the error of every call that has exceeded Config.StatementTimeout,
 // Config.TxTimeout or Config.MaxReadAge; see [TimeLimitError].
-var ErrTimeLimit = errors.New("pool: a time limit is over")
+var ErrTimeLimit = errors.New("pool: time limit exceeded")
 
 // A TimeLimitError says which limit was exceeded, and by which connection. It matches
 // [ErrTimeLimit] and wraps [sqlite3.INTERRUPT].
@@ -32,7 +32,7 @@ func (e *TimeLimitError) Error() string {
 		last = fmt.Sprintf(", last %q", e.Last)
 	}
 	what := map[string]string{
-		"StatementTimeout": "a statement has taken", "TxTimeout": "a transaction has lasted", "MaxReadAge": "rows or a transaction have been read for",
+		"StatementTimeout": "a statement has taken", "TxTimeout": "a transaction has lasted", "MaxReadAge": "rows or a transaction have been open for",
 	}[e.Setting]
 	return fmt.Sprintf("pool: %s %s on connection %d%s, longer than Config.%s allows (%s): it is ended",
 		what, e.Took.Round(time.Millisecond), e.Conn, last, e.Setting, e.Limit)
@@ -141,7 +141,7 @@ func (p *Pool) enforceLimits(now time.Time) {
 func (p *Pool) recordTimeLimit(c *conn, limit *TimeLimitError, background bool) {
 	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindTimeLimit, Conn: c.ID(), Lane: c.lane.name,
 		Duration: limit.Took, Reason: driver.Reason(limit.Setting), Background: background})
-	p.logger.Warn("pool: a time limit is over", "setting", limit.Setting, "limit", limit.Limit, "took", limit.Took, "conn", c.ID(), "lane", c.lane.name, "last", limit.Last)
+	p.logger.Warn("pool: a time limit was exceeded", "setting", limit.Setting, "limit", limit.Limit, "took", limit.Took, "conn", c.ID(), "lane", c.lane.name, "last", limit.Last)
 }
 
 // takeAway ends the transaction of a stopped connection and takes its turn, if no call is

@@ -215,7 +215,7 @@ func (m *maintainer) fill(ctx context.Context, now time.Time) {
 			if err != nil {
 				m.backOff = min(max(2*m.backOff, firstBackOff), maxBackOff)
 				m.retry = now.Add(m.backOff)
-				m.pool.logger.Error("pool: open a connection in the background", "lane", l.name, "error", m.pool.logErr(err), "again in", m.backOff)
+				m.pool.logger.Error("pool: a connection could not be opened in the background", "lane", l.name, "error", m.pool.logErr(err), "again in", m.backOff)
 				return
 			}
 			if !opened {

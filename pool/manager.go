@@ -86,7 +86,7 @@ func (m *Manager) open(ctx context.Context, name string, cfg Config) (*Pool, err
 	defer m.free(name, e) // also if a hook panics
 	if old != nil {
 		if err := old.Shutdown(ctx); err != nil {
-			old.logger.Error("pool: shut down a pool whose file is lost, to open another in its place", "error", old.logErr(err))
+			old.logger.Error("pool: a pool whose file is lost was shut down with an error; another is opened in its place", "error", old.logErr(err))
 		}
 	}
 	cfg.Name = cmp.Or(cfg.Name, name)

@@ -376,7 +376,7 @@ func (p *Pool) hookError(hook string, err error) error {
 }
 
 func (p *Pool) closeFailed(c *conn, err error) {
-	p.logger.Error("pool: close a connection", "conn", c.ID(), "lane", c.lane.name, "error", p.logErr(err))
+	p.logger.Error("pool: a connection was closed with an error", "conn", c.ID(), "lane", c.lane.name, "error", p.logErr(err))
 }
 
 // logErr returns what a log line may show of an error: its type and code. The text may quote
