@@ -28,8 +28,8 @@ func (c *Conn) ID() sqlitemw.ConnID {
 	return id
 }
 
-// Acquire returns a checkout that leases a connection at its first use, from the lane that is
-// right for that use, as a call of [Pool.DB] does. So Acquire does not wait.
+// Acquire returns a checkout. As a call of [Pool.DB] does, it leases a connection at its first
+// use, from the lane for that use. So Acquire does not wait.
 func (p *Pool) Acquire(ctx context.Context) (*Conn, error) {
 	c, err := p.db.Conn(ctx)
 	if err != nil {

@@ -174,7 +174,7 @@ const (
 //
 // It wraps [ErrAcquireTimeout] if the wait was too long, [ErrQueueFull], [ErrClosed], or the
 // context's error if that ended the wait. For the writer, unless the pool is closed, it also
-// matches sqlite3.BUSY, so that code that handles a locked database handles it.
+// matches sqlite3.BUSY. So code that handles a locked database handles it.
 type AcquireError struct {
 	Pool    string
 	Lane    wrap.Lane

@@ -41,25 +41,25 @@ func (p *Pool) Backup(ctx context.Context, path string) error {
 // callers wait. Shutdown waits for a backup, and takes its connection away when it must not
 // wait any longer. Its [Holder] has the Owner of ctx ([WithOwner]), or else Backup.
 //
-// At every moment, also after a crash or a power failure, the file at path is either the
-// complete copy or what was there before. The copy is written to a file in the same directory
-// whose name is a dot, the copy's name, ".backup-" and a suffix. That file is synced and
-// renamed, and then the directory is synced. When BackupTo returns nil, the copy is on the
-// disk. Windows does not sync directories.
+// The file at path is always either the complete copy or what was there before, also after a
+// crash or a power failure. The copy is written to a temporary file in the same directory. Its
+// name is a dot, the copy's name, ".backup-" and a suffix. That file is synced and renamed, and
+// then the directory is synced. When BackupTo returns nil, the copy is on the disk. Windows
+// does not sync directories.
 //
-// The copy has the permissions of the database file, as far as the umask allows. On a file
-// system without hard links, another process may lose a file that it creates at path at the
-// last moment.
+// The copy has the permissions of the database file, as far as the umask allows. Without hard
+// links in the file system, another process may lose a file that it creates at path at the last
+// moment.
 //
-// BackupTo fails with [fs.ErrExist] if there is a file at path (unless opts.Replace is set), or
-// a journal or WAL beside it. It fails with [errors.ErrUnsupported] if the database is in a VFS
-// other than the operating system's, because that VFS may encrypt the database, but not the
-// copy. Otherwise it fails with ctx's error, [ErrClosed] or SQLite's. It never replaces a file
-// that a pool of this process has open.
+// BackupTo fails with [fs.ErrExist] if there is a file at path, unless opts.Replace is set. It
+// also does if there is a journal or WAL beside it. It fails with [errors.ErrUnsupported] if
+// the VFS of the database is not the operating system's. Such a VFS may encrypt the database,
+// and the copy would not be encrypted. Otherwise it fails with ctx's error, [ErrClosed] or
+// SQLite's. It never replaces a file that a pool of this process has open.
 //
 // A backup that fails removes its files. A backup that is killed leaves only its temporary
 // file. A later backup to the same path removes it, when the process that made it has ended. It
-// can tell that if the process ran on the same machine, since the same boot and in the same
+// can know that only for a process on the same machine, of the same boot, in the same
 // container. Otherwise it removes the file one hour after the last write to it.
 //
 // For one file that is replaced every hour:

@@ -18,9 +18,8 @@ import (
 // The name of a copy in progress identifies its maker. It is a dot, the final name, ".backup-",
 // the machine, the process ID and a random part, separated by "-".
 
-// staleAfter is how old a copy must be to be removed if it is not known whether its process
-// still runs. A running copy is written more often: one step takes milliseconds, and the sync
-// at the end seconds.
+// staleAfter is how old a copy must be to be removed, if its process may still run. A running
+// copy is written more often: one step takes milliseconds, and the sync at the end seconds.
 const staleAfter = time.Hour
 
 // longestBase is how long a name may be to be part of the temporary name unchanged. File

@@ -13,17 +13,17 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// A checkpointer moves the content of the WAL to the database while the writer goes on, with a
-// connection of its own. SQLite's own checkpoints run in the commit that finds the WAL long.
+// A checkpointer moves the content of the WAL to the database while the writer goes on. It has
+// a connection of its own. SQLite's own checkpoints run in the commit that finds the WAL long.
 // Then all callers that wait for the writer would wait for the disk.
 //
 // That alone does not shorten the WAL. The next writer starts at its beginning only if
-// everything has been moved and no reader uses the WAL at that moment, which does not happen in
-// a busy database. So once most pages are moved, the next commit is held at its end, when only
-// its return is left. Then the checkpointer moves the new pages, waits for readers, and resets
-// the WAL. How long that may take depends on the WAL's length; see resetWAL.
+// everything has been moved and no reader uses the WAL. In a busy database, there is no such
+// moment. So once most pages are moved, the next commit is held at its end, when only its
+// return is left. Then the checkpointer moves the new pages, waits for readers, and resets the
+// WAL. How long that may take depends on the WAL's length; see resetWAL.
 //
-// Without a reset, the WAL would grow with each commit, and a commit that makes the file longer
+// Without a reset, the WAL would grow with each commit. A commit that makes the file longer
 // takes about twice as long to sync.
 type checkpointer struct {
 	pool        *Pool

@@ -71,9 +71,9 @@ type Config struct {
 	// In-memory databases have none.
 	MaxLifetime time.Duration
 
-	// LifetimeJitter is the largest fraction of MaxLifetime by which each connection's lifetime
-	// is shortened at random, so that connections do not all expire together. Zero means 0.1,
-	// negative means none. More than 1 is refused.
+	// LifetimeJitter is the largest fraction of MaxLifetime by which a connection's lifetime is
+	// shortened at random. So connections do not all expire together. Zero means 0.1, negative
+	// means none. More than 1 is refused.
 	LifetimeJitter float64
 
 	// MaxWaiters is how many calls may wait for a connection of a lane. The next call fails
@@ -120,9 +120,9 @@ type Config struct {
 	// calls nothing. Its turn goes to the next waiter, and every later call on it fails.
 	TxTimeout time.Duration
 
-	// MaxReadAge is how long rows or a transaction may be open, because the WAL cannot be reset
-	// while an old state of the database is read. Zero means no limit. Rows and transactions that
-	// are open for longer are ended as with TxTimeout.
+	// MaxReadAge is how long rows or a transaction may be open. Meanwhile they read an old state
+	// of the database, and the WAL cannot be reset. Zero means no limit. Rows and transactions
+	// that are open for longer are ended as with TxTimeout.
 	//
 	// TxTimeout and MaxReadAge may be noticed late, by an eighth of their duration. A log line
 	// and an event report each exceeded limit before anything is interrupted. The error is a
@@ -141,13 +141,13 @@ type Config struct {
 	// HealthInterval is how often the pool checks its health by itself. Zero means never.
 	HealthInterval time.Duration
 
-	// JournalSizeLimit is how many bytes a WAL, or a journal that is kept, may have after its
-	// content has been moved to the database. Zero means 64 MiB, negative means any number. To
-	// empty it, set the pragma journal_size_limit to 0.
+	// JournalSizeLimit is how many bytes a WAL or a kept journal may have after its content has
+	// been moved to the database. Zero means 64 MiB, negative means any number. To empty it, set
+	// the pragma journal_size_limit to 0.
 	//
 	// The pool keeps a WAL in use within twice this limit; the package documentation says how
-	// that affects readers and writers. For that purpose, less than 64 pages count as 64 pages,
-	// and zero or a negative limit counts as 64 MiB.
+	// that affects readers and writers. For that, less than 64 pages count as 64 pages, and a
+	// pragma of 0 or a negative limit as 64 MiB.
 	JournalSizeLimit int64
 
 	// Pragmas are applied to every connection, in addition to those of Path and those that
@@ -177,8 +177,8 @@ type Config struct {
 
 	// MemoryLimit is how many bytes SQLite may allocate for each connection, including the pool's
 	// own. Zero means [driver.DefaultMemoryLimit]. A negative number, less than 1 MiB or more
-	// than 4 GiB is refused. A limit in the context of the call that opens the connection
-	// (sqlite3.WithMaxMemory) is ignored, because other calls use the connection too.
+	// than 4 GiB is refused. A limit in a call's context (sqlite3.WithMaxMemory) is ignored,
+	// because other calls use the connection too.
 	MemoryLimit int64
 
 	// Interceptors wrap every connection's calls. The first one is outermost, and tracing is
@@ -232,8 +232,8 @@ type Hooks struct {
 	// and another is tried, until the context ends or AcquireTimeout has passed.
 	BeforeAcquire func(ctx context.Context, c ConnInfo) bool
 
-	// AfterRelease is called when a connection has been given back, on the goroutine that gave it
-	// back, which may be one of database/sql. If it returns false, the connection is closed.
+	// AfterRelease is called when a connection has been given back. It runs on the same
+	// goroutine, which may be one of database/sql. If it returns false, the connection is closed.
 	AfterRelease func(c ConnInfo) bool
 
 	// BeforeClose is called before a connection that has been leased, or could have been, is

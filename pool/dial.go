@@ -13,8 +13,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// connecting reports whether connections are being opened, and returns the error of the last
-// attempt, if it failed at since or later.
+// connecting reports whether connections are being opened. It returns the error of the last
+// attempt, if that failed at since or later.
 func (l *lane) connecting(since time.Time) (bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -1,6 +1,6 @@
-// Package pool is a connection pool for SQLite, below [database/sql]. One connection
-// writes, the others read. Waiters are served first come, first served. Every wait, use and
-// failure is counted and recorded.
+// Package pool is a connection pool for SQLite, below [database/sql]. One connection writes,
+// the others read. Waiters are served first come, first served. Every wait, use and failure is
+// counted and recorded.
 //
 //	p, err := pool.Open(ctx, pool.Config{Path: "app.db"})
 //	defer p.Close()
@@ -26,24 +26,24 @@
 //     _pool_memory_limit, _pool_dirty
 //   - others: _pool_name, _pool_events
 //
-// The other fields exist only in Config. To set them for sql.Open, register a [Driver] with
-// a Config. A _pool_name that looks as if it had parameters is refused. Errors and log lines
-// show only the parts of a DSN that package driver lists, and quote names.
+// The other fields exist only in Config. To set them for sql.Open, register a [Driver] with a
+// Config. A _pool_name that looks as if it had parameters is refused. Errors and log lines show
+// only the parts of a DSN that package driver lists, and quote names.
 //
-// By default, every connection has foreign keys on, synchronous FULL (EXTRA without a WAL),
-// a busy timeout of 5 seconds and a journal size limit of 64 MiB. A file is in WAL mode.
+// By default, every connection has foreign keys on and synchronous FULL (EXTRA without a WAL).
+// It has a busy timeout of 5 seconds and a journal size limit of 64 MiB. A file is in WAL mode.
 // Config and its Path can change all of that. [Manager] keeps several pools.
 //
 // # Lanes
 //
-// A file in WAL mode has two lanes. The writer lane is one connection. The reader lane has
-// up to MaxConns-1 connections, which cannot write. Each lane has a queue. The writer's
-// queue is shared by all pools of the process that may write to the same file, even if they
-// opened it under different names. Every other database has one connection for everything,
-// which is a lane too; see Config.MaxConns.
+// A file in WAL mode has two lanes. The writer lane is one connection. The reader lane has up
+// to MaxConns-1 connections, which cannot write. Each lane has a queue. All pools of the
+// process that may write to the same file share the writer's queue, even if they opened it
+// under different names. Every other database has one connection for everything, which is a
+// lane too; see Config.MaxConns.
 //
-// A checkout of [Pool.DB] is a call, a Conn or a Tx. It leases a connection when it first
-// needs one. The first request decides the lane:
+// A checkout of [Pool.DB] is a call, a Conn or a Tx. It leases a connection when it first needs
+// one. The first request decides the lane:
 //
 //   - SELECT and VALUES (Query, QueryRow): reader.
 //   - WITH (Query, QueryRow): reader if SQLite reports that the statement only reads, else
@@ -55,8 +55,8 @@
 //   - PRAGMA, ATTACH, BEGIN, DDL and everything else: writer.
 //   - Exec of any query except an empty one: writer.
 //   - EXPLAIN and EXPLAIN QUERY PLAN: the lane of the explained statement.
-//   - Prepare: reader, if preparing the query cannot execute it, else writer. Each call of
-//     the statement is then routed as above.
+//   - Prepare: reader, if preparing the query cannot execute it, else writer. Each call of the
+//     statement is then routed as above.
 //   - BeginTx with ReadOnly and LevelDefault: reader.
 //   - Every other BeginTx: writer. It takes SQLite's write lock immediately.
 //   - Ping: reader.
@@ -68,105 +68,101 @@
 //
 // For what the parser cannot see, SQLite decides when a reader prepares the query, once for
 // each query and schema. A query of a view over last_insert_rowid(), changes() or
-// total_changes() goes to the writer. So does a query that names something that only the
-// writer has, such as a function from Config.Init or Config.Hooks.AfterConnect. In a
-// read-only transaction, neither does.
+// total_changes() goes to the writer. So does a query that names something that only the writer
+// has, such as a function from Config.Init or Config.Hooks.AfterConnect. In a read-only
+// transaction, neither does.
 //
 // A query of [Pool.Reader] or of a read-only transaction can change its reader. That is a
-// PRAGMA with a value, ATTACH or DETACH, a temporary object, a transaction left open, or
-// Raw. A reader that has changed, or may have, is closed when it is given back. On readers,
-// query_only stays on. The pool detects such queries with an authorizer that it sets on
-// readers. If Config.Init or AfterConnect sets an authorizer, that one stays. Then the pool
-// compares the connection after each use that prepared a statement, which takes 0.1 ms.
+// PRAGMA with a value, ATTACH or DETACH, a temporary object, a transaction left open, or Raw. A
+// reader that has changed, or may have, is closed when it is given back. On readers, query_only
+// stays on. The pool detects such queries with an authorizer that it sets on readers. If
+// Config.Init or AfterConnect sets an authorizer, that one stays. Then the pool compares the
+// connection after each use that prepared a statement, which takes 0.1 ms.
 //
-// A checkout that has leased the writer keeps it until the checkout ends. While it runs
-// nothing and has no transaction and no rows open, other callers may write. [Pool.Reader]
-// and [Pool.Writer] work as DB does, but each uses one lane only.
+// A checkout that has leased the writer keeps it until the checkout ends. While it runs nothing
+// and has no transaction and no rows open, other callers may write. [Pool.Reader] and
+// [Pool.Writer] work as DB does, but each uses one lane only.
 //
-// A query sees everything that was committed before it began. A query on a reader does not
-// see what an open transaction has written.
+// A query sees everything that was committed before it began. A query on a reader does not see
+// what an open transaction has written.
 //
 // # Differences from "sqlitemw"
 //
 //   - db.Begin takes the write lock immediately, as there. But it waits for it in the queue,
 //     first come, first served. There it waits inside SQLite, for the busy timeout and in no
-//     order. For a transaction that only reads, use BeginTx with
-//     sql.TxOptions{ReadOnly: true}, which takes a reader. A _txlock in Path takes
-//     precedence.
-//   - db.Stats counts shells, which are the connections that database/sql sees. A shell
-//     costs almost nothing, and leases a connection only while it is used. Use [Pool.Stats].
-//   - Errors of an acquire come from the first call that needs a connection, not from
-//     db.Conn.
+//     order. For a transaction that only reads, use BeginTx with sql.TxOptions{ReadOnly: true},
+//     which takes a reader. A _txlock in Path takes precedence.
+//   - db.Stats counts shells, which are the connections that database/sql sees. A shell costs
+//     almost nothing, and leases a connection only while it is used. Use [Pool.Stats].
+//   - Errors of an acquire come from the first call that needs a connection, not from db.Conn.
 //   - SetMaxOpenConns, SetMaxIdleConns, SetConnMaxLifetime and SetConnMaxIdleTime apply to
-//     shells. SetMaxOpenConns puts the queue of database/sql before the pool's. That queue
-//     is served at random and has no timeout. Do not call it; set Config.MaxConns.
+//     shells. SetMaxOpenConns puts the queue of database/sql before the pool's. That queue is
+//     served at random and has no timeout. Do not call it; set Config.MaxConns.
 //   - One lane is one connection. This is so with MaxConns 1 and for in-memory databases. A
 //     query issued while rows are open, or outside an open transaction, blocks until
 //     AcquireTimeout.
-//   - Readers that wait for each other, as nested queries do, are let in beyond MaxConns: up
-//     to 128. On 32-bit systems, they are also limited to 512 MiB in all pools together; see
+//   - Readers that wait for each other, as nested queries do, are let in beyond MaxConns: up to
+//     128. On 32-bit systems, they are also limited to 512 MiB in all pools together; see
 //     Config.MemoryLimit.
 //   - Session state: PRAGMA, ATTACH and temporary objects change the writer for all later
-//     callers, until they are undone. Each change logs a warning and records an event. A
-//     PRAGMA on DB does not reach the readers. Once a query has attached a file or created a
-//     temporary object, queries of DB go to the writer too, until it is detached or dropped.
-//     After Raw() of a *sql.Conn, they do so until [Pool.Reset]. To set something on every
-//     connection, use Config.Init and Config.Pragmas.
-//   - A transaction begun with Exec of BEGIN must end in the same checkout of db.Conn. If it
-//     is left open, it is rolled back and logged as an error; see Config.Dirty.
+//     callers, until they are undone. Each change logs a warning and records an event. A PRAGMA
+//     on DB does not reach the readers. While a file is attached or a temporary object exists,
+//     queries of DB go to the writer too. After Raw() of a *sql.Conn, they do so until
+//     [Pool.Reset]. To set something on every connection, use Config.Init and Config.Pragmas.
+//   - A transaction begun with Exec of BEGIN must end in the same checkout of db.Conn. If it is
+//     left open, it is rolled back and logged as an error; see Config.Dirty.
 //   - last_insert_rowid() and changes() return the values of the writer, which other callers
 //     may have used since. Use sql.Result, RETURNING or a transaction.
-//   - Functions of the program that call (*sqlite3.Conn).GetInterrupt get a context with the
-//     values and the end of the caller's context, but not that context itself.
+//   - (*sqlite3.Conn).GetInterrupt in a function of the program returns a context with the
+//     values and the end of the caller's context. It is not that context itself.
 //   - Prepare prepares the query to check it, and keeps the query, not the statement. Each
 //     connection prepares the query when it first executes it, and caches the statement
-//     (Config.StatementCache). So the query fails, and its error is not part of an
-//     errors.Join. If a table that it uses is gone, the query fails, not its first row. Its
-//     rows may be used after the statement is closed.
+//     (Config.StatementCache). An error is that of the query, and is not joined with others by
+//     errors.Join. If a table is gone, the query fails, not its first row. Its rows may be used
+//     after the statement is closed.
 //   - Raw of a *sql.Conn passes a value with a Raw method, as in package driver, but without
-//     the methods of *sqlite3.Conn. The method returns the writer's connection. It panics
-//     with an [*AcquireError] if it cannot get it. [Pool.Raw] takes a context and returns an
-//     error.
+//     the methods of *sqlite3.Conn. The method returns the writer's connection. It panics with
+//     an [*AcquireError] if it cannot get it. [Pool.Raw] takes a context and returns an error.
 //   - db.Close of DB, Reader and Writer closes only that *sql.DB. [Pool.Close] closes all.
 //
 // # Opening
 //
 // The pool opens connections on its own goroutines. The context there has the values of the
-// caller's context, but does not end with it. A caller whose context ends, or that has
-// waited for AcquireTimeout, returns immediately with an [*AcquireError] and releases its
-// turn. The connection is still opened, and serves the next caller. The same holds when the
-// first calls on a database of sql.Open open its pool.
+// caller's context, but does not end with it. A caller whose context ends, or that has waited
+// for AcquireTimeout, returns immediately with an [*AcquireError] and releases its turn. The
+// connection is still opened, and serves the next caller. The same holds when the first calls
+// on a database of sql.Open open its pool.
 //
-// If an opening takes longer than five seconds, the next call starts another. A panic of
-// Init or of a hook is raised in the call that waits for the connection. If no call waits,
-// the panic is logged, and recorded as an event once the pool is open.
+// If an opening takes longer than five seconds, the next call starts another. A panic of Init
+// or of a hook is raised in the call that waits for the connection. If no call waits, the panic
+// is logged, and recorded as an event once the pool is open.
 //
 // # Limits of time
 //
 // Config.StatementTimeout limits a statement, and Config.TxTimeout a transaction.
-// Config.MaxReadAge limits how long rows or a transaction stay open, because they keep the
-// WAL from being reset. When a limit is exceeded:
+// Config.MaxReadAge limits how long rows or a transaction stay open, because they keep the WAL
+// from being reset. When a limit is exceeded:
 //
-//   - A log line is written and an event is recorded. Then the running call is interrupted.
-//     It fails, and all later calls fail, with a [*TimeLimitError] that names the setting.
+//   - A log line is written and an event is recorded. Then the running call is interrupted. It
+//     fails, and all later calls fail, with a [*TimeLimitError] that names the setting.
 //   - A transaction or open rows are ended even while the program calls nothing. The
-//     transaction is rolled back, its turn goes to the next waiter, and its connection is
+//     transaction is rolled back, and its turn goes to the next waiter. Its connection is
 //     closed when the program gives it back.
-//   - A statement outside a transaction that has written (RETURNING) keeps its changes if
-//     only its rows are left to read.
-//   - A caller that has SQLite's own connection, from Raw or for a savepoint, keeps it until
-//     it gives it back. Its calls fail.
+//   - A statement outside a transaction that has written (RETURNING) keeps its changes if only
+//     its rows are left to read.
+//   - A caller that has SQLite's own connection, from Raw or for a savepoint, keeps it until it
+//     gives it back. Its calls fail.
 //
 // # Errors
 //
 // [Open] fails with [ErrInvalidConfig], [ErrNotFound], an [*OpenError] or [ErrHealthCheck].
 //
-// A call that cannot acquire a connection fails with an [*AcquireError]. It lists who holds
-// the connections, for how long and for which query, counts the waiters, and names the
-// probable cause. It wraps [ErrAcquireTimeout], [ErrQueueFull] (Config.MaxWaiters),
-// [ErrClosed] or the context's error, also while a connection is being opened. For the
-// writer, it also matches sqlite3.BUSY, so that code that handles a locked database handles
-// it. [WithOwner] gives holders a name. Errors of SQLite reach the program unchanged.
+// A call that cannot acquire a connection fails with an [*AcquireError]. It lists the holders
+// of the connections, with times and queries. It also has the number of waiters and the
+// probable cause. It wraps [ErrAcquireTimeout], [ErrQueueFull] (Config.MaxWaiters), [ErrClosed]
+// or the context's error, also while a connection is being opened. For the writer, it also
+// matches sqlite3.BUSY, so that code that handles a locked database handles it. [WithOwner]
+// gives holders a name. Errors of SQLite reach the program unchanged.
 //
 // A panic in a call passes to the program as in package driver, whose rules apply. The
 // connection is closed, its turn is released, and the checkout returns [driver.ErrPanicked].
@@ -186,62 +182,61 @@
 // [Pool.LogEvents] writes them to a slog.Logger. Config.Recorder is called with each. Slow
 // subscribers lose events; the loss is counted.
 //
-// [Pool.Stats] returns totals. [Pool.Holders] returns who holds connections now. Spans and
-// metrics are those of package tracing. The acquire span includes the wait in the queue, and
-// the pool measures db.client.connection.wait_time, pending_requests and timeouts.
+// [Pool.Stats] returns totals. [Pool.Holders] returns the current holders of connections. Spans
+// and metrics are those of package tracing. The acquire span includes the wait in the queue,
+// and the pool measures db.client.connection.wait_time, pending_requests and timeouts.
 //
 // # Health and upkeep
 //
-// [Pool.HealthCheck] reads a page on a connection of its own. It checks that the database,
-// its -wal and its -shm are still the files that the pool has opened, and that they are as
-// long as SQLite expects. [Pool.Health] returns the result. With Config.HealthInterval, the
-// pool checks itself. In addition, the pool is degraded from the moment that one of these
-// failures begins until it ends, and reports the reason:
+// [Pool.HealthCheck] reads a page on a connection of its own. It checks that the database, its
+// -wal and its -shm are still the files that the pool has opened. It also checks that they are
+// as long as SQLite expects. [Pool.Health] returns the result. With Config.HealthInterval, the
+// pool checks itself. In addition, each of these failures makes the pool degraded from its
+// begin to its end:
 //
-//   - write: SQLite cannot write. The disk or a quota is full, a write or a sync fails, or
-//     the file system is read-only. It ends when a write succeeds.
+//   - write: SQLite cannot write. The disk or a quota is full, a write or a sync fails, or the
+//     file system is read-only. It ends when a write succeeds.
 //   - checkpoint: the content of the WAL cannot be moved to the database. The pool retries
 //     after 100 ms, then after twice as long each time, up to 10 s, and in HealthCheck.
-//   - wal: the WAL exceeds Config.JournalSizeLimit and cannot be reset. The reason names
-//     the connection that has been reading for long, with its owner, last query and trace,
-//     if it belongs to a pool of this process.
+//   - wal: the WAL exceeds Config.JournalSizeLimit and cannot be reset. If a connection of a
+//     pool of this process has been reading for long, the reason names it, with its owner, last
+//     query and trace.
 //
-// Its begin and its end each cause one log line and one event, failing and recovered, with
-// that reason. A failed commit is still reported to its caller.
+// Its begin and its end each cause one log line and one event, failing and recovered, with that
+// reason. A failed commit is still reported to its caller.
 //
 // # The WAL
 //
-// A goroutine of the pool moves the content of the WAL to the database (a checkpoint) once
-// there are 1000 pages of it, later 750. The writer continues meanwhile. Then the pool holds
-// one commit at its end, after the transaction is durable. So no other commit comes between
-// while the rest is moved and the WAL is reset: the next writer starts again at its
-// beginning. Below the limit, that takes a few milliseconds, or is postponed.
+// Once the WAL has 1000 pages, later 750, a goroutine of the pool moves its content to the
+// database (a checkpoint). The writer continues meanwhile. Then the pool holds one commit at
+// its end, after the transaction is durable. So no other commit comes between while the rest is
+// moved and the WAL is reset: the next writer starts again at its beginning. Below the limit,
+// that takes a few milliseconds, or is postponed.
 //
 // From Config.JournalSizeLimit on, the commit is held until readers have ended. So the WAL
-// stays within twice the limit, as long as no reader reads for longer than a second and no
-// transaction writes more than the limit. Nothing waits for a reader of this process's pools
-// that has read for longer: the WAL grows, and the pool is degraded. For readers outside the
-// pools, the pool does not know how long they have read. It waits for them about a second,
-// and then again after 10 seconds, 20, and so on, up to 5 minutes. The context of the call
-// ends its wait.
+// stays within twice the limit, unless a reader reads for longer than a second or a transaction
+// writes more than the limit. Nothing waits for a reader of this process's pools that has read
+// for longer: the WAL grows, and the pool is degraded. For readers outside the pools, the pool
+// does not know how long they have read. It waits for them about a second, and then again after
+// 10 seconds, 20, and so on, up to 5 minutes. The context of the call ends its wait.
 //
-// A WAL file that is longer than 1000 pages, or than its limit, is truncated when nothing
-// has been committed for a second. SQLite's own checkpoints, too, leave up to that length.
+// When nothing has been committed for a second, a WAL file of more than 1000 pages, or than its
+// limit, is truncated. SQLite's own checkpoints, too, leave up to that length.
 //
-// With one connection for everything, the commit itself runs the checkpoint, as SQLite does
-// by default. To let SQLite do it, set the pragma wal_autocheckpoint in Path or
-// Config.Pragmas. To leave it to another program, as Litestream requires, set it to 0. Then
-// the pool runs no checkpoint by itself, and only reports a WAL that exceeds its limit. A
-// hook that the program sets with (*sqlite3.Conn).WALHook replaces the pool's. All this
-// applies to the main database; attached files are checkpointed as SQLite does it.
+// With one connection for everything, the commit itself runs the checkpoint, as SQLite does by
+// default. To let SQLite do it, set the pragma wal_autocheckpoint in Path or Config.Pragmas. To
+// leave it to another program, as Litestream requires, set it to 0. Then the pool runs no
+// checkpoint by itself, and only reports a WAL that exceeds its limit. A hook that the program
+// sets with (*sqlite3.Conn).WALHook replaces the pool's. All this applies to the main database;
+// attached files are checkpointed as SQLite does it.
 //
 // [Pool.Checkpoint] runs a checkpoint on request.
 //
 // # Durability
 //
 // A commit is on the disk when it returns, and survives a power failure. The default of
-// Config.Synchronous is FULL in WAL mode and EXTRA without a WAL. There, FULL does not sync
-// the directory, so a deleted journal may reappear and undo the latest commit. A copy by
+// Config.Synchronous is FULL in WAL mode and EXTRA without a WAL. There, FULL does not sync the
+// directory, so a deleted journal may reappear and undo the latest commit. A copy by
 // [Pool.Backup] or [Pool.BackupTo] is on the disk when the call returns. An incomplete copy
 // never has the copy's name. To replace the same copy again and again:
 //
@@ -252,58 +247,56 @@
 //
 // # Connections
 //
-// A goroutine closes connections that have been idle for longer than IdleTimeout or open for
-// longer than MaxLifetime, and keeps MinConns open. A connection of the pool's own keeps an
-// in-memory database alive. [Pool.Resize] changes MaxConns. [Pool.Reset] replaces all
-// connections by new ones.
+// A goroutine closes connections that have been idle for IdleTimeout or open for MaxLifetime,
+// and keeps MinConns open. A connection of the pool's own keeps an in-memory database alive.
+// [Pool.Resize] changes MaxConns. [Pool.Reset] replaces all connections by new ones.
 //
-// If one of the three files is lost, health is down. An event (file-lost) and a log line
-// name the file and what has happened to it, and every call fails with [driver.ErrFileLost];
-// see The file in package driver. The only repair is to close the pool and open it again, at
-// the same path if a backup was put there. [Manager.Add] and [Manager.OpenPrimary] do both.
+// If one of the three files is lost, health is down. An event (file-lost) and a log line name
+// the file and what has happened to it, and every call fails with [driver.ErrFileLost]; see The
+// file in package driver. To continue, close the pool and open it again, at the same path if a
+// backup was put there. [Manager.Add] and [Manager.OpenPrimary] do both.
 //
 // # Functions of the program
 //
 // The pool calls functions of the program: Init, Term, hooks, the Recorder, loggers, and the
 // exporters behind Config.Tracing. If a call of the program leads to them, they run on its
-// goroutine. A panic then passes to the program. A function that blocks also blocks its
-// caller, and may keep a turn.
+// goroutine. A panic then passes to the program. A function that blocks also blocks its caller,
+// and may keep a turn.
 //
-// The pool also calls them on its own goroutines: to keep MinConns open, to close idle and
-// old connections, to check health, to run checkpoints, to write log lines and events, and
-// in Shutdown. There:
+// The pool also calls them on its own goroutines: to keep MinConns open, to close idle and old
+// connections, to check health, to run checkpoints, to write log lines and events, and in
+// Shutdown. There:
 //
-//   - A panic is recovered. It is recorded as an event (panic, with the function's name as
-//     its reason), counted in Stats.Panics, and logged with its stack, once for each
-//     function. A connection that was to be opened is retried later; one that was to be
-//     closed is closed. In Shutdown, a panic of a hook or of Term is raised in the caller at
-//     the end, when everything is closed.
+//   - A panic is recovered. It is recorded as an event (panic, with the function's name as its
+//     reason) and counted in Stats.Panics. It is logged with its stack, once for each function.
+//     A connection that was to be opened is retried later; one that was to be closed is closed.
+//     In Shutdown, a panic of a hook or of Term is raised in the caller when everything is
+//     closed.
 //   - A function that does not return delays no acquire, release or Shutdown. The pool's own
 //     goroutine waits five seconds for BeforeConnect and BeforeClose. Then the connection
-//     fails, or is closed anyway. Init, Term and AfterConnect use the connection and keep
-//     it. At most one goroutine is in each function. Others do not call it and get a
+//     fails, or is closed anyway. Init, Term and AfterConnect use the connection and keep it.
+//     At most one goroutine is in each function. Others do not call it and get a
 //     [*BlockedError]; a health check may be one of them. Shutdown names the function in
 //     [ShutdownError].Blocked.
 //
-// A separate goroutine passes the events of the pool's own goroutines to the Recorder. It
-// also passes all events that follow until the Recorder has had those, so that the order is
-// kept. Log lines reach Config.Logger in the same way. A call waits for its line, for at
-// most 20 milliseconds. There is room for 1024 of each. The log reports how many lines were
-// lost.
+// A separate goroutine passes the events of the pool's own goroutines to the Recorder. It also
+// passes all events that follow until the Recorder has had those, so that the order is kept.
+// Log lines reach Config.Logger in the same way. A call waits for its line, for at most 20
+// milliseconds. There is room for 1024 of each. The log reports how many lines were lost.
 //
 // # Shutdown
 //
-// [Pool.Shutdown] refuses new and waiting acquires, and waits for connections in use as long
-// as its context allows. Then it takes the remaining ones away. It reports them, and
-// functions that have not returned, in a [*ShutdownError]. Readers are closed first. The
-// writer then runs PRAGMA optimize, and removes the WAL if no other connection has the file
-// open. [Pool.Close] is Shutdown with ten seconds. So is db.Close of a database of sql.Open.
+// [Pool.Shutdown] refuses new and waiting acquires, and waits for connections in use as long as
+// its context allows. Then it takes the remaining ones away. It reports them, and functions
+// that have not returned, in a [*ShutdownError]. Readers are closed first. The writer then runs
+// PRAGMA optimize, and removes the WAL if no other connection has the file open. [Pool.Close]
+// is Shutdown with ten seconds. So is db.Close of a database of sql.Open.
 //
 // # Platforms
 //
 //   - Linux, macOS and Windows: two lanes.
-//   - FreeBSD and the other BSDs, illumos, and -tags sqlite3_flock: two lanes. Other
-//     processes must use the same kind of locks.
+//   - FreeBSD and the other BSDs, illumos, and -tags sqlite3_flock: two lanes. Other processes
+//     must use the same kind of locks.
 //   - -tags sqlite3_dotlk: two lanes. No other process may use the file in WAL mode.
 //   - Others, such as js and wasip1: one lane, because there is no shared memory for a WAL.
 //     There are no file locks either, so Path must contain nolock=1.
@@ -314,8 +307,8 @@
 //
 // # Observing a database of "sqlitemw"
 //
-// [Observe] records the connections of a database that was opened with
-// sql.Open("sqlitemw", ...):
+// [Observe] records the connections of a database that was opened with sql.Open("sqlitemw",
+// ...):
 //
 //	db, err := sql.Open("sqlitemw", dsn)
 //	obs, err := pool.Observe(ctx, db, pool.ObserveConfig{})
@@ -326,17 +319,17 @@
 //	}
 //	fmt.Println(obs.Stats().InUse, obs.Stats().LongestUse)
 //
-// There, the pool is that of database/sql. A driver sees when a connection is opened,
-// acquired, released and closed. So these events and the times in use are exact, with one
-// exception: for a connection that database/sql opened in the background, the acquire is its
-// first call. Only database/sql sees how long a caller waited for a connection. It counts
-// waits and adds up their durations. Stats has both; events have no wait.
+// There, the pool is that of database/sql. A driver sees when a connection is opened, acquired,
+// released and closed. So these events and the times in use are exact, with one exception: for
+// a connection that database/sql opened in the background, the acquire is its first call. Only
+// database/sql sees how long a caller waited for a connection. It counts waits and adds up
+// their durations. Stats has both; events have no wait.
 //
-// If a connection had to be opened for an acquire, the acquire takes as long as the connect.
-// Do not add the two durations.
+// If a connection had to be opened for an acquire, the acquire takes as long as the connect. Do
+// not add the two durations.
 //
-// An [EventLog] is a driver.Recorder. In a driver.Config, it records everything from the
-// first connection on:
+// An [EventLog] is a driver.Recorder. In a driver.Config, it records everything from the first
+// connection on:
 //
 //	var log pool.EventLog
 //	sql.Register("mine", &driver.Driver{Config: driver.Config{Recorder: &log}})

@@ -194,8 +194,8 @@ var failedCalls = map[sqlite3.ExtendedErrorCode]string{
 	sqlite3.IOERR_SHMSIZE:   "change of the size of the shared memory",
 }
 
-// cannotWrite reports whether an error on the writer means that SQLite cannot write, and not
-// that the program made a mistake.
+// cannotWrite reports whether an error on the writer means that SQLite cannot write. A mistake
+// of the program does not count.
 func (c *conn) cannotWrite(err error) bool {
 	var code sqlite3.ExtendedErrorCode
 	if !errors.As(err, &code) {
@@ -250,7 +250,7 @@ func (c *conn) countWrites() (n int64) {
 }
 
 // checkWrites ends the failure of writes if the connection has written pages since the last
-// check, and no error has been recorded. While no writes fail, it costs one atomic load.
+// check, without a recorded error. While no writes fail, it costs one atomic load.
 func (c *conn) checkWrites() {
 	p := c.lane.pool
 	if c.lane.reads || !p.failures.on[failedWrite].Load() {

@@ -482,7 +482,7 @@ func TestCloseThatFails(t *testing.T) {
 	must(t, p.DB(), "CREATE TABLE t(a)")
 	n := p.Stats().CloseErrors // the health check's
 	p.Reset()
-	if s := p.Stats(); s.CloseErrors != n+1 || !log.has("close a connection") || log.has("oops") {
+	if s := p.Stats(); s.CloseErrors != n+1 || !log.has("closed with an error") || log.has("oops") {
 		t.Errorf("%d of %d closes failed; logged %q", s.CloseErrors, s.Closes, log.lines)
 	}
 	must(t, p.DB(), "INSERT INTO t VALUES (1)")

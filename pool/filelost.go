@@ -10,9 +10,9 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// sameFile returns [driver.ErrFileLost] if the names of the database, its -wal and its -shm no
-// longer lead to the files that the pool has open. It is called before every checkpoint and
-// every step of a backup. Package driver does the same before every dial.
+// sameFile returns [driver.ErrFileLost] if the names of database, -wal and -shm no longer lead
+// to the pool's open files. It is called before every checkpoint and every step of a backup.
+// Package driver does the same before every dial.
 func (p *Pool) sameFile() error {
 	if err := p.checkFile(); errors.Is(err, driver.ErrFileLost) {
 		return err

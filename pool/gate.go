@@ -9,7 +9,7 @@ import (
 
 // A stepGate limits how many readers run inside SQLite at the same time. More readers than
 // processors gain nothing, and they take the processor from the writer, for which all other
-// callers wait. A reader passes the gate for each step and never holds it between rows, so the
+// callers wait. A reader passes the gate for each step and never holds it between rows. So the
 // program's own time does not block others.
 //
 // The limit is soft: a reader that has waited for readerPatience enters anyway. The reason is

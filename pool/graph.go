@@ -10,9 +10,9 @@ import (
 )
 
 // This file finds deadlocks: callers that hold connections and wait for each other. They may
-// involve all pools of the process, because a caller can hold a connection of one pool while it
-// waits for another's. Nothing is recorded for this. When a wait has failed, the graph is built
-// from the holders and waiters at that moment.
+// involve all pools of the process: a caller can hold a connection of one pool and wait for
+// another's. Nothing is recorded for this. When a wait has failed, the graph is built from the
+// holders and waiters at that moment.
 
 // A callerID identifies a holder or waiter, as far as that is known.
 type callerID struct {
@@ -37,9 +37,9 @@ func (a callerID) is(b callerID) bool {
 // job or a worker. The name appears in errors and in [Pool.Holders].
 //
 // All leases and waits with the same name are taken to be of one caller that does one thing at
-// a time. If that caller holds a connection and waits for a second one, then a waiter for the
-// first connection also waits for the second. Without names, the same applies to leases and
-// waits in the same trace.
+// a time. If that caller holds a connection and waits for another, then a waiter for the first
+// also waits for the second. Without names, the same applies to leases and waits in the same
+// trace.
 func WithOwner(ctx context.Context, name string) context.Context {
 	return context.WithValue(ctx, ownerKey{}, name)
 }
@@ -85,8 +85,8 @@ type edge struct {
 }
 
 // deadlock returns the holders that form a cycle with a failed wait, or nil. A caller that gets
-// its turn while the graph is built may appear both as waiter and as holder, and so seem to
-// wait for itself. That does not happen twice, so deadlock builds the graph twice.
+// its turn meanwhile may appear both as waiter and as holder, and so seem to wait for itself.
+// That does not happen twice, so deadlock builds the graph twice.
 func deadlock(failed pendingWait) []Holder {
 	first := drawGraph(failed).deadlock(failed.lane)
 	if first == nil {

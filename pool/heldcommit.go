@@ -34,8 +34,8 @@ const (
 	maxPoll   = 5 * time.Millisecond
 )
 
-// After a connection outside the pools has blocked the reset for that long, commits are not
-// held for ten seconds, then for twice as long each time, up to five minutes.
+// If a connection outside the pools has blocked the reset for that long, no commit is held for
+// ten seconds. Each further time, that doubles, up to five minutes.
 const (
 	firstOutsideWait = 10 * time.Second
 	maxOutsideWait   = 5 * time.Minute

@@ -231,8 +231,8 @@ func (l *lane) take(ctx context.Context, a *wrap.Acquisition, extra bool) (_ *co
 	}
 }
 
-// closeAndClear closes *c and sets it to nil first, so that a deferred function does not close
-// it again after a panic in a hook.
+// closeAndClear closes *c. It sets *c to nil first, so that a deferred function does not close
+// it again after a panic.
 func (l *lane) closeAndClear(c **conn, why wrap.Reason) {
 	old := *c
 	*c = nil
@@ -379,8 +379,8 @@ func (l *lane) settle(c *conn, why wrap.Reason, now time.Time) {
 	l.push(c)
 }
 
-// push adds a connection to the idle ones, in the order of last use. It closes it instead if it
-// is too old, if the lane is closed or has shrunk, or if another writer is idle.
+// push adds a connection to the idle ones, in the order of last use. It closes the connection
+// instead if that is too old, if the lane is closed or too large, or if another writer is idle.
 func (l *lane) push(c *conn) {
 	l.mu.Lock()
 	why := l.pushLocked(c)
@@ -477,8 +477,8 @@ func (l *lane) count() laneCount {
 	return laneCount{len(l.all) + l.dialing, len(l.idle), l.dialing, l.dialingIdle, l.closingConns, l.waiting, l.extra}
 }
 
-// conns returns all connections, leased or not. A caller that has not leased a connection may
-// only use those of its fields that are atomic or guarded by conn.mu.
+// conns returns all connections, leased or not. Without leasing a connection, a caller may only
+// use its fields that are atomic or guarded by conn.mu.
 func (l *lane) conns() []*conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -48,8 +48,8 @@ func (e *TimeLimitError) Unwrap() error { return sqlite3.INTERRUPT }
 // pool and the holder must exclude each other; see shell.callMu.
 func (c *Config) takesAway() bool { return c.TxTimeout > 0 || c.MaxReadAge > 0 }
 
-// exceededLimit returns the limit that a transaction or reading has exceeded, or nil, and the
-// use of the connection that it belongs to.
+// exceededLimit returns the limit that a transaction or reading has exceeded, or nil. It also
+// returns the use of the connection that the limit applies to.
 func (c *conn) exceededLimit(now time.Time) (*TimeLimitError, use) {
 	cfg := &c.lane.pool.cfg
 	since := func(n int64) time.Duration { return now.Sub(time.Unix(0, n)) }
@@ -115,8 +115,7 @@ func (c *conn) updateTxStart() {
 
 // enforceLimits ends leases that exceed their limits. It first reports the limit, then
 // interrupts the running call. When no call runs, it takes the connection away: it rolls back
-// the transaction and passes the turn to the next waiter, although the program has not given
-// the connection back.
+// the transaction and passes the turn to the next waiter. The program still has the connection.
 func (p *Pool) enforceLimits(now time.Time) {
 	for _, l := range p.allLanes() {
 		for _, c := range l.conns() {

@@ -10,10 +10,10 @@ import (
 )
 
 // A maintainer does the pool's regular work: it closes connections that are idle or open for
-// too long, opens connections up to MinConns, pings connections, reports leaks, enforces time
-// limits, and checks health and the WAL. It has one goroutine and one timer, and a job for each
-// kind of work that calls a function of the program. If such a function does not return, the
-// other jobs go on.
+// too long, opens connections up to MinConns, and pings them. It also reports leaks, enforces
+// time limits, and checks health and the WAL. It has one goroutine and one timer, and a job for
+// each kind of work that calls a function of the program. If such a function does not return,
+// the other jobs go on.
 type maintainer struct {
 	pool   *Pool
 	cancel context.CancelFunc
@@ -29,8 +29,8 @@ type maintainer struct {
 	backOff time.Duration // the latest wait for retry
 }
 
-// After a failure, opening connections in the background is retried after a second, then after
-// twice as long each time, up to a minute.
+// After an error, opening connections in the background is retried after a second. Each further
+// time, that doubles, up to a minute.
 const (
 	firstBackOff = time.Second
 	maxBackOff   = time.Minute
@@ -276,8 +276,8 @@ func (l *lane) keepAlive(ctx context.Context, now time.Time) {
 	}
 }
 
-// popOldest removes and returns the idle connection that was used longest ago, of those that
-// have not been used or pinged since then. It returns nil if there is none.
+// popOldest removes and returns an idle connection that has not been used or pinged since then:
+// the one used longest ago. It returns nil if there is none.
 func (l *lane) popOldest(since time.Time) *conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -78,8 +78,8 @@ func (p *Pool) unmark(left marks, most int) {
 	}
 }
 
-// recheckMarks clears the marks of the writer's connection that no longer apply, after a query
-// has detached a file or dropped an object. The effects of Raw are unknown, so its mark stays
+// recheckMarks clears the marks of the writer's connection that no longer apply. A query may
+// have detached a file or dropped an object. The effects of Raw are unknown, so its mark stays
 // until the connection is closed.
 func (p *Pool) recheckMarks(c *conn) {
 	m := c.marks

@@ -28,8 +28,8 @@ type Observer struct {
 // been opened with sql.Open("sqlitemw", ...) or with a driver.Connector. Observe uses none of
 // db's connections. For a connection that is already open, it records only further events.
 //
-// Observe fails with [ErrNotObservable] if db is of another driver, with [ErrInvalidConfig] if
-// cfg is refused, and with ctx's error if ctx has ended. It has no other use for ctx.
+// Observe fails with [ErrNotObservable] if db is of another driver, and with [ErrInvalidConfig]
+// if cfg is refused. If ctx has ended, it fails with ctx's error. It has no other use for ctx.
 func Observe(ctx context.Context, db *sql.DB, cfg ObserveConfig) (*Observer, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("pool: observe: %w", err)

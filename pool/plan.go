@@ -238,8 +238,8 @@ func (p *plan) forWriter() source {
 // file.
 //
 // Readers have mode ro, so that no query and no SQL function can write. Connections for
-// checkpoints and backups have mode rw, although they change no data, because SQLite's
-// checkpoint fails with IOERR on a connection with mode ro.
+// checkpoints and backups change no data, but have mode rw. With mode ro, SQLite's checkpoint
+// fails with IOERR.
 func (p *plan) besideWriter(mode string) source {
 	d := p.shared().Without("_txlock", "mode").
 		WithoutPragmas(isWriterOnly).
@@ -331,8 +331,8 @@ func isWriterOnly(p driver.Pragma) bool { return slices.ContainsFunc(writersPrag
 // ownPragmas are the pragmas that the pool sets.
 var ownPragmas = []string{"busy_timeout", "foreign_keys", "journal_mode", "journal_size_limit", "synchronous", "query_only"}
 
-// writersPragmas write to the database, which the writer does before a reader is opened, or are
-// set on readers by the pool.
+// writersPragmas write to the database, or are set on readers by the pool. The writer has
+// executed the former before a reader is opened.
 var writersPragmas = []string{
 	"application_id", "auto_vacuum", "encoding", "incremental_vacuum", "journal_mode", "optimize",
 	"page_size", "query_only", "schema_version", "user_version", "wal_checkpoint",

@@ -72,9 +72,8 @@ type Pool struct {
 // Open opens a pool, with MinConns connections configured and checked. ctx limits only Open.
 //
 // Open fails with [ErrInvalidConfig]. It fails with [ErrNotFound] if the file is missing and
-// must not be created. It fails with an [*OpenError] that gives the reason if the database
-// cannot be opened, and with [ErrHealthCheck] if it can be opened but not read. After an error,
-// nothing is left open.
+// must not be created. It fails with an [*OpenError] if the database cannot be opened, and with
+// [ErrHealthCheck] if it cannot be read. After an error, nothing is left open.
 func Open(ctx context.Context, cfg Config) (*Pool, error) {
 	plan, err := cfg.plan()
 	if err != nil {

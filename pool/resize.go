@@ -8,8 +8,8 @@ import (
 
 // Resize changes Config.MaxConns. [Pool.Config], [Pool.Stats] and the metrics return the new
 // number. If it is larger, readers are opened as needed. If it is smaller, idle readers are
-// closed now, those used longest ago first, and leased readers when they are given back. With a
-// maxConns of 1, all queries go to the writer. A larger MinConns is no longer reached.
+// closed now, those used longest ago first. Leased readers are closed when they are given back.
+// With a maxConns of 1, all queries go to the writer. A larger MinConns is no longer reached.
 //
 // A pool that was opened with one connection for everything keeps one, and only returns the new
 // number. Resize refuses less than 1 with [ErrInvalidConfig]. It returns [ErrClosed] if the

@@ -20,7 +20,7 @@ import (
 // costs nothing.
 //
 // The first request of a checkout decides its lane. Once the checkout has leased the writer, it
-// keeps the writer until it ends, because later queries may depend on that connection.
+// keeps it until the end, because later queries may depend on that connection.
 type shell struct {
 	pool   *Pool
 	pinned wrap.Lane // the lane of Reader or Writer; LaneNone for DB
@@ -30,8 +30,8 @@ type shell struct {
 	calling        *conn // connection of the running call, or of a call that has panicked
 	broken         bool  // a panic has passed, and its connection has been given back
 
-	// callMu is held during calls on the leased connections, so that the pool does not take a
-	// connection away in the middle of a call. database/sql makes one call at a time.
+	// callMu is held during calls on the leased connections. So the pool does not take a
+	// connection away during a call. database/sql makes one call at a time.
 	callMu sync.Mutex
 }
 
@@ -253,8 +253,8 @@ func (s *shell) forQuery(ctx context.Context, t *parsedQuery) (*conn, error) {
 	return s.routeBySQLite(ctx, t)
 }
 
-// forRead leases a reader. It leases the writer instead if the checkout has it already, or if
-// only the writer may see what the query reads.
+// forRead leases a reader. It uses the writer instead if the checkout has leased it, or if the
+// query may depend on session state.
 func (s *shell) forRead(ctx context.Context) (*conn, error) {
 	switch {
 	case s.tx != nil:

@@ -27,9 +27,9 @@ func (p *Pool) Close() error {
 //
 // Shutdown returns at most half a second after ctx has ended, whatever functions of the program
 // do. If ctx has a deadline, the last tenth of a second before it is for running calls to end;
-// for less than a second, it is the last tenth of the time. If Shutdown had to take something
-// away, or something has not ended, the error is a [*ShutdownError], which lists it with its
-// holder. If a hook has panicked, Shutdown panics too, when everything is closed. If the pool
+// for less than a second, it is the last tenth of the time. The error is a [*ShutdownError] if
+// Shutdown had to take something away, or if something has not ended. It lists these with their
+// holders. If a hook has panicked, Shutdown panics too, when everything is closed. If the pool
 // is closed already, Shutdown waits for the first Shutdown and returns its result.
 func (p *Pool) Shutdown(ctx context.Context) error {
 	p.mu.Lock()
@@ -96,8 +96,8 @@ func (p *Pool) closeInBackground(ctx context.Context) (finished bool, left error
 }
 
 // flushAll waits until all events and lines have been delivered and all functions of the
-// program have returned, at most until a little after the end of ctx. It reports whether that
-// is so.
+// program have returned. It stops waiting a little after the end of ctx. It reports whether
+// that is so.
 func (p *Pool) flushAll(ctx context.Context) bool {
 	bounded, cancel := extended(ctx, callGrace)
 	defer cancel()
@@ -121,8 +121,8 @@ func extended(ctx context.Context, by time.Duration) (context.Context, context.C
 	}
 }
 
-// shortened returns a context that ends before the deadline of ctx, by the given time, but at
-// most by a tenth of what is left. Without a deadline, it ends with ctx.
+// shortened returns a context that ends before the deadline of ctx: by the given time, or a
+// tenth of what is left. Without a deadline, it ends with ctx.
 func shortened(ctx context.Context, by time.Duration) (context.Context, context.CancelFunc) {
 	end, ok := ctx.Deadline()
 	if !ok {
@@ -131,8 +131,8 @@ func shortened(ctx context.Context, by time.Duration) (context.Context, context.
 	return context.WithDeadline(ctx, end.Add(-min(by, time.Until(end)/10)))
 }
 
-// close does the work of Shutdown. It ends soon after ctx, unless a function of the program
-// that the guard does not know, such as an exporter of spans, does not return.
+// close does the work of Shutdown. It ends soon after ctx. It may take longer only if a
+// function that the guard does not know, such as a span exporter, does not return.
 func (p *Pool) close(ctx context.Context) error {
 	p.maintain.stop()
 	for _, l := range p.allLanes() {
@@ -200,8 +200,8 @@ func (p *Pool) closeAll(ctx context.Context) (err error) {
 // and otherwise added to it.
 const callGrace = 100 * time.Millisecond
 
-// closeGrace is how long after the end of its context Shutdown waits until the connections that
-// it could take away are closed. It includes callGrace and SQLite's last checkpoint.
+// closeGrace is how long after the end of its context Shutdown waits for connections that it
+// has taken away to be closed. It includes callGrace and SQLite's last checkpoint.
 const closeGrace = 500 * time.Millisecond
 
 // drain waits until no connection is in use. It returns false if ctx ends first.

@@ -27,7 +27,7 @@ var (
 var errStmtClosed = errors.New("pool: the statement is closed")
 
 // ExecContext implements [driver.StmtExecContext]. For a statement of a transaction or of a
-// *sql.Conn, a panic is returned as an error, because otherwise these could never be closed.
+// *sql.Conn, a panic is returned as an error. Otherwise these could never be closed.
 func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (_ driver.Result, err error) {
 	if s.closed {
 		return nil, errStmtClosed

@@ -11,12 +11,12 @@ import (
 )
 
 // A checkout that has leased the writer keeps its connection until it ends, but not always the
-// turn. It offers its turn while it runs nothing, has no transaction and no open rows, and has
-// left no session state that queries need. Then other callers may write, as they could beside
-// an idle connection of any pool. If a waiter sees no progress for takeTurnAfter, it takes the
-// offered turn and gets another connection. The checkout queues again when it is next used.
-// Programs that migrate a database need this: they keep one connection open and write through
-// another.
+// turn. It offers its turn while it runs nothing and has no transaction and no open rows. It
+// must also have left no session state that queries need. Then other callers may write, as they
+// could beside an idle connection of any pool. If a waiter sees no progress for takeTurnAfter,
+// it takes the offered turn and gets another connection. The checkout queues again when it is
+// next used. Programs that migrate a database need this: they keep one connection open and
+// write through another.
 //
 // A checkout of AcquireWrite or of Writer keeps its turn.
 

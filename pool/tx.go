@@ -29,8 +29,8 @@ const (
 // more than once. A second call must do no harm; the rollback undoes only changes of the
 // database.
 //
-// When all tries have failed, or ctx has ended, the error contains the number of tries and
-// wraps the last BUSY, and ctx's error in the second case.
+// When all tries have failed or ctx has ended, the error contains the number of tries and wraps
+// the last BUSY. If ctx has ended, it also wraps ctx's error.
 //
 // WithTx does not retry an [*AcquireError], because the call has already waited in the pool's
 // queue.

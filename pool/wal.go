@@ -148,8 +148,8 @@ func (h *walHook) checkpoint(raw *sqlite3.Conn) {
 	}
 }
 
-// A failed checkpoint is retried after a tenth of a second, and then after twice as long each
-// time, up to ten seconds. A retry costs an attempt to write one page.
+// A failed checkpoint is retried after a tenth of a second. Each further time, that doubles, up
+// to ten seconds. A retry costs an attempt to write one page.
 const (
 	firstCheckpointBackOff = 100 * time.Millisecond
 	maxCheckpointBackOff   = 10 * time.Second

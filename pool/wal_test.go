@@ -194,7 +194,7 @@ func TestAStrangerWhoReadsIsWaitedForOnce(t *testing.T) {
 		if d := time.Since(began); d > 1300*time.Millisecond {
 			t.Errorf("writers have waited for %v", d)
 		}
-		if h := healthOf(p); !strings.Contains(h, "in no pool") {
+		if h := healthOf(p); !strings.Contains(h, "outside the pools") {
 			t.Error(h)
 		}
 		if err := c.Close(); err != nil {
