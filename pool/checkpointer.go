@@ -42,7 +42,7 @@ type checkpointer struct {
 	holdNext atomic.Bool   // hold the next commit
 	noHold   atomic.Bool   // hold no commit, however long the WAL is
 	open     atomic.Bool   // conn is open
-	resting  atomic.Bool   // closed until a commit wakes it
+	resting  atomic.Bool   // conn stays closed until a commit wakes the goroutine
 
 	mu   sync.Mutex // guards conn; held while it is used
 	conn driver.PoolConn

@@ -85,7 +85,7 @@ type Config struct {
 	// False sets WAL mode if the database supports it and may be written.
 	DisableWAL bool
 
-	// MustExist makes Open fail if the file is missing, instead of creating it.
+	// MustExist makes [Open] fail with [ErrNotFound] if the file is missing. False creates it.
 	MustExist bool
 
 	// Synchronous is how commits reach the disk. Zero means [SynchronousFull] in WAL mode and
@@ -115,7 +115,7 @@ type Config struct {
 	// the transaction of an interrupted read.
 	StatementTimeout time.Duration
 
-	// TxTimeout is how long a transaction may last, no matter who began it and by which query.
+	// TxTimeout is how long a transaction may last, no matter which query or call began it.
 	// Zero means no limit. A transaction that lasts longer is rolled back, even while the program
 	// calls nothing. Its turn goes to the next waiter, and every later call on it fails.
 	TxTimeout time.Duration

@@ -145,7 +145,7 @@
 //
 //   - A log line is written and an event is recorded. Then the running call is interrupted. It
 //     fails, and all later calls fail, with a [*TimeLimitError] that names the setting.
-//   - A transaction or open rows are ended even while the program calls nothing. The
+//   - A transaction or open rows are ended, even while the program calls nothing. The
 //     transaction is rolled back, and its turn goes to the next waiter. Its connection is
 //     closed when the program gives it back.
 //   - A statement outside a transaction that has written (RETURNING) keeps its changes if only

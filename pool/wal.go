@@ -13,11 +13,11 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 )
 
-// SQLite calls a hook after each commit with the length of the WAL. The hook decides who
-// checkpoints the WAL and when.
+// SQLite calls a hook after each commit with the length of the WAL. The hook decides
+// when the WAL is checkpointed, and by which connection.
 // https://sqlite.org/c3ref/wal_hook.html
 
-// A walKeeper says who keeps the WAL short.
+// A walKeeper selects how the WAL is kept short.
 type walKeeper int
 
 const (
@@ -36,7 +36,7 @@ const (
 	keptByCheckpointer
 )
 
-// walKeeper returns who keeps the WAL short. It returns keptBySQLite if there is no WAL to
+// walKeeper returns how the WAL is kept short. It returns keptBySQLite if there is no WAL to
 // keep.
 func (p *plan) walKeeper() walKeeper {
 	auto, said := p.pragma("wal_autocheckpoint")
