@@ -26,11 +26,11 @@ const staleAfter = time.Hour
 // systems allow 255 bytes, and the other parts have at most 50.
 const longestBase = 200
 
-// live are the copies in progress of this process. Its mutex guards names.
+// live are the copies in progress of this process.
 var live = liveCopies{names: make(map[string]bool)}
 
 type liveCopies struct {
-	mu    sync.Mutex
+	mu    sync.Mutex // guards names
 	names map[string]bool
 }
 

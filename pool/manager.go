@@ -207,7 +207,7 @@ func (m *Manager) Remove(ctx context.Context, name string) error {
 func (m *Manager) HealthCheck(ctx context.Context) map[string]error {
 	pools := m.all()
 	results := make(map[string]error, len(pools))
-	var mu sync.Mutex
+	var mu sync.Mutex // guards results
 	var checks sync.WaitGroup
 	for name, p := range pools {
 		checks.Go(func() {

@@ -118,7 +118,7 @@ func (q *queue) resize(limit int) {
 }
 
 // serveLast gives a turn beyond the limit to the last waiter of lane l, and reports whether it
-// did. It does not if the count of released turns is no longer released.
+// did. It does not if q.released differs from released, because then there is progress.
 func (q *queue) serveLast(l *lane, released uint64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

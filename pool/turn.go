@@ -145,8 +145,8 @@ func (c *conn) reclaimTurn() bool {
 	return kept
 }
 
-// takeOfferedTurn takes one offered turn and gives it to the next waiter. It does nothing once
-// the count of released turns is no longer released.
+// takeOfferedTurn takes one offered turn and gives it to the next waiter. It does nothing if
+// the queue's count of released turns differs from released, because then there is progress.
 func (f *file) takeOfferedTurn(released uint64) {
 	memory := extraWriterMemory()
 	for _, l := range f.writerLanes() {
