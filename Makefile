@@ -99,7 +99,7 @@ FUZZ ?= 1m
 .PHONY: fuzz
 fuzz: ## fuzz DSNs, query texts and what is exported (FUZZ=1m each)
 	@for target in driver:FuzzDSN driver:FuzzSecrets driver:FuzzTexts driver:FuzzTranslate \
-		tracing/sqltext:FuzzStatements tracing/sqltext:FuzzRewrite tracing/sqltext:FuzzBinds tracing:FuzzDescribe \
+		tracing/sqltext:FuzzStatements tracing/sqltext:FuzzRewrite tracing/sqltext:FuzzBinds tracing/internal/summary:FuzzDescribe \
 		pool:FuzzParseDSN pool:FuzzClassify pool:FuzzReader pool:FuzzReaderUnchanged; do \
 		echo "$$target"; \
 		$(GO) test -run '^$$' -fuzz "^$${target#*:}\$$" -fuzztime $(FUZZ) -fuzzminimizetime 1x "./$${target%:*}" || exit 1; \

@@ -172,7 +172,7 @@ func (c *Connector) open(ctx context.Context) (_ driver.Conn, err error) {
 		return nil, c.openError(ctx, err)
 	}
 	opened = true
-	if c.config.Tracing != nil && c.config.Tracing.Details() {
+	if c.config.Tracing != nil && c.config.Tracing.Config().Details {
 		s.locks = newLockWatch(raw, c.dsn, c.config.Init != nil)
 		return watchedSession{s}, nil
 	}

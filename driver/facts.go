@@ -6,7 +6,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 	"go.opentelemetry.io/otel/attribute"
 
-	"github.com/sqlitemw/sqlitemw/tracing"
+	"github.com/sqlitemw/sqlitemw/tracing/instrument"
 )
 
 // counters are the values that SQLite counts while it executes a statement.
@@ -29,8 +29,8 @@ type facts struct {
 }
 
 var (
-	_ tracing.Teller = watchedSession{}
-	_ tracing.Teller = &rows{}
+	_ instrument.Teller = watchedSession{}
+	_ instrument.Teller = &rows{}
 )
 
 // add adds a statement's counters and resets them.
@@ -53,7 +53,7 @@ func (f *facts) appendAttrs(attrs []attribute.KeyValue) []attribute.KeyValue {
 	return append(attrs, attribute.Int("sqlite.memory_used", f.memory), attribute.Bool("sqlite.read_only", f.readOnly))
 }
 
-// Tell implements [tracing.Teller].
+// Tell implements [instrument.Teller].
 func (s watchedSession) Tell(attrs []attribute.KeyValue) []attribute.KeyValue {
 	attrs = s.locks.take().appendAttrs(attrs)
 	if !s.executed {
@@ -81,7 +81,7 @@ type account struct {
 	closed bool // the counters have been read, and the statement may be in use again
 }
 
-// Tell implements [tracing.Teller].
+// Tell implements [instrument.Teller].
 func (r *rows) Tell(attrs []attribute.KeyValue) []attribute.KeyValue {
 	a := r.account
 	if a == nil {

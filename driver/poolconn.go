@@ -7,7 +7,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
-	"github.com/sqlitemw/sqlitemw/tracing"
+	"github.com/sqlitemw/sqlitemw/tracing/instrument"
 )
 
 // A PoolConn is a connection for a pool below database/sql, such as package pool. Besides
@@ -112,7 +112,7 @@ func (c *Connector) LookAfterFile() error {
 func (c *Connector) FileLost() error { return c.location.lostError() }
 
 // Limits reports a pool's limits as metrics until stop is called.
-func (c *Connector) Limits(limits func() tracing.PoolLimits) (stop func()) {
+func (c *Connector) Limits(limits func() instrument.PoolLimits) (stop func()) {
 	return c.opener.Limits(limits)
 }
 

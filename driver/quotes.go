@@ -3,7 +3,7 @@ package driver
 import (
 	"github.com/ncruces/go-sqlite3"
 
-	"github.com/sqlitemw/sqlitemw/tracing"
+	"github.com/sqlitemw/sqlitemw/tracing/instrument"
 )
 
 // quotes caches whether SQLite may read a name in double quotes as a string. Spans that
@@ -14,9 +14,9 @@ type quotes struct {
 	rawInUse bool // the program has SQLite's connection, and may change the setting at any time
 }
 
-var _ tracing.DoubleQuoter = &session{}
+var _ instrument.DoubleQuoter = &session{}
 
-// DoubleQuotedStrings implements [tracing.DoubleQuoter]. Asking SQLite takes about 80 ns,
+// DoubleQuotedStrings implements [instrument.DoubleQuoter]. Asking SQLite takes about 80 ns,
 // so it asks only if the answer may have changed. That is after Config.Init or a hook of a
 // pool, and while the program has SQLite's connection.
 func (s *session) DoubleQuotedStrings() bool {

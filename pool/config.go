@@ -353,7 +353,7 @@ func (c Config) plan() (*plan, error) {
 func (c Config) parsePath() (*driver.DSN, problems) {
 	var ps problems
 	switch {
-	case c.Path == "":
+	case c.Path == "" && c.Compat == driver.CompatNone: // to other drivers it is a temporary database
 		ps.add("Path is empty: name a file, or use InMemory() for a database in memory")
 		return nil, ps
 	case strings.ContainsRune(c.Path, 0):

@@ -13,7 +13,7 @@ import (
 
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
-	"github.com/sqlitemw/sqlitemw/tracing"
+	"github.com/sqlitemw/sqlitemw/tracing/instrument"
 )
 
 // A conn is a physical connection of a lane, idle or leased to one caller.
@@ -172,9 +172,9 @@ type leaseContext struct {
 	began time.Time // zero if there is no StatementTimeout
 }
 
-var _ tracing.LeaseContext = &leaseContext{}
+var _ instrument.LeaseContext = &leaseContext{}
 
-// Caller implements [tracing.LeaseContext].
+// Caller implements [instrument.LeaseContext].
 func (w *leaseContext) Caller() context.Context { return w.Context }
 
 func (w *leaseContext) Err() error {

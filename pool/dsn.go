@@ -19,7 +19,7 @@ import (
 func parseDSN(name string, base Config) (Config, *driver.DSN, problems) {
 	var ps problems
 	base.Path = name
-	if name == "" {
+	if name == "" && base.Compat == driver.CompatNone {
 		_, ps = base.parsePath()
 		return base, nil, ps
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
-	"github.com/sqlitemw/sqlitemw/tracing"
+	"github.com/sqlitemw/sqlitemw/tracing/instrument"
 )
 
 // Stats are the counters of a pool or an [Observer]. They are a copy and do not change.
@@ -327,12 +327,12 @@ func (p *Pool) wal() WALStats {
 }
 
 // limits returns the limits for metrics.
-func (p *Pool) limits() tracing.PoolLimits {
+func (p *Pool) limits() instrument.PoolLimits {
 	most := p.maxConns()
 	if p.lanes() == 1 {
 		most = 1
 	}
-	return tracing.PoolLimits{Max: most, IdleMin: min(p.cfg.MinConns, most), IdleMax: most}
+	return instrument.PoolLimits{Max: most, IdleMin: min(p.cfg.MinConns, most), IdleMax: most}
 }
 
 // Events returns the latest events, the oldest first.

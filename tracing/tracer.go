@@ -3,18 +3,16 @@ package tracing
 import (
 	"context"
 	"log/slog"
-	"reflect"
-	"runtime/debug"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/log"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sqlitemw/sqlitemw/tracing/internal/hook"
+	"github.com/sqlitemw/sqlitemw/tracing/internal/summary"
 )
 
 // ScopeName is the name of the instrumentation scope of every span.
@@ -135,24 +133,12 @@ const (
 // A Tracer makes the spans of any number of databases.
 // It is safe for concurrent use.
 type Tracer struct {
-	cfg Config
-
-	// current is the tracer of the provider that was used last. A program may install the
-	// global provider late, or replace it.
-	current  atomic.Pointer[providedTracer]
-	measured atomic.Pointer[instruments]
-
-	// watched guards limits. It is locked while instruments are made, so that their callbacks
-	// move to the new provider together.
-	watched struct {
-		sync.Mutex
-		limits map[*limitsWatch]bool
-	}
+	cfg  Config
+	slot hook.Slot
 }
 
-type providedTracer struct {
-	provider trace.TracerProvider
-	tracer   trace.Tracer
+func init() {
+	hook.Of = func(t any) (any, *hook.Slot) { return &t.(*Tracer).cfg, &t.(*Tracer).slot }
 }
 
 // New returns a Tracer for cfg. It returns a [ConfigError] with the field and its value if
@@ -183,86 +169,20 @@ func Default() *Tracer { return defaultTracer }
 
 var defaultTracer = &Tracer{}
 
-// Details reports whether [Config].Details is set.
-func (t *Tracer) Details() bool { return t.cfg.Details }
+// Config returns the configuration of t.
+func (t *Tracer) Config() Config { return t.cfg }
 
-// spans returns the provider of spans, or nil if no SDK would receive a span. Every call
-// checks it first, so that a program without an SDK pays for two loads and no allocation.
-func (t *Tracer) spans() trace.TracerProvider {
-	if t.cfg.TracerProvider != nil {
-		return t.cfg.TracerProvider
-	}
-	if p := otel.GetTracerProvider(); !isPlaceholder(p) {
-		return p
-	}
-	return nil
+// Summary returns the db.query.summary of a query for SQLite: its operations and their
+// tables, without any value. It returns "" if the query has no summary.
+func Summary(query string) string { return summary.Describe(query, false).Summary }
+
+// DurationBuckets returns the boundaries of db.client.operation.duration, in seconds, that
+// the conventions require.
+// https://opentelemetry.io/docs/specs/semconv/db/database-metrics/#metric-dbclientoperationduration
+func DurationBuckets() []float64 { return []float64{0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10} }
+
+// FineDurationBuckets returns boundaries that start at ten microseconds. Most calls of an
+// embedded database take less than the first of [DurationBuckets], one millisecond.
+func FineDurationBuckets() []float64 {
+	return []float64{0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}
 }
-
-func (t *Tracer) provider() trace.TracerProvider {
-	if t.cfg.TracerProvider != nil {
-		return t.cfg.TracerProvider
-	}
-	return otel.GetTracerProvider()
-}
-
-// enabled reports whether an SDK would receive a span.
-func (t *Tracer) enabled() bool { return t.spans() != nil }
-
-// start starts a span made by provider. Every span starts here.
-func (t *Tracer) start(ctx context.Context, provider trace.TracerProvider, name string, opts ...trace.SpanStartOption) (context.Context, trace.Span) {
-	return t.provided(provider).Start(ctx, name, opts...)
-}
-
-func (t *Tracer) provided(provider trace.TracerProvider) trace.Tracer {
-	if p := t.current.Load(); p != nil && same(p.provider, provider) {
-		return p.tracer
-	}
-	tracer := provider.Tracer(ScopeName,
-		trace.WithInstrumentationVersion(version()),
-		trace.WithSchemaURL(schemaURL))
-	t.current.Store(&providedTracer{provider, tracer})
-	return tracer
-}
-
-// same reports whether a and b are the same provider. A provider of a type that is not
-// comparable is never the same as another. It makes a new tracer for each span.
-func same[P any](a, b P) bool {
-	typ := reflect.TypeOf(a)
-	return typ == reflect.TypeOf(b) && typ.Comparable() && any(a) == any(b)
-}
-
-// isPlaceholder reports whether p is OpenTelemetry's global provider from before an SDK is
-// installed. Its spans are discarded.
-func isPlaceholder(p trace.TracerProvider) bool {
-	return reflect.TypeOf(p) == placeholderType
-}
-
-var placeholderType = placeholderOf(reflect.TypeOf(otel.GetTracerProvider()))
-
-// placeholderOf returns typ if it is OpenTelemetry's placeholder type. Otherwise it returns
-// nil, which equals no provider's type: a real provider was installed before this package was
-// initialized.
-func placeholderOf(typ reflect.Type) reflect.Type {
-	if typ.Kind() == reflect.Pointer && typ.Elem().PkgPath() == "go.opentelemetry.io/otel/internal/global" {
-		return typ
-	}
-	return nil
-}
-
-// version returns this module's version from the program's build information.
-var version = sync.OnceValue(func() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return ""
-	}
-	const module = "github.com/sqlitemw/sqlitemw"
-	if info.Main.Path == module {
-		return info.Main.Version
-	}
-	for _, dep := range info.Deps {
-		if dep.Path == module {
-			return dep.Version
-		}
-	}
-	return ""
-})

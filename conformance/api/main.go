@@ -102,7 +102,7 @@ func list(root string) (map[string][]byte, error) {
 	listings := make(map[string][]byte)
 	for _, p := range loaded {
 		name := strings.TrimPrefix(p.PkgPath, module+"/")
-		if p.Name == "main" || strings.Contains(name, "conformance/") || strings.HasSuffix(name, "test") {
+		if p.Name == "main" || strings.Contains(name, "conformance/") || strings.Contains(name, "internal/") || strings.HasSuffix(name, "test") {
 			continue
 		}
 		listings[strings.ReplaceAll(name, "/", "-")+".txt"] = listing(p.Types)

@@ -11,7 +11,7 @@ import (
 	"github.com/ngrok/sqlmw"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/sqlitemw/sqlitemw/tracing"
+	"github.com/sqlitemw/sqlitemw/tracing/instrument"
 )
 
 // A Conn is the connection that database/sql uses. It records the events of its life. It
@@ -26,7 +26,7 @@ type Conn struct {
 	adapter *adapter
 	chain   chain // sqlmw around adapter
 	direct  bool  // Exec and Query bypass chain; see direct.go
-	spans   *tracing.Conn
+	spans   *instrument.Conn
 
 	opened    time.Time
 	state     state
@@ -85,12 +85,12 @@ const (
 )
 
 // metricStates maps each state to the state in the metrics.
-var metricStates = [...]tracing.ConnState{
-	opening: tracing.ConnNone,
-	inUse:   tracing.ConnUsed,
-	pending: tracing.ConnIdle,
-	idle:    tracing.ConnIdle,
-	closed:  tracing.ConnNone,
+var metricStates = [...]instrument.ConnState{
+	opening: instrument.ConnNone,
+	inUse:   instrument.ConnUsed,
+	pending: instrument.ConnIdle,
+	idle:    instrument.ConnIdle,
+	closed:  instrument.ConnNone,
 }
 
 // move changes the connection's state; nothing else does. It measures the change and records
@@ -105,7 +105,7 @@ func (c *Conn) move(to state, e *Event) {
 	}
 }
 
-func newConn(o *Opener, id ConnID, parent driver.Conn, spans *tracing.Conn, now time.Time) *Conn {
+func newConn(o *Opener, id ConnID, parent driver.Conn, spans *instrument.Conn, now time.Time) *Conn {
 	c := &Conn{
 		opener: o,
 		id:     id,
@@ -113,7 +113,7 @@ func newConn(o *Opener, id ConnID, parent driver.Conn, spans *tracing.Conn, now 
 		opened: now,
 	}
 	c.adapter = newAdapter(c, parent)
-	spans.Engine = parent
+	spans.SetEngine(parent)
 	c.chain = intercept(c.adapter, spans)
 	for _, i := range slices.Backward(o.interceptors) {
 		c.chain = intercept(c.chain, i)

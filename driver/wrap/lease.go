@@ -7,7 +7,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/sqlitemw/sqlitemw/tracing"
+	"github.com/sqlitemw/sqlitemw/tracing/instrument"
 )
 
 // This file is for a pool below database/sql. Such a pool opens, lends, takes back and closes
@@ -27,7 +27,7 @@ const (
 // use.
 type Acquisition struct {
 	opener *Opener
-	spans  tracing.Acquiring
+	spans  instrument.Acquiring
 	lane   Lane
 	began  time.Time
 	waited time.Duration
@@ -89,7 +89,7 @@ func (a *Acquisition) Panicked(ctx context.Context) {
 	a.recordEnd(ctx, now, KindRefuse, got, "panic")
 }
 
-func (a *Acquisition) recordEnd(ctx context.Context, now time.Time, kind Kind, got tracing.Acquired, why string) {
+func (a *Acquisition) recordEnd(ctx context.Context, now time.Time, kind Kind, got instrument.Acquired, why string) {
 	a.done = true
 	a.opener.record(&Event{
 		Time:     now,
@@ -103,8 +103,8 @@ func (a *Acquisition) recordEnd(ctx context.Context, now time.Time, kind Kind, g
 	})
 }
 
-func (a *Acquisition) result(now time.Time) tracing.Acquired {
-	return tracing.Acquired{New: a.opened, Lane: string(a.lane), Queue: a.queue, Wait: a.waited, Took: now.Sub(a.began)}
+func (a *Acquisition) result(now time.Time) instrument.Acquired {
+	return instrument.Acquired{New: a.opened, Lane: string(a.lane), Queue: a.queue, Wait: a.waited, Took: now.Sub(a.began)}
 }
 
 // Resumed ends an acquire that got a new turn for a connection that is already lent.
@@ -115,12 +115,14 @@ func (a *Acquisition) Resumed(c *Conn) {
 }
 
 // Limits has a pool's limits measured until stop is called.
-func (o *Opener) Limits(limits func() tracing.PoolLimits) (stop func()) { return o.db.Limits(limits) }
+func (o *Opener) Limits(limits func() instrument.PoolLimits) (stop func()) {
+	return o.db.Limits(limits)
+}
 
 // An Opening is the opening of a connection for an acquire. Another goroutine may use it,
 // even after the acquire has ended.
 type Opening struct {
-	spans tracing.Acquiring
+	spans instrument.Acquiring
 	lane  Lane
 }
 
@@ -136,7 +138,7 @@ func (a *Acquisition) Opening() *Opening {
 // OpenFor is Open for a pool. The connection is pending until it is lent. Its connect span is
 // a child of p's acquire. If p is nil, no acquire waits for the connection.
 func (o *Opener) OpenFor(ctx context.Context, p *Opening, dial func(context.Context) (driver.Conn, error)) (*Conn, error) {
-	var spans tracing.Dial
+	var spans instrument.Dial
 	if p != nil {
 		spans = p.spans.Dial(ctx)
 	} else {

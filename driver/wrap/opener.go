@@ -14,12 +14,13 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sqlitemw/sqlitemw/tracing"
+	"github.com/sqlitemw/sqlitemw/tracing/instrument"
 )
 
 // An Opener opens the wrapped connections of one database. A package that knows the engine
 // builds its connector on it. An Opener is safe for concurrent use and need not be closed.
 type Opener struct {
-	db           *tracing.Database
+	db           *instrument.Database
 	classify     func(error) tracing.ErrorClass
 	interceptors []sqlmw.Interceptor
 
@@ -33,7 +34,7 @@ func NewOpener(cfg Config) *Opener {
 	if t == nil {
 		t = tracing.Default()
 	}
-	o := &Opener{db: t.Database(cfg.Source), classify: cfg.Source.Classify, interceptors: cfg.Interceptors}
+	o := &Opener{db: instrument.NewDatabase(t, cfg.Source), classify: cfg.Source.Classify, interceptors: cfg.Interceptors}
 	if cfg.Recorder != nil {
 		o.Attach(cfg.Recorder)
 	}
@@ -134,7 +135,7 @@ func recoverDial(dial func(context.Context) (driver.Conn, error)) func(context.C
 }
 
 // open dials, ends the dial's spans and returns the event of the connect.
-func (o *Opener) open(ctx context.Context, dial func(context.Context) (driver.Conn, error), spans tracing.Dial) (*Conn, Event, error) {
+func (o *Opener) open(ctx context.Context, dial func(context.Context) (driver.Conn, error), spans instrument.Dial) (*Conn, Event, error) {
 	start := time.Now()
 	defer spans.Panicked()
 

@@ -6,22 +6,22 @@ import (
 	"io"
 	"reflect"
 
-	"github.com/sqlitemw/sqlitemw/tracing"
+	"github.com/sqlitemw/sqlitemw/tracing/instrument"
 )
 
 // rows are the parent's rows, together with the call that they end.
 //
 // database/sql calls one method at a time, but not always on the same goroutine, so there is
 // no lock. It calls none after Close, so the connection then keeps the rows for its next
-// query. New rows are expensive, and registering a cleanup for them (see [tracing.WatchOver])
+// query. New rows are expensive, and registering a cleanup for them (see [instrument.WatchOver])
 // is even more so.
 type rows struct {
 	parent  driver.Rows
 	scanner parentScanner // the parent's rows, if they scan columns themselves
 	stmt    driver.Stmt   // closed with the rows; nil if it is the program's own
 	conn    *Conn
-	call    *tracing.Call // nil once it has ended
-	watch   *tracing.Watch
+	call    *instrument.Call // nil once it has ended
+	watch   *instrument.Watch
 
 	count     uint8 // the number of rows read, up to delegateAfter
 	watched   bool  // the call records its steps
@@ -121,10 +121,10 @@ func shapeOf(parent driver.Rows) shape {
 	}
 }
 
-// HoldCall implements [tracing.CallHolder].
-func (r *rows) HoldCall(call *tracing.Call) {
+// HoldCall implements [instrument.CallHolder].
+func (r *rows) HoldCall(call *instrument.Call) {
 	r.call, r.watched = call, call.Watches()
-	r.watch = tracing.WatchOver(r, r.watch, call)
+	r.watch = instrument.WatchOver(r, r.watch, call)
 }
 
 // enter starts a request to the parent that is not a step. It returns false if the connection
@@ -274,7 +274,7 @@ func (r *rows) finish(err error) error {
 }
 
 // takeCall returns the call, and removes it from the rows. The caller must end it.
-func (r *rows) takeCall() *tracing.Call {
+func (r *rows) takeCall() *instrument.Call {
 	call := r.call
 	r.call, r.watched = nil, false
 	return call

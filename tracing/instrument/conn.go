@@ -1,4 +1,4 @@
-package tracing
+package instrument
 
 import (
 	"bytes"
@@ -35,8 +35,8 @@ type Conn struct {
 	// Unasked marks the current prepare as internal, not the program's. It has no span.
 	Unasked bool
 
-	// Engine is the engine's connection. It may be a [Teller] or a [DoubleQuoter].
-	Engine any
+	engine any          // the engine's connection, which may be a Teller
+	quoter DoubleQuoter // engine, if it is one; else nil
 
 	tx        int64             // the current transaction, or 0
 	beginSpan trace.SpanContext // of the transaction's BEGIN, if that has a recording span
@@ -81,6 +81,13 @@ type CallHolder interface{ HoldCall(*Call) }
 type DoubleQuoter interface{ DoubleQuotedStrings() bool }
 
 var _ sqlmw.Interceptor = &Conn{}
+
+// SetEngine sets the engine's connection, which may be a [Teller] or a [DoubleQuoter]. It must
+// be called before the first call.
+func (c *Conn) SetEngine(engine any) {
+	c.engine = engine
+	c.quoter, _ = engine.(DoubleQuoter)
+}
 
 // Enabled reports whether anything receives spans, metrics or logs. If not, the interceptor
 // has nothing to do.
@@ -186,8 +193,8 @@ func (d *Database) binds(args []driver.NamedValue) bool {
 
 func (c *Conn) statement(query string, bound bool) *statement {
 	key := statementKey{query: query, bound: bound}
-	if e, ok := c.Engine.(DoubleQuoter); ok {
-		key.doubleQuoted = e.DoubleQuotedStrings()
+	if c.quoter != nil {
+		key.doubleQuoted = c.quoter.DoubleQuotedStrings()
 	}
 	if c.last.text != nil && c.last.key == key {
 		return c.last.text
@@ -260,7 +267,7 @@ func (c *Conn) ConnExecContext(ctx context.Context, conn driver.ExecerContext, q
 	call := c.begin(ctx, out, c.executeOperation(query, args), query, args, false)
 	defer call.Panicked()
 	res, err := conn.ExecContext(ctx, query, args)
-	call.Tell(c.Engine)
+	call.Tell(c.engine)
 	call.End(err)
 	return res, err
 }
@@ -286,7 +293,7 @@ func (c *Conn) StmtExecContext(ctx context.Context, stmt driver.StmtExecContext,
 	call := c.begin(ctx, out, c.executeOperation(query, args), query, args, false)
 	defer call.Panicked()
 	res, err := stmt.ExecContext(ctx, args)
-	call.Tell(c.Engine)
+	call.Tell(c.engine)
 	call.End(err)
 	return res, err
 }
@@ -324,7 +331,7 @@ func (c *Conn) query(ctx context.Context, out sinks, query string, args []driver
 		holder.HoldCall(call)
 		return rows, nil
 	}
-	call.Tell(c.Engine)
+	call.Tell(c.engine)
 	call.End(err)
 	return rows, err
 }
@@ -341,7 +348,7 @@ func (c *Conn) ConnPrepareContext(ctx context.Context, conn driver.ConnPrepareCo
 	call := c.begin(ctx, out, c.statement(query, false).prepare(c.db), query, nil, false)
 	defer call.Panicked()
 	stmt, err := conn.PrepareContext(ctx, query)
-	call.Tell(c.Engine)
+	call.Tell(c.engine)
 	call.End(err)
 	return ctx, stmt, err
 }
@@ -365,7 +372,7 @@ func (c *Conn) ConnBeginTx(ctx context.Context, conn driver.ConnBeginTx, opts dr
 			}
 		}
 	}
-	call.Tell(c.Engine)
+	call.Tell(c.engine)
 	call.End(err)
 	return ctx, tx, err
 }
@@ -392,7 +399,7 @@ func (c *Conn) endTx(ctx context.Context, op *operation, end func() error) error
 	c.tx, c.txCtx, c.beginSpan = 0, nil, trace.SpanContext{}
 	defer call.Panicked()
 	err := end()
-	call.Tell(c.Engine)
+	call.Tell(c.engine)
 	call.End(err)
 	return err
 }
@@ -406,7 +413,7 @@ func (c *Conn) ConnPing(ctx context.Context, conn driver.Pinger) error {
 	call := c.begin(ctx, out, c.db.ping, "", nil, false)
 	defer call.Panicked()
 	err := conn.Ping(ctx)
-	call.Tell(c.Engine)
+	call.Tell(c.engine)
 	call.End(err)
 	return err
 }

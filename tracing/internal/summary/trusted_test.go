@@ -1,4 +1,4 @@
-package tracing
+package summary
 
 import (
 	"strings"
@@ -70,12 +70,12 @@ func hostile() map[string]string {
 func TestHostileTextsTakeLinearTime(t *testing.T) {
 	for name, sql := range hostile() {
 		start := time.Now()
-		info := describe(sql, false)
+		info := Describe(sql, false)
 		// A few milliseconds, if each byte is read a fixed number of times.
 		if d := time.Since(start); d > 10*time.Second {
 			t.Errorf("%q repeated took %v", name, d)
 		}
-		if n := utf8.RuneCountInString(info.summary); n > maxSummary {
+		if n := utf8.RuneCountInString(info.Summary); n > maxSummary {
 			t.Errorf("%q repeated: summary of %d characters", name, n)
 		}
 	}

@@ -1,4 +1,4 @@
-package tracing
+package summary
 
 import (
 	"cmp"
@@ -145,7 +145,7 @@ func TestSummary(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := describe(tt.sql, false).summary; got != tt.want {
+			if got := Describe(tt.sql, false).Summary; got != tt.want {
 				t.Errorf("summary of %q\n got %s\nwant %s", tt.sql, got, tt.want)
 			}
 		})
@@ -165,7 +165,7 @@ func TestSummaryIsCutBetweenParts(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := describe(tt.sql, false).summary
+			got := Describe(tt.sql, false).Summary
 			if got != tt.want {
 				t.Errorf("got %s\nwant %s", got, tt.want)
 			}
@@ -180,15 +180,15 @@ func TestSummaryStopsLookingTooDeep(t *testing.T) {
 	nest := func(n int) string {
 		return "SELECT * FROM a WHERE " + strings.Repeat("(", n) + "SELECT 'x' FROM b" + strings.Repeat(")", n) + " AND c IN (SELECT d FROM e)"
 	}
-	if got, want := describe(nest(sqltext.MaxDepth-1), false).summary, "SELECT a SELECT b SELECT e"; got != want {
+	if got, want := Describe(nest(sqltext.MaxDepth-1), false).Summary, "SELECT a SELECT b SELECT e"; got != want {
 		t.Errorf("at the limit: got %s, want %s", got, want)
 	}
-	info := describe(nest(sqltext.MaxDepth), false)
-	if want := "SELECT a SELECT e"; info.summary != want {
-		t.Errorf("beyond: got %s, want %s", info.summary, want)
+	info := Describe(nest(sqltext.MaxDepth), false)
+	if want := "SELECT a SELECT e"; info.Summary != want {
+		t.Errorf("beyond: got %s, want %s", info.Summary, want)
 	}
-	if want := strings.ReplaceAll(nest(sqltext.MaxDepth), "'x'", "?"); info.sanitized != want {
-		t.Errorf("beyond: sanitized to %s", info.sanitized)
+	if want := strings.ReplaceAll(nest(sqltext.MaxDepth), "'x'", "?"); info.Sanitized != want {
+		t.Errorf("beyond: sanitized to %s", info.Sanitized)
 	}
 }
 
@@ -288,13 +288,13 @@ func TestSanitized(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			info := describe(tt.sql, false)
-			if info.sanitized != tt.want {
-				t.Errorf("%q sanitized\n got %s\nwant %s", tt.sql, info.sanitized, tt.want)
+			info := Describe(tt.sql, false)
+			if info.Sanitized != tt.want {
+				t.Errorf("%q sanitized\n got %s\nwant %s", tt.sql, info.Sanitized, tt.want)
 			}
 			for _, word := range []string{"secret", "hunter2"} {
-				if strings.Contains(info.summary, word) {
-					t.Errorf("%q in summary %s", word, info.summary)
+				if strings.Contains(info.Summary, word) {
+					t.Errorf("%q in summary %s", word, info.Summary)
 				}
 			}
 		})
@@ -339,10 +339,10 @@ func TestSanitizedDoubleQuotes(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := describe(tt.sql, false).sanitized; got != tt.want {
+			if got := Describe(tt.sql, false).Sanitized; got != tt.want {
 				t.Errorf("%s sanitized\n got %s\nwant %s", tt.sql, got, tt.want)
 			}
-			if got, want := describe(tt.sql, true).sanitized, cmp.Or(tt.strings, tt.want); got != want {
+			if got, want := Describe(tt.sql, true).Sanitized, cmp.Or(tt.strings, tt.want); got != want {
 				t.Errorf("%s sanitized, with double-quoted strings\n got %s\nwant %s", tt.sql, got, want)
 			}
 		})
@@ -381,28 +381,28 @@ func TestDescribeFacts(t *testing.T) {
 		{"table ?", "", 1, true},
 	}
 	for _, tt := range tests {
-		info := describe(tt.sql, false)
-		if info.operation != tt.operation || info.statements != tt.statements || info.sensitive != tt.sensitive {
+		info := Describe(tt.sql, false)
+		if info.Operation != tt.operation || info.Statements != tt.statements || info.Sensitive != tt.sensitive {
 			t.Errorf("%q: operation %q, %d statements, sensitive %t; want %q, %d, %t", tt.sql,
-				info.operation, info.statements, info.sensitive, tt.operation, tt.statements, tt.sensitive)
+				info.Operation, info.Statements, info.Sensitive, tt.operation, tt.statements, tt.sensitive)
 		}
 	}
 }
 
-// check checks the result of describe for sql against the rules that hold for any query.
-func check(t *testing.T, sql string) queryInfo {
+// check checks the result of Describe for sql against the rules that hold for any query.
+func check(t *testing.T, sql string) Info {
 	t.Helper()
-	info := describe(sql, false)
-	if n := utf8.RuneCountInString(info.summary); n > 255 {
+	info := Describe(sql, false)
+	if n := utf8.RuneCountInString(info.Summary); n > 255 {
 		t.Errorf("%q: summary of %d characters", sql, n)
 	}
-	if !utf8.ValidString(info.summary) || !utf8.ValidString(info.sanitized) {
-		t.Errorf("%q: invalid UTF-8 in %q, %q", sql, info.summary, info.sanitized)
+	if !utf8.ValidString(info.Summary) || !utf8.ValidString(info.Sanitized) {
+		t.Errorf("%q: invalid UTF-8 in %q, %q", sql, info.Summary, info.Sanitized)
 	}
-	if info.statements == 0 && info.summary != "" || info.operation != strings.ToUpper(info.operation) {
+	if info.Statements == 0 && info.Summary != "" || info.Operation != strings.ToUpper(info.Operation) {
 		t.Errorf("%q: %+v", sql, info)
 	}
-	for _, text := range []string{info.sanitized, describe(info.sanitized, false).sanitized} {
+	for _, text := range []string{info.Sanitized, Describe(info.Sanitized, false).Sanitized} {
 		l := sqltext.SQLite.Lexer(text)
 		for tok := l.Next(); tok.Kind != sqltext.EOF; tok = l.Next() {
 			switch tok.Kind {
@@ -515,8 +515,8 @@ func TestNoLiteralIsSeen(t *testing.T) {
 		}
 		info := check(t, sql.String())
 		for _, secret := range m.secrets {
-			if strings.Contains(info.summary, secret) || strings.Contains(info.sanitized, secret) {
-				t.Fatalf("%s of\n%s\nis in the summary\n%s\nor in the sanitized query\n%s", secret, sql.String(), info.summary, info.sanitized)
+			if strings.Contains(info.Summary, secret) || strings.Contains(info.Sanitized, secret) {
+				t.Fatalf("%s of\n%s\nis in the summary\n%s\nor in the sanitized query\n%s", secret, sql.String(), info.Summary, info.Sanitized)
 			}
 		}
 	}
@@ -527,10 +527,10 @@ func BenchmarkDescribe(b *testing.B) {
 		"SELECT id, name FROM users WHERE id = ?",
 		"INSERT INTO orders (id, customer, total) VALUES (1, 'O''Brien', 12.50) ON CONFLICT (id) DO UPDATE SET total = excluded.total",
 	} {
-		b.Run(describe(sql, false).summary, func(b *testing.B) {
+		b.Run(Describe(sql, false).Summary, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				describe(sql, false)
+				Describe(sql, false)
 			}
 		})
 	}

@@ -1,4 +1,4 @@
-package tracing
+package instrument
 
 import (
 	"strconv"
@@ -6,6 +6,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
 const schemaURL = semconv.SchemaURL
@@ -33,7 +35,7 @@ var (
 )
 
 // sourceAttributes returns the attributes of every span of one database.
-func sourceAttributes(src Source, more []attribute.KeyValue) []attribute.KeyValue {
+func sourceAttributes(src tracing.Source, more []attribute.KeyValue) []attribute.KeyValue {
 	attrs := make([]attribute.KeyValue, 0, 2+len(more))
 	attrs = append(attrs, semconv.DBSystemNameKey.String(src.System))
 	if src.Namespace != "" {

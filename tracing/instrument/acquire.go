@@ -1,4 +1,4 @@
-package tracing
+package instrument
 
 import (
 	"context"
@@ -6,6 +6,8 @@ import (
 
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
 // An Acquiring is a running acquire in a pool that measures its acquires: one that waits for
@@ -20,13 +22,13 @@ type Acquiring struct {
 }
 
 // Acquiring starts an acquire for the call with context ctx. The acquire has a span if ctx
-// has a sampled span, and unless Config.Acquire is AcquireNone.
+// has a sampled span, and unless Config.Acquire is tracing.AcquireNone.
 func (d *Database) Acquiring(ctx context.Context) Acquiring {
 	a := Acquiring{db: d, in: d.tracer.instruments()}
 	if a.in != nil {
 		a.in.pending.Add(context.Background(), 1, d.pool.added...)
 	}
-	if d.tracer.cfg.Acquire != AcquireNone && d.traced(ctx) {
+	if d.tracer.cfg.Acquire != tracing.AcquireNone && d.traced(ctx) {
 		a.call = d.life(ctx, "acquire", kindInternal, d.common)
 	}
 	return a
@@ -94,7 +96,7 @@ func (c *Conn) AcquiredAtOnce(ctx context.Context, lane string) {
 	if i := c.db.tracer.instruments(); i != nil {
 		i.waitTime.Record(context.Background(), 0, c.db.pool.recorded...)
 	}
-	if c.db.tracer.cfg.Acquire != AcquireAll {
+	if c.db.tracer.cfg.Acquire != tracing.AcquireAll {
 		return
 	}
 	if c.acquireInLane == nil {

@@ -1,4 +1,4 @@
-package tracing
+package instrument
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+
+	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
 // instruments are the instruments of one meter provider.
@@ -31,19 +33,8 @@ type instruments struct {
 	idleMax  metric.Int64ObservableUpDownCounter
 }
 
-// DurationBuckets returns the boundaries of db.client.operation.duration, in seconds, that
-// the conventions require.
-// https://opentelemetry.io/docs/specs/semconv/db/database-metrics/#metric-dbclientoperationduration
-func DurationBuckets() []float64 { return []float64{0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10} }
-
-// FineDurationBuckets returns boundaries that start at ten microseconds. Most calls of an
-// embedded database take less than the first of [DurationBuckets], one millisecond.
-func FineDurationBuckets() []float64 {
-	return []float64{0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}
-}
-
 // measures reports whether an SDK would receive a measurement.
-func (t *Tracer) measures() bool {
+func (t *tracer) measures() bool {
 	return t.cfg.MeterProvider != nil || !isMeterPlaceholder(otel.GetMeterProvider())
 }
 
@@ -53,7 +44,7 @@ func isMeterPlaceholder(p metric.MeterProvider) bool { return reflect.TypeOf(p) 
 var meterPlaceholder = placeholderOf(reflect.TypeOf(otel.GetMeterProvider()))
 
 // instruments returns the instruments of the current provider, or nil if there is no provider.
-func (t *Tracer) instruments() *instruments {
+func (t *tracer) instruments() *instruments {
 	provider := t.cfg.MeterProvider
 	if provider == nil {
 		provider = otel.GetMeterProvider()
@@ -79,9 +70,9 @@ func (t *Tracer) instruments() *instruments {
 
 func newInstruments(provider metric.MeterProvider, buckets []float64) *instruments {
 	if len(buckets) == 0 { // the SDK's default is for milliseconds
-		buckets = DurationBuckets()
+		buckets = tracing.DurationBuckets()
 	}
-	m := provider.Meter(ScopeName, metric.WithInstrumentationVersion(version()), metric.WithSchemaURL(schemaURL))
+	m := provider.Meter(tracing.ScopeName, metric.WithInstrumentationVersion(version()), metric.WithSchemaURL(schemaURL))
 	i := &instruments{provider: provider, meter: m}
 	seconds := func(name, description string, boundaries ...float64) metric.Float64Histogram {
 		opts := []metric.Float64HistogramOption{metric.WithUnit("s"), metric.WithDescription(description)}
@@ -94,8 +85,8 @@ func newInstruments(provider metric.MeterProvider, buckets []float64) *instrumen
 	}
 	var err error
 	i.duration = seconds("db.client.operation.duration", "Duration of database client operations.", buckets...)
-	i.createTime = seconds("db.client.connection.create_time", "The time it took to create a new connection.", FineDurationBuckets()...)
-	i.useTime = seconds("db.client.connection.use_time", "The time between borrowing a connection and returning it to the pool.", FineDurationBuckets()...)
+	i.createTime = seconds("db.client.connection.create_time", "The time it took to create a new connection.", tracing.FineDurationBuckets()...)
+	i.useTime = seconds("db.client.connection.use_time", "The time between borrowing a connection and returning it to the pool.", tracing.FineDurationBuckets()...)
 	i.returnedRows, err = m.Int64Histogram("db.client.response.returned_rows", metric.WithUnit("{row}"),
 		metric.WithDescription("The actual number of records returned by the database operation."),
 		metric.WithExplicitBucketBoundaries(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000))
@@ -118,7 +109,7 @@ func (i *instruments) pool() {
 	handle(err)
 	i.waitTime, err = i.meter.Float64Histogram("db.client.connection.wait_time", metric.WithUnit("s"),
 		metric.WithDescription("The time it took to obtain an open connection from the pool."),
-		metric.WithExplicitBucketBoundaries(FineDurationBuckets()...))
+		metric.WithExplicitBucketBoundaries(tracing.FineDurationBuckets()...))
 	handle(err)
 	limit := func(name, description string) metric.Int64ObservableUpDownCounter {
 		c, err := i.meter.Int64ObservableUpDownCounter(name, metric.WithUnit("{connection}"), metric.WithDescription(description))
@@ -137,7 +128,7 @@ func handle(err error) {
 }
 
 // measure records the call's duration, and how many rows it returned.
-func (c *Call) measure(took time.Duration, typ string, class ErrorClass) {
+func (c *Call) measure(took time.Duration, typ string, class tracing.ErrorClass) {
 	if !c.timed {
 		return
 	}

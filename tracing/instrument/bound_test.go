@@ -1,4 +1,4 @@
-package tracing
+package instrument
 
 import (
 	"database/sql/driver"
@@ -7,6 +7,8 @@ import (
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
 // TestTextsOfOtherSystems checks queries of systems other than SQLite. They are shown only if
@@ -30,11 +32,11 @@ func TestTextsOfOtherSystems(t *testing.T) {
 	} {
 		rec := tracetest.NewSpanRecorder()
 		provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec))
-		tracer, err := New(Config{TracerProvider: provider})
+		tracer, err := tracing.New(tracing.Config{TracerProvider: provider})
 		if err != nil {
 			t.Fatal(err)
 		}
-		dial := tracer.Database(Source{System: tc.system}).Dial(t.Context())
+		dial := NewDatabase(tracer, tracing.Source{System: tc.system}).Dial(t.Context())
 		if _, err := dial.Done(1).ConnExecContext(t.Context(), execer{}, tc.text, tc.args); err != nil {
 			t.Fatal(err)
 		}

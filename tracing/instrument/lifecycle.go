@@ -1,10 +1,12 @@
-package tracing
+package instrument
 
 import (
 	"context"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
 // A Dial is the opening of a connection: a connect span, and the acquire span around it if
@@ -28,7 +30,7 @@ func (d *Database) life(ctx context.Context, name string, opts ...trace.SpanStar
 func (d *Database) Dial(ctx context.Context) Dial {
 	var acquire Call
 	under := ctx
-	if d.tracer.cfg.Acquire != AcquireNone && d.traced(ctx) {
+	if d.tracer.cfg.Acquire != tracing.AcquireNone && d.traced(ctx) {
 		acquire = d.life(ctx, "acquire", kindInternal, d.common)
 		under = acquire.within
 	}
@@ -95,7 +97,7 @@ func (d *Dial) Panicked() {
 // Acquired makes the span of an open connection that is handed to a call. The span has no
 // duration, because a driver does not know how long the caller waited.
 func (c *Conn) Acquired(ctx context.Context) {
-	if c.db.tracer.cfg.Acquire == AcquireAll {
+	if c.db.tracer.cfg.Acquire == tracing.AcquireAll {
 		c.db.instant(ctx, "acquire", c.acquire...)
 	}
 }

@@ -1,4 +1,5 @@
-package tracing
+// Package summary reads a query of SQLite and says what may be shown of it.
+package summary
 
 import (
 	"bytes"
@@ -9,21 +10,21 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
 
-// queryInfo is what describe learns from a query before it runs.
-type queryInfo struct {
-	summary    string // db.query.summary; "" if there is none
-	sanitized  string // db.query.text without literals, comments and secrets
-	operation  string // the first keyword, in upper case; "" if SQLite has no such statement
-	sensitive  bool   // do not show the query as written, even if it binds parameters
-	parameters bool   // it has parameters
-	statements int    // the number of statements in the query
+// Info is what Describe learns from a query before it runs.
+type Info struct {
+	Summary    string // db.query.summary; "" if there is none
+	Sanitized  string // db.query.text without literals, comments and secrets
+	Operation  string // the first keyword, in upper case; "" if SQLite has no such statement
+	Sensitive  bool   // do not show the query as written, even if it binds parameters
+	Parameters bool   // it has parameters
+	Statements int    // the number of statements in the query
 }
 
-// binds reports whether arguments can be bound to the query. No driver binds arguments to
+// Binds reports whether arguments can be bound to the query. No driver binds arguments to
 // several statements.
-func (i queryInfo) binds() bool { return i.parameters && i.statements == 1 }
+func (i Info) Binds() bool { return i.Parameters && i.Statements == 1 }
 
-// describe reads a query and returns what may be shown of it.
+// Describe reads a query and returns what may be shown of it.
 //
 // The summary follows "Generating a summary of the query" in the OpenTelemetry semantic
 // conventions for database client spans. It lists operations and their targets, as written
@@ -44,17 +45,17 @@ func (i queryInfo) binds() bool { return i.parameters && i.statements == 1 }
 // space.
 //
 // In a query that SQLite cannot run, literals cannot be told from names. Neither result shows
-// anything from there on. describe is for SQLite only: "x" is a literal to MySQL, and $$x$$
+// anything from there on. Describe is for SQLite only: "x" is a literal to MySQL, and $$x$$
 // is one to PostgreSQL.
 //
 // A name in double quotes becomes "?" where a value is expected. If doubleQuoted says that
 // the connection accepts double-quoted strings, it becomes "?" wherever a string may stand.
-func describe(query string, doubleQuoted bool) queryInfo {
+func Describe(query string, doubleQuoted bool) Info {
 	p := parser{doubleQuoted: doubleQuoted}
 	text := query
 	if i := strings.IndexByte(query, 0); i >= 0 {
 		// SQLite stops reading here, but the query as written would show the rest.
-		text, p.info.sensitive = query[:i], true
+		text, p.info.Sensitive = query[:i], true
 	}
 	text, rest := trusted(text)
 	p.Cursor = sqltext.SQLite.Cursor(text)
@@ -66,7 +67,7 @@ func describe(query string, doubleQuoted bool) queryInfo {
 		p.stop = st.Start
 		p.rest() // semicolons
 		p.stop = st.End
-		p.info.statements++
+		p.info.Statements++
 		for !p.end() {
 			p.statement()
 		}
@@ -80,17 +81,17 @@ func describe(query string, doubleQuoted bool) queryInfo {
 		}
 	}
 	if p.gaveUp || rest == restBroken {
-		p.info.sensitive = true
+		p.info.Sensitive = true
 	}
-	p.info.parameters = p.bound
+	p.info.Parameters = p.bound
 
 	// A query without literals is not stored twice. Invalid UTF-8 is replaced, because an
 	// exporter refuses a whole batch for one invalid byte.
-	if p.info.sanitized = query; string(p.out) != query {
-		p.info.sanitized = string(p.out)
+	if p.info.Sanitized = query; string(p.out) != query {
+		p.info.Sanitized = string(p.out)
 	}
-	p.info.sanitized = strings.ToValidUTF8(p.info.sanitized, "\uFFFD")
-	p.info.summary = strings.ToValidUTF8(join(p.parts), "\uFFFD")
+	p.info.Sanitized = strings.ToValidUTF8(p.info.Sanitized, "\uFFFD")
+	p.info.Summary = strings.ToValidUTF8(join(p.parts), "\uFFFD")
 	return p.info
 }
 
@@ -144,7 +145,7 @@ type parser struct {
 	ctes   []cte
 	roles  sqltext.Roles
 	scopes [sqltext.MaxDepth]scope
-	info   queryInfo
+	info   Info
 }
 
 // advance moves to the next token.
@@ -330,8 +331,8 @@ func (p *parser) target(source bool) {
 
 // statement reads a statement up to its semicolon.
 func (p *parser) statement() {
-	if p.info.statements == 1 {
-		p.info.operation = p.Key.Word
+	if p.info.Statements == 1 {
+		p.info.Operation = p.Key.Word
 	}
 	if p.Key.Word == "EXPLAIN" {
 		p.operation()
@@ -352,7 +353,7 @@ func (p *parser) statement() {
 		p.operation()
 		p.schema("INTO")
 		if p.Key.Word == "INTO" {
-			p.info.sensitive = true
+			p.info.Sensitive = true
 			p.keep()
 			p.hide(true)
 		}
@@ -373,8 +374,8 @@ func (p *parser) statement() {
 			p.query()
 			return
 		}
-		if p.info.statements == 1 {
-			p.info.operation = ""
+		if p.info.Statements == 1 {
+			p.info.Operation = ""
 		}
 		p.giveUp()
 	}
@@ -382,7 +383,7 @@ func (p *parser) statement() {
 
 // pragma keeps the pragma's name and hides the rest.
 func (p *parser) pragma() {
-	p.info.sensitive = true
+	p.info.Sensitive = true
 	p.operation()
 	if p.Name() {
 		p.target(false)
@@ -403,7 +404,7 @@ func (p *parser) pragma() {
 // attach reads ATTACH [DATABASE] file AS schema [KEY key] and DETACH [DATABASE] schema. Both
 // take expressions, in which a bare name is a string.
 func (p *parser) attach() {
-	p.info.sensitive = true
+	p.info.Sensitive = true
 	detach := p.Key.Word == "DETACH"
 	p.operation()
 	if p.Key.Word == "DATABASE" {
@@ -435,7 +436,3 @@ func (p *parser) schema(next string) {
 	}
 	p.hide(true, next)
 }
-
-// Summary returns the db.query.summary of a query for SQLite: its operations and their
-// tables, without any value. It returns "" if the query has no summary.
-func Summary(query string) string { return describe(query, false).summary }

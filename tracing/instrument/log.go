@@ -1,4 +1,4 @@
-package tracing
+package instrument
 
 import (
 	"context"
@@ -8,11 +8,13 @@ import (
 	"go.opentelemetry.io/otel"
 	otellog "go.opentelemetry.io/otel/log"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
 // log logs a failed or slow call to Config.Logger, and emits a failed call to OpenTelemetry.
-func (c *Call) log(took time.Duration, typ string, class ErrorClass, err error) {
-	cfg := &c.db.tracer.cfg
+func (c *Call) log(took time.Duration, typ string, class tracing.ErrorClass, err error) {
+	cfg := c.db.tracer.cfg
 	if typ != "" && cfg.Exceptions {
 		c.exception(typ, class, err)
 	}
@@ -72,12 +74,12 @@ func (c *Call) shownArguments(show func(any) (string, bool)) slog.Attr {
 // exception emits the conventions' log record for a failed call. The record does not contain
 // the error's own message, because that may quote data.
 // https://opentelemetry.io/docs/specs/semconv/db/database-exceptions/
-func (c *Call) exception(typ string, class ErrorClass, err error) {
+func (c *Call) exception(typ string, class tracing.ErrorClass, err error) {
 	provider := c.db.tracer.cfg.LoggerProvider
 	if provider == nil {
 		provider = otel.GetLoggerProvider()
 	}
-	logger := provider.Logger(ScopeName, otellog.WithInstrumentationVersion(version()), otellog.WithSchemaURL(schemaURL))
+	logger := provider.Logger(tracing.ScopeName, otellog.WithInstrumentationVersion(version()), otellog.WithSchemaURL(schemaURL))
 	const event = "db.client.operation.exception"
 	if !logger.Enabled(c.within, otellog.EnabledParameters{Severity: otellog.SeverityWarn, EventName: event}) {
 		return

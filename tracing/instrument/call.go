@@ -1,4 +1,4 @@
-package tracing
+package instrument
 
 import (
 	"context"
@@ -13,6 +13,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
 // A Call is a running call: its span, and the data for its metrics and logs. All methods do
@@ -92,7 +94,7 @@ func (c *Call) End(err error) {
 		return
 	}
 	if err == nil || err == io.EOF {
-		c.end("", ErrorClass{}, nil)
+		c.end("", tracing.ErrorClass{}, nil)
 		return
 	}
 	typ, class := c.errorType(err)
@@ -148,7 +150,7 @@ func (c *Call) Panicked() {
 	if c == nil || !c.open {
 		return
 	}
-	c.end("panic", ErrorClass{Description: "panic"}, nil)
+	c.end("panic", tracing.ErrorClass{Description: "panic"}, nil)
 }
 
 // A Teller returns attributes of a call for which the conventions have no name. Rows return
@@ -239,7 +241,7 @@ func (a *abandonment) work() {
 		}
 	}()
 	for c := a.next(); c != nil; c = a.next() {
-		c.emit(notClosed, ErrorClass{Description: "its rows were never closed"}, nil)
+		c.emit(notClosed, tracing.ErrorClass{Description: "its rows were never closed"}, nil)
 	}
 	finished = true
 }
@@ -261,7 +263,7 @@ const notClosed = "rows not closed"
 
 // end ends the call with error.type typ, or as a success if typ is empty. It returns the call
 // to its connection.
-func (c *Call) end(typ string, class ErrorClass, err error) {
+func (c *Call) end(typ string, class tracing.ErrorClass, err error) {
 	if c.watch != nil {
 		c.watch.call = nil
 	}
@@ -273,7 +275,7 @@ func (c *Call) end(typ string, class ErrorClass, err error) {
 
 // emit ends the call's span and records its metrics and logs. It does not return the call to
 // its connection.
-func (c *Call) emit(typ string, class ErrorClass, err error) {
+func (c *Call) emit(typ string, class tracing.ErrorClass, err error) {
 	c.open = false
 	var took time.Duration
 	var sdk timed
@@ -317,7 +319,7 @@ func (d *Database) instant(ctx context.Context, name string, opts ...trace.SpanS
 }
 
 // setEndAttributes sets the attributes that are known only at the end of the call.
-func (c *Call) setEndAttributes(typ string, class ErrorClass) {
+func (c *Call) setEndAttributes(typ string, class tracing.ErrorClass) {
 	attrs := c.attrs[:0]
 	if c.attrsAtEnd {
 		attrs = append(attrs, c.conn.id)
@@ -345,7 +347,7 @@ func (c *Call) setEndAttributes(typ string, class ErrorClass) {
 }
 
 // errorType returns the error.type of err, and its class.
-func (c *Call) errorType(err error) (typ string, class ErrorClass) {
+func (c *Call) errorType(err error) (typ string, class tracing.ErrorClass) {
 	class = c.db.classify(err)
 	callerErr := c.callerErr()
 	switch {

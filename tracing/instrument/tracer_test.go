@@ -1,4 +1,4 @@
-package tracing
+package instrument
 
 import (
 	"context"
@@ -14,38 +14,40 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.uber.org/goleak"
+
+	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // TestNewRefuses checks that New's error names the invalid field and the remedy.
 func TestNewRefuses(t *testing.T) {
-	for field, cfg := range map[string]Config{
+	for field, cfg := range map[string]tracing.Config{
 		"QueryText":  {QueryText: 9},
 		"Acquire":    {Acquire: 9},
 		"Attributes": {Attributes: []attribute.KeyValue{{}}},
 	} {
-		_, err := New(cfg)
-		var e *ConfigError
+		_, err := tracing.New(cfg)
+		var e *tracing.ConfigError
 		if !errors.As(err, &e) || e.Field != field || e.Remedy == "" || !strings.Contains(err.Error(), field) {
 			t.Errorf("%s: %v", field, err)
 		}
 	}
-	if _, err := New(Config{}); err != nil {
+	if _, err := tracing.New(tracing.Config{}); err != nil {
 		t.Errorf("the zero Config: %v", err)
 	}
 }
 
 // record returns a database whose spans are recorded, and one of its connections.
-func record(t *testing.T, cfg Config) (*Database, *Conn, *tracetest.SpanRecorder) {
+func record(t *testing.T, cfg tracing.Config) (*Database, *Conn, *tracetest.SpanRecorder) {
 	t.Helper()
 	rec := tracetest.NewSpanRecorder()
 	cfg.TracerProvider = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec))
-	tracer, err := New(cfg)
+	tracer, err := tracing.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	db := tracer.Database(Source{System: "sqlite", Namespace: "app.db"})
+	db := NewDatabase(tracer, tracing.Source{System: "sqlite", Namespace: "app.db"})
 	dial := db.Dial(t.Context())
 	return db, dial.Done(1), rec
 }
@@ -63,23 +65,23 @@ func attrOf(span sdktrace.ReadOnlySpan, key attribute.Key) string {
 func TestQueryText(t *testing.T) {
 	const insert, pragma = "INSERT INTO t VALUES ('secret', ?)", "PRAGMA key = 'secret'"
 	for _, tc := range []struct {
-		policy QueryText
+		policy tracing.QueryText
 		query  string
 		bound  bool
 		want   string
 	}{
-		{QueryTextSafe, insert, true, insert}, // as written, because an argument is bound
-		{QueryTextSafe, insert, false, "INSERT INTO t VALUES (?, ?)"},
+		{tracing.QueryTextSafe, insert, true, insert}, // as written, because an argument is bound
+		{tracing.QueryTextSafe, insert, false, "INSERT INTO t VALUES (?, ?)"},
 		// No driver binds arguments to two statements.
-		{QueryTextSafe, insert + "; SELECT ?", true, "INSERT INTO t VALUES (?, ?); SELECT ?"},
-		{QueryTextSafe, insert + "; ", true, insert + "; "},
-		{QueryTextSafe, pragma, true, "PRAGMA key = ?"},
-		{QueryTextSafe, pragma, false, "PRAGMA key = ?"},
-		{QueryTextSanitized, insert, true, "INSERT INTO t VALUES (?, ?)"},
-		{QueryTextOff, insert, true, ""},
-		{QueryTextSafe, "SELECT \xff", true, "SELECT \uFFFD"},
+		{tracing.QueryTextSafe, insert + "; SELECT ?", true, "INSERT INTO t VALUES (?, ?); SELECT ?"},
+		{tracing.QueryTextSafe, insert + "; ", true, insert + "; "},
+		{tracing.QueryTextSafe, pragma, true, "PRAGMA key = ?"},
+		{tracing.QueryTextSafe, pragma, false, "PRAGMA key = ?"},
+		{tracing.QueryTextSanitized, insert, true, "INSERT INTO t VALUES (?, ?)"},
+		{tracing.QueryTextOff, insert, true, ""},
+		{tracing.QueryTextSafe, "SELECT \xff", true, "SELECT \uFFFD"},
 	} {
-		db, conn, rec := record(t, Config{QueryText: tc.policy, Attributes: []attribute.KeyValue{attribute.String("app", "shop")}})
+		db, conn, rec := record(t, tracing.Config{QueryText: tc.policy, Attributes: []attribute.KeyValue{attribute.String("app", "shop")}})
 		call := conn.begin(t.Context(), conn.sinks(), db.texts.get(db, statementKey{query: tc.query, bound: tc.bound}).execute, tc.query, nil, false)
 		call.End(nil)
 		span := rec.Ended()[0]
@@ -94,19 +96,19 @@ func TestQueryText(t *testing.T) {
 
 // The configured acquires have spans.
 func TestAcquire(t *testing.T) {
-	for policy, want := range map[Acquire]string{
-		AcquireAll:    "connect acquire acquire ",
-		AcquireWaited: "connect acquire ",
-		AcquireNone:   "connect ",
+	for policy, want := range map[tracing.Acquire]string{
+		tracing.AcquireAll:    "connect acquire acquire ",
+		tracing.AcquireWaited: "connect acquire ",
+		tracing.AcquireNone:   "connect ",
 	} {
 		rec := tracetest.NewSpanRecorder()
 		provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec))
-		tracer, err := New(Config{TracerProvider: provider, Acquire: policy})
+		tracer, err := tracing.New(tracing.Config{TracerProvider: provider, Acquire: policy})
 		if err != nil {
 			t.Fatal(err)
 		}
 		ctx, root := provider.Tracer("test").Start(t.Context(), "program")
-		dial := tracer.Database(Source{}).Dial(ctx)
+		dial := NewDatabase(tracer, tracing.Source{}).Dial(ctx)
 		conn := dial.Done(1)
 		conn.Acquired(ctx)
 		var got string
@@ -122,7 +124,7 @@ func TestAcquire(t *testing.T) {
 
 // The number of statements that a database keeps is bounded, and so is their length.
 func TestStatementsAreBounded(t *testing.T) {
-	db, _, _ := record(t, Config{})
+	db, _, _ := record(t, tracing.Config{})
 	for i := range 3 * maxStatements {
 		db.texts.get(db, statementKey{query: fmt.Sprintf("SELECT %d", i)})
 	}
@@ -144,14 +146,14 @@ func TestStatementsAreBounded(t *testing.T) {
 func TestBytesOfTextsAreBounded(t *testing.T) {
 	provider := sdktrace.NewTracerProvider()
 	defer provider.Shutdown(t.Context())
-	tracer, err := New(Config{TracerProvider: provider})
+	tracer, err := tracing.New(tracing.Config{TracerProvider: provider})
 	if err != nil {
 		t.Fatal(err)
 	}
 	pad := strings.Repeat("x", maxStatementText-64)
 	var kept []*Database
 	for d := range 20 { // enough to exceed the limit of the process
-		db := tracer.Database(Source{System: "sqlite"})
+		db := NewDatabase(tracer, tracing.Source{System: "sqlite"})
 		kept = append(kept, db)
 		for c := range 10 {
 			dial := db.Dial(t.Context())
@@ -194,7 +196,7 @@ func (execer) ExecContext(context.Context, string, []driver.NamedValue) (driver.
 
 // A call ends only once.
 func TestCallEndsOnce(t *testing.T) {
-	_, conn, rec := record(t, Config{})
+	_, conn, rec := record(t, tracing.Config{})
 	call := conn.begin(t.Context(), conn.sinks(), conn.db.ping, "", nil, false)
 	call.End(nil)
 	call.End(errors.New("late"))
@@ -211,7 +213,7 @@ func TestCallEndsOnce(t *testing.T) {
 
 // The text of an error is never shown, because it may quote the program's data.
 func TestErrorTextIsNotShown(t *testing.T) {
-	_, conn, rec := record(t, Config{})
+	_, conn, rec := record(t, tracing.Config{})
 	call := conn.begin(t.Context(), conn.sinks(), conn.db.ping, "", nil, false)
 	call.End(fmt.Errorf("near %q: syntax error", "secret"))
 	if s := fmt.Sprintf("%v %v", rec.Ended()[0].Status(), rec.Ended()[0].Attributes()); strings.Contains(s, "secret") {

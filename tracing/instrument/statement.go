@@ -1,4 +1,4 @@
-package tracing
+package instrument
 
 import (
 	"strings"
@@ -6,7 +6,9 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 
+	"github.com/sqlitemw/sqlitemw/tracing"
 	"github.com/sqlitemw/sqlitemw/tracing/budget"
+	"github.com/sqlitemw/sqlitemw/tracing/internal/summary"
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
 
@@ -86,29 +88,29 @@ func (s *statements) keep(key statementKey, st *statement) bool {
 }
 
 func newStatement(d *Database, key statementKey) *statement {
-	info := describe(key.query, key.doubleQuoted)
+	info := summary.Describe(key.query, key.doubleQuoted)
 	if !d.sqlite {
 		// SQLite's rules cannot tell another engine's literals from its names. Only the first
 		// keyword of the query is safe.
-		info = queryInfo{summary: info.operation}
+		info = summary.Info{Summary: info.Operation}
 	}
 	more := make([]attribute.KeyValue, 0, 2)
-	name := info.summary
+	name := info.Summary
 	if name != "" {
 		more = append(more, summaryAttribute(name))
 	} else {
 		name = d.attrs[0].Value.AsString() // db.system.name, the conventions' last resort
 	}
-	text := info.sanitized
-	if d.tracer.cfg.QueryText == QueryTextSafe && key.bound && (d.sqlite && info.binds() && !info.sensitive || !d.sqlite && sqltext.Binds(d.system, key.query)) {
+	text := info.Sanitized
+	if d.tracer.cfg.QueryText == tracing.QueryTextSafe && key.bound && (d.sqlite && info.Binds() && !info.Sensitive || !d.sqlite && sqltext.Binds(d.system, key.query)) {
 		text = strings.ToValidUTF8(key.query, "\uFFFD") // or an exporter refuses the batch
 	}
-	if text != "" && d.tracer.cfg.QueryText != QueryTextOff {
+	if text != "" && d.tracer.cfg.QueryText != tracing.QueryTextOff {
 		more = append(more, textAttribute(text))
 	}
 
 	labels := d.attrs
-	if len(more) > 0 && info.summary != "" && d.isLabel(info.summary) {
+	if len(more) > 0 && info.Summary != "" && d.isLabel(info.Summary) {
 		labels = d.with(more[0])
 	}
 	return &statement{execute: newOperation(name, d.with(more...), labels)}

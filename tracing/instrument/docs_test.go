@@ -1,4 +1,4 @@
-package tracing
+package instrument
 
 import (
 	"os"
@@ -13,7 +13,7 @@ import (
 func TestDocumented(t *testing.T) {
 	names := regexp.MustCompile("[`\" \t]" + `\b(?:db|error|sqlitemw|sqlite)\.[a-z_]+(?:\.[a-z_]+)*\b`)
 	code := make(map[string]bool)
-	for _, file := range []string{"attributes.go", "metrics.go", "../driver/facts.go", "../driver/busy.go"} {
+	for _, file := range []string{"attributes.go", "metrics.go", "../../driver/facts.go", "../../driver/busy.go"} {
 		for line := range strings.Lines(read(t, file)) {
 			line, _, _ = strings.Cut(line, "//")
 			for _, name := range names.FindAllString(line, -1) {
@@ -32,7 +32,7 @@ func TestDocumented(t *testing.T) {
 	}
 	// The name of a log record, which is not in these files.
 	const event = "db.client.operation.exception"
-	for _, file := range []string{"doc.go", "../README.md"} {
+	for _, file := range []string{"../doc.go", "../../README.md"} {
 		var named []string
 		for _, name := range names.FindAllString(read(t, file), -1) {
 			named = append(named, name[1:])

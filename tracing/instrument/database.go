@@ -1,0 +1,130 @@
+package instrument
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sqlitemw/sqlitemw/tracing"
+)
+
+// A Database makes the spans of one [tracing.Source]. It is safe for concurrent use.
+type Database struct {
+	tracer    *tracer
+	namespace string
+	classify  func(error) tracing.ErrorClass
+	attrs     []attribute.KeyValue
+	common    trace.SpanStartOption // attrs as a span option
+	texts     statements
+	system    string
+	sqlite    bool // describe can read its queries
+
+	pool      poolLabels
+	summaries struct {
+		sync.Mutex
+		labels map[string]bool
+	}
+
+	begin, commit, rollback, ping *operation
+}
+
+// NewDatabase returns the Database that makes the spans of src, as t is configured.
+func NewDatabase(t *tracing.Tracer, src tracing.Source) *Database {
+	return tracerOf(t).database(src)
+}
+
+func (t *tracer) database(src tracing.Source) *Database {
+	if src.System == "" {
+		src.System = "other_sql"
+	}
+	if src.Classify == nil {
+		src.Classify = func(error) tracing.ErrorClass { return tracing.ErrorClass{} }
+	}
+	attrs := sourceAttributes(src, t.cfg.Attributes)
+	d := &Database{
+		tracer:    t,
+		namespace: src.Namespace,
+		classify:  src.Classify,
+		system:    src.System,
+		sqlite:    src.System == "sqlite",
+		attrs:     attrs,
+		common:    trace.WithAttributes(attrs...),
+		pool:      newPoolLabels(attrs, cmp.Or(src.Pool, t.cfg.PoolName, src.Namespace, src.System)),
+	}
+	d.begin = d.operation("BEGIN")
+	d.commit = d.operation("COMMIT")
+	d.rollback = d.operation("ROLLBACK")
+	d.ping = d.operation("PING")
+	return d
+}
+
+// An operation is a span's name, and the attributes that are known before the span starts. It
+// is built once, because it is the same for every such call.
+type operation struct {
+	name    string
+	attrs   []attribute.KeyValue
+	options []trace.SpanStartOption // with attrs
+	once    bool                    // it belongs to a query that is not kept
+
+	labels   []attribute.KeyValue // attrs for metrics: without the query
+	measured atomic.Pointer[[]metric.RecordOption]
+}
+
+func newOperation(name string, attrs, labels []attribute.KeyValue) *operation {
+	return &operation{
+		name:    name,
+		attrs:   attrs,
+		options: []trace.SpanStartOption{kindClient, trace.WithAttributes(attrs...)},
+		labels:  labels,
+	}
+}
+
+// bytes returns the memory that a connection uses for the options of o: the length of its
+// strings, and 512 bytes for the rest, as measured.
+func (o *operation) bytes() int {
+	n := 512
+	for _, kv := range o.attrs {
+		n += len(kv.Value.AsString())
+	}
+	return n
+}
+
+func (d *Database) operation(name string) *operation {
+	attrs := d.with(operationAttribute(name))
+	return newOperation(name, attrs, attrs)
+}
+
+// recorded returns the labels as an option for measurements. It builds them for the first
+// one.
+func (o *operation) recorded() []metric.RecordOption {
+	if opts := o.measured.Load(); opts != nil {
+		return *opts
+	}
+	opts := []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(slices.Clone(o.labels)...))}
+	o.measured.Store(&opts)
+	return opts
+}
+
+// with returns the database's attributes followed by more.
+func (d *Database) with(more ...attribute.KeyValue) []attribute.KeyValue {
+	return append(d.attrs[:len(d.attrs):len(d.attrs)], more...)
+}
+
+// traced reports whether a connection's life may have spans under ctx: only if ctx has a
+// sampled span of the program.
+func (d *Database) traced(ctx context.Context) bool {
+	return d.tracer.enabled() && trace.SpanContextFromContext(ctx).IsSampled()
+}
+
+// ErrorType returns the error.type of err, without regard to a caller's context.
+func (d *Database) ErrorType(err error) string {
+	call := Call{db: d}
+	typ, _ := call.errorType(err)
+	return typ
+}
