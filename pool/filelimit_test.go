@@ -1,4 +1,4 @@
-//go:build unix
+//go:build linux || darwin
 
 package pool_test
 
@@ -13,7 +13,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -52,15 +51,6 @@ func limitFiles(t *testing.T, bytes uint64) {
 	}
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
 		t.Skip(err)
-	}
-}
-
-func until(t *testing.T, what string, f func() bool) {
-	t.Helper()
-	for end := time.Now().Add(time.Minute); !f(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("never: " + what)
-		}
 	}
 }
 
