@@ -19,29 +19,29 @@ import (
 	"github.com/sqlitemw/sqlitemw/conformance/ncruces"
 )
 
-// The suite finds nothing wrong with a wrapper that does nothing wrong.
+// The suite must find no fault in a wrapper that has none.
 func TestHonestWrapper(t *testing.T) {
 	conformance.Run(t, conformance.Target{
 		Name: "honest", Engine: ncruces.Engine(), Open: new(sin).open, Deviations: anyWrapper,
 	})
 }
 
-// anyWrapper is what no wrapper can help.
+// anyWrapper are deviations that no wrapper can avoid.
 var anyWrapper = map[string]string{
 	"savepoints/driver.Savepoint's name": "the driver makes the name up from its caller's",
 }
 
-// A liar is a wrapper with one sin. Every sin is one that a wrapper in use
-// commits, or is likely to.
+// A liar is a wrapper with one sin. Every sin is one that an existing wrapper commits, or is
+// likely to commit.
 type liar struct {
 	name string
 	sin  sin
 
 	caught []string // cases that must fail
-	within []string // chapters outside of which none may; "" stands for all
+	within []string // the only chapters in which cases may fail; "" stands for all
 }
 
-// Each liar is caught by the cases that name its sin, and by none elsewhere.
+// Each liar must be caught by the cases that name its sin, and by no case of other chapters.
 func TestLiars(t *testing.T) {
 	if testing.Short() {
 		t.Skip("thirty times the whole suite")
@@ -55,8 +55,9 @@ func TestLiars(t *testing.T) {
 					Name: "liar", Engine: ncruces.Engine(), Open: l.sin.open, Timeout: timeout, Cases: cases,
 				})
 			}
-			// What hangs is given up soon. What fails everywhere need not be seen to,
-			// which takes long.
+			// A short timeout, because some liars hang. Of liars that fail
+			// everywhere, only the named cases are played: the whole suite takes
+			// too long.
 			results := check(5*time.Second, func(c conformance.Case) bool { return !anywhere || slices.Contains(l.caught, c.ID()) })
 			var failed, innocent []string
 			for _, r := range results {
@@ -68,20 +69,20 @@ func TestLiars(t *testing.T) {
 					innocent = append(innocent, r.Case.ID())
 				}
 			}
-			if len(innocent) > 0 { // or too slow for five seconds
+			if len(innocent) > 0 { // or it exceeded the five seconds
 				for _, r := range check(patient, func(c conformance.Case) bool { return slices.Contains(innocent, c.ID()) }) {
 					if r.Difference != "" {
-						t.Errorf("%s fails, and has nothing to do with it: %s\n%s", r.Case.ID(), r.Case.Rule, r.Difference)
+						t.Errorf("%s fails, but is not about this sin: %s\n%s", r.Case.ID(), r.Case.Rule, r.Difference)
 					}
 				}
 			}
 			for _, id := range l.caught {
 				if !slices.Contains(failed, id) {
-					t.Errorf("%s does not notice", id)
+					t.Errorf("%s does not fail", id)
 				}
 			}
 			if len(l.caught) == 0 {
-				t.Errorf("no case is named for this sin; these fail: %q", failed)
+				t.Errorf("the liar names no case that must fail; these fail: %q", failed)
 			}
 		})
 	}
@@ -434,8 +435,7 @@ type uncountedStmt struct{ honestStmt }
 
 func (s uncountedStmt) NumInput() int { return -1 }
 
-// naiveCache keeps statements, and knows nothing of schemas. With clear, it
-// clears what was bound.
+// naiveCache caches statements, and ignores schema changes. With clear, it clears bindings.
 func naiveCache(clear bool) sin {
 	return sin{
 		connect: func(c honestConn) driver.Conn {
@@ -495,7 +495,7 @@ func (c skippingConn) QueryContext(context.Context, string, []driver.NamedValue)
 	return nil, driver.ErrSkip
 }
 
-// CheckNamedValue converts, since a query's arguments come through it first.
+// CheckNamedValue accepts every argument, and does not convert it.
 func (c skippingConn) CheckNamedValue(arg *driver.NamedValue) (err error) {
 	v, err := driver.DefaultParameterConverter.ConvertValue(arg.Value)
 	if err == nil {
@@ -544,7 +544,7 @@ type namelessRows struct {
 	scanner
 }
 
-// The optional parts of rows, each alone.
+// The optional interfaces of rows, each separately.
 type (
 	typeName interface{ ColumnTypeDatabaseTypeName(int) string }
 	scanType interface{ ColumnTypeScanType(int) reflect.Type }
@@ -616,7 +616,7 @@ func (r *eagerRows) Next(dest []driver.Value) error {
 	return r.honestRows.Next(dest)
 }
 
-// lockedRows have one lock for all connections, held while rows are open.
+// lockedRows share one lock for all connections, held while rows are open.
 func lockedRows() sin {
 	var mu sync.Mutex
 	return sin{
