@@ -1,10 +1,10 @@
 package compat
 
-// differences are the lines that may differ, and why. An entry that matches no
-// difference of a driver that it names fails the test.
+// differences are the lines that may differ, and why. An entry that matches no difference of a
+// driver that it names fails the test.
 //
-// The fields are the driver, the program, the line's key and what our driver
-// says there, or what theirs says and ours. An asterisk stands for any text.
+// The fields are the driver, the program, the line's key and our driver's value, or theirs and
+// ours. An asterisk matches any text.
 var differences = map[difference]string{
 	// Read-only transactions.
 	{"sqlitemw-*", "transactions/level/*, read-only true", "write*", "attempt to write a readonly database*"}: "sql.TxOptions.ReadOnly is kept",
