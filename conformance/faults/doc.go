@@ -23,7 +23,7 @@
 //
 // # Campaigns
 //
-//	TestPowerFailures        the power fails at any moment of any kind of commit
+//	TestPowerFailures        the power fails during any kind of commit, of a pool and of "sqlitemw", at any moment
 //	TestBackupPowerFailures  the same during and after a backup
 //	TestBackupKills          a process is killed during a backup
 //	TestInjection            the nth operation of a kind fails with an errno, once or until the fault is over
