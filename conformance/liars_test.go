@@ -109,7 +109,7 @@ func liars() []liar {
 			within: []string{"transactions", "savepoints"},
 		},
 		{
-			name: "begins with a context of its own",
+			name: "begins with another context",
 			sin: sin{begin: func(c honestConn, ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
 				return c.base.BeginTx(context.WithoutCancel(ctx), opts)
 			}},
@@ -126,7 +126,7 @@ func liars() []liar {
 			within: []string{""},
 		},
 		{
-			name: "executes with a context of its own",
+			name: "executes with another context",
 			sin: sin{exec: func(c honestConn, ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 				return c.base.ExecContext(derived(ctx), query, args)
 			}},
@@ -134,7 +134,7 @@ func liars() []liar {
 			within: []string{"lifecycle", "cancellation", "raw", "savepoints"},
 		},
 		{
-			name: "queries with a context of its own",
+			name: "queries with another context",
 			sin: sin{query: func(s honestStmt, ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
 				return s.wrap(s.baseStmt.QueryContext(derived(ctx), args))
 			}},
@@ -142,7 +142,7 @@ func liars() []liar {
 			within: []string{"lifecycle", "cancellation", "raw"},
 		},
 		{
-			name: "says ErrBadConn where the database is busy",
+			name: "returns ErrBadConn if the database is busy",
 			sin: sin{
 				exec: func(c honestConn, ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 					res, err := c.base.ExecContext(ctx, query, args)
@@ -157,7 +157,7 @@ func liars() []liar {
 			within: []string{"transactions", "cancellation", "errors", "pragmas", "concurrency"},
 		},
 		{
-			name: "adds words to errors",
+			name: "adds text to errors",
 			sin: sin{
 				exec: func(c honestConn, ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 					res, err := c.base.ExecContext(ctx, query, args)
@@ -171,7 +171,7 @@ func liars() []liar {
 			within: []string{"exec", "query", "transactions", "savepoints", "cancellation", "errors", "raw", "pragmas"},
 		},
 		{
-			name: "says why the context ended instead of what SQLite said",
+			name: "returns the context's error instead of SQLite's",
 			sin: sin{
 				exec: func(c honestConn, ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 					res, err := c.base.ExecContext(ctx, query, args)
@@ -192,7 +192,7 @@ func liars() []liar {
 			within: []string{"cancellation", "raw"},
 		},
 		{
-			name: "makes an error of a panic",
+			name: "converts a panic to an error",
 			sin: sin{
 				exec: func(c honestConn, ctx context.Context, query string, args []driver.NamedValue) (_ driver.Result, err error) {
 					defer recovered(&err)
@@ -289,7 +289,7 @@ func liars() []liar {
 			within: []string{"lifecycle", "exec", "query", "errors", "raw"},
 		},
 		{
-			name:   "claims to query at once, and skips",
+			name:   "claims to be a Queryer, and returns ErrSkip",
 			sin:    sin{connect: func(c honestConn) driver.Conn { return skippingConn{c} }},
 			caught: []string{"exec/Valuer, once"},
 			within: []string{"exec", "raw"},
@@ -307,7 +307,7 @@ func liars() []liar {
 			within: []string{"raw"},
 		},
 		{
-			name:   "claims to ping, and skips",
+			name:   "claims to be a Pinger, and returns ErrSkip",
 			sin:    sin{connect: func(c honestConn) driver.Conn { return pingSkipper{c} }},
 			caught: []string{"lifecycle/ping", "cancellation/before ping"},
 			within: []string{"lifecycle", "cancellation"},
@@ -337,7 +337,7 @@ func liars() []liar {
 			within: []string{"query", "types", "errors"},
 		},
 		{
-			name: "takes an error for the end of rows",
+			name: "treats an error as the end of rows",
 			sin: sin{next: func(r honestRows, dest []driver.Value) error {
 				if err := r.step(dest); err != nil {
 					return io.EOF
@@ -354,7 +354,7 @@ func liars() []liar {
 			within: []string{"lifecycle", "query", "types", "cancellation", "errors", "concurrency"},
 		},
 		{
-			name:   "asks for the first row of everything at once",
+			name:   "reads the first row in Query",
 			sin:    sin{rows: func(r honestRows) driver.Rows { return &eagerRows{honestRows: r, first: r.NextRow()} }},
 			caught: []string{"query/returning, not read", "rows/an error at first, left behind"},
 			within: []string{""},
@@ -369,7 +369,7 @@ func liars() []liar {
 			within: []string{""},
 		},
 		{
-			name: "looks at the database before every query",
+			name: "queries the database before every query",
 			sin: sin{prepare: func(c honestConn, ctx context.Context, query string) (driver.Stmt, error) {
 				stmt, _, err := c.Raw().Prepare("SELECT 1")
 				if err == nil {

@@ -104,7 +104,7 @@ func (v Verdict) String() string {
 type Finding struct {
 	Budget  *Budget
 	Verdict Verdict
-	Ratio   Ratio // or the median, for a budget against nothing
+	Ratio   Ratio // or the median, if Against is empty
 	Rounds  int
 	Err     error // of a contender
 }

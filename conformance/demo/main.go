@@ -187,7 +187,7 @@ func trade(ctx context.Context, dsn string, j *journal, out io.Writer) (_ *seen,
 	return s, nil
 }
 
-// opening is the quiet hour: one order, one customer who is already registered, and one whose
+// opening is the quiet hour: one order, one customer with a registered address, and one whose
 // search is canceled.
 func opening(ctx context.Context, s *shop, today *day, out io.Writer) error {
 	ada := customer{Name: "Ada", Email: "ada@example.com"}

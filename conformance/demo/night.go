@@ -112,6 +112,6 @@ func printNight(w io.Writer, tel *telemetry, j *journal, s pool.Stats) {
 }
 
 func printWait(w io.Writer, span sdktrace.ReadOnlySpan) {
-	fmt.Fprintf(w, "\nIt waited at place %s for its turn as the %s, and nobody read %q meanwhile.\n",
+	fmt.Fprintf(w, "\nIt waited at place %s for its turn as the %s, and no caller got %q meanwhile.\n",
 		attributeOf(span, "sqlitemw.acquire.queue_position"), attributeOf(span, "sqlitemw.connection.lane"), "database is locked")
 }

@@ -133,7 +133,7 @@ open                        4           0
 in use                      3           0
 idle                        1           0
 utilization               75%          0%  in use, of the maximum
-waits                      12           0  calls for which no connection was free
+waits                      12           0  calls that found no free connection
 time waited            34.0ms         0µs  sum of all waits
 connects                    4           0
 connect errors              0           0

@@ -40,7 +40,7 @@ func (d *day) serve(ctx context.Context, s *shop, name string, lines []line) err
 		return err
 	}
 	if len(shown) != products/5 {
-		return fmt.Errorf("there are %d products for the garden, not %d", len(shown), products/5)
+		return fmt.Errorf("there are %d products for the garden, want %d", len(shown), products/5)
 	}
 	for _, l := range lines[:min(len(lines), 2)] {
 		p, err := s.lookUp(ctx, fmt.Sprintf("SKU-%03d", l.Product))

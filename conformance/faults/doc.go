@@ -9,7 +9,7 @@
 //
 //	go test .                              a short run of every campaign, as in CI
 //	make faults                            minutes for every campaign, and a summary
-//	SQLITEMW_FAULTS=1h go test -v -run X   the same by hand; the duration is that of each campaign
+//	SQLITEMW_FAULTS=1h go test -v -run X   the same without make; 1h is the duration of each campaign
 //	SQLITEMW_FAULTS_GAME='remove.*/pool' go test -v -run TestFileGames
 //	                                       the file games that a regular expression matches, in all modes
 //	SQLITEMW_FAULTS_INJECTION='^sync 11 '  the same for the injections of TestInjection

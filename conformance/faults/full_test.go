@@ -205,6 +205,6 @@ func (c *campaign) compareLive(what, dir, name string, acked []int64) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	delete(m, name+"-shm") // SQLite makes it anew
+	delete(m, name+"-shm") // SQLite creates it again
 	c.compareImage(what, m, name, acked, false)
 }

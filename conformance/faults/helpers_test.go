@@ -88,7 +88,7 @@ func TestCompare(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := figures(tt.path, tt.acked...); got != tt.want {
-			t.Errorf("%q: %s, not %s", tt.change, got, tt.want)
+			t.Errorf("%q: %s, want %s", tt.change, got, tt.want)
 		}
 	}
 }

@@ -78,7 +78,7 @@ func (w *worker) play(load workload) {
 	if db != nil && p == nil && !w.recover(ctx, db, nil) {
 		// A driver does not replace its broken connections, so the program opens the
 		// database again.
-		w.count("opened anew", 1)
+		w.count("opened again", 1)
 		w.close(db, nil)
 		db, p = w.open(ctx)
 	}

@@ -20,14 +20,14 @@ var known = []finding{
 		// plain driver counts it from the start of the query, and so reports a wrong
 		// position. This is an entry of package driver's differences: "Several
 		// statements".
-		name:  "where in a text of several statements an error is",
+		name:  "position of an error in a query of several statements",
 		steps: []step{{verb: exec, on: "db", text: &text{sql: "SELECT 1; SELECT missing", several: true}}},
 	},
 	{
 		// A closed statement reports the connection's last error. If statements are
 		// cached, one that has failed is prepared again to check that it is still
 		// valid, and that clears the last error.
-		name: "what went wrong last, in an error of rows whose statement is closed, with statements kept",
+		name: "last error of the connection, in an error of rows whose statement is closed, with cached statements",
 		steps: []step{
 			{verb: connect, on: "db", to: "c1"},
 			{verb: prepare, on: "c1", to: "s1", text: &text{sql: "SELECT * FROM u"}},
@@ -56,7 +56,7 @@ var known = []finding{
 // cured are differences that sessions have found and that no longer exist.
 var cured = []finding{
 	{
-		name:        "a kept statement of what another connection has dropped, after a query that writes to it",
+		name:        "a cached statement of a table that another connection has dropped, after a query that writes to it",
 		connections: 2,
 		steps: []step{
 			{verb: connect, on: "db", to: "c1"},
@@ -70,7 +70,7 @@ var cured = []finding{
 		},
 	},
 	{
-		name:        "a kept query of what another connection has dropped, after a query that writes",
+		name:        "a cached query of a table that another connection has dropped, after a query that writes",
 		connections: 2,
 		steps: []step{
 			{verb: connect, on: "db", to: "c1"},
@@ -85,7 +85,7 @@ var cured = []finding{
 	},
 	{
 		// A prepare that fails also makes SQLite read the schema again.
-		name:        "a kept query of what another connection has dropped, after a text that cannot be prepared",
+		name:        "a cached query of a table that another connection has dropped, after a query that cannot be prepared",
 		connections: 2,
 		steps: []step{
 			{verb: connect, on: "db", to: "c1"},
@@ -100,7 +100,7 @@ var cured = []finding{
 	},
 	{
 		// They were those of the previous use, and asking for their types panicked.
-		name: "the columns of rows that nobody has looked at, once their statement is closed, if it was kept",
+		name: "columns of unread rows after their statement is closed, if it was cached",
 		steps: []step{
 			{verb: query, on: "db", text: &text{sql: "SELECT * FROM u"}},
 			{verb: connect, on: "db", to: "c1"},
@@ -113,7 +113,7 @@ var cured = []finding{
 		},
 	},
 	{
-		name: "what went wrong last, in an error of rows whose statement is closed",
+		name: "last error of the connection, in an error of rows whose statement is closed",
 		steps: []step{
 			{verb: connect, on: "db", to: "c1"},
 			{verb: prepare, on: "c1", to: "s1", text: &text{sql: "SELECT * FROM u"}},
@@ -126,7 +126,7 @@ var cured = []finding{
 		},
 	},
 	{
-		name: "last_insert_rowid() after an Exec of a text that cannot be prepared",
+		name: "last_insert_rowid() after an Exec of a query that cannot be prepared",
 		steps: []step{
 			{verb: exec, on: "db", text: &text{sql: "INSERT INTO t DEFAULT VALUES"}},
 			{verb: exec, on: "db", text: &text{sql: "INSERT INTO missing DEFAULT VALUES"}},
@@ -146,7 +146,7 @@ var cured = []finding{
 		},
 	},
 	{
-		name:        "a kept query of what another connection has dropped fails for a row",
+		name:        "a cached query of a table that another connection has dropped fails for a row",
 		connections: 2,
 		steps: []step{
 			{verb: connect, on: "db", to: "c1"},
@@ -160,7 +160,7 @@ var cured = []finding{
 		},
 	},
 	{
-		name:        "a kept statement that writes to what another connection has dropped fails with a joined error",
+		name:        "a cached statement that writes to a table that another connection has dropped fails with a joined error",
 		connections: 2,
 		steps: []step{
 			{verb: connect, on: "db", to: "c1"},

@@ -202,9 +202,9 @@ func (l *player) step(s step) (o outcome, panicked bool) {
 	return o, false
 }
 
-// forgetTypes removes the types of columns from an outcome if there is no first row because a
-// table no longer exists, and another connection may have dropped it. "sqlitemw" asks SQLite
-// for the types after it has failed to prepare the statement again. This is the entry "Queries"
+// forgetTypes removes the types of columns from an outcome without a first row, if a table no
+// longer exists and another connection may have dropped it. "sqlitemw" asks SQLite for the
+// types after it has failed to prepare the statement again. This is the entry "Queries"
 // of package driver's differences from the plain driver: a query begins when the program first
 // asks for columns.
 func (l *player) forgetTypes(o *outcome) {

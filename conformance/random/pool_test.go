@@ -36,13 +36,13 @@ var pooledKinds = slices.DeleteFunc(slices.Clone(kinds), func(k kind) bool {
 
 // asPooled removes what differs by documentation from a program:
 //
-//   - the row counts of other calls of its connection that a read-only transaction reports, and
-//     gets
-//   - the methods that the plain driver's connection has in Raw
-//   - transactions that queries begin, in Raw
-//   - a statement that was prepared before the schema changed: a pool prepares it where it is
-//     executed, so that it fails earlier if its table is gone, has rows that outlive its
-//     closing, and has other errors without arguments
+//   - The row counts of other calls on its connection that a read-only transaction reports, and
+//     those of its own that other calls report.
+//   - The methods that the plain driver's connection has in addition to Raw.
+//   - Transactions that queries begin, in Raw.
+//   - A statement that was prepared before the schema changed. A pool prepares it when it is
+//     executed. So it fails earlier if its table is gone, and has other errors without
+//     arguments. Its rows remain after it is closed.
 func asPooled(p program) program {
 	reads, old, of, prepared := map[string]bool{}, map[string]bool{}, map[string]string{}, []string(nil)
 	p.steps = slices.Clone(p.steps)

@@ -11,9 +11,8 @@
 //	traced     on sqlitemw, with an OpenTelemetry SDK that samples everything
 //
 // Tests that pass on the plain driver must pass on sqlitemw. The exceptions are in expected.go,
-// each with its reason. The exit code is 1 if another test does not pass, if a package's tests
-// opened no connection of sqlitemw, or if the source is not the one that the patches were made
-// for.
+// each with its reason. The exit code is 1 if another test does not pass, or if a package's tests
+// opened no connection of sqlitemw. It is also 1 if the patches were made for another source.
 //
 // The tests use the environment: with SQLITE3_TEST_WAL_STRESS=1 they also run tests that take
 // minutes.

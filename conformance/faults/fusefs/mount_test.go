@@ -312,7 +312,7 @@ func seeErrors(dir string) error {
 		Allocate: unix.Fallocate(int(h.Fd()), 0, 0, 10), Create: createErr, Unlink: os.Remove(bad), Rename: os.Rename(bad, good), Link: os.Link(bad, bad+"3"),
 	} {
 		if !errors.Is(err, seen[kind]) {
-			return fmt.Errorf("%s: %v, not %v", kind, err, seen[kind])
+			return fmt.Errorf("%s: %v, want %v", kind, err, seen[kind])
 		}
 	}
 	if err := os.WriteFile(good, make([]byte, 1001), 0o644); !errors.Is(err, syscall.ENOSPC) {
@@ -376,7 +376,7 @@ func TestServerDies(t *testing.T) {
 	}
 	_ = server.Wait()
 	if dirs := DetachDead(); len(dirs) != 1 || dirs[0] != dir {
-		t.Errorf("detached: %v, not %s", dirs, dir)
+		t.Errorf("detached: %v, want %s", dirs, dir)
 	}
 }
 
