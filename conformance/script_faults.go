@@ -165,8 +165,8 @@ func playFault(p *player, f fault, ops []string, v verb) {
 	p.step(v.name+" after that", func() { v.do(p, "q ?", 2) })
 }
 
-// untestable reports whether no test is possible, because of database/sql itself. database/sql hangs
-// (after a panic while it holds locks), or two of its goroutines race, or one waits for a lock,
+// untestable reports whether no test is possible, because of database/sql itself. After a panic
+// while it holds locks, it hangs. Otherwise two of its goroutines race, or one waits for a lock,
 // so that no time passes in a bubble.
 func untestable(f fault, at point, v verb) bool {
 	switch {

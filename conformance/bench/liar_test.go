@@ -69,7 +69,7 @@ func TestLiarsAreCaught(t *testing.T) {
 	}{
 		{"does not insert", "insert", lying(liar{skipExec: true}), Untraced, "verify"},
 		{"does not commit", "tx10", lying(liar{skipTx: true}), Untraced, "verify"},
-		{"does not commit under contention", "contention-tx", lying(liar{skipTx: true}), Untraced, "are not there"},
+		{"does not commit under contention", "contention-tx", lying(liar{skipTx: true}), Untraced, "are missing"},
 		{"does not fill a table", "complex-insert", lying(liar{skipTx: true}), Untraced, "verify"},
 		{"does not read a row", "point", lying(liar{skipRow: true}), Untraced, "verify"},
 		{"does not read all rows", "scan", lying(liar{skipRows: true}), Untraced, "verify"},

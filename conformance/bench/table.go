@@ -51,7 +51,7 @@ func (r *Report) head(b *strings.Builder, title, chart, file string) {
 	b.WriteString("Machines differ: compare numbers within a table, not with another table. " +
 		"Each number is the median over rounds in which all contenders ran; ± is half the distance between the quartiles; " +
 		"the ratio is the ratio of medians to bare `" + Baseline + "`, with its 95% interval. Allocations are the whole process's, per operation. " +
-		"`-never` and `-sampled` are with an SDK that samples nothing or everything,  the calls of a batch have one root span; " +
+		"`-never` and `-sampled` are with an SDK that samples nothing or everything; the calls of a batch have one root span; " +
 		"a batching exporter drops what it gets. Contenders without either have no SDK.\n\n")
 	b.WriteString("Every database: `journal_mode=wal`, `foreign_keys=on`, `busy_timeout=" + fmt.Sprint(busyTimeout) + "`, " +
 		"`synchronous` as the workload says (`normal` by default); set in each driver's own way and read back.\n\n")

@@ -98,7 +98,7 @@ func TestWrongKey(t *testing.T) {
 	}{
 		{"another key", keyed(path, wrongKey), "key in the DSN may be wrong"},
 		{"a short key", keyed(path, wrongKey[:8]), "key in the DSN may be wrong"},
-		{"no key", driver.FileURI(path) + "?vfs=adiantum", "may want a key"},
+		{"no key", driver.FileURI(path) + "?vfs=adiantum", "may need a key"},
 		{"no VFS", driver.FileURI(path), "if it is encrypted"},
 	} {
 		for _, name := range names {

@@ -22,7 +22,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// How many goroutines a storm has.
+// The numbers of goroutines of a storm.
 const (
 	stormGoroutines      = 500
 	stormGoroutinesShort = 100

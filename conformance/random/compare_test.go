@@ -123,7 +123,7 @@ func (a *arena) followed(p program, seen []outcome) string {
 }
 
 // most is how many differences of the plain driver's own are allowed in one program. It guards
-// against an endless loop.
+// against an endless recursion.
 const most = 20
 
 // differs plays a program on one more driver. It returns the program with the steps that were
@@ -176,9 +176,9 @@ func firstDifference(a, b []outcome) int {
 // "Schema changes" of package driver's differences. If the schema has changed since a
 // connection has read it, or since a statement was prepared, the next query fails once or
 // reports old columns. Another connection may have changed it, or a rollback on the same
-// connection after a change that failed. To find out whether that explains the
-// difference in the i-th step, staleThere makes the connection read the schema, or uses the
-// statement. It does if the plain driver then sees the same as the other driver.
+// connection after a change that failed. To find out whether that explains the difference in
+// the i-th step, staleThere makes the connection read the schema, or uses the statement. It
+// does if the plain driver then sees the same as the other driver.
 func (a *arena) staleThere(p program, i int, got record) (program, bool, error) {
 	at, ok := asked(p, i)
 	if !ok || i >= len(got.seen) {

@@ -185,7 +185,7 @@ var Deviations = map[string]string{
 	"errors/panic in a transaction": "panics: a connection through which a panic has passed is closed, and its transaction rolled back",
 	"errors/panic, connection":      "panics: a connection through which a panic has passed is closed",
 
-	"exec/nothing": "an empty query uses no connection, so it reports nothing about earlier statements",
+	"exec/nothing": "an empty query belongs to no connection, so its result reports nothing about earlier statements",
 	"exec/several statements, of which one fails": ofDriver + "(*sqlite3.Error).SQL begins at the error",
 
 	"query/an insert, not read": ofDriver + "Query executes a query that writes",
