@@ -1,10 +1,13 @@
 // Command bench compares "sqlitemw" with the drivers that a program would use instead, in one
 // process and interleaved, and checks its budgets.
 //
-//	go run . -tour     the short tour: every contender, the main workloads; writes RESULTS.md and results.svg
-//	go run . -long     all workloads at full size, and how cost grows; writes also GROWTH.md and growth.svg
-//	go run . -check    only the budgets, until each is decided; fails if a budget that is on is broken
+//	go run . -tour     the short tour: every contender, the main workloads
+//	go run . -long     all workloads at full size, and how cost grows
+//	go run . -check    only the budgets, until each is decided
 //	go run . -list     contenders, workloads and budgets
+//
+// -tour and -long write RESULTS.md and results.svg. -long also writes GROWTH.md and growth.svg.
+// -check fails if a budget that is on is broken.
 //
 // mattn/go-sqlite3 needs cgo, and registers the same name as ncruces' driver. It runs only if
 // this command is built so that ncruces' driver has another name:

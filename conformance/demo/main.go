@@ -21,7 +21,8 @@
 //
 // # Environment
 //
-//	OTEL_EXPORTER_OTLP_ENDPOINT   export the spans with OTLP over HTTP, for example to http://localhost:4318
+//	OTEL_EXPORTER_OTLP_ENDPOINT   export the spans with OTLP over HTTP to this URL, such as
+//	                              http://localhost:4318
 //	OTEL_SERVICE_NAME             the name of the service; sqlitemw-demo by default
 //	JAEGER_QUERY                  the address of Jaeger's UI; http://localhost:16686 by default
 //	DEMO_SUMMARY                  a file for trace IDs and the spans that must exist, as JSON

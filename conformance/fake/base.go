@@ -2,7 +2,9 @@
 // exactly the optional interfaces that the test chooses. It fails where the test wants it to
 // fail, and it records all calls.
 //
-//	base := &fake.Base{Conn: fake.ConnOf("none"), Stmt: fake.StmtOf("none"), Rows: fake.RowsOf("all"), Sets: 2}
+//	base := &fake.Base{
+//		Conn: fake.ConnOf("none"), Stmt: fake.StmtOf("none"), Rows: fake.RowsOf("all"), Sets: 2,
+//	}
 //	db := sql.OpenDB(mine.NewConnector(base))
 //	base.On(fake.Once(fake.Fail(driver.ErrBadConn)), "Prepare")
 //	...

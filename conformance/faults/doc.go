@@ -9,10 +9,11 @@
 //
 //	go test .                              a short run of every campaign, as in CI
 //	make faults                            minutes for every campaign, and a summary
-//	SQLITEMW_FAULTS=1h go test -v -run X   the same without make; 1h is the duration of each campaign
-//	SQLITEMW_FAULTS_GAME='remove.*/pool' go test -v -run TestFileGames
-//	                                       the file games that a regular expression matches, in all modes
-//	SQLITEMW_FAULTS_INJECTION='^sync 11 '  the same for the injections of TestInjection
+//	SQLITEMW_FAULTS=1h go test -v -run X   without make; each campaign takes 1h
+//
+// SQLITEMW_FAULTS_GAME='remove.*/pool' limits TestFileGames to the file games that this regular
+// expression matches, and plays them in all modes. SQLITEMW_FAULTS_INJECTION='^sync 11 ' limits
+// the injections of TestInjection in the same way.
 //
 // At its end, each campaign prints one line of figures, such as
 //
@@ -23,17 +24,19 @@
 //
 // # Campaigns
 //
-//	TestPowerFailures        the power fails during any kind of commit, of a pool and of "sqlitemw", at any moment
-//	TestBackupPowerFailures  the same during and after a backup
-//	TestBackupKills          a process is killed during a backup
-//	TestInjection            the nth operation of a kind fails with an errno, once or until the fault is over
-//	TestFailingCheckpoints   the database file cannot be written, but the WAL can
-//	TestFullDisk             a small disk is full, and later has space again
-//	TestStalls               the disk blocks one call, while others continue
-//	TestKill                 a process is killed in the middle of every stage
-//	TestFileGames            files of an open database are moved, replaced and truncated
-//	TestTwoNames             one database is opened by two names
-//	TestStorm                everything that a pool can do, at the same time
+//   - TestPowerFailures: the power fails at any moment of any kind of commit, of a pool and of
+//     "sqlitemw".
+//   - TestBackupPowerFailures: the same during and after a backup.
+//   - TestBackupKills: a process is killed during a backup.
+//   - TestInjection: the nth operation of a kind fails with an errno, once or until the fault
+//     has ended.
+//   - TestFailingCheckpoints: the database file cannot be written, but the WAL can.
+//   - TestFullDisk: a small disk is full, and later has space again.
+//   - TestStalls: the disk blocks one call, while others continue.
+//   - TestKill: a process is killed in the middle of every stage.
+//   - TestFileGames: files of an open database are moved, replaced and truncated.
+//   - TestTwoNames: one database is opened by two names.
+//   - TestStorm: everything that a pool can do, at the same time.
 //
 // A short run plays each file game in three of twelve modes; with -short, in one. Games and
 // kills that need a process of the C library use SQLite's shell (Debian's package sqlite3).
@@ -42,9 +45,9 @@
 // For each kind there is a liar, which does one thing wrong on purpose. A campaign that does
 // not catch its liar proves nothing.
 //
-// The first seven run on a disk made for them: package fusefs, which is a file system in memory
-// that loses power and fails on request, or a tmpfs. They need Linux, /dev/fuse and root. Where
-// one of these is missing, they are skipped with the reason.
+// The first seven, except TestBackupKills, run on a disk made for them: package fusefs, which is
+// a file system in memory that loses power and fails on request, or a tmpfs. They need Linux,
+// /dev/fuse and root. Where one of these is missing, they are skipped with the reason.
 //
 // # Helpers
 //
