@@ -28,8 +28,8 @@ type script struct {
 
 	inTx, cancels, panics bool // see Setup
 
-	// first is a script that differs from this one only in its fault. If its fault hits
-	// nothing, this one behaves like first and is not played.
+	// first is a script that differs from this one only in its fault. If the fault of first
+	// hits nothing, neither does that of this script, which is then not played.
 	first *script
 
 	mu   sync.Mutex
