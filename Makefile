@@ -1,5 +1,5 @@
-# Every module of the repository, the root first. What only a proof needs is
-# in a nested module, so that users of the library inherit none of it.
+# All modules of the repository, the root first. Dependencies of tests and tools are in
+# nested modules, so that users of the library do not inherit them.
 MODULES := . conformance/clients conformance/compat conformance/demo conformance/encryption conformance/engines conformance/fidelity conformance/prometheus conformance/random conformance/upstream conformance/jaeger conformance/faults conformance/bench conformance/apps conformance/api
 
 GO ?= go
@@ -7,13 +7,13 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
 
-# How long a module's tests may take: twenty times what the slowest of them take on
-# two cores, so that a slow machine is not taken for a test that hangs.
+# The timeout of a module's tests: twenty times what the slowest of them take on two
+# cores, so that a slow machine does not look like a test that hangs.
 TIMEOUT := 30m
 
-# each runs a command in modules, one after the other, and prints a line for each
-# with its result and time, and what it printed where it failed. It goes on to the
-# next module then, and fails in the end.
+# each runs a command in modules, one after the other. For each it prints a line with the
+# result and the time, after the command's output if it failed. After a failure it continues
+# with the next module, and fails at the end.
 # $(call each,modules,command)
 define each
 @out=$$(mktemp) || exit 1; trap 'rm -f "$$out"' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
@@ -36,41 +36,41 @@ demo: ## run a small shop on "sqlitemw" and on the pool, and print spans, connec
 	@cd conformance/demo && $(GO) run .
 
 .PHONY: test
-test: ## run all tests but those that need a Jaeger
+test: ## run all tests except those that need a Jaeger
 	$(call each,$(MODULES),$(GO) test -timeout $(TIMEOUT) ./...)
 
 .PHONY: check
-check: lint test ## what a change must pass: lint and test
+check: lint test ## run what every change must pass: lint and test
 
 .PHONY: race
-race: ## run the tests but the benchmarks' under the race detector (needs a C compiler)
+race: ## run all tests except bench's with the race detector (needs a C compiler)
 	$(call each,$(filter-out conformance/bench,$(MODULES)),CGO_ENABLED=1 $(GO) test -race -short -timeout $(TIMEOUT) ./...)
 
 .PHONY: lint
-lint: ## check format, tidiness, vet, staticcheck, the exported API and what may import what
+lint: ## check format, tidiness, vet, staticcheck, the exported API and imports
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
 	@for m in $(MODULES); do (cd $$m && $(GO) mod tidy -diff && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./...) || exit 1; done
-	@if $(GO) list -deps ./tracing ./driver/wrap | grep ncruces; then echo "tracing and driver/wrap must know no engine"; exit 1; fi
+	@if $(GO) list -deps ./tracing ./driver/wrap | grep ncruces; then echo "tracing and driver/wrap must not import an engine"; exit 1; fi
 	@cd conformance/api && $(GO) run . -check
-	@test "$$($(GO) list -f '{{join .Imports " "}}' ./tracing/sqltext)" = strings || { echo "tracing/sqltext must import nothing but strings"; exit 1; }
+	@test "$$($(GO) list -f '{{join .Imports " "}}' ./tracing/sqltext)" = strings || { echo "tracing/sqltext must import only strings"; exit 1; }
 
 .PHONY: api
-api: ## write what the packages export into .api, which lint holds them against
+api: ## write the exported API into .api, with which lint compares it
 	@cd conformance/api && $(GO) run .
 
-# Where it is said to run; see README.
+# The supported platforms; see README.
 PLATFORMS := linux/amd64 linux/arm64 linux/386 linux/arm darwin/amd64 darwin/arm64 windows/amd64 windows/386 \
 	freebsd/amd64 freebsd/386 netbsd/amd64 openbsd/amd64 dragonfly/amd64 illumos/amd64 js/wasm wasip1/wasm
 
 .PHONY: cross
-cross: ## build for other platforms (minutes, once)
+cross: ## build for other platforms (takes minutes the first time)
 	@for p in $(PLATFORMS); do echo $$p; GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build ./driver/... ./tracing/... ./pool/... || exit 1; done
 
 .PHONY: soak
-soak: ## load a pool with 200 goroutines for 20 seconds, and look whether anything is lost
+soak: ## load a pool with 200 goroutines for 20 seconds, and check that nothing is lost
 	SQLITEMW_SOAK=1 $(GO) test -count 1 -timeout $(TIMEOUT) -run TestSoak -v ./pool
 
-# Each campaign takes this long.
+# FAULTS is the duration of each campaign.
 FAULTS ?= 3m
 
 .PHONY: faults
@@ -78,10 +78,10 @@ faults: ## run the fault campaigns for longer (FAULTS=3m each), and print their 
 	@cd conformance/faults && SQLITEMW_FAULTS=$(FAULTS) $(GO) test -count 1 -timeout 0 -v .
 
 .PHONY: upstream
-upstream: ## run the plain driver's own tests over "sqlitemw" (a minute)
+upstream: ## run the plain driver's own tests on "sqlitemw" (a minute)
 	@cd conformance/upstream && $(GO) run .
 
-# Some of these applications; all if there is none.
+# APPS are the names of applications; empty for all.
 APPS ?=
 
 .PHONY: apps
@@ -89,15 +89,15 @@ apps: ## run applications' own SQLite tests on their driver and on ours (20 minu
 	@cd conformance/apps && $(GO) run . $(APPS)
 
 .PHONY: fidelity
-fidelity: ## play the conformance suite over "sqlitemw" and other wrappers, and write the table
+fidelity: ## run the conformance suite on "sqlitemw" and other wrappers, and write the table
 	@cd conformance/fidelity && $(GO) test -timeout $(TIMEOUT) -run '^TestFidelity$$' -count 1 . -table && cat FIDELITY.md
 
-# Each target takes this long.
+# FUZZ is the duration of each target.
 FUZZ ?= 1m
 
-# To make one input of a pool's target small would take the whole minute.
+# Minimizing is off, because minimizing one input of a pool's target takes the whole minute.
 .PHONY: fuzz
-fuzz: ## fuzz DSNs, query texts and what is exported (FUZZ=1m each)
+fuzz: ## fuzz DSNs, queries and what is exported (FUZZ=1m each)
 	@for target in driver:FuzzDSN driver:FuzzSecrets driver:FuzzTexts driver:FuzzTranslate \
 		tracing/sqltext:FuzzStatements tracing/sqltext:FuzzRewrite tracing/sqltext:FuzzBinds tracing/internal/summary:FuzzDescribe \
 		pool:FuzzParseDSN pool:FuzzClassify pool:FuzzReader pool:FuzzReaderUnchanged; do \
@@ -105,12 +105,12 @@ fuzz: ## fuzz DSNs, query texts and what is exported (FUZZ=1m each)
 		$(GO) test -run '^$$' -fuzz "^$${target#*:}\$$" -fuzztime $(FUZZ) -fuzzminimizetime 1x "./$${target%:*}" || exit 1; \
 	done
 
-# With mattn/go-sqlite3 beside ncruces', which would take the same name, where
-# there is a C compiler.
+# With a C compiler, mattn/go-sqlite3 takes part. It registers the same name as ncruces'
+# driver, which is therefore linked under another name.
 BENCH := cd conformance/bench && CGO_ENABLED=1 $(GO) run -tags mattn -ldflags="-X github.com/ncruces/go-sqlite3/driver.driverName=ncruces" .
 
 .PHONY: bench
-bench: ## compare with the plain driver and others side by side (5 minutes; needs a C compiler)
+bench: ## compare the speed with the plain driver and others (5 minutes; needs a C compiler)
 	@$(BENCH) -tour
 
 .PHONY: bench-long
@@ -118,13 +118,13 @@ bench-long: ## the same with every workload at full size, and how cost grows (ta
 	@$(BENCH) -long
 
 .PHONY: bench-check
-bench-check: ## hold what is promised of speed against this machine
+bench-check: ## check the budgets of speed on this machine
 	@$(BENCH) -check
 
 .PHONY: jaeger
-jaeger: ## build a Jaeger (minutes, once), start it and print its address
+jaeger: ## build a Jaeger (takes minutes the first time), start it and print its address
 	@cd conformance/jaeger && $(GO) run .
 
 .PHONY: e2e
-e2e: ## run the demo against a Jaeger, and check what Jaeger then knows
+e2e: ## run the demo with a Jaeger, and check which traces Jaeger has
 	cd conformance/jaeger && SQLITEMW_E2E=1 $(GO) test -count 1 -timeout $(TIMEOUT) ./...

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// cancellationCases are about contexts that end, and what they hold.
+// cancellationCases check contexts that end, and the values that contexts hold.
 func cancellationCases() []Case {
 	return append(earlyCases(), append(lateCases(), contextCases()...)...)
 }
@@ -19,7 +19,7 @@ func cancelled() context.Context {
 	return ctx
 }
 
-// An expiring context's deadline passes when the case says so.
+// An expiring is a context whose deadline passes when the case calls expire.
 type expiring struct {
 	context.Context
 	done chan struct{}
@@ -40,10 +40,10 @@ func (c *expiring) Err() error {
 	}
 }
 
-// long takes seconds unless hook ends it.
+// long takes seconds unless the function hook ends it.
 const long = "WITH RECURSIVE n(i) AS (SELECT hook() UNION ALL SELECT 1 FROM n LIMIT 10000000) SELECT count(*) FROM n WHERE i = ?"
 
-// earlyCases have a context that has ended before the call.
+// earlyCases use a context that has ended before the call.
 func earlyCases() []Case {
 	type call struct {
 		name, rule string
@@ -54,7 +54,7 @@ func earlyCases() []Case {
 			_, err := s.ExecContext(ctx, db, "INSERT INTO t VALUES (1)")
 			return err
 		}},
-		{"exec of nothing", "An exec of an empty text", func(ctx context.Context, s *Session, db querier) error {
+		{"exec of nothing", "An exec of an empty query", func(ctx context.Context, s *Session, db querier) error {
 			_, err := s.ExecContext(ctx, db, "")
 			return err
 		}},
@@ -62,7 +62,7 @@ func earlyCases() []Case {
 			_, err := s.ExecContext(ctx, db, "INSERT INTO t VALUES (?)", 1)
 			return err
 		}},
-		{"exec of an error", "An exec of a text that is wrong", func(ctx context.Context, s *Session, db querier) error {
+		{"exec of an error", "An exec of an invalid query", func(ctx context.Context, s *Session, db querier) error {
 			_, err := s.ExecContext(ctx, db, "INSERT INTO nowhere VALUES (?)", 1)
 			return err
 		}},
@@ -95,7 +95,7 @@ func earlyCases() []Case {
 	for _, c := range calls {
 		cases = append(cases, Case{
 			Name: "before " + c.name,
-			Rule: c.rule + " whose context has ended is refused, by database/sql if it has to find a connection, else by the driver.",
+			Rule: c.rule + " whose context has ended is refused: by database/sql if it must acquire a connection, and otherwise by the driver.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				s.See("database", c.do(cancelled(), s, s.DB))
@@ -118,7 +118,7 @@ func earlyCases() []Case {
 	return append(cases, []Case{
 		{
 			Name: "before begin",
-			Rule: "A begin whose context has ended begins nothing.",
+			Rule: "Begin with a context that has ended begins nothing.",
 			Play: func(s *Session) {
 				_, err := s.DB.BeginTx(cancelled(), nil)
 				s.See("database", err)
@@ -149,8 +149,8 @@ func earlyCases() []Case {
 				_, err := insert.ExecContext(cancelled(), 1)
 				s.See("exec", err)
 				s.SeeStmtExec("usable", insert, 2)
-				// What becomes of such a query is said by database/sql or by
-				// the driver, whoever is first.
+				// Either database/sql or the driver reports the context's end,
+				// whichever notices it first.
 				rows, err := query.QueryContext(cancelled(), 2)
 				s.See("query", err)
 				if err == nil {
@@ -161,7 +161,7 @@ func earlyCases() []Case {
 		},
 		{
 			Name: "before ping",
-			Rule: "A ping of a taken connection does not mind that its context has ended.",
+			Rule: "A ping of an acquired connection succeeds even if its context has ended.",
 			Play: func(s *Session) {
 				s.See("database", s.DB.PingContext(cancelled()))
 				conn := s.Conn(s.DB)
@@ -186,9 +186,9 @@ func earlyCases() []Case {
 	}...)
 }
 
-// lateCases have a context that ends during the call, or after.
+// lateCases use a context that ends during the call, or after it.
 func lateCases() []Case {
-	// during has the function hook end the context it is called with.
+	// during makes the function hook end the context of the call.
 	during := func(s *Session, do func(ctx context.Context) error) error {
 		ctx, cancel := context.WithCancel(background)
 		defer cancel()
@@ -198,7 +198,7 @@ func lateCases() []Case {
 	return []Case{
 		{
 			Name: "during exec",
-			Rule: "An exec whose context ends is interrupted, and its connection is good.",
+			Rule: "An exec whose context ends is interrupted, and its connection stays usable.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				s.See("exec", during(s, func(ctx context.Context) error {
@@ -210,7 +210,7 @@ func lateCases() []Case {
 		},
 		{
 			Name: "during exec without arguments",
-			Rule: "An exec of a plain text whose context ends is interrupted.",
+			Rule: "An exec without arguments whose context ends is interrupted.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				s.See("exec", during(s, func(ctx context.Context) error {
@@ -249,7 +249,7 @@ func lateCases() []Case {
 		},
 		{
 			Name: "during a write",
-			Rule: "A write that is interrupted is undone, and one in a transaction leaves what was before it.",
+			Rule: "A write that is interrupted is undone. In a transaction, what was written before it remains.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				const write = "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT hook() UNION ALL SELECT i FROM n LIMIT 10000000) SELECT i FROM n WHERE i = ?"
@@ -270,7 +270,7 @@ func lateCases() []Case {
 		},
 		{
 			Name: "during a short write",
-			Rule: "A write that is done before anybody looks at its context is done.",
+			Rule: "A write that ends before its context is checked has succeeded.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				s.See("write", during(s, func(ctx context.Context) error {
@@ -283,7 +283,7 @@ func lateCases() []Case {
 		},
 		{
 			Name: "between statements",
-			Rule: "Of a text whose context ends in its first statement, the engine may execute the others.",
+			Rule: "If the context ends during the first of several statements, the engine may execute the others.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				s.See("exec", during(s, func(ctx context.Context) error {
@@ -295,7 +295,7 @@ func lateCases() []Case {
 		},
 		{
 			Name: "during a query",
-			Rule: "A query whose context ends during a row has no such row, and its connection is good.",
+			Rule: "A query whose context ends during a row does not return that row, and its connection stays usable.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				s.See("query", during(s, func(ctx context.Context) error {
@@ -310,7 +310,7 @@ func lateCases() []Case {
 		},
 		{
 			Name: "between rows",
-			Rule: "Rows end when their context does, and say why.",
+			Rule: "Rows end when their context ends, and Err returns the reason.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				ctx, cancel := context.WithCancel(background)
@@ -327,7 +327,7 @@ func lateCases() []Case {
 		},
 		{
 			Name: "deadline between rows",
-			Rule: "Rows whose deadline passes say so.",
+			Rule: "Rows end when their deadline passes, and Err returns the reason.",
 			Play: func(s *Session) {
 				late := newExpiring()
 				rows, err := s.DB.QueryContext(late, "SELECT ? UNION ALL SELECT 2", 1)
@@ -359,7 +359,7 @@ func lateCases() []Case {
 		},
 		{
 			Name: "after rows",
-			Rule: "A context that ends when its rows have been read takes nothing back.",
+			Rule: "A context that ends after its rows have been read changes nothing.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				ctx, cancel := context.WithCancel(background)
@@ -372,7 +372,7 @@ func lateCases() []Case {
 		},
 		{
 			Name: "after prepare",
-			Rule: "A statement outlives the context that it was prepared with.",
+			Rule: "A statement stays usable after the context that it was prepared with has ended.",
 			Play: func(s *Session) {
 				conn := s.Conn(s.DB)
 				defer conn.Close()
@@ -387,7 +387,7 @@ func lateCases() []Case {
 		},
 		{
 			Name: "after connect",
-			Rule: "A connection outlives the context that it was opened with.",
+			Rule: "A connection stays usable after the context that it was opened with has ended.",
 			Play: func(s *Session) {
 				ctx, cancel := context.WithCancel(background)
 				conn, err := s.DB.Conn(ctx)
@@ -403,7 +403,7 @@ func lateCases() []Case {
 		},
 		{
 			Name: "an outer query",
-			Rule: "A query whose context ends does not end another one that its connection is in the middle of.",
+			Rule: "A query whose context ends does not end another query that is running on its connection.",
 			Play: func(s *Session) {
 				tx := s.Begin(s.DB)
 				rows := s.Query(tx, "SELECT ? UNION ALL SELECT 2", 1)

@@ -5,10 +5,10 @@ import (
 	"errors"
 )
 
-// contextCases are about what functions get to know of the caller's context.
+// contextCases check which context functions get.
 func contextCases() []Case {
 	type key struct{}
-	// told sees in which context hook and hook2 run.
+	// told makes hook record the context in which it runs.
 	told := func(s *Session, mine context.Context) {
 		s.Function("hook", func(got context.Context) any {
 			s.See("hook", got == mine, got.Value(key{}), got.Err())
@@ -59,7 +59,7 @@ func contextCases() []Case {
 	} {
 		cases = append(cases, Case{
 			Name: "context of " + way.name,
-			Rule: "A function runs with the very context of " + way.rule + ".",
+			Rule: "A function runs with exactly the context of " + way.rule + ".",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				ctx := context.WithValue(background, key{}, "mine")

@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// concurrencyCases are about many goroutines and connections at once. They see
-// only what does not depend on who comes first.
+// concurrencyCases use many goroutines and connections concurrently. They record only what does
+// not depend on scheduling.
 func concurrencyCases() []Case {
 	waiting := Settings{Pragmas: []string{"busy_timeout(30000)", "journal_mode(wal)"}, TxLock: "immediate"}
 	cases := append(crowdCases(waiting), poolCases(waiting)...)
@@ -18,7 +18,7 @@ func concurrencyCases() []Case {
 	return cases
 }
 
-// crowd has n goroutines do f, and sees how many of them fail, and how.
+// crowd calls f in n goroutines, and records how many calls fail, and with which errors.
 func crowd(s *Session, n int, f func(i int) error) {
 	errs := make([]error, n)
 	var wg sync.WaitGroup
@@ -43,12 +43,12 @@ func crowd(s *Session, n int, f func(i int) error) {
 	s.See("failed", failed)
 }
 
-// crowdCases have everybody do the same.
+// crowdCases let all goroutines do the same.
 func crowdCases(waiting Settings) []Case {
 	return []Case{
 		{
 			Name:     "writers",
-			Rule:     "Many goroutines that write, and wait for each other, all write.",
+			Rule:     "Many goroutines that write, and wait for each other, all succeed.",
 			Settings: waiting,
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
@@ -65,7 +65,7 @@ func crowdCases(waiting Settings) []Case {
 		},
 		{
 			Name:     "transactions",
-			Rule:     "Immediate transactions that read and then write lose nothing of each other's.",
+			Rule:     "Immediate transactions that read and then write lose no update of each other.",
 			Settings: waiting,
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a); INSERT INTO t VALUES (0)")
@@ -82,7 +82,7 @@ func crowdCases(waiting Settings) []Case {
 		},
 		{
 			Name:     "rolled back",
-			Rule:     "Of transactions of which some are rolled back, those that are committed count.",
+			Rule:     "When some transactions are rolled back, exactly the committed ones take effect.",
 			Settings: waiting,
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
@@ -102,7 +102,7 @@ func crowdCases(waiting Settings) []Case {
 		},
 		{
 			Name:     "readers",
-			Rule:     "Readers are not in a writer's way, nor it in theirs, and see whole transactions.",
+			Rule:     "Readers and a writer do not block each other, and readers see whole transactions.",
 			Settings: waiting,
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a); INSERT INTO t VALUES (0)")
@@ -128,7 +128,7 @@ func crowdCases(waiting Settings) []Case {
 		},
 		{
 			Name:     "one statement",
-			Rule:     "A prepared statement can be used by many goroutines at once.",
+			Rule:     "Many goroutines can use one prepared statement concurrently.",
 			Settings: waiting,
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
@@ -152,15 +152,15 @@ func crowdCases(waiting Settings) []Case {
 		},
 		{
 			Name:     "one text",
-			Rule:     "Goroutines that use one text at once each get their own rows.",
+			Rule:     "Goroutines that use the same query concurrently each get their own rows.",
 			Settings: waiting,
 			Play: func(s *Session) {
-				// Connections that are opened at once to a file that nobody has
-				// open in WAL mode may find it locked: SQLite does not wait
-				// where that could deadlock.
+				// Connections that are opened concurrently to a file which no
+				// connection has open in WAL mode may find it locked. SQLite
+				// does not wait where that could deadlock.
 				conn := s.Conn(s.DB)
 				defer conn.Close()
-				s.Exec(s.DB, "CREATE TABLE t(a)") // a log that all make at once is BUSY
+				s.Exec(s.DB, "CREATE TABLE t(a)") // concurrent creation of the -wal file returns BUSY
 				crowd(s, 16, func(i int) error {
 					rows, err := s.DB.Query("SELECT ? UNION ALL SELECT ?1 UNION ALL SELECT ?1", i)
 					if err != nil {
@@ -179,7 +179,7 @@ func crowdCases(waiting Settings) []Case {
 		},
 		{
 			Name:     "one connection for all",
-			Rule:     "Goroutines that share one connection all come to their turn.",
+			Rule:     "Goroutines that share one connection are all served.",
 			Settings: waiting,
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
@@ -219,7 +219,7 @@ func crowdCases(waiting Settings) []Case {
 		},
 		{
 			Name:     "one connection of everybody's",
-			Rule:     "Goroutines that use one *sql.Conn take turns.",
+			Rule:     "Goroutines that use one *sql.Conn are served one after the other.",
 			Settings: waiting,
 			Play: func(s *Session) {
 				conn := s.Conn(s.DB)
@@ -238,7 +238,7 @@ func crowdCases(waiting Settings) []Case {
 	}
 }
 
-// increment adds one to what it has read in the same transaction.
+// increment adds one to the number that it has read in the same transaction.
 func increment(s *Session, db *sql.DB) error {
 	tx, err := db.BeginTx(background, nil)
 	if err != nil {
@@ -255,12 +255,12 @@ func increment(s *Session, db *sql.DB) error {
 	return tx.Commit()
 }
 
-// poolCases are about how connections are handed around.
+// poolCases check how connections are passed on.
 func poolCases(waiting Settings) []Case {
 	return []Case{
 		{
 			Name:     "cancelled while waiting",
-			Rule:     "Who waits for a connection until its context ends is told so, and the connection goes on.",
+			Rule:     "A caller that waits for a connection until its context ends gets the context's error, and the connection stays usable.",
 			Settings: waiting,
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
@@ -286,7 +286,7 @@ func poolCases(waiting Settings) []Case {
 		},
 		{
 			Name:     "closed while waiting",
-			Rule:     "Who waits for a connection of a database that is closed is told so.",
+			Rule:     "A caller that waits for a connection of a database that is closed gets an error.",
 			Settings: waiting,
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
@@ -306,7 +306,7 @@ func poolCases(waiting Settings) []Case {
 		},
 		{
 			Name:     "closed while in use",
-			Rule:     "What is in the middle of something when the database is closed goes on to its end.",
+			Rule:     "Work in progress when the database is closed continues to its end.",
 			Settings: waiting,
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
@@ -324,7 +324,7 @@ func poolCases(waiting Settings) []Case {
 		},
 		{
 			Name:     "closed by everybody",
-			Rule:     "A database can be closed by many at once.",
+			Rule:     "Several goroutines can close a database concurrently.",
 			Settings: waiting,
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
@@ -334,11 +334,11 @@ func poolCases(waiting Settings) []Case {
 		},
 		{
 			Name:     "no idle connections",
-			Rule:     "Where no connection is kept, each call opens one and closes it.",
+			Rule:     "If no idle connection is kept, each call opens one and closes it.",
 			Settings: waiting,
 			Play: func(s *Session) {
 				s.DB.SetMaxIdleConns(-1)
-				keeper := s.Conn(s.Open(s.File("test.db"), waiting)) // of the log, which the last to close removes
+				keeper := s.Conn(s.Open(s.File("test.db"), waiting)) // keeps the -wal file, which the last connection to close removes
 				defer keeper.Close()
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				stmt := s.Prepare(s.DB, "INSERT INTO t VALUES (?)")
@@ -355,7 +355,7 @@ func poolCases(waiting Settings) []Case {
 		},
 		{
 			Name:     "cancelled in a crowd",
-			Rule:     "Transactions whose contexts end leave nothing behind, and the others are not disturbed.",
+			Rule:     "Transactions whose contexts end leave nothing behind, and do not disturb others.",
 			Settings: waiting,
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(4)

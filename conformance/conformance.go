@@ -1,12 +1,11 @@
-// Package conformance holds a wrapper of a [database/sql] driver to what the
-// driver itself does. It imports nothing but the standard library.
+// Package conformance compares a wrapper of a [database/sql] driver with the driver itself. It
+// imports only the standard library.
 //
-// A wrapper adds something to a driver: spans, statistics, a pool. Whatever it
-// adds, a program must get the same from it as from the bare driver: the same
-// results, of the same types, the same errors, in the same calls; and the engine
-// must be asked the same, in the same order. [Run] checks that by playing short
-// programs, the cases, on the bare driver and on the wrapper, and comparing what
-// each saw:
+// A wrapper adds something to a driver: spans, statistics, a pool. A program must nevertheless
+// get from it the same as from the bare driver: the same results, of the same types, and the
+// same errors, in the same calls. The engine must execute the same statements, in the same
+// order. [Run] checks that. It plays short programs, the cases, on the bare driver and on the
+// wrapper, and compares what each saw:
 //
 //	func TestConformance(t *testing.T) {
 //		conformance.Run(t, conformance.Target{
@@ -17,16 +16,18 @@
 //		})
 //	}
 //
-// There are two kinds of cases. Those played on an [Engine], which is SQLite by
-// some driver, need [Target.Open]. Those played on scripted drivers, which have
-// all kinds of optional interfaces of [driver] and go wrong in all kinds of ways,
-// need [Target.Wrap]; wrappers that take just one driver leave it nil.
+// There are two kinds of cases:
 //
-// A wrapper may differ on purpose. [Target.Deviations] names the cases that show
-// it, and why; a deviation that no case shows any more is reported, too.
+//   - Cases played on an [Engine], which is SQLite with some driver. They need [Target.Open].
+//   - Cases played on scripted drivers, which have various optional interfaces of [driver] and
+//     fail in various ways. They need [Target.Wrap]. A wrapper of only one driver leaves it
+//     nil.
 //
-// Each case is played on the bare driver twice, so that a case that differs from
-// itself is never held against a wrapper.
+// A wrapper may differ on purpose. [Target.Deviations] names the cases that show the
+// difference, with the reason. A deviation that no case shows any more is reported, too.
+//
+// Each case is played on the bare driver twice. A case that differs from itself is thus
+// reported as a fault of the suite, and not of the wrapper.
 package conformance
 
 import (
@@ -47,125 +48,122 @@ type Target struct {
 	Name   string // of the wrapper, in reports
 	Engine *Engine
 
-	// Open opens a database through the wrapper, as [Engine.Open] does
-	// without. If it or Engine is nil, the cases that need it are left out.
+	// Open opens a database through the wrapper, as [Engine.Open] does without it. If Open
+	// or Engine is nil, the cases that need them are left out.
 	Open func(dsn string) (*sql.DB, error)
 
-	// Wrap puts the wrapper around any driver's connector, and may be called
-	// by several goroutines. If it is nil, the cases played on scripted drivers
-	// are left out.
+	// Wrap puts the wrapper around any driver's connector. It may be called concurrently.
+	// If it is nil, the cases played on scripted drivers are left out.
 	Wrap func(driver.Connector) driver.Connector
 
-	// Done, if it is not nil, is called with each connector that Wrap made when
-	// its case is over and its database is closed. Its error counts as a
-	// difference.
+	// Done, if it is not nil, is called with each connector that Wrap made, after its case
+	// has ended and its database is closed. Its error counts as a difference.
 	Done func(c Case, wrapped driver.Connector) error
 
-	// Lanes says that the wrapper has connections of its own choice behind each
-	// of database/sql's, so that what the engine is asked is compared over all
-	// connections in the order of time, and not for each.
+	// Lanes says that the wrapper chooses among its own connections for each connection of
+	// database/sql. The statements that the engine executes are then compared over all
+	// connections, ordered by time, and not for each connection.
 	Lanes bool
 
-	// Own, if it is not nil, says which texts the wrapper executes for itself, so
-	// that they are not compared.
+	// Own, if it is not nil, reports whether sql is a statement that the wrapper executes
+	// for itself. Such statements are not compared.
 	Own func(sql string) bool
 
-	// Deviations are the names of cases ("chapter/name") in which the wrapper
-	// differs on purpose, and why.
+	// Deviations maps the names of the cases ("chapter/name") in which the wrapper differs
+	// on purpose to the reasons.
 	Deviations map[string]string
 
-	// Allowed are differences on purpose that show on some scripted drivers,
-	// so that naming the case would say too much. The first that applies counts.
+	// Allowed are intended differences that only some scripted drivers show, so that naming
+	// the case would allow too much. The first that applies counts.
 	Allowed []Allowance
 
-	// Cases limits what is played to those for which it returns true; nil
-	// plays all.
+	// Cases limits the cases to those for which it returns true. If it is nil, all are
+	// played.
 	Cases func(Case) bool
 
-	// Timeout is how long one case may take until it counts as hanging; zero
-	// means a minute.
+	// Timeout is the time after which a case counts as hanging. Zero means one minute.
 	Timeout time.Duration
 }
 
-// An Engine is a bare driver of SQLite. It may be used for many targets, one
-// after another or at once, and then plays each case bare only once for all.
+// An Engine is a bare driver of SQLite. Several targets may use it, also concurrently. It plays
+// each case on the bare driver only once for all of them.
 type Engine struct {
 	Name string // of the driver, in reports
 
 	// Open opens a database through the bare driver.
 	Open func(dsn string) (*sql.DB, error)
 
-	// DSN returns the name of the database in the file at path with these
-	// settings, in the driver's way.
+	// DSN returns the driver's DSN for the database in the file at path with these
+	// settings.
 	DSN func(path string, s Settings) string
 
-	// Hook has every connection to the file at path, until unhook is called,
-	// do what hooks say.
+	// Hook installs hooks on every connection to the file at path that is opened before
+	// unhook is called.
 	Hook func(path string, hooks Hooks) (unhook func())
 
-	// Classify says in one line all that a program can find out about an
-	// error of the engine's own: its codes, what it is, and as what types it
-	// is found. It is given every error that a case sees.
+	// Classify returns, in one line, all that a program can find out about an error of the
+	// engine: its codes, the sentinel errors that it matches, and the types for which
+	// errors.As finds it. It is called with every error that a case sees.
 	Classify func(error) string
 
-	// Cases are cases for this driver alone.
+	// Cases are cases for this driver only.
 	Cases []Case
 
 	mu   sync.Mutex
 	bare map[string]*bareRun
 }
 
-// Settings are what a case wants of its database.
+// Settings are the settings of a case's database.
 type Settings struct {
-	Pragmas []string // for every connection, as "foreign_keys(1)"
+	Pragmas []string // for every connection, such as "foreign_keys(1)"
 	TxLock  string   // how Begin begins: "deferred", "immediate" or "exclusive"; "" leaves it to the driver
-	Params  []string // parameters of the URI that are SQLite's own, as "mode=ro"
+	Params  []string // SQLite's own URI parameters, such as "mode=ro"
 }
 
-// Hooks are how the suite sees into connections.
+// Hooks let the suite observe connections.
 type Hooks struct {
-	// Functions are functions without arguments to be had in SQL. They are
-	// given the context with which SQLite then runs, if the driver can tell.
+	// Functions are SQL functions without arguments. They get the context with which SQLite
+	// runs, if the driver knows it.
 	Functions map[string]func(context.Context) any
 
-	// Asked is called with each statement that SQLite starts to execute, with
-	// its parameters' values in place. Those of an Exec without arguments may
-	// be left out. conn tells connections apart.
+	// Asked is called with each statement that SQLite starts to execute, with the values of
+	// its parameters in place. Statements of an Exec without arguments may be left out.
+	// conn identifies the connection.
 	Asked func(conn any, sql string)
 
-	// Did is called with each row that is inserted, updated or deleted, and
-	// each commit and rollback of a transaction that wrote.
+	// Did is called for each row that is inserted, updated or deleted, and for each commit
+	// and rollback of a transaction that wrote.
 	Did func(conn any, what string)
 
-	// Opened and Closed are called with each connection that is opened, and
+	// Opened is called with each connection that has been opened, and Closed with each that
 	// has been closed.
 	Opened, Closed func(conn any)
 }
 
-// A Case is a program to be played on the bare driver and on the wrapper.
+// A Case is a program that is played on the bare driver and on the wrapper.
 type Case struct {
-	Chapter string // set by the suite for its own
+	Chapter string // set by the suite for its own cases
 	Name    string
-	Rule    string // that it shows, in a sentence
+	Rule    string // what the case shows, in a sentence
 
 	Settings Settings
 
-	// Unasked says that what the engine is asked is not to be compared: it
-	// depends on who comes first.
+	// Unasked says that the statements which the engine executes are not compared, because
+	// their order depends on scheduling.
 	Unasked bool
 
-	// Play is the program. It is to be deterministic in all that it sees.
+	// Play is the program. Everything that it sees must be deterministic.
 	Play func(*Session)
 
 	// script is set instead of Play for cases on scripted drivers.
 	script *script
 }
 
-// ID is the name of the case in tests: "chapter/name".
+// ID returns the name of the case in tests: "chapter/name".
 func (c Case) ID() string { return c.Chapter + "/" + c.Name }
 
-// Cases returns all cases of the suite and of e, which may be nil, by chapter.
-// Those of e come last in theirs.
+// Cases returns all cases of the suite and of e, ordered by chapter. e may be nil. In each
+// chapter, e's cases come last.
 func Cases(e *Engine) []Case {
 	var all []Case
 	for _, chapter := range chapters {
@@ -179,13 +177,13 @@ func Cases(e *Engine) []Case {
 	}
 	place := make(map[string]int)
 	for i, chapter := range chapters {
-		place[chapter.name] = i - len(chapters) // any other chapter comes after them, at 0
+		place[chapter.name] = i - len(chapters) // 0 for any other chapter, so it comes after these
 	}
 	slices.SortStableFunc(all, func(a, b Case) int { return place[a.Chapter] - place[b.Chapter] })
 	return all
 }
 
-// chapters are in the order in which a reader best meets them.
+// chapters are listed in the order in which they are best read.
 var chapters = []struct {
 	name  string
 	cases func() []Case
@@ -208,15 +206,15 @@ var chapters = []struct {
 	{"faults", faultsCases},
 }
 
-// A Result is what became of a case.
+// A Result is the outcome of a case.
 type Result struct {
 	Case       Case
 	Difference string // what differs between bare and wrapped; "" if nothing does
-	Deviation  string // why that is wanted, if it is
+	Deviation  string // why the difference is intended; "" if it is not
 }
 
-// Run plays all cases, each as a subtest of its chapter, and fails those in
-// which the wrapper differs from the bare driver without being expected to.
+// Run plays all cases, each as a subtest of its chapter. It fails those in which the wrapper
+// differs from the bare driver without an expected deviation.
 func Run(t *testing.T, target Target) {
 	t.Helper()
 	results := Check(t, target)
@@ -228,7 +226,7 @@ func Run(t *testing.T, target Target) {
 					case r.Difference != "" && r.Deviation == "":
 						t.Errorf("%s\n%s", r.Case.Rule, r.Difference)
 					case r.Difference == "" && r.Deviation != "":
-						t.Errorf("this is no deviation any more: %s", r.Deviation)
+						t.Errorf("the wrapper no longer deviates here, so remove the deviation: %s", r.Deviation)
 					}
 				})
 			}
@@ -240,7 +238,7 @@ func Run(t *testing.T, target Target) {
 	}
 	for _, id := range slices.Sorted(maps.Keys(target.Deviations)) {
 		if !known[id] {
-			t.Errorf("no case is called %q, which is said to deviate", id)
+			t.Errorf("Target.Deviations names %q, but there is no such case", id)
 		}
 	}
 }
@@ -261,10 +259,10 @@ func byChapter(results []Result) func(func(string, []Result) bool) {
 	}
 }
 
-// Check plays all cases that can be played on target and returns what became of
-// them. It fails t only where the suite itself is wrong: a case that differs from
-// itself on the bare driver, or in which the bare driver does not do what the
-// case relies on. What is in [Target.Allowed] and does not show is a Result, too.
+// Check plays all cases that can be played on target, and returns their results. It fails t
+// only for a fault of the suite itself: a case that differs from itself on the bare driver, or
+// a case that needs something which the bare driver does not do. Each entry of [Target.Allowed]
+// that never applies also makes a Result.
 func Check(t *testing.T, target Target) []Result {
 	t.Helper()
 	scripts := newComparison(target)
@@ -291,18 +289,17 @@ func Check(t *testing.T, target Target) []Result {
 	return append(results, scripts.stale()...)
 }
 
-// A bareRun is what a case saw on the bare driver.
+// A bareRun is a case played on the bare driver.
 type bareRun struct {
 	once sync.Once
 	seen *Session
 }
 
-// bareTimeout is the least that the bare driver may take for a case, however soon
-// a wrapper is given up: it does not hang, and a slow machine needs seconds for
-// some cases.
+// bareTimeout is the shortest timeout of a case on the bare driver, even if [Target.Timeout] is
+// shorter. The bare driver does not hang, but a slow machine needs seconds for some cases.
 const bareTimeout = time.Minute
 
-// bareSession plays c on the bare driver, unless that has been done.
+// bareSession plays c on the bare driver, unless it has already been played.
 func (e *Engine) bareSession(t *testing.T, c Case, timeout time.Duration) *Session {
 	timeout = max(timeout, bareTimeout)
 	e.mu.Lock()
@@ -319,10 +316,10 @@ func (e *Engine) bareSession(t *testing.T, c Case, timeout time.Duration) *Sessi
 		run.seen = play(t, c, e, e.Open, timeout)
 		again := play(t, c, e, e.Open, timeout)
 		if d := run.seen.difference("once", again, "again", false, nil); d != "" {
-			t.Errorf("%s is no test, for the bare driver differs from itself\n%s", c.ID(), d)
+			t.Errorf("%s is not a valid case: two runs on the bare driver differ\n%s", c.ID(), d)
 		}
 		if run.seen.broken != "" {
-			t.Errorf("%s is no test, for the bare driver does not do what it needs: %s", c.ID(), run.seen.broken)
+			t.Errorf("%s is not a valid case: a step that it relies on fails on the bare driver: %s", c.ID(), run.seen.broken)
 		}
 	})
 	return run.seen
@@ -338,8 +335,8 @@ func compare(t *testing.T, c Case, target Target) string {
 	return bare.difference(target.Engine.Name, wrapped, target.Name, target.Lanes, target.Own)
 }
 
-// firstDifference shows two logs from a little before where they part, or
-// returns "" if they do not.
+// firstDifference returns the lines around the first difference of two logs, or "" if they are
+// equal.
 func firstDifference(nameA string, a []string, nameB string, b []string) string {
 	if slices.Equal(a, b) {
 		return ""

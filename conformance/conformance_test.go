@@ -14,12 +14,12 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// patient is a timeout for a wrapper that does not hang: on two cores the longest
-// case takes 1.3 seconds, and under a full load ten times that.
+// patient is a timeout for a wrapper that does not hang. On two cores the longest case takes
+// 1.3 seconds, and under full load ten times that.
 const patient = 5 * time.Minute
 
-// The driver does what the plain driver does, but for what its documentation
-// says: traced or not, with a cache of statements and without.
+// The driver must behave like the plain driver, except for the documented differences: traced
+// or not, with a statement cache or without.
 func TestDriver(t *testing.T) {
 	tracer, err := tracing.New(tracing.Config{TracerProvider: sdktrace.NewTracerProvider()})
 	if err != nil {

@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// dsnCases are about what names a database.
+// dsnCases check DSNs.
 func dsnCases() []Case {
 	return append(nameCases(), append(modeCases(), memoryCases()...)...)
 }
 
-// seeUse sees whether a database can be written and read.
+// seeUse records whether a database can be written and read.
 func seeUse(s *Session, db *sql.DB) {
 	db.SetMaxOpenConns(1)
 	s.SeeExec(db, "CREATE TABLE IF NOT EXISTS t(a)")
@@ -22,7 +22,7 @@ func seeUse(s *Session, db *sql.DB) {
 	s.SeeQuery(db, "SELECT count(*) FROM t")
 }
 
-// seeFiles sees which files there are in the session's directory.
+// seeFiles records which files are in the session's directory.
 func seeFiles(s *Session) {
 	entries, err := os.ReadDir(s.dir)
 	s.Must(err)
@@ -34,7 +34,7 @@ func seeFiles(s *Session) {
 	s.See("files", names)
 }
 
-// nameCases are about the names of files.
+// nameCases check the names of files.
 func nameCases() []Case {
 	var cases []Case
 	for _, c := range []struct{ what, name string }{
@@ -50,7 +50,7 @@ func nameCases() []Case {
 	} {
 		cases = append(cases, Case{
 			Name: "name with " + c.what,
-			Rule: "A URI names the file that its escapes stand for.",
+			Rule: "A URI names the file that its unescaped path gives.",
 			Play: func(s *Session) {
 				uri := "file:" + (&url.URL{Path: filepath.ToSlash(s.File(c.name))}).EscapedPath()
 				seeUse(s, s.OpenDSN(uri))
@@ -62,7 +62,7 @@ func nameCases() []Case {
 	for _, name := range []string{"plain.db", "a name.db", "a%20b.db", "a#b.db", "größe-数据.db"} {
 		cases = append(cases, Case{
 			Name: "plain " + name,
-			Rule: "A name that is no URI is the file's own, and nothing in it is an escape.",
+			Rule: "A name that is not a URI is the file's own name. Nothing in it is an escape.",
 			Play: func(s *Session) {
 				seeUse(s, s.OpenDSN(s.File(name)))
 				seeFiles(s)
@@ -85,7 +85,7 @@ func nameCases() []Case {
 		},
 		{
 			Name: "fragment",
-			Rule: "What is behind a number sign in a URI is no part of the name.",
+			Rule: "The fragment of a URI (after #) is not part of the name.",
 			Play: func(s *Session) {
 				seeUse(s, s.OpenDSN("file:"+filepath.ToSlash(s.File("a.db"))+"#fragment"))
 				seeFiles(s)
@@ -115,7 +115,7 @@ func nameCases() []Case {
 				s.Exec(s.Open(s.File("other.db"), Settings{}), "CREATE TABLE t(a)")
 				conn := s.Conn(s.DB)
 				defer conn.Close()
-				// The name is another in each session.
+				// The name differs in each session.
 				_, err := s.ExecContext(background, conn, "ATTACH 'file:"+filepath.ToSlash(s.File("other.db"))+"?mode=ro' AS other")
 				s.See("attach", err)
 				_, err = s.ExecContext(background, conn, "INSERT INTO other.t VALUES (?)", 1)
@@ -136,7 +136,7 @@ func nameCases() []Case {
 		},
 		{
 			Name: "bad escape",
-			Rule: "A URI that is none is refused, now or at its first use.",
+			Rule: "A malformed URI is refused, when it is opened or at its first use.",
 			Play: func(s *Session) {
 				for _, name := range []string{"%zz.db", "a.db?x=%zz"} {
 					db, err := s.TryOpen("file:" + filepath.ToSlash(s.File(name)))
@@ -151,7 +151,7 @@ func nameCases() []Case {
 	}...)
 }
 
-// modeCases are about SQLite's own parameters.
+// modeCases check SQLite's own parameters.
 func modeCases() []Case {
 	with := func(s *Session, name, params string) *sql.DB {
 		return s.OpenDSN("file:" + filepath.ToSlash(s.File(name)) + "?" + params)
@@ -161,8 +161,8 @@ func modeCases() []Case {
 		s.Exec(db, "CREATE TABLE t(a); INSERT INTO t VALUES (1)")
 		s.Must(db.Close())
 	}
-	// use sees what can be done, but not the text of an error that may name the
-	// file, which is another in each session.
+	// use records what can be done. It omits the text of an error that may name the file,
+	// because that name differs in each session.
 	use := func(s *Session, db *sql.DB) {
 		db.SetMaxOpenConns(1)
 		_, err := s.ExecContext(background, db, "INSERT INTO t VALUES (?)", 2)
@@ -175,7 +175,7 @@ func modeCases() []Case {
 	for _, mode := range []string{"ro", "rw", "rwc", "memory"} {
 		cases = append(cases, Case{
 			Name: "mode=" + mode + ", existing",
-			Rule: "A database that exists is opened as its mode says.",
+			Rule: "A database that exists is opened in the requested mode.",
 			Play: func(s *Session) {
 				existing(s)
 				use(s, with(s, "existing.db", "mode="+mode))
@@ -183,7 +183,7 @@ func modeCases() []Case {
 			},
 		}, Case{
 			Name: "mode=" + mode + ", missing",
-			Rule: "A database that does not exist is made only if its mode says so.",
+			Rule: "A database that does not exist is created only if its mode says so.",
 			Play: func(s *Session) {
 				db := with(s, "missing.db", "mode="+mode)
 				db.SetMaxOpenConns(1)
@@ -197,7 +197,7 @@ func modeCases() []Case {
 	return append(cases, []Case{
 		{
 			Name: "mode that is none",
-			Rule: "A mode that SQLite does not know is an error.",
+			Rule: "An unknown mode is an error.",
 			Play: func(s *Session) {
 				existing(s)
 				db, err := s.TryOpen("file:" + filepath.ToSlash(s.File("existing.db")) + "?mode=none")
@@ -221,7 +221,7 @@ func modeCases() []Case {
 		},
 		{
 			Name: "several parameters",
-			Rule: "All parameters of a URI count, whatever their order.",
+			Rule: "All parameters of a URI apply, in any order.",
 			Play: func(s *Session) {
 				existing(s)
 				path := s.File("existing.db")
@@ -234,7 +234,7 @@ func modeCases() []Case {
 		},
 		{
 			Name: "immutable, to be written",
-			Rule: "An immutable database that is opened to be written can be read, unless the wrapper says that this cannot be meant.",
+			Rule: "An immutable database that is opened for writing can be read, unless the wrapper refuses this combination.",
 			Play: func(s *Session) {
 				existing(s)
 				use(s, with(s, "existing.db", "immutable=1&mode=rw"))
@@ -242,7 +242,7 @@ func modeCases() []Case {
 		},
 		{
 			Name: "no such VFS",
-			Rule: "A file system that there is not cannot be used.",
+			Rule: "A VFS that does not exist cannot be used.",
 			Play: func(s *Session) {
 				db, err := s.TryOpen("file:" + filepath.ToSlash(s.File("a.db")) + "?vfs=none")
 				if err == nil {
@@ -254,13 +254,13 @@ func modeCases() []Case {
 	}...)
 }
 
-// memoryCases are about databases that are no files.
+// memoryCases check in-memory databases.
 func memoryCases() []Case {
 	var cases []Case
 	for _, dsn := range []string{":memory:", "file::memory:", "", "file:", "file:name?mode=memory"} {
 		cases = append(cases, Case{
 			Name: "memory " + strings.ReplaceAll(dsn, "?", " "),
-			Rule: "A database in memory is private to its connection, and gone with it.",
+			Rule: "An in-memory database is private to its connection, and vanishes with it.",
 			Play: func(s *Session) {
 				db := s.OpenDSN(dsn)
 				first, second := s.Conn(db), s.Conn(db)
@@ -279,7 +279,7 @@ func memoryCases() []Case {
 	}
 	return append(cases, Case{
 		Name: "memory, one connection",
-		Rule: "A database in memory lasts as long as its only connection is kept.",
+		Rule: "An in-memory database lasts as long as its only connection is kept.",
 		Play: func(s *Session) {
 			db := s.OpenDSN(":memory:")
 			db.SetMaxOpenConns(1)

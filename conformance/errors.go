@@ -7,12 +7,12 @@ import (
 	"os"
 )
 
-// errorsCases are about errors: which, from which call, and what is left.
+// errorsCases check errors: which error, from which call, and what remains.
 func errorsCases() []Case {
 	return append(textErrorCases(), append(stateErrorCases(), panicCases()...)...)
 }
 
-// seeEverywhere sees a text on every way there is for it.
+// seeEverywhere records the result of a query for every way to execute it.
 func seeEverywhere(s *Session, db querier, query string, args ...any) {
 	s.SeeExec(db, query, args...)
 	s.SeeQuery(db, query, args...)
@@ -30,7 +30,7 @@ func seeEverywhere(s *Session, db querier, query string, args ...any) {
 	}
 }
 
-// textErrorCases are errors that a text or its values are to blame for.
+// textErrorCases are errors that a query or its arguments cause.
 func textErrorCases() []Case {
 	var cases []Case
 	for _, c := range []struct {
@@ -38,30 +38,30 @@ func textErrorCases() []Case {
 		query      string
 		args       []any
 	}{
-		{"unique", "A constraint that fails says which: UNIQUE.", "INSERT INTO p VALUES (?, 1, 1, 1)", []any{2}},
-		{"primary key", "A constraint that fails says which: PRIMARY KEY.", "INSERT INTO p VALUES (?, 2, 1, 1)", []any{1}},
-		{"not null", "A constraint that fails says which: NOT NULL.", "INSERT INTO p VALUES (2, 2, ?, 1)", []any{nil}},
-		{"check", "A constraint that fails says which: CHECK.", "INSERT INTO p VALUES (2, 2, 1, ?)", []any{0}},
-		{"foreign key", "A constraint that fails says which: FOREIGN KEY.", "INSERT INTO f VALUES (?)", []any{7}},
-		{"foreign key of a delete", "What others refer to cannot be deleted.", "DELETE FROM p WHERE id = ?", []any{1}},
-		{"strict", "A constraint that fails says which: a STRICT table's type.", "INSERT INTO s VALUES (?)", []any{"text"}},
-		{"trigger", "A constraint that fails says which: RAISE in a trigger.", "UPDATE p SET n = ?", []any{1}},
+		{"unique", "A failed constraint is named in the error: UNIQUE.", "INSERT INTO p VALUES (?, 1, 1, 1)", []any{2}},
+		{"primary key", "A failed constraint is named in the error: PRIMARY KEY.", "INSERT INTO p VALUES (?, 2, 1, 1)", []any{1}},
+		{"not null", "A failed constraint is named in the error: NOT NULL.", "INSERT INTO p VALUES (2, 2, ?, 1)", []any{nil}},
+		{"check", "A failed constraint is named in the error: CHECK.", "INSERT INTO p VALUES (2, 2, 1, ?)", []any{0}},
+		{"foreign key", "A failed constraint is named in the error: FOREIGN KEY.", "INSERT INTO f VALUES (?)", []any{7}},
+		{"foreign key of a delete", "A row that others refer to cannot be deleted.", "DELETE FROM p WHERE id = ?", []any{1}},
+		{"strict", "A failed constraint is named in the error: the type of a column of a STRICT table.", "INSERT INTO s VALUES (?)", []any{"text"}},
+		{"trigger", "A failed constraint is named in the error: RAISE in a trigger.", "UPDATE p SET n = ?", []any{1}},
 		{"mismatch", "A row ID must be an integer.", "INSERT INTO p VALUES (?, 2, 1, 1)", []any{"text"}},
-		{"syntax", "A text that is no SQL fails where it goes wrong.", "SELECT 1 FORM p", nil},
-		{"syntax with arguments", "A text that is no SQL fails before its arguments are looked at.", "SELECT ? FORM p WHERE", []any{struct{}{}, 2}},
-		{"incomplete", "A text that ends too early is incomplete.", "SELECT (1", nil},
-		{"token", "A token that SQL does not have is unrecognised.", "SELECT 'open", nil},
-		{"no table", "A table that there is not cannot be used.", "SELECT * FROM nowhere WHERE a = ?", []any{1}},
-		{"no column", "A column that there is not cannot be used.", "SELECT id, nowhere FROM p WHERE id = ?", []any{1}},
-		{"no function", "A function that there is not cannot be called.", "SELECT nowhere(?)", []any{1}},
+		{"syntax", "The error of invalid SQL tells its position.", "SELECT 1 FORM p", nil},
+		{"syntax with arguments", "Invalid SQL fails before its arguments are examined.", "SELECT ? FORM p WHERE", []any{struct{}{}, 2}},
+		{"incomplete", "A query that ends too early is incomplete.", "SELECT (1", nil},
+		{"token", "A token that SQL does not have is unrecognized.", "SELECT 'open", nil},
+		{"no table", "A table that does not exist cannot be used.", "SELECT * FROM nowhere WHERE a = ?", []any{1}},
+		{"no column", "A column that does not exist cannot be used.", "SELECT id, nowhere FROM p WHERE id = ?", []any{1}},
+		{"no function", "A function that does not exist cannot be called.", "SELECT nowhere(?)", []any{1}},
 		{"function's arguments", "A function is not called with too many arguments.", "SELECT abs(?, 2)", []any{1}},
 		{"overflow", "A function's own error is the statement's.", "SELECT abs(?)", []any{int64(-1 << 63)}},
 		{"too big", "A value that is too big is refused.", "SELECT zeroblob(?)", []any{int64(2_000_000_000)}},
 		{"two statements", "Only an exec without arguments takes more than one statement.", "SELECT ?; SELECT 2", []any{1}},
-		{"too few arguments", "Every parameter wants an argument.", "SELECT ?, ?", []any{1}},
-		{"no such type", "An argument of a type that SQLite has not is refused.", "SELECT ?", []any{struct{}{}}},
-		{"no collation", "A collation that there is not cannot be used.", "SELECT ? COLLATE nowhere ORDER BY 1", []any{"a"}},
-		{"no transaction", "A transaction cannot be ended that has not begun.", "ROLLBACK", nil},
+		{"too few arguments", "Every parameter needs an argument.", "SELECT ?, ?", []any{1}},
+		{"no such type", "An argument of a type that SQLite does not have is refused.", "SELECT ?", []any{struct{}{}}},
+		{"no collation", "A collation that does not exist cannot be used.", "SELECT ? COLLATE nowhere ORDER BY 1", []any{"a"}},
+		{"no transaction", "A transaction that has not begun cannot be ended.", "ROLLBACK", nil},
 	} {
 		cases = append(cases, Case{
 			Name:     c.name,
@@ -84,7 +84,7 @@ func textErrorCases() []Case {
 	return append(cases, []Case{
 		{
 			Name: "in iteration",
-			Rule: "An error in a later row ends the rows, which have been good until then.",
+			Rule: "An error in a later row ends the rows; the rows before it are valid.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				s.SeeQuery(s.DB, "SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT abs(?)", int64(-1<<63))
@@ -95,7 +95,7 @@ func textErrorCases() []Case {
 		},
 		{
 			Name: "in iteration, prepared",
-			Rule: "A statement can be used again when its rows have failed.",
+			Rule: "A statement can be used again after its rows have failed.",
 			Play: func(s *Session) {
 				stmt := s.Prepare(s.DB, "SELECT 1 UNION ALL SELECT abs(?)")
 				defer stmt.Close()
@@ -106,7 +106,7 @@ func textErrorCases() []Case {
 		},
 		{
 			Name: "no row",
-			Rule: "A row that there is not is database/sql's own error.",
+			Rule: "A missing row is reported by database/sql's own error.",
 			Play: func(s *Session) {
 				var n int
 				s.See("row", s.DB.QueryRow("SELECT 1 WHERE ?", 0).Scan(&n), n)
@@ -117,7 +117,7 @@ func textErrorCases() []Case {
 		},
 		{
 			Name: "of several statements",
-			Rule: "What came before the statement that failed has been done; what comes after has not.",
+			Rule: "The statements before the failing one have been executed; those after it have not.",
 			Play: func(s *Session) {
 				s.SeeExec(s.DB, "CREATE TABLE t(a UNIQUE); INSERT INTO t VALUES (1); INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)")
 				s.SeeExec(s.DB, "INSERT INTO t VALUES (3); INSERT INTO nowhere VALUES (1); INSERT INTO t VALUES (4)")
@@ -127,7 +127,7 @@ func textErrorCases() []Case {
 		},
 		{
 			Name: "of a function",
-			Rule: "An error that a program's function returns is the statement's, by its text.",
+			Rule: "An error that a program's function returns becomes the statement's error, with its text.",
 			Play: func(s *Session) {
 				s.Function("hook", func(context.Context) any { return errors.New("not today") })
 				seeEverywhere(s, s.DB, "SELECT hook() + ?", 1)
@@ -136,12 +136,12 @@ func textErrorCases() []Case {
 	}...)
 }
 
-// stateErrorCases are errors that come from what others do, or of the file.
+// stateErrorCases are errors that other connections or the file cause.
 func stateErrorCases() []Case {
 	return []Case{
 		{
 			Name:     "busy",
-			Rule:     "A lock that another connection holds is an error at once if nobody is to wait.",
+			Rule:     "Without a busy timeout, a lock that another connection holds is an error immediately.",
 			Settings: Settings{Pragmas: []string{"busy_timeout(0)"}},
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
@@ -158,7 +158,7 @@ func stateErrorCases() []Case {
 		},
 		{
 			Name:     "busy snapshot",
-			Rule:     "A transaction that has read what another has changed since cannot write, and the error says why.",
+			Rule:     "A transaction cannot write after another has changed what it has read, and the error says why.",
 			Settings: Settings{Pragmas: []string{"busy_timeout(0)", "journal_mode(wal)"}, TxLock: "deferred"},
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
@@ -186,7 +186,7 @@ func stateErrorCases() []Case {
 		},
 		{
 			Name: "read-only file",
-			Rule: "A database that is opened to read only refuses writes.",
+			Rule: "A database that is opened read-only refuses writes.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				db := s.Open(s.File("test.db"), Settings{Params: []string{"mode=ro"}})
@@ -201,7 +201,7 @@ func stateErrorCases() []Case {
 		},
 		{
 			Name:     "query only",
-			Rule:     "A connection that is to query only refuses writes.",
+			Rule:     "A connection with query_only refuses writes.",
 			Settings: Settings{Pragmas: []string{"query_only(1)"}},
 			Play: func(s *Session) {
 				s.Exec(s.Open(s.File("test.db"), Settings{}), "CREATE TABLE t(a)")
@@ -211,7 +211,7 @@ func stateErrorCases() []Case {
 		},
 		{
 			Name:     "full",
-			Rule:     "A database that may not grow says that it is full, and is as before.",
+			Rule:     "A database that may not grow returns that it is full, and is unchanged.",
 			Settings: Settings{Pragmas: []string{"max_page_count(10)"}},
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
@@ -223,7 +223,7 @@ func stateErrorCases() []Case {
 		},
 		{
 			Name: "no database",
-			Rule: "A file that is no database cannot be used, which is said at the latest when it is.",
+			Rule: "A file that is not a database cannot be used. The error comes at its first use at the latest.",
 			Play: func(s *Session) {
 				s.Must(os.WriteFile(s.File("not.db"), []byte("This is a text, and not a database. It is long enough for a header of one hundred bytes, I should think."), 0o600))
 				db := s.Open(s.File("not.db"), Settings{})
@@ -233,7 +233,7 @@ func stateErrorCases() []Case {
 		},
 		{
 			Name: "no directory",
-			Rule: "A file in a directory that there is not cannot be opened, which is said when it is first used.",
+			Rule: "A file in a directory that does not exist cannot be opened. The error comes at its first use.",
 			Play: func(s *Session) {
 				db, err := s.TryOpen(s.DSN("no/such/directory/test.db", Settings{}))
 				s.See("open", err)
@@ -246,7 +246,7 @@ func stateErrorCases() []Case {
 		},
 		{
 			Name: "attach",
-			Rule: "A file that cannot be attached is an error of the statement.",
+			Rule: "If a file cannot be attached, the statement fails.",
 			Play: func(s *Session) {
 				seeEverywhere(s, s.DB, "ATTACH 'no/such/directory/test.db' AS other")
 			},
@@ -254,9 +254,9 @@ func stateErrorCases() []Case {
 	}
 }
 
-// panicCases are about panics of a program's functions. On the bare driver a
-// plain text in which one panics keeps its connection from closing, so all
-// texts have an argument.
+// panicCases are panics of a program's functions. On the bare driver, a panic in a query
+// without arguments keeps the connection from being closed, so all queries here have an
+// argument.
 func panicCases() []Case {
 	type reason struct{ why string }
 	panicking := func(s *Session) {
@@ -273,7 +273,7 @@ func panicCases() []Case {
 	return []Case{
 		{
 			Name: "panic in exec",
-			Rule: "A panic of a function reaches the program as it is, and the program goes on.",
+			Rule: "A panic of a function reaches the program unchanged, and the program can continue.",
 			Play: func(s *Session) {
 				panicking(s)
 				caught(s, "exec", func() { s.ExecContext(background, s.DB, "SELECT hook() + ?", 1) })
@@ -282,7 +282,7 @@ func panicCases() []Case {
 		},
 		{
 			Name: "panic in query",
-			Rule: "A panic of a function in a row reaches the program that asks for the row.",
+			Rule: "A panic of a function in a row reaches the program when it asks for the row.",
 			Play: func(s *Session) {
 				panicking(s)
 				caught(s, "query", func() { s.DB.QueryRow("SELECT hook() + ?", 1).Scan(new(int)) })
@@ -291,7 +291,7 @@ func panicCases() []Case {
 		},
 		{
 			Name: "panic in a later row",
-			Rule: "The rows before one that panics are good.",
+			Rule: "The rows before a panic are valid.",
 			Play: func(s *Session) {
 				panicking(s)
 				caught(s, "query", func() {
@@ -306,7 +306,7 @@ func panicCases() []Case {
 		},
 		{
 			Name: "panic in a transaction",
-			Rule: "A transaction goes on after a panic that the program recovers from, with the same text.",
+			Rule: "A transaction stays usable after a panic from which the program recovers, also for the same query.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				tx := s.Begin(s.DB)
@@ -321,7 +321,7 @@ func panicCases() []Case {
 		},
 		{
 			Name:    "panic, connection",
-			Rule:    "A connection in which a function panicked is used again, unless the wrapper knows better.",
+			Rule:    "A connection in which a function panicked is reused, unless the wrapper prevents it.",
 			Unasked: true,
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)

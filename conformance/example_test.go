@@ -9,8 +9,8 @@ import (
 	_ "github.com/sqlitemw/sqlitemw/driver"
 )
 
-// In a test of a wrapper of yours, Run plays all programs on the plain driver and through
-// the wrapper, and reports where they differ.
+// In a test of your own wrapper, Run plays all cases on the plain driver and through the
+// wrapper, and reports the differences.
 func ExampleRun() {
 	_ = func(t *testing.T) {
 		conformance.Run(t, conformance.Target{

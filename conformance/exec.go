@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// execCases are about texts that are executed: their results, their arguments.
+// execCases check queries that are executed: their results and their arguments.
 func execCases() []Case {
 	return append(append(execResults(), execTexts()...), execArguments()...)
 }
@@ -14,7 +14,7 @@ func execResults() []Case {
 	return []Case{
 		{
 			Name: "insert",
-			Rule: "An INSERT tells the row ID that it gave, and counts one row.",
+			Rule: "An INSERT returns the row ID that it assigned, and counts one row.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(id INTEGER PRIMARY KEY, a)")
 				s.SeeExec(s.DB, "INSERT INTO t(a) VALUES ('plain')")
@@ -26,7 +26,7 @@ func execResults() []Case {
 		},
 		{
 			Name: "insert of many rows",
-			Rule: "An INSERT of many rows tells the last row ID, and counts them all.",
+			Rule: "An INSERT of many rows returns the last row ID, and counts all rows.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				s.SeeExec(s.DB, "INSERT INTO t VALUES (1), (2), (3)")
@@ -36,7 +36,7 @@ func execResults() []Case {
 		},
 		{
 			Name: "insert without row IDs",
-			Rule: "An INSERT into a table WITHOUT ROWID tells no row ID.",
+			Rule: "An INSERT into a table WITHOUT ROWID returns no row ID.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE r(a); CREATE TABLE t(a PRIMARY KEY) WITHOUT ROWID")
 				s.SeeExec(s.DB, "INSERT INTO r VALUES (?)", 1)
@@ -45,7 +45,7 @@ func execResults() []Case {
 		},
 		{
 			Name: "update",
-			Rule: "An UPDATE counts the rows it touched, changed or not, and tells no row ID of an INSERT before.",
+			Rule: "An UPDATE counts the rows it touched, changed or not, and returns no row ID of an earlier INSERT.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				s.SeeExec(s.DB, "INSERT INTO t VALUES (1), (2), (3)")
@@ -56,7 +56,7 @@ func execResults() []Case {
 		},
 		{
 			Name: "delete",
-			Rule: "A DELETE counts the rows it deleted, all of a table's too.",
+			Rule: "A DELETE counts the rows it deleted, also when it empties a table.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				s.SeeExec(s.DB, "INSERT INTO t VALUES (1), (2), (3), (4)")
@@ -67,7 +67,7 @@ func execResults() []Case {
 		},
 		{
 			Name: "insert that gives way",
-			Rule: "INSERT OR IGNORE, OR REPLACE and ON CONFLICT tell and count what they did.",
+			Rule: "INSERT OR IGNORE, OR REPLACE and ON CONFLICT return and count what they did.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(id INTEGER PRIMARY KEY, a UNIQUE, n DEFAULT 0)")
 				for range 2 {
@@ -82,7 +82,7 @@ func execResults() []Case {
 		},
 		{
 			Name: "trigger",
-			Rule: "What triggers insert is neither told nor counted.",
+			Rule: "Rows that triggers insert are neither returned nor counted.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a); CREATE TABLE log(a)")
 				s.Exec(s.DB, "INSERT INTO log VALUES (1), (2), (3)")
@@ -93,7 +93,7 @@ func execResults() []Case {
 		},
 		{
 			Name: "schema",
-			Rule: "A change of the schema tells no row ID and counts no rows, even just after an INSERT of some.",
+			Rule: "A schema change returns no row ID and counts no rows, even immediately after an INSERT.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				for _, query := range []string{
@@ -107,7 +107,7 @@ func execResults() []Case {
 		},
 		{
 			Name: "select",
-			Rule: "A SELECT that is executed runs to its end, and tells and counts nothing.",
+			Rule: "A SELECT that is executed runs to its end, and returns and counts nothing.",
 			Play: func(s *Session) {
 				calls := 0
 				s.Function("hook", func(context.Context) any { calls++; return calls })
@@ -121,7 +121,7 @@ func execResults() []Case {
 		},
 		{
 			Name: "returning",
-			Rule: "A text with RETURNING that is executed does all its work, and tells and counts it.",
+			Rule: "A query with RETURNING that is executed does all its work, and returns and counts it.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				for range 2 {
@@ -134,7 +134,7 @@ func execResults() []Case {
 		},
 		{
 			Name: "what SQLite remembers",
-			Rule: "changes(), total_changes() and last_insert_rowid() are what they would be if the program's own texts alone had run.",
+			Rule: "changes(), total_changes() and last_insert_rowid() return what they would if only the program's own queries had run.",
 			Play: func(s *Session) {
 				conn := s.Conn(s.DB)
 				defer conn.Close()
@@ -163,7 +163,7 @@ func execResults() []Case {
 		},
 		{
 			Name: "results of every road",
-			Rule: "The same text has the same result of a database, a connection, a transaction and a statement, with arguments or without.",
+			Rule: "The same query has the same result on a database, a connection, a transaction and a statement, with arguments or without.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				s.Exec(s.DB, "CREATE TABLE t(a)")
@@ -185,7 +185,7 @@ func execResults() []Case {
 		},
 		{
 			Name: "result kept",
-			Rule: "A result stays what it was, whatever is executed after, and when all is closed.",
+			Rule: "A result does not change, whatever is executed later, and after everything has been closed.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				first, err := s.ExecContext(background, s.DB, "INSERT INTO t VALUES (?), (?)", 1, 2)
@@ -205,7 +205,7 @@ func execTexts() []Case {
 	return []Case{
 		{
 			Name: "nothing",
-			Rule: "A text without a statement is executed without an error.",
+			Rule: "An empty query is executed without an error.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				s.SeeExec(s.DB, "INSERT INTO t VALUES (1)")
@@ -219,7 +219,7 @@ func execTexts() []Case {
 		},
 		{
 			Name: "several statements",
-			Rule: "A text without arguments may hold several statements; its result is the last one's.",
+			Rule: "A query without arguments may hold several statements. Its result is that of the last one.",
 			Play: func(s *Session) {
 				s.SeeExec(s.DB, "CREATE TABLE t(a); INSERT INTO t VALUES (1), (2); INSERT INTO t VALUES (3)")
 				s.SeeExec(s.DB, "INSERT INTO t VALUES (4); UPDATE t SET a = a WHERE a < 3")
@@ -231,7 +231,7 @@ func execTexts() []Case {
 		},
 		{
 			Name: "several statements, of which one fails",
-			Rule: "What statements did before the one that failed stays done, and those after it are not executed.",
+			Rule: "The effects of the statements before the failing one remain, and the statements after it are not executed.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a UNIQUE)")
 				s.SeeExec(s.DB, "INSERT INTO t VALUES (1); INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)")
@@ -243,7 +243,7 @@ func execTexts() []Case {
 		},
 		{
 			Name: "several statements with arguments",
-			Rule: "A text with arguments holds one statement: of more, none is executed.",
+			Rule: "A query with arguments holds one statement. If it holds more, none is executed.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				s.SeeExec(s.DB, "INSERT INTO t VALUES (?); INSERT INTO t VALUES (2)", 1)
@@ -254,7 +254,7 @@ func execTexts() []Case {
 		},
 		{
 			Name: "behind the statement",
-			Rule: "White space, semicolons and comments may stand behind a statement with arguments.",
+			Rule: "White space, semicolons and comments may follow a statement with arguments.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				for _, tail := range []string{";", " ; ", "\n", "; -- comment", " -- comment", "; /* comment */", "; /* open", ";;", "; -- comment\n", "\x00"} {
@@ -265,7 +265,7 @@ func execTexts() []Case {
 		},
 		{
 			Name: "before the statement",
-			Rule: "White space, comments and a byte order mark may stand before a statement.",
+			Rule: "White space, comments and a byte order mark may precede a statement.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				for _, head := range []string{" ", "\n", "-- comment\n", "/* comment */", "/**/", "\uFEFF", "\f", "\v", ";"} {
@@ -277,7 +277,7 @@ func execTexts() []Case {
 		},
 		{
 			Name: "semicolons within a statement",
-			Rule: "A semicolon in a literal, a name, a comment or a trigger ends no statement.",
+			Rule: "A semicolon in a literal, a name, a comment or a trigger does not end a statement.",
 			Play: func(s *Session) {
 				s.SeeExec(s.DB, `CREATE TABLE "t;u"(a, b DEFAULT ';')`)
 				s.SeeExec(s.DB, `INSERT INTO "t;u" VALUES (';', ?)`, ";")
@@ -289,8 +289,8 @@ func execTexts() []Case {
 		},
 		{
 			Name: "parameters without arguments",
-			Rule: "A text that is executed without arguments has NULL for its parameters; a statement, and a query, wants them.",
-			// With their NULLs in place, texts are not what they were.
+			Rule: "Parameters of a query that is executed without arguments are NULL. A prepared statement and Query require the arguments.",
+			// With NULLs in place, the reported statements differ from the queries.
 			Unasked: true,
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a, b)")
@@ -306,7 +306,7 @@ func execTexts() []Case {
 		},
 		{
 			Name: "long text",
-			Rule: "A text may be as long as SQLite allows, and be executed again.",
+			Rule: "A query may be as long as SQLite allows, and can be executed again.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				long := "/* " + strings.Repeat("long ", 10_000) + "*/"
@@ -321,7 +321,7 @@ func execTexts() []Case {
 		},
 		{
 			Name: "letters that are none",
-			Rule: "A text with invalid UTF-8, or a NUL in it, is to SQLite what it would be without a wrapper.",
+			Rule: "SQLite gets a query with invalid UTF-8, or with a NUL, unchanged.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				s.SeeExec(s.DB, "INSERT INTO t VALUES ('\xff\xfe')")
@@ -334,7 +334,7 @@ func execTexts() []Case {
 		},
 		{
 			Name: "one text many times",
-			Rule: "A text that is executed many times does its work each time, with arguments of other types too.",
+			Rule: "A query that is executed many times does its work each time, also with arguments of other types.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				for _, a := range []any{1, "one", 1.5, nil, []byte("x"), true, 2} {
@@ -346,7 +346,7 @@ func execTexts() []Case {
 		},
 		{
 			Name: "an error and then none",
-			Rule: "A text that failed is executed as if it had not, by the same road or another.",
+			Rule: "A query that failed can be executed again, in the same or another way, as if it had not failed.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				s.Exec(s.DB, "CREATE TABLE t(a UNIQUE)")
@@ -361,7 +361,7 @@ func execTexts() []Case {
 		},
 		{
 			Name: "pragma",
-			Rule: "A pragma that is executed is set, and read by the next query.",
+			Rule: "A pragma that is executed is set, and the next query reads it.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				s.SeeQuery(s.DB, "SELECT ?", 1)

@@ -19,29 +19,29 @@ import (
 	"github.com/sqlitemw/sqlitemw/conformance/ncruces"
 )
 
-// The suite finds nothing wrong with a wrapper that does nothing wrong.
+// The suite must find no fault in a wrapper that has none.
 func TestHonestWrapper(t *testing.T) {
 	conformance.Run(t, conformance.Target{
 		Name: "honest", Engine: ncruces.Engine(), Open: new(sin).open, Deviations: anyWrapper,
 	})
 }
 
-// anyWrapper is what no wrapper can help.
+// anyWrapper are deviations that no wrapper can avoid.
 var anyWrapper = map[string]string{
 	"savepoints/driver.Savepoint's name": "the driver makes the name up from its caller's",
 }
 
-// A liar is a wrapper with one sin. Every sin is one that a wrapper in use
-// commits, or is likely to.
+// A liar is a wrapper with one sin. Every sin is one that an existing wrapper commits, or is
+// likely to commit.
 type liar struct {
 	name string
 	sin  sin
 
 	caught []string // cases that must fail
-	within []string // chapters outside of which none may; "" stands for all
+	within []string // the only chapters in which cases may fail; "" stands for all
 }
 
-// Each liar is caught by the cases that name its sin, and by none elsewhere.
+// Each liar must be caught by the cases that name its sin, and by no case of other chapters.
 func TestLiars(t *testing.T) {
 	if testing.Short() {
 		t.Skip("thirty times the whole suite")
@@ -55,8 +55,9 @@ func TestLiars(t *testing.T) {
 					Name: "liar", Engine: ncruces.Engine(), Open: l.sin.open, Timeout: timeout, Cases: cases,
 				})
 			}
-			// What hangs is given up soon. What fails everywhere need not be seen to,
-			// which takes long.
+			// A short timeout, because some liars hang. Of liars that fail
+			// everywhere, only the named cases are played: the whole suite takes
+			// too long.
 			results := check(5*time.Second, func(c conformance.Case) bool { return !anywhere || slices.Contains(l.caught, c.ID()) })
 			var failed, innocent []string
 			for _, r := range results {
@@ -68,20 +69,20 @@ func TestLiars(t *testing.T) {
 					innocent = append(innocent, r.Case.ID())
 				}
 			}
-			if len(innocent) > 0 { // or too slow for five seconds
+			if len(innocent) > 0 { // or it exceeded the five seconds
 				for _, r := range check(patient, func(c conformance.Case) bool { return slices.Contains(innocent, c.ID()) }) {
 					if r.Difference != "" {
-						t.Errorf("%s fails, and has nothing to do with it: %s\n%s", r.Case.ID(), r.Case.Rule, r.Difference)
+						t.Errorf("%s fails, but is not about this sin: %s\n%s", r.Case.ID(), r.Case.Rule, r.Difference)
 					}
 				}
 			}
 			for _, id := range l.caught {
 				if !slices.Contains(failed, id) {
-					t.Errorf("%s does not notice", id)
+					t.Errorf("%s does not fail", id)
 				}
 			}
 			if len(l.caught) == 0 {
-				t.Errorf("no case is named for this sin; these fail: %q", failed)
+				t.Errorf("the liar names no case that must fail; these fail: %q", failed)
 			}
 		})
 	}
@@ -108,7 +109,7 @@ func liars() []liar {
 			within: []string{"transactions", "savepoints"},
 		},
 		{
-			name: "begins with a context of its own",
+			name: "begins with another context",
 			sin: sin{begin: func(c honestConn, ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
 				return c.base.BeginTx(context.WithoutCancel(ctx), opts)
 			}},
@@ -125,7 +126,7 @@ func liars() []liar {
 			within: []string{""},
 		},
 		{
-			name: "executes with a context of its own",
+			name: "executes with another context",
 			sin: sin{exec: func(c honestConn, ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 				return c.base.ExecContext(derived(ctx), query, args)
 			}},
@@ -133,7 +134,7 @@ func liars() []liar {
 			within: []string{"lifecycle", "cancellation", "raw", "savepoints"},
 		},
 		{
-			name: "queries with a context of its own",
+			name: "queries with another context",
 			sin: sin{query: func(s honestStmt, ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
 				return s.wrap(s.baseStmt.QueryContext(derived(ctx), args))
 			}},
@@ -141,7 +142,7 @@ func liars() []liar {
 			within: []string{"lifecycle", "cancellation", "raw"},
 		},
 		{
-			name: "says ErrBadConn where the database is busy",
+			name: "returns ErrBadConn if the database is busy",
 			sin: sin{
 				exec: func(c honestConn, ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 					res, err := c.base.ExecContext(ctx, query, args)
@@ -156,7 +157,7 @@ func liars() []liar {
 			within: []string{"transactions", "cancellation", "errors", "pragmas", "concurrency"},
 		},
 		{
-			name: "adds words to errors",
+			name: "adds text to errors",
 			sin: sin{
 				exec: func(c honestConn, ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 					res, err := c.base.ExecContext(ctx, query, args)
@@ -170,7 +171,7 @@ func liars() []liar {
 			within: []string{"exec", "query", "transactions", "savepoints", "cancellation", "errors", "raw", "pragmas"},
 		},
 		{
-			name: "says why the context ended instead of what SQLite said",
+			name: "returns the context's error instead of SQLite's",
 			sin: sin{
 				exec: func(c honestConn, ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 					res, err := c.base.ExecContext(ctx, query, args)
@@ -191,7 +192,7 @@ func liars() []liar {
 			within: []string{"cancellation", "raw"},
 		},
 		{
-			name: "makes an error of a panic",
+			name: "converts a panic to an error",
 			sin: sin{
 				exec: func(c honestConn, ctx context.Context, query string, args []driver.NamedValue) (_ driver.Result, err error) {
 					defer recovered(&err)
@@ -288,7 +289,7 @@ func liars() []liar {
 			within: []string{"lifecycle", "exec", "query", "errors", "raw"},
 		},
 		{
-			name:   "claims to query at once, and skips",
+			name:   "claims to be a Queryer, and returns ErrSkip",
 			sin:    sin{connect: func(c honestConn) driver.Conn { return skippingConn{c} }},
 			caught: []string{"exec/Valuer, once"},
 			within: []string{"exec", "raw"},
@@ -306,7 +307,7 @@ func liars() []liar {
 			within: []string{"raw"},
 		},
 		{
-			name:   "claims to ping, and skips",
+			name:   "claims to be a Pinger, and returns ErrSkip",
 			sin:    sin{connect: func(c honestConn) driver.Conn { return pingSkipper{c} }},
 			caught: []string{"lifecycle/ping", "cancellation/before ping"},
 			within: []string{"lifecycle", "cancellation"},
@@ -336,7 +337,7 @@ func liars() []liar {
 			within: []string{"query", "types", "errors"},
 		},
 		{
-			name: "takes an error for the end of rows",
+			name: "treats an error as the end of rows",
 			sin: sin{next: func(r honestRows, dest []driver.Value) error {
 				if err := r.step(dest); err != nil {
 					return io.EOF
@@ -353,7 +354,7 @@ func liars() []liar {
 			within: []string{"lifecycle", "query", "types", "cancellation", "errors", "concurrency"},
 		},
 		{
-			name:   "asks for the first row of everything at once",
+			name:   "reads the first row in Query",
 			sin:    sin{rows: func(r honestRows) driver.Rows { return &eagerRows{honestRows: r, first: r.NextRow()} }},
 			caught: []string{"query/returning, not read", "rows/an error at first, left behind"},
 			within: []string{""},
@@ -368,7 +369,7 @@ func liars() []liar {
 			within: []string{""},
 		},
 		{
-			name: "looks at the database before every query",
+			name: "queries the database before every query",
 			sin: sin{prepare: func(c honestConn, ctx context.Context, query string) (driver.Stmt, error) {
 				stmt, _, err := c.Raw().Prepare("SELECT 1")
 				if err == nil {
@@ -434,8 +435,7 @@ type uncountedStmt struct{ honestStmt }
 
 func (s uncountedStmt) NumInput() int { return -1 }
 
-// naiveCache keeps statements, and knows nothing of schemas. With clear, it
-// clears what was bound.
+// naiveCache caches statements, and ignores schema changes. With clear, it clears bindings.
 func naiveCache(clear bool) sin {
 	return sin{
 		connect: func(c honestConn) driver.Conn {
@@ -495,7 +495,7 @@ func (c skippingConn) QueryContext(context.Context, string, []driver.NamedValue)
 	return nil, driver.ErrSkip
 }
 
-// CheckNamedValue converts, since a query's arguments come through it first.
+// CheckNamedValue accepts every argument, and does not convert it.
 func (c skippingConn) CheckNamedValue(arg *driver.NamedValue) (err error) {
 	v, err := driver.DefaultParameterConverter.ConvertValue(arg.Value)
 	if err == nil {
@@ -544,7 +544,7 @@ type namelessRows struct {
 	scanner
 }
 
-// The optional parts of rows, each alone.
+// The optional interfaces of rows, each separately.
 type (
 	typeName interface{ ColumnTypeDatabaseTypeName(int) string }
 	scanType interface{ ColumnTypeScanType(int) reflect.Type }
@@ -616,7 +616,7 @@ func (r *eagerRows) Next(dest []driver.Value) error {
 	return r.honestRows.Next(dest)
 }
 
-// lockedRows have one lock for all connections, held while rows are open.
+// lockedRows share one lock for all connections, held while rows are open.
 func lockedRows() sin {
 	var mu sync.Mutex
 	return sin{

@@ -8,13 +8,12 @@ import (
 	"os"
 )
 
-// lifecycleCases are about opening and closing: databases, connections, statements.
+// lifecycleCases check opening and closing: databases, connections, statements.
 func lifecycleCases() []Case {
 	return append(lifecycleOfConnections(), lifecycleOfStatements()...)
 }
 
-// seeStats sees what a database says of its connections, but for how long
-// anybody waited.
+// seeStats records the statistics of a database, without wait times.
 func (s *Session) seeStats(db *sql.DB) {
 	st := db.Stats()
 	s.See("stats", st.MaxOpenConnections, st.OpenConnections, st.InUse, st.Idle, st.WaitCount, st.MaxIdleClosed, st.MaxLifetimeClosed)
@@ -49,7 +48,7 @@ func lifecycleOfConnections() []Case {
 		},
 		{
 			Name: "unused",
-			Rule: "A database that is opened and not used has no connection and makes no file.",
+			Rule: "A database that is opened and not used has no connection and creates no file.",
 			Play: func(s *Session) {
 				s.seeStats(s.DB)
 				_, err := os.Stat(s.File("test.db"))
@@ -60,7 +59,7 @@ func lifecycleOfConnections() []Case {
 		},
 		{
 			Name: "the file of a connection",
-			Rule: "A connection makes the file, and writes nothing to it.",
+			Rule: "A connection creates the file, and writes nothing to it.",
 			Play: func(s *Session) {
 				conn := s.Conn(s.DB)
 				info, err := os.Stat(s.File("test.db"))
@@ -71,7 +70,7 @@ func lifecycleOfConnections() []Case {
 		},
 		{
 			Name: "ping",
-			Rule: "A ping of a sound database opens a connection, keeps it, and answers nothing.",
+			Rule: "A ping of an intact database opens a connection and keeps it.",
 			Play: func(s *Session) {
 				s.See("ping", s.DB.PingContext(background))
 				s.seeStats(s.DB)
@@ -100,7 +99,7 @@ func lifecycleOfConnections() []Case {
 		},
 		{
 			Name: "one connection for one caller",
-			Rule: "A caller who does one thing after another is served by one connection, whose temporary tables stay.",
+			Rule: "Consecutive calls of one caller get the same connection, with its temporary tables.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TEMP TABLE t(a)")
 				for i := range 3 {
@@ -112,7 +111,7 @@ func lifecycleOfConnections() []Case {
 		},
 		{
 			Name: "a connection goes back",
-			Rule: "A connection that is given back is the next caller's, as it is: its settings, attached databases and transactions too.",
+			Rule: "A released connection goes to the next caller unchanged: with its settings, attached databases and transactions.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				conn := s.Conn(s.DB)
@@ -131,7 +130,7 @@ func lifecycleOfConnections() []Case {
 		},
 		{
 			Name: "used after it went back",
-			Rule: "Every use of a connection that was given back fails with sql.ErrConnDone.",
+			Rule: "Every use of a connection that was released fails with sql.ErrConnDone.",
 			Play: func(s *Session) {
 				conn := s.Conn(s.DB)
 				s.See("close", conn.Close(), conn.Close())
@@ -147,7 +146,7 @@ func lifecycleOfConnections() []Case {
 		},
 		{
 			Name: "database closed before a connection",
-			Rule: "A connection in use works on after its database was closed, and is closed when it is given back.",
+			Rule: "A connection in use stays usable after its database was closed, and is closed when it is released.",
 			Play: func(s *Session) {
 				conn := s.Conn(s.DB)
 				s.Exec(conn, "CREATE TABLE t(a)")
@@ -161,7 +160,7 @@ func lifecycleOfConnections() []Case {
 		},
 		{
 			Name: "database closed before rows",
-			Rule: "Rows are read to their end after their database was closed.",
+			Rule: "Rows can be read to their end after their database was closed.",
 			Play: func(s *Session) {
 				rows := s.Query(s.DB, "SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT ?", 3)
 				s.See("next", rows.Next())
@@ -172,7 +171,7 @@ func lifecycleOfConnections() []Case {
 		},
 		{
 			Name: "database closed before a transaction",
-			Rule: "A transaction goes on, and can be committed, after its database was closed.",
+			Rule: "A transaction continues after its database was closed, and can be committed.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				tx := s.Begin(s.DB)
@@ -186,7 +185,7 @@ func lifecycleOfConnections() []Case {
 		},
 		{
 			Name: "none idle",
-			Rule: "Where no connection may be idle, every call has a connection of its own, which is closed with it.",
+			Rule: "If no connection may be idle, every call opens a connection of its own and closes it.",
 			Play: func(s *Session) {
 				s.DB.SetMaxIdleConns(0)
 				s.SeeExec(s.DB, "CREATE TEMP TABLE t(a)")
@@ -197,7 +196,7 @@ func lifecycleOfConnections() []Case {
 		},
 		{
 			Name: "one idle",
-			Rule: "Of connections that are given back, no more stay open than may be idle.",
+			Rule: "Of the released connections, no more stay open than the limit of idle ones.",
 			Play: func(s *Session) {
 				s.DB.SetMaxIdleConns(1)
 				var conns []*sql.Conn
@@ -215,7 +214,7 @@ func lifecycleOfConnections() []Case {
 		},
 		{
 			Name: "short lives",
-			Rule: "A connection whose time is over is closed when it is given back, and the next caller served by a new one.",
+			Rule: "A connection that has reached its maximum lifetime is closed when it is released, and the next caller gets a new one.",
 			Play: func(s *Session) {
 				s.DB.SetConnMaxLifetime(1)
 				for i := range 3 {
@@ -230,7 +229,7 @@ func lifecycleOfConnections() []Case {
 		},
 		{
 			Name: "two databases of one file",
-			Rule: "Two databases opened by the same name share the file and nothing else.",
+			Rule: "Two databases opened with the same name share only the file.",
 			Play: func(s *Session) {
 				other := s.Open(s.File("test.db"), Settings{})
 				s.Exec(s.DB, "CREATE TABLE t(a)")
@@ -244,7 +243,7 @@ func lifecycleOfConnections() []Case {
 		},
 		{
 			Name: "every caller's context",
-			Rule: "Whatever calls SQLite, it runs with the context of that very call: not that of the statement, nor of the connection before.",
+			Rule: "Whichever call runs SQLite, SQLite runs with the context of exactly that call: not with that of the statement, nor of an earlier call.",
 			Play: func(s *Session) {
 				type key struct{}
 				with := func(name string) context.Context { return context.WithValue(background, key{}, name) }
@@ -282,7 +281,7 @@ func lifecycleOfConnections() []Case {
 		},
 		{
 			Name: "contexts of rows side by side",
-			Rule: "Each row is made with the context of its own query, whatever ran between.",
+			Rule: "Each row is computed with the context of its own query, whatever ran in between.",
 			Play: func(s *Session) {
 				type key struct{}
 				s.Function("hook", func(got context.Context) any {

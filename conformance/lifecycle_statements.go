@@ -9,7 +9,7 @@ func lifecycleOfStatements() []Case {
 	return []Case{
 		{
 			Name: "statement",
-			Rule: "A statement is executed and queried many times, each time with its own arguments.",
+			Rule: "A statement can be executed and queried many times, each time with its own arguments.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				insert := s.Prepare(s.DB, "INSERT INTO t VALUES (?)")
@@ -25,7 +25,7 @@ func lifecycleOfStatements() []Case {
 		},
 		{
 			Name: "statement closed",
-			Rule: "A statement can be closed twice, and not used after.",
+			Rule: "A statement can be closed twice, and cannot be used afterwards.",
 			Play: func(s *Session) {
 				stmt := s.Prepare(s.DB, "SELECT ?")
 				s.SeeStmtQuery("query", stmt, 1)
@@ -37,7 +37,7 @@ func lifecycleOfStatements() []Case {
 		},
 		{
 			Name: "statement never used",
-			Rule: "To prepare a statement executes nothing of it.",
+			Rule: "Preparing a statement executes nothing of it.",
 			Play: func(s *Session) {
 				calls := 0
 				s.Function("hook", func(context.Context) any { calls++; return calls })
@@ -50,7 +50,7 @@ func lifecycleOfStatements() []Case {
 		},
 		{
 			Name: "statement never closed",
-			Rule: "A database that is closed closes the statements that were forgotten.",
+			Rule: "Closing a database closes the statements that were left open.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				insert := s.Prepare(s.DB, "INSERT INTO t VALUES (?)")
@@ -62,7 +62,7 @@ func lifecycleOfStatements() []Case {
 		},
 		{
 			Name: "statement of a closed database",
-			Rule: "A statement of a closed database is not used any more, and can be closed.",
+			Rule: "A statement of a closed database cannot be used, but can be closed.",
 			Play: func(s *Session) {
 				stmt := s.Prepare(s.DB, "SELECT ?")
 				s.See("close", s.DB.Close())
@@ -73,7 +73,7 @@ func lifecycleOfStatements() []Case {
 		},
 		{
 			Name: "statement on several connections",
-			Rule: "A statement is prepared anew on every connection that it is used on, and leaves nothing on any.",
+			Rule: "A statement is prepared on every connection that it is used on, and leaves nothing on any.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				s.Exec(s.DB, "INSERT INTO t VALUES (1), (2)")
@@ -93,7 +93,7 @@ func lifecycleOfStatements() []Case {
 		},
 		{
 			Name: "statement of a connection",
-			Rule: "A statement prepared on a connection stays with it, and ends with it.",
+			Rule: "A statement prepared on a connection belongs to it, and ends with it.",
 			Play: func(s *Session) {
 				conn := s.Conn(s.DB)
 				s.Exec(conn, "CREATE TEMP TABLE t(a)")
@@ -145,7 +145,7 @@ func lifecycleOfStatements() []Case {
 		},
 		{
 			Name: "statement of another connection in a transaction",
-			Rule: "A statement is prepared anew for a transaction on a connection that does not know it.",
+			Rule: "A statement is prepared again for a transaction whose connection has not prepared it yet.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				held := s.Conn(s.DB)
@@ -160,7 +160,7 @@ func lifecycleOfStatements() []Case {
 		},
 		{
 			Name: "two rows of one statement",
-			Rule: "A statement of a connection whose rows are open cannot be queried again; the open rows go on.",
+			Rule: "A statement of a connection whose rows are open cannot be queried again. The open rows continue.",
 			Play: func(s *Session) {
 				conn := s.Conn(s.DB)
 				defer conn.Close()
@@ -199,7 +199,7 @@ func lifecycleOfStatements() []Case {
 		},
 		{
 			Name: "database's statement closed with rows open",
-			Rule: "Rows of a statement of the database outlive it.",
+			Rule: "Rows of a statement of the database stay usable after the statement is closed.",
 			Play: func(s *Session) {
 				stmt := s.Prepare(s.DB, "SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT ?")
 				rows := s.rowsOf(stmt, 3)
@@ -211,7 +211,7 @@ func lifecycleOfStatements() []Case {
 		},
 		{
 			Name: "connection's statement closed with rows open",
-			Rule: "A statement of a connection that is closed ends its rows, and no later call with the same text sees it.",
+			Rule: "Closing a statement of a connection ends its rows, and has no effect on later calls with the same query.",
 			Play: func(s *Session) {
 				const query = "SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT ?"
 				conn := s.Conn(s.DB)
@@ -229,7 +229,7 @@ func lifecycleOfStatements() []Case {
 		},
 		{
 			Name: "one text prepared twice",
-			Rule: "Two statements of one text are two statements, open at once and closed each for itself.",
+			Rule: "Two statements of the same query are independent: both can be open, and each is closed separately.",
 			Play: func(s *Session) {
 				const query = "SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT ?"
 				conn := s.Conn(s.DB)
@@ -248,7 +248,7 @@ func lifecycleOfStatements() []Case {
 		},
 		{
 			Name: "text that cannot be prepared",
-			Rule: "An error of preparing comes from Prepare, at once, and keeps no connection.",
+			Rule: "An error of preparing is returned by Prepare immediately, and the connection is released.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				for _, query := range []string{"SELEC 1", "SELECT nope", "SELECT * FROM nowhere", "INSERT INTO nowhere VALUES (?)", "SELECT 'open", "SELECT 1; SELECT 2"} {
@@ -260,7 +260,7 @@ func lifecycleOfStatements() []Case {
 		},
 		{
 			Name: "statement with the wrong number of arguments",
-			Rule: "Too few or too many arguments of a statement are refused without executing it.",
+			Rule: "Too few or too many arguments of a statement are refused, and it is not executed.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a, b)")
 				stmt := s.Prepare(s.DB, "INSERT INTO t VALUES (?, ?) RETURNING a, b")
@@ -274,7 +274,7 @@ func lifecycleOfStatements() []Case {
 		},
 		{
 			Name: "statement's bindings",
-			Rule: "A statement remembers no argument of the use before, whether that was executed, read to the end, or left.",
+			Rule: "A statement keeps no argument of an earlier use, whether that was executed, read to the end, or abandoned.",
 			Play: func(s *Session) {
 				stmt := s.Prepare(s.DB, "SELECT :a, :b")
 				defer stmt.Close()
@@ -293,7 +293,7 @@ func lifecycleOfStatements() []Case {
 		},
 		{
 			Name: "statement that fails, used again",
-			Rule: "A statement whose execution failed can be used again, and a failure is never told twice.",
+			Rule: "A statement whose execution failed can be used again, and its error is reported only once.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a UNIQUE)")
 				stmt := s.Prepare(s.DB, "INSERT INTO t VALUES (abs(?))")
@@ -313,7 +313,8 @@ func lifecycleOfStatements() []Case {
 	}
 }
 
-// rowsOf begins a statement's query, which must go well. The case closes its rows.
+// rowsOf starts a statement's query, whose rows the case must close. It ends the case on an
+// error.
 func (s *Session) rowsOf(stmt *sql.Stmt, args ...any) *sql.Rows {
 	rows, err := stmt.QueryContext(background, args...)
 	s.Must(err)

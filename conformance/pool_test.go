@@ -8,9 +8,9 @@ import (
 	"github.com/sqlitemw/sqlitemw/conformance/sqlitemwpool"
 )
 
-// A pool does what the plain driver does with the same settings, but for what its
-// documentation says. Only cases in which it deviates wait for a connection that
-// they have themselves, so only there an acquire gives up soon.
+// A pool must behave like the plain driver with the same settings, except for the documented
+// differences. In the deviating cases, a caller waits for a connection that it holds itself, so
+// those get a short acquire timeout.
 func TestPool(t *testing.T) {
 	for _, part := range []struct {
 		name     string

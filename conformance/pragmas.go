@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// pragmasCases are about settings: of the DSN and of the program.
+// pragmasCases check settings of the DSN and of the program.
 func pragmasCases() []Case {
 	return append(settingCases(), []Case{
 		{
 			Name:     "every connection",
-			Rule:     "The settings of a database are in force on each of its connections.",
+			Rule:     "The settings of a database apply to each of its connections.",
 			Settings: Settings{Pragmas: []string{"busy_timeout(777)", "cache_size(-555)", "recursive_triggers(1)"}},
 			Play: func(s *Session) {
 				var held []*sql.Conn
@@ -25,24 +25,24 @@ func pragmasCases() []Case {
 		},
 		{
 			Name:     "foreign keys on",
-			Rule:     "Foreign keys are enforced where the settings say so.",
+			Rule:     "Foreign keys are enforced if the settings say so.",
 			Settings: Settings{Pragmas: []string{"foreign_keys(1)"}},
 			Play:     orphan,
 		},
 		{
 			Name:     "foreign keys off",
-			Rule:     "Foreign keys are not enforced where the settings say so.",
+			Rule:     "Foreign keys are not enforced if the settings say so.",
 			Settings: Settings{Pragmas: []string{"foreign_keys(0)"}},
 			Play:     orphan,
 		},
 		{
 			Name: "foreign keys unsaid",
-			Rule: "Whether foreign keys are enforced where nobody says so is up to the engine.",
+			Rule: "Without a setting, the engine decides whether foreign keys are enforced.",
 			Play: orphan,
 		},
 		{
 			Name: "none",
-			Rule: "Where nothing is said, the settings are the driver's.",
+			Rule: "Without settings, the driver's defaults apply.",
 			Play: func(s *Session) {
 				for _, name := range strings.Fields(`auto_vacuum automatic_index busy_timeout cache_size cache_spill
 					cell_size_check encoding foreign_keys ignore_check_constraints journal_mode journal_size_limit
@@ -54,7 +54,7 @@ func pragmasCases() []Case {
 		},
 		{
 			Name:     "one",
-			Rule:     "Where one thing is set, the others are the driver's, which may be others than where nothing is.",
+			Rule:     "If there is one setting, the driver chooses the others. They may differ from those without any setting.",
 			Settings: Settings{Pragmas: []string{"cache_size(-555)"}},
 			Play: func(s *Session) {
 				for _, name := range []string{"busy_timeout", "foreign_keys", "journal_mode", "synchronous"} {
@@ -64,7 +64,7 @@ func pragmasCases() []Case {
 		},
 		{
 			Name:     "write-ahead log",
-			Rule:     "A file that has been put in WAL mode stays so for who does not ask for it.",
+			Rule:     "A file in WAL mode stays in it for connections that do not set it.",
 			Settings: Settings{Pragmas: []string{"busy_timeout(1000)", "journal_mode(wal)"}},
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
@@ -76,13 +76,13 @@ func pragmasCases() []Case {
 		},
 		{
 			Name:     "twice",
-			Rule:     "Of a setting that is said twice, the last counts.",
+			Rule:     "If a setting occurs twice, the last one applies.",
 			Settings: Settings{Pragmas: []string{"cache_size(-111)", "busy_timeout(7)", "cache_size(-222)"}},
 			Play:     func(s *Session) { s.SeeQuery(s.DB, "PRAGMA cache_size") },
 		},
 		{
 			Name:     "busy timeout",
-			Rule:     "A connection waits for a lock as long as its timeout says, which may be not at all.",
+			Rule:     "A connection waits for a lock until its busy timeout, which may be zero.",
 			Settings: Settings{Pragmas: []string{"busy_timeout(1)"}},
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
@@ -94,7 +94,7 @@ func pragmasCases() []Case {
 		},
 		{
 			Name:     "exclusive locking",
-			Rule:     "A connection that locks exclusively keeps others out, even when it does nothing.",
+			Rule:     "A connection with exclusive locking keeps others out, even when it is idle.",
 			Settings: Settings{Pragmas: []string{"locking_mode(exclusive)", "busy_timeout(0)"}},
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
@@ -106,7 +106,7 @@ func pragmasCases() []Case {
 		},
 		{
 			Name: "of the program",
-			Rule: "A pragma that the program sets stays in force on its connection, and on that only.",
+			Rule: "A pragma that the program sets stays set on its connection, and on that one only.",
 			Play: func(s *Session) {
 				s.DB.SetMaxIdleConns(1)
 				conn := s.Conn(s.DB)
@@ -129,7 +129,7 @@ func pragmasCases() []Case {
 		},
 		{
 			Name: "prepared",
-			Rule: "A pragma can be prepared, and says what is in force whenever it is used.",
+			Rule: "A pragma can be prepared, and returns the current value at every use.",
 			Play: func(s *Session) {
 				conn := s.Conn(s.DB)
 				defer conn.Close()
@@ -142,7 +142,7 @@ func pragmasCases() []Case {
 		},
 		{
 			Name: "preparing is enough",
-			Rule: "SQLite sets some pragmas when they are prepared, so a wrapper is not to prepare what it is not told to.",
+			Rule: "SQLite sets some pragmas when they are prepared, so a wrapper must prepare only what the program asks for.",
 			Play: func(s *Session) {
 				conn := s.Conn(s.DB)
 				defer conn.Close()
@@ -155,7 +155,7 @@ func pragmasCases() []Case {
 		},
 		{
 			Name: "unknown",
-			Rule: "A pragma of the program's that SQLite does not know does nothing.",
+			Rule: "A pragma of the program that SQLite does not know has no effect.",
 			Play: func(s *Session) {
 				seeEverywhere(s, s.DB, "PRAGMA nothing_of_the_kind")
 				seeEverywhere(s, s.DB, "PRAGMA nothing_of_the_kind = 1")
@@ -163,7 +163,7 @@ func pragmasCases() []Case {
 		},
 		{
 			Name: "user version",
-			Rule: "A pragma that is kept in the file is seen by all, and undone with its transaction.",
+			Rule: "A pragma that is stored in the file applies to all connections, and is undone with its transaction.",
 			Play: func(s *Session) {
 				tx := s.Begin(s.DB)
 				s.SeeExec(tx, "PRAGMA user_version = 5")
@@ -177,14 +177,14 @@ func pragmasCases() []Case {
 	}...)
 }
 
-// orphan adds a row whose parent there is not.
+// orphan adds a row whose parent does not exist.
 func orphan(s *Session) {
 	s.Exec(s.DB, "CREATE TABLE p(id INTEGER PRIMARY KEY); CREATE TABLE f(p REFERENCES p)")
 	s.SeeExec(s.DB, "INSERT INTO f VALUES (?)", 7)
 	s.SeeQuery(s.DB, "PRAGMA foreign_keys")
 }
 
-// settingCases have one setting each.
+// settingCases check one setting each.
 func settingCases() []Case {
 	var cases []Case
 	for _, pragma := range []string{
@@ -195,7 +195,7 @@ func settingCases() []Case {
 		name := pragma[:strings.IndexAny(pragma, "=(")]
 		cases = append(cases, Case{
 			Name:     pragma,
-			Rule:     "A setting of the database's reads back as what it was set to.",
+			Rule:     "A setting of the database reads back as the value that was set.",
 			Settings: Settings{Pragmas: []string{pragma}},
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// queryCases are about texts that are queried: which, when, and how often.
+// queryCases check queries that return rows: their columns, when they run, and how often.
 func queryCases() []Case {
 	return append(append(queryTexts(), queryWrites()...), queryAfterSchemaChanges()...)
 }
@@ -14,7 +14,7 @@ func queryTexts() []Case {
 	return []Case{
 		{
 			Name: "names of columns",
-			Rule: "A column is called as SQLite calls it: by its alias, its name, or its expression as it was written.",
+			Rule: "A column has the name that SQLite gives it: its alias, its name, or its expression as written.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, `CREATE TABLE t(a, "B c", "", "ä")`)
 				s.Exec(s.DB, `CREATE VIEW v AS SELECT a AS x, "B c" + 1 FROM t`)
@@ -36,7 +36,7 @@ func queryTexts() []Case {
 		},
 		{
 			Name: "names are the caller's",
-			Rule: "What the caller does to the names of columns does not change those of the next query.",
+			Rule: "If the caller changes the slice of column names, the next query is unaffected.",
 			Play: func(s *Session) {
 				for range 3 {
 					rows := s.Query(s.DB, "SELECT 1 AS a, ? AS b", 2)
@@ -51,7 +51,7 @@ func queryTexts() []Case {
 		},
 		{
 			Name: "no rows",
-			Rule: "A query without rows has its columns all the same.",
+			Rule: "A query without rows still has its columns.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a INTEGER, b TEXT NOT NULL)")
 				s.SeeQuery(s.DB, "SELECT * FROM t")
@@ -61,7 +61,7 @@ func queryTexts() []Case {
 		},
 		{
 			Name: "no columns",
-			Rule: "A query of what answers nothing has neither columns nor rows.",
+			Rule: "A query of a statement that returns nothing has neither columns nor rows.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				for _, query := range []string{
@@ -74,7 +74,7 @@ func queryTexts() []Case {
 		},
 		{
 			Name: "explain",
-			Rule: "EXPLAIN QUERY PLAN is a query like any other, and runs nothing.",
+			Rule: "EXPLAIN QUERY PLAN is a query like any other, and does not execute the explained statement.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a PRIMARY KEY)")
 				s.SeeQuery(s.DB, "EXPLAIN QUERY PLAN SELECT * FROM t WHERE a = ?", 1)
@@ -85,7 +85,7 @@ func queryTexts() []Case {
 		},
 		{
 			Name: "one row of none",
-			Rule: "QueryRow of no rows says sql.ErrNoRows and leaves the destination alone.",
+			Rule: "QueryRow without a row returns sql.ErrNoRows and leaves the destination unchanged.",
 			Play: func(s *Session) {
 				n := 7
 				s.See("row", s.DB.QueryRowContext(background, "SELECT 1 WHERE 0").Scan(&n), n)
@@ -111,7 +111,7 @@ func queryTexts() []Case {
 		},
 		{
 			Name: "one row of many",
-			Rule: "QueryRow of many rows scans the first, makes no other, and leaves no lock.",
+			Rule: "QueryRow with many rows scans the first, computes no other, and leaves no lock.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				calls := 0
@@ -127,7 +127,7 @@ func queryTexts() []Case {
 		},
 		{
 			Name: "one row that fails",
-			Rule: "QueryRow tells an error of its text, its arguments and its first row, once it is asked, and none of a later row.",
+			Rule: "QueryRow returns an error of its query, its arguments and its first row from Scan, and none of a later row.",
 			Play: func(s *Session) {
 				var n any
 				for _, query := range []string{"SELEC 1", "SELECT ?", "SELECT abs(-9223372036854775808)", "SELECT 1 UNION ALL SELECT abs(-9223372036854775808)"} {
@@ -139,7 +139,7 @@ func queryTexts() []Case {
 		},
 		{
 			Name: "not read",
-			Rule: "A query that nobody reads makes no row.",
+			Rule: "A query whose rows are not read computes no row.",
 			Play: func(s *Session) {
 				calls := 0
 				s.Function("hook", func(context.Context) any { calls++; return calls })
@@ -153,7 +153,7 @@ func queryTexts() []Case {
 		},
 		{
 			Name: "rows one by one",
-			Rule: "A row is made when it is asked for, once.",
+			Rule: "A row is computed when the program asks for it, and only once.",
 			Play: func(s *Session) {
 				calls := 0
 				s.Function("hook", func(context.Context) any { calls++; return calls })
@@ -168,7 +168,7 @@ func queryTexts() []Case {
 		},
 		{
 			Name: "an error of the text",
-			Rule: "What SQLite says when it prepares a text comes from Query, what it says of a row from Next.",
+			Rule: "An error of preparing comes from Query, an error of a row from Next.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				for _, query := range []string{
@@ -184,7 +184,7 @@ func queryTexts() []Case {
 		},
 		{
 			Name: "several texts",
-			Rule: "A query is one statement: of more, none is run; what is no statement may stand behind it.",
+			Rule: "A query is one statement. If it holds more, none is executed; only comments and the like may follow it.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				for _, query := range []string{"SELECT 1; SELECT 2", "INSERT INTO t VALUES (1); SELECT 2", "SELECT 1; nonsense", "SELECT 1;", "SELECT 1; ; ", "SELECT 1; -- comment", "SELECT 1 /* comment */;", "SELECT 1;\n\n", "SELECT ';'"} {
@@ -197,7 +197,7 @@ func queryTexts() []Case {
 		},
 		{
 			Name: "one text, other arguments",
-			Rule: "A text that is queried again has the rows of its new arguments, and their types.",
+			Rule: "A query that is repeated has the rows of its new arguments, and their types.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a, b)")
 				s.Exec(s.DB, "INSERT INTO t VALUES (1, 'one'), (2, 'two'), ('1', x'31')")
@@ -208,7 +208,7 @@ func queryTexts() []Case {
 		},
 		{
 			Name: "one text inside itself",
-			Rule: "A text can be queried while its own rows are open, on one connection, many deep.",
+			Rule: "A query can be repeated while its own rows are open, on one connection, to many levels.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				s.Exec(s.DB, "INSERT INTO t VALUES (1), (2), (3)")
@@ -230,7 +230,7 @@ func queryTexts() []Case {
 		},
 		{
 			Name: "one text, read in turns",
-			Rule: "Rows of one text that are open at once have each its own place, and closing one leaves the others.",
+			Rule: "Open rows of the same query each have their own position, and closing one does not affect the others.",
 			Play: func(s *Session) {
 				conn := s.Conn(s.DB)
 				const query = "SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT ?"
@@ -254,7 +254,7 @@ func queryTexts() []Case {
 		},
 		{
 			Name: "one text, begun and left",
-			Rule: "Rows that are closed early leave nothing behind for the next query of their text.",
+			Rule: "Rows that are closed early leave nothing behind for the next use of the same query.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				const query = "SELECT 1 AS a UNION ALL SELECT 2 UNION ALL SELECT ?"
@@ -271,7 +271,7 @@ func queryTexts() []Case {
 		},
 		{
 			Name: "one text, executed and queried",
-			Rule: "A text that is executed and queried in turns does each as if alone, while its rows are open too.",
+			Rule: "A query that is alternately executed and queried behaves as if each were alone, also while its rows are open.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				tx := s.Begin(s.DB)
@@ -289,7 +289,7 @@ func queryTexts() []Case {
 		},
 		{
 			Name: "much",
-			Rule: "Rows and columns may be many, and values long.",
+			Rule: "Rows and columns may be many, and values may be long.",
 			Play: func(s *Session) {
 				var sum, length, n int64
 				rows := s.Query(s.DB, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) SELECT i, printf('%.*c', i, 'x') FROM n", 1000)
@@ -308,12 +308,12 @@ func queryTexts() []Case {
 	}
 }
 
-// queryWrites are about queries of what changes something.
+// queryWrites check queries that write.
 func queryWrites() []Case {
 	return []Case{
 		{
 			Name: "returning, read",
-			Rule: "A text with RETURNING that is read to its end has done its work, and answers rows with their types.",
+			Rule: "A query with RETURNING that is read to its end has done its work, and returns rows with their types.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT NOT NULL, d DATETIME)")
 				for range 2 {
@@ -325,7 +325,7 @@ func queryWrites() []Case {
 		},
 		{
 			Name: "returning, read in part",
-			Rule: "All rows are written before the first is answered, whether or not the others are read.",
+			Rule: "All rows are written before the first is returned, whether or not the others are read.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				s.Exec(s.DB, "CREATE TABLE t(a)")
@@ -340,7 +340,7 @@ func queryWrites() []Case {
 		},
 		{
 			Name: "returning, one row",
-			Rule: "QueryRow of a text with RETURNING does all its work, and reads one row.",
+			Rule: "QueryRow of a query with RETURNING does all its work, and reads one row.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a UNIQUE)")
 				var n any
@@ -353,7 +353,7 @@ func queryWrites() []Case {
 		},
 		{
 			Name: "returning, not read",
-			Rule: "A text with RETURNING whose rows nobody asks for writes nothing.",
+			Rule: "A query with RETURNING writes nothing if its rows are never read.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				s.Exec(s.DB, "CREATE TABLE t(a)")
@@ -371,7 +371,7 @@ func queryWrites() []Case {
 		},
 		{
 			Name: "returning, and an error",
-			Rule: "A text with RETURNING that fails writes nothing and answers nothing, and can be tried again.",
+			Rule: "A query with RETURNING that fails writes nothing and returns nothing, and can be tried again.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				s.Exec(s.DB, "CREATE TABLE t(a UNIQUE)")
@@ -384,7 +384,7 @@ func queryWrites() []Case {
 		},
 		{
 			Name: "an insert, not read",
-			Rule: "An INSERT by Query is done by the first Next, not by Query nor Close.",
+			Rule: "An INSERT with Query is executed by the first Next, not by Query or Close.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				s.Exec(s.DB, "CREATE TABLE t(a)")
@@ -400,7 +400,7 @@ func queryWrites() []Case {
 		},
 		{
 			Name: "rows and what is written under them",
-			Rule: "Open rows keep a table from being dropped, and closed ones do not.",
+			Rule: "A table cannot be dropped while rows of it are open, and can after they are closed.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				s.Exec(s.DB, "INSERT INTO t VALUES (1), (2), (3)")
@@ -419,7 +419,7 @@ func queryWrites() []Case {
 		},
 		{
 			Name: "rows read to their end, and written",
-			Rule: "Rows that were read to their end, or failed, hold no lock, even if nobody closes them.",
+			Rule: "Rows that were read to their end, or failed, hold no lock, even if they are not closed.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				s.Exec(s.DB, "CREATE TABLE t(a)")

@@ -2,9 +2,9 @@ package conformance
 
 import "database/sql"
 
-// afterChanges is a case in which texts are executed and queried before and
-// after each of some changes of what they mean, on one connection. Whoever
-// keeps statements, or what he knows of them, is in trouble here.
+// afterChanges returns a case that uses queries before and after each of several schema
+// changes, on one connection. A wrapper that caches statements, or facts about them, is likely
+// to fail here.
 func afterChanges(name, rule, setup string, texts []string, changes ...string) Case {
 	return Case{
 		Name: name,
@@ -22,7 +22,7 @@ func afterChanges(name, rule, setup string, texts []string, changes ...string) C
 	}
 }
 
-// seeTexts sees texts twice: by Query, with and without an argument, and by Exec.
+// seeTexts records each query twice: with Query, with and without an argument, and with Exec.
 func (s *Session) seeTexts(db querier, texts []string) {
 	for range 2 {
 		for _, text := range texts {
@@ -38,61 +38,61 @@ const oneTable = "CREATE TABLE t(a INTEGER, b TEXT); INSERT INTO t VALUES (1, 'o
 func queryAfterSchemaChanges() []Case {
 	all := []string{"SELECT * FROM t"}
 	return []Case{
-		afterChanges("a column added", "A column that was added is there in the next query of the same text.",
+		afterChanges("a column added", "A column that was added is present in the next use of the same query.",
 			oneTable, []string{"SELECT * FROM t", "SELECT t.*, c FROM t", "SELECT count(*) FROM t"},
 			"ALTER TABLE t ADD COLUMN c DEFAULT 3", "ALTER TABLE t ADD COLUMN d DATETIME DEFAULT '2026-01-02'"),
-		afterChanges("a column renamed", "A column that was renamed has its new name in the next query of the same text, and its old name is not known.",
+		afterChanges("a column renamed", "A column that was renamed has its new name in the next use of the same query, and its old name is unknown.",
 			oneTable, []string{"SELECT * FROM t", "SELECT b FROM t", "SELECT c FROM t"},
 			"ALTER TABLE t RENAME COLUMN b TO c", "ALTER TABLE t RENAME COLUMN c TO b", "ALTER TABLE t RENAME COLUMN b TO B"),
-		afterChanges("a column dropped", "A column that was dropped is gone from the next query of the same text.",
+		afterChanges("a column dropped", "A column that was dropped is absent from the next use of the same query.",
 			oneTable, []string{"SELECT * FROM t", "SELECT b FROM t"},
 			"ALTER TABLE t DROP COLUMN b"),
-		afterChanges("a table dropped", "A text about a table that was dropped fails when it is queried, not when it is read.",
+		afterChanges("a table dropped", "A query of a table that was dropped fails in Query, not when the rows are read.",
 			oneTable, all, "DROP TABLE t"),
-		afterChanges("a table renamed", "A table that was renamed is known by its new name only.",
+		afterChanges("a table renamed", "A table that was renamed is known only by its new name.",
 			oneTable, []string{"SELECT * FROM t", "SELECT * FROM u"}, "ALTER TABLE t RENAME TO u", "ALTER TABLE u RENAME TO t"),
-		afterChanges("a table made", "A table that was made after a text failed is found by it.",
+		afterChanges("a table made", "A query that failed finds a table that was created afterwards.",
 			"CREATE TABLE u(a)", all, oneTable, "DROP TABLE t", oneTable),
-		afterChanges("another table of the name", "A table that was dropped and made anew has its new columns, in their new order.",
+		afterChanges("another table of the name", "A table that was dropped and created again has its new columns, in their new order.",
 			oneTable, all,
 			"DROP TABLE t; CREATE TABLE t(b, a); INSERT INTO t VALUES (3, 4)",
 			"DROP TABLE t; CREATE TABLE t(x); INSERT INTO t VALUES (5)",
 			"DROP TABLE t; CREATE TABLE t(x, y, z); INSERT INTO t VALUES (6, 7, 8)"),
-		afterChanges("another type of the column", "A column whose declared type is another one is told, and read, by that.",
+		afterChanges("another type of the column", "After the declared type of a column has changed, the column is reported and read with the new type.",
 			"CREATE TABLE t(a DATETIME, b BOOLEAN); INSERT INTO t VALUES (1700000000, 1)", all,
 			"DROP TABLE t; CREATE TABLE t(a INTEGER, b INTEGER NOT NULL); INSERT INTO t VALUES (1700000000, 1)",
 			"DROP TABLE t; CREATE TABLE t(a BOOLEAN, b DATE); INSERT INTO t VALUES (1, 1700000000)",
 			"DROP TABLE t; CREATE TABLE t(a TEXT, b BLOB); INSERT INTO t VALUES (1700000000, 1)"),
-		afterChanges("a view redefined", "A view that was redefined has its new columns in the next query of the same text.",
+		afterChanges("a view redefined", "A view that was redefined has its new columns in the next use of the same query.",
 			oneTable+"; CREATE VIEW v AS SELECT a FROM t", []string{"SELECT * FROM v", "SELECT a FROM v"},
 			"DROP VIEW v; CREATE VIEW v AS SELECT b, a FROM t",
 			"DROP VIEW v; CREATE VIEW v AS SELECT b AS a FROM t",
 			"DROP VIEW v; CREATE TABLE v(a, z)",
 			"DROP TABLE v"),
-		afterChanges("a database attached", "A text follows the databases that are attached and detached.",
+		afterChanges("a database attached", "A query follows the databases that are attached and detached.",
 			oneTable, []string{"SELECT * FROM t", "SELECT * FROM aux.t", "SELECT * FROM u"},
 			"ATTACH ':memory:' AS aux; CREATE TABLE aux.t(x); INSERT INTO aux.t VALUES (7); CREATE TABLE aux.u(y); INSERT INTO aux.u VALUES (8)",
 			"DETACH aux",
 			"ATTACH ':memory:' AS aux; CREATE TABLE aux.t(p, q)",
 			"DETACH aux"),
-		afterChanges("a temporary table", "A temporary table hides one of its name, until it is dropped.",
+		afterChanges("a temporary table", "A temporary table hides a table of the same name until it is dropped.",
 			oneTable, []string{"SELECT * FROM t", "SELECT * FROM main.t", "SELECT * FROM temp.t"},
 			"CREATE TEMP TABLE t(z DATETIME); INSERT INTO temp.t VALUES (9)",
 			"DROP TABLE temp.t",
 			"CREATE TEMP VIEW t AS SELECT b FROM main.t",
 			"DROP VIEW temp.t"),
-		afterChanges("pragmas of names", "Columns are called as the pragmas of the moment say.",
+		afterChanges("pragmas of names", "The names of columns depend on the current pragmas.",
 			oneTable, []string{"SELECT * FROM t", "SELECT a, t.b, a + 1 FROM t", "SELECT a AS x FROM t"},
 			"PRAGMA short_column_names = 0; PRAGMA full_column_names = 1",
 			"PRAGMA short_column_names = 0; PRAGMA full_column_names = 0",
 			"PRAGMA short_column_names = 1; PRAGMA full_column_names = 0"),
-		afterChanges("pragmas of meaning", "A text means what the pragmas of the moment say.",
+		afterChanges("pragmas of meaning", "The meaning of a query depends on the current pragmas.",
 			oneTable, []string{"SELECT b LIKE 'ONE', count(*) FROM t", "SELECT * FROM t ORDER BY random() * 0, rowid"},
 			"PRAGMA case_sensitive_like = 1", "PRAGMA case_sensitive_like = 0", "PRAGMA reverse_unordered_selects = 1", "PRAGMA query_only = 1", "PRAGMA query_only = 0"),
-		afterChanges("maintenance", "What SQLite does to a file without changing what texts mean changes no rows.",
+		afterChanges("maintenance", "Maintenance that changes a file but not the meaning of queries changes no rows.",
 			oneTable+"; CREATE INDEX i ON t(b)", []string{"SELECT * FROM t WHERE b > ''", "SELECT b FROM t"},
 			"ANALYZE", "REINDEX", "VACUUM", "PRAGMA optimize", "DROP INDEX i", "CREATE INDEX i ON t(b DESC)", "PRAGMA wal_checkpoint", "PRAGMA journal_mode = wal", "PRAGMA journal_mode = delete"),
-		afterChanges("a change behind something", "A change of the schema counts wherever it stands in a text.",
+		afterChanges("a change behind something", "A schema change takes effect wherever it stands in a query.",
 			oneTable, all,
 			"/* a comment */ ALTER TABLE t ADD COLUMN c",
 			"-- a comment\n\t; ALTER TABLE t ADD COLUMN d",
@@ -105,7 +105,7 @@ func queryAfterSchemaChanges() []Case {
 			"ROLLBACK"),
 		{
 			Name: "a change by other roads",
-			Rule: "A change of the schema counts by whatever road it came: a query, a statement, a transaction's.",
+			Rule: "A schema change takes effect however it is made: by Query, by a statement, or in a transaction.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				s.Exec(s.DB, oneTable)
@@ -134,7 +134,7 @@ func queryAfterSchemaChanges() []Case {
 		},
 		{
 			Name: "a change rolled back",
-			Rule: "A change of the schema that is rolled back is as if it had never been.",
+			Rule: "A schema change that is rolled back has no effect.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				s.Exec(s.DB, oneTable)
@@ -156,7 +156,7 @@ func queryAfterSchemaChanges() []Case {
 		},
 		{
 			Name: "a change rolled back in part",
-			Rule: "A change of the schema behind a savepoint is as if it had never been when it is rolled back to.",
+			Rule: "A schema change after a savepoint has no effect once the savepoint is rolled back to.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				s.Exec(s.DB, oneTable)
@@ -176,7 +176,7 @@ func queryAfterSchemaChanges() []Case {
 		},
 		{
 			Name: "a change undone by a failed commit",
-			Rule: "A change of the schema whose commit fails is as if it had never been.",
+			Rule: "A schema change whose commit fails has no effect.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				s.Exec(s.DB, oneTable+"; CREATE TABLE p(id INTEGER PRIMARY KEY); CREATE TABLE f(p REFERENCES p DEFERRABLE INITIALLY DEFERRED); PRAGMA foreign_keys = 1")
@@ -191,7 +191,7 @@ func queryAfterSchemaChanges() []Case {
 		},
 		{
 			Name: "a change with rows open",
-			Rule: "A text whose rows are open while the schema changes is new when it is queried again, and later too.",
+			Rule: "A query whose rows are open during a schema change sees the new schema at its next use, and later too.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, oneTable+"; CREATE TABLE u(x)")
 				conn := s.Conn(s.DB)
@@ -208,7 +208,7 @@ func queryAfterSchemaChanges() []Case {
 		},
 		{
 			Name: "a change and what writes",
-			Rule: "A text that writes follows the columns, triggers, constraints and defaults of the moment.",
+			Rule: "A query that writes follows the current columns, triggers, constraints and defaults.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				s.Exec(s.DB, "CREATE TABLE t(a, b DEFAULT 'b'); CREATE TABLE log(a)")
@@ -240,7 +240,7 @@ func queryAfterSchemaChanges() []Case {
 		},
 		{
 			Name: "a change and foreign keys",
-			Rule: "A text that writes keeps to foreign keys when, and only when, the pragma of the moment says so.",
+			Rule: "A query that writes enforces foreign keys if, and only if, the current pragma says so.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				s.Exec(s.DB, "CREATE TABLE p(id INTEGER PRIMARY KEY); CREATE TABLE f(p REFERENCES p ON DELETE CASCADE)")
@@ -257,7 +257,7 @@ func queryAfterSchemaChanges() []Case {
 		},
 		{
 			Name: "a change and a statement that is not concerned",
-			Rule: "A program's own statement is still good after a change of something else.",
+			Rule: "A program's prepared statement stays valid after an unrelated schema change.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				s.Exec(s.DB, oneTable)
@@ -282,7 +282,7 @@ func queryAfterSchemaChanges() []Case {
 		},
 		{
 			Name: "a change and a statement of all columns",
-			Rule: "A program's own statement of all columns tells those that the driver's tells.",
+			Rule: "A program's prepared SELECT * returns the columns that the driver's returns.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				s.Exec(s.DB, oneTable)
@@ -296,7 +296,7 @@ func queryAfterSchemaChanges() []Case {
 		},
 		{
 			Name: "a change by another connection",
-			Rule: "A change that another connection made shows when the driver sees it.",
+			Rule: "A schema change by another connection takes effect when it does with the driver.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, oneTable)
 				here, there := s.Conn(s.DB), s.Conn(s.DB)
@@ -308,7 +308,7 @@ func queryAfterSchemaChanges() []Case {
 		},
 		{
 			Name: "a change by another connection, executed",
-			Rule: "What is executed or written after another connection's change is of the new schema at once.",
+			Rule: "After a schema change by another connection, execs and writes use the new schema immediately.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				here, there := s.Conn(s.DB), s.Conn(s.DB)
@@ -324,7 +324,7 @@ func queryAfterSchemaChanges() []Case {
 		},
 		{
 			Name: "a table dropped by another connection",
-			Rule: "Once a connection has met that a table is gone, a text about it fails when it is queried.",
+			Rule: "Once a connection has noticed that a table is gone, a query of it fails in Query.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, oneTable)
 				here, there := s.Conn(s.DB), s.Conn(s.DB)

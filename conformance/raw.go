@@ -10,12 +10,12 @@ import (
 	"strings"
 )
 
-// rawCases are about reaching the driver's own connection.
+// rawCases reach the driver's own connection.
 func rawCases() []Case {
 	return append(rawSurfaceCases(), append(rawErrorCases(), rawUseCases()...)...)
 }
 
-// raw has f use a connection's own driver.Conn, which must go well.
+// raw calls f with a connection's own driver.Conn. It ends the case on an error.
 func raw(s *Session, f func(conn any)) {
 	conn := s.Conn(s.DB)
 	defer conn.Close()
@@ -25,8 +25,8 @@ func raw(s *Session, f func(conn any)) {
 	}))
 }
 
-// beside has f compare a connection of the bare driver's with the case's. What
-// the case sees may then depend on both.
+// beside calls f with a connection of the bare driver and the case's own connection, so that
+// the case can compare both.
 func beside(s *Session, f func(bare, conn any)) {
 	db, err := s.engine.Open(s.DSN(s.File("bare.db"), Settings{}))
 	s.Must(err)
@@ -39,9 +39,9 @@ func beside(s *Session, f func(bare, conn any)) {
 	}))
 }
 
-// connInterfaces are those of package driver that a connection may have. The
-// last ones are allowed to a wrapper whose connection is bare without them: what
-// they do is seen in other cases.
+// connInterfaces are the optional interfaces of package driver that a connection may have. A
+// wrapper may add the last ones to a connection that lacks them; other cases check what they
+// do.
 var connInterfaces = []reflect.Type{
 	reflect.TypeFor[driver.Conn](),
 	reflect.TypeFor[driver.ConnBeginTx](),
@@ -78,8 +78,7 @@ var rowsInterfaces = []reflect.Type{
 	reflect.TypeFor[driver.RowsColumnTypePrecisionScale](),
 }
 
-// rawSurfaceCases are about what can be found out about the driver's objects
-// without using them.
+// rawSurfaceCases examine the driver's objects without using them.
 func rawSurfaceCases() []Case {
 	return []Case{
 		{
@@ -101,7 +100,7 @@ func rawSurfaceCases() []Case {
 		},
 		{
 			Name: "interfaces",
-			Rule: "A connection has the interfaces of package driver that it has bare; a wrapper may add those of its life, and queries.",
+			Rule: "A connection has the interfaces of package driver that the bare one has. A wrapper may add those of its lifecycle, and those of queries.",
 			Play: func(s *Session) {
 				beside(s, func(bare, conn any) {
 					for i, typ := range connInterfaces {
@@ -118,7 +117,7 @@ func rawSurfaceCases() []Case {
 		},
 		{
 			Name: "statement's interfaces",
-			Rule: "A statement has the interfaces of package driver that it has bare, and no others.",
+			Rule: "A statement has exactly the interfaces of package driver that the bare one has.",
 			Play: func(s *Session) {
 				raw(s, func(conn any) {
 					stmt, err := conn.(driver.Conn).Prepare("SELECT ?")
@@ -132,7 +131,7 @@ func rawSurfaceCases() []Case {
 		},
 		{
 			Name: "rows' interfaces",
-			Rule: "Rows have the interfaces of package driver that they have bare, and no others.",
+			Rule: "Rows have exactly the interfaces of package driver that the bare ones have.",
 			Play: func(s *Session) {
 				raw(s, func(conn any) {
 					stmt, err := conn.(driver.Conn).Prepare("SELECT 1")
@@ -142,7 +141,7 @@ func rawSurfaceCases() []Case {
 					for _, typ := range rowsInterfaces {
 						s.See(typ.Name(), reflect.TypeOf(rows).Implements(typ))
 					}
-					// Since Go 1.27, an interface.
+					// The driver package has this interface since Go 1.27.
 					_, ok := reflect.TypeOf(rows).MethodByName("ScanColumn")
 					s.See("RowsColumnScanner", ok)
 					s.See("close", rows.Close(), stmt.Close())
@@ -151,7 +150,7 @@ func rawSurfaceCases() []Case {
 		},
 		{
 			Name: "the same",
-			Rule: "A connection shows the same driver.Conn each time.",
+			Rule: "A connection passes the same driver.Conn to each Raw.",
 			Play: func(s *Session) {
 				conn := s.Conn(s.DB)
 				defer conn.Close()
@@ -165,25 +164,24 @@ func rawSurfaceCases() []Case {
 	}
 }
 
-// signature says what a method takes and returns, but for its receiver.
+// signature returns a method's parameters and results, without its receiver.
 func signature(m reflect.Method) string {
 	text := m.Type.String()
 	_, text, _ = strings.Cut(text, m.Type.In(0).String())
 	return fmt.Sprint(m.Type.IsVariadic(), strings.TrimPrefix(text, ", "))
 }
 
-// rawErrorCases are about how Raw ends.
+// rawErrorCases check how Raw ends.
 func rawErrorCases() []Case {
 	mine := errors.New("mine")
-	// temporary says whether the connection is still the one that has a
-	// temporary table.
+	// temporary records whether the connection is still the one that has a temporary table.
 	temporary := func(s *Session, conn querier) {
 		s.See("temporary tables", s.Count(conn, "SELECT count(*) FROM sqlite_temp_schema"))
 	}
 	return []Case{
 		{
 			Name: "error",
-			Rule: "An error that the program returns from Raw is what Raw returns, and the connection stays.",
+			Rule: "Raw returns the error that the program's function returns, and the connection stays.",
 			Play: func(s *Session) {
 				conn := s.Conn(s.DB)
 				defer conn.Close()
@@ -208,7 +206,7 @@ func rawErrorCases() []Case {
 		},
 		{
 			Name: "bad connection, wrapped",
-			Rule: "A connection is discarded when the program returns an error that is driver.ErrBadConn from Raw.",
+			Rule: "A connection is discarded when the program returns an error that wraps driver.ErrBadConn from Raw.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				conn := s.Conn(s.DB)
@@ -235,7 +233,7 @@ func rawErrorCases() []Case {
 		},
 		{
 			Name: "after close",
-			Rule: "Raw of a connection that is closed does not call the program.",
+			Rule: "Raw of a closed connection does not call the program's function.",
 			Play: func(s *Session) {
 				conn := s.Conn(s.DB)
 				s.Must(conn.Close())
@@ -245,13 +243,13 @@ func rawErrorCases() []Case {
 	}
 }
 
-// rawUseCases use the driver's objects as database/sql does.
+// rawUseCases use the driver's objects in the way database/sql does.
 func rawUseCases() []Case {
 	value := func(ordinal int, v any) driver.NamedValue { return driver.NamedValue{Ordinal: ordinal, Value: v} }
 	return []Case{
 		{
 			Name: "prepared",
-			Rule: "Statements and rows of a driver.Conn do what those of database/sql do.",
+			Rule: "Statements and rows of a driver.Conn behave like those of database/sql.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a, b)")
 				raw(s, func(dc any) {
@@ -286,7 +284,7 @@ func rawUseCases() []Case {
 		},
 		{
 			Name: "exec",
-			Rule: "A driver.Conn executes plain texts as database/sql does.",
+			Rule: "A driver.Conn executes queries without arguments as database/sql does.",
 			Play: func(s *Session) {
 				raw(s, func(dc any) {
 					res, err := rawExec(background, s, dc, "CREATE TABLE t(a); INSERT INTO t VALUES (7)")
@@ -301,7 +299,7 @@ func rawUseCases() []Case {
 		},
 		{
 			Name: "begun",
-			Rule: "A transaction that the program begins on a driver.Conn is committed and rolled back as one of database/sql.",
+			Rule: "A transaction that the program begins on a driver.Conn is committed and rolled back like one of database/sql.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				s.DB.SetMaxOpenConns(1)
@@ -318,7 +316,7 @@ func rawUseCases() []Case {
 		},
 		{
 			Name: "left begun",
-			Rule: "A transaction that the program leaves open in Raw is met by what comes after it.",
+			Rule: "A transaction that the program leaves open in Raw is still open for the connection's next user.",
 			Play: func(s *Session) {
 				conn := s.Conn(s.DB)
 				defer conn.Close()
@@ -336,7 +334,7 @@ func rawUseCases() []Case {
 		},
 		{
 			Name: "levels",
-			Rule: "A driver.Conn refuses the levels that it refuses to database/sql.",
+			Rule: "A driver.Conn refuses the isolation levels that it refuses through database/sql.",
 			Play: func(s *Session) {
 				raw(s, func(dc any) {
 					for level := range driver.IsolationLevel(9) {
@@ -369,7 +367,7 @@ func rawUseCases() []Case {
 		},
 		{
 			Name: "context",
-			Rule: "A driver.Conn hands functions the very context that the program hands it.",
+			Rule: "A driver.Conn passes to functions exactly the context that the program passes to it.",
 			Play: func(s *Session) {
 				type key struct{}
 				ctx := context.WithValue(background, key{}, "mine")
@@ -390,7 +388,7 @@ func rawUseCases() []Case {
 		},
 		{
 			Name: "schema",
-			Rule: "A change that the program makes in Raw is seen by the texts that the connection has used before.",
+			Rule: "A schema change that the program makes in Raw applies to queries that the connection has used before.",
 			Play: func(s *Session) {
 				conn := s.Conn(s.DB)
 				defer conn.Close()
@@ -408,13 +406,13 @@ func rawUseCases() []Case {
 	}
 }
 
-// rawExec executes a plain text on a driver.Conn.
+// rawExec executes a query without arguments on a driver.Conn.
 func rawExec(ctx context.Context, s *Session, dc any, query string) (driver.Result, error) {
 	s.plainText(query)
 	return dc.(driver.ExecerContext).ExecContext(ctx, query, nil)
 }
 
-// seeRawRows sees a query of a driver.Conn's own.
+// seeRawRows records a query made directly on a driver.Conn.
 func seeRawRows(s *Session, dc any, query string) {
 	stmt, err := dc.(driver.Conn).Prepare(query)
 	s.Must(err)

@@ -5,19 +5,19 @@ import (
 	"strings"
 )
 
-// rowsCases are about rows: the way through them, and what they are scanned into.
+// rowsCases check rows: iterating over them, and scanning them.
 func rowsCases() []Case {
 	return append(append(rowsWays(), rowsBytes()...), rowsScans()...)
 }
 
-// three answers rows 1, 2 and 3.
+// three returns rows 1, 2 and 3.
 const three = "SELECT 1 AS a UNION ALL SELECT 2 UNION ALL SELECT 3"
 
 func rowsWays() []Case {
 	return []Case{
 		{
 			Name: "read to the end",
-			Rule: "Rows that are read to their end are closed by that, and their connection is given back.",
+			Rule: "Rows that are read to their end are closed, and their connection is released.",
 			Play: func(s *Session) {
 				rows := s.Query(s.DB, three)
 				s.seeStats(s.DB)
@@ -31,7 +31,7 @@ func rowsWays() []Case {
 		},
 		{
 			Name: "closed early",
-			Rule: "Rows can be closed before the first, and between, and give their connection back.",
+			Rule: "Rows can be closed before the first row, and between rows, and then release their connection.",
 			Play: func(s *Session) {
 				for n := range 3 {
 					rows := s.Query(s.DB, three)
@@ -45,7 +45,7 @@ func rowsWays() []Case {
 		},
 		{
 			Name: "closed twice",
-			Rule: "Rows can be closed again without an error, whatever became of them.",
+			Rule: "Rows can be closed again without an error, however they ended.",
 			Play: func(s *Session) {
 				for _, query := range []string{three, "SELECT 1 UNION ALL SELECT abs(-9223372036854775808)", "SELECT abs(-9223372036854775808)"} {
 					rows := s.Query(s.DB, query)
@@ -56,7 +56,7 @@ func rowsWays() []Case {
 		},
 		{
 			Name: "used after close",
-			Rule: "Closed rows have no next, no columns, no types, and cannot be scanned.",
+			Rule: "Closed rows have no next row, columns or types, and cannot be scanned.",
 			Play: func(s *Session) {
 				rows := s.Query(s.DB, three)
 				s.See("next", rows.Next())
@@ -72,7 +72,7 @@ func rowsWays() []Case {
 		},
 		{
 			Name: "used after the end",
-			Rule: "Rows that are at their end have no columns any more, and cannot be scanned.",
+			Rule: "Rows that have been read to their end have no columns, and cannot be scanned.",
 			Play: func(s *Session) {
 				rows := s.Query(s.DB, three)
 				for rows.Next() {
@@ -85,7 +85,7 @@ func rowsWays() []Case {
 		},
 		{
 			Name: "scanned before the first",
-			Rule: "Rows cannot be scanned before Next, and that spoils nothing.",
+			Rule: "Rows cannot be scanned before Next, and trying it has no effect on them.",
 			Play: func(s *Session) {
 				rows := s.Query(s.DB, three)
 				var a any
@@ -95,7 +95,7 @@ func rowsWays() []Case {
 		},
 		{
 			Name: "scanned twice",
-			Rule: "A row can be scanned again, into something else.",
+			Rule: "A row can be scanned again, into another destination.",
 			Play: func(s *Session) {
 				rows := s.Query(s.DB, "SELECT 1, 'text', x'0102', 1.5, NULL UNION ALL SELECT 2, 'more', x'03', 2.5, 1")
 				defer rows.Close()
@@ -109,7 +109,7 @@ func rowsWays() []Case {
 		},
 		{
 			Name: "not scanned",
-			Rule: "Rows can be passed over, and the next one is the next one.",
+			Rule: "Rows can be skipped without scanning them.",
 			Play: func(s *Session) {
 				rows := s.Query(s.DB, three)
 				s.See("next", rows.Next(), rows.Next())
@@ -119,7 +119,7 @@ func rowsWays() []Case {
 		},
 		{
 			Name: "columns at any time",
-			Rule: "The names of columns are the same before, between and after questions for rows.",
+			Rule: "The names of columns are the same before, between and after calls of Next.",
 			Play: func(s *Session) {
 				rows := s.Query(s.DB, "SELECT 1 AS a, ? AS b UNION ALL SELECT 3, 4", 2)
 				defer rows.Close()
@@ -134,7 +134,7 @@ func rowsWays() []Case {
 		},
 		{
 			Name: "columns never asked for",
-			Rule: "Rows can be read by one who never asks for columns, or asks after the first row.",
+			Rule: "Rows can be read without asking for columns, or with asking after the first row.",
 			Play: func(s *Session) {
 				for range 2 {
 					rows := s.Query(s.DB, "SELECT 1 AS a, ? AS b UNION ALL SELECT 3, 4", 2)
@@ -148,7 +148,7 @@ func rowsWays() []Case {
 		},
 		{
 			Name: "no other results",
-			Rule: "A query has one set of results; to ask for another closes the rows.",
+			Rule: "A query has one result set. Asking for another closes the rows.",
 			Play: func(s *Session) {
 				rows := s.Query(s.DB, three)
 				s.See("next", rows.Next())
@@ -159,7 +159,7 @@ func rowsWays() []Case {
 		},
 		{
 			Name: "an error between",
-			Rule: "An error of a row ends the rows there, is told by Err, and by no Close.",
+			Rule: "An error of a row ends the rows there. Err returns it, and Close does not.",
 			Play: func(s *Session) {
 				for range 2 {
 					rows := s.Query(s.DB, "SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT abs(?) UNION ALL SELECT 4", int64(-1<<63))
@@ -176,7 +176,7 @@ func rowsWays() []Case {
 		},
 		{
 			Name: "an error at first",
-			Rule: "An error of the first row is told by Err, whoever asked for columns and types before.",
+			Rule: "Err returns an error of the first row, whether or not the program has asked for columns and types before.",
 			Play: func(s *Session) {
 				for range 2 {
 					rows := s.Query(s.DB, "SELECT abs(?) AS a", int64(-1<<63))
@@ -189,8 +189,8 @@ func rowsWays() []Case {
 		},
 		{
 			Name:    "an error at first, left behind",
-			Rule:    "An error of a first row that nobody asks for is not told, not to one who asks for columns and closes.",
-			Unasked: true, // a wrapper may have asked for the row, to know the columns
+			Rule:    "An error of a first row that is never read is not reported, even if the program asks for columns.",
+			Unasked: true, // a wrapper may have computed the row to know the columns
 			Play: func(s *Session) {
 				for range 2 {
 					rows := s.Query(s.DB, "SELECT abs(?) AS a", int64(-1<<63))
@@ -202,7 +202,7 @@ func rowsWays() []Case {
 		},
 		{
 			Name: "an error left behind",
-			Rule: "An error of a row that is never asked for is not told.",
+			Rule: "An error of a row that is never read is not reported.",
 			Play: func(s *Session) {
 				rows := s.Query(s.DB, "SELECT 1 UNION ALL SELECT abs(-9223372036854775808)")
 				s.See("next", rows.Next())
@@ -211,7 +211,7 @@ func rowsWays() []Case {
 		},
 		{
 			Name: "too few and too many",
-			Rule: "A Scan into the wrong number of destinations says so, and the row can be scanned rightly.",
+			Rule: "A Scan into the wrong number of destinations returns an error, and the row can then be scanned correctly.",
 			Play: func(s *Session) {
 				rows := s.Query(s.DB, "SELECT 1, 2 UNION ALL SELECT 3, 4")
 				defer rows.Close()
@@ -227,7 +227,7 @@ func rowsWays() []Case {
 		},
 		{
 			Name: "destinations that are none",
-			Rule: "A Scan into what is no pointer, or to what holds no value, says so.",
+			Rule: "A Scan into something other than a pointer, or into an unsuitable type, returns an error.",
 			Play: func(s *Session) {
 				rows := s.Query(s.DB, "SELECT 1")
 				defer rows.Close()
@@ -240,7 +240,7 @@ func rowsWays() []Case {
 		},
 		{
 			Name: "a scan that fails",
-			Rule: "A Scan that fails fills the destinations before the one it failed at, and the rows go on.",
+			Rule: "A Scan that fails fills the destinations before the failing one, and the rows continue.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a, b, c); INSERT INTO t VALUES (1, 'x', 2), (3, 4, 5)")
 				rows := s.Query(s.DB, "SELECT a, b, c AS last FROM t")
@@ -254,7 +254,7 @@ func rowsWays() []Case {
 		},
 		{
 			Name: "rows that nobody closes in a transaction",
-			Rule: "Rows that are open when a transaction wants to end do not keep it from that.",
+			Rule: "Open rows do not prevent a transaction from ending.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				s.Exec(s.DB, "INSERT INTO t VALUES (1), (2), (3)")
@@ -274,7 +274,7 @@ func rowsBytes() []Case {
 	return []Case{
 		{
 			Name: "bytes kept",
-			Rule: "Bytes and texts that were scanned are the program's, whatever is read after.",
+			Rule: "Bytes and strings that were scanned belong to the program, whatever is read later.",
 			Play: func(s *Session) {
 				rows := s.Query(s.DB, "SELECT x'010203', 'one', zeroblob(4) UNION ALL SELECT x'040506', 'two', randomblob(4) UNION ALL SELECT x'07', 'three', randomblob(3)")
 				var kept []any
@@ -294,7 +294,7 @@ func rowsBytes() []Case {
 		},
 		{
 			Name: "bytes changed by the program",
-			Rule: "What the program does to bytes that it scanned changes nothing in the database, nor in a second Scan.",
+			Rule: "If the program changes bytes that it has scanned, neither the database nor a second Scan changes.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				s.Exec(s.DB, "INSERT INTO t VALUES (x'010203'), ('text')")
@@ -312,7 +312,7 @@ func rowsBytes() []Case {
 		},
 		{
 			Name: "raw bytes",
-			Rule: "Raw bytes are those of the row at hand, of every kind of value.",
+			Rule: "Raw bytes are those of the current row, for every kind of value.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a, d DATETIME, b BOOLEAN)")
 				for _, v := range []any{nil, 1, -1.5, "text", "", []byte{}, []byte("blob"), "2026-01-02T03:04:05Z", true} {
@@ -329,7 +329,7 @@ func rowsBytes() []Case {
 		},
 		{
 			Name: "raw bytes and others",
-			Rule: "Raw bytes and copies of the same row hold the same.",
+			Rule: "Raw bytes and copies of the same row have the same contents.",
 			Play: func(s *Session) {
 				rows := s.Query(s.DB, "SELECT x'616263', 'abc', x'616263', 'abc' UNION ALL SELECT x'64', 'd', x'65', 'e'")
 				defer rows.Close()
@@ -344,7 +344,7 @@ func rowsBytes() []Case {
 		},
 		{
 			Name: "raw bytes of one row",
-			Rule: "QueryRow refuses raw bytes, for its rows are closed by then.",
+			Rule: "QueryRow refuses raw bytes, because its rows are closed by then.",
 			Play: func(s *Session) {
 				var raw sql.RawBytes
 				s.See("row", s.DB.QueryRowContext(background, "SELECT x'01', ?", 1).Scan(&raw, new(int)), raw == nil)
@@ -353,7 +353,7 @@ func rowsBytes() []Case {
 		},
 		{
 			Name: "nothing and empty",
-			Rule: "NULL is nil, and neither an empty text nor an empty blob is.",
+			Rule: "NULL is nil. An empty text and an empty blob are not nil.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a, b BLOB, c TEXT)")
 				s.Exec(s.DB, "INSERT INTO t VALUES (NULL, NULL, NULL), ('', '', ''), (x'', x'', x''), (zeroblob(0), zeroblob(0), zeroblob(0))")
@@ -370,7 +370,7 @@ func rowsBytes() []Case {
 		},
 		{
 			Name: "a long blob",
-			Rule: "A long blob or text is read whole, row after row.",
+			Rule: "A long blob or text is read completely, row after row.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				for i, n := range []int{1 << 20, 10, 1 << 18} {

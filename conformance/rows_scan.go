@@ -9,35 +9,35 @@ import (
 	"time"
 )
 
-// told is a destination that remembers what it was given to scan.
+// told is a destination that keeps the value that it was given to scan.
 type told struct{ got any }
 
 func (d *told) Scan(v any) error {
 	if b, ok := v.([]byte); ok {
-		v = bytes.Clone(b) // they are not ours
+		v = bytes.Clone(b) // v is valid only during Scan
 	}
 	d.got = v
 	return nil
 }
 
-// A scannerFunc is a destination that does something with what it is given.
+// A scannerFunc is a destination that calls itself with the value.
 type scannerFunc func(any) error
 
 func (f scannerFunc) Scan(v any) error { return f(v) }
 
-// scanned are values of which every kind of destination is to make something.
+// scanned are the values that are scanned into every kind of destination.
 var scanned = []any{
 	nil, 0, 1, -1, 300, int64(math.MaxInt64), int64(math.MinInt64), 0.0, 1.5, 1e300, 2.0,
 	"", "text", "1", "-1", "1.5", "true", "F", "1e3", []byte("1"), []byte("text"), []byte{},
 	"2026-01-02", "2026-01-02 03:04:05", "2026-01-02T03:04:05Z", "2026-01-02T03:04:05.25+01:00", "03:04", 1700000000, 2460000.5,
 }
 
-// into is a case in which values are scanned into new destinations of a type.
+// into returns a case in which values are scanned into new destinations of type T.
 func into[T any]() Case {
 	name := reflect.TypeFor[T]().String()
 	return Case{
 		Name: "into " + name,
-		Rule: "What can be scanned into a " + name + " is, and what cannot is told, whatever the column is declared as.",
+		Rule: "Scanning into a " + name + " succeeds or fails as with the driver, whatever the declared type of the column.",
 		Play: func(s *Session) {
 			s.Exec(s.DB, "CREATE TABLE t(id INTEGER PRIMARY KEY, plain, i INTEGER, s TEXT, d DATETIME, b BOOLEAN)")
 			tx := s.Begin(s.DB)
@@ -58,7 +58,7 @@ func into[T any]() Case {
 	}
 }
 
-// held is what is to be seen of a destination.
+// held returns the value of a destination that is recorded.
 func held(dest any) any {
 	if d, ok := dest.(told); ok {
 		return d.got
@@ -79,7 +79,7 @@ func rowsScans() []Case {
 		into[namedString](), into[namedInt](), into[namedFloat](), into[namedBool](), into[namedBytes](), into[time.Duration](), into[told](),
 		{
 			Name: "a Scanner that fails",
-			Rule: "A Scanner's error is told with its column, and can be found in it; the rows go on.",
+			Rule: "A Scanner's error names the column, and the program's error wraps it. The rows continue.",
 			Play: func(s *Session) {
 				rows := s.Query(s.DB, "SELECT 1, 2 AS name UNION ALL SELECT 3, 4")
 				defer rows.Close()
@@ -93,7 +93,7 @@ func rowsScans() []Case {
 		},
 		{
 			Name: "a Scanner, once",
-			Rule: "A Scanner is given each value exactly once.",
+			Rule: "A Scanner is called exactly once with each value.",
 			Play: func(s *Session) {
 				calls := 0
 				count := scannerFunc(func(v any) error { calls++; s.See("given", v); return nil })
@@ -102,7 +102,7 @@ func rowsScans() []Case {
 		},
 		{
 			Name: "a Scanner that queries",
-			Rule: "A Scanner may use the database, by another connection than that whose row it is given.",
+			Rule: "A Scanner may use the database, through another connection than that of its row.",
 			Play: func(s *Session) {
 				rows := s.Query(s.DB, three)
 				defer rows.Close()

@@ -1,11 +1,11 @@
 package conformance
 
-// savepointsCases are about transactions within transactions.
+// savepointsCases check nested transactions.
 func savepointsCases() []Case {
 	return []Case{
 		{
 			Name: "release",
-			Rule: "What was written after a savepoint stays when it is released, and when the transaction is committed.",
+			Rule: "Writes after a savepoint remain when it is released, and when the transaction is committed.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				tx := s.Begin(s.DB)
@@ -18,7 +18,7 @@ func savepointsCases() []Case {
 		},
 		{
 			Name: "rollback to",
-			Rule: "What was written after a savepoint is undone when it is rolled back to; what was before is not.",
+			Rule: "Writes after a savepoint are undone when it is rolled back to; writes before it are not.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				tx := s.Begin(s.DB)
@@ -34,7 +34,7 @@ func savepointsCases() []Case {
 		},
 		{
 			Name: "rollback to, twice",
-			Rule: "A savepoint stays when it is rolled back to.",
+			Rule: "A savepoint remains after it is rolled back to.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				tx := s.Begin(s.DB)
@@ -51,7 +51,7 @@ func savepointsCases() []Case {
 		},
 		{
 			Name: "nested",
-			Rule: "Savepoints are nested: an outer one that is rolled back to takes those within with it, released or not.",
+			Rule: "Savepoints are nested: rolling back to an outer one undoes the inner ones, released or not.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				tx := s.Begin(s.DB)
@@ -70,7 +70,7 @@ func savepointsCases() []Case {
 		},
 		{
 			Name: "of one name",
-			Rule: "Of two savepoints with one name, the last is meant.",
+			Rule: "Of two savepoints with the same name, the later one is used.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				tx := s.Begin(s.DB)
@@ -88,7 +88,7 @@ func savepointsCases() []Case {
 		},
 		{
 			Name: "unknown",
-			Rule: "A savepoint that there is not can be neither released nor rolled back to.",
+			Rule: "A savepoint that does not exist can be neither released nor rolled back to.",
 			Play: func(s *Session) {
 				conn := s.Conn(s.DB)
 				defer conn.Close()
@@ -103,7 +103,7 @@ func savepointsCases() []Case {
 		},
 		{
 			Name: "without a transaction",
-			Rule: "A savepoint outside a transaction begins one, which ends when it is released.",
+			Rule: "A savepoint outside a transaction begins one, which ends when the savepoint is released.",
 			Play: func(s *Session) {
 				conn := s.Conn(s.DB)
 				defer conn.Close()
@@ -122,7 +122,7 @@ func savepointsCases() []Case {
 		},
 		{
 			Name: "and rollback",
-			Rule: "A transaction that is rolled back takes its savepoints with it.",
+			Rule: "Rolling back a transaction removes its savepoints.",
 			Play: func(s *Session) {
 				conn := s.Conn(s.DB)
 				defer conn.Close()
@@ -152,7 +152,7 @@ func savepointsCases() []Case {
 		},
 		{
 			Name: "new column undone",
-			Rule: "A column that was added after a savepoint is gone when it is rolled back to, for the same texts as before.",
+			Rule: "A column that was added after a savepoint is gone when it is rolled back to, for the same queries as before.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a); INSERT INTO t VALUES (1)")
 				tx := s.Begin(s.DB)
@@ -185,7 +185,7 @@ func savepointsCases() []Case {
 		},
 		{
 			Name: "new table undone",
-			Rule: "A table that a transaction made is gone when it is rolled back, and its texts fail as those of no table.",
+			Rule: "A table that a transaction created is gone when it is rolled back, and its queries fail as for a missing table.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				tx := s.Begin(s.DB)
@@ -203,7 +203,7 @@ func savepointsCases() []Case {
 		},
 		{
 			Name: "dropped table undone",
-			Rule: "A table that a transaction dropped is there again when it is rolled back, with its rows and index.",
+			Rule: "A table that a transaction dropped exists again when it is rolled back, with its rows and index.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				s.Exec(s.DB, "CREATE TABLE t(a UNIQUE); INSERT INTO t VALUES (1)")
@@ -217,7 +217,7 @@ func savepointsCases() []Case {
 		},
 		{
 			Name: "temporary table undone",
-			Rule: "A temporary table that hides another no longer does when it is rolled back.",
+			Rule: "A temporary table stops hiding another one when it is rolled back.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a); INSERT INTO t VALUES ('main')")
 				tx := s.Begin(s.DB)
@@ -232,7 +232,7 @@ func savepointsCases() []Case {
 		},
 		{
 			Name: "prepared text",
-			Rule: "Savepoint texts can be prepared, and used again.",
+			Rule: "SAVEPOINT, RELEASE and ROLLBACK TO can be prepared, and used again.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				tx := s.Begin(s.DB)
@@ -248,7 +248,7 @@ func savepointsCases() []Case {
 		},
 		{
 			Name: "prepared statement",
-			Rule: "A statement that was prepared before a change of the schema works after it, and after it is undone.",
+			Rule: "A statement that was prepared before a schema change works after it, and after it is undone.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				tx := s.Begin(s.DB)
@@ -265,7 +265,7 @@ func savepointsCases() []Case {
 		},
 		{
 			Name: "rows open",
-			Rule: "Rows that are open when a savepoint is rolled back to go on, or fail, as SQLite has it.",
+			Rule: "Rows that are open when a savepoint is rolled back to continue or fail as SQLite decides.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a); INSERT INTO t VALUES (1), (2), (3)")
 				for _, change := range []string{"INSERT INTO t VALUES (4)", "CREATE TABLE u(a)"} {
@@ -282,7 +282,7 @@ func savepointsCases() []Case {
 		},
 		{
 			Name: "constraint",
-			Rule: "A savepoint undoes the statements before the one that failed, and the transaction goes on.",
+			Rule: "A savepoint undoes the statements before the failing one, and the transaction continues.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a UNIQUE)")
 				tx := s.Begin(s.DB)

@@ -17,26 +17,26 @@ import (
 	"github.com/sqlitemw/sqlitemw/conformance/fake"
 )
 
-// A script is a program played on scripted drivers of many kinds, bare and
-// wrapped. It must see the same, and the driver must be asked the same.
+// A script is a program that is played on scripted drivers of many kinds, bare and wrapped. On
+// both, the program must see the same, and the driver must get the same calls.
 type script struct {
 	kinds func() []kinds
 	sets  int  // result sets of each query; 0 means 1
-	close bool // the connector is one that can be closed
-	exact bool // a context made from the program's is not the program's
+	close bool // the connector has a Close method
+	exact bool // a context derived from the program's counts as different from it
 	play  func(*player)
 
 	inTx, cancels, panics bool // see Setup
 
-	// first is a script that differs from this one in its fault alone. Where
-	// that hits nothing, this one is the same.
+	// first is a script that differs from this one only in its fault. If the fault of first
+	// hits nothing, neither does that of this script, which is then not played.
 	first *script
 
 	mu   sync.Mutex
 	bare map[int]*outcome // by the index of the kinds
 }
 
-// kinds are one kind of driver.
+// kinds is one combination of kinds of connections, statements and rows.
 type kinds struct {
 	conn fake.ConnKind
 	stmt fake.StmtKind
@@ -55,15 +55,15 @@ func combine(conns []fake.ConnKind, stmts []fake.StmtKind, rows ...fake.RowsKind
 	return all
 }
 
-// A Setup is a scripted driver on which a case is played.
+// A Setup describes a scripted driver on which a case is played.
 type Setup struct {
 	Case Case
 	Conn fake.ConnKind
 	Stmt fake.StmtKind
 	Rows fake.RowsKind
 
-	InTx    bool // what goes wrong does so in a transaction
-	Cancels bool // the program's context ends during a call, or before
+	InTx    bool // the fault occurs in a transaction
+	Cancels bool // the program's context ends during a call, or before it
 	Panics  bool // the driver, or an argument, panics
 }
 
@@ -71,17 +71,17 @@ func (s Setup) String() string {
 	return fmt.Sprintf("connections %q, statements %q, rows %q", s.Conn.Name, s.Stmt.Name, s.Rows.Name)
 }
 
-// An outcome is what became of a script on one driver.
+// An outcome is the result of playing a script on one driver.
 type outcome struct {
-	broken    string // why it did not come to its end, if it did not
+	broken    string // why the script did not end; "" if it did
 	log       []fake.Entry
-	all, seen [sha256.Size]byte // all of the log, and what the program saw, in short
+	all, seen [sha256.Size]byte // hashes of the whole log, and of what the program saw
 	left      []string
 	hit       bool // a hook was called
 	connector driver.Connector
 }
 
-// A comparison is of one target's scripts.
+// A comparison compares all scripts on one target.
 type comparison struct {
 	target  Target
 	timeout time.Duration
@@ -98,14 +98,14 @@ func newComparison(target Target) *comparison {
 	return c
 }
 
-// A verdict is about one setup.
+// A verdict is the result for one setup.
 type verdict struct {
 	difference string
-	allowance  string // its reason, if there is one and what differs is allowed
+	allowance  string // the reason why the difference is allowed; "" if it is not
 }
 
-// compare plays c on all its setups and returns the first difference that is not
-// allowed, or else the first that is.
+// compare plays c on all its setups. It returns the first difference that is not allowed, or
+// else the first that is allowed.
 func (cmp *comparison) compare(t *testing.T, c Case) verdict {
 	all := c.script.kinds()
 	verdicts := make([]verdict, len(all))
@@ -139,7 +139,7 @@ func (cmp *comparison) compare(t *testing.T, c Case) verdict {
 	return first
 }
 
-// compareOn plays c on the i-th kind of driver.
+// compareOn plays c on the i-th combination of kinds.
 func (cmp *comparison) compareOn(t *testing.T, c Case, i int, k kinds) verdict {
 	s := c.script
 	setup := Setup{Case: c, Conn: k.conn, Stmt: k.stmt, Rows: k.rows, InTx: s.inTx, Cancels: s.cancels, Panics: s.panics}
@@ -152,12 +152,12 @@ func (cmp *comparison) compareOn(t *testing.T, c Case, i int, k kinds) verdict {
 	}
 	bare := s.bareOutcome(t, i, k, cmp.timeout)
 	if bare.broken != "" {
-		t.Errorf("%s is no test, for on %v it does not come to its end on the bare driver: %s", c.ID(), setup, bare.broken)
+		t.Errorf("%s is not a valid case: on %v it does not end on the bare driver: %s", c.ID(), setup, bare.broken)
 		return verdict{}
 	}
 	wrapped := s.playOn(t, k, cmp.target.Wrap, cmp.timeout)
 	if wrapped.broken != "" {
-		return differs("%s; the last of it:\n%s", wrapped.broken, wrapped.end())
+		return differs("%s; the end of the log:\n%s", wrapped.broken, wrapped.end())
 	}
 	if cmp.target.Done != nil {
 		if err := cmp.target.Done(c, wrapped.connector); err != nil {
@@ -165,7 +165,7 @@ func (cmp *comparison) compareOn(t *testing.T, c Case, i int, k kinds) verdict {
 		}
 	}
 	if left := more(wrapped.left, bare.left); len(left) > 0 {
-		return differs("in the end: %s", strings.Join(left, ", "))
+		return differs("at the end: %s", strings.Join(left, ", "))
 	}
 
 	allowed := slices.IndexFunc(cmp.target.Allowed, func(a Allowance) bool { return a.Where(setup) })
@@ -177,7 +177,7 @@ func (cmp *comparison) compareOn(t *testing.T, c Case, i int, k kinds) verdict {
 	}
 	if allowed >= 0 && (bare.seen == wrapped.seen || cmp.target.Allowed[allowed].Visible) {
 		cmp.shown[allowed].Store(true)
-		v := differs("the driver is asked something else")
+		v := differs("the driver gets different calls")
 		v.allowance = cmp.target.Allowed[allowed].Reason
 		return v
 	}
@@ -188,18 +188,18 @@ func (cmp *comparison) compareOn(t *testing.T, c Case, i int, k kinds) verdict {
 		lines = (*outcome).linesSeen
 	}
 	if d := firstDifference("once", lines(once), "again", lines(again)); d != "" {
-		t.Errorf("%s is no test, for on %v the bare driver differs from itself\n%s", c.ID(), setup, d)
+		t.Errorf("%s is not a valid case: on %v two runs on the bare driver differ\n%s", c.ID(), setup, d)
 		return verdict{}
 	}
 	d := firstDifference("bare", lines(once), cmp.target.Name, lines(wrapped))
 	if d == "" {
-		t.Errorf("%s is no test, for on %v the bare driver once differed from itself", c.ID(), setup)
+		t.Errorf("%s is not a valid case: on %v an earlier run on the bare driver differed", c.ID(), setup)
 		return verdict{}
 	}
 	return differs("%s", d)
 }
 
-// bareOutcome plays the script on the bare driver, unless that has been done for
+// bareOutcome plays the script on the bare driver, unless it has already been played for
 // another target.
 func (s *script) bareOutcome(t *testing.T, i int, k kinds, timeout time.Duration) *outcome {
 	s.mu.Lock()
@@ -207,7 +207,7 @@ func (s *script) bareOutcome(t *testing.T, i int, k kinds, timeout time.Duration
 	s.mu.Unlock()
 	if o == nil {
 		o = s.playOn(t, k, nil, timeout)
-		o.log, o.connector = nil, nil // to be played again if it is to be shown
+		o.log, o.connector = nil, nil // too large to keep; played again if it must be shown
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.bare == nil {
@@ -218,8 +218,8 @@ func (s *script) bareOutcome(t *testing.T, i int, k kinds, timeout time.Duration
 	return o
 }
 
-// playOn plays the script in a bubble of its own, on a driver that wrap has
-// wrapped, if it is not nil.
+// playOn plays the script in its own synctest bubble, on a driver that wrap wraps. A nil wrap
+// means the bare driver.
 func (s *script) playOn(t *testing.T, k kinds, wrap func(driver.Connector) driver.Connector, timeout time.Duration) *outcome {
 	base := &fake.Base{Conn: k.conn, Stmt: k.stmt, Rows: k.rows, Sets: max(s.sets, 1), Derived: !s.exact}
 	o := &outcome{connector: base}
@@ -228,10 +228,10 @@ func (s *script) playOn(t *testing.T, k kinds, wrap func(driver.Connector) drive
 	}
 	ended := make(chan string, 1)
 	go func() {
-		broken := "it ended its goroutine"
+		broken := "it called runtime.Goexit"
 		defer func() {
-			// A bubble whose goroutines wait for each other, or are left
-			// behind, panics.
+			// synctest panics if the goroutines of a bubble deadlock, or are left
+			// behind.
 			if p := recover(); p != nil {
 				broken = fmt.Sprint(p)
 			}
@@ -255,7 +255,8 @@ func (s *script) playOn(t *testing.T, k kinds, wrap func(driver.Connector) drive
 	if wrap == nil {
 		timeout = max(timeout, bareTimeout)
 	}
-	// What waits for a mutex does not count as waiting in a bubble.
+	// Waiting for a mutex does not count as blocked in a bubble, so a deadlock needs a real
+	// timeout.
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
@@ -268,7 +269,7 @@ func (s *script) playOn(t *testing.T, k kinds, wrap func(driver.Connector) drive
 	return o
 }
 
-// sum makes of the log what is easily kept and compared.
+// sum computes the hashes of the log, which are small enough to keep and compare.
 func (o *outcome) sum() {
 	all, seen := sha256.New(), sha256.New()
 	for _, e := range o.log {
@@ -301,13 +302,13 @@ func (o *outcome) linesSeen() []string {
 	return lines
 }
 
-// end shows the end of the log.
+// end returns the end of the log.
 func (o *outcome) end() string {
 	lines := o.lines()
 	return "\t" + strings.Join(lines[max(0, len(lines)-8):], "\n\t")
 }
 
-// more returns what is in a and not, or less often, in b.
+// more returns the elements of a that b lacks or has fewer of.
 func more(a, b []string) []string {
 	b = slices.Clone(b)
 	return slices.DeleteFunc(slices.Clone(a), func(s string) bool {

@@ -13,18 +13,18 @@ import (
 	"github.com/sqlitemw/sqlitemw/conformance/fake"
 )
 
-// A point is where something can go wrong.
+// A point is a place where a fault can occur.
 type point struct {
 	name   string
-	what   string // in a rule
-	groups string // of the verbs that come there
+	what   string // for the case's rule
+	groups string // the groups of verbs that reach it
 	ops    []string
 }
 
 var points = []point{
 	{"connect", "opening a connection", "db row conn stmt tx", []string{"Connect"}},
 	{"prepare", "preparing a statement", "db row conn stmt tx", []string{"Prepare", "PrepareContext"}},
-	{"direct", "executing a text without a statement", "db row conn tx", []string{"Exec", "ExecContext", "Query", "QueryContext"}},
+	{"direct", "executing a query without a statement", "db row conn tx", []string{"Exec", "ExecContext", "Query", "QueryContext"}},
 	{"statement", "executing a statement", "db row conn stmt tx", []string{"stmt.Exec", "stmt.ExecContext", "stmt.Query", "stmt.QueryContext"}},
 	{"check", "checking an argument", "db stmt tx", []string{"CheckNamedValue", "stmt.CheckNamedValue"}},
 	{"statement's close", "closing a statement", "db stmt tx", []string{"stmt.Close"}},
@@ -35,14 +35,14 @@ var points = []point{
 	{"validation", "validating a connection", "db conn stmt tx", []string{"IsValid"}},
 	{"next", "going to the next row", "db row conn stmt tx", []string{"rows.Next"}},
 	{"rows' close", "closing rows", "db row conn stmt tx", []string{"rows.Close"}},
-	{"result", "asking a result", "db", []string{"LastInsertId", "RowsAffected"}},
+	{"result", "reading a result", "db", []string{"LastInsertId", "RowsAffected"}},
 	{"close", "closing a connection", "db", []string{"Close"}},
 }
 
-// A fault is how something can go wrong.
+// A fault is a way to fail.
 type fault struct {
 	name    string
-	what    string // in a rule
+	what    string // for the case's rule
 	waits   bool   // time passes meanwhile
 	cancels bool   // the step's context ends meanwhile
 	panics  bool
@@ -55,7 +55,7 @@ var faults = []fault{
 	{name: "error", what: "fails", hook: always(fake.Fail(fake.ErrFault))},
 	{name: "error once", what: "fails once", hook: always(fake.Once(fake.Fail(fake.ErrFault)))},
 	{name: "bad connection", what: "says ErrBadConn", hook: always(fake.Fail(driver.ErrBadConn))},
-	{name: "bad connection once", what: "says ErrBadConn once", hook: always(fake.Once(fake.Fail(driver.ErrBadConn)))},
+	{name: "bad connection once", what: "returns ErrBadConn once", hook: always(fake.Once(fake.Fail(driver.ErrBadConn)))},
 	{name: "bad connection wrapped", what: "wraps ErrBadConn", hook: always(fake.Fail(errWrappedBad))},
 	{name: "bad connection wrapped once", what: "wraps ErrBadConn once", hook: always(fake.Once(fake.Fail(errWrappedBad)))},
 	{name: "skip", what: "says ErrSkip", hook: always(fake.Fail(driver.ErrSkip))},
@@ -66,24 +66,24 @@ var faults = []fault{
 		p.later(time.Minute, p.cancel)
 		return func(given context.Context, _ int) error {
 			if given.Done() == nil {
-				<-ctx.Done() // it is not told, and goes well in the end
+				<-ctx.Done() // ignores the context and succeeds in the end
 				return nil
 			}
 			<-given.Done()
 			return given.Err()
 		}
 	}},
-	{name: "cancel and ok", what: "goes well while the context ends", cancels: true, hook: func(p *player) fake.Hook {
+	{name: "cancel and ok", what: "succeeds while the context ends", cancels: true, hook: func(p *player) fake.Hook {
 		return func(context.Context, int) error { p.cancel(); return nil }
 	}},
-	{name: "cancel and fail", what: "fails since the context ends", cancels: true, hook: func(p *player) fake.Hook {
+	{name: "cancel and fail", what: "fails because the context ends", cancels: true, hook: func(p *player) fake.Hook {
 		return func(context.Context, int) error { p.cancel(); return p.ctx.Err() }
 	}},
 }
 
 var errWrappedBad = fmt.Errorf("wrapped: %w", driver.ErrBadConn)
 
-// groups are what the groups of verbs are in a rule.
+// groups maps the groups of verbs to their descriptions in rules.
 var groups = map[string]string{
 	"db":   "calls on the database",
 	"row":  "QueryRow",
@@ -92,7 +92,7 @@ var groups = map[string]string{
 	"tx":   "transactions",
 }
 
-// faultsCases have each thing go wrong at each point.
+// faultsCases try each fault at each point.
 var faultsCases = sync.OnceValue(func() []Case {
 	kinds := func() []kinds {
 		stmts := fake.StmtKinds[:3] // none, contexts, all
@@ -115,7 +115,7 @@ var faultsCases = sync.OnceValue(func() []Case {
 				}
 				cases = append(cases, Case{
 					Name: fmt.Sprintf("%s, %s at %s", group, f.name, at.name),
-					Rule: fmt.Sprintf("Where %s %s, %s and those after that go as on the bare driver.", at.what, f.what, groups[group]),
+					Rule: fmt.Sprintf("Where %s %s, %s and all later calls behave as on the bare driver.", at.what, f.what, groups[group]),
 					script: &script{
 						kinds: kinds, inTx: group == "tx", cancels: f.cancels, panics: f.panics, first: first[group],
 						play: func(p *player) {
@@ -134,8 +134,8 @@ var faultsCases = sync.OnceValue(func() []Case {
 			}
 		}
 	}
-	// A program that holds a connection or a transaction, and recovers from a
-	// panic in it, can go on.
+	// A program can continue after a panic if it recovers while it holds a connection or a
+	// transaction.
 	panics := faults[slices.IndexFunc(faults, func(f fault) bool { return f.panics })]
 	for _, at := range points {
 		if at.name != "prepare" && at.name != "direct" && at.name != "statement" {
@@ -143,7 +143,7 @@ var faultsCases = sync.OnceValue(func() []Case {
 		}
 		cases = append(cases, Case{
 			Name: "held, panic at " + at.name,
-			Rule: fmt.Sprintf("Where %s panics, and the program recovers from that, it can close what it holds.", at.what),
+			Rule: fmt.Sprintf("Where %s panics and the program recovers, it can close the connection or transaction that it holds.", at.what),
 			script: &script{kinds: kinds, panics: true, play: func(p *player) {
 				for _, v := range verbs {
 					if v.name == "conn.Exec" || v.name == "tx.Exec" { // others leave database/sql's connection locked
@@ -165,9 +165,9 @@ func playFault(p *player, f fault, ops []string, v verb) {
 	p.step(v.name+" after that", func() { v.do(p, "q ?", 2) })
 }
 
-// untestable says where the bare driver leaves no test to be made: database/sql
-// itself hangs (a panic with its locks held), or two of its goroutines race, or
-// one waits for a lock, so that no time passes in a bubble.
+// untestable reports whether no test is possible, because of database/sql itself. After a panic
+// while it holds locks, it hangs. Otherwise two of its goroutines race, or one waits for a lock,
+// so that no time passes in a bubble.
 func untestable(f fault, at point, v verb) bool {
 	switch {
 	case f.panics && (at.name == "statement's close" || at.name == "close" || at.name == "validation"):
@@ -179,7 +179,7 @@ func untestable(f fault, at point, v verb) bool {
 	case f.cancels && v.group == "tx" && at.name == "prepare":
 		return true
 	case f.waits && v.query && slices.Contains([]string{"statement's close", "rows' close", "validation", "close"}, at.name):
-		return true // all are within the close of rows
+		return true // all these points are within the close of rows
 	}
 	return false
 }

@@ -22,16 +22,16 @@ func callCase(name, rule string, play func(*player)) Case {
 	return Case{Name: name, Rule: rule, script: &script{kinds: callKinds, play: play}}
 }
 
-// exactly has a case tell contexts from those made from them.
+// exactly makes a case distinguish contexts from contexts derived from them.
 func exactly(c Case) Case {
 	c.script.exact = true
 	return c
 }
 
-// callCases are calls that take no text, and calls within calls.
+// callCases are calls that take no query, and calls within calls.
 func callCases() []Case {
 	return []Case{
-		callCase("begin", "Isolation levels and read-only transactions reach drivers that know them, and are refused for those that do not.", func(p *player) {
+		callCase("begin", "Isolation levels and read-only transactions reach drivers that support them. For other drivers they are refused.", func(p *player) {
 			for _, level := range []sql.IsolationLevel{sql.LevelDefault, sql.LevelSerializable, sql.LevelLinearizable} {
 				for _, readOnly := range []bool{false, true} {
 					p.step(fmt.Sprintf("begin %v %t", level, readOnly), func() {
@@ -47,7 +47,7 @@ func callCases() []Case {
 				p.say("rollback: %s, %s", showError(tx.Rollback()), showError(tx.Commit()))
 			})
 		}),
-		callCase("ping", "Ping reaches drivers that have one, with its errors, and else opens a connection at most.", func(p *player) {
+		callCase("ping", "Ping reaches drivers that have one, and returns its errors. For other drivers it opens a connection at most.", func(p *player) {
 			p.step("db.Ping", func() { p.say("%s", showError(p.db.PingContext(p.ctx))) })
 			p.On(fake.Fail(fake.ErrFault), "Ping")
 			p.step("db.Ping that fails", func() { p.say("%s", showError(p.db.PingContext(p.ctx))) })
@@ -73,13 +73,13 @@ func callCases() []Case {
 				p.say("%s", showError(p.db.Ping()))
 			})
 		}),
-		exactly(callCase("contexts", "The driver is given the very context that the program gave.", func(p *player) {
+		exactly(callCase("contexts", "The driver gets exactly the context that the program passed.", func(p *player) {
 			for _, v := range verbs {
 				p.step(v.name, func() { v.do(p, "q ?", 1) })
 			}
 			p.step("db.Ping", func() { p.say("%s", showError(p.db.PingContext(p.ctx))) })
 		})),
-		callCase("cancelled before", "A call whose context has ended reaches the driver no further than on the bare one.", func(p *player) {
+		callCase("cancelled before", "A call whose context has ended gets no further than on the bare driver.", func(p *player) {
 			for _, v := range verbs {
 				p.step(v.name, func() { p.cancel(); v.do(p, "q ?", 1) })
 			}
@@ -126,7 +126,7 @@ func callCases() []Case {
 				p.say("%s", showError(held.Close()))
 			})
 		}),
-		callCase("raw", "What Raw's function answers is the program's affair, and a bad connection or a panic spoils the connection.", func(p *player) {
+		callCase("raw", "Raw returns whatever the program's function returns. A bad connection or a panic discards the connection.", func(p *player) {
 			p.step("that fails", func() {
 				conn := p.take()
 				p.say("%s", showError(conn.Raw(func(any) error { return fake.ErrFault })))
@@ -187,7 +187,7 @@ func callCases() []Case {
 				p.say("commit: %s", showError(tx.Commit()))
 			})
 		}),
-		callCase("two transactions at once", "What one connection is doing keeps no other from working.", func(p *player) {
+		callCase("two transactions at once", "Connections work independently of each other.", func(p *player) {
 			p.step("all", func() {
 				a, b := p.begin(nil), p.begin(nil)
 				p.result(a.ExecContext(p.ctx, "q ?", 1))
@@ -202,7 +202,7 @@ func callCases() []Case {
 		}),
 		{
 			Name: "the connector's close",
-			Rule: "A connector that can be closed is, with the database, and its error is the program's.",
+			Rule: "The connector is closed with the database if it has a Close method, and the program gets its error.",
 			script: &script{kinds: callKinds, close: true, play: func(p *player) {
 				p.step("use", func() { p.result(p.db.ExecContext(p.ctx, "q ?", 1)) })
 				p.On(fake.Fail(fake.ErrFault), "Close")

@@ -12,7 +12,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/conformance/fake"
 )
 
-// A player plays a script on one driver, within a bubble.
+// A player plays a script on one driver, within a synctest bubble.
 type player struct {
 	*fake.Base
 	db     *sql.DB
@@ -21,10 +21,10 @@ type player struct {
 	timers []*time.Timer // of the step
 }
 
-// say writes down what the program sees.
+// say records what the program sees.
 func (p *player) say(format string, args ...any) { p.Write(fake.Program, format, args...) }
 
-// step plays one step with a context of its own, to its end on all goroutines.
+// step runs one step with its own context, until all goroutines are done with it.
 func (p *player) step(name string, do func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.ctx, p.cancel = fake.NewContext(ctx, "the step's"), cancel
@@ -50,7 +50,7 @@ func (p *player) step(name string, do func()) {
 	p.timers = nil
 }
 
-// later has f called when all goroutines have waited for d, in the same step.
+// later calls f, within the same step, after all goroutines have waited for d.
 func (p *player) later(d time.Duration, f func()) {
 	p.timers = append(p.timers, time.AfterFunc(d, f))
 }
@@ -65,7 +65,7 @@ func (p *player) end() {
 	synctest.Wait()
 }
 
-// result shows what an Exec answered.
+// result records the result of an Exec.
 func (p *player) result(res sql.Result, err error) {
 	synctest.Wait()
 	if err != nil {
@@ -78,14 +78,14 @@ func (p *player) result(res sql.Result, err error) {
 	p.say("rows affected %d, %s", n, showError(err))
 }
 
-// read reads rows to their end, and closes them.
+// read records rows up to their end, and closes them.
 func (p *player) read(rows *sql.Rows, err error) {
 	synctest.Wait()
 	if err != nil {
 		p.say("no rows: %s", showError(err))
 		return
 	}
-	defer rows.Close() // for a panic
+	defer rows.Close() // in case of a panic
 	p.columns(rows)
 	for set := true; set; set = rows.NextResultSet() {
 		for rows.Next() {
@@ -126,7 +126,7 @@ func (p *player) begin(opts *sql.TxOptions) *sql.Tx {
 	return tx
 }
 
-// take takes a connection with the step's context.
+// take acquires a connection with the step's context.
 func (p *player) take() *sql.Conn {
 	conn, err := p.db.Conn(p.ctx)
 	synctest.Wait()
@@ -134,14 +134,14 @@ func (p *player) take() *sql.Conn {
 	return conn
 }
 
-// showError shows an error's text, type, and what it is.
+// showError returns an error's text, its type, and the sentinel errors that it matches.
 func showError(err error) string {
 	if err == nil {
 		return "ok"
 	}
 	if errors.Is(err, driver.ErrSkip) {
-		// Between a driver and database/sql that is a question. A wrapper
-		// that has answered it can only pass on a value that wraps it.
+		// A bare ErrSkip is a signal between a driver and database/sql. A wrapper that
+		// has consumed it can only return a value that wraps it.
 		return "ErrSkip: " + err.Error()
 	}
 	text := fmt.Sprintf("error %q (%T)", err, err)

@@ -32,17 +32,17 @@ func kindsOfRowsCases() []Case {
 			}
 		}
 	}
-	add("one result set", "Rows are read with their columns' types, as far as the driver knows them.", 1, readAll)
-	add("two result sets", "A second result set is there if the driver's rows can have one.", 2, readAll)
+	add("one result set", "Rows are read with the types of their columns, as far as the driver knows them.", 1, readAll)
+	add("two result sets", "There is a second result set if the driver's rows support it.", 2, readAll)
 	add("three result sets", "Result sets are read to the last.", 3, readAll)
-	add("asked for another set", "The driver is asked whether there is another result set as often as on the bare one.", 2, func(p *player) {
+	add("asked for another set", "The driver is asked for another result set as often as on the bare driver.", 2, func(p *player) {
 		p.AsksForSets = true
 		readAll(p)
 	})
 
 	query := func(name, rule string, do func(*player, *sql.Rows)) {
 		add(name, rule, 2, func(p *player) {
-			for range 2 { // the second time shows what became of the connection
+			for range 2 { // the second round shows the state of the connection
 				p.step("query", func() {
 					rows, err := p.db.QueryContext(p.ctx, "q ?", 1)
 					p.say("query: %s", showError(err))
@@ -71,7 +71,7 @@ func kindsOfRowsCases() []Case {
 		p.scan(rows)
 		p.say("next: %t, %t", rows.Next(), rows.NextResultSet())
 	})
-	query("scanned in all ways", "Columns are scanned by the driver's rows if they can, or else by database/sql.", func(p *player, rows *sql.Rows) {
+	query("scanned in all ways", "The driver's rows scan columns if they can. Otherwise database/sql does.", func(p *player, rows *sql.Rows) {
 		rows.Next()
 		var id, name any
 		p.say("any: %s %v %s", showError(rows.Scan(&id, &name)), id, name)
@@ -98,7 +98,7 @@ func kindsOfRowsCases() []Case {
 		hook fake.Hook
 	}{
 		{"failing", "fails", fake.Fail(fake.ErrFault)},
-		{"failing as bad", "says ErrBadConn", fake.Fail(driver.ErrBadConn)},
+		{"failing as bad", "returns ErrBadConn", fake.Fail(driver.ErrBadConn)},
 		{"failing the second time", "fails the second time", secondTime},
 	} {
 		for _, at := range []struct {

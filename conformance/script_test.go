@@ -7,11 +7,11 @@ import (
 	"github.com/sqlitemw/sqlitemw/conformance"
 )
 
-// Without a wrapper of any driver, no case on a scripted one is played; without
-// an engine, only those are. Each case has a name of its own, and a rule.
+// Without Wrap, no case on a scripted driver is played. Without an engine, only those are. Each
+// case has a unique name and a rule.
 func TestCasesWithoutEngine(t *testing.T) {
 	if results := conformance.Check(t, conformance.Target{Name: "nothing"}); len(results) != 0 {
-		t.Errorf("%d cases were played on nothing", len(results))
+		t.Errorf("%d cases were played without an engine and without Wrap", len(results))
 	}
 	seen := make(map[string]bool)
 	for _, c := range conformance.Cases(nil) {
@@ -20,7 +20,7 @@ func TestCasesWithoutEngine(t *testing.T) {
 		}
 		seen[c.ID()] = true
 		if c.Rule == "" || !strings.HasSuffix(c.Rule, ".") {
-			t.Errorf("the rule of %q is no sentence: %q", c.ID(), c.Rule)
+			t.Errorf("the rule of %q is not a sentence: %q", c.ID(), c.Rule)
 		}
 	}
 }

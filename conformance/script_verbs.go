@@ -2,11 +2,11 @@ package conformance
 
 import "database/sql"
 
-// A verb is a way to have a text executed.
+// A verb is a way to execute a query.
 type verb struct {
 	group string
 	name  string
-	query bool // answers rows
+	query bool // returns rows
 	do    func(p *player, text string, args ...any)
 }
 
@@ -64,7 +64,7 @@ var verbs = []verb{
 	}},
 	{"tx", "tx.Exec", false, func(p *player, text string, args ...any) {
 		if tx := p.begin(nil); tx != nil {
-			defer tx.Rollback() // for a panic
+			defer tx.Rollback() // in case of a panic
 			p.result(tx.ExecContext(p.ctx, text, args...))
 			p.say("commit: %s", showError(tx.Commit()))
 		}
@@ -77,7 +77,7 @@ var verbs = []verb{
 	}},
 	{"tx", "tx.Prepare, stmt.Exec", false, func(p *player, text string, args ...any) {
 		if tx := p.begin(&sql.TxOptions{}); tx != nil {
-			defer tx.Rollback() // for a panic
+			defer tx.Rollback() // in case of a panic
 			stmt, err := tx.PrepareContext(p.ctx, text)
 			p.say("prepare: %s", showError(err))
 			if err == nil {
@@ -94,7 +94,7 @@ var verbs = []verb{
 		}
 		defer func() { p.say("stmt.Close: %s", showError(outer.Close())) }()
 		if tx := p.begin(nil); tx != nil {
-			defer tx.Rollback() // for a panic
+			defer tx.Rollback() // in case of a panic
 			stmt := tx.StmtContext(p.ctx, outer)
 			p.result(stmt.ExecContext(p.ctx, args...))
 			p.say("commit: %s", showError(tx.Commit()))

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// A Session is a case being played on one driver. It writes down what the case
-// sees. Its methods may be used by several goroutines.
+// A Session is a case that is being played on one driver. It records what the case sees. Its
+// methods are safe for concurrent use.
 type Session struct {
 	// DB is the case's database: a new, empty file.
 	DB *sql.DB
@@ -28,38 +28,38 @@ type Session struct {
 	dbs    []*sql.DB
 	unhook map[string]func() // by path
 
-	patience time.Duration // with what database/sql closes on goroutines of its own
+	patience time.Duration // how long to wait for what database/sql closes on its own goroutines
 
 	mu     sync.Mutex
 	seen   []string
 	conns  map[any]*connection
 	opened int
 	events int
-	ending int // how many events there were before what is open was closed
+	ending int // the number of events before end closed what was open
 	broken string
 
-	// plainTexts are those that were executed without arguments.
+	// plainTexts are the queries that were executed without arguments.
 	plainTexts []string
 
-	over bool // a session that hangs may go on when it has been given up
+	over bool // given up; the case may still be running, but nothing more is recorded
 
 	functions map[string]func(context.Context) any
 }
 
-// A connection is what is known of one by its engine's hooks.
+// A connection is what the engine's hooks have reported about a connection.
 type connection struct {
 	number int
 	asked  []event
 	closed bool
 }
 
-// An event is something that a connection was asked or did.
+// An event is a statement that a connection executed, or something that it did.
 type event struct {
 	text string
-	at   int // counts all of a session's
+	at   int // number of the event in its session
 }
 
-// play plays c on what open opens.
+// play plays c on the databases that open returns.
 func play(t *testing.T, c Case, e *Engine, open func(string) (*sql.DB, error), timeout time.Duration) *Session {
 	dir, err := os.MkdirTemp("", "conformance")
 	if err != nil {
@@ -87,7 +87,7 @@ func play(t *testing.T, c Case, e *Engine, open func(string) (*sql.DB, error), t
 	select {
 	case <-done:
 	case <-timer.C:
-		s.say("hangs, and was given up after %v", timeout)
+		s.say("hangs; given up after %v", timeout)
 		s.mu.Lock()
 		s.over = true
 		s.mu.Unlock()
@@ -100,7 +100,7 @@ func play(t *testing.T, c Case, e *Engine, open func(string) (*sql.DB, error), t
 	return s
 }
 
-// end closes what the case has opened, and sees whether anything stays open.
+// end closes what the case has opened, and records whether anything stays open.
 func (s *Session) end() {
 	s.mu.Lock()
 	s.ending = s.events
@@ -108,8 +108,8 @@ func (s *Session) end() {
 	for _, db := range s.dbs {
 		s.say("close: %s", s.show(db.Close()))
 	}
-	// database/sql rolls back and closes on goroutines of its own, which
-	// nobody can wait for, so ask for a while.
+	// database/sql rolls back and closes on its own goroutines and offers no way to wait
+	// for them, so poll.
 	var left string
 	for deadline := time.Now().Add(s.patience); ; time.Sleep(time.Millisecond) {
 		if left = s.left(); left == "" || time.Now().After(deadline) {
@@ -122,7 +122,7 @@ func (s *Session) end() {
 	}
 }
 
-// left says what is still open.
+// left returns what is still open, or "".
 func (s *Session) left() string {
 	for _, db := range s.dbs {
 		if n := db.Stats().OpenConnections; n > 0 {
@@ -136,7 +136,7 @@ func (s *Session) left() string {
 			return "connections of the engine"
 		}
 	}
-	if runtime.GOOS == "linux" { // where one can look
+	if runtime.GOOS == "linux" { // only there are open files visible in /proc
 		entries, _ := os.ReadDir("/proc/self/fd")
 		for _, e := range entries {
 			if target, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && strings.HasPrefix(target, s.dir) {
@@ -147,14 +147,13 @@ func (s *Session) left() string {
 	return ""
 }
 
-// File returns the path of a file of this name in the session's directory.
+// File returns the path of a file with this name in the session's directory.
 func (s *Session) File(name string) string { return filepath.Join(s.dir, name) }
 
-// DSN returns the name of the database at path in the way of the engine's driver.
+// DSN returns the engine driver's DSN for the database at path.
 func (s *Session) DSN(path string, settings Settings) string { return s.engine.DSN(path, settings) }
 
-// Open opens another database, which must go well, and is closed with the
-// session.
+// Open opens another database and closes it with the session. It ends the case on an error.
 func (s *Session) Open(path string, settings Settings) *sql.DB {
 	s.mu.Lock()
 	if s.unhook[path] == nil {
@@ -164,15 +163,15 @@ func (s *Session) Open(path string, settings Settings) *sql.DB {
 	return s.OpenDSN(s.DSN(path, settings))
 }
 
-// OpenDSN opens another database by any name, which must go well, and is closed
-// with the session.
+// OpenDSN opens another database by any DSN and closes it with the session. It ends the case on
+// an error.
 func (s *Session) OpenDSN(dsn string) *sql.DB {
 	db, err := s.TryOpen(dsn)
 	s.Must(err)
 	return db
 }
 
-// TryOpen opens another database, which is closed with the session.
+// TryOpen opens another database and closes it with the session.
 func (s *Session) TryOpen(dsn string) (*sql.DB, error) {
 	db, err := s.open(dsn)
 	if err == nil {
@@ -230,19 +229,19 @@ func (s *Session) hooks() Hooks {
 	}
 }
 
-// functionNames are the SQL functions that a case can have do something.
+// functionNames are the SQL functions whose effect a case can set.
 var functionNames = []string{"hook", "hook2"}
 
-// Function has the SQL function name, which is hook or hook2, do f. Until then
-// it is NULL.
+// Function lets the SQL function name, which is hook or hook2, call f. Until then it returns
+// NULL.
 func (s *Session) Function(name string, f func(context.Context) any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.functions[name] = f
 }
 
-// See writes down what the case sees: values with their types, and all that can
-// be known of errors.
+// See records what the case sees: values with their types, and all that can be found out about
+// errors.
 func (s *Session) See(what string, values ...any) {
 	var b strings.Builder
 	b.WriteString(what + ":")
@@ -250,7 +249,7 @@ func (s *Session) See(what string, values ...any) {
 		if err, ok := v.(error); ok {
 			b.WriteString(" " + s.show(err))
 		} else if bytes, ok := v.([]byte); ok && bytes == nil {
-			b.WriteString(" []uint8(nil)") // which a program can tell from an empty one
+			b.WriteString(" []uint8(nil)") // a program can tell nil from an empty slice
 		} else {
 			fmt.Fprintf(&b, " %T(%v)", v, v)
 		}
@@ -266,10 +265,10 @@ func (s *Session) say(format string, args ...any) {
 	}
 }
 
-var errBroken = errors.New("conformance: the case cannot go on")
+var errBroken = errors.New("conformance: a step that the case relies on failed")
 
-// Must ends the case if err is not nil. What a case does not examine, but
-// relies on, must go well.
+// Must ends the case if err is not nil. Use it for steps that the case relies on but does not
+// examine.
 func (s *Session) Must(err error) {
 	if err == nil {
 		return
@@ -281,7 +280,7 @@ func (s *Session) Must(err error) {
 	panic(errBroken)
 }
 
-// show says all that a program can find out about an error.
+// show returns all that a program can find out about an error.
 func (s *Session) show(err error) string {
 	if err == nil {
 		return "ok"
@@ -319,9 +318,9 @@ func can[T any](err error) bool {
 	return errors.As(err, &t)
 }
 
-// difference shows where two sessions part, or returns "" if they do not. What
-// is asked is compared by connection, unless across is set, and but for what is
-// the wrapper's own.
+// difference returns the first difference of two sessions, or "" if they are equal. It compares
+// executed statements for each connection, or over all connections if across is set. Statements
+// for which own returns true are left out.
 func (s *Session) difference(name string, other *Session, otherName string, across bool, own func(string) bool) string {
 	if d := firstDifference(name, s.seen, otherName, other.seen); d != "" {
 		return "what the program sees:\n" + d
@@ -340,8 +339,7 @@ func (s *Session) difference(name string, other *Session, otherName string, acro
 	return ""
 }
 
-// askedOfAll returns what all connections were asked and did, but for what was to
-// close them.
+// askedOfAll returns what all connections executed and did before end closed them.
 func (s *Session) askedOfAll(own func(string) bool) []string {
 	var all []event
 	for i := range s.opened {
@@ -360,12 +358,12 @@ func texts(events []event) []string {
 	return list
 }
 
-// did is what marks things done among those asked.
+// did is the prefix of events of Hooks.Did.
 const did = "-- "
 
-// askedOf returns what a connection was asked and did, but for the texts that
-// an engine may leave out, and the pragmas that come before all else, for a
-// wrapper may have its own way to settings.
+// askedOf returns what a connection executed and did. It leaves out queries that an engine need
+// not report, and the pragmas at the beginning, because a wrapper may apply settings in its own
+// way.
 func (s *Session) askedOf(number int, own func(string) bool) []event {
 	var asked []event
 	for _, c := range s.conns {
@@ -374,7 +372,7 @@ func (s *Session) askedOf(number int, own func(string) bool) []event {
 		}
 	}
 	var kept []event
-	setting := false // was the last thing asked, and may be committed
+	setting := false // the previous event was a setting; a commit that follows belongs to it
 	for _, e := range asked {
 		commit := setting && strings.HasPrefix(e.text, did)
 		setting = false

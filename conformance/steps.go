@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// What all cases do with a database, and what *sql.DB, *sql.Conn and *sql.Tx
-// have in common.
+// A querier has the methods that *sql.DB, *sql.Conn and *sql.Tx have in common.
 type querier interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
@@ -18,13 +17,13 @@ type querier interface {
 
 var background = context.Background()
 
-// Exec executes a text that must go well.
+// Exec executes query. It ends the case on an error.
 func (s *Session) Exec(db querier, query string, args ...any) {
 	_, err := s.ExecContext(background, db, query, args...)
 	s.Must(err)
 }
 
-// ExecContext executes a text. All that cases execute comes through here.
+// ExecContext executes query. Everything that cases execute passes through here.
 func (s *Session) ExecContext(ctx context.Context, db querier, query string, args ...any) (sql.Result, error) {
 	if len(args) == 0 {
 		s.plainText(query)
@@ -32,27 +31,27 @@ func (s *Session) ExecContext(ctx context.Context, db querier, query string, arg
 	return db.ExecContext(ctx, query, args...)
 }
 
-// plainText notes a text that is executed without arguments.
+// plainText records a query that is executed without arguments.
 func (s *Session) plainText(query string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.plainTexts = append(s.plainTexts, query)
 }
 
-// Count returns the number that a query answers, which must go well.
+// Count returns the number that query returns. It ends the case on an error.
 func (s *Session) Count(db querier, query string, args ...any) (n int64) {
 	s.Must(db.QueryRowContext(background, query, args...).Scan(&n))
 	return n
 }
 
-// Conn takes a connection of db's, which must go well.
+// Conn acquires a connection of db. It ends the case on an error.
 func (s *Session) Conn(db *sql.DB) *sql.Conn {
 	conn, err := db.Conn(background)
 	s.Must(err)
 	return conn
 }
 
-// Begin begins a transaction, which must go well.
+// Begin begins a transaction. It ends the case on an error.
 func (s *Session) Begin(db interface {
 	BeginTx(context.Context, *sql.TxOptions) (*sql.Tx, error)
 }) *sql.Tx {
@@ -61,39 +60,39 @@ func (s *Session) Begin(db interface {
 	return tx
 }
 
-// Prepare prepares a statement, which must go well. The case closes it.
+// Prepare prepares a statement, which the case must close. It ends the case on an error.
 func (s *Session) Prepare(db querier, query string) *sql.Stmt {
 	stmt, err := db.PrepareContext(background, query)
 	s.Must(err)
 	return stmt
 }
 
-// Query begins a query, which must go well. The case closes its rows.
+// Query starts a query, whose rows the case must close. It ends the case on an error.
 func (s *Session) Query(db querier, query string, args ...any) *sql.Rows {
 	rows, err := db.QueryContext(background, query, args...)
 	s.Must(err)
 	return rows
 }
 
-// SeeStmtExec executes a statement and sees its result.
+// SeeStmtExec executes a statement and records its result.
 func (s *Session) SeeStmtExec(what string, stmt *sql.Stmt, args ...any) {
 	res, err := stmt.ExecContext(background, args...)
 	s.SeeResult(what, res, err)
 }
 
-// SeeStmtQuery sees a statement's rows.
+// SeeStmtQuery records a statement's rows.
 func (s *Session) SeeStmtQuery(what string, stmt *sql.Stmt, args ...any) {
 	rows, err := stmt.QueryContext(background, args...)
 	s.SeeRows(what, rows, err)
 }
 
-// SeeExec executes a text and sees its result.
+// SeeExec executes query and records its result.
 func (s *Session) SeeExec(db querier, query string, args ...any) {
 	res, err := s.ExecContext(background, db, query, args...)
 	s.SeeResult(query, res, err)
 }
 
-// SeeResult sees what an Exec returned.
+// SeeResult records the result of an Exec.
 func (s *Session) SeeResult(what string, res sql.Result, err error) {
 	if err != nil {
 		s.See(what, err)
@@ -104,13 +103,13 @@ func (s *Session) SeeResult(what string, res sql.Result, err error) {
 	s.See(what, id, idErr, n, nErr)
 }
 
-// SeeQuery sees a query and all its rows.
+// SeeQuery records a query and all its rows.
 func (s *Session) SeeQuery(db querier, query string, args ...any) {
 	rows, err := db.QueryContext(background, query, args...)
 	s.SeeRows(query, rows, err)
 }
 
-// SeeRows sees what a Query returned: columns, their types, and all rows.
+// SeeRows records the result of a Query: columns, their types, and all rows.
 func (s *Session) SeeRows(what string, rows *sql.Rows, err error) {
 	if err != nil {
 		s.See(what, err)
@@ -126,7 +125,7 @@ func (s *Session) SeeRows(what string, rows *sql.Rows, err error) {
 	s.See("  end", rows.Err(), rows.NextResultSet(), rows.Close())
 }
 
-// SeeRow scans the row that rows are at into values of any type.
+// SeeRow records the current row, scanned into values of any type.
 func (s *Session) SeeRow(rows *sql.Rows) {
 	columns, _ := rows.Columns()
 	values, dest := make([]any, len(columns)), make([]any, len(columns))
@@ -137,7 +136,7 @@ func (s *Session) SeeRow(rows *sql.Rows) {
 	s.See("  row", append(values, err)...)
 }
 
-// SeeTypes sees the types of columns as they are known then.
+// SeeTypes records the types of the columns as they are known at that moment.
 func (s *Session) SeeTypes(rows *sql.Rows) {
 	types, err := rows.ColumnTypes()
 	if err != nil {
@@ -151,12 +150,12 @@ func (s *Session) SeeTypes(rows *sql.Rows) {
 	}
 }
 
-// Await waits for what database/sql does on goroutines of its own, which must
-// be done soon.
+// Await waits until done returns true, for work that database/sql does on its own goroutines.
+// After 10 seconds it ends the case.
 func (s *Session) Await(done func() bool) {
 	for deadline := time.Now().Add(10 * time.Second); !done(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			s.Must(errors.New("what is awaited does not happen"))
+			s.Must(errors.New("the awaited condition has not come true within 10s"))
 		}
 	}
 }

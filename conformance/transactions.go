@@ -5,14 +5,14 @@ import (
 	"database/sql"
 )
 
-// transactionsCases are about transactions: isolation, commit, rollback, what they leave.
+// transactionsCases check transactions: isolation, commit, rollback, and their aftermath.
 func transactionsCases() []Case {
 	cases := append(isolationCases(), lockCases()...)
 	cases = append(cases, readOnlyCases()...)
 	return append(cases, []Case{
 		{
 			Name: "commit",
-			Rule: "What a transaction writes is seen by others when it is committed, and not before.",
+			Rule: "Others see the writes of a transaction when it is committed, and not before.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				tx := s.Begin(s.DB)
@@ -25,7 +25,7 @@ func transactionsCases() []Case {
 		},
 		{
 			Name: "rollback",
-			Rule: "What a transaction wrote is gone when it is rolled back.",
+			Rule: "The writes of a transaction are gone when it is rolled back.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				tx := s.Begin(s.DB)
@@ -36,7 +36,7 @@ func transactionsCases() []Case {
 		},
 		{
 			Name: "empty",
-			Rule: "A transaction in which nothing is done can be committed and rolled back.",
+			Rule: "An empty transaction can be committed and rolled back.",
 			Play: func(s *Session) {
 				s.See("commit", s.Begin(s.DB).Commit())
 				s.See("rollback", s.Begin(s.DB).Rollback())
@@ -44,7 +44,7 @@ func transactionsCases() []Case {
 		},
 		{
 			Name: "ended twice",
-			Rule: "A transaction that has ended cannot be ended again, and the engine is not asked to.",
+			Rule: "A transaction that has ended cannot be ended again, and the engine gets no call.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				tx := s.Begin(s.DB)
@@ -58,7 +58,7 @@ func transactionsCases() []Case {
 		},
 		{
 			Name: "used when ended",
-			Rule: "Nothing can be done in a transaction that has ended.",
+			Rule: "A transaction that has ended cannot be used.",
 			Play: func(s *Session) {
 				stmt, err := s.DB.Prepare("SELECT 1")
 				s.Must(err)
@@ -79,7 +79,7 @@ func transactionsCases() []Case {
 		},
 		{
 			Name:     "commit that fails",
-			Rule:     "A deferred constraint fails at commit; then the transaction is over and undone, and its connection is good.",
+			Rule:     "A deferred constraint fails at commit. Then the transaction has ended and is undone, and its connection stays usable.",
 			Settings: Settings{Pragmas: []string{"foreign_keys(1)"}},
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
@@ -98,7 +98,7 @@ func transactionsCases() []Case {
 		},
 		{
 			Name:     "commit that is kept waiting",
-			Rule:     "A commit that readers do not let through fails, and the transaction is undone.",
+			Rule:     "A commit that readers block fails, and the transaction is undone.",
 			Settings: Settings{Pragmas: []string{"busy_timeout(0)"}, TxLock: "deferred"},
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
@@ -115,7 +115,7 @@ func transactionsCases() []Case {
 		},
 		{
 			Name: "statement that fails",
-			Rule: "A statement that fails undoes itself, and the transaction goes on.",
+			Rule: "A statement that fails is undone, and the transaction continues.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a UNIQUE)")
 				tx := s.Begin(s.DB)
@@ -128,7 +128,7 @@ func transactionsCases() []Case {
 		},
 		{
 			Name: "statement that ends it",
-			Rule: "A constraint with OR ROLLBACK ends the transaction under the program, whose commit then fails.",
+			Rule: "A constraint with OR ROLLBACK ends the transaction, and the program's commit then fails.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a UNIQUE)")
 				tx := s.Begin(s.DB)
@@ -144,7 +144,7 @@ func transactionsCases() []Case {
 		},
 		{
 			Name: "ended by text",
-			Rule: "A transaction that a text has committed cannot be committed again.",
+			Rule: "A transaction that a query has committed cannot be committed again.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				tx := s.Begin(s.DB)
@@ -156,7 +156,7 @@ func transactionsCases() []Case {
 		},
 		{
 			Name: "begin within",
-			Rule: "A transaction within a transaction is refused, and the outer one goes on.",
+			Rule: "A transaction within a transaction is refused, and the outer one continues.",
 			Play: func(s *Session) {
 				conn := s.Conn(s.DB)
 				defer conn.Close()
@@ -173,7 +173,7 @@ func transactionsCases() []Case {
 		},
 		{
 			Name: "begin by text",
-			Rule: "BEGIN and COMMIT by text make a transaction of what a connection does between them.",
+			Rule: "The queries BEGIN and COMMIT make a transaction of what a connection does between them.",
 			Play: func(s *Session) {
 				conn := s.Conn(s.DB)
 				defer conn.Close()
@@ -189,7 +189,7 @@ func transactionsCases() []Case {
 		},
 		{
 			Name: "one text",
-			Rule: "A transaction may begin, write and end in one text.",
+			Rule: "A transaction may begin, write and end in one query.",
 			Play: func(s *Session) {
 				s.SeeExec(s.DB, "CREATE TABLE t(a); BEGIN; INSERT INTO t VALUES (1); COMMIT; BEGIN; INSERT INTO t VALUES (2); ROLLBACK")
 				s.SeeQuery(s.DB, "SELECT a FROM t")
@@ -220,7 +220,7 @@ func transactionsCases() []Case {
 		},
 		{
 			Name: "left open",
-			Rule: "A transaction that a text began, and nobody ended, is met by the connection's next user.",
+			Rule: "A transaction that a query began and did not end is still open for the connection's next user.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				conn := s.Conn(s.DB)
@@ -238,7 +238,7 @@ func transactionsCases() []Case {
 		},
 		{
 			Name: "left open and closed",
-			Rule: "A transaction that nobody ended is undone when its connection is closed.",
+			Rule: "A transaction that was not ended is undone when its connection is closed.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				other := s.Open(s.File("test.db"), Settings{})
@@ -251,7 +251,7 @@ func transactionsCases() []Case {
 		},
 		{
 			Name: "never ended",
-			Rule: "A transaction on a connection goes on when only the connection is given back.",
+			Rule: "A transaction on a connection continues when only the connection is released.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				conn := s.Conn(s.DB)
@@ -284,7 +284,7 @@ func transactionsCases() []Case {
 		},
 		{
 			Name: "prepared before",
-			Rule: "A statement of the database's works in a transaction, is undone with it, and outlives it.",
+			Rule: "A statement of the database works in a transaction, is undone with it, and stays usable after it.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				stmt, err := s.DB.Prepare("INSERT INTO t VALUES (?)")
@@ -304,7 +304,7 @@ func transactionsCases() []Case {
 		},
 		{
 			Name: "prepared elsewhere",
-			Rule: "A statement prepared on another database or connection is refused, or prepared again.",
+			Rule: "A statement prepared on another database is refused; one prepared on another connection is prepared again.",
 			Play: func(s *Session) {
 				other, err := s.Open(s.File("other.db"), Settings{}).Prepare("SELECT 1")
 				s.Must(err)
@@ -324,7 +324,7 @@ func transactionsCases() []Case {
 		},
 		{
 			Name: "rows left open",
-			Rule: "Rows that are open when their transaction ends are closed, and say so.",
+			Rule: "Rows that are open when their transaction ends are closed, and Err says so.",
 			Play: func(s *Session) {
 				for _, end := range []func(*sql.Tx) error{(*sql.Tx).Commit, (*sql.Tx).Rollback} {
 					tx := s.Begin(s.DB)
@@ -338,7 +338,7 @@ func transactionsCases() []Case {
 		},
 		{
 			Name: "rows within",
-			Rule: "A transaction can write while it reads, and its rows see it as SQLite has them see it.",
+			Rule: "A transaction can write while it reads. Whether its rows show the writes is up to SQLite.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a); INSERT INTO t VALUES (1), (2), (3)")
 				tx := s.Begin(s.DB)
@@ -354,7 +354,7 @@ func transactionsCases() []Case {
 		},
 		{
 			Name:     "two writers",
-			Rule:     "Of two deferred transactions that read, one can write; the other cannot until it begins again.",
+			Rule:     "Of two deferred transactions that have read, one can write. The other must begin again to write.",
 			Settings: Settings{Pragmas: []string{"busy_timeout(0)"}, TxLock: "deferred"},
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
@@ -371,7 +371,7 @@ func transactionsCases() []Case {
 		},
 		{
 			Name:    "context ends",
-			Rule:    "A transaction whose context ends is rolled back without being asked to, and is over.",
+			Rule:    "A transaction whose context ends is rolled back automatically, and has ended.",
 			Unasked: true, // a wrapper may keep the connection
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
@@ -382,7 +382,7 @@ func transactionsCases() []Case {
 				s.Must(err)
 				s.SeeExec(tx, "INSERT INTO t VALUES (?)", 1)
 				cancel()
-				conn := s.Conn(s.DB) // when the transaction has given it back
+				conn := s.Conn(s.DB) // available when the transaction has released it
 				defer conn.Close()
 				s.See("ended", tx.Commit(), tx.Rollback())
 				s.SeeExec(tx, "INSERT INTO t VALUES (?)", 2)
@@ -392,7 +392,7 @@ func transactionsCases() []Case {
 		},
 		{
 			Name:    "context ends, connection",
-			Rule:    "The connection of a transaction whose context ended is discarded, unless the wrapper knows it to be good.",
+			Rule:    "The connection of a transaction whose context ended is discarded, unless the wrapper keeps it.",
 			Unasked: true,
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
@@ -410,7 +410,7 @@ func transactionsCases() []Case {
 		},
 		{
 			Name: "context of a statement ends",
-			Rule: "The context of one statement is not the transaction's: when it ends, the transaction goes on.",
+			Rule: "When the context of one statement ends, the transaction continues.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				tx := s.Begin(s.DB)
@@ -427,7 +427,7 @@ func transactionsCases() []Case {
 		},
 		{
 			Name: "context of begin",
-			Rule: "A context that is left over from BeginTx does not end what the connection does later.",
+			Rule: "After the transaction, the end of BeginTx's context does not affect the connection.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				s.Exec(s.DB, "CREATE TABLE t(a)")
@@ -444,7 +444,7 @@ func transactionsCases() []Case {
 	}...)
 }
 
-// seeLock sees what another connection is let do to the case's database.
+// seeLock records what another connection can do with the case's database.
 func seeLock(s *Session, what string) {
 	db := s.Open(s.File("test.db"), Settings{Pragmas: []string{"busy_timeout(0)"}})
 	defer db.Close()

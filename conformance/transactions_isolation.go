@@ -7,13 +7,12 @@ import (
 	"fmt"
 )
 
-// lockCases have each way to begin that a DSN can ask for, and that of a DSN
-// that does not ask.
+// lockCases check each way to begin that a DSN can set, and the default.
 func lockCases() []Case {
 	var cases []Case
 	for _, lock := range []string{"", "deferred", "immediate", "exclusive"} {
 		for _, readOnly := range []bool{false, true} {
-			what, rule := "", "Begin begins as the DSN says, or else as the driver does by default."
+			what, rule := "", "Begin begins as the DSN says, or else as is the driver's default."
 			if readOnly {
 				what, rule = ", read-only", "A read-only transaction begins without a lock, whatever the DSN says."
 			}
@@ -35,8 +34,8 @@ func lockCases() []Case {
 	return cases
 }
 
-// isolationCases have each level, and one that there is not. The DSN asks for
-// another lock than those levels that take one.
+// isolationCases check each level, and one that does not exist. The DSN sets a lock that
+// differs from those of the levels that take one.
 func isolationCases() []Case {
 	var cases []Case
 	for level := sql.LevelDefault; level <= sql.LevelLinearizable+1; level++ {
@@ -47,7 +46,7 @@ func isolationCases() []Case {
 			}
 			cases = append(cases, Case{
 				Name:     name,
-				Rule:     "An isolation level is what it is to the driver: it decides what locks are taken, or is refused.",
+				Rule:     "The driver decides what an isolation level means: which locks it takes, or that it is refused.",
 				Settings: Settings{TxLock: "deferred", Pragmas: []string{"busy_timeout(0)"}},
 				Play: func(s *Session) {
 					s.DB.SetMaxOpenConns(1)
@@ -69,7 +68,7 @@ func isolationCases() []Case {
 	return cases
 }
 
-// readOnlyCases are about transactions that only read, and what comes after them.
+// readOnlyCases check read-only transactions, and what follows them.
 func readOnlyCases() []Case {
 	readOnly := &sql.TxOptions{ReadOnly: true}
 	begin := func(s *Session, db interface {
@@ -82,7 +81,7 @@ func readOnlyCases() []Case {
 	return []Case{
 		{
 			Name: "read-only refuses",
-			Rule: "A read-only transaction reads, and refuses all that writes, however it is asked.",
+			Rule: "A read-only transaction reads, and refuses all writes, however they are made.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				tx := begin(s, s.DB)
@@ -128,7 +127,7 @@ func readOnlyCases() []Case {
 		},
 		{
 			Name:     "read-only, always",
-			Rule:     "A connection that is opened to read only stays so after a read-only transaction.",
+			Rule:     "A connection that is opened read-only stays so after a read-only transaction.",
 			Settings: Settings{Pragmas: []string{"query_only(1)"}},
 			Play: func(s *Session) {
 				s.Exec(s.Open(s.File("test.db"), Settings{}), "CREATE TABLE t(a)")
@@ -142,7 +141,7 @@ func readOnlyCases() []Case {
 		},
 		{
 			Name:     "read-only, always, begin",
-			Rule:     "A connection that is opened to read only begins as the driver does for one, which asks for no lock.",
+			Rule:     "Begin on a connection that is opened read-only takes no lock, as with the driver.",
 			Settings: Settings{Pragmas: []string{"query_only(1)", "busy_timeout(0)"}},
 			Play: func(s *Session) {
 				s.Exec(s.Open(s.File("test.db"), Settings{}), "CREATE TABLE t(a)")
@@ -155,7 +154,7 @@ func readOnlyCases() []Case {
 		},
 		{
 			Name: "read-only, turned by the program",
-			Rule: "What the program sets of query_only within a read-only transaction is what counts.",
+			Rule: "A value of query_only that the program sets within a read-only transaction applies.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				s.Exec(s.DB, "CREATE TABLE t(a)")
@@ -168,7 +167,7 @@ func readOnlyCases() []Case {
 		},
 		{
 			Name:     "read-only sees one state",
-			Rule:     "A read-only transaction sees the same from its first read to its end.",
+			Rule:     "A read-only transaction sees the same state from its first read to its end.",
 			Settings: Settings{Pragmas: []string{"journal_mode(wal)", "busy_timeout(1000)"}},
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")

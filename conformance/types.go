@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// typesCases are about what the driver makes of values, and tells of their types.
+// typesCases check how the driver converts values, and which types it reports.
 func typesCases() []Case {
 	return append(append(typesOfColumns(), typesOfExpressions()...), typesOfValues()...)
 }
 
-// declared is a case in which columns that are declared as these types hold all
-// kinds of values.
+// declared returns a case in which columns of the given declared types hold all kinds of
+// values.
 func declared(name, rule string, types []string, values ...any) Case {
 	return Case{
 		Name: name,
@@ -35,8 +35,8 @@ func declared(name, rule string, types []string, values ...any) Case {
 	}
 }
 
-// seeTyped sees a query twice, with its types before each row, at it, and what
-// values of the types that it tells hold.
+// seeTyped records a query twice: its types before each row and at it, and its values scanned
+// into the types that it reports.
 func (s *Session) seeTyped(query string, args ...any) {
 	for range 2 {
 		rows := s.Query(s.DB, query, args...)
@@ -72,28 +72,28 @@ var (
 
 func typesOfColumns() []Case {
 	return []Case{
-		declared("integers", "A column of integers is of int64, and holds what SQLite could make integers of.",
+		declared("integers", "A column of integers has the type int64, and holds what SQLite could convert to integers.",
 			[]string{"INTEGER", "INT", "BIGINT", "TINYINT", "UNSIGNED BIG INT", "integer"}, someNumbers...),
-		declared("reals", "A column of reals is of float64, and holds what SQLite could make reals of.",
+		declared("reals", "A column of reals has the type float64, and holds what SQLite could convert to reals.",
 			[]string{"REAL", "FLOAT", "DOUBLE", "DOUBLE PRECISION", "real"}, someNumbers...),
-		declared("decimals", "A column of decimals has the name of its type without size, and what SQLite made of its values.",
+		declared("decimals", "A column of decimals has the name of its type without size, and the values that SQLite has converted.",
 			[]string{"DECIMAL", "DECIMAL(5,2)", "NUMERIC", "NUMERIC(10)", "MONEY"}, someNumbers...),
-		declared("texts", "A column of texts is of string, whatever its texts look like.",
+		declared("texts", "A column of texts has the type string, whatever its texts look like.",
 			[]string{"TEXT", "text"}, someTexts...),
-		declared("texts of a size", "A column of texts of a size has the name of its type without it.",
+		declared("texts of a size", "A column of texts with a size has the name of its type without the size.",
 			[]string{"VARCHAR(10)", "CHAR(3)", "NVARCHAR", "CHARACTER VARYING (255)", "CLOB", "TEXT(5)", "STRING"}, someTexts...),
-		declared("blobs", "A column of blobs is of bytes.",
+		declared("blobs", "A column of blobs has the type []byte.",
 			[]string{"BLOB", "blob", "BYTEA", "BLOB(5)"}, someTexts...),
-		declared("booleans", "In a column of booleans, 0 and 1 are bools, and all else is what it is.",
+		declared("booleans", "In a column of booleans, 0 and 1 are bools, and other values stay what they are.",
 			[]string{"BOOLEAN", "boolean", "BOOL", "BOOLEAN(1)"}, nil, true, false, 0, 1, 2, -1, 1.0, 0.5, "true", "1", "", []byte{1}),
-		declared("dates", "In a column of dates, what can be read as a time is one.", []string{"DATE", "date"}, someTimes...),
-		declared("dates and times", "In a column of dates and times, what can be read as a time is one.", []string{"DATETIME", "DateTime", "DATETIME(6)"}, someTimes...),
-		declared("timestamps", "In a column of timestamps, what can be read as a time is one.", []string{"TIMESTAMP", "TIMESTAMP WITH TIME ZONE"}, someTimes...),
-		declared("times of day", "In a column of times, what can be read as a time is one.", []string{"TIME", "INTERVAL"}, someTimes...),
-		declared("no type", "A column without a type is of anything, and a text that the driver would have written for a time is one.",
+		declared("dates", "In a column of dates, values that can be read as a time are times.", []string{"DATE", "date"}, someTimes...),
+		declared("dates and times", "In a column of dates and times, values that can be read as a time are times.", []string{"DATETIME", "DateTime", "DATETIME(6)"}, someTimes...),
+		declared("timestamps", "In a column of timestamps, values that can be read as a time are times.", []string{"TIMESTAMP", "TIMESTAMP WITH TIME ZONE"}, someTimes...),
+		declared("times of day", "In a column of times, values that can be read as a time are times.", []string{"TIME", "INTERVAL"}, someTimes...),
+		declared("no type", "A column without a type holds anything. A text is a time if the driver would have written that time so.",
 			[]string{"", "ANY", "JSON", "UUID"}, append(append([]any{}, someTimes...), someTexts...)...),
 		declared("times as texts", "In a column of texts, a time is read as the text that was written for it.", []string{"TEXT", "VARCHAR(30)", "BLOB"}, someTimes...),
-		declared("never NULL", "A column that is never NULL says so, as the driver does.",
+		declared("never NULL", "A column that is NOT NULL is reported as such, as by the driver.",
 			[]string{"INTEGER NOT NULL", "TEXT NOT NULL DEFAULT 'x'", "DATETIME NOT NULL", "INTEGER PRIMARY KEY", "INTEGER PRIMARY KEY AUTOINCREMENT", "TEXT PRIMARY KEY", "NOT NULL", "BOOLEAN NOT NULL"}, 1),
 		{
 			Name: "strict tables",
@@ -108,7 +108,7 @@ func typesOfColumns() []Case {
 		},
 		{
 			Name: "generated columns",
-			Rule: "A generated column has its declared type, and the values that were made for it.",
+			Rule: "A generated column has its declared type, and the computed values.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a INTEGER, d DATETIME AS (a) STORED, b BOOLEAN AS (a > 5), x AS (a || '!'))")
 				s.SeeExec(s.DB, "INSERT INTO t VALUES (?), (?)", 1, 1700000000)
@@ -117,7 +117,7 @@ func typesOfColumns() []Case {
 		},
 		{
 			Name: "types of a view",
-			Rule: "A view's column has the type of the column it shows, and a table of a query the type that SQLite gave it.",
+			Rule: "A view's column has the type of the column that it shows. A column of CREATE TABLE AS has the type that SQLite chose.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a INTEGER NOT NULL, d DATETIME, b BOOLEAN, v VARCHAR(10))")
 				s.Exec(s.DB, "INSERT INTO t VALUES (1, 1700000000, 1, 'v')")
@@ -129,7 +129,7 @@ func typesOfColumns() []Case {
 		},
 		{
 			Name: "types of other databases",
-			Rule: "A column of a temporary or attached table has its own type, not that of a table of the same name.",
+			Rule: "A column of a temporary or attached table has its own type, not that of a table with the same name.",
 			Play: func(s *Session) {
 				s.DB.SetMaxOpenConns(1)
 				s.Exec(s.DB, "CREATE TABLE t(a TEXT); ATTACH ':memory:' AS aux; CREATE TABLE aux.t(a DATETIME NOT NULL); CREATE TEMP TABLE t(a BOOLEAN)")
@@ -141,7 +141,7 @@ func typesOfColumns() []Case {
 		},
 		{
 			Name: "types from row to row",
-			Rule: "The type of a column at a row is that of its value there.",
+			Rule: "At a row, the type of a column is that of its value there.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a, d DATETIME, b BOOLEAN, x BLOB)")
 				for _, v := range []any{1, "text", 1.5, []byte("blob"), nil, "2026-01-02", true} {
@@ -152,7 +152,7 @@ func typesOfColumns() []Case {
 		},
 		{
 			Name: "types kept",
-			Rule: "Types that were told for a row stay what they were when the rows go on and are closed.",
+			Rule: "Types reported for a row do not change when the rows continue and are closed.",
 			Play: func(s *Session) {
 				rows := s.Query(s.DB, "SELECT 1 AS a, ? AS b UNION ALL SELECT 'x', NULL", 1.5)
 				before, err := rows.ColumnTypes()
@@ -168,7 +168,7 @@ func typesOfColumns() []Case {
 		},
 		{
 			Name: "types at the wrong time",
-			Rule: "Types can be asked for again and again, and first of all or at the last row only.",
+			Rule: "Types can be requested repeatedly, first of all, or only at the last row.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a INTEGER, d DATETIME); INSERT INTO t VALUES (1, 1700000000), ('x', 'y')")
 				for range 2 {
@@ -187,7 +187,7 @@ func typesOfColumns() []Case {
 		},
 		{
 			Name: "types of a statement",
-			Rule: "A statement's columns have the same types at every use.",
+			Rule: "The columns of a statement have the same types at every use.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a INTEGER NOT NULL, d DATETIME, x); INSERT INTO t VALUES (1, 1700000000, NULL), (2, 'y', 2)")
 				stmt := s.Prepare(s.DB, "SELECT a, d, x, ? FROM t")
@@ -204,7 +204,7 @@ func typesOfExpressions() []Case {
 	return []Case{
 		{
 			Name: "types of expressions",
-			Rule: "An expression has no declared type, a column by any other name has.",
+			Rule: "An expression has no declared type, but a renamed column has one.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a INTEGER, d DATETIME, b BOOLEAN, s TEXT); INSERT INTO t VALUES (1, 1700000000, 1, '2026-01-02T03:04:05Z')")
 				for _, query := range []string{
@@ -221,7 +221,7 @@ func typesOfExpressions() []Case {
 		},
 		{
 			Name: "types of arguments",
-			Rule: "What comes back of an argument is what SQLite held of it.",
+			Rule: "An argument comes back as the value that SQLite stored.",
 			Play: func(s *Session) {
 				for _, v := range append(append(append([]any{}, someTimes...), someNumbers...), someTexts...) {
 					s.seeTyped("SELECT ?", v)
@@ -230,7 +230,7 @@ func typesOfExpressions() []Case {
 		},
 		{
 			Name: "types of a function's answers",
-			Rule: "What a function answers is of the type it answered.",
+			Rule: "The result of a function has the type that the function returned.",
 			Play: func(s *Session) {
 				answers := []any{1, "text", nil, "2026-01-02T03:04:05Z", ""}
 				n := 0
@@ -245,7 +245,7 @@ func typesOfExpressions() []Case {
 		},
 		{
 			Name: "types of what is returned",
-			Rule: "A column of RETURNING has the types that the driver tells for it, before the rows and at them.",
+			Rule: "A column of RETURNING has the types that the driver reports, before the rows and at them.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(id INTEGER PRIMARY KEY, d DATETIME, b BOOLEAN NOT NULL, s VARCHAR(5))")
 				s.seeTyped("INSERT INTO t(d, b, s) VALUES (?, 1, 's'), (5, 0, NULL) RETURNING *, d + 0, b AS c", "2026-01-02")
@@ -259,7 +259,7 @@ func typesOfValues() []Case {
 	return []Case{
 		{
 			Name: "a time there and back",
-			Rule: "A time that is written and read is the same moment, in the zone that the driver gives it.",
+			Rule: "A time that is written and read is the same instant, in the driver's time zone.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a, d DATETIME, s TEXT, i INTEGER)")
 				for _, zone := range []*time.Location{time.UTC, time.FixedZone("", 3600), time.FixedZone("here", -12600), time.FixedZone("UTC", 0)} {
@@ -290,7 +290,7 @@ func typesOfValues() []Case {
 		},
 		{
 			Name: "large and small numbers",
-			Rule: "Numbers come back to the last bit.",
+			Rule: "Numbers come back unchanged to the last bit.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a, i INTEGER, r REAL)")
 				for _, v := range []any{int64(math.MaxInt64), int64(math.MinInt64), int64(1<<53 + 1), 0.1, math.Pi, math.MaxFloat64, math.SmallestNonzeroFloat64, math.Inf(1), math.Inf(-1), math.NaN(), 1 / 3.0, float32(0.1), 9007199254740993.0} {
@@ -310,7 +310,7 @@ func typesOfValues() []Case {
 		},
 		{
 			Name: "texts with everything in them",
-			Rule: "A text comes back byte for byte, with NULs, broken letters, and all of Unicode.",
+			Rule: "A text comes back byte for byte, with NULs, invalid UTF-8, and all of Unicode.",
 			Play: func(s *Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a, s TEXT, v VARCHAR(3))")
 				for _, text := range []string{"\x00", "a\x00b\x00", "\xff\xfe\xfd", "\xed\xa0\x80", "\uFEFFbom", "e\u0301", "\U0010FFFF", "line\r\nline", "\x7f\x1b[0m", "'\"`;--"} {
@@ -324,7 +324,7 @@ func typesOfValues() []Case {
 		},
 		{
 			Name: "an own time format",
-			Rule: "Times are written and read as the database's name says, where the driver knows that.",
+			Rule: "Times are written and read in the format of the DSN, if the driver supports that.",
 			Settings: Settings{
 				Params: []string{"_timefmt=sqlite"},
 			},

@@ -2,7 +2,7 @@
 
 package conformance_test
 
-// What rows scan with since Go 1.27.
+// Rows have these interfaces only since Go 1.27.
 type (
 	baseScanner any
 	scanner     any

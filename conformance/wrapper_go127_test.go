@@ -4,7 +4,7 @@ package conformance_test
 
 import "database/sql/driver"
 
-// What rows scan with since Go 1.27, as an interface and without what it holds.
+// The interfaces with which rows scan since Go 1.27.
 type (
 	baseScanner interface{ driver.RowsColumnScanner }
 	scanner     interface {

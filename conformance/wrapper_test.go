@@ -11,29 +11,29 @@ import (
 	sqlite3driver "github.com/ncruces/go-sqlite3/driver"
 )
 
-// A wrapper of the plain driver that adds nothing, and has each method where a
-// sin can be committed. The suite finds nothing wrong with it; with each of the
-// sins in liars_test.go, it must.
+// This file holds a wrapper of the plain driver that adds nothing. It has each method in which
+// a sin can be committed. The suite must find no fault in it, but must catch each of the sins
+// in liars_test.go.
 
-// A sin is what a wrapper does wrong. What is nil, it does right.
+// A sin is a set of wrong implementations. A nil field is implemented correctly.
 type sin struct {
 	dsn     func(string) string
-	connect func(honestConn) driver.Conn // in whose place it is handed out
+	connect func(honestConn) driver.Conn // returns the connection that is used instead
 	exec    func(honestConn, context.Context, string, []driver.NamedValue) (driver.Result, error)
 	prepare func(honestConn, context.Context, string) (driver.Stmt, error)
 	begin   func(honestConn, context.Context, driver.TxOptions) (driver.Tx, error)
 	close   func(honestConn) error
 
-	stmt  func(honestStmt) driver.Stmt // in whose place it is handed out
+	stmt  func(honestStmt) driver.Stmt // returns the statement that is used instead
 	run   func(honestStmt, context.Context, []driver.NamedValue) (driver.Result, error)
 	query func(honestStmt, context.Context, []driver.NamedValue) (driver.Rows, error)
 	check func(honestStmt, *driver.NamedValue) error
 
-	rows func(honestRows) driver.Rows // in whose place they are handed out
+	rows func(honestRows) driver.Rows // returns the rows that are used instead
 	next func(honestRows, []driver.Value) error
 }
 
-// open opens a database through the wrapper that has the sin.
+// open opens a database through the wrapper with the sin.
 func (s *sin) open(dsn string) (*sql.DB, error) {
 	if s.dsn != nil {
 		dsn = s.dsn(dsn)
@@ -69,7 +69,7 @@ func (c honestConnector) Close() error {
 	return nil
 }
 
-// baseConn, baseStmt and baseRows are what the plain driver's objects can do.
+// baseConn, baseStmt and baseRows are the methods of the plain driver's objects.
 type (
 	baseConn interface {
 		sqlite3driver.Conn
@@ -205,7 +205,7 @@ func (r honestRows) Next(dest []driver.Value) error {
 	return r.baseRows.Next(dest)
 }
 
-// NextRow is what Go 1.27 calls instead of Next.
+// NextRow is called instead of Next since Go 1.27.
 func (r honestRows) NextRow() error {
 	if r.sin.next != nil {
 		return r.sin.next(r, nil)
@@ -215,7 +215,7 @@ func (r honestRows) NextRow() error {
 
 func (r honestRows) ColumnTypeScanType(i int) reflect.Type { return r.baseRows.ColumnTypeScanType(i) }
 
-// step is the next row, with its values if dest is for them.
+// step goes to the next row. It reads the row's values if dest is not nil.
 func (r honestRows) step(dest []driver.Value) error {
 	if dest == nil {
 		return r.baseRows.NextRow()

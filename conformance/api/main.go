@@ -1,8 +1,8 @@
-// Command api writes what this module exports, one line for each name, into .api at the
-// top of the repository: a file for each package, in the form of Go's own api directory.
-// With -check it writes nothing, and fails if a file would change.
+// Command api writes the names that this module exports, one on each line, into .api in the top
+// directory of the repository. There is a file for each package, in the format of Go's own api
+// directory. With -check it writes nothing, and fails if a file would change.
 //
-// So a change of what users type is seen in a diff, and none is made by accident.
+// A change of the API is thus visible in a diff, and none is made by accident.
 package main
 
 import (
@@ -22,7 +22,7 @@ const module = "github.com/sqlitemw/sqlitemw"
 
 func main() {
 	check := flag.Bool("check", false, "fail if a file would change, and write none")
-	root := flag.String("root", "../..", "the top of the repository")
+	root := flag.String("root", "../..", "the top directory of the repository")
 	flag.Parse()
 	if err := run(*root, *check); err != nil {
 		fmt.Fprintln(os.Stderr, "api:", err)
@@ -57,7 +57,7 @@ func run(root string, check bool) error {
 	}
 	for _, e := range entries {
 		if _, ok := listings[e.Name()]; !ok {
-			changed = append(changed, e.Name()+": the package is gone")
+			changed = append(changed, e.Name()+": the package no longer exists")
 		}
 	}
 	for name, text := range listings {
@@ -90,14 +90,14 @@ func difference(name string, was, is []byte) (lines []string) {
 	return lines
 }
 
-// list returns the listing of each package of the root module, by its file's name.
+// list returns the listings of the root module's packages, by file name.
 func list(root string) (map[string][]byte, error) {
 	loaded, err := packages.Load(&packages.Config{Mode: packages.NeedName | packages.NeedTypes | packages.NeedImports | packages.NeedDeps, Dir: root}, "./...")
 	if err != nil {
 		return nil, err
 	}
 	if packages.PrintErrors(loaded) > 0 {
-		return nil, fmt.Errorf("packages do not load")
+		return nil, fmt.Errorf("cannot load the packages")
 	}
 	listings := make(map[string][]byte)
 	for _, p := range loaded {
@@ -163,7 +163,7 @@ func listing(pkg *types.Package) []byte {
 		}
 		methods := types.NewMethodSet(types.NewPointer(named))
 		for s := range methods.Methods() {
-			// Of embedded fields, only what is ours counts.
+			// Of embedded fields, only methods of this package count.
 			if m := s.Obj().(*types.Func); m.Exported() && !types.IsInterface(named) && (len(s.Index()) == 1 || m.Pkg() == pkg) {
 				add("method (%s) %s%s", name, m.Name(), strings.TrimPrefix(types.TypeString(m.Type(), qualifier), "func"))
 			}

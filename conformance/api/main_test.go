@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A name that is added, removed or changed is found; nothing else is.
+// A name that is added, removed or changed must be found, and nothing else.
 func TestListing(t *testing.T) {
 	root := t.TempDir()
 	write := func(name, text string) {
@@ -69,7 +69,7 @@ var V, v = 1, 2
 	}
 	for _, name := range []string{"hidden", "inner", "b int", "v int"} {
 		if strings.Contains(string(got), name) {
-			t.Errorf("%q is listed in\n%s", name, got)
+			t.Errorf("%q must not be listed in\n%s", name, got)
 		}
 	}
 	if err := run(root, true); err != nil {
@@ -82,7 +82,7 @@ var V, v = 1, 2
 	} {
 		write("a/a.go", strings.Replace(source, line[0], line[1], 1))
 		if err := run(root, true); err == nil || !strings.Contains(err.Error(), change) {
-			t.Errorf("%v does not say %q", err, change)
+			t.Errorf("%v does not contain %q", err, change)
 		}
 	}
 }

@@ -13,11 +13,11 @@ type module struct{ path, version string }
 
 func (m module) String() string { return m.path + "@" + m.version }
 
-// An engine is a driver that applications come with.
+// An engine is a driver that applications use.
 type engine struct {
 	path       string // of its package
 	name       string // of the driver, in sql.Open
-	ours, pool string // the names of sqlitemw's drivers that take its place
+	ours, pool string // the names of sqlitemw's drivers that replace it
 }
 
 var (
@@ -37,21 +37,22 @@ var (
 
 // A suite is one run of go test.
 type suite struct {
-	module   module // of the tests, where it is not the application's own
-	setup    []edit // what the application's scripts do to that module
+	module   module // of the tests, if it is not the application's own
+	setup    []edit // the edits that the application's scripts make in that module
 	packages []string
 	tags     string
 	args     []string // of go test
 	env      []string
 }
 
-// A bridge is what an application needs beyond the name of its driver: edits, and the files of
-// testdata/NAME/VARIANT, which are copied over its own. Those of testdata/NAME/all are copied for
-// every driver, its own too: tests of what no test of the application does, and the bridge is for.
+// A bridge is what an application needs in addition to the name of its driver: edits, and the
+// files of testdata/NAME/VARIANT, which replace its own. The files of testdata/NAME/all are
+// copied for every driver, including its own. They are tests of what the bridge is for, if no
+// test of the application covers it.
 type bridge struct {
 	edits []edit
-	// linked says why the other driver stays linked. Mattn's and ncruces' both register the name
-	// "sqlite3"; the latter is linked under another name then.
+	// linked is the reason why the other driver stays linked. Both mattn's and ncruces'
+	// register the name "sqlite3", so the latter is then linked under another name.
 	linked string
 }
 
@@ -63,8 +64,8 @@ var goqite = application{
 	driver: mattn,
 	suites: []suite{{
 		packages: []string{"./..."},
-		// These wait for a PostgreSQL, forever. The pattern with more elements must come last: one
-		// that matches a part of a name ends the search.
+		// These wait forever for a PostgreSQL. The pattern with more elements must be
+		// last, because a pattern that matches a part of a name ends the search.
 		args: []string{"-skip=/does_not_receive_a_message_from_a_different_queue|/.*/postgresql"},
 	}},
 }
@@ -76,8 +77,8 @@ var kine = application{
 	suites: []suite{{
 		packages: []string{"./pkg/drivers/sqlite"},
 	}, {
-		// The tests of Kubernetes' storage on kine, which kine's scripts/test-helpers runs, with the
-		// edits that it makes.
+		// The tests of Kubernetes' storage on kine, which kine's scripts/test-helpers
+		// runs, with the edits that it makes.
 		module: module{"k8s.io/apiserver", "v0.37.0"},
 		setup: []edit{
 			kineServer("pkg/storage/etcd3/compact_test.go"),
@@ -104,7 +105,7 @@ var kine = application{
 			file: "pkg/drivers/sqlite/sqlite_cgo.go",
 			old:  "driver: driver}, nil",
 			new:  "driver: sqlitemw}, nil",
-			why:  "kine names no driver, but makes one of mattn's type",
+			why:  "kine opens no driver by name, but makes one of mattn's type",
 		}},
 		linked: "kine asserts errors of the type sqlite3.Error, which MapError makes",
 	},
@@ -121,7 +122,7 @@ var openfga = application{
 	suites: []suite{{
 		packages: []string{"./pkg/storage/sqlite"},
 	}, {
-		// Of the others, those of SQLite.
+		// Of the others, only those of SQLite.
 		packages: []string{"./pkg/storage/migrate", "./pkg/server", "./tests/check", "./tests/listobjects", "./tests/listusers", "./cmd/run"},
 		args:     []string{"-run=SQLite|TestServerContext_datastoreConfig|TestMigrateCommandRollbacks/sqlite|TestServerMetricsReporting/sqlite"},
 	}},
@@ -129,13 +130,13 @@ var openfga = application{
 		file: "pkg/storage/sqlite/sqlite.go",
 		old:  `"modernc.org/sqlite"`,
 		new:  `_ "github.com/sqlitemw/sqlitemw/driver"`,
-		why:  "it is no blank import, since the package names modernc's type of errors",
+		why:  "the import is not blank, because the package uses modernc's error type",
 	}, {
 		file:  "pkg/storage/sqlite/sqlite.go",
 		old:   "*sqlite.Error",
 		new:   "sqliteError",
 		times: 2,
-		why:   "errors of modernc's type cannot be had without its driver; ours have the method that is used",
+		why:   "modernc's error type cannot be used without its driver; our errors have the method that is used",
 	}}},
 }
 

@@ -1,18 +1,21 @@
-// Apps runs applications' own SQLite tests twice, on the driver that the application comes with and
-// on sqlitemw's in its place, and compares the results test by test.
+// Apps runs applications' own SQLite tests twice: on the driver that the application uses, and
+// on sqlitemw's instead. It compares the results test by test.
 //
 //	go run . [-pool=false] [-timeout 1h] [application ...]
 //
-// It downloads the applications as Go modules, and copies each below [os.UserCacheDir]: one copy
-// keeps its driver, and in the other one word is changed, the name of the driver ("sqlite" to
-// "sqlitemw-modernc", say), and the blank import that links it (rewrite.go). An application that uses
-// more of its driver than the name needs a bridge: edits (applications.go), and a file of a few lines
-// below testdata. Apps prints every change that it makes.
+// It downloads the applications as Go modules, and copies each below [os.UserCacheDir]. One
+// copy keeps its driver. In the other copy, only two things change (rewrite.go): the name of
+// the driver ("sqlite" to "sqlitemw-modernc", for example), and the blank import that links it.
+// An application that uses more of its driver than the name needs a bridge: edits
+// (applications.go), and a file of a few lines below testdata. Apps prints every change that it
+// makes.
 //
-// A test that fails on both is no difference: it needs a network, a container or a server. A test
-// whose result differs runs again on both, up to four times; it is a difference if it always differs.
+// A test that fails on both is not a difference, because it needs a network, a container or a
+// server. A test whose result differs runs again on both, up to four times. It counts as a
+// difference if it always differs.
 //
-// Apps exits with 1 if there is a difference, or if a test binary still contains the other driver.
+// The exit code is 1 if there is a difference, or if a test binary still contains the other
+// driver.
 package main
 
 import (
@@ -42,8 +45,8 @@ func main() {
 	}
 }
 
-// run runs the tests of the applications with these names, or of all if there is no name, and
-// writes a report of each to out. Its error says which differ, and why there is no answer.
+// run runs the tests of the named applications, or of all if there is no name, and writes a
+// report of each to out. Its error names the applications that differ or could not be tested.
 func run(out io.Writer, o options, names []string) error {
 	chosen, err := choose(names)
 	if err != nil {

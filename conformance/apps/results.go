@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// An outcome is how a test ended.
+// An outcome is the result of a test.
 type outcome string
 
 const (
@@ -22,8 +22,8 @@ const (
 	notRun     outcome = "is not run"
 )
 
-// A test is a test, subtest or example; without a name, a package as a whole, which fails without a
-// test of it where it cannot be built, panics or takes too long.
+// A test is a test, subtest or example. Without a name, it is a whole package. A package fails
+// without a failing test if it cannot be built, panics or takes too long.
 type test struct{ pkg, name string }
 
 func (t test) String() string {
@@ -40,13 +40,13 @@ func (t test) compare(u test) int {
 type result struct {
 	outcome outcome
 	output  strings.Builder
-	number  int // in the order of starting
+	number  int // order of the start
 	seconds float64
 }
 
 type results map[test]*result
 
-// read adds what go test -json prints (go doc test2json).
+// read adds the output of go test -json (go doc test2json).
 func (r results) read(from io.Reader) error {
 	builds := make(map[string]string) // what compilers printed
 	for d := json.NewDecoder(from); ; {
@@ -57,7 +57,7 @@ func (r results) read(from io.Reader) error {
 		if err := d.Decode(&e); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
-			return fmt.Errorf("not what go test -json prints: %w", err)
+			return fmt.Errorf("not the output of go test -json: %w", err)
 		}
 		if e.Action == "build-output" {
 			builds[e.ImportPath] += e.Output
@@ -91,7 +91,7 @@ func (r results) of(t test) outcome {
 	return r[t].outcome
 }
 
-// count returns how many tests, without packages as a whole, ended so.
+// count returns the number of tests with outcome o, without packages as a whole.
 func (r results) count(o outcome) int {
 	n := 0
 	for t, result := range r {
@@ -102,7 +102,8 @@ func (r results) count(o outcome) int {
 	return n
 }
 
-// String returns how many tests ended how, and how long they took, without what go test builds.
+// String returns the number of tests with each outcome, and their time, without the time to
+// build them.
 func (r results) String() string {
 	n, seconds := 0, 0.0
 	for t, result := range r {
@@ -119,7 +120,7 @@ func (r results) String() string {
 	return fmt.Sprintf("%s, in %.0f s", s, seconds)
 }
 
-// A difference is a test that does not go the same way on both drivers.
+// A difference is a test with different outcomes on the two drivers.
 type difference struct {
 	test
 	theirs, ours outcome
@@ -129,12 +130,12 @@ func (d difference) String() string {
 	return fmt.Sprintf("%s: %s on theirs, %s on ours", d.test, d.theirs, d.ours)
 }
 
-// align returns ours with the names that the tests have on theirs. Subtests are named after times,
-// addresses and random words, too: those of a test that only one driver has are the same in the
-// order of starting, if both have as many.
+// align returns ours with the names that the tests have on theirs. Some subtests are named
+// after times, addresses and random words. Those that only one driver has count as the same, in
+// the order of their start, if both drivers have the same number of them.
 func align(theirs, ours results) results {
 	unmatched := func(r, other results) map[test][]test {
-		by := make(map[test][]test) // the test that they are of
+		by := make(map[test][]test) // by their parent test
 		for t := range r {
 			if other[t] == nil {
 				name, _, _ := strings.Cut(t.name, "/")
@@ -160,7 +161,7 @@ func align(theirs, ours results) results {
 	return aligned
 }
 
-// compare returns what differs, ordered by package and name.
+// compare returns the differences, sorted by package and name.
 func compare(theirs, ours results) []difference {
 	var ds []difference
 	for _, t := range tests(theirs, ours) {
@@ -185,8 +186,9 @@ func tests(theirs, ours results) []test {
 	return slices.SortedFunc(maps.Keys(both), test.compare)
 }
 
-// topLevel returns a pattern for go test -run: the tests that differ, with all of their subtests. It
-// is empty if nothing differs, or a package of which no test does: that does not depend on the time.
+// topLevel returns a pattern for go test -run that matches the differing tests with all their
+// subtests. It returns "" if nothing differs, or if a package differs without a differing test,
+// because that does not depend on time.
 func topLevel(ds []difference) string {
 	inTests := make(map[string]bool)
 	for _, d := range ds {
@@ -209,7 +211,7 @@ func topLevel(ds []difference) string {
 	return "^(" + strings.Join(slices.Compact(names), "|") + ")$"
 }
 
-// steady returns the differences of the first run that the second run has, too, and the others.
+// steady returns the differences of the first run that the second run also has, and the others.
 func steady(first, second []difference) (both, gone []difference) {
 	in := make(map[test]bool)
 	for _, d := range second {
@@ -225,7 +227,8 @@ func steady(first, second []difference) (both, gone []difference) {
 	return both, gone
 }
 
-// innermost returns the differences without those of which a subtest differs: they differ for that.
+// innermost removes the differences of tests that have a differing subtest, because that is
+// their cause.
 func innermost(ds []difference) []difference {
 	return slices.DeleteFunc(slices.Clone(ds), func(d difference) bool {
 		return slices.ContainsFunc(ds, func(e difference) bool {

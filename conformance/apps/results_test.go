@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// events turns lines such as "pass a TestX" into what go test -json prints. The words of a line are
-// the action, the package, the test (- for the package), and the rest is output.
+// events converts lines such as "pass a TestX" to the output of go test -json. The words of a
+// line are the action, the package, and the test (- for the package). The rest is output.
 func events(t *testing.T, lines string) results {
 	t.Helper()
 	var b strings.Builder
@@ -95,7 +95,7 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// TestAlign has subtests whose names are never the same twice, one of which fails on ours.
+// TestAlign uses subtests whose names differ in every run, one of which fails on ours.
 func TestAlign(t *testing.T) {
 	theirs := events(t, `
 		run a TestOne
@@ -147,7 +147,7 @@ func TestCounts(t *testing.T) {
 		t.Errorf("fail on both: %s, want %s", got, want)
 	}
 	if got, want := fmt.Sprint(failOnBoth(r, cut)), "[a a TestNetwork]"; got != want {
-		t.Errorf("fail on both, where one does not end on ours: %s, want %s", got, want)
+		t.Errorf("fail on both, if one does not end on ours: %s, want %s", got, want)
 	}
 }
 
@@ -166,7 +166,7 @@ func TestOutputOfFailures(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if err := r.read(strings.NewReader("FAIL")); err == nil {
-		t.Error("no error of what is not JSON")
+		t.Error("no error for input that is not JSON")
 	}
 }
 

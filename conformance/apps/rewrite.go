@@ -15,13 +15,13 @@ import (
 	"strings"
 )
 
-// A rewriting puts a driver of ours in the place of another one.
+// A rewriting replaces another driver by one of ours.
 type rewriting struct {
 	theirName, ourName       string // of the driver, in sql.Open
-	theirPackage, ourPackage string // that a blank import links
+	theirPackage, ourPackage string // imported by a blank import
 }
 
-// A change is one that was made to a source file, or, if line is 0, a new file.
+// A change is a changed line of a source file, or, if line is 0, a new file.
 type change struct {
 	file     string
 	line     int
@@ -40,7 +40,7 @@ func (c change) String() string {
 	return s
 }
 
-// tree rewrites all Go files below dir, and returns what it changed.
+// tree rewrites all Go files below dir, and returns the changes.
 func (r rewriting) tree(dir string) ([]change, error) {
 	var all []change
 	root := os.DirFS(dir)
@@ -62,8 +62,8 @@ func (r rewriting) tree(dir string) ([]change, error) {
 	return all, err
 }
 
-// source rewrites one Go file: the name of the driver where it is the first argument of a function
-// or method Open, such as sql.Open or sqlx.Open, and the blank import of its package.
+// source rewrites one Go file: the name of the driver where it is the first argument of a
+// function or method Open, such as sql.Open or sqlx.Open, and the blank import of its package.
 func (r rewriting) source(name string, source []byte) ([]byte, []change, error) {
 	if !bytes.Contains(source, []byte(strconv.Quote(r.theirName))) && !bytes.Contains(source, []byte(strconv.Quote(r.theirPackage))) {
 		return source, nil, nil
@@ -97,7 +97,7 @@ func (r rewriting) source(name string, source []byte) ([]byte, []change, error) 
 			new:  strconv.Quote(f.value),
 		})
 	}
-	// From the last to the first, so that offsets stay right.
+	// From the last to the first, so that offsets remain valid.
 	slices.SortFunc(found, func(a, b literal) int { return cmp.Compare(b.at.Pos(), a.at.Pos()) })
 	for _, f := range found {
 		from, to := files.Position(f.at.Pos()).Offset, files.Position(f.at.End()).Offset
@@ -106,7 +106,7 @@ func (r rewriting) source(name string, source []byte) ([]byte, []change, error) 
 	return source, changes, nil
 }
 
-// A literal is a string literal and the value that it is to have.
+// A literal is a string literal and its new value.
 type literal struct {
 	at    *ast.BasicLit
 	value string
@@ -117,15 +117,15 @@ func isOpen(fun ast.Expr) bool {
 	return ok && s.Sel.Name == "Open"
 }
 
-// An edit is what the rewriting cannot do: it replaces text in a file.
+// An edit is a change that the rewriting cannot make: it replaces text in a file.
 type edit struct {
 	file, old, new string
 	times          int // how often old is in the file; 0 means once
 	why            string
 }
 
-// apply makes the edit below dir. It is an error if old is not in the file as often as it should be:
-// the edit was made for another version then.
+// apply makes the edit below dir. It fails if the file does not contain old as often as
+// expected, because then the edit was made for another version.
 func (e edit) apply(dir string) ([]change, error) {
 	name := filepath.Join(dir, filepath.FromSlash(e.file))
 	source, err := os.ReadFile(name)
@@ -134,7 +134,7 @@ func (e edit) apply(dir string) ([]change, error) {
 	}
 	old := []byte(e.old)
 	if n, want := bytes.Count(source, old), max(e.times, 1); n != want {
-		return nil, fmt.Errorf("%s: %q is there %d times, not %d", e.file, e.old, n, want)
+		return nil, fmt.Errorf("%s: %q occurs %d times, want %d", e.file, e.old, n, want)
 	}
 	var changes []change
 	for from := 0; ; {

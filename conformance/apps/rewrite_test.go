@@ -33,7 +33,7 @@ func open(dsn string) {
 }
 `
 
-// TestRewritingChangesOneWord holds every line of a program against what is to become of it.
+// TestRewritingChangesOneWord compares every line of a rewritten program with the expected one.
 func TestRewritingChangesOneWord(t *testing.T) {
 	got, changes, err := ofMattn.source("store.go", []byte(program))
 	if err != nil {
@@ -86,7 +86,7 @@ func TestRewritingOfATree(t *testing.T) {
 
 	write(t, dir, "b/broken.go", `package "sqlite3"`)
 	if _, err := ofMattn.tree(dir); err == nil {
-		t.Error("no error of a file that cannot be read")
+		t.Error("no error for a file that cannot be read")
 	}
 }
 
@@ -94,10 +94,10 @@ func TestEdit(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "a.go", "one\ntwo one\nthree\n")
 	if _, err := (edit{file: "a.go", old: "one", new: "1"}).apply(dir); err == nil {
-		t.Error("replaced twice what was to be there once")
+		t.Error("replaced two occurrences of a text that must occur once")
 	}
 	if _, err := (edit{file: "a.go", old: "four", new: "4"}).apply(dir); err == nil {
-		t.Error("no error of what is not there")
+		t.Error("no error for a text that does not occur")
 	}
 	changes, err := edit{file: "a.go", old: "one", new: "1 one", times: 2, why: "a reason"}.apply(dir)
 	if err != nil {

@@ -16,14 +16,15 @@ import (
 	"time"
 )
 
-// The module that the applications get.
+// ourModule is the module that the applications get.
 const ourModule = "github.com/sqlitemw/sqlitemw"
 
-// rounds is how often a test whose result differs runs again. Applications' tests depend on the time:
-// PocketBase's TestDefaultRateLimitMiddleware fails on its own driver, too, in one of ten runs.
+// rounds is how often a test whose result differs runs again. Applications' tests may depend on
+// time: PocketBase's TestDefaultRateLimitMiddleware fails in one of ten runs on its own driver,
+// too.
 const rounds = 4
 
-// renamed links ncruces' driver under a name that mattn's does not take.
+// renamed links ncruces' driver under a name that mattn's does not use.
 const renamed = "-ldflags=-X github.com/ncruces/go-sqlite3/driver.driverName=ncruces"
 
 // A runner runs the tests of an application.
@@ -42,7 +43,7 @@ type variant struct {
 	ourPackage string
 }
 
-// variants returns ours, and the pool where the application is to run on it.
+// variants returns "ours", and also "pool" if the application should run on it.
 func (a application) variants(pool bool) []variant {
 	vs := []variant{{name: "ours", driver: a.driver.ours, ourPackage: ourModule + "/driver"}}
 	if pool {
@@ -51,7 +52,7 @@ func (a application) variants(pool bool) []variant {
 	return vs
 }
 
-// run writes the report. Its error counts the differences.
+// run writes the report. Its error has the number of differences.
 func (r runner) run(pool bool) error {
 	fmt.Fprintf(r.out, "\n%s: %s on %s\n", r.app.name, r.app.module, r.app.driver.path)
 	own := variant{name: "theirs"}
@@ -63,7 +64,7 @@ func (r runner) run(pool bool) error {
 		return err
 	}
 	if theirs.count(passed) == 0 {
-		return errors.New("no test passes on its own driver: there is nothing to compare")
+		return errors.New("no test passes on its own driver, so there is nothing to compare")
 	}
 	var problems []error
 	for _, v := range r.app.variants(pool) {
@@ -74,7 +75,7 @@ func (r runner) run(pool bool) error {
 	return errors.Join(problems...)
 }
 
-// compare runs the tests of v, and holds them against those of the application's own driver.
+// compare runs the tests of v, and compares them with those of the application's own driver.
 func (r runner) compare(theirs results, own, v variant) error {
 	if err := r.prepare(v); err != nil {
 		return err
@@ -87,14 +88,14 @@ func (r runner) compare(theirs results, own, v variant) error {
 		return err
 	}
 	ours = align(theirs, ours)
-	last := ours // what the output of a failure is in
+	last := ours // the results with the output of failures
 	differences := compare(theirs, ours)
 	for range rounds {
 		pattern := topLevel(differences)
 		if pattern == "" {
 			break
 		}
-		fmt.Fprintf(r.out, "  %d results differ; again: -run '%s'\n", len(differences), pattern)
+		fmt.Fprintf(r.out, "  %d results differ; run again: -run '%s'\n", len(differences), pattern)
 		theirs, err := r.test(own, pattern)
 		if err != nil {
 			return err
@@ -126,12 +127,12 @@ func (r runner) compare(theirs results, own, v variant) error {
 	return nil
 }
 
-// place is the directory of the copy of a module.
+// place returns the directory of the copy of a module.
 func (r runner) place(v variant, m module) string {
 	return filepath.Join(r.dir, v.name, path.Base(m.path))
 }
 
-// prepare makes copies of the application, and of the modules whose tests use it, with a driver.
+// prepare copies the application, and the modules whose tests use it, with a driver.
 func (r runner) prepare(v variant) error {
 	if err := os.RemoveAll(filepath.Join(r.dir, v.name)); err != nil {
 		return err
@@ -177,7 +178,7 @@ func (r runner) prepare(v variant) error {
 	return err
 }
 
-// rewrite puts our driver in the place of the application's.
+// rewrite replaces the application's driver by ours.
 func (r runner) rewrite(v variant, app string) ([]change, error) {
 	changes, err := rewriting{
 		theirName: r.app.driver.name, ourName: v.driver,
@@ -197,7 +198,8 @@ func (r runner) rewrite(v variant, app string) ([]change, error) {
 	return append(changes, files...), err
 }
 
-// addFiles copies the files of testdata/NAME/of, if there are any, over those of the application.
+// addFiles copies the files of testdata/NAME/of, if there are any, over those of the
+// application.
 func (r runner) addFiles(of, app string) ([]change, error) {
 	var changes []change
 	files := os.DirFS(filepath.Join("testdata", r.app.name, of))
@@ -218,8 +220,9 @@ func (r runner) addFiles(of, app string) ([]change, error) {
 	return changes, err
 }
 
-// download makes dir a copy of a module that requires sqlitemw, as it is in the repository. The copy
-// of the application with its own driver requires it, too, so that all else is equal.
+// download copies a module to dir, and makes it require sqlitemw as it is in the repository.
+// The copy with the application's own driver also requires it, so that everything else is
+// equal.
 func (r runner) download(m module, dir string) error {
 	out, err := goCommand(".", "mod", "download", "-json", m.String())
 	var found struct{ Dir, Error string }
@@ -256,13 +259,13 @@ func (r runner) inCopy(v variant, s suite) string {
 	return r.place(v, r.app.module)
 }
 
-// test runs the tests that match a pattern, or all if it is empty.
+// test runs the tests that match pattern, or all if it is empty.
 func (r runner) test(v variant, pattern string) (results, error) {
 	all := make(results)
 	for _, s := range r.app.suites {
 		args := slices.Concat([]string{
 			"test", "-json", "-count=1",
-			"-vet=off", // it is not our code
+			"-vet=off", // it is third-party code
 			"-mod=mod", // go.mod is not tidy
 			"-timeout=" + r.timeout.String(),
 			"-tags=" + s.tags,
@@ -288,7 +291,7 @@ func (r runner) test(v variant, pattern string) (results, error) {
 		readErr := all.read(events)
 		err = cmd.Wait()
 		if _, ok := errors.AsType[*exec.ExitError](err); ok {
-			err = nil // a test failed: the results say which
+			err = nil // a test failed; the results say which
 		}
 		if err := errors.Join(readErr, err); err != nil {
 			return nil, fmt.Errorf("go test: %w: %s", err, problems.Bytes())
@@ -301,8 +304,8 @@ func (r runner) test(v variant, pattern string) (results, error) {
 	return all, nil
 }
 
-// checkLinked reports an error if tests of v contain the application's own driver, though nothing
-// should need it any more: they might be using it.
+// checkLinked returns an error if tests of v contain the application's own driver although
+// nothing should need it any more, because they may be using it.
 func (r runner) checkLinked(v variant) error {
 	for _, s := range r.app.suites {
 		args := []string{"list", "-mod=mod", "-deps", "-test", "-tags=" + s.tags}
@@ -333,7 +336,8 @@ func goCommand(dir string, args ...string) ([]byte, error) {
 	return out, err
 }
 
-// environment is that of all commands: a workspace has other modules, and mattn's driver needs cgo.
+// environment returns the environment of all commands. It turns off workspaces, which have
+// other modules, and turns on cgo, which mattn's driver needs.
 func environment() []string { return append(os.Environ(), "GOWORK=off", "CGO_ENABLED=1") }
 
 // indent indents the first and the last lines of what a test printed.

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// TestRunnerFindsADifference runs the tests of a module that fails with one of two drivers.
+// TestRunnerFindsADifference runs the tests of a module that fail with one of two drivers.
 func TestRunnerFindsADifference(t *testing.T) {
 	r := runner{
 		app: application{
@@ -66,12 +66,12 @@ func TestSlow(t *testing.T) { t.Error("not skipped") }
 		t.Errorf("output %q", out)
 	}
 	if err := r.checkLinked(ours); err != nil {
-		t.Errorf("it contains no driver, and yet: %v", err)
+		t.Errorf("checkLinked of tests without a driver: %v", err)
 	}
 	contains := r
 	contains.app.driver.path = "os"
 	if err := contains.checkLinked(ours); err == nil {
-		t.Error("no error of a package that the tests contain")
+		t.Error("no error for a package that the tests contain")
 	}
 	again, err := r.test(ours, topLevel(ds))
 	if err != nil || again.of(test{"example.com/tiny", "TestEnvironment"}) != notRun {
@@ -92,7 +92,7 @@ func TestChoose(t *testing.T) {
 		t.Errorf("got %v, %v", got, err)
 	}
 	if _, err := choose([]string{"goqite", "gopher"}); err == nil {
-		t.Error("no error of an application that is not there")
+		t.Error("no error for an unknown application")
 	}
 }
 
@@ -105,7 +105,7 @@ func TestIndent(t *testing.T) {
 	}
 }
 
-// TestFilesOfABridge: those of the variant are added to the application, and no others.
+// TestFilesOfABridge checks that only the files of the variant are added to the application.
 func TestFilesOfABridge(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, "testdata/tiny", "ours/a/b/bridge.go", "package b\n\nvar ours = 1\n")

@@ -7,25 +7,25 @@ import (
 	"fmt"
 )
 
-// A Budget is a limit that "sqlitemw" is held to.
+// A Budget is a limit on a figure of "sqlitemw".
 type Budget struct {
 	Name      string `json:"name"`
 	Workload  string `json:"workload"`
 	Figure    string `json:"figure"`
 	Contender string `json:"contender"`
 
-	// Against is the contender whose median the contender's is divided by.
-	// None means that the median itself has the limit.
+	// Against is the contender whose median divides the contender's median. If it is empty,
+	// the limit applies to the median itself.
 	Against string `json:"against"`
 
-	// One of them is the limit.
+	// Exactly one of these is set.
 	AtMost  *float64 `json:"at_most"`
 	AtLeast *float64 `json:"at_least"`
 
-	// Status is "on": a budget that fails the check if it is broken;
-	// or "due": one that is only reported.
+	// Status is "on" if a broken budget fails the check, or "due" if the budget is only
+	// reported.
 	Status string `json:"status"`
-	// DueWith names the work that turns a budget on.
+	// DueWith names the work after which the budget will be on.
 	DueWith string `json:"due_with"`
 }
 
@@ -61,12 +61,12 @@ func (b *Budget) validate() error {
 	case b.Status != statusOn && b.Status != statusDue:
 		return fmt.Errorf("its status is %q, want %q or %q", b.Status, statusOn, statusDue)
 	case (b.Status == statusDue) != (b.DueWith != ""):
-		return fmt.Errorf("due_with is for those that are due, and for all of them")
+		return fmt.Errorf("a budget has due_with if, and only if, it is due")
 	}
 	return nil
 }
 
-// limit says what the limit is.
+// limit returns the limit as text.
 func (b *Budget) limit() string {
 	sign, limit := "≤", b.AtMost
 	if b.AtLeast != nil {
@@ -85,7 +85,7 @@ func (b *Budget) status() string {
 	return b.Status
 }
 
-// A Verdict is what was found of a budget.
+// A Verdict is the result of checking a budget.
 type Verdict int
 
 // The verdicts.
@@ -100,16 +100,16 @@ func (v Verdict) String() string {
 	return [...]string{"inconclusive", "met", "broken", "not there"}[v]
 }
 
-// A Finding is a verdict and why.
+// A Finding is a verdict with its reason.
 type Finding struct {
 	Budget  *Budget
 	Verdict Verdict
-	Ratio   Ratio // or the median, for a budget against nothing
+	Ratio   Ratio // or the median, if Against is empty
 	Rounds  int
 	Err     error // of a contender
 }
 
-// judge says how b stands by what was measured so far.
+// judge checks b against what was measured so far.
 func (b *Budget) judge(results []*Result) Finding {
 	f := Finding{Budget: b, Verdict: Absent}
 	r := resultOf(results, b.Workload, b.Contender)
@@ -146,7 +146,7 @@ func (b *Budget) judge(results []*Result) Finding {
 	return f
 }
 
-// side is a verdict once the whole interval is on one side.
+// side returns a verdict once the whole interval is on one side of the limit.
 func side(met, broken bool) Verdict {
 	switch {
 	case met:

@@ -32,10 +32,10 @@ func TestBudgetsNameWhatThereIs(t *testing.T) {
 			t.Errorf("%s: %s has no figure %q", b.Name, b.Workload, b.Figure)
 		}
 		if b.Status == statusOn && b.Against != "mattn" && !b.possible(all) {
-			t.Errorf("%s is on, and who it names is not there", b.Name)
+			t.Errorf("%s is on, but a contender that it names is missing", b.Name)
 		}
 		if b.Status == statusDue && !slices.Contains([]string{"driver", "tracing", "pool"}, b.DueWith) {
-			t.Errorf("%s is due with %q", b.Name, b.DueWith)
+			t.Errorf("%s: due_with is %q", b.Name, b.DueWith)
 		}
 	}
 }
@@ -74,10 +74,10 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// The budgets of allocations need no clock, so they are held here too.
+// Allocation budgets need no clock, so this test checks them, too.
 func TestAllocationBudgets(t *testing.T) {
 	if raceDetector {
-		t.Skip("the race detector has sync.Pool forget at random")
+		t.Skip("with the race detector, sync.Pool drops items at random")
 	}
 	budgets, err := loadBudgets()
 	if err != nil {
@@ -111,8 +111,9 @@ func TestAllocationBudgets(t *testing.T) {
 	for _, b := range budgets {
 		if b.Figure == Allocs && b.Status == statusOn {
 			t.Run(b.Name, func(t *testing.T) {
-				// What else the process allocates meanwhile, after a garbage collection above all,
-				// is only ever added: of several counts the least is right.
+				// Other allocations of the process, mainly after a garbage
+				// collection, can only increase a count. So the smallest of
+				// several counts is right.
 				own, against := math.Inf(1), math.Inf(1)
 				for range 5 {
 					own, against = min(own, allocs(b, b.Contender)), min(against, allocs(b, b.Against))

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// style is readable on a light page and on a dark one. Colours that mean
-// something are far apart in lightness too, for those who see few of them.
+// style is readable on light and dark pages. Colors with a meaning also differ in lightness,
+// for color-blind readers.
 const style = `<style>
 	text { font: 12px system-ui, "DejaVu Sans", sans-serif; fill: #1f2328 }
 	.title { font-size: 15px; font-weight: 600 }
@@ -32,7 +32,7 @@ const style = `<style>
 </style>
 `
 
-// charted are the panels of the first chart and the rows of each.
+// The panels of the first chart, and the rows of each panel.
 var (
 	chartedWorkloads  = []string{"point", "point-prepared", "insert", "tx10", "scan", "open"}
 	chartedContenders = []string{
@@ -41,7 +41,7 @@ var (
 	}
 )
 
-// family is the class by which a contender is drawn.
+// family returns the CSS class with which a contender is drawn.
 func family(name string) string {
 	switch {
 	case strings.HasPrefix(name, "sqlitemw"):
@@ -77,7 +77,7 @@ func (r *Report) chart(w io.Writer) error {
 		}
 		fmt.Fprintf(&b, `<text class="name" x="%d" y="%d">%s</text>`+"\n", x, y+14, name)
 		fmt.Fprintf(&b, `<text class="small" x="%d" y="%d">bare: %s</text>`+"\n", x+labels, y+14, duration(median(base.Rounds[Time])))
-		// First, so that bars and numbers are on top of it.
+		// Drawn first, so that bars and numbers are on top of it.
 		one := float64(x+labels) + scale
 		fmt.Fprintf(&b, `<path class="rule" d="M%.1f %dV%d"/>`+"\n", one, y+20, y+22+rowHeight*len(chartedContenders))
 		for j, who := range chartedContenders {
@@ -106,8 +106,8 @@ func (r *Report) chart(w io.Writer) error {
 	return err
 }
 
-// chartCaption says where the numbers are from, without the command, which is
-// too long for a chart.
+// chartCaption returns the origin of the numbers. It omits the command, which is too long for a
+// chart.
 func chartCaption() string {
 	where, _, _ := strings.Cut(machine(nil), ", by ")
 	return where + ". Thin lines are 95% intervals. -never, -sampled: with an SDK; else without."
@@ -180,13 +180,13 @@ func drawLines(b *strings.Builder, points []Point, c *Curve, atX, atY func(float
 			continue
 		}
 		dots := ""
-		if i%2 == 0 && i > 0 { // tells two lines of a family apart
+		if i%2 == 0 && i > 0 { // distinguishes two lines of a family
 			dots = " dots"
 		}
 		fmt.Fprintf(b, `<path class="line %s-line%s" d="%s"/>`+"\n", family(name), dots, path.String())
 		labels = append(labels, end)
 	}
-	// From the top, each far enough below the one before it.
+	// From the top, each label at a minimum distance below the previous one.
 	slices.SortFunc(labels, func(a, b label) int { return cmp.Compare(a.y, b.y) })
 	last := math.Inf(-1)
 	for _, l := range labels {

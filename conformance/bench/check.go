@@ -9,14 +9,15 @@ import (
 	"text/tabwriter"
 )
 
-// enoughWidth is how narrow an interval is before more rounds are no use.
+// enoughWidth is the distance of an interval's ends from the value, relative to the value, below
+// which more rounds gain nothing: ±2%.
 const enoughWidth = 0.02
 
-// lookEvery is how many rounds pass between two looks at the intervals. To look
-// often is to stop early by luck: intervals are 95% at one look, not over many.
+// lookEvery is the number of rounds between two looks at the intervals. Frequent looks stop
+// early by luck, because the 95% of an interval hold for one look, not over many.
 const lookEvery = 10
 
-// check measures what the budgets need, and fails if one that is on is broken.
+// check measures what the budgets need. It fails if a budget that is on is broken.
 func check(ctx context.Context, f *flags, all []*Contender, budgets []*Budget, out io.Writer) error {
 	fmt.Fprintln(out, machine(f.command))
 	tw := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
@@ -46,15 +47,15 @@ func check(ctx context.Context, f *flags, all []*Contender, budgets []*Budget, o
 	return nil
 }
 
-// checkWorkload judges the budgets of w. All contenders that they name are
-// interleaved until each budget is decided, or the time is over.
+// checkWorkload judges the budgets of w. It runs all contenders that they name, interleaved,
+// until each budget is decided or the time is over.
 func checkWorkload(ctx context.Context, f *flags, w *Workload, all []*Contender, budgets []*Budget) ([]Finding, error) {
 	var mine []*Budget
 	named := map[string]bool{}
 	for _, b := range budgets {
 		if b.Workload == w.Name {
 			mine = append(mine, b)
-			// One that cannot take part needs no partner either.
+			// If the contender cannot run, its partner need not run either.
 			if b.possible(all) {
 				named[b.Contender], named[b.Against] = true, true
 			}
@@ -83,7 +84,7 @@ func checkWorkload(ctx context.Context, f *flags, w *Workload, all []*Contender,
 	return findings, nil
 }
 
-// possible reports whether all that b names can take part.
+// possible reports whether all contenders that b names can run.
 func (b *Budget) possible(all []*Contender) bool {
 	for _, name := range []string{b.Contender, b.Against} {
 		if c := byName(all, name); name != "" && (c == nil || c.Missing != "") {

@@ -9,10 +9,10 @@ import (
 
 // A Contender is one way for a Go program to use SQLite.
 type Contender struct {
-	Name    string // as flags, budgets and tables have it
-	What    string // one line for people
+	Name    string // in flags, budgets and tables
+	What    string // a one-line description
 	State   State
-	Missing string // why it cannot take part, if it cannot
+	Missing string // why it cannot run; empty if it can
 
 	open func(ctx context.Context, file string, o Options) (Database, error)
 	sdk  *sdk
@@ -30,57 +30,58 @@ func (c *Contender) Open(ctx context.Context, file string, o Options) (Database,
 	return db, nil
 }
 
-// A Queryer runs statements. The elements of dest are *int64, *float64,
-// *string or *[]byte, one for each column.
+// A Queryer executes queries. The elements of dest are *int64, *float64, *string or *[]byte,
+// one for each column.
 type Queryer interface {
 	Exec(ctx context.Context, query string, args ...any) error
 	// Row reads the only row.
 	Row(ctx context.Context, query string, dest []any, args ...any) error
-	// Rows calls each after it has read a row to dest.
+	// Rows reads each row into dest and then calls each.
 	Rows(ctx context.Context, query string, dest []any, each func(), args ...any) error
 	Prepare(ctx context.Context, query string) (Statement, error)
 }
 
-// A Statement has been prepared. It is for one goroutine.
+// A Statement is a prepared statement. It must not be used concurrently.
 type Statement interface {
 	Exec(ctx context.Context, args ...any) error
 	Row(ctx context.Context, dest []any, args ...any) error
 	Close() error
 }
 
-// A Conn is a connection that was taken out of its pool.
+// A Conn is a connection that was acquired from its pool.
 type Conn interface {
 	Queryer
 	Release() error
 }
 
-// A Database is what workloads use of a contender: as little as database/sql
-// and packages without it have in common, so that none pays for another.
+// A Database is what workloads use of a contender. It has only what database/sql and packages
+// without it have in common, so that no contender pays for another's interface.
 type Database interface {
 	Queryer
 	Acquire(ctx context.Context) (Conn, error)
-	// Transact commits what f did, or rolls it back if f fails.
+	// Transact calls f in a transaction. It commits if f succeeds, and rolls back if f
+	// fails.
 	Transact(ctx context.Context, f func(Queryer) error) error
 	Close() error
 }
 
-// Baseline is the contender that ratios are taken to: the driver that
-// "sqlitemw" wraps.
+// Baseline is the contender that ratios refer to: the driver that "sqlitemw" wraps.
 const Baseline = "ncruces"
 
-// contenders returns all, those that are missing too, and what closes them.
+// contenders returns all contenders, including the missing ones, and a function that closes
+// them.
 func contenders() ([]*Contender, func(context.Context) error) {
 	sdks := newSDKs()
 	list := []*Contender{
 		{Name: Baseline, What: "github.com/ncruces/go-sqlite3/driver, bare", open: openNcruces},
 		{Name: "ncruces-raw", What: "github.com/ncruces/go-sqlite3 without database/sql: the limit", open: openRaw},
-		{Name: "sqlmw", What: "ncruces under github.com/ngrok/sqlmw and no interceptor's work", open: openSqlmw},
+		{Name: "sqlmw", What: "ncruces under github.com/ngrok/sqlmw, with an interceptor that does nothing", open: openSqlmw},
 	}
 	list = append(list, inThreeStates(sdks, "sqlitemw", "this module's driver", openSqlitemw(tracing.AcquireAll))...)
 	list = append(list,
 		acquireWaits(sdks),
 		spanned(sdks),
-		&Contender{Name: "sqlitemw-pool", State: NoSDK, What: "this module's own pool, of which one connection writes and the others read", open: openPool},
+		&Contender{Name: "sqlitemw-pool", State: NoSDK, What: "this module's own pool: one connection writes, and the others read", open: openPool},
 	)
 	list = append(list, inThreeStates(sdks, "xsam", "ncruces under github.com/XSAM/otelsql", openXSAM)...)
 	list = append(list, inThreeStates(sdks, "nhat", "ncruces under go.nhat.io/otelsql", openNhat)...)
@@ -93,7 +94,7 @@ func contenders() ([]*Contender, func(context.Context) error) {
 	return list, sdks.Close
 }
 
-// inThreeStates returns a contender for each state of an SDK.
+// inThreeStates returns one contender for each state of an SDK.
 func inThreeStates(s *sdks, name, what string, open func(*sdk) opener) []*Contender {
 	var list []*Contender
 	for _, state := range []State{NoSDK, NeverSampled, Sampled} {
@@ -107,18 +108,18 @@ func inThreeStates(s *sdks, name, what string, open func(*sdk) opener) []*Conten
 	return list
 }
 
-// acquireWaits is "sqlitemw" with the one option that the default pays most for.
+// acquireWaits is "sqlitemw" with the one option that saves most compared with the default.
 func acquireWaits(s *sdks) *Contender {
 	one := s.of(Sampled)
 	return &Contender{
 		Name: "sqlitemw-sampled-waits", State: Sampled, sdk: one, open: openSqlitemw(tracing.AcquireWaited)(one),
-		What: "this module's driver, always sampled, acquire spans only where there was a wait",
+		What: "this module's driver, always sampled, with acquire spans only for acquires that waited",
 	}
 }
 
 type opener = func(ctx context.Context, file string, o Options) (Database, error)
 
-// byName finds a contender, or is nil.
+// byName returns the contender with the name, or nil.
 func byName(list []*Contender, name string) *Contender {
 	for _, c := range list {
 		if c.Name == name {
@@ -128,7 +129,7 @@ func byName(list []*Contender, name string) *Contender {
 	return nil
 }
 
-// present returns those that can take part.
+// present returns the contenders that can run.
 func present(list []*Contender) []*Contender {
 	var here []*Contender
 	for _, c := range list {

@@ -15,8 +15,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// The drivers are taken by their types, not by their names: ncruces' name is
-// not the same in every build of this program.
+// Drivers are used by their types, not by their registered names, because ncruces' name differs
+// between builds of this program.
 
 func openNcruces(_ context.Context, file string, o Options) (Database, error) {
 	return openDriver(&sqlite3driver.SQLite{}, pragmaURI(file, o), o)
@@ -26,7 +26,8 @@ func openSqlmw(_ context.Context, file string, o Options) (Database, error) {
 	return openDriver(sqlmw.Driver(&sqlite3driver.SQLite{}, sqlmw.NullInterceptor{}), pragmaURI(file, o), o)
 }
 
-// openSqlitemw returns what opens it, by an SDK and a policy for its acquire spans.
+// openSqlitemw returns a function that opens "sqlitemw" with an SDK and a policy for acquire
+// spans.
 func openSqlitemw(acquire tracing.Acquire) func(*sdk) opener {
 	return func(s *sdk) opener {
 		return func(_ context.Context, file string, o Options) (Database, error) {
@@ -43,8 +44,7 @@ func openSqlitemw(acquire tracing.Acquire) func(*sdk) opener {
 	}
 }
 
-// The other packages that trace are used with their own defaults, as their
-// first examples have them.
+// The other tracing packages run with their defaults, as in their first examples.
 
 func openXSAM(s *sdk) opener {
 	var opts []xsam.Option

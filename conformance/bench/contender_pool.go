@@ -19,7 +19,7 @@ func openPool(ctx context.Context, file string, o Options) (Database, error) {
 		Path:     uri(file, nil),
 		MaxConns: o.Conns,
 		Logger:   slog.New(slog.DiscardHandler),
-		// WAL, foreign keys and the busy timeout are what it does by itself.
+		// The pool sets WAL, foreign keys and the busy timeout by itself.
 	}
 	if o.Synchronous == "normal" {
 		cfg.Synchronous = pool.SynchronousNormal
@@ -31,12 +31,12 @@ func openPool(ctx context.Context, file string, o Options) (Database, error) {
 	return &poolDatabase{sqlDatabase{sqlQueryer{p.DB()}, p.DB()}, p}, nil
 }
 
-// Acquire waits for a connection, as others' do. That of the pool would not: it
-// takes one with its first call.
+// Acquire waits for a connection, as the other contenders do. The pool's own *sql.Conn would
+// not wait: it acquires a connection at its first call.
 func (d *poolDatabase) Acquire(ctx context.Context) (Conn, error) {
 	acquire := d.pool.AcquireRead
 	if d.pool.Config().MaxConns == 1 {
-		acquire = d.pool.AcquireWrite // the only one
+		acquire = d.pool.AcquireWrite // the only connection
 	}
 	return d.acquire(ctx, acquire)
 }
@@ -49,8 +49,7 @@ func (d *poolDatabase) acquire(ctx context.Context, acquire func(context.Context
 	return &sqlConn{sqlQueryer{c}, c.Conn}, nil
 }
 
-// AcquireAll takes every connection that there may be: the one that writes, and
-// the others.
+// AcquireAll acquires every possible connection: the writer and all readers.
 func (d *poolDatabase) AcquireAll(ctx context.Context) (all []Conn, err error) {
 	defer func() {
 		if err != nil {

@@ -9,13 +9,13 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// rawDatabase is a Database over ncruces' connections, without database/sql.
-// Its pool is a channel: the least that lets goroutines share connections.
+// rawDatabase is a Database on ncruces' connections, without database/sql. Its pool is a
+// channel, which is the minimum for sharing connections between goroutines.
 type rawDatabase struct {
 	file    string
 	options Options
 
-	idle chan *sqlite3.Conn // holds a nil for each connection not opened yet
+	idle chan *sqlite3.Conn // holds nil for each connection that is not open yet
 
 	mu  sync.Mutex
 	all []*sqlite3.Conn
@@ -26,7 +26,7 @@ func openRaw(_ context.Context, file string, o Options) (Database, error) {
 	for range cap(d.idle) {
 		d.idle <- nil
 	}
-	// The first is opened at once, and is the first to be used again.
+	// The first connection is opened immediately, and is the first to be reused.
 	c, err := d.take(context.Background())
 	if err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func (d *rawDatabase) Rows(ctx context.Context, query string, dest []any, each f
 	return d.with(ctx, func(q rawQueryer) error { return q.Rows(ctx, query, dest, each, args...) })
 }
 
-// Prepare keeps a connection for the statement until it is closed.
+// Prepare reserves a connection for the statement until it is closed.
 func (d *rawDatabase) Prepare(ctx context.Context, query string) (Statement, error) {
 	c, err := d.take(ctx)
 	if err != nil {

@@ -9,16 +9,15 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// spanned is what any tracing of calls costs at the least: this module's driver
-// without an SDK, and around each call a span of the SDK's own, by hand, with as
-// many attributes as one of this module's has, of values that need no making. Four
-// are what the conventions want a span to start with; two can be known at its end
-// only, as the time in the engine.
+// spanned is the minimum cost of tracing calls. It is this module's driver without an SDK, with
+// a hand-written span of the SDK around each call. The span has as many attributes as one of
+// this module's, with values that need no computation. The conventions require four attributes
+// at the start of a span. Two are known only at its end, such as the time in the engine.
 func spanned(s *sdks) *Contender {
 	one := s.of(Sampled)
 	return &Contender{
 		Name: "otel-span", State: Sampled, sdk: one, open: openSpanned(one),
-		What: "this module's driver without an SDK, and by hand a span of the SDK's around each call: the limit of tracing",
+		What: "this module's driver without an SDK, with a hand-written span around each call: the minimum cost of tracing",
 	}
 }
 
@@ -33,7 +32,7 @@ func openSpanned(s *sdk) opener {
 	}
 }
 
-// A spanner makes spans that are all alike.
+// A spanner makes identical spans.
 type spanner struct {
 	tracer  trace.Tracer
 	options []trace.SpanStartOption
@@ -120,8 +119,8 @@ func (d *spannedDatabase) Acquire(ctx context.Context) (Conn, error) {
 	return &spannedConn{spannedQueryer{c, d.s}, c}, nil
 }
 
-// Transact has a span for its beginning and one for its end, which here are empty,
-// besides those of its calls.
+// Transact makes a span for begin and one for commit or rollback, with nothing in them here,
+// and those of its calls.
 func (d *spannedDatabase) Transact(ctx context.Context, f func(Queryer) error) error {
 	d.s.finish(d.s.start(ctx))
 	err := d.db.Transact(ctx, func(q Queryer) error { return f(spannedQueryer{q, d.s}) })

@@ -7,7 +7,7 @@ import (
 	"errors"
 )
 
-// sqlDatabase is a Database over database/sql.
+// sqlDatabase is a Database on database/sql.
 type sqlDatabase struct {
 	sqlQueryer
 	db *sql.DB
@@ -48,7 +48,7 @@ type sqlConn struct {
 
 func (c *sqlConn) Release() error { return c.c.Close() }
 
-// sqlQueryer is a Queryer over a *sql.DB, a *sql.Conn or a *sql.Tx.
+// sqlQueryer is a Queryer on a *sql.DB, a *sql.Conn or a *sql.Tx.
 type sqlQueryer struct {
 	q interface {
 		ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
@@ -103,8 +103,8 @@ func (s *sqlStatement) Row(ctx context.Context, dest []any, args ...any) error {
 
 func (s *sqlStatement) Close() error { return s.s.Close() }
 
-// connectorFor is what sql.Open makes of a driver and a DSN, without a name
-// that would have to be registered.
+// connectorFor makes a connector from a driver and a DSN, like sql.Open, but without a
+// registered name.
 func connectorFor(d driver.Driver, dsn string) (driver.Connector, error) {
 	if d, ok := d.(driver.DriverContext); ok {
 		return d.OpenConnector(dsn)
@@ -120,7 +120,7 @@ type dsnConnector struct {
 func (c dsnConnector) Connect(context.Context) (driver.Conn, error) { return c.driver.Open(c.dsn) }
 func (c dsnConnector) Driver() driver.Driver                        { return c.driver }
 
-// openDriver opens a driver that is not known by a name.
+// openDriver opens a driver that is not registered.
 func openDriver(d driver.Driver, dsn string, o Options) (Database, error) {
 	c, err := connectorFor(d, dsn)
 	if err != nil {

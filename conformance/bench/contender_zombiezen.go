@@ -9,8 +9,8 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 )
 
-// zombieDatabase is a Database over sqlitex.Pool. Its statements are cached by
-// the connection, which is that package's own way: Prepare there is a lookup.
+// zombieDatabase is a Database on sqlitex.Pool. Its connections cache statements, as is usual
+// with that package, so Prepare is a lookup.
 type zombieDatabase struct{ pool *sqlitex.Pool }
 
 func openZombiezen(_ context.Context, file string, o Options) (Database, error) {
@@ -52,7 +52,7 @@ func (d *zombieDatabase) Rows(ctx context.Context, query string, dest []any, eac
 	return d.with(ctx, func(q zombieQueryer) error { return q.Rows(ctx, query, dest, each, args...) })
 }
 
-// Prepare keeps a connection for the statement until it is closed.
+// Prepare reserves a connection for the statement until it is closed.
 func (d *zombieDatabase) Prepare(ctx context.Context, query string) (Statement, error) {
 	c, err := d.pool.Take(ctx)
 	if err != nil {
@@ -211,7 +211,7 @@ func (s *zombieStatement) read(dest []any) error {
 	return nil
 }
 
-// Close gives the connection back. The statement stays in its cache.
+// Close releases the connection. The statement remains in its cache.
 func (s *zombieStatement) Close() error {
 	if s.release != nil {
 		s.release()

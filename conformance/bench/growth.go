@@ -8,25 +8,25 @@ import (
 	"time"
 )
 
-// A Curve is how the cost of one unit grows with a parameter.
+// A Curve describes how the cost of one unit grows with a parameter.
 type Curve struct {
 	Name   string
-	What   string // what a unit is
-	Param  string // what grows
+	What   string // one unit
+	Param  string // the parameter
 	Values []int
 	Tiny   []int // values for tests
 	Units  func(n int) int
 	Run    func(n int) *Workload
-	Shape  string // which shape it must have, and why
+	Shape  string // the expected shape, and why
 }
 
-// A Point is a contender's cost of a unit at a value of the parameter.
+// A Point is a contender's cost of one unit at a value of the parameter.
 type Point struct {
 	Curve     *Curve
 	Contender string
 	N         int
 	Time      float64 // nanoseconds per unit
-	Ratio     float64 // to the baseline at the same value; 0 if that failed
+	Ratio     float64 // to the baseline at the same value; 0 if the baseline failed
 }
 
 // growing are the contenders whose curves are drawn.
@@ -56,22 +56,22 @@ func curves() []*Curve {
 		{
 			Name: "rows", What: "one row of a scan", Param: "rows of the result",
 			Values: decades(1, 1_000_000), Tiny: []int{1, 10}, Units: same, Run: growRows,
-			Shape: "falls while the call itself is shared by more rows, then flat: rows are streamed, and none is kept",
+			Shape: "falls while more rows share the cost of the call, then flat: rows are streamed, and none is kept",
 		},
 		{
 			Name: "goroutines", What: "one point query", Param: "goroutines on 8 connections",
 			Values: doublings(256, 4), Tiny: []int{1, 4}, Units: func(n int) int { return n * perGoroutine }, Run: growGoroutines,
-			Shape: "falls until each core has a goroutine, then flat: with more goroutines than connections they wait in turn, and a unit of throughput costs no more",
+			Shape: "falls until each core has a goroutine, then flat: with more goroutines than connections they wait their turn, and a unit costs no more",
 		},
 		{
-			Name: "connections", What: "a connection taken, used for a point query and given back", Param: "connections held at once",
+			Name: "connections", What: "a connection acquired, used for a point query and released", Param: "connections held at once",
 			Values: doublings(64, 4), Tiny: []int{1, 4}, Units: same, Run: growConnections,
-			Shape: "rises, for every connection has memory of its own and fewer of them fit the processor's caches; the more, the more memory a connection takes",
+			Shape: "rises, because every connection has its own memory and fewer of them fit the processor's caches; the more memory a connection takes, the steeper",
 		},
 		{
-			Name: "statements", What: "one point query without Prepare", Param: "distinct texts in turn",
+			Name: "statements", What: "one point query without Prepare", Param: "distinct queries in turn",
 			Values: decades(1, 10_000), Tiny: []int{1, 10}, Units: one, Run: growStatements,
-			Shape: "flat where nothing is kept of a text; where statements or descriptions of texts are cached, a step up where they no longer fit",
+			Shape: "flat if nothing is cached for a query; if statements or descriptions of queries are cached, a step up where they no longer fit",
 		},
 		{
 			Name: "size", What: "one point query without Prepare, at a random key", Param: "rows of the table",
@@ -81,8 +81,8 @@ func curves() []*Curve {
 	}
 }
 
-// perGoroutine is how many queries a goroutine makes before it ends, so that
-// its start is not what is measured.
+// perGoroutine is how many queries a goroutine makes before it ends. With 20, its start is a
+// small part of what is measured.
 const perGoroutine = 20
 
 func growRows(n int) *Workload {
@@ -195,7 +195,7 @@ func growSize(n int) *Workload {
 			dest, key := []any{&got}, uint64(1)
 			return &Run{
 				Op: func(ctx context.Context) error {
-					key = key*6364136223846793005 + 1442695040888963407 // Knuth's generator, as good as any here
+					key = key*6364136223846793005 + 1442695040888963407 // Knuth's generator, which is good enough here
 					id := int64((key>>33)%uint64(n)) + 1
 					if err := db.Row(ctx, itemQuery, dest, id); err != nil {
 						return err
@@ -247,13 +247,13 @@ func grow(ctx context.Context, p Plan, wanted []*Curve, all []*Contender, out io
 	return points, errors.Join(failures...)
 }
 
-// A Bend is where a contender's cost grows as the baseline's does not, which
-// the shape of the curve cannot explain.
+// A Bend is a step at which a contender's cost grows but the baseline's does not. The shape of
+// the curve cannot explain it.
 type Bend struct {
 	From, To Point
 }
 
-// bends finds them: steps of more than a half in the ratio to the baseline.
+// bends returns the steps of more than one half in the ratio to the baseline.
 func bends(points []Point) []Bend {
 	var list []Bend
 	last := map[string]Point{}
@@ -267,14 +267,14 @@ func bends(points []Point) []Bend {
 	return list
 }
 
-// reason is what is known of a bend.
+// reason returns the known reason for a bend.
 func (b Bend) reason() string {
 	if family(b.To.Contender) == "own" {
 		switch b.To.Curve.Name {
 		case "statements":
-			return "known: what is kept of a text no longer fits its cache, and is made anew for each call"
+			return "known: the cached descriptions of queries no longer fit their cache, and are made again for each call"
 		case "rows":
-			return "known: what is saved is saved once for a call, and more rows share it"
+			return "known: the saving is made once for a call, and more rows share it"
 		}
 	}
 	return "unexplained: measure it again, and if it stays, find out why"

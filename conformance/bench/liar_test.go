@@ -12,9 +12,9 @@ var errTest = errors.New("a test's")
 // A liar is a contender that is fast because it does less.
 type liar struct {
 	Database
-	skipExec bool // says that it has written
-	skipTx   bool // says that it has committed
-	skipRow  bool // leaves dest as it was
+	skipExec bool // claims to have written
+	skipTx   bool // claims to have committed
+	skipRow  bool // leaves dest unchanged
 	skipRows bool // drops the last row
 }
 
@@ -69,7 +69,7 @@ func TestLiarsAreCaught(t *testing.T) {
 	}{
 		{"does not insert", "insert", lying(liar{skipExec: true}), Untraced, "verify"},
 		{"does not commit", "tx10", lying(liar{skipTx: true}), Untraced, "verify"},
-		{"does not commit under contention", "contention-tx", lying(liar{skipTx: true}), Untraced, "are not there"},
+		{"does not commit under contention", "contention-tx", lying(liar{skipTx: true}), Untraced, "are missing"},
 		{"does not fill a table", "complex-insert", lying(liar{skipTx: true}), Untraced, "verify"},
 		{"does not read a row", "point", lying(liar{skipRow: true}), Untraced, "verify"},
 		{"does not read all rows", "scan", lying(liar{skipRows: true}), Untraced, "verify"},
@@ -87,7 +87,7 @@ func TestLiarsAreCaught(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := results[0].Err; got == nil || !strings.Contains(got.Error(), c.want) {
-				t.Errorf("it is not caught by %q: %v", c.want, got)
+				t.Errorf("the error lacks %q: %v", c.want, got)
 			}
 		})
 	}

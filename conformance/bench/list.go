@@ -6,7 +6,7 @@ import (
 	"text/tabwriter"
 )
 
-// printList prints all that can be asked for, and all that will be.
+// printList prints all contenders, workloads and budgets.
 func printList(out io.Writer, all []*Contender, ws []*Workload, budgets []*Budget) error {
 	tw := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(tw, "CONTENDER\tWHAT\tHERE")

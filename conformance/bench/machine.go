@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// machine says where and how numbers came about, in one line.
+// machine returns, in one line, where and how numbers were measured.
 func machine(command []string) string {
 	return fmt.Sprintf("%s, %d cores, %s/%s, %s, %s, by `go run%s . %s`",
 		cpu(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(),
 		time.Now().UTC().Format("2006-01-02"), buildFlags(), strings.Join(command, " "))
 }
 
-// cpu is the processor's model, where the system tells.
+// cpu returns the processor's model if the system reports it.
 func cpu() string {
 	f, err := os.Open("/proc/cpuinfo")
 	if err != nil {
@@ -32,7 +32,7 @@ func cpu() string {
 	return "a processor of unknown model"
 }
 
-// buildFlags are those by which mattn's driver takes part.
+// buildFlags returns the build flags with which mattn's driver runs.
 func buildFlags() string {
 	if mattn().Missing != "" {
 		return ""
@@ -40,7 +40,7 @@ func buildFlags() string {
 	return ` -tags mattn -ldflags="-X github.com/ncruces/go-sqlite3/driver.driverName=ncruces"`
 }
 
-// versions are those of the modules that take part.
+// versions returns the versions of the modules that are measured.
 func versions() []string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -23,7 +23,7 @@ func main() {
 	}
 }
 
-// flags are what the command was asked for.
+// flags are the command's flags.
 type flags struct {
 	tour, long, check, list bool
 
@@ -33,9 +33,9 @@ type flags struct {
 	contenders *regexp.Regexp
 	cap        time.Duration
 	seed       uint64
-	command    []string // what was asked for, for the table
+	command    []string // the command line, for the table
 
-	memory, memoryOf string // of the process that a trial starts
+	memory, memoryOf string // for the process that a trial starts
 }
 
 func parseFlags(args []string) (*flags, error) {
@@ -43,15 +43,15 @@ func parseFlags(args []string) (*flags, error) {
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.BoolVar(&f.tour, "tour", false, "run the short tour")
 	fs.BoolVar(&f.long, "long", false, "run all workloads at full size, and how cost grows")
-	fs.BoolVar(&f.check, "check", false, "run what budgets need until each is decided; fail if one that is on is broken")
+	fs.BoolVar(&f.check, "check", false, "run what budgets need until each is decided; fail if a budget that is on is broken")
 	fs.BoolVar(&f.list, "list", false, "list contenders, workloads and budgets")
 	fs.StringVar(&f.out, "out", ".", "the `directory` for tables and charts")
-	fs.StringVar(&f.dir, "dir", "", "the `directory` for databases (default: the system's for temporary files)")
-	only := fs.String("workloads", "", "only workloads whose names match this `regexp`, and curves where growth/NAME does")
+	fs.StringVar(&f.dir, "dir", "", "the `directory` for databases (default: the system's temporary directory)")
+	only := fs.String("workloads", "", "only workloads whose names match this `regexp`, and only curves whose growth/NAME does")
 	who := fs.String("contenders", "", "only contenders whose names match this `regexp`, and the baseline")
-	fs.DurationVar(&f.cap, "cap", time.Minute, "how long -check looks at a workload before it says inconclusive")
-	fs.Uint64Var(&f.seed, "seed", 1, "the `number` that the order of contenders is shuffled by")
-	fs.StringVar(&f.memory, "memory", "", "print what memory this `contender` takes, and no more; see the workload memory")
+	fs.DurationVar(&f.cap, "cap", time.Minute, "how long -check measures a workload before it reports inconclusive")
+	fs.Uint64Var(&f.seed, "seed", 1, "the `number` that seeds the order of contenders")
+	fs.StringVar(&f.memory, "memory", "", "only print how much memory this `contender` uses; see the workload memory")
 	fs.StringVar(&f.memoryOf, "memory-of", "", "the `file` that -memory opens")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func parseFlags(args []string) (*flags, error) {
 		}
 	}
 	if modes != 1 || fs.NArg() != 0 {
-		return nil, errors.New("say one of -tour, -long, -check and -list, and no arguments")
+		return nil, errors.New("need exactly one of -tour, -long, -check and -list, and no arguments")
 	}
 	var err error
 	if f.workloads, err = regexp.Compile(*only); err != nil {
@@ -107,7 +107,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	}
 }
 
-// plan is how long each kind of run looks.
+// plan returns how long each kind of run measures.
 func (f *flags) plan() Plan {
 	p := Plan{Dir: f.dir, Shuffle: rand.New(rand.NewPCG(f.seed, 0))}
 	switch {
@@ -124,7 +124,7 @@ func (f *flags) plan() Plan {
 	return p
 }
 
-// selected returns the workloads and contenders of a tour.
+// selected returns the selected workloads and contenders of a tour.
 func (f *flags) selected(all []*Contender) ([]*Workload, []*Contender) {
 	var ws []*Workload
 	for _, w := range workloads() {
@@ -141,7 +141,7 @@ func (f *flags) selected(all []*Contender) ([]*Workload, []*Contender) {
 	return ws, cs
 }
 
-// curves returns those of a long run.
+// curves returns the selected curves of a long run.
 func (f *flags) curves() []*Curve {
 	var list []*Curve
 	for _, c := range curves() {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// TestMain is the program itself where a trial of memory starts it.
+// TestMain runs the program itself if a memory trial started this process.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "-memory" {
 		main()
@@ -88,7 +88,7 @@ func TestReport(t *testing.T) {
 	}
 	growth := &Report{Points: report.Points}
 	if pages := growth.pages(); len(pages) != 2 || pages[0].file != "GROWTH.md" {
-		t.Errorf("a run of curves alone writes %d files", len(pages))
+		t.Errorf("a run of only curves writes %d files", len(pages))
 	}
 	for file, wants := range map[string][]string{
 		"RESULTS.md":  {"## point", "| `sqlitemw` |"},
@@ -102,11 +102,11 @@ func TestReport(t *testing.T) {
 		}
 		for _, want := range append(wants, Baseline) {
 			if !strings.Contains(string(text), want) {
-				t.Errorf("%s does not say %q", file, want)
+				t.Errorf("%s does not contain %q", file, want)
 			}
 		}
 		if strings.Contains(string(text), "NaN") {
-			t.Errorf("%s has a number that is none", file)
+			t.Errorf("%s contains NaN", file)
 		}
 	}
 }
@@ -114,7 +114,7 @@ func TestReport(t *testing.T) {
 func TestFlags(t *testing.T) {
 	for _, args := range [][]string{{}, {"-tour", "-check"}, {"-tour", "more"}, {"-tour", "-workloads", "("}, {"-tour", "-contenders", "("}} {
 		if _, err := parseFlags(args); err == nil {
-			t.Errorf("%q is taken", args)
+			t.Errorf("%q is accepted", args)
 		}
 	}
 	f, err := parseFlags([]string{"-tour", "-workloads", "^point$", "-contenders", "^sqlitemw$"})

@@ -12,50 +12,50 @@ import (
 	"time"
 )
 
-// The figures of every operation. Trials have names of their own.
+// The figures of every operation. Trials have other names.
 const (
 	Time   = "time"   // nanoseconds per operation
 	Allocs = "allocs" // per operation, of the whole process
 	Bytes  = "bytes"  // allocated per operation, of the whole process
-	Lost   = "lost"   // writes of a trial that were acknowledged and are not there
+	Lost   = "lost"   // acknowledged writes of a trial that are missing
 )
 
-// Figures are what one round observed.
+// Figures are the observations of one round.
 type Figures map[string]float64
 
-// A Plan is how long to look.
+// A Plan says how long to measure.
 type Plan struct {
 	Size      Size
-	Batch     time.Duration // the least that a batch takes
-	Window    time.Duration // what a trial takes
-	Rounds    int           // as many
-	MinRounds int           // or at least as many, once Cap is over
+	Batch     time.Duration // minimum duration of a batch
+	Window    time.Duration // duration of a trial
+	Rounds    int           // number of rounds
+	MinRounds int           // minimum number of rounds once Cap is over
 	Cap       time.Duration // for all contenders of a workload
 	Dir       string        // for databases
 	Shuffle   *rand.Rand    // the order of contenders within a round
 }
 
-// A Result is what a contender showed in a workload.
+// A Result is the result of a contender in a workload.
 type Result struct {
 	Workload  *Workload
 	Contender *Contender
 	Rounds    map[string][]float64 // by figure; the same rounds for all contenders of a workload
-	Err       error                // why there is nothing else
+	Err       error                // why there are no figures
 }
 
-// A cell is a contender at work.
+// A cell is a running contender.
 type cell struct {
 	*Result
 	env   *Env
 	run   *Run  // nil for a trial
 	batch int   // operations in a batch
 	ops   int64 // operations so far
-	spans int64 // of its SDK before the first
+	spans int64 // spans of its SDK before the first operation
 }
 
-// measure runs w on all contenders. It calls enough after each round, if it is
-// not nil, and stops when it says so. A contender that fails is out, and says
-// why in its Result; an error is one of the harness itself.
+// measure runs w on all contenders. After each round, it calls enough, if that is not nil, and
+// stops if it returns true. A contender that fails stops, with the error in its Result. The
+// returned error is one of the harness itself.
 func measure(ctx context.Context, w *Workload, list []*Contender, p Plan, enough func(rounds int, results []*Result) bool) (_ []*Result, err error) {
 	dir, err := os.MkdirTemp(p.Dir, "bench-"+w.Name+"-")
 	if err != nil {
@@ -77,7 +77,7 @@ func measure(ctx context.Context, w *Workload, list []*Contender, p Plan, enough
 			cells = append(cells, x)
 		}
 	}
-	// Whatever setting up has left behind is nobody's.
+	// Collect the garbage of the setup, so that no contender pays for it.
 	runtime.GC()
 
 	began := time.Now()
@@ -104,8 +104,8 @@ func measure(ctx context.Context, w *Workload, list []*Contender, p Plan, enough
 	return results, ctx.Err()
 }
 
-// start opens the contender, verifies its settings and finds the size of its
-// batches, which warms it up.
+// start opens the contender, verifies its settings and determines the size of its batches,
+// which also warms it up.
 func (x *cell) start(ctx context.Context, p Plan) (err error) {
 	defer func() {
 		if err != nil {
@@ -122,7 +122,7 @@ func (x *cell) start(ctx context.Context, p Plan) (err error) {
 	if err := errors.Join(verifySettings(ctx, db, x.env.Options), db.Close()); err != nil {
 		return err
 	}
-	// Connections may have spans: only those of the workload's calls count.
+	// Opening connections may make spans. Only the spans of the workload's calls count.
 	if err := x.Contender.sdk.flush(ctx); err != nil {
 		return err
 	}
@@ -136,9 +136,9 @@ func (x *cell) start(ctx context.Context, p Plan) (err error) {
 	return x.calibrate(ctx, p.Batch)
 }
 
-// calibrate finds how many operations take as long as a batch must. It believes
-// only the second in a row that does: one that was disturbed would leave
-// batches so small that they measure the disturbance of every batch after.
+// calibrate determines how many operations take as long as a batch must. It requires two
+// batches in a row that are long enough. After a disturbed single one, batches would be so
+// small that the noise of each later batch dominates.
 func (x *cell) calibrate(ctx context.Context, least time.Duration) error {
 	x.batch = 1
 	for before := time.Duration(0); ; {
@@ -151,7 +151,7 @@ func (x *cell) calibrate(ctx context.Context, least time.Duration) error {
 		}
 		before = d
 		if d < least {
-			// Aim beyond the goal, for the first batches are the slow ones.
+			// Aim beyond the goal, because the first batches are slow.
 			per := max(1, d/time.Duration(x.batch))
 			x.batch = max(x.batch+1, min(10*x.batch, int(least*5/4/per)))
 			before = 0
@@ -159,14 +159,14 @@ func (x *cell) calibrate(ctx context.Context, least time.Duration) error {
 	}
 }
 
-// begin returns the context of a contender's calls. It cannot be cancelled, for
-// that is a workload of its own: database/sql starts a goroutine for every query
-// whose context can be, which hides half of what a driver spends on a short one.
+// begin returns the context of a contender's calls. It cannot be canceled. For a cancelable
+// context, database/sql starts a goroutine for every query, which hides half of what a driver
+// spends on a short one. Another workload measures that.
 func (x *cell) begin(ctx context.Context) (context.Context, func()) {
 	return x.Contender.sdk.root(context.WithoutCancel(ctx))
 }
 
-// repeat runs a batch and returns what it took.
+// repeat runs a batch and returns its duration.
 func (x *cell) repeat(ctx context.Context) (time.Duration, error) {
 	ctx, end := x.begin(ctx)
 	defer end()
@@ -205,7 +205,7 @@ func (x *cell) observe(ctx context.Context) (Figures, error) {
 			return nil, fmt.Errorf("try %s on %s: %w", x.Workload.Name, x.Contender.Name, err)
 		}
 		if n := figures[Lost]; n != 0 {
-			return nil, fmt.Errorf("verify %s on %s: %.0f writes are not there", x.Workload.Name, x.Contender.Name, n)
+			return nil, fmt.Errorf("verify %s on %s: %.0f writes are missing", x.Workload.Name, x.Contender.Name, n)
 		}
 		return figures, nil
 	}
@@ -219,14 +219,15 @@ func (x *cell) observe(ctx context.Context) (Figures, error) {
 	n := float64(x.batch)
 	return Figures{
 		Time: float64(d.Nanoseconds()) / n,
-		// Rounded down, as package testing does: what else runs allocates a little.
+		// Rounded down, as package testing does, because other goroutines allocate a
+		// little.
 		Allocs: math.Floor(float64(after.Mallocs-before.Mallocs) / n),
 		Bytes:  math.Floor(float64(after.TotalAlloc-before.TotalAlloc) / n),
 	}, nil
 }
 
-// finish closes the contender, and only then checks what it wrote: two builds
-// of SQLite in one process know nothing of each other's locks on a file.
+// finish closes the contender, and then checks what it wrote. It must not check before, because
+// two builds of SQLite in one process ignore each other's locks on a file.
 func (x *cell) finish() error {
 	if err := x.stop(); err != nil {
 		return err

@@ -29,8 +29,8 @@ func memoryWorkload() *Workload {
 			memoryConns, memoryStatements),
 		Tour: true, Quiet: true, Options: Options{Synchronous: "normal", Conns: memoryConns + 1}, Seed: seedItems,
 		Trial: func(ctx context.Context, e *Env) (Figures, error) {
-			// What one contender has freed, the next would find, so each
-			// gets a process.
+			// Each contender runs in its own process, because it would reuse memory
+			// that another has freed.
 			self, err := os.Executable()
 			if err != nil {
 				return nil, fmt.Errorf("find this program: %w", err)
@@ -51,7 +51,7 @@ func memoryWorkload() *Workload {
 	}
 }
 
-// printMemory is what that process does.
+// printMemory is what that process runs.
 func printMemory(ctx context.Context, c *Contender, file string, out io.Writer) (err error) {
 	db, err := c.Open(ctx, file, memoryWorkload().Options)
 	if err != nil {
@@ -80,7 +80,7 @@ func printMemory(ctx context.Context, c *Contender, file string, out io.Writer) 
 		}
 		return nil
 	}
-	if err := more(1); err != nil { // what is needed once, however many there are
+	if err := more(1); err != nil { // memory needed once, independent of the count
 		return err
 	}
 	base := resident()
@@ -100,9 +100,9 @@ func printMemory(ctx context.Context, c *Contender, file string, out io.Writer) 
 	return err
 }
 
-// resident is how much memory the process has: what the system says, as C and
-// SQLite's own memory are not in Go's heap; where it does not, what Go has
-// asked it for.
+// resident returns the memory of the process as the system reports it, because C's and SQLite's
+// own memory is not in Go's heap. If the system does not report it, resident returns what Go
+// has obtained from the system.
 func resident() float64 {
 	debug.FreeOSMemory()
 	var size, pages float64

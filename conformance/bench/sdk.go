@@ -10,13 +10,13 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// State is how a contender that traces is observed.
+// State is a way of observing a contender that traces.
 type State int
 
 // The states.
 const (
 	Untraced     State = iota // it cannot trace
-	NoSDK                     // it could, but no SDK is installed
+	NoSDK                     // it can, but no SDK is installed
 	NeverSampled              // an SDK samples nothing
 	Sampled                   // an SDK samples everything
 )
@@ -41,16 +41,15 @@ func (s State) suffix() string {
 	return "never"
 }
 
-// An sdk is a contender's own OpenTelemetry SDK. The nil sdk is none. It is
-// never installed as the global provider: those without an SDK are measured in
-// the same process.
+// An sdk is a contender's own OpenTelemetry SDK. A nil sdk means none. It is never installed as
+// the global provider, because contenders without an SDK run in the same process.
 type sdk struct {
 	state    State
 	provider *sdktrace.TracerProvider
-	spans    atomic.Int64 // exported, but for the roots
+	spans    atomic.Int64 // exported spans, without roots
 }
 
-// rootName tells the harness's own spans from the contender's.
+// rootName distinguishes the harness's spans from the contender's.
 const rootName = "batch"
 
 func newSDK(state State) *sdk {
@@ -66,8 +65,8 @@ func newSDK(state State) *sdk {
 	return s
 }
 
-// ExportSpans counts spans and drops them: what a backend costs is not a
-// driver's doing.
+// ExportSpans counts spans and drops them, because a driver is not responsible for the cost of
+// a backend.
 func (s *sdk) ExportSpans(_ context.Context, spans []sdktrace.ReadOnlySpan) error {
 	for _, span := range spans {
 		if span.Name() != rootName {
@@ -77,10 +76,10 @@ func (s *sdk) ExportSpans(_ context.Context, spans []sdktrace.ReadOnlySpan) erro
 	return nil
 }
 
-// Shutdown has nothing to do.
+// Shutdown does nothing.
 func (s *sdk) Shutdown(context.Context) error { return nil }
 
-// root begins the root span of a batch.
+// root starts the root span of a batch.
 func (s *sdk) root(ctx context.Context) (context.Context, func()) {
 	if s == nil {
 		return ctx, func() {}
@@ -89,8 +88,8 @@ func (s *sdk) root(ctx context.Context) (context.Context, func()) {
 	return ctx, func() { span.End() }
 }
 
-// flush exports what is queued, so that the next contender's turn does not
-// share the processor with it.
+// flush exports queued spans, so that the export does not run during the next contender's
+// batch.
 func (s *sdk) flush(ctx context.Context) error {
 	if s == nil {
 		return nil
@@ -101,7 +100,7 @@ func (s *sdk) flush(ctx context.Context) error {
 	return nil
 }
 
-// count is how many spans have arrived.
+// count returns the number of spans that have arrived.
 func (s *sdk) count() int64 {
 	if s == nil {
 		return 0
@@ -109,8 +108,7 @@ func (s *sdk) count() int64 {
 	return s.spans.Load()
 }
 
-// verify reports whether the spans that arrived since there were so many fit
-// the state.
+// verify checks that the number of spans since the count since fits the state.
 func (s *sdk) verify(since int64) error {
 	if s == nil {
 		return nil
@@ -118,9 +116,9 @@ func (s *sdk) verify(since int64) error {
 	n := s.count() - since
 	switch {
 	case s.state == Sampled && n == 0:
-		return errors.New("verify spans: everything was sampled, and no span arrived")
+		return errors.New("verify spans: everything was sampled, but no span arrived")
 	case s.state == NeverSampled && n != 0:
-		return fmt.Errorf("verify spans: nothing was sampled, and %d spans arrived", n)
+		return fmt.Errorf("verify spans: nothing was sampled, but %d spans arrived", n)
 	}
 	return nil
 }
@@ -130,7 +128,7 @@ type sdks struct{ all []*sdk }
 
 func newSDKs() *sdks { return &sdks{} }
 
-// of makes the SDK of a contender in a state: nil without one.
+// of makes the SDK of a contender in a state. It returns nil for states without an SDK.
 func (s *sdks) of(state State) *sdk {
 	one := newSDK(state)
 	if one != nil {
@@ -139,7 +137,7 @@ func (s *sdks) of(state State) *sdk {
 	return one
 }
 
-// Close ends the SDKs' goroutines.
+// Close stops the SDKs' goroutines.
 func (s *sdks) Close(ctx context.Context) error {
 	var err error
 	for _, one := range s.all {

@@ -10,27 +10,28 @@ import (
 	"strings"
 )
 
-// Options is how a database is opened. It means the same to every contender.
+// Options are the options for opening a database. They mean the same for every contender.
 type Options struct {
 	Synchronous string // "normal" or "full"
-	Conns       int    // connections the pool may have, and may keep idle
+	Conns       int    // maximum number of connections, and of idle ones
 }
 
-// A setting is a pragma that every contender is given in its own way.
+// A setting is a pragma that every contender sets in its own way.
 type setting struct {
 	name, value string
-	reads       string // what SQLite answers once it is set
+	reads       string // what SQLite returns once it is set
 }
 
-// settings returns those of o. They are all that decides what a commit is
-// worth and who waits for whom.
+// settings returns the settings of o. They determine the durability of a commit and the waits
+// for locks.
 func (o Options) settings() []setting {
 	sync := setting{"synchronous", "normal", "1"}
 	if o.Synchronous == "full" {
 		sync = setting{"synchronous", "full", "2"}
 	}
 	return []setting{
-		// First, as the change to WAL needs a lock that another connection may hold.
+		// First, because the change to WAL needs a lock that another connection may
+		// hold.
 		{"busy_timeout", strconv.Itoa(busyTimeout), strconv.Itoa(busyTimeout)},
 		{"journal_mode", "wal", "wal"},
 		sync,
@@ -38,16 +39,16 @@ func (o Options) settings() []setting {
 	}
 }
 
-// busyTimeout is in milliseconds.
+// busyTimeout is in milliseconds. Five seconds is the default of mattn's driver.
 const busyTimeout = 5000
 
-// uri is the file's name as a URI, with the given parameters.
+// uri returns the file's name as a URI with the parameters.
 func uri(file string, params url.Values) string {
 	u := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(file), RawQuery: params.Encode()}
 	return u.String()
 }
 
-// pragmaURI is the DSN of the drivers that take any pragma as _pragma.
+// pragmaURI returns the DSN for drivers that accept any pragma as _pragma.
 func pragmaURI(file string, o Options) string {
 	params := url.Values{}
 	for _, s := range o.settings() {
@@ -56,7 +57,7 @@ func pragmaURI(file string, o Options) string {
 	return uri(file, params)
 }
 
-// pragmas are statements for those that take none in a DSN.
+// pragmas returns the statements for drivers that accept no pragma in a DSN.
 func (o Options) pragmas() []string {
 	var list []string
 	for _, s := range o.settings() {
@@ -65,8 +66,8 @@ func (o Options) pragmas() []string {
 	return list
 }
 
-// verifySettings reads the settings back from every connection of the pool, all
-// taken out at once so that none is asked twice.
+// verifySettings reads the settings back from every connection of the pool. It acquires all of
+// them first, so that it reads each once.
 func verifySettings(ctx context.Context, db Database, o Options) (err error) {
 	conns, err := acquireAll(ctx, db, o)
 	if err != nil {
@@ -91,12 +92,12 @@ func verifySettings(ctx context.Context, db Database, o Options) (err error) {
 	return nil
 }
 
-// acquireAll takes as many connections as db may have.
+// acquireAll acquires the maximum number of connections of db.
 func acquireAll(ctx context.Context, db Database, o Options) (conns []Conn, err error) {
 	if db, ok := db.(interface {
 		AcquireAll(context.Context) ([]Conn, error)
 	}); ok {
-		return db.AcquireAll(ctx) // they are not all alike
+		return db.AcquireAll(ctx) // the connections differ in their roles
 	}
 	for range max(1, o.Conns) {
 		c, err := db.Acquire(ctx)

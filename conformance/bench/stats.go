@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// quantile returns the q-th quantile of sorted xs, between two of them by
-// linear interpolation. Of nothing it is NaN.
+// quantile returns the q-th quantile of sorted, with linear interpolation between two values.
+// Without values, it returns NaN.
 func quantile(sorted []float64, q float64) float64 {
 	if len(sorted) == 0 {
 		return math.NaN()
@@ -27,15 +27,14 @@ func median(xs []float64) float64 {
 	return quantile(s, 0.5)
 }
 
-// spread returns half the distance between the quartiles: what is left of
-// noise once the outliers are gone.
+// spread returns half the distance between the quartiles, which is the noise without outliers.
 func spread(xs []float64) float64 {
 	s := slices.Clone(xs)
 	slices.Sort(s)
 	return (quantile(s, 0.75) - quantile(s, 0.25)) / 2
 }
 
-// A Ratio is one of medians, with its 95% confidence interval.
+// A Ratio is a ratio of medians, with its 95% confidence interval.
 type Ratio struct{ Value, Low, High float64 }
 
 // narrow reports whether the interval is within ±part of the value.
@@ -43,10 +42,9 @@ func (r Ratio) narrow(part float64) bool {
 	return r.High-r.Value <= part*r.Value && r.Value-r.Low <= part*r.Value
 }
 
-// ratio returns that of the median of a to that of b, which were observed in
-// the same rounds. The interval is a bootstrap's: rounds are drawn anew, each
-// with both of its observations, so that what disturbed both cancels out. It
-// is the same for the same observations.
+// ratio returns the ratio of a's median to b's, which were observed in the same rounds. The
+// interval is a bootstrap interval: rounds are resampled with both of their observations, so
+// that disturbances of both cancel out. The result is deterministic.
 func ratio(a, b []float64) Ratio {
 	n := min(len(a), len(b))
 	if n == 0 {
@@ -73,8 +71,8 @@ func ratio(a, b []float64) Ratio {
 	}
 }
 
-// divide takes nothing to nothing as equal: two contenders that both allocate
-// nothing, or both fail never, are on a par.
+// divide treats 0/0 as 1: two contenders that both allocate nothing, or both never fail, are
+// equal.
 func divide(a, b float64) float64 {
 	if a == 0 && b == 0 {
 		return 1

@@ -21,12 +21,12 @@ func TestMedianAndSpread(t *testing.T) {
 		}
 	}
 	if !math.IsNaN(median(nil)) {
-		t.Error("nothing has a median")
+		t.Error("the median of no values is not NaN")
 	}
 }
 
-// The interval of a known ratio contains it nearly always, and is no wider
-// than it must be.
+// The interval of a known ratio must contain it in about 95% of all trials. The test requires
+// 90%, because the number of trials is small.
 func TestRatioCovers(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 7))
 	const truth, trials = 0.8, 200
@@ -34,7 +34,7 @@ func TestRatioCovers(t *testing.T) {
 	for range trials {
 		var a, b []float64
 		for range 41 {
-			disturbed := 1 + rng.ExpFloat64() // hits both of a round
+			disturbed := 1 + rng.ExpFloat64() // affects both observations of a round
 			a = append(a, truth*disturbed*(1+0.05*rng.NormFloat64()))
 			b = append(b, disturbed*(1+0.05*rng.NormFloat64()))
 		}
@@ -43,7 +43,7 @@ func TestRatioCovers(t *testing.T) {
 		}
 	}
 	if covered < trials*90/100 {
-		t.Errorf("%d of %d intervals have the truth in them, want about 95%%", covered, trials)
+		t.Errorf("%d of %d intervals contain the true ratio, want about 95%%", covered, trials)
 	}
 }
 
@@ -53,7 +53,7 @@ func TestRatioOfKnown(t *testing.T) {
 		t.Errorf("2 to 4 is %v", r)
 	}
 	if r := ratio([]float64{0, 0}, []float64{0, 0}); r.Value != 1 {
-		t.Errorf("nothing to nothing is %v, want 1", r)
+		t.Errorf("0/0 is %v, want 1", r)
 	}
 	if r := ratio(a, a[:2]); r.Value != 1 {
 		t.Errorf("unequal numbers of rounds: %v", r)

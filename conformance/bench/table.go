@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A Report is all that a tour found.
+// A Report is the result of a tour.
 type Report struct {
 	Command    []string
 	Took       time.Duration
@@ -45,16 +45,16 @@ func (r *Report) growth(w io.Writer) error {
 	return err
 }
 
-// head says what a page is of, and how it was measured.
+// head writes what a page is about, and how it was measured.
 func (r *Report) head(b *strings.Builder, title, chart, file string) {
 	fmt.Fprintf(b, "# %s\n\nOn %s; it took %s.\n\n![%s](%s)\n\n", title, machine(r.Command), r.Took.Round(time.Second), chart, file)
-	b.WriteString("The machine is whatever it was: compare within a table, not with another. " +
-		"Each number is the median over rounds in which all contenders had their turn; ± is half the distance between the quartiles; " +
-		"the ratio is that of medians to bare `" + Baseline + "`, with its 95% interval. Allocations are the whole process's, per operation. " +
-		"`-never` and `-sampled` are with an SDK that samples nothing or everything, the calls of a batch under one root span of it; " +
+	b.WriteString("Machines differ: compare numbers within a table, not with another table. " +
+		"Each number is the median over rounds in which all contenders ran; ± is half the distance between the quartiles; " +
+		"the ratio is the ratio of medians to bare `" + Baseline + "`, with its 95% interval. Allocations are the whole process's, per operation. " +
+		"`-never` and `-sampled` are with an SDK that samples nothing or everything; the calls of a batch have one root span; " +
 		"a batching exporter drops what it gets. Contenders without either have no SDK.\n\n")
 	b.WriteString("Every database: `journal_mode=wal`, `foreign_keys=on`, `busy_timeout=" + fmt.Sprint(busyTimeout) + "`, " +
-		"`synchronous` as the workload says (`normal` where it says nothing); set in each driver's own way and read back.\n\n")
+		"`synchronous` as the workload says (`normal` by default); set in each driver's own way and read back.\n\n")
 	b.WriteString("Modules: " + strings.Join(versions(), ", ") + ".\n\n")
 	for _, c := range r.Contenders {
 		if c.Missing != "" {
@@ -66,7 +66,7 @@ func (r *Report) head(b *strings.Builder, title, chart, file string) {
 // summaryWorkloads are the columns of the first table.
 var summaryWorkloads = []string{"point", "point-prepared", "point-tx", "insert", "tx10", "scan", "wide", "join", "open"}
 
-// summary is the table that fits a page: ratios alone.
+// summary writes the table that fits a page, with ratios only.
 func (r *Report) summary(b *strings.Builder) {
 	var columns []string
 	for _, name := range summaryWorkloads {
@@ -102,7 +102,7 @@ func (r *Report) budgets(b *strings.Builder) {
 	if len(r.Findings) == 0 {
 		return
 	}
-	b.WriteString("\n## Budgets\n\nAs this run saw them; `-check` looks longer, and decides.\n\n" +
+	b.WriteString("\n## Budgets\n\nAs measured in this run; `-check` measures longer, and decides.\n\n" +
 		"| budget | contender | limit | found | 95% interval | | status |\n|---|---|---|--:|---|---|---|\n")
 	for _, f := range r.Findings {
 		found, interval := "", ""
@@ -114,7 +114,7 @@ func (r *Report) budgets(b *strings.Builder) {
 	}
 }
 
-// section is the table of a workload.
+// section writes the table of a workload.
 func section(b *strings.Builder, results []*Result) {
 	w := results[0].Workload
 	fmt.Fprintf(b, "\n## %s\n\n%s.\n\n", w.Name, strings.ToUpper(w.What[:1])+w.What[1:])
@@ -136,7 +136,7 @@ func section(b *strings.Builder, results []*Result) {
 	}
 }
 
-// trialSection has a column for each figure.
+// trialSection writes a table with a column for each figure.
 func trialSection(b *strings.Builder, results []*Result) {
 	var columns []string
 	for _, name := range figureOrder {
@@ -168,7 +168,7 @@ func trialSection(b *strings.Builder, results []*Result) {
 	}
 }
 
-// figureOrder is that of columns.
+// figureOrder is the order of columns.
 var figureOrder = []string{
 	Time, "calls/s", "call p50", "call p99", "call max",
 	"writes/s", "write p50", "write p99", "write max", "write errors",
@@ -177,7 +177,7 @@ var figureOrder = []string{
 	PerConn, PerStatement,
 }
 
-// figure writes a figure in its own unit.
+// figure formats a figure in its unit.
 func figure(name string, v float64) string {
 	switch {
 	case name == Time, strings.HasSuffix(name, " p50"), strings.HasSuffix(name, " p99"), strings.HasSuffix(name, " max"):
@@ -189,7 +189,7 @@ func figure(name string, v float64) string {
 	}
 }
 
-// duration writes nanoseconds in three digits.
+// duration formats nanoseconds with three digits.
 func duration(ns float64) string {
 	for _, unit := range []struct {
 		size float64
@@ -219,7 +219,7 @@ func growthTable(b *strings.Builder, points []Point) {
 		}
 	}
 	b.WriteString("\n## Bends\n\nWhere a contender's ratio to the baseline rises by half from one value to the next, " +
-		"which what is expected of all does not explain:\n\n")
+		"which the expected shape does not explain:\n\n")
 	list := bends(points)
 	if len(list) == 0 {
 		b.WriteString("None.\n")

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// tour measures, and writes the tables and charts. It fails if a contender
-// failed, after it has written what the others showed.
+// tour measures, and writes the tables and charts. If a contender failed, it fails after it has
+// written the results of the others.
 func tour(ctx context.Context, f *flags, all []*Contender, budgets []*Budget, out io.Writer) error {
 	ws, cs := f.selected(all)
 	report := &Report{Command: f.command, Contenders: cs}
@@ -68,8 +68,7 @@ type page struct {
 	write func(io.Writer) error
 }
 
-// pages are those that there is something for: a run of curves alone leaves the
-// results as they are.
+// pages returns the pages that have contents. A run of only curves does not change the results.
 func (r *Report) pages() (all []page) {
 	if len(r.Results) > 0 {
 		all = append(all, page{"RESULTS.md", r.results}, page{"results.svg", r.chart})

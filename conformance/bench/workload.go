@@ -12,16 +12,15 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// A Workload is what contenders are compared by. It has either Start, for
-// operations that the harness repeats and times, or Trial, for those that
-// need a clock of their own.
+// A Workload is what contenders are compared with. It has either Start, for operations that the
+// harness repeats and times, or Trial, which measures time itself.
 type Workload struct {
-	Name    string // as flags, budgets and tables have it
-	What    string // what one operation is
+	Name    string // in flags, budgets and tables
+	What    string // description of one operation
 	Tour    bool   // part of the short tour
-	Quiet   bool   // makes no call that every contender that traces must show
+	Quiet   bool   // makes no calls for which every tracing contender must make spans
 	Options Options
-	Seed    func(Size) []string // statements that make the file all contenders get a copy of
+	Seed    func(Size) []string // statements that make the file which is copied for each contender
 
 	Start func(context.Context, *Env) (*Run, error)
 	Trial func(context.Context, *Env) (Figures, error)
@@ -30,21 +29,21 @@ type Workload struct {
 // A Run is a workload on one contender's database.
 type Run struct {
 	Op    func(context.Context) error // fails if its result is wrong
-	Check func(ops int64) error       // counts what ops wrote; may be nil
-	Close func() error                // of what Start opened; may be nil
+	Check func(ops int64) error       // counts what the operations wrote; may be nil
+	Close func() error                // closes what Start opened; may be nil
 }
 
-// Size is how much a workload does.
+// Size is the amount of work of a workload.
 type Size int
 
 // The sizes.
 const (
-	Tiny  Size = iota // to be tested
+	Tiny  Size = iota // for tests
 	Short             // for the tour
 	Full
 )
 
-// pick returns one of three by size.
+// pick returns one of three values by size.
 func pick[T any](s Size, tiny, short, full T) T { return [...]T{tiny, short, full}[s] }
 
 // An Env is where a workload runs: a contender and its copy of the file.
@@ -52,21 +51,20 @@ type Env struct {
 	Contender *Contender
 	Options   Options
 	Size      Size
-	Window    time.Duration // how long a Trial looks
+	Window    time.Duration // how long a Trial measures
 
 	dir  string
 	seed string // the file to copy
 	file string
-	next int // numbers further copies
+	next int // number of the next copy
 }
 
-// Open opens the contender's own file, which stays the same.
+// Open opens the contender's own file, which remains the same.
 func (e *Env) Open(ctx context.Context) (Database, error) {
 	return e.Contender.Open(ctx, e.file, e.Options)
 }
 
-// Renew replaces the contender's file by a fresh copy, which costs no
-// contender more than another.
+// Renew replaces the contender's file by a fresh copy. It costs the same for every contender.
 func (e *Env) Renew() error {
 	for _, suffix := range []string{"", "-wal", "-shm"} {
 		if err := os.Remove(e.file + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -78,8 +76,8 @@ func (e *Env) Renew() error {
 	return copyFile(e.file, e.seed)
 }
 
-// Count asks for a number by a connection that is no contender's, once the
-// contender's are closed.
+// Count returns the number that query returns, on a connection that belongs to no contender.
+// The contender's connections must be closed.
 func (e *Env) Count(query string) (int64, error) {
 	c, err := openRawConn(e.file, e.Options)
 	if err != nil {
@@ -93,7 +91,7 @@ func (e *Env) Count(query string) (int64, error) {
 	return n, nil
 }
 
-// Expect fails if query does not count want.
+// Expect fails if query does not return want.
 func (e *Env) Expect(query string, want int64) error {
 	n, err := e.Count(query)
 	if err != nil {
@@ -105,7 +103,7 @@ func (e *Env) Expect(query string, want int64) error {
 	return nil
 }
 
-// makeSeed makes the file that all contenders get a copy of.
+// makeSeed makes the file that is copied for each contender.
 func makeSeed(file string, statements []string) (err error) {
 	c, err := sqlite3.Open(uri(file, nil))
 	if err != nil {
@@ -135,7 +133,7 @@ func copyFile(to, from string) (err error) {
 	return err
 }
 
-// workloads returns all, in the order of tables.
+// workloads returns all workloads, in the order of tables.
 func workloads() []*Workload {
 	var list []*Workload
 	list = append(list, pointWorkloads()...)

@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// startBuild has op fill a fresh database, from opening to closing it.
+// startBuild makes an operation that fills a fresh database, including opening and closing it.
 func startBuild(e *Env, t tree, fill func(context.Context, Database, tree) error) (*Run, error) {
 	return &Run{
 		Op: func(ctx context.Context) error {
@@ -19,7 +19,7 @@ func startBuild(e *Env, t tree, fill func(context.Context, Database, tree) error
 			}
 			return errors.Join(fill(ctx, db, t), db.Close())
 		},
-		// Of the last of them, as each replaces the one before.
+		// Check the last database only, because each replaces the previous one.
 		Check: func(int64) error {
 			if err := e.Expect("SELECT count(*) FROM users WHERE email = 'user' || id || '@example.com'", t.users); err != nil {
 				return err
@@ -29,8 +29,8 @@ func startBuild(e *Env, t tree, fill func(context.Context, Database, tree) error
 	}, nil
 }
 
-// insertLevels inserts all users, then all articles, then all comments, each
-// in a transaction and by a prepared statement.
+// insertLevels inserts all users, then all articles, then all comments, each level in a
+// transaction and with a prepared statement.
 func insertLevels(ctx context.Context, db Database, t tree) error {
 	err := insertMany(ctx, db, insertUser, t.users, func(i int64) []any {
 		return []any{i, i, fmt.Sprintf("user%d@example.com", i), int64(1)}
@@ -65,8 +65,8 @@ func insertMany(ctx context.Context, db Database, query string, n int64, row fun
 	})
 }
 
-// insertByUser inserts each user with all that is the user's in a transaction,
-// without preparing.
+// insertByUser inserts each user with all articles and comments in one transaction, without
+// preparing.
 func insertByUser(ctx context.Context, db Database, t tree) error {
 	for u := range t.users {
 		err := db.Transact(ctx, func(q Queryer) error {

@@ -23,24 +23,24 @@ func seedAccounts(Size) []string {
 	}
 }
 
-// contentionWorkloads are trials: they have many goroutines, and what matters
-// is what the unluckiest of their calls took.
+// contentionWorkloads are trials, because they use many goroutines and the slowest call
+// matters.
 func contentionWorkloads() []*Workload {
 	pool := Options{Synchronous: "normal", Conns: 10}
 	autocommit := func(ctx context.Context, db Database, id int64) error { return db.Exec(ctx, writeAccount, id) }
 	return []*Workload{
 		{
-			Name: "contention", What: "32 writers that update a row and commit, and 8 readers of one row, without think time, on 10 connections",
+			Name: "contention", What: "32 writers that update a row and commit, and 8 readers of one row, without pauses, on 10 connections",
 			Tour: true, Options: pool, Seed: seedAccounts,
 			Trial: func(ctx context.Context, e *Env) (Figures, error) { return contend(ctx, e, autocommit, 0) },
 		},
 		{
-			Name: "contention-tx", What: "the same, where writers read the row and then update it, in a transaction",
+			Name: "contention-tx", What: "the same, but writers read the row and then update it, in a transaction",
 			Tour: true, Options: pool, Seed: seedAccounts,
 			Trial: func(ctx context.Context, e *Env) (Figures, error) { return contend(ctx, e, readThenWrite, 0) },
 		},
 		{
-			Name: "contention-tx-pause", What: "the same, where readers pause for 1 ms after each row",
+			Name: "contention-tx-pause", What: "the same, but readers pause for 1 ms after each row",
 			Tour: true, Options: pool, Seed: seedAccounts,
 			Trial: func(ctx context.Context, e *Env) (Figures, error) {
 				return contend(ctx, e, readThenWrite, time.Millisecond)
@@ -52,7 +52,7 @@ func contentionWorkloads() []*Workload {
 			Trial: queue,
 		},
 		{
-			Name: "burst", What: "64 goroutines that each read a row at once, where one connection of 8 is open: until the last is done",
+			Name: "burst", What: "64 goroutines that each read a row at the same time, while one connection of 8 is open: until the last has finished",
 			Tour: true, Options: Options{Synchronous: "normal", Conns: 8}, Seed: seedAccounts,
 			Trial: burst,
 		},
@@ -69,14 +69,13 @@ func readThenWrite(ctx context.Context, db Database, id int64) error {
 	})
 }
 
-// A lane is what one goroutine saw.
+// A lane holds the observations of one goroutine.
 type lane struct {
-	took   []float64 // nanoseconds, of what succeeded
+	took   []float64 // nanoseconds of calls that succeeded
 	errors int
 }
 
-// until repeats op until end, with a pause after each. What is under way then
-// is seen through.
+// until repeats op until end, with a pause after each. It waits for the last op to finish.
 func (l *lane) until(end time.Time, pause time.Duration, op func() error) {
 	for {
 		began := time.Now()
@@ -94,7 +93,7 @@ func (l *lane) until(end time.Time, pause time.Duration, op func() error) {
 	}
 }
 
-// summarise adds the figures of lanes to f.
+// summarise adds the figures of the lanes to f.
 func summarise(f Figures, what string, lanes []lane, elapsed time.Duration) {
 	var took []float64
 	failed := 0
@@ -105,7 +104,7 @@ func summarise(f Figures, what string, lanes []lane, elapsed time.Duration) {
 	slices.Sort(took)
 	f[what+"s/s"] = float64(len(took)) / elapsed.Seconds()
 	f[what+" errors"] = float64(failed)
-	if len(took) == 0 { // it would have taken longer than we looked
+	if len(took) == 0 { // no call ended within the window
 		took = []float64{float64(elapsed.Nanoseconds())}
 	}
 	f[what+" p50"] = quantile(took, 0.5)
@@ -113,7 +112,7 @@ func summarise(f Figures, what string, lanes []lane, elapsed time.Duration) {
 	f[what+" max"] = took[len(took)-1]
 }
 
-// contend has writers and readers go on for a while, and counts in the end.
+// contend runs writers and readers for the window, and then counts the writes.
 func contend(ctx context.Context, e *Env, write func(context.Context, Database, int64) error, pause time.Duration) (Figures, error) {
 	const writers, readers = 32, 8
 	db, err := e.Open(ctx)
@@ -159,7 +158,7 @@ func contend(ctx context.Context, e *Env, write func(context.Context, Database, 
 	return f, nil
 }
 
-// queue measures waits alone: what is done with a connection is to hold it.
+// queue measures only waits: each goroutine holds a connection without using it.
 func queue(ctx context.Context, e *Env) (Figures, error) {
 	db, err := e.Open(ctx)
 	if err != nil {

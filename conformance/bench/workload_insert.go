@@ -41,7 +41,7 @@ func insertWorkloads() []*Workload {
 	}
 }
 
-// startInserts has op insert so many rows, and counts them in the end.
+// startInserts makes an operation that inserts a number of rows, and a check that counts them.
 func startInserts(ctx context.Context, e *Env, rows int64, op func(context.Context, Database, int64) error) (*Run, error) {
 	db, err := e.Open(ctx)
 	if err != nil {

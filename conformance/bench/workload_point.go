@@ -21,7 +21,7 @@ func seedItemRows(n int) []string {
 	}
 }
 
-// An itemReader asks for one item after the other, and knows the answers.
+// An itemReader reads one item after the other, and checks the results.
 type itemReader struct {
 	names []string // by id, from 1
 	id    int64
@@ -67,7 +67,7 @@ func pointWorkloads() []*Workload {
 			},
 		},
 		{
-			Name: "point-prepared", What: "one row by its key, by a statement prepared once",
+			Name: "point-prepared", What: "one row by its key, with a statement prepared once",
 			Tour: true, Options: one, Seed: seedItems,
 			Start: startPrepared,
 		},
@@ -86,7 +86,7 @@ func pointWorkloads() []*Workload {
 			},
 		},
 		{
-			Name: "point-cancellable", What: "one row by its key, without Prepare, by a context that could be cancelled",
+			Name: "point-cancellable", What: "one row by its key, without Prepare, with a context that can be canceled",
 			Options: one, Seed: seedItems,
 			Start: func(ctx context.Context, e *Env) (*Run, error) {
 				return startItems(ctx, e, func(ctx context.Context, db Database, r *itemReader) error {
@@ -100,7 +100,7 @@ func pointWorkloads() []*Workload {
 			},
 		},
 		{
-			Name: "acquire", What: "a connection taken from the pool and given back",
+			Name: "acquire", What: "a connection acquired from the pool and released",
 			Tour: true, Quiet: true, Options: one, Seed: seedItems,
 			Start: func(ctx context.Context, e *Env) (*Run, error) {
 				return startItems(ctx, e, func(ctx context.Context, db Database, _ *itemReader) error {
@@ -130,7 +130,7 @@ func pointWorkloads() []*Workload {
 	}
 }
 
-// startItems has op use one database for all operations.
+// startItems makes an operation that uses one database for all operations.
 func startItems(ctx context.Context, e *Env, op func(context.Context, Database, *itemReader) error) (*Run, error) {
 	db, err := e.Open(ctx)
 	if err != nil {

@@ -7,9 +7,8 @@ import (
 	"sync"
 )
 
-// The workloads of github.com/cvilsmeier/go-sqlite-bench, written anew from
-// their description. The settings are this program's, the same as everywhere
-// else here, and not that suite's.
+// The workloads of github.com/cvilsmeier/go-sqlite-bench, rewritten from their description.
+// They use this program's settings, not those of that suite.
 
 var suiteSchema = []string{
 	"CREATE TABLE users(id INTEGER PRIMARY KEY NOT NULL, created INTEGER NOT NULL, email TEXT NOT NULL, active INTEGER NOT NULL)",
@@ -33,7 +32,7 @@ const (
 	commentText   = "I have something to add."
 )
 
-// A tree is so many users, articles of each, and comments on each.
+// A tree is a number of users, of articles per user, and of comments per article.
 type tree struct{ users, articles, comments int64 }
 
 func (t tree) rows() int64 { return t.users * t.articles * t.comments }
@@ -138,7 +137,7 @@ func readUsers(ctx context.Context, db Database, want int64) error {
 	return nil
 }
 
-// startReadUsers has op read all users on each of n goroutines.
+// startReadUsers makes an operation that reads all users on each of n goroutines.
 func startReadUsers(ctx context.Context, e *Env, want int64, n int) (*Run, error) {
 	db, err := e.Open(ctx)
 	if err != nil {
@@ -152,7 +151,7 @@ func startReadUsers(ctx context.Context, e *Env, want int64, n int) (*Run, error
 	return &Run{Op: op, Close: db.Close}, nil
 }
 
-// together runs f n times at once, and waits for all.
+// together runs f n times concurrently, and waits for all.
 func together(n int, f func(i int) error) error {
 	errs := make([]error, n)
 	var all sync.WaitGroup

@@ -14,27 +14,27 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// An app is a program while it runs on one database.
+// An app is a program that runs on one database.
 type app struct {
 	db     *sql.DB
-	driver string // the name by which clients know db's driver
+	driver string // the name of db's driver for clients
 	dsn    string
 
-	// leaks is how many connections the client leaves in use, with rows that
-	// it never closes.
+	// leaks is the number of connections that the client leaves in use, with rows that it
+	// never closes.
 	leaks int
 
 	transcript strings.Builder
 }
 
-// A program uses a client as applications do, and writes what it sees. It
-// writes nothing that depends on time, chance or the order of goroutines.
+// A program uses a client as applications do, and writes what it sees. It writes nothing that
+// depends on time, chance or scheduling.
 type program func(*app)
 
-// stopped is the panic of a program that cannot go on.
+// stopped is the panic of a program that cannot continue.
 type stopped struct{ why string }
 
-// run runs p to its end, and says why if it stopped before.
+// run runs p to its end. It returns the reason if p stopped earlier.
 func (a *app) run(p program) (why string) {
 	defer func() {
 		switch r := recover().(type) {
@@ -56,11 +56,11 @@ func (a *app) stop(format string, args ...any) {
 	panic(stopped{fmt.Sprintf("%s:%d: ", filepath.Base(file), line) + fmt.Sprintf(format, args...)})
 }
 
-// chapter begins a part of the transcript.
+// chapter starts a part of the transcript.
 func (a *app) chapter(title string) { fmt.Fprintf(&a.transcript, "# %s\n", title) }
 
-// see writes values with their types, and errors with all that can be found
-// out about them.
+// see writes values with their types, and errors with everything that can be found out about
+// them.
 func (a *app) see(what string, values ...any) {
 	fmt.Fprintf(&a.transcript, "%s:", what)
 	for _, v := range values {
@@ -69,16 +69,15 @@ func (a *app) see(what string, values ...any) {
 	a.transcript.WriteByte('\n')
 }
 
-// ok stops the program if err is not nil: what it goes on to do would mean
-// nothing.
+// ok stops the program if err is not nil, because its next steps would be meaningless.
 func (a *app) ok(err error) {
 	if err != nil {
 		a.stop("%s", describe(err))
 	}
 }
 
-// fails writes an error that the program means to provoke. Without it the
-// program would prove less than it says, and stops.
+// fails writes an error that the program provokes. If err is nil, it stops the program, because
+// the program would prove less than it claims.
 func (a *app) fails(what string, err error) {
 	if err == nil {
 		a.stop("%s: no error", what)
@@ -86,14 +85,13 @@ func (a *app) fails(what string, err error) {
 	a.see(what, err)
 }
 
-// gaveUp reports whether err is what becomes of a call whose context is
-// cancelled while it runs: whoever sees that first, database/sql or SQLite,
-// says it in its own words.
+// gaveUp reports whether err is the error of a call whose context is canceled while it runs.
+// Either database/sql or SQLite reports that, whichever notices it first.
 func gaveUp(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, sqlite3.INTERRUPT) || errors.Is(err, sql.ErrTxDone)
 }
 
-// columns writes all that rows say of their columns.
+// columns writes everything that rows report about their columns.
 func (a *app) columns(what string, rows *sql.Rows) {
 	types, err := rows.ColumnTypes()
 	if err != nil {
@@ -109,7 +107,7 @@ func (a *app) columns(what string, rows *sql.Rows) {
 	}
 }
 
-// rows writes all that rows have.
+// rows writes the contents of rows.
 func (a *app) rows(what string, rows *sql.Rows, err error) {
 	if err != nil {
 		a.see(what, err)

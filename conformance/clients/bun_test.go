@@ -354,8 +354,8 @@ func bunConcurrent(a *app, ctx context.Context, db *bun.DB) {
 	a.parallel(5, func(worker int) error {
 		for i := range 5 {
 			err := db.RunInTx(ctx, &sql.TxOptions{Isolation: sql.LevelSerializable}, func(ctx context.Context, tx bun.Tx) error {
-				// Serializable begins a write, so that what is read here stays
-				// true until it is written.
+				// A serializable transaction begins as a write, so that what is
+				// read here remains true until the write.
 				n, err := tx.NewSelect().Model((*bunGame)(nil)).Count(ctx)
 				if err != nil {
 					return err

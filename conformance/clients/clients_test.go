@@ -8,7 +8,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// programs are all there are, by the client that they use.
+// programs are all programs, by the client that they use.
 var programs = map[string]program{
 	"sqlx":    sqlxProgram,
 	"gorm":    gormProgram,
@@ -22,28 +22,28 @@ var programs = map[string]program{
 }
 
 func TestMain(m *testing.M) {
-	// A zone that is no machine's own shows what a client makes of local time,
-	// on every machine alike.
+	// A zone that no machine has as its own shows how a client handles local time, the same
+	// on every machine.
 	time.Local = time.FixedZone("Office", 5*3600+45*60)
 	m.Run()
 }
 
-// A client cannot tell the drivers apart.
+// A client must not be able to distinguish the drivers.
 func TestSameAsThePlainDriver(t *testing.T) {
 	verifyNoLeaks(t)
 	sameAs(t, programs, plain, untraced, traced(t), withoutCache, withSmallCache)
 }
 
-// A client cannot tell a pool from the plain driver with the same settings.
+// A client must not be able to distinguish a pool from the plain driver with the same settings.
 func TestSameOverAPool(t *testing.T) {
 	verifyNoLeaks(t)
 	sameAs(t, programs, plainAsPooled, pooled, pooledByName)
 }
 
 func verifyNoLeaks(t *testing.T) {
-	// GORM does not end the goroutine of its cache of prepared statements, nor
-	// scs that of its store in memory, nor golang-migrate those that read the
-	// migrations behind one that failed.
+	// These goroutines are not ended by their packages: the one of GORM's cache of prepared
+	// statements, the one of scs's in-memory store, and those of golang-migrate that read
+	// the migrations after one that failed.
 	t.Cleanup(func() {
 		goleak.VerifyNone(t,
 			goleak.IgnoreAnyFunction("gorm.io/gorm/internal/lru.NewLRU[...].func1"),

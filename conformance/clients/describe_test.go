@@ -12,8 +12,8 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// describe writes a value with its type, and what it points to or holds
-// likewise, so that equal texts mean values that a program cannot tell apart.
+// describe returns a value with its type, and likewise what it points to or holds. A program
+// cannot distinguish values with equal descriptions.
 func describe(v any) string {
 	if err, ok := v.(error); ok {
 		return describeError(err)
@@ -84,8 +84,8 @@ func describeValue(v reflect.Value) string {
 	}
 }
 
-// describeError writes an error's text, its type and those of the errors
-// within, and SQLite's codes.
+// describeError returns an error's text, its type and those of the wrapped errors, and SQLite's
+// codes.
 func describeError(err error) string {
 	var chain []string
 	var walk func(error)
@@ -118,8 +118,8 @@ func describeError(err error) string {
 	return s
 }
 
-// firstDifference shows the lines in which two transcripts part, from a little
-// before the place, with the line and the chapter before them.
+// firstDifference returns the lines around the first difference of two transcripts, and the
+// chapter.
 func firstDifference(plain, other string) string {
 	a, b := strings.Split(plain, "\n"), strings.Split(other, "\n")
 	n, chapter, before := 0, "", ""

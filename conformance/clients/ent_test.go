@@ -16,7 +16,7 @@ import (
 	"entgo.io/ent/schema/field"
 )
 
-// entUser is what ent generates for a node, in short.
+// entUser is a short form of what ent generates for a node.
 type entUser struct {
 	ID      int              `sql:"id"`
 	Name    string           `sql:"name"`
@@ -29,12 +29,12 @@ type entUser struct {
 	Meta    json.RawMessage  `sql:"meta"`
 }
 
-// entUserColumns returns a new slice, since ent writes into what it is given.
+// entUserColumns returns a new slice, because ent writes into the slices that it gets.
 func entUserColumns() []string {
 	return []string{"id", "name", "age", "email", "active", "score", "created", "avatar", "meta"}
 }
 
-// entTables are what ent generates for a schema of users with pets and groups.
+// entTables returns what ent generates for a schema of users with pets and groups.
 func entTables() (users, pets, groups, members *schema.Table) {
 	id := func() *schema.Column { return &schema.Column{Name: "id", Type: field.TypeInt, Increment: true} }
 	users = schema.NewTable("users").AddPrimary(id()).
@@ -83,8 +83,7 @@ func entMigration(a *app, ctx context.Context, drv *sql.Driver) {
 		a.ok(err)
 		a.ok(m.Create(ctx, users, pets, groups, members))
 	}
-	// The next version of the program has another column and index, and no
-	// groups' names.
+	// The next version of the program has one more column and index, and no group names.
 	users, pets, groups, members = entTables()
 	pets.AddColumn(&schema.Column{Name: "weight", Type: field.TypeFloat64, Nullable: true})
 	pets.AddIndex("pet_name_kind", true, []string{"name", "kind"})
@@ -142,7 +141,7 @@ func entCreates(a *app, ctx context.Context, drv *sql.Driver) {
 	a.see("group", group.ID.Value)
 }
 
-// entScan queries and scans into dest.
+// entScan runs a query and scans its rows into dest.
 func entScan(a *app, ctx context.Context, drv dialect.ExecQuerier, q sql.Querier, dest any) error {
 	query, args := q.Query()
 	a.see("query", query, args)
@@ -319,7 +318,7 @@ func entTransactions(a *app, ctx context.Context, drv *sql.Driver) {
 			a.see("after", count(drv))
 		}
 	}
-	// Variables of a session are set on one connection, and put back.
+	// Session variables are set on one connection, and reset afterwards.
 	vars := sql.WithVar(ctx, "cache_size", "-123")
 	rows := &sql.Rows{}
 	a.see("variable", drv.Query(vars, "PRAGMA cache_size", []any{}, rows))

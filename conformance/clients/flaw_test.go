@@ -15,8 +15,8 @@ import (
 	sqlite3driver "github.com/ncruces/go-sqlite3/driver"
 )
 
-// A flaw is one thing that wrappers of drivers get wrong. Its functions, where
-// they are not nil, stand between database/sql and the plain driver.
+// A flaw is one fault that wrappers of drivers may have. Its functions, if they are not nil,
+// are called between database/sql and the plain driver.
 type flaw struct {
 	name   string
 	begin  func(sqldriver.TxOptions) sqldriver.TxOptions
@@ -24,9 +24,9 @@ type flaw struct {
 	err    func(error) error
 	result func(sqldriver.Result) sqldriver.Result
 	value  func(sqldriver.Value) sqldriver.Value
-	noType bool // rows do not tell their columns' Go types
+	noType bool // rows do not report the Go types of their columns
 
-	noticed []string // the programs that have to see it
+	noticed []string // the programs that must notice it
 }
 
 var everyone = slices.Sorted(maps.Keys(programs))
@@ -83,8 +83,8 @@ var flaws = []flaw{
 		}},
 }
 
-// A flaw is seen by the programs that use what is broken, and a wrapper
-// without one by none. So it is the flaw that they see.
+// The programs that use what is broken must notice a flaw. No program may notice a wrapper
+// without a flaw; so it is the flaw that they notice.
 func TestFlawsAreNoticed(t *testing.T) {
 	transcripts := make(map[string]string)
 	for name, p := range programs {
@@ -110,7 +110,7 @@ func TestFlawsAreNoticed(t *testing.T) {
 	}
 }
 
-// A committer commits whatever happens.
+// A committer commits even on Rollback.
 type committer struct{ sqldriver.Tx }
 
 func (c committer) Rollback() error { return c.Commit() }
@@ -193,7 +193,7 @@ func (s *flawedStmt) QueryContext(ctx context.Context, args []sqldriver.NamedVal
 	return rows, nil
 }
 
-// plainRows is what the plain driver's rows have.
+// plainRows has the methods of the plain driver's rows.
 type plainRows interface {
 	sqldriver.RowsColumnTypeScanType
 	ColumnTypeDatabaseTypeName(int) string
@@ -233,7 +233,7 @@ func (r *flawedRows) Next(dest []sqldriver.Value) error {
 }
 
 func (f *flaw) fail(err error) error {
-	// These two are signals between database/sql and its drivers.
+	// These two errors are signals between database/sql and its drivers.
 	if err == nil || f.err == nil || err == io.EOF || err == sqldriver.ErrSkip {
 		return err
 	}

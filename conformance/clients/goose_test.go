@@ -158,7 +158,7 @@ func gooseProgram(a *app) {
 	})
 }
 
-// gooseResults writes results without how long they took.
+// gooseResults writes results without their durations.
 func gooseResults(a *app, what string, results []*goose.MigrationResult, err error) {
 	a.see(what, len(results), err)
 	for _, r := range results {
@@ -168,8 +168,8 @@ func gooseResults(a *app, what string, results []*goose.MigrationResult, err err
 	}
 }
 
-// gooseState writes what goose and the database say of versions, but not when
-// they were applied.
+// gooseState writes the versions that goose and the database report, but not when they were
+// applied.
 func gooseState(a *app, ctx context.Context, p *goose.Provider) {
 	current, target, err := p.GetVersions(ctx)
 	a.see("versions", current, target, err)

@@ -62,10 +62,10 @@ type (
 	}
 )
 
-// BeforeCreate is a hook that asks the database, as many are.
+// BeforeCreate is a hook that queries the database, as many hooks do.
 func (o *gormOrder) BeforeCreate(tx *gorm.DB) error {
 	if o.Total < 0 {
-		return errors.New("an order is not worth less than nothing")
+		return errors.New("the total of an order is negative")
 	}
 	if o.Number == "" {
 		var n int64
@@ -128,7 +128,7 @@ func gormSchema(a *app, db *gorm.DB) {
 	var schema []struct{ Type, Name, SQL string }
 	a.ok(db.Raw("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name").Scan(&schema).Error)
 	for _, s := range schema {
-		// GORM writes constraints in the order of a map.
+		// GORM writes constraints in random order, because it keeps them in a map.
 		parts := strings.Split(strings.TrimSuffix(s.SQL, ")"), ",CONSTRAINT ")
 		slices.Sort(parts[1:])
 		a.see("schema", s.Type, s.Name, parts)
@@ -404,10 +404,9 @@ func gormColumns(a *app, db *gorm.DB) {
 	}
 }
 
-// gormAlterColumn changes a parent table that a cascading child refers to.
-// SQLite has no statement for that: GORM turns foreign keys off, drops the
-// table and puts another in its place. Were they on again when it does so, the
-// child's rows would be gone.
+// gormAlterColumn changes a parent table to which a cascading child refers. SQLite has no
+// statement for that. GORM turns foreign keys off, drops the table and creates another in its
+// place. If foreign keys were on during the drop, the child's rows would be deleted.
 func gormAlterColumn(a *app, db *gorm.DB) {
 	a.chapter("alter column")
 	type Parent struct {

@@ -69,7 +69,7 @@ func migrateProgram(a *app) {
 	other, err := sqlite.WithInstance(a.db, &sqlite.Config{DatabaseName: "app", MigrationsTable: "others", NoTxWrap: true})
 	a.ok(err)
 	a.fails("tables exist", newMigrate(a, other).Up())
-	a.see("in a transaction of its own", other.Run(strings.NewReader("BEGIN; INSERT INTO pet (name) VALUES ('Own'); COMMIT;")))
+	a.see("in its own transaction", other.Run(strings.NewReader("BEGIN; INSERT INTO pet (name) VALUES ('Own'); COMMIT;")))
 	v, dirty, err := other.Version()
 	a.see("version", v, dirty, err)
 	migrateState(a)
@@ -82,7 +82,7 @@ func migrateProgram(a *app) {
 	a.see("up again", m.Migrate(2))
 	migrateState(a)
 	a.see("drop", m.Drop())
-	// Drop queries "VACUUM", and forgets the rows.
+	// Drop queries "VACUUM", and does not close the rows.
 	a.leaks++
 	migrateState(a)
 }

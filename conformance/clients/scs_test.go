@@ -53,7 +53,7 @@ func scsStore(a *app) {
 	other := sqlite3store.NewWithConfig(a.db, sqlite3store.Config{TableName: "others"})
 	_, err = other.All()
 	a.fails("other table", err)
-	// A store that cleans up has a goroutine, which has to end.
+	// A store that cleans up has a goroutine, which must end.
 	cleaning := sqlite3store.New(a.db)
 	data, found, err := cleaning.Find("it's")
 	a.see("cleaning", data, found, err)
@@ -97,7 +97,7 @@ func scsSessions(a *app) {
 	})
 	handler := sessions.LoadAndSave(mux)
 
-	// visit is a browser's request, without a network.
+	// visit makes a browser's request, without a network.
 	visit := func(jar http.CookieJar, path string) (string, int) {
 		r := httptest.NewRequest("GET", "http://example.org"+path, nil)
 		for _, c := range jar.Cookies(r.URL) {

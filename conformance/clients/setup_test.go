@@ -17,35 +17,34 @@ import (
 // A setup is a way to open a database.
 type setup struct {
 	name   string
-	driver string // what clients are told
+	driver string // the name that clients get
 	open   func(dsn string) (*sql.DB, error)
-	params string // more of them, for the DSN
+	params string // additional parameters of the DSN
 
-	// close, if not nil, closes what db.Close leaves open, and takes away what
-	// the program leaks, if it does.
+	// close, if not nil, closes what db.Close leaves open. With leaks, it also takes away
+	// the connections that the program leaks.
 	close func(db *sql.DB, leaks bool) error
 
-	// check, if not nil, looks at what is left when the database is closed.
+	// check, if not nil, checks what is left after the database is closed.
 	check func(t *testing.T, a *app)
 }
 
 var (
 	plain = setup{name: "plain", driver: "sqlite3", open: byName("sqlite3")}
 
-	// untraced is what a program without an OpenTelemetry SDK gets.
+	// untraced is the setup of a program without an OpenTelemetry SDK.
 	untraced = setup{name: "untraced", driver: driver.Name, open: byName(driver.Name)}
 
-	// withoutCache prepares every statement anew, withSmallCache has to let
-	// statements go all the time.
+	// withoutCache prepares every statement again. withSmallCache evicts statements all the
+	// time.
 	withoutCache   = byConfig("without statement cache", driver.Config{StatementCache: -1})
 	withSmallCache = byConfig("with a small statement cache", driver.Config{StatementCache: 2})
 
-	// plainAsPooled is the plain driver with the settings that a pool has by
-	// itself.
+	// plainAsPooled is the plain driver with the default settings of a pool.
 	plainAsPooled = setup{name: "plain, with a pool's settings", driver: "sqlite3", open: byName("sqlite3"),
 		params: "&_pragma=foreign_keys(1)"}
 
-	// pooledByName is what a program gets that changes nothing but the name.
+	// pooledByName is the setup of a program that changes only the name.
 	pooledByName = setup{name: "pooled by name", driver: pool.Name, open: byName(pool.Name)}
 
 	// pooled is a pool that the program opens itself.
@@ -67,7 +66,7 @@ func byPool(name string, cfg pool.Config) setup {
 	s.close = func(db *sql.DB, leaks bool) error {
 		patience := time.Minute
 		if leaks {
-			patience = time.Second // in vain
+			patience = time.Second // Shutdown would wait in vain
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
@@ -100,8 +99,8 @@ func (s setup) transcript(t *testing.T, p program) string {
 	return text
 }
 
-// run runs p on a new database, in a directory of its own, so that the texts of
-// errors that name the file are the same every time.
+// run runs p on a new database, in its own directory, so that the texts of errors that name the
+// file are always the same.
 func (s setup) run(t *testing.T, p program) (text, why string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
@@ -113,13 +112,13 @@ func (s setup) run(t *testing.T, p program) (text, why string) {
 	a := &app{db: db, driver: s.driver, dsn: dsn}
 	why = a.run(p)
 	if n := db.Stats().InUse; n != a.leaks && why == "" {
-		t.Errorf("%s: %d connections in use at the end, not %d", s.name, n, a.leaks)
+		t.Errorf("%s: %d connections in use at the end, want %d", s.name, n, a.leaks)
 	}
 	err = db.Close()
 	if s.close != nil {
 		err = errors.Join(err, s.close(db, a.leaks > 0))
 	}
-	// A pool says what it had to take away.
+	// A pool reports connections that it had to take away.
 	if _, ok := errors.AsType[*pool.ShutdownError](err); err != nil && ok != (a.leaks > 0) {
 		t.Errorf("%s: close: %v", s.name, err)
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/jmoiron/sqlx/types"
 )
 
-// sqlx knows "sqlite3", but has to be told how other drivers bind arguments.
+// sqlx knows "sqlite3". For other drivers, it must be told how arguments are bound.
 func init() {
 	sqlx.BindDriver("sqlitemw", sqlx.QUESTION)
 	sqlx.BindDriver("sqlitemw-pool", sqlx.QUESTION)
@@ -250,7 +250,7 @@ func sqlxPrepared(a *app, db *sqlx.DB) {
 	a.fails("too few", err)
 	_, err = get.Query(1, 2)
 	a.fails("too many", err)
-	// The same text, on the statement's connection and another at once.
+	// The same query, concurrently on the statement's connection and on another.
 	outer, err := get.Queryx(1)
 	a.ok(err)
 	for outer.Next() {

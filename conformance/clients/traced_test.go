@@ -12,8 +12,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// traced is sqlitemw with an OpenTelemetry SDK. Every span has to end once, but
-// those of rows that are never closed.
+// traced is sqlitemw with an OpenTelemetry SDK. Every span must end once, except those of rows
+// that are never closed.
 func traced(t *testing.T) setup {
 	t.Helper()
 	rec := tracetest.NewSpanRecorder()
@@ -26,8 +26,8 @@ func traced(t *testing.T) setup {
 	s := byConfig("traced", driver.Config{Tracing: tracer})
 	s.check = func(t *testing.T, a *app) {
 		t.Helper()
-		// What a context has ended, a goroutine of database/sql's closes, and
-		// closing the database does not wait for it.
+		// When a context has ended, a goroutine of database/sql closes its rows.
+		// Closing the database does not wait for that goroutine.
 		for deadline := time.Now().Add(2 * time.Minute); len(rec.Ended())+a.leaks < len(rec.Started()); time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				break
@@ -50,7 +50,7 @@ func traced(t *testing.T) setup {
 			delete(ended, id)
 		}
 		if len(rec.Started()) == 0 || len(open) != a.leaks || len(ended) > 0 {
-			t.Errorf("%d spans started; %q have not ended, which should be %d; %d others have", len(rec.Started()), open, a.leaks, len(ended))
+			t.Errorf("%d spans started; %q have not ended, want %d of them; %d others have ended", len(rec.Started()), open, a.leaks, len(ended))
 		}
 		t.Logf("%d spans", len(rec.Started()))
 	}

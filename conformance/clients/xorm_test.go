@@ -18,7 +18,7 @@ import (
 	"xorm.io/xorm/schemas"
 )
 
-// xorm has to be told which dialect an unknown driver speaks.
+// xorm must be told which dialect an unknown driver uses.
 func init() {
 	dialects.RegisterDriver("sqlitemw", dialects.QueryDriver("sqlite3"))
 	dialects.RegisterDriver("sqlitemw-pool", dialects.QueryDriver("sqlite3"))
@@ -288,8 +288,8 @@ func xormMetas(a *app, engine *xorm.Engine) {
 	a.see("column exists", exist, err)
 	var dump strings.Builder
 	a.ok(engine.DumpTables(tables, &dump))
-	// xorm writes indexes in the order of a map, and the time of the dump and of
-	// soft deletion.
+	// The dump has indexes in random order, because xorm keeps them in a map, and contains
+	// the time of the dump and of soft deletion.
 	for _, line := range slices.Sorted(strings.Lines(dump.String())) {
 		if !strings.HasPrefix(line, "/*") && !strings.Contains(line, "'p11'") {
 			a.see("dump", line)

@@ -12,11 +12,11 @@ import (
 	"testing"
 
 	"github.com/sqlitemw/sqlitemw/conformance/compat/player"
-	_ "github.com/sqlitemw/sqlitemw/pool" // so that no result is cached from before it has changed
+	_ "github.com/sqlitemw/sqlitemw/pool" // so that test results are not cached when the pool changes
 )
 
-// binaries is the directory of the binaries that are built, and databases that
-// of what they write. Nothing here needs a disk, and it is quicker without.
+// binaries is the directory of the built binaries, and databases that of the databases they
+// write. Neither needs a disk, and memory is faster.
 var binaries, databases string
 
 func TestMain(m *testing.M) {
@@ -36,8 +36,8 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// skipShort skips a test that plays programs where tests are to be short: the
-// race detector, for one, sees nothing of what other processes do.
+// skipShort skips a test that plays programs if tests should be short. The race detector, for
+// example, sees nothing of what other processes do.
 func skipShort(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
@@ -76,7 +76,7 @@ var build = func() func(tags string) (string, error) {
 	}
 }()
 
-// hasCompiler returns whether there is a C compiler.
+// hasCompiler reports whether there is a C compiler.
 var hasCompiler = sync.OnceValue(func() bool {
 	out, err := exec.Command("go", "env", "CC").Output()
 	if err != nil {
@@ -90,7 +90,7 @@ var hasCompiler = sync.OnceValue(func() bool {
 	return err == nil
 })
 
-// A driver is one that plays programs.
+// A driver is a driver over which programs are played.
 type driver struct {
 	name    string
 	dialect player.Dialect
@@ -118,7 +118,7 @@ var (
 	all = append([]*driver{mattn, modernc}, ours...)
 )
 
-// theirs returns the driver whose dialect d speaks.
+// theirs returns the driver whose dialect d imitates.
 func (d *driver) theirs() *driver {
 	if d.dialect == player.Mattn {
 		return mattn
@@ -126,10 +126,10 @@ func (d *driver) theirs() *driver {
 	return modernc
 }
 
-// built returns whether there can be a binary of d.
+// built reports whether a binary of d can be built.
 func (d *driver) built() bool { return d != mattn || hasCompiler() }
 
-// need skips the test if there cannot be a binary of d.
+// need skips the test if no binary of d can be built.
 func (d *driver) need(t *testing.T) {
 	t.Helper()
 	if !d.built() {
@@ -137,8 +137,8 @@ func (d *driver) need(t *testing.T) {
 	}
 }
 
-// outcomes returns what d sees of all programs but those that read files. It
-// plays them once.
+// outcomes returns what d sees in all programs except those that read files. It plays them
+// once.
 func (d *driver) outcomes(t *testing.T) []player.Outcome {
 	t.Helper()
 	d.need(t)
@@ -160,7 +160,7 @@ func (d *driver) play(t *testing.T, args ...string) []player.Outcome {
 	return outcomes
 }
 
-// run runs d's binary in a directory of its own.
+// run runs d's binary in its own directory.
 func (d *driver) run(args ...string) ([]player.Outcome, error) {
 	path, err := build(d.tags)
 	if err != nil {
@@ -188,7 +188,7 @@ func (d *driver) run(args ...string) ([]player.Outcome, error) {
 		if len(outcomes) > 0 {
 			last = outcomes[len(outcomes)-1].Program
 		}
-		return nil, fmt.Errorf("%v: %w\n%s\nthe last program that ended: %s", cmd, err, errors.String(), last)
+		return nil, fmt.Errorf("%v: %w\n%s\nthe last program that finished: %s", cmd, err, errors.String(), last)
 	}
 	return outcomes, nil
 }

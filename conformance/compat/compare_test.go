@@ -9,7 +9,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/conformance/compat/player"
 )
 
-// A diff is a line that two drivers disagree about.
+// A diff is a line that differs between two drivers.
 type diff struct {
 	program, key string
 	theirs, ours string
@@ -19,12 +19,11 @@ func (d diff) String() string {
 	return fmt.Sprintf("%s\n\t%s\n\t\ttheirs: %s\n\t\tours:   %s", d.program, d.key, d.theirs, d.ours)
 }
 
-// none is the value of a line that there is not.
+// none is the value of a missing line.
 const none = "(nothing)"
 
-// compare returns the lines about which two drivers disagree, program by
-// program in the order of theirs. If they disagree about whether a DSN opens,
-// the lines that only one has are left out.
+// compare returns the lines that differ, program by program in the order of theirs. If only one
+// driver opens a DSN, the lines that only one has are left out.
 func compare(theirs, ours []player.Outcome) []diff {
 	byName := map[string]player.Outcome{}
 	for _, o := range ours {
@@ -73,16 +72,16 @@ func compare(theirs, ours []player.Outcome) []diff {
 	return diffs
 }
 
-// A difference says which lines of which drivers may differ. Each field is a
-// pattern in which an asterisk stands for any text.
+// A difference says which lines of which drivers may differ. Each field is a pattern in which
+// an asterisk matches any text.
 type difference struct {
 	driver, program, key string
 
-	// says is what the driver says instead, or "theirs -> ours".
+	// says is what our driver says, or "theirs -> ours".
 	says string
 }
 
-// arrow is between what they say and what we say.
+// arrow separates their value from ours.
 const arrow = " -> "
 
 func (d difference) matches(driver string, x diff) bool {
@@ -93,7 +92,7 @@ func (d difference) matches(driver string, x diff) bool {
 	return matches(d.driver, driver) && matches(d.program, x.program) && matches(d.key, x.key) && matches(d.says, said)
 }
 
-// matches returns whether a pattern matches a text.
+// matches reports whether a text matches a pattern.
 func matches(pattern, text string) bool {
 	first, rest, found := strings.Cut(pattern, "*")
 	if !found {
@@ -115,8 +114,8 @@ func matches(pattern, text string) bool {
 	return strings.HasSuffix(text, parts[last])
 }
 
-// judge returns the differences of a driver that the table does not allow, and
-// how many it allows by each entry.
+// judge returns the differences of a driver that the table does not allow, and how many each
+// entry allows.
 func judge(driver string, diffs []diff, table map[difference]string) (unknown []diff, used map[difference]int) {
 	used = map[difference]int{}
 	for _, x := range diffs {
@@ -134,21 +133,20 @@ func judge(driver string, diffs []diff, table map[difference]string) (unknown []
 	return unknown, used
 }
 
-// report reports differences as errors, but not all of very many.
+// report reports differences as errors, up to a limit.
 func report(t *testing.T, driver string, unknown []diff) {
 	t.Helper()
 	const most = 40
 	for i, x := range unknown {
 		if i == most {
-			t.Errorf("and %d differences more: see them all with -differences", len(unknown)-most)
+			t.Errorf("and %d more differences: print all with -differences", len(unknown)-most)
 			break
 		}
 		t.Errorf("%s: %v", driver, x)
 	}
 }
 
-// unused returns the entries of the table that name a driver but excuse
-// nothing of it.
+// unused returns the entries of the table that name a driver but match no difference of it.
 func unused(driver string, table map[difference]string, used map[difference]int) []difference {
 	var all []difference
 	for d := range table {
@@ -200,7 +198,7 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
-// TestCompare sees every kind of difference, and no other.
+// compare must find every kind of difference, and no other.
 func TestCompare(t *testing.T) {
 	lines := func(keyed ...string) []player.Line {
 		var all []player.Line

@@ -14,14 +14,15 @@ import (
 
 var differencesFile = flag.String("differences", "", "write all differences that the table does not allow to a `file`, or print them for -")
 
-// least is the number of programs that each driver plays at least.
+// least is the minimum number of programs for each driver. It guards against a list that has
+// lost entries.
 const least = 500
 
-// TestPrograms plays all programs over each of our drivers, and compares what
-// they see with what the driver sees whose dialect it speaks.
+// TestPrograms plays all programs over each of our drivers. It compares what they see with what
+// the imitated driver sees.
 //
-// Each driver writes files besides, which all others read: ours must see the
-// same in each as theirs, and theirs the same in ours as in their own.
+// Each driver also writes files, which all others read. In each file, ours must see the same as
+// theirs. Theirs must see the same in our files as in their own.
 func TestPrograms(t *testing.T) {
 	skipShort(t)
 	files := t.TempDir()
@@ -75,8 +76,8 @@ func TestPrograms(t *testing.T) {
 	}
 }
 
-// compareFiles compares what a driver sees in files that we have written with
-// what it sees in those of the driver whose dialect we speak.
+// compareFiles compares what a driver sees in our files with what it sees in those of the
+// imitated driver.
 func compareFiles(outcomes []player.Outcome) []diff {
 	byWriter := map[string][]player.Outcome{}
 	for _, o := range outcomes {
@@ -92,7 +93,7 @@ func compareFiles(outcomes []player.Outcome) []diff {
 	for _, d := range ours {
 		theirs, ok := byWriter[d.theirs().name]
 		if !ok {
-			continue // There is no C compiler.
+			continue // there is no C compiler
 		}
 		for _, x := range compare(theirs, byWriter[d.name]) {
 			x.program = "files of " + d.name + "/" + x.program

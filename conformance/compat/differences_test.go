@@ -1,21 +1,21 @@
 package compat
 
-// differences are the lines that may differ, and why. An entry that matches no
-// difference of a driver that it names fails the test.
+// differences are the lines that may differ, and why. An entry that matches no difference of a
+// driver that it names fails the test.
 //
-// The fields are the driver, the program, the line's key and what our driver
-// says there, or what theirs says and ours. An asterisk stands for any text.
+// The fields are the driver, the program, the line's key and our driver's value, or theirs and
+// ours. An asterisk matches any text.
 var differences = map[difference]string{
 	// Read-only transactions.
-	{"sqlitemw-*", "transactions/level/*, read-only true", "write*", "attempt to write a readonly database*"}: "sql.TxOptions.ReadOnly is kept",
-	{"sqlitemw-*", "transactions/level/*, read-only true", "read", "no rows"}:                                 "sql.TxOptions.ReadOnly is kept, and nothing has been written",
-	{"sqlitemw-*", "transactions/level/*, read-only true", "after", "no rows"}:                                "sql.TxOptions.ReadOnly is kept, and nothing has been written",
-	{"sqlitemw-*", "transactions/level/*, read-only true", "query_only", "(int64 1)"}:                         "sql.TxOptions.ReadOnly is kept by query_only",
-	{"sqlitemw-*", "transactions/txlock/*, read-only true, *", "write", "attempt to write*"}:                  "sql.TxOptions.ReadOnly is kept",
+	{"sqlitemw-*", "transactions/level/*, read-only true", "write*", "attempt to write a readonly database*"}: "sql.TxOptions.ReadOnly is honored",
+	{"sqlitemw-*", "transactions/level/*, read-only true", "read", "no rows"}:                                 "sql.TxOptions.ReadOnly is honored, and nothing has been written",
+	{"sqlitemw-*", "transactions/level/*, read-only true", "after", "no rows"}:                                "sql.TxOptions.ReadOnly is honored, and nothing has been written",
+	{"sqlitemw-*", "transactions/level/*, read-only true", "query_only", "(int64 1)"}:                         "sql.TxOptions.ReadOnly is honored by query_only",
+	{"sqlitemw-*", "transactions/txlock/*, read-only true, *", "write", "attempt to write*"}:                  "sql.TxOptions.ReadOnly is honored",
 	{"sqlitemw-*", "transactions/txlock/*, read-only true, *", "lock *", "none"}:                              "a read-only transaction takes no lock of a writer",
-	{"sqlitemw-*", "transactions/read-only, and then not", "write #3", "attempt to write*"}:                   "sql.TxOptions.ReadOnly is kept",
-	{"sqlitemw-*", "transactions/read-only, and then not", "write", "attempt to write*"}:                      "sql.TxOptions.ReadOnly is kept",
-	{"sqlitemw-*", "transactions/read-only, and then not", "rows", "(int64 1)"}:                               "sql.TxOptions.ReadOnly is kept, and less has been written",
+	{"sqlitemw-*", "transactions/read-only, and then not", "write #3", "attempt to write*"}:                   "sql.TxOptions.ReadOnly is honored",
+	{"sqlitemw-*", "transactions/read-only, and then not", "write", "attempt to write*"}:                      "sql.TxOptions.ReadOnly is honored",
+	{"sqlitemw-*", "transactions/read-only, and then not", "rows", "(int64 1)"}:                               "sql.TxOptions.ReadOnly is honored, and less has been written",
 
 	// What is refused.
 	{"sqlitemw-*mattn", "dsn/*_auth*", "open", "refused"}:                                                     "there is no user authentication",
@@ -32,18 +32,18 @@ var differences = map[difference]string{
 	{"sqlitemw-*mattn", "times/read/'20* CE*T'?*", "*", "*"}:                         "t.String() is read",
 	{"sqlitemw-*mattn", "times/read/'20* IST'?*", "*", "*"}:                          "t.String() is read",
 	{"sqlitemw-*mattn", "times/read/'20* EDT m=*'?*", "*", "*"}:                      "t.String() is read",
-	{"sqlitemw-*", "times/read/'2026-05-01 12:34+02:00'?*", "*", "*"}:                "a time to the minute with a zone is read",
+	{"sqlitemw-*", "times/read/'2026-05-01 12:34+02:00'?*", "*", "*"}:                "a time with minutes and a zone is read",
 	{"sqlitemw-*mattn", "times/read/1777638896123456*?*", "*", "*"}:                  "microseconds and nanoseconds are read",
 	{"sqlitemw-*mattn", "times/read/*9223372036854775*?*", "*", "*"}:                 "milliseconds do not overflow",
 	{"sqlitemw-*mattn", "times/read/*1777638896.5*?*", "*", "*"}:                     "a real is a time: seconds",
 	{"sqlitemw-*mattn", "times/read/2461162.02426?*", "*", "*"}:                      "a real is a time: a Julian day",
 	{"sqlitemw-*mattn", "times/read/-0.5?*", "*", "*"}:                               "a real is a time",
-	{"sqlitemw-*modernc", "times/read/*1777638896.5*?*_inttotime=1*", "*", "*"}:      "a real is a time where an integer is one: seconds",
-	{"sqlitemw-*modernc", "times/read/2461162.02426?*_inttotime=1*", "*", "*"}:       "a real is a time where an integer is one: a Julian day",
-	{"sqlitemw-*modernc", "times/read/-0.5?*_inttotime=1*", "*", "*"}:                "a real is a time where an integer is one",
+	{"sqlitemw-*modernc", "times/read/*1777638896.5*?*_inttotime=1*", "*", "*"}:      "a real is a time if an integer is one: seconds",
+	{"sqlitemw-*modernc", "times/read/2461162.02426?*_inttotime=1*", "*", "*"}:       "a real is a time if an integer is one: a Julian day",
+	{"sqlitemw-*modernc", "times/read/-0.5?*_inttotime=1*", "*", "*"}:                "a real is a time if an integer is one",
 	{"sqlitemw-*mattn", "times/order?*", "all", "*2026-05-01T1*"}:                    "t.String() is read",
 	{"sqlitemw-*mattn", "times/defaults?*", "e into *", "*"}:                         "a real is a time: a Julian day",
-	{"sqlitemw-*modernc", "times/defaults?*_inttotime=1*", "e into *", "*"}:          "a real is a time where an integer is one: a Julian day",
+	{"sqlitemw-*modernc", "times/defaults?*_inttotime=1*", "e into *", "*"}:          "a real is a time if an integer is one: a Julian day",
 	{"sqlitemw-*mattn", "types/column/DATE*", "1.5 into *", "*"}:                     "a real is a time: a Julian day",
 	{"sqlitemw-*mattn", "types/column/TIMESTAMP", "1.5 into *", "*"}:                 "a real is a time: a Julian day",
 	{"sqlitemw-*mattn", "types/column/DATE*", "9223372036854775807 into *", "*"}:     "milliseconds do not overflow",
@@ -54,15 +54,15 @@ var differences = map[difference]string{
 	{"sqlitemw-*mattn", "files/sqlite/times*", "*", "*"}:                             "t.String() is read, and milliseconds do not overflow",
 
 	// A call whose context has ended.
-	{"sqlitemw-*mattn", "contexts/cancelled *", "*", "context canceled | is context.Canceled"}:                                            "mattn looks at the context of few calls",
-	{"sqlitemw-*mattn", "contexts/a deadline that has passed", "*", "context deadline exceeded | is context.DeadlineExceeded"}:            "mattn looks at the context of few calls",
+	{"sqlitemw-*mattn", "contexts/cancelled *", "*", "context canceled | is context.Canceled"}:                                            "mattn checks the context of few calls",
+	{"sqlitemw-*mattn", "contexts/a deadline that has passed", "*", "context deadline exceeded | is context.DeadlineExceeded"}:            "mattn checks the context of few calls",
 	{"sqlitemw-*mattn", "contexts/a deadline while a lock is awaited", "*", "context deadline exceeded | is context.DeadlineExceeded"}:    "the context ends the wait for a lock",
-	{"sqlitemw-*mattn", "contexts/cancelled *", "after", `(string "1,2")`}:                                                                "mattn looks at the context of few calls",
-	{"sqlitemw-*mattn", "contexts/a deadline that has passed", "after", `(string "1,2")`}:                                                 "mattn looks at the context of few calls",
-	{"sqlitemw-*mattn", "transactions/begin with a cancelled context", "begin on a connection", "context canceled | is context.Canceled"}: "mattn looks at the context of few calls",
+	{"sqlitemw-*mattn", "contexts/cancelled *", "after", `(string "1,2")`}:                                                                "mattn checks the context of few calls",
+	{"sqlitemw-*mattn", "contexts/a deadline that has passed", "after", `(string "1,2")`}:                                                 "mattn checks the context of few calls",
+	{"sqlitemw-*mattn", "transactions/begin with a cancelled context", "begin on a connection", "context canceled | is context.Canceled"}: "mattn checks the context of few calls",
 
 	// The pool's own settings.
-	{"sqlitemw-pool-*", "dsn/*", "journal_size_limit", "int64 67108864"}:                 "the pool's WAL is cut back",
+	{"sqlitemw-pool-*", "dsn/*", "journal_size_limit", "int64 67108864"}:                 "the pool truncates its WAL",
 	{"sqlitemw-pool-*", "dsn/*", "wal_autocheckpoint", "int64 0"}:                        "the pool makes checkpoints itself",
 	{"sqlitemw-pool-*", "dsn/*", "journal_mode", `string "delete" -> string "wal"`}:      "the pool's files are in WAL mode",
 	{"sqlitemw-pool-*", "dsn/*", "synchronous", "int64 3"}:                               "the pool's files are durable",
@@ -79,10 +79,10 @@ var differences = map[difference]string{
 	{"sqlite", "files of sqlitemw-pool-*", "journal", `(string "wal")`}:                  "the pool's files are in WAL mode",
 	{"sqlitemw-m*", "files of sqlitemw-pool-*", "journal", `(string "wal")`}:             "the pool's files are in WAL mode",
 
-	// What mattn's and modernc's drivers get wrong.
-	{"sqlitemw-*mattn", `dsn/*?=1"`, "open", "ok"}:                                                           "mattn takes a parameter without a name for each setting",
-	{"sqlitemw-*mattn", `dsn/*?=1"`, "files", "*"}:                                                           "mattn takes a parameter without a name for each setting",
-	{"sqlitemw-*", `dsn/"file::memory:?vfs="`, "open", "ok"}:                                                 "an empty vfs is the usual one",
+	// Faults of mattn's and modernc's drivers.
+	{"sqlitemw-*mattn", `dsn/*?=1"`, "open", "ok"}:                                                           "mattn treats a parameter without a name as every setting",
+	{"sqlitemw-*mattn", `dsn/*?=1"`, "files", "*"}:                                                           "mattn treats a parameter without a name as every setting",
+	{"sqlitemw-*", `dsn/"file::memory:?vfs="`, "open", "ok"}:                                                 "an empty vfs is the default one",
 	{"sqlitemw-*mattn", `statements/"SELECT ?; -- comment ?" [1]`, "*", "*"}:                                 "mattn forgets the rows before a comment",
 	{"sqlitemw-*mattn", `statements/"SELECT 1; -- comment" []`, "*", "*"}:                                    "mattn forgets the rows before a comment",
 	{"sqlitemw-*mattn", `statements/"SELECT 1; /* comment */ ;;" []`, "*", "*"}:                              "mattn forgets the rows before a comment",
@@ -91,57 +91,57 @@ var differences = map[difference]string{
 	{"sqlitemw-*mattn", "statements/returning, by Exec", "*", "*"}:                                           "mattn counts the rows of an earlier statement",
 	{"sqlitemw-*mattn", "statements/an error after rows", "exec*", "malformed JSON*"}:                        "mattn's Exec stops at the first row",
 	{"sqlitemw-*mattn", `statements/"SELECT abs(a) *`, "exec*", "integer overflow*"}:                         "mattn's Exec stops at the first row",
-	{"sqlitemw-*mattn", "statements/two rows at a time", "prepared *", "*"}:                                  "mattn begins the rows of a statement anew while others read them",
-	{"sqlitemw-pool-modernc", "statements/two rows at a time", "prepared *", "*"}:                            "modernc mixes the rows of a statement that two read",
-	{"sqlitemw-*mattn", "transactions/rollback when a context ends", "*", "*"}:                               "mattn loses a database in memory with the transaction's context",
-	{"sqlitemw-*mattn", "transactions/context ends while rows are open", "rows", "(int64 1); *"}:             "mattn loses a database in memory with the transaction's context",
-	{"sqlitemw-*modernc", "statements/*", "exec*", "panic: * -> id 0 no error, rows 0 no error"}:             "modernc has no result for a text without a statement, and panics",
-	{"sqlitemw-modernc", "statements/*", "exec prepared", "panic: * -> id 0 LastInsertId is not supported*"}: "modernc has no result for a text without a statement, and panics",
+	{"sqlitemw-*mattn", "statements/two rows at a time", "prepared *", "*"}:                                  "mattn restarts the rows of a statement while others read them",
+	{"sqlitemw-pool-modernc", "statements/two rows at a time", "prepared *", "*"}:                            "modernc mixes the rows of a statement that two callers read",
+	{"sqlitemw-*mattn", "transactions/rollback when a context ends", "*", "*"}:                               "mattn loses an in-memory database when the transaction's context ends",
+	{"sqlitemw-*mattn", "transactions/context ends while rows are open", "rows", "(int64 1); *"}:             "mattn loses an in-memory database when the transaction's context ends",
+	{"sqlitemw-*modernc", "statements/*", "exec*", "panic: * -> id 0 no error, rows 0 no error"}:             "modernc returns a nil result for a query without a statement, and the program panics",
+	{"sqlitemw-modernc", "statements/*", "exec prepared", "panic: * -> id 0 LastInsertId is not supported*"}: "modernc returns a nil result for a query without a statement, and the program panics",
 
 	// This build of SQLite.
 	{"sqlitemw-*", "dsn/*", "page_size", "int64 4096 -> int64 8192"}:                            "a shared database in memory has larger pages",
-	{"sqlitemw-*", `statements/"SELECT load_extension('x')" []`, "*", "*"}:                      "there are no extensions of C",
+	{"sqlitemw-*", `statements/"SELECT load_extension('x')" []`, "*", "*"}:                      "extensions written in C cannot be loaded",
 	{"sqlitemw-*mattn", "errors/like pattern", "*", "no error"}:                                 "the limit is higher",
-	{"sqlitemw-*mattn", "statements/functions of this SQLite", "*", "float64 *"}:                "there are more functions",
-	{"sqlitemw-*mattn", "statements/functions of this SQLite", "*", "string *"}:                 "there are more functions",
-	{"sqlitemw-*", "statements/functions of this SQLite", "'abc' REGEXP 'b'", "int64 1"}:        "there are more functions",
-	{"sqlitemw-*", "statements/functions of this SQLite", "*generate_series(1, 5))", "int64 5"}: "there are more functions",
-	{"sqlitemw-*", "statements/functions of this SQLite", "base64('abc')", "*"}:                 "there are more functions",
-	{"sqlitemw-*", "statements/functions of this SQLite", "decimal('1.5')", "*"}:                "there are more functions",
+	{"sqlitemw-*mattn", "statements/functions of this SQLite", "*", "float64 *"}:                "this build has more functions",
+	{"sqlitemw-*mattn", "statements/functions of this SQLite", "*", "string *"}:                 "this build has more functions",
+	{"sqlitemw-*", "statements/functions of this SQLite", "'abc' REGEXP 'b'", "int64 1"}:        "this build has more functions",
+	{"sqlitemw-*", "statements/functions of this SQLite", "*generate_series(1, 5))", "int64 5"}: "this build has more functions",
+	{"sqlitemw-*", "statements/functions of this SQLite", "base64('abc')", "*"}:                 "this build has more functions",
+	{"sqlitemw-*", "statements/functions of this SQLite", "decimal('1.5')", "*"}:                "this build has more functions",
 
-	// Databases in memory that connections share, as those of a pool.
+	// In-memory databases that connections share, such as those of a pool.
 	{"sqlitemw-*", `dsn/"file:?mode=memory&cache=shared"`, "second sees", "int64 1"}:                          "one without a name is shared, too",
-	{"sqlitemw-*mattn", `dsn/"file:abc?mode=memory&cache=shared&_locking=EXCLUSIVE"`, "*", "*"}:               "one that is shared is never locked for one alone",
-	{"sqlitemw-pool-mattn", `dsn/"file::memory:?_locking=EXCLUSIVE"`, "*", "*"}:                               "one that is shared is never locked for one alone",
-	{"sqlitemw-pool-*", `dsn/"file::memory:?mode=ro"`, "open", "refused"}:                                     "one in memory that can only be read has nothing",
-	{"sqlitemw-*", "statements/attached to a database in memory", "* copy.db", "ok, 16384 bytes"}:             "one that is shared has larger pages",
+	{"sqlitemw-*mattn", `dsn/"file:abc?mode=memory&cache=shared&_locking=EXCLUSIVE"`, "*", "*"}:               "a shared one is never locked exclusively",
+	{"sqlitemw-pool-mattn", `dsn/"file::memory:?_locking=EXCLUSIVE"`, "*", "*"}:                               "a shared one is never locked exclusively",
+	{"sqlitemw-pool-*", `dsn/"file::memory:?mode=ro"`, "open", "refused"}:                                     "a read-only in-memory database is empty",
+	{"sqlitemw-*", "statements/attached to a database in memory", "* copy.db", "ok, 16384 bytes"}:             "a shared one has larger pages",
 	{"sqlitemw-pool-*", `dsn/""`, "journal_mode", `string "memory"`}:                                          "the pool's temporary database is in memory",
 	{"sqlitemw-pool-*", `dsn/"file:"`, "journal_mode", `string "memory"`}:                                     "the pool's temporary database is in memory",
 	{"sqlitemw-pool-*", `dsn/"file:?_fk=1"`, "journal_mode", `string "memory"`}:                               "the pool's temporary database is in memory",
 	{"sqlitemw-pool-mattn", "dsn/*_defer_*", "defer_foreign_keys", "int64 1"}:                                 "the pool ends no transaction when it opens a connection",
 	{"sqlitemw-pool-mattn", `statements/"BEGIN; INSERT INTO t VALUES (10); *`, "query prepared", "[no rows]"}: "the pool rolls back a transaction that is left open",
 
-	// What is reported in another way.
-	{"sqlitemw-*", "dsn/*vfs=unix-*", "open", "refused"}:                                 "only the usual VFS of the system is there",
-	{"sqlitemw-*", "errors/unknown vfs", "open", "*no such vfs*"}:                        "the error says what to do",
-	{"sqlitemw-pool-*", "errors/a truncated database", "open", "*was truncated*"}:        "the pool looks at the file when it opens it",
+	// Errors that differ.
+	{"sqlitemw-*", "dsn/*vfs=unix-*", "open", "refused"}:                                 "only the system's default VFS exists",
+	{"sqlitemw-*", "errors/unknown vfs", "open", "*no such vfs*"}:                        "the error contains the remedy",
+	{"sqlitemw-pool-*", "errors/a truncated database", "open", "*was truncated*"}:        "the pool checks the file when it opens it",
 	{"sqlitemw-pool-*", "errors/a missing file, read-only", "open", "*does not exist*"}:  "the pool's own error",
-	{"sqlitemw-*modernc", "dsn/*_pragma=foreign_keys(maybe)*", "open", "refused"}:        "a value that SQLite would take for another is refused",
-	{"sqlitemw-*modernc", "dsn/*_pragma=synchronous(9)*", "open", "refused"}:             "a value that SQLite would take for another is refused",
-	{"sqlitemw-*modernc", "dsn/*_pragma=busy_timeout(abc)*", "open", "refused"}:          "a value that SQLite would take for another is refused",
-	{"sqlitemw-*modernc", "dsn/*_pragma=journal_mode(wall)*", "open", "refused"}:         "a value that SQLite would take for another is refused",
-	{"sqlitemw-*modernc", "dsn/*_pragma=defer_foreign_keys(1)*", "open", "refused"}:      "it is for the transaction at hand",
-	{"sqlitemw-*modernc", `statements/"" [1]`, "* prepared", "*expected 0 arguments*"}:   "a text without a statement takes no arguments once it is prepared",
-	{"sqlitemw-*modernc", `statements/"-- comment" [1]`, "* prepared", "*expected 0*"}:   "a text without a statement takes no arguments once it is prepared",
-	{"sqlitemw-*modernc", `statements/"no SQL; INSERT INTO t VALUES (10)" []`, "*", "*"}: "a text of several statements is prepared when it is executed",
-	{"sqlitemw-*modernc", "statements/results", "", "id 0 no error, rows 0 no error"}:    "modernc has no result for a text without a statement, and panics",
-	{"sqlitemw-*modernc", "errors/trigger, rollback", "*", "*constraint failed (1811)*"}: "an empty message is none",
+	{"sqlitemw-*modernc", "dsn/*_pragma=foreign_keys(maybe)*", "open", "refused"}:        "a value that SQLite would treat as another value is refused",
+	{"sqlitemw-*modernc", "dsn/*_pragma=synchronous(9)*", "open", "refused"}:             "a value that SQLite would treat as another value is refused",
+	{"sqlitemw-*modernc", "dsn/*_pragma=busy_timeout(abc)*", "open", "refused"}:          "a value that SQLite would treat as another value is refused",
+	{"sqlitemw-*modernc", "dsn/*_pragma=journal_mode(wall)*", "open", "refused"}:         "a value that SQLite would treat as another value is refused",
+	{"sqlitemw-*modernc", "dsn/*_pragma=defer_foreign_keys(1)*", "open", "refused"}:      "it applies only to the current transaction",
+	{"sqlitemw-*modernc", `statements/"" [1]`, "* prepared", "*expected 0 arguments*"}:   "a prepared query without a statement takes no arguments",
+	{"sqlitemw-*modernc", `statements/"-- comment" [1]`, "* prepared", "*expected 0*"}:   "a prepared query without a statement takes no arguments",
+	{"sqlitemw-*modernc", `statements/"no SQL; INSERT INTO t VALUES (10)" []`, "*", "*"}: "a query of several statements is prepared when it is executed",
+	{"sqlitemw-*modernc", "statements/results", "", "id 0 no error, rows 0 no error"}:    "modernc returns a nil result for a query without a statement, and the program panics",
+	{"sqlitemw-*modernc", "errors/trigger, rollback", "*", "*constraint failed (1811)*"}: "an empty message is omitted",
 
 	// The engine.
-	{"sqlitemw-*mattn", "statements/functions of this SQLite", "*", "*no such*"}:                                        "modules that are not there",
-	{"sqlitemw-*modernc", "statements/functions of this SQLite", "*", "*no such*"}:                                      "modules that are not there",
-	{"sqlitemw-*modernc", "statements/functions of this SQLite", "sqlite_compileoption_used('ENABLE_FTS5')", "int64 0"}: "modules that are not there",
-	{"sqlitemw-*modernc", "errors/fts5 query", "*", "*"}:                                                                "modules that are not there",
+	{"sqlitemw-*mattn", "statements/functions of this SQLite", "*", "*no such*"}:                                        "this build lacks these modules",
+	{"sqlitemw-*modernc", "statements/functions of this SQLite", "*", "*no such*"}:                                      "this build lacks these modules",
+	{"sqlitemw-*modernc", "statements/functions of this SQLite", "sqlite_compileoption_used('ENABLE_FTS5')", "int64 0"}: "this build lacks these modules",
+	{"sqlitemw-*modernc", "errors/fts5 query", "*", "*"}:                                                                "this build lacks these modules",
 	{"sqlitemw-*", "statements/size/a sum of 999", "*", "*"}:                                                            "the engine's stack is smaller, as with the plain driver",
 	{"sqlitemw-*", "statements/size/a literal of 2000000", "*", "*"}:                                                    "the engine's names are shorter, as with the plain driver",
 }

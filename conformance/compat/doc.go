@@ -1,16 +1,15 @@
 // Package compat plays the same programs over mattn/go-sqlite3, modernc.org/sqlite
 // and this module's drivers for programs of either, and compares what they see.
 //
-// The programs are in package player: they open DSNs by the hundred, write and
-// read times in all forms, scan all types, begin transactions, execute texts of
-// several statements, make errors, and read files that others have written.
-// Command play plays them over one driver; a test builds it once for each
-// driver, because two of them register the same name.
+// The programs are in package player. They open hundreds of DSNs, write and read times in all
+// forms, scan all types, begin transactions, execute queries of several statements, cause
+// errors, and read files that others have written. Command play plays them over one driver. The
+// test builds it once for each driver, because two of them register the same name.
 //
-// What "sqlitemw-mattn" and "sqlitemw-pool-mattn" see must be what mattn's
-// driver sees, to the letter, and likewise for modernc's. The exceptions are in
-// one table, in differences_test.go, each with its reason: a difference without
-// an entry fails the test, and so does an entry without a difference.
+// "sqlitemw-mattn" and "sqlitemw-pool-mattn" must see exactly what mattn's driver sees, and
+// likewise for modernc's. The exceptions are in one table, in differences_test.go, each with
+// its reason. A difference without an entry fails the test, and so does an entry without a
+// difference.
 //
 //	go test -run TestPrograms -differences -    # print all differences that are not in the table
 //

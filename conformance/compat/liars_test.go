@@ -8,8 +8,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/conformance/compat/player"
 )
 
-// liars are drivers around modernc's, each of which gets one thing wrong, with
-// a pattern of the programs that are to notice.
+// liars are drivers around modernc's, each with one fault. The pattern matches the programs
+// that must notice it.
 var liars = map[string]string{
 	"no-busy-timeout":     `^dsn/.*_busy_timeout=1234`,
 	"no-txlock":           `^transactions/txlock/immediate`,
@@ -42,14 +42,14 @@ var liars = map[string]string{
 	"nullable":            `^columns/INTEGER`,
 }
 
-// TestLiars plays programs over drivers that lie, and looks whether they are
-// found out, and over one that does not.
+// TestLiars plays programs over drivers with a fault, which must be noticed, and over one
+// without.
 func TestLiars(t *testing.T) {
 	skipShort(t)
 	liar := func(name string) *driver { return newDriver(name, player.Modernc, "modernc,liars") }
 	truth := modernc.outcomes(t)
 	for _, x := range compare(truth, liar("honest").play(t)) {
-		t.Errorf("a driver that does not lie differs: %v", x)
+		t.Errorf("a driver without a fault differs: %v", x)
 	}
 	for name, pattern := range liars {
 		t.Run(name, func(t *testing.T) {
@@ -60,7 +60,7 @@ func TestLiars(t *testing.T) {
 			}
 			diffs := compare(told, liar(name).play(t, "-run", pattern))
 			if len(diffs) == 0 {
-				t.Errorf("%d programs have not noticed", len(told))
+				t.Errorf("none of %d programs has noticed the fault", len(told))
 			} else {
 				t.Logf("%d lines differ, the first: %v", len(diffs), diffs[0])
 			}

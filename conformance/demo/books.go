@@ -16,8 +16,8 @@ type categorySales struct {
 	Visits   int64 `db:"-"` // added from the log of visits
 }
 
-// report sums up sales and visits for each category. It reads the whole log of
-// visits, row by row, and so returns how many there are.
+// report sums up sales and visits for each category. It reads the whole log of visits, row by
+// row, and therefore returns their number.
 func (s *shop) report(ctx context.Context) (sales []categorySales, visits int, err error) {
 	ctx, act := s.journal.begin(ctx, actReport)
 	defer func() { act.end(err) }()
@@ -64,19 +64,19 @@ func (s *shop) report(ctx context.Context) (sales []categorySales, visits int, e
 	return sales, visits, rows.Err()
 }
 
-// books is what the database says of the day.
+// books are the day's figures in the database.
 type books struct {
 	Orders    int64
 	Customers int64
 	Pieces    int64
 
-	// Each of these counts what must not be.
+	// Each of these counts inconsistencies, and must be zero.
 	WrongStock  int64 `db:"wrong_stock"`
 	WrongTotals int64 `db:"wrong_totals"`
 	Dangling    int64
 }
 
-// audit reads the books, in one transaction so that all of it is of one moment.
+// audit reads the books in one transaction, so that all figures are from the same moment.
 func (s *shop) audit(ctx context.Context) (b books, err error) {
 	ctx, act := s.journal.begin(ctx, "audit")
 	defer func() { act.end(err) }()
@@ -87,7 +87,7 @@ func (s *shop) audit(ctx context.Context) (b books, err error) {
 	}
 	act.acquired()
 	act.called("BEGIN")
-	defer tx.Rollback() // no call once it is committed
+	defer tx.Rollback() // it makes no call after the commit
 
 	err = tx.GetContext(ctx, &b, `
 		SELECT
@@ -105,18 +105,18 @@ func (s *shop) audit(ctx context.Context) (b books, err error) {
 	return b, tx.Commit()
 }
 
-// check compares the books with what the shop knows to have done.
+// check compares the books with what the shop has counted.
 func (b books) check(orders, customers, pieces int64) error {
 	var errs []error
 	same := func(what string, got, want int64) {
 		if got != want {
-			errs = append(errs, fmt.Errorf("%s: %d, not %d", what, got, want))
+			errs = append(errs, fmt.Errorf("%s: %d, want %d", what, got, want))
 		}
 	}
 	same("orders", b.Orders, orders)
 	same("customers", b.Customers, customers)
 	same("pieces sold", b.Pieces, pieces)
-	same("products whose stock and sales are not what was there at first", b.WrongStock, 0)
+	same("products whose stock and sales do not add up to the initial stock", b.WrongStock, 0)
 	same("orders whose total is not the sum of their lines", b.WrongTotals, 0)
 	same("rows that refer to nothing", b.Dangling, 0)
 	if len(errs) > 0 {

@@ -9,10 +9,9 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// A journal keeps, of each kind of action, the first one that ended: which
-// trace it is, and which calls the program made in it. The calls are noted by
-// the program next to where it makes them, and never taken from spans, so that
-// the spans can be checked against them.
+// A journal keeps the first action of each kind that ended: its trace, and the calls that the
+// program made in it. The program records each call where it makes it, and never takes it from
+// spans, so that the spans can be checked against the calls.
 //
 // A journal is safe for concurrent use.
 type journal struct {
@@ -26,7 +25,7 @@ func newJournal(tracer trace.Tracer) *journal {
 	return &journal{tracer: tracer, first: make(map[string]*action)}
 }
 
-// firstOf returns the first action of that name that ended.
+// firstOf returns the first action with the name that ended.
 func (j *journal) firstOf(name string) (*action, bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -34,20 +33,20 @@ func (j *journal) firstOf(name string) (*action, bool) {
 	return a, ok
 }
 
-// begin starts an action of the shop's, which is a trace of its own: the calls
-// it makes with the context returned are its children.
+// begin starts an action of the shop, with its own trace. Calls with the returned context are
+// children of the action's span.
 func (j *journal) begin(ctx context.Context, name string) (context.Context, *action) {
 	ctx, span := j.tracer.Start(ctx, name)
 	return ctx, &action{journal: j, span: span, name: name}
 }
 
-// beginAlone is begin where ctx is another action's.
+// beginAlone is begin for a ctx that belongs to another action.
 func (j *journal) beginAlone(ctx context.Context, name string) (context.Context, *action) {
 	ctx, span := j.tracer.Start(ctx, name, trace.WithNewRoot())
 	return ctx, &action{journal: j, span: span, name: name}
 }
 
-// An action is one thing that the shop does. One goroutine does it.
+// An action is one thing that the shop does, on one goroutine.
 type action struct {
 	journal *journal
 	span    trace.Span
@@ -55,36 +54,36 @@ type action struct {
 	calls   []call
 }
 
-// A call is a span that the driver has to make.
+// A call is a span that the driver must make.
 type call struct {
 	Name  string `json:"name"`
 	Kind  string `json:"kind"`            // as in spans: client or internal
 	Error string `json:"error,omitempty"` // error.type
 }
 
-// acquired notes that database/sql took a connection from its pool: once for a
+// acquired records that database/sql acquired a connection from its pool: once for a
 // transaction, and once for each call outside of one.
 func (a *action) acquired() { a.calls = append(a.calls, call{Name: "acquire", Kind: "internal"}) }
 
-// called notes a call that went well. Its span's name is the operation and the
-// tables that the text names, in the text's order.
+// called records a successful call. The name of its span is the operation and the tables of the
+// query, in the query's order.
 func (a *action) called(name string) { a.calls = append(a.calls, call{Name: name, Kind: "client"}) }
 
-// failed notes a call that did not.
+// failed records a failed call.
 func (a *action) failed(name, errorType string) {
 	a.calls = append(a.calls, call{Name: name, Kind: "client", Error: errorType})
 }
 
-// about describes the action.
+// about adds attributes to the action's span.
 func (a *action) about(attrs ...attribute.KeyValue) { a.span.SetAttributes(attrs...) }
 
-// outcome adds to the action's name how it ended, if that is worth a name.
+// outcome appends the outcome to the action's name.
 func (a *action) outcome(how string) {
 	a.name += " (" + how + ")"
 	a.span.SetName(a.name)
 }
 
-// end ends the action. An error is one that the shop could not handle.
+// end ends the action. err is an error that the shop could not handle.
 func (a *action) end(err error) {
 	if err != nil {
 		a.span.SetStatus(codes.Error, err.Error())

@@ -1,32 +1,31 @@
-// Demo is a small shop on SQLite, to show what sqlitemw tells of a program.
+// Demo is a small shop on SQLite that shows what sqlitemw reports about a program.
 //
 //	go run . [-db file]
 //
-// It is written as anyone would write it: goose migrates the database, sqlx
-// runs the queries, and nothing but the driver's name in sql.Open, and the
-// attached pool.Observe, is this library's. It registers customers, sells
-// products in transactions, by eight goroutines over four connections, has one
-// registration refused by a constraint and one search cancelled by its context,
-// writes a report and audits its books. At night it opens its database over
+// It is an ordinary program: goose migrates the database, and sqlx runs the queries. Only the
+// driver's name in sql.Open and the attached pool.Observe come from this library. Eight
+// goroutines share four connections. The shop registers customers and sells products in
+// transactions. A constraint refuses one registration, and a context cancels one search. The
+// shop writes a report and audits its books. At night it opens its database with
 // "sqlitemw-pool". Then it prints
 //
-//   - the spans of one order, of the refusal and of the cancelled search
+//   - the spans of one order, of the refusal and of the canceled search
 //   - the life of each connection over time
 //   - the pool's statistics
-//   - an order that waited its turn, once the same file is open over a pool of this
-//     library's
+//   - an order that waited for its turn, on a pool of this library with the same file
 //
-// and exits with 1 if the books are wrong, or spans could not be exported.
+// The exit code is 1 if the books are wrong or spans could not be exported.
 //
-// The database is in a temporary directory and removed in the end; -db names
-// a file that does not exist yet, and is kept.
+// The database is in a temporary directory, and removed at the end. With -db, it is in a new
+// file, which is kept.
 //
 // # Environment
 //
-//	OTEL_EXPORTER_OTLP_ENDPOINT   export the spans by OTLP over HTTP, as to http://localhost:4318
+//	OTEL_EXPORTER_OTLP_ENDPOINT   export the spans with OTLP over HTTP to this URL, such as
+//	                              http://localhost:4318
 //	OTEL_SERVICE_NAME             the name of the service; sqlitemw-demo by default
-//	JAEGER_QUERY                  where Jaeger shows traces; http://localhost:16686 by default
-//	DEMO_SUMMARY                  a file to write trace IDs to, and the spans that must be there, in JSON
+//	JAEGER_QUERY                  the address of Jaeger's UI; http://localhost:16686 by default
+//	DEMO_SUMMARY                  a file for trace IDs and the spans that must exist, as JSON
 //
 // The other OTEL_EXPORTER_OTLP_ variables work, too. The last line of the output
 // is "trace of one order: " and the trace's ID.
@@ -66,7 +65,7 @@ func main() {
 	}
 }
 
-// run is the program. The database is a temporary one if file is empty.
+// run is the program. If file is empty, the database is a temporary one.
 func run(ctx context.Context, file string, out io.Writer) (err error) {
 	if file == "" {
 		dir, err := os.MkdirTemp("", "sqlitemw-demo-")
@@ -83,7 +82,7 @@ func run(ctx context.Context, file string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	// For when something fails before the shutdown below.
+	// In case something fails before the shutdown below.
 	defer func() { err = errors.Join(err, tel.shutdown(context.WithoutCancel(ctx))) }()
 
 	fmt.Fprintf(out, "A shop opens: %d clerks share %d connections, and every call is a span.\n", clerks, connections)
@@ -125,21 +124,21 @@ func run(ctx context.Context, file string, out io.Writer) (err error) {
 	return nil
 }
 
-// dsn is an ordinary one: a file, SQLite's usual settings for a server, and
-// transactions that take the write lock when they begin.
+// dsn returns an ordinary DSN: a file, SQLite's usual settings for a server, and transactions
+// that take the write lock when they begin.
 func dsn(file string) string {
 	return "file:" + (&url.URL{Path: filepath.ToSlash(file)}).EscapedPath() +
 		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_pragma=foreign_keys(1)&_txlock=immediate"
 }
 
-// seen is what was observed of a day.
+// seen is what was observed during a day.
 type seen struct {
 	books     books
 	obs       *pool.Observer
 	rush, end pool.Stats
 }
 
-// trade opens the database and the shop, and runs a day of it.
+// trade opens the database and the shop, and runs a day.
 func trade(ctx context.Context, dsn string, j *journal, out io.Writer) (_ *seen, err error) {
 	db, err := sql.Open("sqlitemw", dsn)
 	if err != nil {
@@ -150,7 +149,7 @@ func trade(ctx context.Context, dsn string, j *journal, out io.Writer) (_ *seen,
 	if err != nil {
 		return nil, err
 	}
-	defer obs.Close() // it goes on telling what it saw
+	defer obs.Close() // what it has recorded remains readable
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)
 
@@ -175,7 +174,7 @@ func trade(ctx context.Context, dsn string, j *journal, out io.Writer) (_ *seen,
 	}
 	fmt.Fprintf(out, "The report on %d visits took %s: most was sold in %s.\n", visits, human(time.Since(start)), sales[0].Category)
 
-	db.SetMaxIdleConns(1) // the night needs fewer
+	db.SetMaxIdleConns(1) // the night needs fewer connections
 	if s.books, err = shop.audit(ctx); err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
@@ -189,8 +188,8 @@ func trade(ctx context.Context, dsn string, j *journal, out io.Writer) (_ *seen,
 	return s, nil
 }
 
-// opening is the quiet hour: one order, one customer who has been there, and
-// one whose patience ends.
+// opening is the quiet hour: one order, one customer with a registered address, and one whose
+// search is canceled.
 func opening(ctx context.Context, s *shop, today *day, out io.Writer) error {
 	ada := customer{Name: "Ada", Email: "ada@example.com"}
 	if taken, err := s.register(ctx, &ada); err != nil || taken {
@@ -215,7 +214,7 @@ func opening(ctx context.Context, s *shop, today *day, out io.Writer) error {
 
 	_, givenUp, err := s.search(ctx, 7)
 	if err != nil || !givenUp {
-		return fmt.Errorf("search: %w", cmp.Or(err, errors.New("it ended before the patience did")))
+		return fmt.Errorf("search: %w", cmp.Or(err, errors.New("it ended before its timeout")))
 	}
 	fmt.Fprintf(out, "A search was given up after %s.\n", human(searchPatience))
 	return nil

@@ -24,8 +24,8 @@ import (
 	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
 )
 
-// asDemo in the environment makes the test binary the demo, so that tests see
-// what its user sees: the environment it reads, its output and its exit code.
+// asDemo is an environment variable that makes the test binary run the demo. Tests thus see
+// what a user sees: the environment, the output and the exit code.
 const asDemo = "SQLITEMW_DEMO_TEST"
 
 func TestMain(m *testing.M) {
@@ -76,8 +76,8 @@ func newCollector(t *testing.T) *fakeCollector {
 		}
 	}))
 	t.Cleanup(c.Close)
-	// The exporter does not close the connection that it keeps for the next
-	// batch, and would have goleak find it.
+	// The exporter does not close the connection that it keeps for the next batch, so
+	// goleak would report it.
 	c.Config.SetKeepAlivesEnabled(false)
 	return c
 }
@@ -105,7 +105,7 @@ func (c *fakeCollector) keep(body []byte) error {
 	return nil
 }
 
-// trace returns a trace in the form in which it is expected, but for connects.
+// trace returns a trace in the form of an expected one, without connect spans.
 func (c *fakeCollector) trace(id string) []expectedSpan {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -206,8 +206,8 @@ func TestDemo(t *testing.T) {
 		}
 	})
 
-	// One span for each call that the program made, and no other: an extra one
-	// would be a call that the driver did in several.
+	// There must be one span for each call that the program made, and no other. An extra
+	// span would mean that the driver made several calls for one.
 	for name, id := range map[string]string{
 		actOrder: sum.OrderTrace, actRefused: sum.ViolationTrace, actGivenUp: sum.CancelledTrace, actReport: sum.ReportTrace,
 		actOnline: sum.OnlineTrace,
@@ -242,7 +242,7 @@ func TestDemoKeepsFile(t *testing.T) {
 		t.Errorf("the file was not kept: %v", err)
 	}
 	if _, err := runDemo(t, []string{"-db", file}); err == nil {
-		t.Error("a file that exists was used")
+		t.Error("an existing file was used")
 	}
 }
 

@@ -23,8 +23,8 @@ const (
 
 const nightConnections = 3
 
-// night opens the shop's database again, over a pool: while somebody changes
-// prices, an online order waits its turn to write, and a visitor reads.
+// night opens the shop's database again, with a pool. While another transaction changes prices,
+// an online order waits for its turn to write, and a visitor reads.
 func night(ctx context.Context, file string, j *journal) (_ pool.Stats, err error) {
 	p, err := openNight(ctx, file, j)
 	if err != nil {
@@ -66,15 +66,14 @@ func night(ctx context.Context, file string, j *journal) (_ pool.Stats, err erro
 	return stats, p.Close()
 }
 
-// openNight opens the pool within a trace, so that its first connections are in
-// one.
+// openNight opens the pool within a trace, so that its first connections belong to it.
 func openNight(ctx context.Context, file string, j *journal) (p *pool.Pool, err error) {
 	ctx, act := j.begin(ctx, actOpen)
 	defer func() { act.end(err) }()
 	return pool.Open(ctx, pool.Config{Path: dsn(file), MaxConns: nightConnections, Logger: slog.New(slog.DiscardHandler)})
 }
 
-// orderOnline is a trace of its own: it only happens to be made meanwhile.
+// orderOnline has its own trace, because it only happens at the same time.
 func orderOnline(ctx context.Context, db *sql.DB, j *journal) (err error) {
 	ctx, act := j.beginAlone(ctx, actOnline)
 	defer func() { act.end(err) }()
@@ -94,7 +93,7 @@ func lookAtCatalogue(ctx context.Context, db *sql.DB, j *journal) (err error) {
 	return err
 }
 
-// printNight prints the order that waited, and what the pool says of itself.
+// printNight prints the order that waited, and the pool's statistics.
 func printNight(w io.Writer, tel *telemetry, j *journal, s pool.Stats) {
 	act, ok := j.firstOf(actOnline)
 	if !ok {
@@ -113,6 +112,6 @@ func printNight(w io.Writer, tel *telemetry, j *journal, s pool.Stats) {
 }
 
 func printWait(w io.Writer, span sdktrace.ReadOnlySpan) {
-	fmt.Fprintf(w, "\nIt waited at place %s for its turn as the %s, and nobody read %q meanwhile.\n",
+	fmt.Fprintf(w, "\nIt waited at place %s for its turn as the %s, and no caller got %q meanwhile.\n",
 		attributeOf(span, "sqlitemw.acquire.queue_position"), attributeOf(span, "sqlitemw.connection.lane"), "database is locked")
 }

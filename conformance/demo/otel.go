@@ -18,36 +18,36 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// defaultService is service.name where OTEL_SERVICE_NAME does not say another.
+// defaultService is service.name unless OTEL_SERVICE_NAME is set.
 const defaultService = "sqlitemw-demo"
 
-// spanQueue is more than one run makes. A batch processor whose queue is full
-// drops spans without a word, and a trace in Jaeger would have holes.
+// spanQueue is more than the number of spans of one run. A batch processor with a full queue
+// drops spans silently, and a trace in Jaeger would have gaps.
 const spanQueue = 1 << 14
 
-// flushTimeout bounds the shutdown, for a collector that does not answer.
+// flushTimeout limits the shutdown if a collector does not answer.
 const flushTimeout = 30 * time.Second
 
-// A telemetry is the program's OpenTelemetry SDK, installed globally, as a
-// program would that had never heard of this library: the driver finds it.
+// A telemetry is the program's OpenTelemetry SDK. It is installed globally, as in a program
+// that does not know this library. The driver finds it.
 type telemetry struct {
 	provider *sdktrace.TracerProvider
 	service  string
-	endpoint string // where spans are exported to; empty for nowhere
+	endpoint string // where spans are exported to; empty for no export
 
 	recorded *tracetest.SpanRecorder // every span, for the trees that are printed
 
 	mu   sync.Mutex
-	errs []error // of the export, which the SDK tells its error handler only; each once
+	errs []error // distinct errors of the export, which the SDK reports only to its error handler
 }
 
-// startTelemetry installs an SDK that records every span, and exports it as
-// well if the environment names an OTLP endpoint.
+// startTelemetry installs an SDK that records every span. It also exports spans if the
+// environment names an OTLP endpoint.
 func startTelemetry(ctx context.Context) (*telemetry, error) {
 	res, err := resource.New(ctx,
 		resource.WithTelemetrySDK(),
 		resource.WithAttributes(semconv.ServiceName(defaultService)),
-		resource.WithFromEnv(), // last, and so first: OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES
+		resource.WithFromEnv(), // last, so that OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES take precedence
 	)
 	if err != nil {
 		return nil, fmt.Errorf("describe this service: %w", err)
@@ -62,7 +62,7 @@ func startTelemetry(ctx context.Context) (*telemetry, error) {
 
 	options := []sdktrace.TracerProviderOption{
 		sdktrace.WithResource(res),
-		sdktrace.WithSampler(sdktrace.AlwaysSample()), // whatever OTEL_TRACES_SAMPLER says: the output shows spans
+		sdktrace.WithSampler(sdktrace.AlwaysSample()), // ignores OTEL_TRACES_SAMPLER, because the output shows spans
 		sdktrace.WithSpanProcessor(t.recorded),
 	}
 	if t.endpoint != "" {
@@ -81,14 +81,14 @@ func startTelemetry(ctx context.Context) (*telemetry, error) {
 func (t *telemetry) failed(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	// A collector that is away fails every batch alike.
+	// Without a collector, every batch fails with the same error.
 	if !slices.ContainsFunc(t.errs, func(e error) bool { return e.Error() == err.Error() }) {
 		t.errs = append(t.errs, err)
 	}
 }
 
-// shutdown exports what is left, and reports every error of the export, now
-// or before. The recorded spans stay. A second call does nothing.
+// shutdown exports the remaining spans, and returns all errors of the export so far. The
+// recorded spans remain. A second call does nothing.
 func (t *telemetry) shutdown(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()

@@ -11,7 +11,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// printStats prints how the pool stood in the rush, and in the end.
+// printStats prints the statistics of the pool during the rush and at the end.
 func printStats(w io.Writer, rush, end pool.Stats) {
 	t := table{columns: []column{
 		{},
@@ -30,9 +30,9 @@ func printStats(w io.Writer, rush, end pool.Stats) {
 	count("in use", uint64(rush.InUse), uint64(end.InUse), "")
 	count("idle", uint64(rush.Idle), uint64(end.Idle), "")
 	percent := func(s pool.Stats) string { return fmt.Sprintf("%.0f%%", 100*s.Utilization()) }
-	t.row("utilization", percent(rush), percent(end), "in use, of the most there may be")
-	count("waits", uint64(rush.Waits), uint64(end.Waits), "calls for which no connection was free")
-	took("time waited", rush.WaitTime, end.WaitTime, "all of them together")
+	t.row("utilization", percent(rush), percent(end), "in use, of the maximum")
+	count("waits", uint64(rush.Waits), uint64(end.Waits), "calls that found no free connection")
+	took("time waited", rush.WaitTime, end.WaitTime, "sum of all waits")
 	count("connects", rush.Connects, end.Connects, "")
 	count("connect errors", rush.ConnectErrors, end.ConnectErrors, "")
 	took("time connecting", rush.ConnectTime, end.ConnectTime, "all together: open, set pragmas, read them back")

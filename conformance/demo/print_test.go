@@ -21,7 +21,7 @@ func at(ms int) time.Time { return noon.Add(time.Duration(ms) * time.Millisecond
 
 func millis(ms int) time.Duration { return time.Duration(ms) * time.Millisecond }
 
-// check compares a text with its lines, without the empty one before them.
+// check compares a text with the expected one, without the empty line before that.
 func check(t *testing.T, got, want string) {
 	t.Helper()
 	if want = strings.TrimPrefix(want, "\n"); got != want {
@@ -76,7 +76,7 @@ of another           +12.0ms   108ms        internal  late
 
 func TestPrintTimeline(t *testing.T) {
 	events := []driver.Event{
-		// Connection 2 is older than what the log has kept.
+		// The log no longer has the first events of connection 2.
 		{Seq: 10, Time: at(4), Kind: driver.KindRelease, Conn: 2, Duration: millis(2), Age: millis(4)},
 		{Seq: 11, Time: at(84), Kind: driver.KindConnect, Conn: 3, Duration: millis(42)},
 		{Seq: 12, Time: at(84), Kind: driver.KindAcquire, Conn: 3, Duration: millis(42)},
@@ -132,9 +132,9 @@ most connections            4           4
 open                        4           0
 in use                      3           0
 idle                        1           0
-utilization               75%          0%  in use, of the most there may be
-waits                      12           0  calls for which no connection was free
-time waited            34.0ms         0µs  all of them together
+utilization               75%          0%  in use, of the maximum
+waits                      12           0  calls that found no free connection
+time waited            34.0ms         0µs  sum of all waits
 connects                    4           0
 connect errors              0           0
 time connecting           0µs         0µs  all together: open, set pragmas, read them back

@@ -14,25 +14,25 @@ import (
 
 const (
 	barWidth  = 84 // columns of a connection's bar
-	tailCount = 12 // events shown as they are
+	tailCount = 12 // events shown as text
 )
 
-// A life is what the events tell of one connection.
+// A life is what the events report about one connection.
 type life struct {
 	id     driver.ConnID
-	opened interval // while it was being opened
+	opened interval // the time of opening it
 	uses   []interval
 	closed time.Time // zero if it is open
 	reason driver.Reason
 
-	held time.Time // since when it is in use; zero if it is not
+	held time.Time // when its current use began; zero if it is not in use
 }
 
 type interval struct{ from, to time.Time }
 
 func (i interval) length() time.Duration { return i.to.Sub(i.from) }
 
-// within returns how much of i is within o.
+// within returns the length of the part of i that is in o.
 func (i interval) within(o interval) time.Duration {
 	from, to := i.from, i.to
 	if from.Before(o.from) {
@@ -44,8 +44,8 @@ func (i interval) within(o interval) time.Duration {
 	return max(0, to.Sub(from))
 }
 
-// livesOf puts together the lives of connections. Where the log has dropped
-// the first events, it takes from later ones what those still tell.
+// livesOf reconstructs the lives of connections. If the log has dropped the first events, it
+// infers what it can from later ones.
 func livesOf(events []driver.Event) []*life {
 	var lives []*life
 	byID := make(map[driver.ConnID]*life)
@@ -84,8 +84,8 @@ func livesOf(events []driver.Event) []*life {
 	return lives
 }
 
-// printTimeline prints the lives of connections as bars over time and as
-// numbers, and the last events as they are.
+// printTimeline prints the lives of connections as bars over time and as numbers, and the last
+// events as text.
 func printTimeline(w io.Writer, events []driver.Event, dropped uint64) {
 	fmt.Fprintf(w, "%d events, %d older ones dropped\n", len(events), dropped)
 	lives := livesOf(events)
@@ -124,7 +124,7 @@ func printBars(w io.Writer, lives []*life, all interval) {
 		human(all.length()/barWidth))
 }
 
-// cell returns how a connection is shown for one column of time.
+// cell returns the symbol of a connection for one column of time.
 func (l *life) cell(column interval) rune {
 	switch {
 	case !l.closed.IsZero() && !l.closed.After(column.from), !l.opened.from.Before(column.to):

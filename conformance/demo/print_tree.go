@@ -12,15 +12,15 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// printTree prints the spans of one trace, each below its parent and in the
-// order in which they began.
+// printTree prints the spans of one trace, each below its parent and in the order of their
+// start.
 func printTree(w io.Writer, spans []sdktrace.ReadOnlySpan) {
 	if len(spans) == 0 {
 		fmt.Fprintln(w, "no spans")
 		return
 	}
-	// Spans come in the order in which they ended, which settles it for those
-	// that began at the same time.
+	// Spans are in the order of their end, which also orders those that started at the same
+	// time.
 	spans = slices.Clone(spans)
 	slices.SortStableFunc(spans, func(a, b sdktrace.ReadOnlySpan) int {
 		return a.StartTime().Compare(b.StartTime())
@@ -61,8 +61,7 @@ type spanTree struct {
 	table    table
 }
 
-// add adds a span behind a branch, and its children, each line of which begins
-// with indent.
+// add adds a span after a branch, and its children, whose lines begin with indent.
 func (t *spanTree) add(span sdktrace.ReadOnlySpan, branch, indent string) {
 	t.table.row(
 		branch+span.Name(),
@@ -82,8 +81,7 @@ func (t *spanTree) add(span sdktrace.ReadOnlySpan, branch, indent string) {
 	}
 }
 
-// errorOf returns the span's error: its type, and if that is a mere number
-// what it stands for.
+// errorOf returns the span's error: its type, and for a number also its meaning.
 func errorOf(span sdktrace.ReadOnlySpan) string {
 	if span.Status().Code != codes.Error {
 		return ""

@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	clerks   = 8  // twice as many as connections, so that some have to wait
-	rounds   = 8  // customers that each clerk serves
-	products = 40 // in the catalogue that the migrations write
+	clerks   = 8  // twice the number of connections, so that some clerks wait
+	rounds   = 8  // customers of each clerk
+	products = 40 // in the catalogue of the migrations
 )
 
 // A day counts what the shop has done.
@@ -40,7 +40,7 @@ func (d *day) serve(ctx context.Context, s *shop, name string, lines []line) err
 		return err
 	}
 	if len(shown) != products/5 {
-		return fmt.Errorf("there are %d products for the garden, not %d", len(shown), products/5)
+		return fmt.Errorf("there are %d products for the garden, want %d", len(shown), products/5)
 	}
 	for _, l := range lines[:min(len(lines), 2)] {
 		p, err := s.lookUp(ctx, fmt.Sprintf("SKU-%03d", l.Product))
@@ -58,7 +58,7 @@ func (d *day) serve(ctx context.Context, s *shop, name string, lines []line) err
 	for _, l := range lines {
 		d.pieces.Add(l.Quantity)
 	}
-	// Orders of the rush: the first one of the day came before.
+	// Count orders of the rush. The first order of the day was placed before it.
 	if d.orders.Add(1) == 1+clerks*rounds/2 {
 		close(d.halfway)
 	}
@@ -73,8 +73,8 @@ func (d *day) serve(ctx context.Context, s *shop, name string, lines []line) err
 	return nil
 }
 
-// rush has every clerk serve their customers, all at once. It calls meanwhile
-// once half of them are served. When one clerk fails, all stop.
+// rush makes all clerks serve their customers concurrently. It calls meanwhile after half of
+// them are served. When one clerk fails, all stop.
 func (d *day) rush(ctx context.Context, s *shop, meanwhile func()) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -28,24 +28,24 @@ const (
 )
 
 const (
-	searchPatience = 50 * time.Millisecond // how long a customer waits for a search
-	readingTime    = 2 * time.Millisecond  // how long one looks at the products of a category
+	searchPatience = 50 * time.Millisecond // timeout of a customer's search
+	readingTime    = 2 * time.Millisecond  // how long a customer looks at the products of a category
 )
 
-// A shop is the program that uses the database. Each method is an action with
-// a trace of its own. It is safe for concurrent use.
+// A shop is the program that uses the database. Each method is an action with its own trace. A
+// shop is safe for concurrent use.
 type shop struct {
 	db      *sqlx.DB
 	journal *journal
 	bySKU   *sqlx.Stmt
 }
 
-// openShop migrates the database and prepares what is asked most.
+// openShop migrates the database and prepares the most frequent query.
 func openShop(ctx context.Context, db *sql.DB, j *journal) (*shop, error) {
 	if err := migrate(ctx, db, j); err != nil {
 		return nil, fmt.Errorf("migrate: %w", err)
 	}
-	// sqlx takes the driver's name for the SQL's dialect.
+	// sqlx derives the SQL dialect from the driver's name.
 	s := &shop{db: sqlx.NewDb(db, "sqlite3"), journal: j}
 	if err := s.prepare(ctx); err != nil {
 		return nil, fmt.Errorf("prepare the look-up of products: %w", err)
@@ -63,7 +63,7 @@ func (s *shop) prepare(ctx context.Context) (err error) {
 
 func (s *shop) close() error { return s.bySKU.Close() }
 
-// migrate leaves it to goose which calls it takes.
+// migrate runs the migrations. Goose decides which calls that needs.
 func migrate(ctx context.Context, db *sql.DB, j *journal) (err error) {
 	ctx, act := j.begin(ctx, actMigrate)
 	defer func() { act.end(err) }()
@@ -89,8 +89,8 @@ type product struct {
 	Stock int64
 }
 
-// lookUp finds a product. It notes no calls: database/sql prepares a statement
-// again on every connection that has not seen it, when it pleases.
+// lookUp finds a product. It records no calls, because database/sql decides when to prepare the
+// statement again on another connection.
 func (s *shop) lookUp(ctx context.Context, sku string) (p product, err error) {
 	ctx, act := s.journal.begin(ctx, "look up product")
 	defer func() { act.end(err) }()
@@ -106,8 +106,8 @@ type customer struct {
 	RegisteredAt time.Time `db:"registered_at"`
 }
 
-// register adds a customer and sets its ID, unless the email address is taken:
-// that is an answer to the customer, and no failure of the shop's.
+// register adds a customer and sets its ID. If the email address is taken, it returns taken and
+// no error: the shop answers the customer, and has not failed.
 func (s *shop) register(ctx context.Context, c *customer) (taken bool, err error) {
 	ctx, act := s.journal.begin(ctx, "register customer")
 	defer func() { act.end(err) }()
@@ -135,7 +135,7 @@ type line struct {
 	Quantity int64 `db:"quantity"`
 }
 
-// placeOrder sells what the lines say, or nothing.
+// placeOrder sells everything in lines, or nothing.
 func (s *shop) placeOrder(ctx context.Context, customer int64, lines []line) (err error) {
 	ctx, act := s.journal.begin(ctx, actOrder)
 	defer func() { act.end(err) }()
@@ -146,7 +146,7 @@ func (s *shop) placeOrder(ctx context.Context, customer int64, lines []line) (er
 	}
 	act.acquired()
 	act.called("BEGIN")
-	defer tx.Rollback() // no call once it is committed
+	defer tx.Rollback() // it makes no call after the commit
 
 	res, err := tx.ExecContext(ctx, `INSERT INTO orders (customer_id, placed_at, total) VALUES (?, ?, 0)`,
 		customer, time.Now().UTC())
@@ -180,8 +180,8 @@ func (s *shop) placeOrder(ctx context.Context, customer int64, lines []line) (er
 	return nil
 }
 
-// sell adds a line to an order, takes it from the stock, and returns the price
-// of one piece.
+// sell adds a line to an order, takes the pieces from the stock, and returns the price of one
+// piece.
 func (s *shop) sell(ctx context.Context, act *action, tx *sqlx.Tx, order int64, l line) (price int64, err error) {
 	if err := tx.GetContext(ctx, &price, `SELECT price FROM products WHERE id = ?`, l.Product); err != nil {
 		return 0, err
@@ -203,9 +203,8 @@ func (s *shop) sell(ctx context.Context, act *action, tx *sqlx.Tx, order int64, 
 	return price, nil
 }
 
-// browse shows a customer the products of a category, and gives them time to
-// read. Meanwhile it keeps the connection, as everyone does who is slow to read
-// rows: that is when others have to wait.
+// browse shows a customer the products of a category, with time to read. Meanwhile it keeps the
+// connection, like every program that reads rows slowly. That makes other callers wait.
 func (s *shop) browse(ctx context.Context, category string) (shown []product, err error) {
 	ctx, act := s.journal.begin(ctx, "browse")
 	defer func() { act.end(err) }()
@@ -231,7 +230,7 @@ func (s *shop) browse(ctx context.Context, category string) (shown []product, er
 	return shown, rows.Err()
 }
 
-// An order as its customer sees it.
+// An order is an order as its customer sees it.
 type order struct {
 	ID       int64
 	PlacedAt time.Time `db:"placed_at"`
@@ -248,8 +247,8 @@ func (s *shop) history(ctx context.Context, customer int64) (orders []order, err
 	return orders, err
 }
 
-// search counts what other customers looked at, which takes longer than anyone
-// has patience for. It reports whether it was given up.
+// search counts what other customers looked at. That takes longer than its timeout. It reports
+// whether it was canceled.
 func (s *shop) search(ctx context.Context, product int64) (found int64, givenUp bool, err error) {
 	ctx, act := s.journal.begin(ctx, "slow search")
 	defer func() { act.end(err) }()
@@ -258,7 +257,7 @@ func (s *shop) search(ctx context.Context, product int64) (found int64, givenUp 
 	defer cancel()
 	err = s.db.GetContext(ctx, &found, `SELECT count(*) FROM also_visited WHERE start = ?`, product)
 	act.acquired()
-	if err != nil && ctx.Err() != nil { // the error itself may be SQLite's own: interrupted
+	if err != nil && ctx.Err() != nil { // err itself may be SQLite's "interrupted"
 		act.failed("SELECT also_visited", "context.DeadlineExceeded")
 		act.outcome("cancelled")
 		return 0, true, nil

@@ -8,7 +8,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// A summary is for whoever checks the exported traces.
+// A summary is the input of a check of the exported traces.
 type summary struct {
 	Service string `json:"service"`
 
@@ -17,7 +17,7 @@ type summary struct {
 	CancelledTrace string `json:"cancelled_trace"`
 	MigrateTrace   string `json:"migrate_trace"`
 	ReportTrace    string `json:"report_trace"`
-	OnlineTrace    string `json:"online_trace"` // of the pool, which it waited for
+	OnlineTrace    string `json:"online_trace"` // the order that waited for the pool
 
 	// SampledOrderSpanID is the root span of OrderTrace.
 	SampledOrderSpanID string `json:"sampled_order_span_id"`
@@ -26,10 +26,9 @@ type summary struct {
 	Orders    int64 `json:"orders"`
 	Customers int64 `json:"customers"`
 
-	// Expected is, for each trace but the migrations', whose calls are goose's,
-	// the spans that it must have, in the order in which they begin. Besides
-	// them there may only be "connect", below an acquire that had to open
-	// a connection.
+	// Expected has, for each trace, the spans that it must have, in the order of their
+	// start. It lacks the trace of the migrations, because goose decides about its calls. A
+	// trace may also have "connect" spans, below an acquire that had to open a connection.
 	Expected map[string][]expectedSpan `json:"expected"`
 }
 
@@ -38,7 +37,7 @@ type expectedSpan struct {
 	Parent string `json:"parent"` // a span's name; empty for the root
 }
 
-// summarise reads the journal. It fails if the day lacked an action.
+// summarise reads the journal. It fails if an action is missing.
 func summarise(service string, j *journal, orders, customers int64) (*summary, error) {
 	s := &summary{Service: service, Orders: orders, Customers: customers, Expected: make(map[string][]expectedSpan)}
 	for name, id := range map[string]*string{
@@ -51,7 +50,7 @@ func summarise(service string, j *journal, orders, customers int64) (*summary, e
 	} {
 		act, ok := j.firstOf(name)
 		if !ok {
-			return nil, fmt.Errorf("nobody did this: %s", name)
+			return nil, fmt.Errorf("the action %q never happened", name)
 		}
 		*id = act.trace().String()
 		if name != actMigrate {

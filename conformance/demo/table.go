@@ -16,7 +16,7 @@ type table struct {
 
 type column struct {
 	title string
-	right bool // aligned to the right, as numbers are
+	right bool // aligned to the right, for numbers
 }
 
 func (t *table) row(cells ...string) { t.rows = append(t.rows, cells) }
@@ -55,7 +55,7 @@ func (t *table) print(w io.Writer) {
 	}
 }
 
-// human writes a duration with three digits or so.
+// human formats a duration with about three digits.
 func human(d time.Duration) string {
 	switch ms := float64(d) / float64(time.Millisecond); {
 	case d < time.Millisecond:

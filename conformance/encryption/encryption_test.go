@@ -15,7 +15,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// The keys are of 32 bytes in hexadecimal, which adiantum uses as they are.
+// The keys have 32 bytes in hexadecimal, which adiantum uses unchanged.
 var (
 	rightKey = strings.Repeat("5ec4e7", 10) + "aabb"
 	wrongKey = strings.Repeat("0badc0", 10) + "ccdd"
@@ -51,7 +51,7 @@ func open(t *testing.T, name, dsn string) *sql.DB {
 
 var names = []string{driver.Name, driver.NameMattn, driver.NameModernc, pool.Name}
 
-// An encrypted file is read with its key: also by all connections of a pool at once.
+// An encrypted file can be read with its key, also by all connections of a pool concurrently.
 func TestRightKey(t *testing.T) {
 	path := encrypted(t)
 	for _, name := range []string{driver.Name, pool.Name} {
@@ -89,8 +89,8 @@ func TestKeyFromInit(t *testing.T) {
 	}
 }
 
-// Without the right key, nothing is read, and the error says what may be wrong, names the file
-// and holds no key.
+// Without the right key, nothing can be read. The error names the probable cause and the file,
+// and contains no key.
 func TestWrongKey(t *testing.T) {
 	path := encrypted(t)
 	for _, tc := range []struct {
@@ -116,10 +116,10 @@ func TestWrongKey(t *testing.T) {
 				text = open.Error() // the error's own text is that of the other driver
 			}
 			if !strings.Contains(text, tc.says) || !strings.Contains(text, "secret.db") || strings.Contains(text, wrongKey[:8]) {
-				t.Errorf("%s, %s: %s\nshould say %q and name the file", name, tc.about, text, tc.says)
+				t.Errorf("%s, %s: %s\nmust contain %q and the name of the file", name, tc.about, text, tc.says)
 			}
 			if code, _, ok := driver.Code(err); !ok || code == 0 {
-				t.Errorf("%s, %s: %v has no code of SQLite's", name, tc.about, err)
+				t.Errorf("%s, %s: %v has no code of SQLite", name, tc.about, err)
 			}
 		}
 	}
@@ -130,7 +130,7 @@ func TestWrongKey(t *testing.T) {
 	}
 }
 
-// A key for a file that nothing encrypts is refused: SQLite would ignore it.
+// A key for a file that is not encrypted is refused, because SQLite would ignore it.
 func TestKeyWithoutEncryption(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "plain.db")
 	for _, name := range []string{driver.Name, pool.Name} {

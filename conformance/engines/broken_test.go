@@ -12,7 +12,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// A serverConn is what the connections of pgx and of MySQL's driver can both do.
+// A serverConn has the methods that both pgx's and MySQL's connections have.
 type serverConn interface {
 	driver.Conn
 	driver.ConnBeginTx
@@ -24,9 +24,9 @@ type serverConn interface {
 	driver.NamedValueChecker
 }
 
-// Wrappers that are each wrong in one way.
+// Wrappers with one fault each.
 type (
-	faithful     struct{ serverConn } // not wrong
+	faithful     struct{ serverConn } // no fault
 	noOptions    struct{ serverConn }
 	otherContext struct{ serverConn }
 	otherErrors  struct{ serverConn }
@@ -90,7 +90,7 @@ func (c noSets) QueryContext(ctx context.Context, query string, args []driver.Na
 func (noPings) Ping(context.Context) error          { return nil }
 func (noResets) ResetSession(context.Context) error { return nil }
 
-// A brokenConnector puts a wrapper around each connection.
+// A brokenConnector wraps each connection.
 type brokenConnector struct {
 	driver.Connector
 	wrapper func(serverConn) driver.Conn
@@ -107,7 +107,7 @@ func (c brokenConnector) Connect(ctx context.Context) (driver.Conn, error) {
 // Open makes it a driver, for wrappers of drivers.
 func (c brokenConnector) Open(string) (driver.Conn, error) { return c.Connect(context.Background()) }
 
-// by returns the way through a wrapper.
+// by returns the way that goes through a wrapper.
 func by(wrapper func(serverConn) driver.Conn) way {
 	return way{"a wrapper", func(s site) (*sql.DB, error) { return sql.OpenDB(brokenConnector{s.connector, wrapper}), nil }}
 }
@@ -125,8 +125,7 @@ func find(t *testing.T, engineName, programName string) (engine, program) {
 	return engine{}, program{}
 }
 
-// TestDifferencesAreSeen proves that a wrapper that is wrong in one thing
-// differs, and that one that is not does not.
+// A wrapper with one fault must differ from the bare driver, and one without a fault must not.
 func TestDifferencesAreSeen(t *testing.T) {
 	hideBeginTx := func(c serverConn) driver.Conn { return hidesBeginTx{c, c, c, c, c, c, c} }
 	for _, tc := range []struct {
@@ -154,17 +153,17 @@ func TestDifferencesAreSeen(t *testing.T) {
 			e, p := find(t, tc.engine, name)
 			bare := play(t, e, p, byConnector)
 			if difference(bare, play(t, e, p, by(tc.wrapper))) == "" {
-				t.Errorf("%s: %q does not show a wrapper that %s", tc.engine, name, tc.wrong)
+				t.Errorf("%s: program %q does not detect a wrapper that %s", tc.engine, name, tc.wrong)
 			}
 			if d := difference(bare, play(t, e, p, by(func(c serverConn) driver.Conn { return faithful{c} }))); d != "" {
-				t.Errorf("%s: %q shows a wrapper that is not wrong\n%s", tc.engine, name, d)
+				t.Errorf("%s: program %q reports a wrapper without a fault\n%s", tc.engine, name, d)
 			}
 		}
 	}
 }
 
-// On a driver that has no isolation levels, sqlmw alone claims to have them and
-// drops them. Package wrap, which is built on it, refuses them as database/sql does.
+// With a driver without isolation levels, sqlmw alone claims to have them and drops them.
+// Package wrap, which uses sqlmw, refuses them as database/sql does.
 func TestLevelsOnDriverWithout(t *testing.T) {
 	e, p := find(t, "mysql", "isolation levels")
 	hidden := func(s site) brokenConnector {
@@ -181,6 +180,6 @@ func TestLevelsOnDriverWithout(t *testing.T) {
 		return sql.OpenDB(wrap.NewConnector(hidden(s), wrap.Config{})), nil
 	}})
 	if d := difference(bare, ours); d != "" {
-		t.Errorf("package wrap must be as the bare driver\n%s", d)
+		t.Errorf("package wrap must behave like the bare driver\n%s", d)
 	}
 }

@@ -8,9 +8,8 @@ import (
 	"time"
 )
 
-// commonPrograms are those that every engine plays, in its own words: a query
-// of two rows, one of none, a write that binds one argument and a text that
-// the engine refuses.
+// commonPrograms returns the programs that every engine plays, with its own queries: one with
+// two rows, one without rows, a write with one argument, and one that the engine refuses.
 func commonPrograms(two, none, write, wrong, placeholder string) []program {
 	write += " " + placeholder
 	return []program{
@@ -45,7 +44,7 @@ func commonPrograms(two, none, write, wrong, placeholder string) []program {
 			r.execStmt(stmt)
 			r.execStmt(stmt, 1, 2)
 			r.execStmt(again, 3)
-			held := r.conn() // has the statement prepared on another connection
+			held := r.conn() // so that the statement is prepared on another connection
 			r.execStmt(stmt, 4)
 			r.close(held)
 			r.close(again)
@@ -59,7 +58,7 @@ func commonPrograms(two, none, write, wrong, placeholder string) []program {
 			r.queryStmt(query, "too many")
 			r.close(query)
 			if stmt := r.prepare(r.db, wrong); stmt != nil {
-				r.execStmt(stmt) // where the engine sees no more than that
+				r.execStmt(stmt) // some engines report the error only here
 				r.close(stmt)
 			}
 			r.stats()
@@ -213,7 +212,7 @@ func commonPrograms(two, none, write, wrong, placeholder string) []program {
 	}
 }
 
-// serverPrograms are common to engines with a server that can go away.
+// serverPrograms are the programs of engines with a server, whose connections can break.
 func serverPrograms(write, drops string) []program {
 	return []program{
 		{name: "the server goes while connections are idle", play: func(r *run) {
@@ -275,9 +274,9 @@ func serverPrograms(write, drops string) []program {
 
 var errProgram = errors.New("the program's own")
 
-// cancelledBetweenRows ends the context of a query whose rows are being read.
-// The driver and database/sql then both end the query, whichever is first; it
-// is a program only where that makes no difference.
+// cancelledBetweenRows ends the context of a query whose rows are being read. The driver and
+// database/sql then both end the query, in any order. Use it only where the order makes no
+// difference.
 func cancelledBetweenRows(query, write string, args ...any) program {
 	return program{name: "cancelled between rows", play: func(r *run) {
 		rows, err := r.db.QueryContext(r.ctx, query)

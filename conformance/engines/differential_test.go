@@ -12,7 +12,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// A way is how a program comes by its database.
+// A way is a way in which a program opens its database.
 type way struct {
 	name string
 	open func(site) (*sql.DB, error)
@@ -33,8 +33,8 @@ func wrapped(w way, cfg wrap.Config) way {
 	return way{w.name, func(s site) (*sql.DB, error) { return open(wrap.Driver(s.driver, cfg), s.dsn) }}
 }
 
-// play plays a program in a bubble of its own, where time passes only when
-// nothing else does, and returns its transcript.
+// play plays a program in its own synctest bubble, where time passes only when all goroutines
+// are blocked. It returns the transcript.
 func play(t *testing.T, e engine, p program, w way) []entry {
 	log := &transcript{}
 	s := e.start(t, log)
@@ -72,10 +72,10 @@ func TestDifferential(t *testing.T) {
 func compare(t *testing.T, e engine, p program, w way) {
 	bare := play(t, e, p, w)
 	if len(of(bare, byProgram)) < 2 {
-		t.Errorf("this program is no test: it sees next to nothing")
+		t.Errorf("this program is not a valid test: it sees almost nothing")
 	}
 	if again := play(t, e, p, w); difference(bare, again) != "" {
-		t.Fatalf("this program is no test, for the bare driver differs from itself\n%s", difference(bare, again))
+		t.Fatalf("this program is not a valid test: two runs on the bare driver differ\n%s", difference(bare, again))
 	}
 	source := tracing.Source{System: e.system, Classify: e.classify}
 	check := func(how string, cfg wrap.Config) {
@@ -84,12 +84,12 @@ func compare(t *testing.T, e engine, p program, w way) {
 		want := bare
 		if p.cancelsTx && e.discards {
 			if difference(want, got) == "" {
-				t.Errorf("by %s, %s: there is no difference: %q is no exception", w.name, how, p.name)
+				t.Errorf("by %s, %s: no difference, so remove the exception %q", w.name, how, p.name)
 			}
 			want, got = of(want, byProgram, byServer), of(got, byProgram, byServer)
 		}
 		if d := difference(want, got); d != "" {
-			t.Errorf("by %s, the driver that is wrapped %s must be as the bare one\n%s", w.name, how, d)
+			t.Errorf("by %s, the driver wrapped %s must behave like the bare one\n%s", w.name, how, d)
 		}
 	}
 	check("without spans", wrap.Config{Source: source})

@@ -9,38 +9,37 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// An engine is a database and somebody else's driver for it.
+// An engine is a database with a third-party driver.
 type engine struct {
 	name     string
 	system   string // db.system.name
 	raw      string // the type of the driver's own connections
-	discards bool   // its connections cannot be reset and validated, both
+	discards bool   // its connections do not have both ResetSession and IsValid
 	classify func(error) tracing.ErrorClass
 	start    func(*testing.T, *transcript) site
 	programs []program
 }
 
-// A site is a running server, and the two ways to it.
+// A site is a running server, with two ways to reach it.
 type site struct {
-	connector driver.Connector // by the driver's own constructor
-	driver    driver.Driver    // by the driver,
-	dsn       string           // and a name
-	drop      func()           // has the server close all connections
+	connector driver.Connector // from the driver's own constructor
+	driver    driver.Driver    // the driver itself,
+	dsn       string           // with a DSN
+	drop      func()           // makes the server close all connections
 }
 
-// A program is what a user of database/sql may write.
+// A program is code that a user of database/sql may write.
 type program struct {
 	name string
 	play func(*run)
 
-	// cancelsTx says that the context of a transaction ends in it. Of an engine
-	// that discards, package wrap keeps the connection then, as its
-	// documentation says: what the program sees and what the server is sent is
-	// the same, but not the pool's statistics.
+	// cancelsTx says that the context of a transaction ends in the program. With an engine
+	// that discards, package wrap then keeps the connection, as documented. The program and
+	// the server see the same, but the statistics of the pool differ.
 	cancelsTx bool
 
-	// scansItself says that the program leaves scanning to the rows, as Go 1.27
-	// lets them: as Config.Interceptors says, that and interceptors exclude each other.
+	// scansItself says that the program leaves scanning to the rows, as is possible since
+	// Go 1.27. That and interceptors exclude each other; see Config.Interceptors.
 	scansItself bool
 }
 
@@ -65,7 +64,7 @@ func open(d driver.Driver, dsn string) (*sql.DB, error) {
 	return sql.OpenDB(connector), nil
 }
 
-// A dsnConnector is what sql.Open makes of a driver that has no connectors.
+// A dsnConnector is the connector that sql.Open makes for a driver without connectors.
 type dsnConnector struct {
 	driver driver.Driver
 	dsn    string

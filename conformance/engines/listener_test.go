@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// A listener hands the server's ends of connections in memory to a server.
-// That, and a clock of synctest's, is why nothing here depends on speed.
+// A listener passes the server's ends of in-memory connections to a server. Because of these
+// connections and the clock of synctest, nothing here depends on speed.
 type listener struct {
 	serve func(net.Conn)
 
@@ -35,7 +35,7 @@ func (l *listener) dial() net.Conn {
 	return client
 }
 
-// drop closes all connections, as a server does that is shut down.
+// drop closes all connections, like a server that shuts down.
 func (l *listener) drop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -44,8 +44,8 @@ func (l *listener) drop() {
 	}
 }
 
-// A bufferedConn does not wait for what it writes to be read, as a socket does
-// not, and a pipe does.
+// A bufferedConn does not wait for its writes to be read. A socket does not either, but a pipe
+// does.
 type bufferedConn struct {
 	net.Conn
 	queue chan []byte
@@ -55,7 +55,7 @@ func newBufferedConn(conn net.Conn) bufferedConn {
 	c := bufferedConn{conn, make(chan []byte, 100)}
 	go func() {
 		for b := range c.queue {
-			conn.Write(b) // an error says that the client has gone, and so does the next read
+			conn.Write(b) // an error means that the client has closed; then the next read fails, too
 		}
 		conn.Close()
 	}()

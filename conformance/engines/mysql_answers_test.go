@@ -13,7 +13,7 @@ var (
 	myTwo    = myResult{columns: myNumber, rows: [][]any{{int64(1)}, {int64(2)}}}
 	myAt     = time.Date(2026, 8, 1, 12, 30, 15, 250000000, time.UTC)
 
-	// myTypes are columns of all kinds that the driver treats in ways of their own.
+	// myTypes are columns of all kinds that the driver treats specially.
 	myTypes = myResult{
 		columns: []myColumn{
 			{name: "tiny", kind: typeTiny, flags: flagNotNull},
@@ -39,7 +39,7 @@ var (
 	}
 )
 
-// myAnswers are by what a text begins with.
+// myAnswers are the answers by the prefix of the query.
 var myAnswers = []struct {
 	prefix string
 	answer myAnswer
@@ -64,7 +64,7 @@ var myAnswers = []struct {
 	{"update", myAnswer{results: []myResult{{affected: 3}}}},
 }
 
-// myAnswerTo answers a text.
+// myAnswerTo returns the answer to a query.
 func myAnswerTo(text string) myAnswer {
 	for _, a := range myAnswers {
 		if strings.HasPrefix(text, a.prefix) {

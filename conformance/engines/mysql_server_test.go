@@ -51,7 +51,7 @@ type myColumn struct {
 	decimals byte
 }
 
-// A myResult is one of the results of a text: rows, or a count of them.
+// A myResult is one of the results of a query: rows, or a count of them.
 type myResult struct {
 	columns  []myColumn
 	rows     [][]any
@@ -66,15 +66,15 @@ type myError struct {
 	message string
 }
 
-// A myAnswer is what the server says to a text.
+// A myAnswer is the server's answer to a query.
 type myAnswer struct {
 	results []myResult
-	refused *myError // when the text is parsed
-	blocks  bool     // until the client goes
-	drops   bool     // the connection is closed in place of an answer
+	refused *myError // at parsing
+	blocks  bool     // until the client closes
+	drops   bool     // closes the connection instead of answering
 }
 
-// A myServer speaks MySQL's protocol: enough of it for texts it has answers to.
+// A myServer speaks MySQL's protocol, as far as its answers need it.
 type myServer struct {
 	listener
 	log *transcript
@@ -87,7 +87,7 @@ func newMyServer(log *transcript) *myServer {
 	return s
 }
 
-// A mySession is one connection's.
+// A mySession is the session of one connection.
 type mySession struct {
 	io.ReadWriter
 	seq   byte
@@ -110,7 +110,7 @@ func (s *myServer) converse(end net.Conn) {
 	for m.ok(0, 0, 0); m.flush() == nil; {
 		command, err := m.read()
 		if err != nil {
-			return // the client has gone
+			return // the client has closed
 		}
 		s.log.hear(stream, "command %d %q", command[0], command[1:])
 		if !m.answer(command[0], command[1:]) {
@@ -178,7 +178,7 @@ func (m *mySession) fail(err *myError) {
 	m.packet(append(append(b, "#"+err.state...), err.message...))
 }
 
-// answer answers a command, and reports whether to go on.
+// answer answers a command, and reports whether to continue.
 func (m *mySession) answer(command byte, body []byte) bool {
 	switch command {
 	case comPing:
@@ -292,7 +292,7 @@ func appendText(b []byte, columns []myColumn, row []any) []byte {
 	return b
 }
 
-// appendBinary encodes a row in the way of COM_STMT_EXECUTE.
+// appendBinary encodes a row for COM_STMT_EXECUTE.
 func appendBinary(b []byte, columns []myColumn, row []any) []byte {
 	nulls := make([]byte, (len(row)+9)/8)
 	var values []byte

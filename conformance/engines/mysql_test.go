@@ -19,7 +19,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// mysqlEngine is MySQL, by a DSN with the given parameters.
+// mysqlEngine is MySQL, opened with the DSN parameters.
 func mysqlEngine(name, params string) engine {
 	return engine{
 		name:   name,
@@ -39,7 +39,7 @@ func mysqlEngine(name, params string) engine {
 
 func startMySQL(t *testing.T, log *transcript, params string) site {
 	s := newMyServer(log)
-	// A network of each server's own, since a DSN can name nothing else.
+	// Each server has its own network, because a DSN can name nothing else.
 	network := "memory" + strings.ReplaceAll(t.Name(), "/", "_")
 	mysql.RegisterDialContext(network, func(context.Context, string) (net.Conn, error) { return s.dial(), nil })
 	t.Cleanup(func() { mysql.DeregisterDialContext(network) })

@@ -25,7 +25,7 @@ func pgError(code, message string) *pgproto3.ErrorResponse {
 var (
 	pgNumber = []pgproto3.FieldDescription{field("n", pgtype.Int8OID)}
 
-	// pgTypes are columns of all kinds that the driver treats in ways of their own.
+	// pgTypes are columns of all kinds that the driver treats specially.
 	pgTypes = []pgproto3.FieldDescription{
 		field("b", pgtype.BoolOID), field("i2", pgtype.Int2OID), field("i4", pgtype.Int4OID), field("i8", pgtype.Int8OID),
 		field("f4", pgtype.Float4OID), field("f8", pgtype.Float8OID), fieldOf("num", pgtype.NumericOID, 4+10<<16+2),
@@ -46,7 +46,7 @@ func pgTypesRow() []any {
 	}
 }
 
-// pgAnswers are by what a text begins with.
+// pgAnswers are the answers by the prefix of the query.
 var pgAnswers = []struct {
 	prefix string
 	answer pgAnswer
@@ -78,7 +78,7 @@ var pgAnswers = []struct {
 	{"create", pgAnswer{tag: "CREATE TABLE"}},
 }
 
-// pgAnswerTo answers a text.
+// pgAnswerTo returns the answer to a query.
 func pgAnswerTo(text string) pgAnswer {
 	for _, a := range pgAnswers {
 		if strings.HasPrefix(text, a.prefix) {

@@ -13,21 +13,21 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// A pgAnswer is what the server says to a text.
+// A pgAnswer is the server's answer to a query.
 type pgAnswer struct {
 	params []uint32 // OIDs
 	fields []pgproto3.FieldDescription
 	rows   [][]any
 	tag    string
 
-	refused bool                    // err comes when the text is parsed, else after the rows
-	err     *pgproto3.ErrorResponse // in place of the tag
+	refused bool                    // err comes at parsing, otherwise after the rows
+	err     *pgproto3.ErrorResponse // sent instead of the tag
 	notice  *pgproto3.NoticeResponse
-	blocks  bool // until the query is cancelled
-	drops   bool // the connection is closed in place of an answer
+	blocks  bool // until the query is canceled
+	drops   bool // closes the connection instead of answering
 }
 
-// A pgServer speaks PostgreSQL's protocol: enough of it for texts it has answers to.
+// A pgServer speaks PostgreSQL's protocol, as far as its answers need it.
 type pgServer struct {
 	listener
 	log *transcript
@@ -42,16 +42,16 @@ func newPGServer(log *transcript) *pgServer {
 	return s
 }
 
-// A pgSession is one connection's.
+// A pgSession is the session of one connection.
 type pgSession struct {
 	*pgproto3.Backend
 	server    *pgServer
 	id        int
 	cancelled chan struct{}
 	status    byte
-	stmts     map[string]string // texts by name
+	stmts     map[string]string // queries by statement name
 	bound     pgproto3.Bind
-	failed    bool // nothing is done until Sync
+	failed    bool // messages are ignored until Sync
 }
 
 var errDropped = errors.New("the connection is dropped")
@@ -101,7 +101,7 @@ func (p *pgSession) converse() error {
 	p.Send(&pgproto3.ReadyForQuery{TxStatus: p.status})
 	for {
 		if err := p.Flush(); err != nil {
-			return nil // the client has gone
+			return nil // the client has closed
 		}
 		msg, err := p.Receive()
 		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) {
@@ -122,8 +122,8 @@ func (p *pgSession) converse() error {
 	}
 }
 
-// answer queues what is said to a message. Only what ends an exchange is
-// followed by a flush in earnest: the client writes until then.
+// answer queues the answer to a message. It flushes only at the end of an exchange, because the
+// client writes until then.
 func (p *pgSession) answer(msg pgproto3.FrontendMessage) error {
 	switch msg := msg.(type) {
 	case *pgproto3.Sync:
@@ -167,12 +167,12 @@ func (p *pgSession) answer(msg pgproto3.FrontendMessage) error {
 		delete(p.stmts, msg.Name)
 		p.Send(&pgproto3.CloseComplete{})
 	default:
-		return fmt.Errorf("this server knows no %T", msg)
+		return fmt.Errorf("this server does not support %T", msg)
 	}
 	return nil
 }
 
-// simple answers a text of one or more statements.
+// simple answers a query of one or more statements.
 func (p *pgSession) simple(text string) error {
 	for query := range strings.SplitSeq(text, ";") {
 		a := pgAnswerTo(strings.TrimSpace(query))

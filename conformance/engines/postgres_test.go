@@ -20,8 +20,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// postgresEngine is PostgreSQL, with one of pgx's ways to end a call whose
-// context has ended. Nil is pgx's own choice: it gives up the connection.
+// postgresEngine is PostgreSQL, with one of pgx's ways to end a call whose context has ended.
+// With a nil handler, pgx does what it does by default: it closes the connection.
 func postgresEngine(name string, handler func(*pgconn.PgConn) ctxwatch.Handler, programs []program) engine {
 	return engine{
 		name:     name,
@@ -39,7 +39,7 @@ func postgresEngine(name string, handler func(*pgconn.PgConn) ctxwatch.Handler, 
 	}
 }
 
-// cancelRequest has the server cancel a call, and keeps the connection.
+// cancelRequest makes the server cancel a call, and keeps the connection.
 func cancelRequest(c *pgconn.PgConn) ctxwatch.Handler {
 	return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: time.Minute}
 }
@@ -65,8 +65,8 @@ func startPostgres(t *testing.T, log *transcript, handler func(*pgconn.PgConn) c
 	return site{stdlib.GetConnector(*cfg), stdlib.GetDefaultDriver(), dsn, s.drop}
 }
 
-// A pgTracer writes down what pgx is given: the arguments before it converts
-// them, and whether the context is the program's own.
+// A pgTracer records what pgx gets: the arguments before their conversion, and whether the
+// context is the program's own.
 type pgTracer struct{ log *transcript }
 
 func (p pgTracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
@@ -247,7 +247,7 @@ var postgresPrograms = []program{
 	}},
 }
 
-// postgresCancelPrograms end the context of a call while the server is at it.
+// postgresCancelPrograms end the context of a call while the server executes it.
 var postgresCancelPrograms = []program{
 	{name: "cancelled while it runs", play: func(r *run) {
 		for _, do := range []func(){
@@ -273,15 +273,15 @@ var postgresCancelPrograms = []program{
 	}},
 }
 
-// failing is an argument that cannot be converted.
+// failing is an argument whose conversion fails.
 type failing struct{}
 
 var errFailing = errors.New("this value never converts")
 
 func (failing) Value() (driver.Value, error) { return nil, errFailing }
 
-// deterministic leaves out a program in which two of pgx's own goroutines race:
-// one that says goodbye to the server, and one that is asked to roll back.
+// deterministic removes a program in which two of pgx's own goroutines race: one sends
+// Terminate to the server, and the other rolls back.
 func deterministic(programs []program) []program {
 	return slices.DeleteFunc(programs, func(p program) bool { return p.name == "cancelled in a transaction" })
 }

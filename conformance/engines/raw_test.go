@@ -9,8 +9,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// (*sql.Conn).Raw gives a *wrap.Conn, whose Parent is what Raw gives on the
-// bare driver.
+// (*sql.Conn).Raw passes a *wrap.Conn. Its Parent is what Raw passes on the bare driver.
 func TestRaw(t *testing.T) {
 	for _, e := range engines {
 		t.Run(e.name, func(t *testing.T) {
@@ -29,7 +28,7 @@ func TestRaw(t *testing.T) {
 			_, resets := bare.(driver.SessionResetter)
 			_, validates := bare.(driver.Validator)
 			if e.discards == (resets && validates) {
-				t.Errorf("connections can be reset: %t, validated: %t; that does not go with %t", resets, validates, e.discards)
+				t.Errorf("connections can be reset: %t, validated: %t; that contradicts discards %t", resets, validates, e.discards)
 			}
 			for _, w := range []way{byConnector, byDriver} {
 				conn, ok := given(wrapped(w, wrap.Config{Source: tracing.Source{System: e.system}})).(*wrap.Conn)

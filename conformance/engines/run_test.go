@@ -21,7 +21,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// A run is a program being played.
+// A run is a program that is being played.
 type run struct {
 	*transcript
 	t      *testing.T
@@ -31,15 +31,14 @@ type run struct {
 	cancel context.CancelFunc
 }
 
-// say writes down what the program sees, once the server has seen all that
-// led to it.
+// say records what the program sees, after the server has received everything that led to it.
 func (r *run) say(format string, args ...any) {
 	synctest.Wait()
 	r.write(byProgram, format, args...)
 }
 
-// renew gives the run a new context, for when the last was cancelled. It is of
-// a trace, so that spans are made of all that there are spans of.
+// renew gives the run a new context after the last one was canceled. It belongs to a trace, so
+// that all spans are recorded.
 func (r *run) renew() {
 	ctx := trace.ContextWithSpanContext(context.Background(), trace.NewSpanContext(trace.SpanContextConfig{
 		TraceID: trace.TraceID{1}, SpanID: trace.SpanID{1}, TraceFlags: trace.FlagsSampled,
@@ -47,16 +46,16 @@ func (r *run) renew() {
 	r.ctx, r.cancel = context.WithCancel(context.WithValue(ctx, mine{}, "mine"))
 }
 
-// end ends the run's context, and lets all that this starts come to its end.
+// end ends the run's context, and waits for everything that this causes.
 func (r *run) end() {
 	r.cancel()
 	time.Sleep(time.Second)
 }
 
-// mine is the key of a value in every context of a program's.
+// mine is the key of a value in every context of a program.
 type mine struct{}
 
-// stats writes down how the pool stands.
+// stats records the statistics of the pool.
 func (r *run) stats() {
 	synctest.Wait()
 	s := r.db.Stats()
@@ -93,7 +92,7 @@ func (r *run) prepare(on preparer, query string) *sql.Stmt {
 func (r *run) execStmt(stmt *sql.Stmt, args ...any)  { r.result(stmt.ExecContext(r.ctx, args...)) }
 func (r *run) queryStmt(stmt *sql.Stmt, args ...any) { r.read(stmt.QueryContext(r.ctx, args...)) }
 
-// conn takes a connection. The program gives it back.
+// conn acquires a connection. The program must release it.
 func (r *run) conn() *sql.Conn {
 	conn, err := r.db.Conn(r.ctx)
 	r.say("conn: %s", showErr(err))
@@ -109,7 +108,7 @@ func (r *run) begin(opts *sql.TxOptions) *sql.Tx {
 	return tx
 }
 
-// parent has do see the driver's own connection.
+// parent calls do with the driver's own connection.
 func (r *run) parent(conn *sql.Conn, do func(any) error) {
 	r.say("raw: %s", showErr(conn.Raw(func(c any) error {
 		if w, ok := c.(*wrap.Conn); ok {
@@ -129,7 +128,7 @@ func (r *run) result(res sql.Result, err error) {
 		return
 	}
 	defer func() {
-		if p := recover(); p != nil { // some drivers' result of an empty text is nil
+		if p := recover(); p != nil { // some drivers return a nil result for an empty query
 			r.say("panic: %v", p)
 		}
 	}()
@@ -167,8 +166,8 @@ func (r *run) columns(rows *sql.Rows) {
 	}
 }
 
-// row shows the row at hand as the driver gives it and as its columns say it
-// should be scanned.
+// row records the current row, scanned as the driver returns it and into the types that its
+// columns report.
 func (r *run) row(rows *sql.Rows) {
 	types, err := rows.ColumnTypes()
 	if err != nil {
@@ -179,7 +178,7 @@ func (r *run) row(rows *sql.Rows) {
 	for i := range types {
 		values[i] = new(any)
 		typed[i] = new(any)
-		if scan := types[i].ScanType(); scan != nil { // as some drivers say of NULL
+		if scan := types[i].ScanType(); scan != nil { // some drivers report nil for NULL
 			typed[i] = reflect.New(reflect.PointerTo(scan)).Interface() // a nil pointer is NULL
 		}
 	}
@@ -224,8 +223,8 @@ func showValue(v any) string {
 	return fmt.Sprintf("%T %+v", v, v)
 }
 
-// showErr shows an error with the types of all errors that it wraps, and what
-// it is.
+// showErr returns an error with the types of all errors that it wraps, and the sentinel errors
+// that it matches.
 func showErr(err error) string {
 	if err == nil {
 		return "ok"

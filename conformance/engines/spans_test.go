@@ -14,7 +14,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// newTracer returns a tracer whose spans go to spans.
+// newTracer returns a tracer whose spans spans records.
 func newTracer(t *testing.T, spans *tracetest.SpanRecorder) *tracing.Tracer {
 	t.Helper()
 	tracer, err := tracing.New(tracing.Config{TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))})
@@ -24,8 +24,8 @@ func newTracer(t *testing.T, spans *tracetest.SpanRecorder) *tracing.Tracer {
 	return tracer
 }
 
-// checkSpans checks that there are spans, that each of them ended once, and
-// that all are of the system.
+// checkSpans checks that there are spans, that each has ended once, and that all have the
+// system.
 func checkSpans(t *testing.T, spans *tracetest.SpanRecorder, system string) {
 	t.Helper()
 	ended := make(map[string]int)
@@ -40,7 +40,7 @@ func checkSpans(t *testing.T, spans *tracetest.SpanRecorder, system string) {
 			t.Errorf("every span must end once, but %q ended %d times", s.Name(), n)
 		}
 		if got := attr(s, "db.system.name"); got != system {
-			t.Errorf("every span is of %q, but %q of %q", system, s.Name(), got)
+			t.Errorf("every span must have the system %q, but %q has %q", system, s.Name(), got)
 		}
 	}
 }
@@ -54,8 +54,8 @@ func attr(s sdktrace.ReadOnlySpan, key attribute.Key) string {
 	return ""
 }
 
-// TestSpans checks the spans of a small program in full: their names, and what
-// they say of errors, by the engine's own code.
+// TestSpans checks all spans of a small program: their names, and the engine's code in those of
+// errors.
 func TestSpans(t *testing.T) {
 	type span struct{ name, code, kind string }
 	codes := map[string]string{"postgresql": "42601", "mysql": "1064", "sqlite": "1"}
@@ -77,17 +77,17 @@ func TestSpans(t *testing.T) {
 				{"acquire", "", "internal"}, {"connect", "", "internal"}, {"BEGIN", "", "client"}, {"COMMIT", "", "client"},
 				{"acquire", "", "internal"}, {"PING", "", "client"},
 				{"acquire", "", "internal"}, {"SELECT", code, "client"},
-				{"acquire", "", "internal"}, {e.system, code, "client"}, // a text with no name to give
+				{"acquire", "", "internal"}, {e.system, code, "client"}, // a query without a name
 				{"close", "", "internal"},
 			}
 			var got []span
 			for _, s := range spans.Started() {
 				got = append(got, span{s.Name(), attr(s, "db.response.status_code"), s.SpanKind().String()})
 				if ns := attr(s, "db.namespace"); ns != "orders" {
-					t.Errorf("%q is of the database %q", s.Name(), ns)
+					t.Errorf("%q has the database %q", s.Name(), ns)
 				}
 				if strings.Contains(fmt.Sprint(s.Attributes(), s.Status(), s.Events()), "secret") {
-					t.Errorf("%q quotes a text that binds no arguments", s.Name())
+					t.Errorf("%q shows a query without arguments", s.Name())
 				}
 			}
 			if !slices.Equal(got, want) {

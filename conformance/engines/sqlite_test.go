@@ -13,7 +13,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// sqliteEngine is SQLite as others build it: the "server" is a file.
+// sqliteEngine is SQLite in a third-party build. Its "server" is a file.
 var sqliteEngine = engine{
 	name:   "sqlite",
 	system: "sqlite",

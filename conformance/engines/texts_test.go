@@ -12,8 +12,9 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// TestTextsWithoutPlaceholders checks that a text is shown only if it has a placeholder, whatever
-// the arguments: an option of the driver's is no value, and one argument too many has no place.
+// TestTextsWithoutPlaceholders checks that a query is shown only if it has a placeholder,
+// whatever the arguments are. An option of the driver is not a value, and a surplus argument
+// has no placeholder.
 func TestTextsWithoutPlaceholders(t *testing.T) {
 	options := [][]any{nil, {7}, {pgx.QueryExecModeSimpleProtocol}, {pgx.QueryResultFormats{0}}, {pgx.QueryResultFormatsByOID{}}, {pgx.NamedArgs{}}, {pgx.QueryExecModeExec, "too many"}}
 	for _, e := range engines {

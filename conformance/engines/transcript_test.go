@@ -8,12 +8,12 @@ import (
 	"sync"
 )
 
-// A party is who says a line of a transcript.
+// A party is the source of a line in a transcript.
 type party string
 
 const (
 	byProgram party = "program" // what the program sees
-	byServer  party = "server"  // what the server is sent
+	byServer  party = "server"  // what the server receives
 	byPool    party = "pool"    // database/sql's statistics
 )
 
@@ -23,20 +23,20 @@ type entry struct {
 	text string
 }
 
-// A transcript is all that happened while a program was played.
+// A transcript is everything that happened while a program was played.
 type transcript struct {
 	mu      sync.Mutex
 	lines   []entry
 	pending []heard
 }
 
-// A heard is a line that the server heard on one of its connections.
+// A heard is a line that the server received on one of its connections.
 type heard struct {
 	stream string
 	text   string
 }
 
-// write writes down what is known to be next.
+// write appends a line whose position is known.
 func (t *transcript) write(by party, format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -44,14 +44,14 @@ func (t *transcript) write(by party, format string, args ...any) {
 	t.lines = append(t.lines, entry{by, addresses.ReplaceAllString(fmt.Sprintf(format, args...), "0x")})
 }
 
-// hear writes down what comes in a stream of its own, at the same time as other streams.
+// hear records a line of a stream that runs concurrently with other streams.
 func (t *transcript) hear(stream, format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.pending = append(t.pending, heard{stream, addresses.ReplaceAllString(fmt.Sprintf(format, args...), "0x")})
 }
 
-// settleLocked puts what was heard meanwhile in its place, a stream after the other.
+// settleLocked moves the lines heard so far to their place, stream by stream.
 func (t *transcript) settleLocked() {
 	slices.SortStableFunc(t.pending, func(a, b heard) int { return strings.Compare(a.stream, b.stream) })
 	for _, h := range t.pending {
@@ -60,7 +60,7 @@ func (t *transcript) settleLocked() {
 	t.pending = nil
 }
 
-// all returns everything.
+// all returns all lines.
 func (t *transcript) all() []entry {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -68,16 +68,16 @@ func (t *transcript) all() []entry {
 	return t.lines
 }
 
-// addresses are what differs in any two transcripts.
+// addresses matches the pointers that differ between any two transcripts.
 var addresses = regexp.MustCompile(`0x[0-9a-f]{8,}`)
 
-// of returns what was said by one of those named.
+// of returns the lines of the given parties.
 func of(lines []entry, by ...party) []entry {
 	return slices.DeleteFunc(slices.Clone(lines), func(e entry) bool { return !slices.Contains(by, e.by) })
 }
 
-// difference shows two transcripts from a little before where they part.
-// It is empty if they do not.
+// difference returns the lines around the first difference of two transcripts, or "" if they
+// are equal.
 func difference(bare, wrapped []entry) string {
 	at := 0
 	for at < len(bare) && at < len(wrapped) && bare[at] == wrapped[at] {

@@ -10,11 +10,11 @@ import (
 	"github.com/sqlitemw/sqlitemw/conformance"
 )
 
-// What is allowed must be nothing that the program sees, unless that is said,
-// and must show.
+// An allowed difference must not be visible to the program, unless it is Visible. An allowance
+// that never applies is reported.
 func TestAllowances(t *testing.T) {
 	if testing.Short() {
-		t.Skip("what is stale is not known of a part")
+		t.Skip("a part of the suite cannot show which allowances are stale")
 	}
 	everywhere := func(conformance.Setup) bool { return true }
 	for _, tc := range []struct {
@@ -24,7 +24,7 @@ func TestAllowances(t *testing.T) {
 		difference bool
 		deviation  bool
 	}{
-		{"what the driver is asked", full(func(c fullConn) driver.Conn { return noIsolation{c} }),
+		{"the calls of the driver", full(func(c fullConn) driver.Conn { return noIsolation{c} }),
 			conformance.Allowance{Reason: "a reason", Where: everywhere}, true, true},
 		{"elsewhere", full(func(c fullConn) driver.Conn { return noIsolation{c} }),
 			conformance.Allowance{Reason: "a reason", Where: func(s conformance.Setup) bool { return s.Conn.Name == "none" }}, true, false},
@@ -57,7 +57,7 @@ func TestAllowances(t *testing.T) {
 	}
 }
 
-// Done's error is a difference.
+// An error of Done is a difference.
 func TestDone(t *testing.T) {
 	var mu sync.Mutex
 	made := 0
@@ -69,7 +69,7 @@ func TestDone(t *testing.T) {
 			defer mu.Unlock()
 			made++
 			if _, ok := wrapped.(connector); !ok || c.ID() != "interfaces/ping" {
-				t.Errorf("Done is given the case and what Wrap made, but got %s and %T", c.ID(), wrapped)
+				t.Errorf("Done must get the case and the result of Wrap, but got %s and %T", c.ID(), wrapped)
 			}
 			if made == 5 {
 				return errors.New("a span is open")

@@ -9,23 +9,23 @@ import (
 	"time"
 )
 
-// The types of argument that only the fake knows. Checkers are connections and
-// statements that are a [driver.NamedValueChecker]; columns are those of
-// statements that are a [driver.ColumnConverter].
+// These types of arguments are known only to the fake. Checkers are connections and statements
+// with [driver.NamedValueChecker]. Columns are those of statements with
+// [driver.ColumnConverter].
 type (
 	Special struct{}              // accepted by a checker
 	Column  struct{}              // accepted by a column
 	Removed struct{}              // removed by a checker
 	Refused struct{}              // refused by a checker and a column, with ErrRefused
-	Odd     struct{}              // turned into no driver.Value by a column
-	Letters struct{ Text string } // left to the default by everybody, which refuses it
+	Odd     struct{}              // converted by a column to something other than a driver.Value
+	Letters struct{ Text string } // left by all to the default converter, which refuses it
 )
 
-// ErrRefused is why a [Refused] is refused.
+// ErrRefused is the error for a [Refused].
 var ErrRefused = errors.New("fake: refused")
 
-// checkSpecial is what all checkers do: they leave what they do not know to
-// the next, and keep int8 as it is.
+// checkSpecial implements all checkers. It leaves unknown types to the next converter, and
+// keeps int8 unchanged.
 func checkSpecial(arg *driver.NamedValue, by string) error {
 	switch arg.Value.(type) {
 	case Special:
@@ -58,16 +58,16 @@ func (c columnConverter) ConvertValue(v any) (driver.Value, error) {
 	return nil, driver.ErrSkip
 }
 
-// The types of argument that convert themselves. They say so in the log of Base.
+// These types of arguments are Valuers. They write each call into the log of Base.
 type (
-	Valuer      struct{ Base *Base } // to a text
-	NilValuer   struct{ Base *Base } // to be passed as a nil pointer, which is NULL without being asked
+	Valuer      struct{ Base *Base } // returns a text
+	NilValuer   struct{ Base *Base } // passed as a nil pointer, which is NULL without a call
 	BadValuer   struct{ Base *Base } // fails with ErrValuer
-	OddValuer   struct{ Base *Base } // to no driver.Value
+	OddValuer   struct{ Base *Base } // returns something other than a driver.Value
 	PanicValuer struct{ Base *Base } // panics
 )
 
-// ErrValuer is why a [BadValuer] cannot be converted.
+// ErrValuer is the error of a [BadValuer].
 var ErrValuer = errors.New("fake: cannot convert myself")
 
 // Value implements [driver.Valuer].
@@ -120,7 +120,7 @@ func showArg(arg driver.NamedValue) string {
 	return fmt.Sprintf("%d:%s=%s", arg.Ordinal, arg.Name, showValue(arg.Value))
 }
 
-// showValue shows a value and its type, but no address.
+// showValue returns a value and its type, without addresses.
 func showValue(v any) string {
 	switch v := v.(type) {
 	case nil:

@@ -1,15 +1,17 @@
-// Package fake is a scripted [database/sql/driver]: its connections, statements
-// and rows have exactly the optional interfaces that one wants of them, it fails
-// where one wants it to, and it writes down all that it is asked.
+// Package fake is a scripted [database/sql/driver]. Its connections, statements and rows have
+// exactly the optional interfaces that the test chooses. It fails where the test wants it to
+// fail, and it records all calls.
 //
-//	base := &fake.Base{Conn: fake.ConnOf("none"), Stmt: fake.StmtOf("none"), Rows: fake.RowsOf("all"), Sets: 2}
+//	base := &fake.Base{
+//		Conn: fake.ConnOf("none"), Stmt: fake.StmtOf("none"), Rows: fake.RowsOf("all"), Sets: 2,
+//	}
 //	db := sql.OpenDB(mine.NewConnector(base))
 //	base.On(fake.Once(fake.Fail(driver.ErrBadConn)), "Prepare")
 //	...
 //	base.Asked() // "base Connect() ctx=...", "c1 Prepare(q)", ...
 //
-// What is wrong with a wrapper shows when the same program is run on the bare
-// base and on the wrapped one: package conformance does that with all kinds.
+// The faults of a wrapper show when the same program runs on the bare base and on the wrapped
+// one. Package conformance does that with all kinds.
 package fake
 
 import (
@@ -24,22 +26,22 @@ import (
 	"time"
 )
 
-// A Base is a scripted driver, and a [driver.Connector] of it. Its fields are
-// to be set before it is used; its methods may be used by several goroutines.
+// A Base is a scripted driver, and its [driver.Connector]. Set its fields before its first use.
+// Its methods are safe for concurrent use.
 //
-// A query has as many parameters as it has question marks, or any number if it
-// has an asterisk. Every query answers the same rows: two in each result set.
+// A query has as many parameters as it has question marks, or any number if it contains an
+// asterisk. Every query returns the same rows: two in each result set.
 type Base struct {
 	Conn ConnKind
 	Stmt StmtKind
 	Rows RowsKind
-	Sets int // result sets of a query, for rows that can have several; 0 means 1
+	Sets int // number of result sets of a query, for rows that support several; 0 means 1
 
-	// AsksForSets has questions whether there is another result set written
-	// down, too.
+	// AsksForSets says that calls of HasNextResultSet are recorded, too.
 	AsksForSets bool
 
-	// Derived has a context that is made from another called as that one is.
+	// Derived says that a context is recorded under the name of the context that it is
+	// derived from.
 	Derived bool
 
 	mu    sync.Mutex
@@ -50,7 +52,7 @@ type Base struct {
 	made  []*object
 }
 
-// An Entry is one line of what happened.
+// An Entry is one line of the log.
 type Entry struct {
 	By   By
 	Text string
@@ -58,13 +60,13 @@ type Entry struct {
 
 func (e Entry) String() string { return fmt.Sprintf("%-7v  %s", e.By, e.Text) }
 
-// By is whose line an [Entry] is.
+// By is the source of an [Entry].
 type By byte
 
 const (
-	Driver  By = iota // what the base was asked
-	Program           // what the program saw
-	Pool              // how the pool of connections stands
+	Driver  By = iota // a call of the base
+	Program           // an observation of the program
+	Pool              // the state of the pool of connections
 )
 
 func (b By) String() string { return [...]string{"driver", "program", "pool"}[b] }
@@ -83,9 +85,9 @@ func (b *Base) Log() []Entry {
 	return slices.Clone(b.log)
 }
 
-// Asked returns what the base was asked so far, as "c1 ExecContext(q) ctx=…":
-// who, what, with which arguments, and in which context. Who is "base", a
-// connection by its number, "c1", or what that has made: "c1.stmt", "c1.rows".
+// Asked returns the calls of the base so far, as "c1 ExecContext(q) ctx=…": the receiver, the
+// method, the arguments and the context. The receiver is "base", a connection by its number,
+// "c1", or an object of it: "c1.stmt", "c1.rows".
 func (b *Base) Asked() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -98,27 +100,26 @@ func (b *Base) Asked() []string {
 	return texts
 }
 
-// A Hook is called in an operation of its name, with how often it was called
-// before. Its error is the operation's; for IsValid, any error means false.
-// ctx is the background's for operations that have none.
+// A Hook is called in an operation of its name, with the number n of earlier calls. Its error
+// becomes the operation's error; for IsValid, any error means false. For operations without a
+// context, ctx is the background context.
 type Hook func(ctx context.Context, n int) error
 
 // ErrFault is an error for hooks to fail with.
 var ErrFault = errors.New("fake: fault")
 
-// Fail returns a hook that always answers err.
+// Fail returns a hook that always returns err.
 func Fail(err error) Hook { return func(context.Context, int) error { return err } }
 
 // Panic returns a hook that always panics.
 func Panic(v any) Hook { return func(context.Context, int) error { panic(v) } }
 
-// Take returns a hook that takes d, and goes well.
+// Take returns a hook that takes the time d, and succeeds.
 func Take(d time.Duration) Hook {
 	return func(context.Context, int) error { time.Sleep(d); return nil }
 }
 
-// Once returns a hook that does what h does when it is called for the first
-// time, and goes well after that.
+// Once returns a hook that calls h the first time, and succeeds after that.
 func Once(h Hook) Hook {
 	return func(ctx context.Context, n int) error {
 		if n > 0 {
@@ -128,8 +129,8 @@ func Once(h Hook) Hook {
 	}
 }
 
-// On installs h for each of ops, with one count for all. An operation is named
-// by its method; those of statements and rows as "stmt.Close" and "rows.Next".
+// On installs h for each of ops, with one count for all of them. An operation has the name of
+// its method. Those of statements and rows have a prefix: "stmt.Close", "rows.Next".
 func (b *Base) On(h Hook, ops ...string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -157,8 +158,8 @@ func (b *Base) Hit() bool {
 	return b.hit
 }
 
-// Call writes down that who was asked op, and runs the hook of op. ctx is nil for
-// operations that have none. It is for what a test adds to the base.
+// Call records a call of op on who, and runs the hook of op. ctx is nil for operations without
+// a context. Tests use Call for objects that they add to the base.
 func (b *Base) Call(who, op string, ctx context.Context, format string, args ...any) error {
 	name := op
 	if kind := who[strings.IndexByte(who, '.')+1:]; kind != who {
@@ -182,7 +183,7 @@ func (b *Base) Call(who, op string, ctx context.Context, format string, args ...
 	return h(ctx, 0)
 }
 
-// A named context is one that is told by its identity.
+// A named context is identified in logs by its name.
 type named struct {
 	context.Context
 	name string
@@ -190,8 +191,8 @@ type named struct {
 
 type nameKey struct{}
 
-// NewContext returns a context that is called name in logs. What is made from it
-// is told apart, unless [Base.Derived] is set.
+// NewContext returns a context that logs show as name. Contexts derived from it are shown as
+// different, unless [Base.Derived] is set.
 func NewContext(parent context.Context, name string) context.Context {
 	return &named{parent, name}
 }
@@ -219,7 +220,7 @@ func (b *Base) nameOf(ctx context.Context) string {
 	return "background"
 }
 
-// An object is something that is to be closed once.
+// An object is something that must be closed once.
 type object struct {
 	base   *Base
 	what   string
@@ -240,9 +241,8 @@ func (o *object) close() {
 	o.closed++
 }
 
-// Left returns what was not closed, or more than once: "connection never
-// closed", "statement closed 2 times". Each that was asked to close counts,
-// whether it did so well or not.
+// Left returns which objects were never closed, or more than once: "connection never closed",
+// "statement closed 2 times". Each call of Close counts, also if it failed.
 func (b *Base) Left() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -271,8 +271,7 @@ func (b *Base) Connect(ctx context.Context) (driver.Conn, error) {
 	return b.Conn.make(&conn{b, fmt.Sprintf("c%d", b.conns), opened}), nil
 }
 
-// Driver returns a driver without connectors, whose Open opens a connection of
-// the base.
+// Driver returns a driver without connectors. Its Open opens a connection of the base.
 func (b *Base) Driver() driver.Driver { return opener{b} }
 
 type opener struct{ b *Base }
@@ -284,7 +283,7 @@ func (o opener) Open(name string) (driver.Conn, error) {
 	return o.b.Connect(context.Background())
 }
 
-// A Closer is a Base that can be closed, as some connectors can.
+// A Closer is a Base with a Close method, as some connectors have.
 type Closer struct{ *Base }
 
 // Close implements [io.Closer].

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// A conn is what all parts of one connection share.
+// A conn is the state that all parts of one connection share.
 type conn struct {
 	b      *Base
 	name   string
@@ -17,7 +17,7 @@ func (c *conn) call(op string, ctx context.Context, format string, args ...any) 
 	return c.b.Call(c.name, op, ctx, format, args...)
 }
 
-// result answers an Exec whose hook said err.
+// result returns the result of an Exec whose hook returned err.
 func (c *conn) result(err error) (driver.Result, error) {
 	if err != nil {
 		return nil, err
@@ -25,7 +25,7 @@ func (c *conn) result(err error) (driver.Result, error) {
 	return result{c}, nil
 }
 
-// answer answers a Query whose hook said err.
+// answer returns the rows of a Query whose hook returned err.
 func (c *conn) answer(err error) (driver.Rows, error) {
 	if err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func (c *conn) begin(err error) (driver.Tx, error) {
 	return tx{c}, nil
 }
 
-// The parts of connections: one for each interface.
+// The parts of connections, one for each interface.
 type (
 	connCore       struct{ c *conn }
 	connExec       struct{ c *conn }
@@ -120,8 +120,8 @@ type ConnKind struct {
 	make func(*conn) driver.Conn
 }
 
-// ConnKinds are all kinds of connections, those without contexts among them,
-// "SQLite's" being those of ncruces/go-sqlite3.
+// ConnKinds are all kinds of connections, including those without contexts. "SQLite's" has the
+// interfaces of ncruces/go-sqlite3.
 var ConnKinds = []ConnKind{
 	{"none", func(c *conn) driver.Conn { return connCore{c} }},
 	{"Execer", func(c *conn) driver.Conn {
@@ -232,18 +232,18 @@ var ConnKinds = []ConnKind{
 	}},
 }
 
-// ConnOf returns the kind of connection called name, which there must be.
+// ConnOf returns the kind of connection with the name. It panics if there is none.
 func ConnOf(name string) ConnKind {
 	for _, k := range ConnKinds {
 		if k.Name == name {
 			return k
 		}
 	}
-	panic("no kind of connection is called " + name)
+	panic("there is no kind of connection " + name)
 }
 
-// Has reports whether connections of this kind are an I, which is one of the
-// optional interfaces of package driver.
+// Has reports whether connections of this kind implement I, which is one of the optional
+// interfaces of package driver.
 func Has[I any](k ConnKind) bool {
 	_, has := k.make(nil).(I)
 	return has

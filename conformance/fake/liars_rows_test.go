@@ -6,7 +6,7 @@ import (
 	"io"
 )
 
-// rowsLiars lie about rows. Go 1.27 has one more.
+// rowsLiars have faults in rows. Go 1.27 adds one more.
 var rowsLiars = []liar{
 	{
 		name:   "further result sets are hidden",
@@ -44,14 +44,14 @@ func (c endingRows) QueryContext(ctx context.Context, query string, args []drive
 	return rows, err
 }
 
-// typedRows are rows like ncruces/go-sqlite3's.
+// typedRows are rows like those of ncruces/go-sqlite3.
 type typedRows interface {
 	driver.RowsColumnTypeDatabaseTypeName
 	driver.RowsColumnTypeNullable
 	driver.RowsColumnTypeScanType
 }
 
-// asTyped returns rows that have no interface but those, as far as Go 1.26 knows.
+// asTyped returns rows that have only those interfaces, as far as Go 1.26 knows.
 func asTyped(rows driver.Rows) (typedRows, bool) {
 	if _, ok := rows.(driver.RowsNextResultSet); ok {
 		return nil, false

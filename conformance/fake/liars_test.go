@@ -12,7 +12,7 @@ func liars() []liar {
 	return slices.Concat(callLiars, rowsLiars, waitingLiars)
 }
 
-// callLiars lie about what connections do and can.
+// callLiars have faults in calls and interfaces of connections.
 var callLiars = []liar{
 	{
 		name:   "BeginTx drops the isolation level",

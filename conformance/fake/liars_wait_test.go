@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// waitingLiars wait for themselves, or leave somebody waiting.
+// waitingLiars deadlock, or leave a goroutine blocked.
 var waitingLiars = []liar{
 	{
 		name: "a mutex is held throughout a transaction",

@@ -6,7 +6,7 @@ import (
 	"reflect"
 )
 
-// A rows answers two rows for each result set.
+// A rows returns two rows for each result set.
 type rows struct {
 	c      *conn
 	row    int
@@ -32,7 +32,7 @@ func (r *rows) step() ([]driver.Value, error) {
 	return []driver.Value{int64(10*r.set + r.row), []byte{'a' + byte(r.row)}}, nil
 }
 
-// The parts of rows: one for each interface.
+// The parts of rows, one for each interface.
 type (
 	rowsCore      struct{ r *rows }
 	rowsNextSet   struct{ r *rows }
@@ -109,9 +109,9 @@ type RowsKind struct {
 	make func(*rows) driver.Rows
 }
 
-// RowsKinds are all kinds of rows, "SQLite's" being those of ncruces/go-sqlite3.
-// Since Go 1.27 there are three more, that scan columns themselves: "Scanner",
-// "SQLite's+Scanner" and "NextResultSet+Scanner".
+// RowsKinds are all kinds of rows. "SQLite's" has the interfaces of ncruces/go-sqlite3. Since
+// Go 1.27 there are three more, which scan columns themselves: "Scanner", "SQLite's+Scanner"
+// and "NextResultSet+Scanner".
 var RowsKinds = []RowsKind{
 	{"none", func(r *rows) driver.Rows { return rowsCore{r} }},
 	{"all", func(r *rows) driver.Rows {
@@ -182,12 +182,12 @@ func newTypedRows(r *rows) typedRows {
 	return typedRows{rowsCore{r}, rowsTypeName{r}, rowsNullable{r}, rowsScanType{r}}
 }
 
-// RowsOf returns the kind of rows called name, which there must be.
+// RowsOf returns the kind of rows with the name. It panics if there is none.
 func RowsOf(name string) RowsKind {
 	for _, k := range RowsKinds {
 		if k.Name == name {
 			return k
 		}
 	}
-	panic("no kind of rows is called " + name)
+	panic("there is no kind of rows " + name)
 }

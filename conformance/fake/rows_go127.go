@@ -7,7 +7,7 @@ import (
 	"database/sql/driver"
 )
 
-// rowsScanner is the part of rows that scan columns themselves.
+// rowsScanner is the part of rows that scans columns itself.
 type rowsScanner struct {
 	r   *rows
 	row *[]driver.Value
@@ -21,7 +21,7 @@ func (p rowsScanner) NextRow() (err error) {
 	return err
 }
 
-// ScanColumn marks strings, so that a wrapper that scans in its place is seen.
+// ScanColumn marks strings, so that a wrapper that scans instead of it is detected.
 func (p rowsScanner) ScanColumn(ctx driver.ScanContext, i int, dest any) error {
 	if err := p.r.call("ScanColumn", "%d, %T", i, dest); err != nil {
 		return err

@@ -16,7 +16,7 @@ func (s *stmt) call(op string, ctx context.Context, format string, args ...any) 
 	return s.c.b.Call(s.c.name+".stmt", op, ctx, format, args...)
 }
 
-// The parts of statements: one for each interface.
+// The parts of statements, one for each interface.
 type (
 	stmtCore     struct{ s *stmt }
 	stmtExecCtx  struct{ s *stmt }
@@ -69,8 +69,8 @@ type StmtKind struct {
 	make func(*stmt) driver.Stmt
 }
 
-// StmtKinds are all kinds of statements, the most different ones, "none",
-// "contexts" and "all", first.
+// StmtKinds are all kinds of statements. The three that differ most are first: "none",
+// "contexts" and "all".
 var StmtKinds = []StmtKind{
 	{"none", func(s *stmt) driver.Stmt { return stmtCore{s} }},
 	{"contexts", func(s *stmt) driver.Stmt {
@@ -123,12 +123,12 @@ var StmtKinds = []StmtKind{
 	}},
 }
 
-// StmtOf returns the kind of statement called name, which there must be.
+// StmtOf returns the kind of statement with the name. It panics if there is none.
 func StmtOf(name string) StmtKind {
 	for _, k := range StmtKinds {
 		if k.Name == name {
 			return k
 		}
 	}
-	panic("no kind of statement is called " + name)
+	panic("there is no kind of statement " + name)
 }

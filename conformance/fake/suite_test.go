@@ -12,7 +12,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/conformance"
 )
 
-// A wrapper that adds nothing differs nowhere.
+// A wrapper that adds nothing must not differ.
 func TestHonestWrapper(t *testing.T) {
 	conformance.Run(t, conformance.Target{
 		Name: "honest",
@@ -28,17 +28,17 @@ func TestHonestWrapper(t *testing.T) {
 	})
 }
 
-// A liar is a wrapper that does one thing wrong.
+// A liar is a wrapper with one fault.
 type liar struct {
 	name    string
 	conn    func(driver.Conn) driver.Conn
-	fails   []string // cases that show it
-	passes  []string // cases that have nothing to do with it
-	says    string   // in the difference
+	fails   []string // cases that must detect it
+	passes  []string // cases that must not, because they test something else
+	says    string   // a part of the difference
 	timeout time.Duration
 }
 
-// Each lie shows in the cases that are about it, and in no other.
+// Each fault must be detected by the cases about it, and by no other.
 func TestLiars(t *testing.T) {
 	for _, l := range liars() {
 		t.Run(l.name, func(t *testing.T) {
@@ -65,7 +65,7 @@ func TestLiars(t *testing.T) {
 	}
 }
 
-// wrapping returns a wrapper that puts conn around each connection.
+// wrapping returns a wrapper that calls conn for each connection.
 func wrapping(conn func(driver.Conn) driver.Conn) func(driver.Connector) driver.Connector {
 	return func(c driver.Connector) driver.Connector { return connector{c, conn} }
 }
@@ -90,7 +90,7 @@ func (c connector) Close() error {
 	return nil
 }
 
-// The connections that liars lie about. Others they leave as they are.
+// The connections to which liars add faults. They leave others unchanged.
 type (
 	fullConn interface { // has all optional interfaces
 		validConn
@@ -102,7 +102,7 @@ type (
 		driver.Pinger
 		driver.SessionResetter
 	}
-	sqliteConn interface { // has what ncruces/go-sqlite3's have
+	sqliteConn interface { // has the interfaces of ncruces/go-sqlite3
 		driver.Conn
 		driver.ExecerContext
 		driver.ConnPrepareContext
@@ -111,7 +111,7 @@ type (
 	}
 )
 
-// full lies about connections with all interfaces.
+// full adds a fault to connections with all interfaces.
 func full(lie func(fullConn) driver.Conn) func(driver.Conn) driver.Conn {
 	return func(c driver.Conn) driver.Conn {
 		if c, ok := c.(fullConn); ok {
@@ -121,7 +121,7 @@ func full(lie func(fullConn) driver.Conn) func(driver.Conn) driver.Conn {
 	}
 }
 
-// sqlite lies about connections like ncruces/go-sqlite3's.
+// sqlite adds a fault to connections like those of ncruces/go-sqlite3.
 func sqlite(lie func(sqliteConn) driver.Conn) func(driver.Conn) driver.Conn {
 	return func(c driver.Conn) driver.Conn {
 		_, pings := c.(driver.Pinger)
@@ -132,7 +132,7 @@ func sqlite(lie func(sqliteConn) driver.Conn) func(driver.Conn) driver.Conn {
 	}
 }
 
-// plain lies about connections without a PrepareContext.
+// plain adds a fault to connections without PrepareContext.
 func plain(lie func(driver.Conn) driver.Conn) func(driver.Conn) driver.Conn {
 	return func(c driver.Conn) driver.Conn {
 		switch c.(type) {
@@ -148,7 +148,7 @@ func plain(lie func(driver.Conn) driver.Conn) func(driver.Conn) driver.Conn {
 	}
 }
 
-// An honestConn counts what it does, and that is all.
+// An honestConn only counts its calls.
 type honestConn struct {
 	fullConn
 	count int
@@ -174,5 +174,5 @@ func (c *honestConn) PrepareContext(ctx context.Context, query string) (driver.S
 	return c.fullConn.PrepareContext(ctx, query)
 }
 
-// An honestSQLiteConn is the same for fewer interfaces.
+// An honestSQLiteConn is the same with fewer interfaces.
 type honestSQLiteConn struct{ sqliteConn }

@@ -29,15 +29,15 @@ type backupArgs struct {
 	Liar     bool  // copies are not synced
 }
 
-// again is the name to which a copy is made again and again, as by a program that
-// keeps its latest backup. Other copies have a name of their own each.
+// again is the name to which copies are made repeatedly, as by a program that keeps its latest
+// backup. Every other copy has its own name.
 const again = "latest.db"
 
 func copyName(id int64) string { return fmt.Sprintf("copy%d.db", id) }
 
-// backupRole writes, and makes copies. It says "begin NAME ID" before a copy that
-// must have the transaction ID, "done NAME ID" once Backup has returned nil, and
-// "drop NAME" before it removes an old copy.
+// backupRole writes, and makes copies. It says "begin NAME ID" before a copy that must contain
+// the transaction ID, "done NAME ID" once Backup has returned nil, and "drop NAME" before it
+// removes an old copy.
 func backupRole() {
 	var args backupArgs
 	childArgument(&args)
@@ -71,7 +71,8 @@ func backupRole() {
 		name := again
 		if id%2 == 0 {
 			name = copyName(id)
-			// Said two copies before, lest the parent hears of it after it has looked.
+			// Said two copies earlier, so that the parent reads it before it looks
+			// for the file.
 			r.say("drop " + copyName(id-6))
 			if err := os.Remove(filepath.Join(args.Dir, copyName(id-8))); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				fatalf("remove: %v", err)
@@ -93,7 +94,7 @@ func backupRole() {
 	}
 }
 
-// backupWithoutSync is a liar.
+// backupWithoutSync makes a copy without syncing it. It is the liar.
 func backupWithoutSync(ctx context.Context, from, to string) error {
 	db, err := sql.Open("sqlite3", "file:"+filepath.ToSlash(from)+"?_pragma=busy_timeout(30000)&_pragma=synchronous(off)")
 	if err != nil {
@@ -107,15 +108,15 @@ func backupWithoutSync(ctx context.Context, from, to string) error {
 	return err
 }
 
-// A copying is what is known of the copies of a name.
+// A copying is the state of the copies with one name.
 type copying struct {
-	began   int64 // what the latest must have that was begun
-	done    int64 // what the latest must have that is done
+	began   int64 // the newest ID that a copy which was begun must contain
+	done    int64 // the newest ID that a completed copy must contain
 	isDone  bool
 	dropped bool
 }
 
-// known reads what children have said of copies.
+// known parses what children have said about copies.
 func known(words []string) map[string]copying {
 	m := map[string]copying{}
 	for _, word := range words {
@@ -138,16 +139,16 @@ func known(words []string) map[string]copying {
 	return m
 }
 
-// compareCopies checks every copy of an image. A copy that was said to be done must
-// be there, as a whole, with what was acknowledged before it began; any other must
-// be whole or absent.
+// compareCopies checks every copy in an image. A copy that was said to be done must exist and
+// be whole, with everything acknowledged before it began. Any other copy must be whole or
+// absent.
 func (c *campaign) compareCopies(what string, m fusefs.Image, words []string) {
 	c.t.Helper()
 	for name, k := range known(words) {
 		d, ok := m[name]
 		if !ok {
 			if k.isDone && !k.dropped {
-				c.wrong("lost", "%s: %s, which was done, is not there", what, name)
+				c.wrong("lost", "%s: %s was completed, but is missing", what, name)
 			}
 			continue
 		}
@@ -156,16 +157,16 @@ func (c *campaign) compareCopies(what string, m fusefs.Image, words []string) {
 		if k.isDone {
 			has = k.done // the older one may still be there
 		}
-		// The copy must be whole by itself, and also with whatever is beside it.
+		// The copy must be whole by itself, and also together with its journal and WAL.
 		c.compareCopy(what+": "+name, fusefs.Image{name: d}, name, has)
 		if beside := besides(m, name); len(beside) > 1 {
-			c.compareCopy(what+": "+name+" with what is beside it", beside, name, has)
+			c.compareCopy(what+": "+name+" with its journal and WAL", beside, name, has)
 		}
 	}
 }
 
-// compareCopy checks one copy, which must have the transaction has. If that is 0,
-// it may be a copy of an empty database.
+// compareCopy checks one copy, which must contain the transaction has. If has is 0, the copy
+// may be of an empty database.
 func (c *campaign) compareCopy(what string, m fusefs.Image, name string, has int64) {
 	c.t.Helper()
 	dir, remove := memoryDir(c.t)
@@ -179,13 +180,13 @@ func (c *campaign) compareCopy(what string, m fusefs.Image, name string, has int
 	case err != nil:
 		c.wrong("not whole", "%s, %d bytes: %v", what, len(m[name]), err)
 	case len(got.broken) > 0 || len(got.partial) > 0:
-		c.wrong("not whole", "%s: integrity_check %v, in part %v", what, got.broken, firsts(got.partial))
+		c.wrong("not whole", "%s: integrity_check %v, incomplete transactions %v", what, got.broken, firsts(got.partial))
 	case has != 0 && !got.ids[has]:
-		c.wrong("lost", "%s: it has %d ids, and not %d", what, len(got.ids), has)
+		c.wrong("lost", "%s: it has %d ids, want %d", what, len(got.ids), has)
 	}
 }
 
-// besides returns a database of an image with its journal and WAL.
+// besides returns a database of an image together with its journal and WAL.
 func besides(m fusefs.Image, name string) fusefs.Image {
 	some := fusefs.Image{}
 	for other, d := range m {
@@ -196,21 +197,21 @@ func besides(m fusefs.Image, name string) fusefs.Image {
 	return some
 }
 
-// A copy that Backup has made survives a power failure; one that it was making is
-// not there under its name, or is whole.
+// A copy that Backup has completed must survive a power failure. A copy that was in progress
+// must be absent under its name, or whole.
 func TestBackupPowerFailures(t *testing.T) {
 	needFUSE(t)
 	c := newCampaign(t, "backup and power failures", "crashes", "copies", "lost", "not whole", "stuck")
 	failBackups(c, false, length(t, 2))
 }
 
-// The campaign is no liar: it finds what a copy without a sync loses.
+// The campaign must find what a copy without a sync loses.
 func TestBackupPowerFailuresLiar(t *testing.T) {
 	needFUSE(t)
 	c := &campaign{name: "liar", t: &recordingT{TB: t}, figures: map[string]int64{}, errors: map[string]int64{}}
 	for end := time.Now().Add(patience); c.get("lost")+c.get("not whole") == 0; {
 		if time.Now().After(end) {
-			t.Fatalf("no copy is lost in %v of power failures", patience)
+			t.Fatalf("the liar lost no copy in %v of power failures", patience)
 		}
 		failBackups(c, true, 100*time.Millisecond)
 	}
@@ -241,10 +242,10 @@ func backupRound(c *campaign, r *rand.Rand, o fusefs.Options, args backupArgs, e
 		if n > 1 && time.Now().After(end) {
 			break
 		}
-		// The next word is the beginning of a copy, or its end.
+		// The next word is the begin or the end of a copy.
 		before := len(ch.words())
 		if !ch.awaitFunc(func() bool { return len(ch.said) > before+r.IntN(4) }) {
-			c.wrong("hung", "no copy any more: %v\n%s", ch.err, ch.output())
+			c.wrong("hung", "no further copy: %v\n%s", ch.err, ch.output())
 			break
 		}
 		if r.IntN(2) == 0 {
@@ -269,8 +270,8 @@ func backupRound(c *campaign, r *rand.Rand, o fusefs.Options, args backupArgs, e
 	return last + 1000
 }
 
-// A copy that Backup was making when the process was killed is not there under its
-// name, or is whole; and the next process makes copies as if nothing had happened.
+// After a process was killed during Backup, its copy must be absent under its name, or whole.
+// The next process must make copies as if nothing had happened.
 func TestBackupKills(t *testing.T) {
 	c := newCampaign(t, "backup and kill -9", "kills", "copies", "lost", "not whole", "stuck", "left over")
 	var (
@@ -286,10 +287,10 @@ func TestBackupKills(t *testing.T) {
 			return len(slices.DeleteFunc(slices.Clone(ch.said), func(s string) bool { return !strings.HasPrefix(s, "done") }))
 		}
 		if !ch.awaitFunc(func() bool { return done() >= 2 }) {
-			c.wrong("hung", "no copy any more: %v\n%s", ch.err, ch.output())
+			c.wrong("hung", "no further copy: %v\n%s", ch.err, ch.output())
 		}
 		if !ch.awaitFunc(func() bool { return strings.HasPrefix(ch.said[len(ch.said)-1], "begin") }) {
-			c.wrong("hung", "no copy any more: %v\n%s", ch.err, ch.output())
+			c.wrong("hung", "no further copy: %v\n%s", ch.err, ch.output())
 		}
 		time.Sleep(upTo(10 * time.Millisecond)) // about as long as a copy takes
 		ch.kill()
@@ -302,7 +303,7 @@ func TestBackupKills(t *testing.T) {
 		}
 		c.compareCopies("kill", m, words)
 		for _, id := range ch.acked() {
-			next = max(next, id+7) // beyond what was begun; all older copies go
+			next = max(next, id+7) // beyond all that were begun; all older copies are removed
 		}
 		for name := range known(words) {
 			if name == again {
@@ -318,8 +319,8 @@ func TestBackupKills(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What a killed process leaves is removed by the next backup to the same name, so
-	// that at most the last one's is still there.
+	// The next backup to the same name removes what a killed process leaves. So at most the
+	// files of the last process may be left.
 	leftOver := 0
 	for name := range m {
 		if strings.Contains(name, again) && name != again {

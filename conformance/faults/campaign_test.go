@@ -14,18 +14,18 @@ import (
 	"time"
 )
 
-// lengthVar is the environment variable that has the duration of each campaign.
+// lengthVar is the environment variable with the duration of each campaign.
 const lengthVar = "SQLITEMW_FAULTS"
 
-// The length of a campaign without lengthVar: all of them together must fit into
-// a run of CI. The race detector and -short come together there, on two cores.
+// The length of a campaign without lengthVar. All campaigns together must fit into a run of CI,
+// which uses the race detector with -short on two cores.
 const (
 	shortLength    = 10 * time.Second
 	shortestLength = 3 * time.Second
 )
 
-// length returns how long one campaign takes, or a part of it where a campaign
-// divides its time into that many parts.
+// length returns the duration of one campaign. A campaign that divides its time into parts gets
+// the duration of one part.
 func length(t testing.TB, parts int) time.Duration {
 	t.Helper()
 	d := shortLength
@@ -41,21 +41,20 @@ func length(t testing.TB, parts int) time.Duration {
 	return d / time.Duration(max(parts, 1))
 }
 
-// fatal are the figures that must be zero. A database is stuck if it does not work
-// although the fault is over.
+// fatal are the figures that must be zero. A database is stuck if it does not work although the
+// fault has ended.
 var fatal = []string{"lost", "not whole", "leaked", "hung", "stuck", "crashed"}
 
-// A campaign keeps the figures of one campaign. Its methods may be called by
-// several goroutines at once.
+// A campaign counts the figures of one campaign. Its methods are safe for concurrent use.
 type campaign struct {
 	name string
 	t    testing.TB
 
 	mu      sync.Mutex
-	order   []string // of figures, as they were first named
+	order   []string // of figures, in order of first use
 	figures map[string]int64
-	errors  map[string]int64 // by normalised text
-	details map[string]int   // by format: how often it was printed
+	errors  map[string]int64 // by normalized text
+	details map[string]int   // by format: how often details were printed
 }
 
 var campaigns struct {
@@ -64,7 +63,7 @@ var campaigns struct {
 	skipped []string
 }
 
-// skip skips a test, and has the summary say why.
+// skip skips a test, and adds the reason to the summary.
 func skip(t testing.TB, why error) {
 	t.Helper()
 	campaigns.Lock()
@@ -73,10 +72,9 @@ func skip(t testing.TB, why error) {
 	t.Skip(why)
 }
 
-// newCampaign begins the account of a campaign. The figures named here are printed
-// in this order, also if they are zero; others follow as they come. At the end of
-// the test the figures and the error texts are printed, and the test fails if one
-// of fatal's is not zero.
+// newCampaign starts a campaign. The figures named here are printed in this order, even if they
+// are zero; others follow in order of first use. At the end of the test, the figures and the
+// error texts are printed. The test fails if one of the fatal figures is not zero.
 func newCampaign(t testing.TB, name string, figures ...string) *campaign {
 	c := &campaign{name: name, t: t, figures: map[string]int64{}, errors: map[string]int64{}}
 	for _, f := range figures {
@@ -106,31 +104,31 @@ func (c *campaign) get(figure string) int64 {
 	return c.figures[figure]
 }
 
-// failed counts an error by its normalised text. Nil is not counted.
+// failed counts an error by its normalized text. Nil is not counted.
 func (c *campaign) failed(err error) {
 	if err != nil {
 		c.failedText(err.Error())
 	}
 }
 
-// failedText counts an error of which only the text is left, as from a child.
+// failedText counts an error of which only the text is known, such as an error of a child.
 func (c *campaign) failedText(text string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.errors[normalise(text)]++
 }
 
-// maxDetails is how often a campaign prints one kind of what was wrong: a cause
-// shows itself a few times, and then buries the others.
+// maxDetails is how often a campaign prints details of one format. A few are enough to find a
+// cause; more would hide other causes.
 const maxDetails = 5
 
-// wrong adds one to a figure that must be zero, and prints the details.
+// wrong adds one to a figure that must be zero, and prints details.
 func (c *campaign) wrong(figure, format string, args ...any) {
 	c.t.Helper()
 	c.wrongs(1, figure, format, args...)
 }
 
-// wrongs adds n to a figure that must be zero, and prints the details.
+// wrongs adds n to a figure that must be zero, and prints details.
 func (c *campaign) wrongs(n int, figure, format string, args ...any) {
 	c.t.Helper()
 	c.add(figure, n)
@@ -200,8 +198,8 @@ var (
 	numbers = regexp.MustCompile(`\d+(?:\.\d+)*(?:ns|µs|ms|m\d[\d.]*s|s|h)?`)
 )
 
-// normalise takes directories and numbers out of an error's text, so that one
-// kind of error is one text.
+// normalise removes directories and numbers from an error's text, so that all errors of one
+// kind have the same text.
 func normalise(text string) string {
 	text = paths.ReplaceAllString(text, "")
 	text = numbers.ReplaceAllString(text, "N")

@@ -22,14 +22,14 @@ import (
 
 func init() { roles["failing checkpoints"] = failingCheckpointsRole }
 
-// failingCheckpointsRole writes while checkpoints fail, and says "degraded" once
-// the pool says so; after a line of input it says "healthy" once the pool is.
+// failingCheckpointsRole writes while checkpoints fail. It says "degraded" once the pool
+// reports that. After a line of input, it says "healthy" once the pool is healthy.
 func failingCheckpointsRole() {
 	var path string
 	childArgument(&path)
 	r, ctx := openReport(), context.Background()
 	var log lockedBuffer
-	var events atomic.Int64 // the pool's own log has forgotten them after a second of writes
+	var events atomic.Int64 // events of failed checkpoints; the pool's log has dropped them after a second of writes
 	p, err := pool.Open(ctx, pool.Config{
 		Path: path, JournalSizeLimit: 1 << 20, HealthInterval: 50 * time.Millisecond,
 		Logger: slog.New(slog.NewTextHandler(&log, nil)), Recorder: driver.RecorderFunc(func(e driver.Event) {
@@ -56,7 +56,7 @@ func failingCheckpointsRole() {
 	r.say("ready")
 	input := bufio.NewScanner(os.Stdin)
 	input.Scan()
-	// Far beyond what makes a checkpoint due.
+	// Far beyond the size at which a checkpoint is due.
 	for p.Stats().Pages.Bytes < 6<<20 {
 		write()
 	}
@@ -69,7 +69,7 @@ func failingCheckpointsRole() {
 	if h.Health != pool.HealthDegraded || !strings.Contains(strings.ToLower(strings.Join(h.Reasons, " ")), "checkpoint") {
 		r.count("silent", 1)
 	}
-	// For longer, so that a log that repeats itself is seen to.
+	// For another second, so that the parent notices a log that repeats itself.
 	for began = time.Now(); time.Since(began) < time.Second; {
 		write()
 	}
@@ -98,8 +98,8 @@ func failingCheckpointsRole() {
 	}
 }
 
-// Checkpoints that fail do not fail a write; but the pool says so, in its health, in
-// its log, once, and in an event, until they work again.
+// Checkpoints that fail must not fail a write. The pool reports the failure in its health, once
+// in its log, and in an event, until checkpoints work again.
 func TestFailingCheckpoints(t *testing.T) {
 	for _, errno := range []syscall.Errno{syscall.EIO, syscall.ENOSPC} {
 		t.Run(errno.Error(), func(t *testing.T) {
@@ -133,13 +133,13 @@ func TestFailingCheckpoints(t *testing.T) {
 				t.Error("no checkpoint has failed")
 			}
 			if c.get("silent") > 0 {
-				t.Error("checkpoints fail, and the health does not say so")
+				t.Error("checkpoints fail, but the health does not report it")
 			}
 			if n := c.get("log lines"); n != 1 {
 				t.Errorf("log lines: %d, not 1", n)
 			}
 			if c.get("events") == 0 {
-				t.Error("there is no event")
+				t.Error("no event was recorded")
 			}
 		})
 	}

@@ -12,38 +12,38 @@ import (
 	"time"
 )
 
-// The environment variables by which a child knows its role and its argument.
+// The environment variables that pass a child its role and its argument.
 const (
 	roleVar = "SQLITEMW_FAULTS_ROLE"
 	argVar  = "SQLITEMW_FAULTS_ARG"
 )
 
-// roles are what this test binary does when it is started as a child. Files add
-// theirs in an init function.
+// roles are the programs that this test binary runs as a child, by name. Files add theirs in an
+// init function.
 var roles = map[string]func(){}
 
-// patience is how long anything may take that takes milliseconds on a good day:
-// longer, and it hangs.
+// patience is the timeout of everything that normally takes milliseconds. What takes longer
+// counts as hanging.
 const patience = 2 * time.Minute
 
-// A child is this test binary, started again in a role.
+// A child is a process of this test binary that plays a role.
 type child struct {
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
-	log   lockedBuffer // what it prints
+	log   lockedBuffer // what the child prints
 	done  chan struct{}
 	err   error // of Wait, once done is closed
 
 	*acks // what it has reported
 }
 
-// startChild starts a child in a role. The argument reaches it as JSON; see
-// childArgument. Each prepare may change the command before it is started. The
-// child is killed, if it is still there, when the test ends.
+// startChild starts a child in a role. It passes the argument as JSON; see childArgument. Each
+// prepare may change the command before it is started. At the end of the test, the child is
+// killed if it still runs.
 func startChild(t testing.TB, role string, argument any, prepare ...func(*exec.Cmd)) *child {
 	t.Helper()
 	if roles[role] == nil {
-		t.Fatalf("no role has the name %q", role)
+		t.Fatalf("there is no role %q", role)
 	}
 	arg, err := json.Marshal(argument)
 	if err != nil {
@@ -59,7 +59,7 @@ func startChild(t testing.TB, role string, argument any, prepare ...func(*exec.C
 	}
 	c := &child{cmd: exec.Command(self), done: make(chan struct{})}
 	c.cmd.Env = append(os.Environ(), roleVar+"="+role, argVar+"="+string(arg),
-		"GORACE=atexit_sleep_ms=0") // else a child under the race detector waits for a second at its end
+		"GORACE=atexit_sleep_ms=0") // otherwise a child with the race detector sleeps for a second at exit
 	c.cmd.ExtraFiles = []*os.File{w} // descriptor 3: reportFD
 	c.cmd.Stdout, c.cmd.Stderr = &c.log, &c.log
 	if c.stdin, err = c.cmd.StdinPipe(); err != nil {
@@ -77,27 +77,27 @@ func startChild(t testing.TB, role string, argument any, prepare ...func(*exec.C
 	c.acks = readAcks(r)
 	go func() {
 		c.err = c.cmd.Wait()
-		<-c.acks.ended // all it has reported is known
+		<-c.acks.ended // everything that it reported has been read
 		close(c.done)
 	}()
 	t.Cleanup(c.kill)
 	return c
 }
 
-// childArgument decodes a child's argument into v. It is called by a role.
+// childArgument decodes the child's argument into v. Roles call it.
 func childArgument(v any) {
 	if err := json.Unmarshal([]byte(os.Getenv(argVar)), v); err != nil {
 		fatalf("the argument: %v", err)
 	}
 }
 
-// fatalf ends a child with a message.
+// fatalf prints a message and ends the child.
 func fatalf(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, format+"\n", args...)
 	os.Exit(1)
 }
 
-// tell sends the child a line, as JSON. A child that has ended hears nothing.
+// tell sends the child a line of JSON. It has no effect if the child has ended.
 func (c *child) tell(v any) {
 	line, err := json.Marshal(v)
 	if err == nil {
@@ -105,14 +105,14 @@ func (c *child) tell(v any) {
 	}
 }
 
-// kill kills the child at once (SIGKILL), if it is still there, and waits for it.
+// kill kills the child (SIGKILL) if it still runs, and waits for it.
 func (c *child) kill() {
 	_ = c.cmd.Process.Kill()
 	<-c.done
 }
 
-// wait waits until the child has ended by itself, and returns how. A child that
-// is not through after patience hangs: it is killed, and wait returns false.
+// wait waits until the child has ended by itself, and returns its error. A child that has not
+// ended after patience hangs: wait kills it and returns false.
 func (c *child) wait() (err error, ended bool) {
 	select {
 	case <-c.done:

@@ -12,12 +12,12 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// A database says how a child opens one.
+// A database describes how a child opens a database.
 type database struct {
 	Driver      string           // "sqlitemw"; empty for a pool
 	Journal     string           // of a pool; empty for WAL
 	Synchronous pool.Synchronous // of a pool
-	Off         bool             // synchronous is OFF, whatever the others say: a liar
+	Off         bool             // synchronous is OFF, whatever the other fields say; this is a liar
 }
 
 // open opens the database. The pool is nil if Driver is set.
@@ -25,13 +25,13 @@ func (d database) open(ctx context.Context, path string) (*sql.DB, *pool.Pool, e
 	return d.openWith(ctx, path, pool.Config{MaxConns: 4})
 }
 
-// openWith opens the database with a configuration of the program's.
+// openWith is open with cfg.
 func (d database) openWith(ctx context.Context, path string, cfg pool.Config) (*sql.DB, *pool.Pool, error) {
 	params := url.Values{}
 	switch {
 	case d.Off:
 		params.Add("_pragma", "synchronous(off)")
-	case d.Driver != "": // where the default is NORMAL for a WAL, as in the plain driver
+	case d.Driver != "": // its default for a WAL is NORMAL, as in the plain driver
 		params.Add("_pragma", "synchronous(full)")
 	}
 	if d.Driver != "" {
@@ -54,7 +54,7 @@ func (d database) openWith(ctx context.Context, path string, cfg pool.Config) (*
 		if err != nil {
 			return nil, nil, err
 		}
-		db.SetMaxOpenConns(cfg.MaxConns) // they wait for each other by busy_timeout
+		db.SetMaxOpenConns(cfg.MaxConns) // connections wait for each other with busy_timeout
 		if err := db.PingContext(ctx); err != nil {
 			return nil, nil, errors.Join(err, db.Close())
 		}
@@ -69,7 +69,7 @@ func (d database) openWith(ctx context.Context, path string, cfg pool.Config) (*
 	return p.DB(), p, nil
 }
 
-// openPool opens a pool whose log is discarded, unless it has one.
+// openPool opens a pool. It discards the pool's log unless cfg has a Logger.
 func openPool(ctx context.Context, cfg pool.Config) (*pool.Pool, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

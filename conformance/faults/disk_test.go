@@ -16,8 +16,8 @@ type disk struct {
 	dir string
 }
 
-// newDisk mounts a disk, which is unmounted at the end of the test or by discard.
-// The test is skipped where FUSE cannot be used.
+// newDisk mounts a disk. The end of the test or discard unmounts it. Without FUSE, the test is
+// skipped.
 func newDisk(t testing.TB, o fusefs.Options) *disk {
 	t.Helper()
 	needFUSE(t)
@@ -29,7 +29,7 @@ func newDisk(t testing.TB, o fusefs.Options) *disk {
 	return d
 }
 
-// needFUSE skips the test where FUSE cannot be used.
+// needFUSE skips the test if FUSE is not available.
 func needFUSE(t testing.TB) {
 	t.Helper()
 	if err := fusefs.Available(); err != nil {
@@ -37,7 +37,7 @@ func needFUSE(t testing.TB) {
 	}
 }
 
-// discard unmounts the disk. Children that use it must have ended.
+// discard unmounts the disk. The children that use it must have ended.
 func (d *disk) discard(t testing.TB) {
 	if d.FS == nil {
 		return
@@ -48,8 +48,8 @@ func (d *disk) discard(t testing.TB) {
 	d.FS = nil
 }
 
-// memoryDir makes a directory for an image that is read once: in memory, if the
-// system has such a place, so that no real disk takes part.
+// memoryDir makes a directory for an image that is read once. If the system has a memory file
+// system, the directory is there, so that no real disk is involved.
 func memoryDir(t testing.TB) (dir string, remove func()) {
 	t.Helper()
 	const shm = "/dev/shm"
@@ -66,7 +66,7 @@ func memoryDir(t testing.TB) (dir string, remove func()) {
 	return dir, func() { os.RemoveAll(dir) }
 }
 
-// compareImage is compare for a database of this name in an image.
+// compareImage calls compare for the database name in an image.
 func (c *campaign) compareImage(what string, m fusefs.Image, name string, acked []int64, mayLose bool) {
 	c.t.Helper()
 	dir, remove := memoryDir(c.t)

@@ -15,8 +15,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// The doors by which a program opens a database. doorPlain is the plain driver,
-// which campaigns use to show that they can fail.
+// The doors are the ways in which a program opens a database. doorPlain is the plain driver:
+// campaigns use it to show that they can fail.
 const (
 	doorDriver = "sqlitemw"
 	doorDSN    = "sqlitemw-pool"
@@ -24,10 +24,10 @@ const (
 	doorPlain  = "sqlite3"
 )
 
-// productDoors are the doors that must lose nothing.
+// productDoors are the doors through which nothing may be lost.
 var productDoors = []string{doorDriver, doorDSN, doorPool}
 
-// A handle is an open database, whichever door it was opened by.
+// A handle is an open database, opened through any door.
 type handle struct {
 	door string
 	path string
@@ -35,9 +35,9 @@ type handle struct {
 	pool *pool.Pool // nil for "sqlitemw" and "sqlite3"
 }
 
-// openHandle opens a database in WAL mode, unless cfg has DisableWAL, and with
-// one connection at least. Of cfg only DisableWAL, BusyTimeout, MaxConns and
-// HealthInterval reach a door that takes a DSN.
+// openHandle opens a database with at least one connection, in WAL mode unless cfg has
+// DisableWAL. A door that takes a DSN uses only DisableWAL, BusyTimeout, MaxConns and
+// HealthInterval of cfg.
 func openHandle(ctx context.Context, door, path string, cfg pool.Config) (*handle, error) {
 	h := &handle{door: door, path: path}
 	if door == doorPool {
@@ -90,7 +90,7 @@ func openHandle(ctx context.Context, door, path string, cfg pool.Config) (*handl
 	return h, nil
 }
 
-// close closes the database as a program would: within ctx, if the door has it so.
+// close closes the database as a program would. If the door supports a context, it uses ctx.
 func (h *handle) close(ctx context.Context) error {
 	if h.door == doorPool {
 		return h.pool.Shutdown(ctx)
@@ -98,7 +98,7 @@ func (h *handle) close(ctx context.Context) error {
 	return h.db.Close()
 }
 
-// checkpoint moves the WAL into the database.
+// checkpoint copies the WAL into the database.
 func (h *handle) checkpoint(ctx context.Context, mode sqlite3.CheckpointMode) error {
 	if h.pool != nil {
 		_, err := h.pool.Checkpoint(ctx, mode)
@@ -118,7 +118,7 @@ func (h *handle) backup(ctx context.Context, path string) error {
 	return h.raw(ctx, func(c *sqlite3.Conn) error { return c.Backup("main", dsn.String()) })
 }
 
-// raw calls f with SQLite's own connection, that of the writer where there is one.
+// raw calls f with SQLite's own connection. If there is a writer connection, it uses that one.
 func (h *handle) raw(ctx context.Context, f func(*sqlite3.Conn) error) error {
 	if h.pool != nil {
 		return h.pool.Raw(ctx, f)
@@ -131,7 +131,7 @@ func (h *handle) raw(ctx context.Context, f func(*sqlite3.Conn) error) error {
 	return c.Raw(func(dc any) error { return f(dc.(interface{ Raw() *sqlite3.Conn }).Raw()) })
 }
 
-// The pools of "sqlitemw-pool" log to slog.Default, in children too.
+// The pools of "sqlitemw-pool" log to slog.Default, also in children.
 func init() { slog.SetDefault(slog.New(slog.DiscardHandler)) }
 
 // lost reports whether an error says that the database's file is lost.

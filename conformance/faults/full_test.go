@@ -27,22 +27,23 @@ type fullArgs struct {
 	First    int64 // id
 }
 
-// The sizes of the small disk, and of the file that leaves too little of it: the
-// database fills the rest in a second or so, and finds enough when the file goes.
+// The sizes of the small disk and of the file that occupies most of it. The database fills the
+// rest in about a second, and has enough space once the file is removed.
 const (
 	diskSize    = 6 << 20
 	ballastSize = 3 << 20
 )
 
-// fullWriters is how many goroutines write, and fullErrors how many errors each
-// must have seen for the disk to be full, not merely short of a large transaction.
+// fullWriters is the number of goroutines that write. fullErrors is the number of errors that
+// each must have seen: the disk is then really full, and does not only lack space for one large
+// transaction.
 const (
 	fullWriters = 4
 	fullErrors  = 5
 )
 
-// fullRole fills the disk, says "full" and waits for a line, by which there is
-// room; then the database must work again.
+// fullRole fills the disk, says "full", and waits for a line, which means that there is space
+// again. Then the database must work again.
 func fullRole() {
 	var args fullArgs
 	childArgument(&args)
@@ -75,8 +76,9 @@ func fullRole() {
 				}
 				errs++
 				r.failed(err)
-				// The driver means to say FULL, but looks for the errno in an error that
-				// wraps it, and so says IOERR (ncruces v0.36.0 and v0.37.0, vfs/os_unix.go).
+				// The driver tries to return FULL, but does not find the errno
+				// in a wrapped error, and so returns IOERR (ncruces v0.36.0 and
+				// v0.37.0, vfs/os_unix.go).
 				if !errors.Is(err, sqlite3.FULL) && !errors.Is(err, sqlite3.IOERR) {
 					r.count("other errors", 1)
 				}
@@ -135,8 +137,8 @@ func countIDs(ctx context.Context, db *sql.DB) (n int, err error) {
 	return n, err
 }
 
-// A disk that is full fails writes with an error of SQLite's, takes nothing away, and is
-// forgotten once there is room.
+// Writes to a full disk must fail with an error of SQLite, and lose nothing. Once there is
+// space, the database must work normally.
 func TestFullDisk(t *testing.T) {
 	modes := []struct {
 		name     string
@@ -159,7 +161,7 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// fillDisk fills a disk once. Then there is room again, or the process is killed.
+// fillDisk fills a disk once. Then it frees space, or kills the process.
 func fillDisk(c *campaign, d database, room bool) {
 	dir := newTmpfs(c.t, diskSize)
 	ballast := filepath.Join(dir, "ballast")
@@ -195,14 +197,14 @@ func fillDisk(c *campaign, d database, room bool) {
 	c.compareLive("full disk, after all", dir, "a.db", ch.acked())
 }
 
-// compareLive is compare for a database that is on a disk which must not be touched,
-// and which no process writes to just then: it is copied.
+// compareLive calls compare for a database on a disk that must not be touched. No process may
+// be writing to it. It compares a copy.
 func (c *campaign) compareLive(what, dir, name string, acked []int64) {
 	c.t.Helper()
 	m, err := readImage(dir)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	delete(m, name+"-shm") // SQLite makes it anew
+	delete(m, name+"-shm") // SQLite creates it again
 	c.compareImage(what, m, name, acked, false)
 }

@@ -11,19 +11,18 @@ import (
 	"time"
 )
 
-// An expectation is what must become of a database with whose files a game is
-// played.
+// An expectation is the required outcome of a game for the database.
 type expectation int
 
 const (
-	// expectLost: that is known soon, and from then on every call says so.
+	// expectLost: the process notices the loss soon. From then on, every call reports it.
 	expectLost expectation = iota
-	// expectSick: SQLite may find it out by itself, by any error. Nothing is
-	// acknowledged that is lost.
+	// expectSick: SQLite may notice the damage by itself, with any error. Nothing that is
+	// lost is acknowledged.
 	expectSick
-	// expectEither: it may be lost, or go on.
+	// expectEither: the database may be lost, or continue to work.
 	expectEither
-	// expectKept: it goes on, and nothing is said to be lost.
+	// expectKept: the database continues to work, and no call reports a loss.
 	expectKept
 )
 
@@ -32,20 +31,20 @@ type game struct {
 	name     string
 	expect   expectation
 	modes    []string
-	destroys bool // what was acknowledged before
-	crashes  bool // the process, as a mapping without its file does
-	asNobody bool // the process has no rights but those of the files' modes
-	linked   bool // the directory is reached by a symbolic link
-	library  bool // it takes another process, of each library
+	destroys bool // destroys what was acknowledged before
+	crashes  bool // may crash the process, because a mapping has lost its file
+	asNobody bool // the process has only the rights that the files' modes give to others
+	linked   bool // the directory is reached through a symbolic link
+	library  bool // another process takes part, once for each library
 	act      func(*table) (undo func(), err error)
 }
 
 var (
-	// walModes have the database in WAL mode.
+	// walModes use the database in WAL mode.
 	walModes    = []string{"driver", "driver-idle", "pool-dsn", "pool", "pool-backup", "pool-idle", "pool-reset", "pool-held", "manager", "shared"}
 	deleteModes = []string{"driver-delete", "pool-delete"}
 	allModes    = append(slices.Clone(deleteModes), walModes...)
-	// besideModes do not have a lock all the while.
+	// besideModes do not hold a lock permanently.
 	besideModes = []string{"driver", "driver-delete", "driver-idle", "pool-dsn", "pool", "pool-backup", "pool-reset", "pool-delete", "manager", "shared"}
 )
 
@@ -75,8 +74,8 @@ func games() (all []game) {
 			return nil, os.Truncate(tb.path+ending, 0)
 		}}
 		if ending == "" {
-			// Without a WAL, a commit under way may make it longer again, and what
-			// is there then is corrupt.
+			// Without a WAL, a commit in progress may extend the file again, and
+			// the contents are then corrupt.
 			empty.modes = deleteModes
 			add(empty)
 			empty.expect, empty.modes = expectLost, walModes
@@ -113,7 +112,7 @@ func games() (all []game) {
 	return append(all, gamesOfOthers()...)
 }
 
-// gamesOfNames are played with the names by which the database is reached.
+// gamesOfNames change the names by which the database is reached.
 func gamesOfNames() []game {
 	return []game{
 		{name: "replace db and db-wal", modes: walModes, act: func(tb *table) (func(), error) {
@@ -146,10 +145,10 @@ func gamesOfNames() []game {
 			if err := os.Rename(tb.path, away); err != nil {
 				return nil, err
 			}
-			time.Sleep(150 * time.Millisecond) // a part of the time in which it may be noticed
-			err := os.Link(away, tb.path)      // which, unlike a rename, replaces nothing
+			time.Sleep(150 * time.Millisecond) // part of the time within which it may be noticed
+			err := os.Link(away, tb.path)      // a link, because unlike a rename it replaces nothing
 			if errors.Is(err, fs.ErrExist) {
-				tb.Errorf("(c) another was made while the first was away")
+				tb.Errorf("(c) another file was created while the first was away")
 				return nil, nil
 			}
 			return nil, errors.Join(err, os.Remove(away))
@@ -197,7 +196,7 @@ func gamesOfNames() []game {
 	}
 }
 
-// gamesOfRights are played with permissions. No file is another for that.
+// gamesOfRights change permissions. They replace no file.
 func gamesOfRights() (all []game) {
 	modes := []string{"driver", "driver-idle", "pool-dsn", "pool", "pool-backup", "pool-idle", "pool-reset", "pool-held", "manager", "shared"}
 	chmod := func(name func(*table) string, mode os.FileMode) func(*table) (func(), error) {
@@ -221,7 +220,7 @@ func gamesOfRights() (all []game) {
 		game{name: "chmod 555 the directory", expect: expectKept, asNobody: true, modes: modes, act: chmod(dir, 0o555)})
 }
 
-// gamesOfOthers are played by another process that has the database open too.
+// gamesOfOthers are played by another process that also has the database open.
 func gamesOfOthers() []game {
 	beside := func(name string, act func(*table) (func(), error)) game {
 		return game{name: name, expect: expectKept, library: true, modes: besideModes, act: act}
@@ -262,11 +261,11 @@ func gamesOfOthers() []game {
 		beside("stop a process anywhere", func(tb *table) (func(), error) {
 			s := siblingOf(tb.other)
 			for range 20 {
-				time.Sleep(10 * time.Millisecond) // it writes, a while
+				time.Sleep(10 * time.Millisecond) // it writes for a while
 				if err := tb.other.pause(); err != nil {
 					return nil, err
 				}
-				time.Sleep(40 * time.Millisecond) // it does not
+				time.Sleep(40 * time.Millisecond) // it is stopped
 				if err := tb.other.resume(); err != nil {
 					return nil, err
 				}

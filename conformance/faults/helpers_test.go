@@ -37,7 +37,7 @@ func writerRole() {
 	}
 }
 
-// What a child has acknowledged is found after it was killed.
+// A child's acknowledgments can be read after it was killed.
 func TestChild(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.db")
 	ch := startChild(t, "writer", path)
@@ -53,7 +53,7 @@ func TestChild(t *testing.T) {
 	}
 }
 
-// A comparison finds what is missing, what is there in part and what is broken.
+// compare finds missing rows, incomplete transactions and a damaged database.
 func TestCompare(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.db")
 	db, err := sql.Open("sqlite3", "file:"+filepath.ToSlash(path))
@@ -88,12 +88,12 @@ func TestCompare(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := figures(tt.path, tt.acked...); got != tt.want {
-			t.Errorf("%q: %s, not %s", tt.change, got, tt.want)
+			t.Errorf("%q: %s, want %s", tt.change, got, tt.want)
 		}
 	}
 }
 
-// Errors of one kind are one text.
+// All errors of one kind are normalized to the same text.
 func TestNormalise(t *testing.T) {
 	for text, want := range map[string]string{
 		"open /tmp/a/b12/n7.db-wal: timed out after 1.5s":          "open nN.db-wal: timed out after N",
@@ -102,13 +102,13 @@ func TestNormalise(t *testing.T) {
 		"sql: Scan error on column index 0, name \"id\": no int64": "sql: Scan error on column index N, name \"id\": no intN",
 	} {
 		if got := normalise(text); got != want {
-			t.Errorf("%q becomes %q, not %q", text, got, want)
+			t.Errorf("%q becomes %q, want %q", text, got, want)
 		}
 	}
 }
 
-// The account of a campaign fails it, prints its line, and prints one kind of
-// details a few times only.
+// A fatal figure fails the campaign. A campaign prints its line of figures, and details of one
+// format only a few times.
 func TestCampaign(t *testing.T) {
 	liar := &recordingT{TB: t}
 	c := &campaign{name: "liar", t: liar, figures: map[string]int64{}, errors: map[string]int64{}}
@@ -120,10 +120,10 @@ func TestCampaign(t *testing.T) {
 	c.failed(errors.New("disk 1"))
 	c.failed(errors.New("disk 2"))
 	if got, want := c.line(), "liar: crashes 3, lost 25"; got != want {
-		t.Errorf("%q, not %q", got, want)
+		t.Errorf("%q, want %q", got, want)
 	}
 	if got, want := strings.TrimSpace(c.table()), "2  disk N"; got != want {
-		t.Errorf("%q, not %q", got, want)
+		t.Errorf("%q, want %q", got, want)
 	}
 	if liar.errors != maxDetails+1 {
 		t.Errorf("%d details", liar.errors)
@@ -134,7 +134,7 @@ func TestCampaign(t *testing.T) {
 	}
 }
 
-// A recordingT counts errors for the campaign of a liar, which is to have some.
+// A recordingT counts errors instead of failing, for the campaign of a liar.
 type recordingT struct {
 	testing.TB
 	errors int
@@ -142,7 +142,7 @@ type recordingT struct {
 
 func (t *recordingT) Errorf(string, ...any) { t.errors++ }
 
-// What is left over is found.
+// Leaks are found.
 func TestLeaks(t *testing.T) {
 	dir := t.TempDir()
 	l := watchLeaks(dir)
@@ -155,12 +155,12 @@ func TestLeaks(t *testing.T) {
 	}
 	defer f.Close()
 	if left := openFiles(l.dir); len(left) != 1 && len(openFiles("/")) > 0 {
-		t.Errorf("a file is open, and what is left is %v", left)
+		t.Errorf("a file is open, but the leaks found are %v", left)
 	}
 	stop := make(chan struct{})
 	defer close(stop)
 	if err := within(time.Millisecond, "waiting", func() { <-stop }); err == nil {
-		t.Error("what hangs is not found")
+		t.Error("within does not report a function that hangs")
 	}
 	if err := within(time.Minute, "nothing", func() {}); err != nil {
 		t.Error(err)

@@ -32,11 +32,11 @@ var injected = map[fusefs.Kind][]syscall.Errno{
 	fusefs.Lock:     {syscall.EIO, syscall.ENOLCK},
 }
 
-// An injection is one fault beneath one workload.
+// An injection is one fault during one workload.
 type injection struct {
 	kind        fusefs.Kind
 	errno       syscall.Errno
-	n           int64 // the operation of the kind that fails, from 1
+	n           int64 // number of the operation of the kind that fails, from 1
 	lasts       bool  // all later ones fail too, until the fault ends
 	closeBroken bool  // the database is closed before the fault ends
 }
@@ -52,9 +52,8 @@ func (i injection) String() string {
 	return s
 }
 
-// matches reports whether an operation can be the injection's. Shared memory is
-// never read or written by a system call: a fault in its pages is a signal that
-// kills the process.
+// matches reports whether the injection may hit an operation. Shared memory is never read or
+// written with a system call: a fault in its pages is a signal that kills the process.
 func (i injection) matches(op fusefs.Op) bool {
 	shm := strings.HasSuffix(op.Name, "-shm") && (op.Kind == fusefs.Read || op.Kind == fusefs.Write)
 	return op.Kind == i.kind && !shm
@@ -67,8 +66,8 @@ func (i injection) fault() fusefs.Fault {
 	return fusefs.Nth(i.n, i.errno, i.matches)
 }
 
-// Whatever operation fails, nothing that was acknowledged is lost, nothing hangs or
-// is left over, and the database works again once the fault is over.
+// Whichever operation fails, nothing acknowledged may be lost, nothing may hang or leak, and
+// the database must work again once the fault has ended.
 func TestInjection(t *testing.T) {
 	modes := []struct {
 		name     string
@@ -82,9 +81,9 @@ func TestInjection(t *testing.T) {
 		for _, drop := range []bool{false, true} {
 			name := m.name
 			if drop {
-				// Without a WAL, SQLite rolls back from a journal that it could not
-				// sync, and keeps in its cache what is no longer in the journal: a
-				// connection must not outlive such an error.
+				// Without a WAL, SQLite rolls back from a journal that it could
+				// not sync, and its cache keeps what is no longer in the
+				// journal. A connection must not be kept after such an error.
 				name += ", failed syncs drop pages"
 			}
 			t.Run(name, func(t *testing.T) {
@@ -96,8 +95,7 @@ func TestInjection(t *testing.T) {
 	}
 }
 
-// injectionVar is the environment variable that has a regular expression of the
-// injections that are to be played.
+// injectionVar is the environment variable with a regular expression of the injections to play.
 const injectionVar = "SQLITEMW_FAULTS_INJECTION"
 
 func injectAll(c *campaign, d database, drop bool, length time.Duration) {
@@ -122,9 +120,9 @@ func injectAll(c *campaign, d database, drop bool, length time.Duration) {
 	c.t.Logf("%d injections of %d", played, len(all))
 }
 
-// injections returns every injection into a workload that has that many operations
-// of each kind: in random order, but with the kinds in turn, lest writes and reads
-// be all that a short campaign comes to.
+// injections returns every injection into a workload that has counts operations of each kind.
+// Their order is random, but the kinds alternate, so that a short campaign plays more than
+// writes and reads.
 func injections(r *rand.Rand, counts map[fusefs.Kind]int64) (all []injection) {
 	var kinds [][]injection
 	for _, kind := range slices.Sorted(maps.Keys(counts)) {
@@ -134,7 +132,7 @@ func injections(r *rand.Rand, counts map[fusefs.Kind]int64) (all []injection) {
 				for options := range 4 {
 					i := injection{kind, errno, n + 1, options&1 != 0, options&2 != 0}
 					if i.lasts && kind == fusefs.Lock {
-						continue // SQLite takes it for a lock that another has, and tries for ten seconds, each time
+						continue // SQLite takes it for another connection's lock, and retries for ten seconds each time
 					}
 					all = append(all, i)
 				}
@@ -156,20 +154,20 @@ func injections(r *rand.Rand, counts map[fusefs.Kind]int64) (all []injection) {
 	}
 }
 
-// A program that has SQLite's own connection sees errors that nobody else does. After a
-// journal that could not be synced, and whose pages the system has dropped, SQLite's cache has
-// what is in no file.
+// A program that uses SQLite's own connection sees errors that no other layer sees. After a
+// journal could not be synced and the system has dropped its pages, SQLite's cache has contents
+// that no file has.
 func TestInjectionIntoRaw(t *testing.T) {
 	needFUSE(t)
 	t.Setenv(injectionVar, "^sync 2[0-9] fails with no space left on device, also in Close$")
 	c := newCampaign(t, "input/output errors, Raw", "workloads", "faults", "acknowledged", "lost", "not whole", "leaked", "hung", "stuck", "crashed")
-	for range 10 { // what reaches the disk of a failed sync is random
+	for range 10 { // which part of a failed sync reaches the disk is random
 		injectAll(c, database{Journal: "delete"}, true, length(t, 10))
 	}
 }
 
-// An injector has one child play one workload after another on one disk, and
-// starts anew if it must.
+// An injector lets one child play workload after workload on one disk. It starts another child
+// when necessary.
 type injector struct {
 	c      *campaign
 	rand   *rand.Rand
@@ -193,7 +191,7 @@ func (in *injector) end() {
 	in.disk.discard(in.c.t)
 }
 
-// play plays one workload with a fault, and verifies what is left.
+// play plays one workload with a fault, and verifies the database afterwards.
 func (in *injector) play(d database, i injection) {
 	in.number++
 	load := workload{Dir: in.disk.dir, Name: fmt.Sprintf("n%d.db", in.number), Database: d, CloseBroken: i.closeBroken}
@@ -235,18 +233,18 @@ func (in *injector) play(d database, i injection) {
 	case <-in.child.done:
 		in.c.wrong("crashed", "%v: %v\n%s", i, in.child.err, in.child.output())
 	default:
-		in.c.wrong("hung", "%v: not through after %v", i, patience)
+		in.c.wrong("hung", "%v: not finished after %v", i, patience)
 	}
 	in.end()
 	in.begin()
 }
 
-// hidden reports whether the kernel hides what an injection has done to the disk. It
-// shows every process what was written, although the sync of it has failed and it
-// will never be synced. While the database is open, SQLite writes it once more. If
-// the database is closed, who opens it next finds a good WAL, and appends to it: on
-// the disk there is a hole before that. No program can see it, SQLite's own
-// included, so a power failure may take what comes after.
+// hidden reports whether the kernel hides the damage of an injection. After a failed sync, the
+// kernel shows every process the written data, which will never be synced. While the database
+// is open, SQLite writes the data once more. If the database is closed, the next program to
+// open it finds a valid WAL, and appends to it. On the disk, there is a hole before the
+// appended data. No program can see that, not even SQLite, so a power failure may lose
+// everything after the hole.
 func (in *injector) hidden(i injection) bool {
 	return i.kind == fusefs.Sync && i.closeBroken && !in.drop
 }

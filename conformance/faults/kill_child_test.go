@@ -24,27 +24,27 @@ const (
 	stageTruncate = "truncating checkpoint"
 	stageBackup   = "backup"
 	stageShutdown = "shutdown"
-	stageOpen     = "opening" // the WAL of a process that was killed, and beside another handle
+	stageOpen     = "opening" // with the WAL of a killed process, and while another handle is open
 	stageCreate   = "creating"
 	stageConvert  = "converting to WAL"
 )
 
-// killArgument is what a child of the kill campaign is to do.
+// killArgument is the argument of a child of the kill campaign.
 type killArgument struct {
 	Path, Door, Stage string
 	First             int64 // id
-	Liar              bool  // it acknowledges before it commits
+	Liar              bool  // the child acknowledges before it commits
 }
 
 func init() { roles["kill"] = killRole }
 
-// The workers of a child: enough that a kill finds some of them inside SQLite.
+// The numbers of a child's workers, large enough that a kill finds some of them inside SQLite.
 const (
 	killWriters = 4
 	killReaders = 2
 )
 
-// A victim is a process that is to be killed.
+// A victim is a process that will be killed.
 type victim struct {
 	killArgument
 	r     *report
@@ -52,12 +52,12 @@ type victim struct {
 	next  atomic.Int64
 	stage atomic.Int64
 
-	mu    sync.Mutex // held for an acknowledgement and its count
+	mu    sync.Mutex // held during an acknowledgment and its count
 	acked int
 	last  int64
 }
 
-// killRole works until it is killed, and announces each stage before and after.
+// killRole works until it is killed, and announces the begin and the end of each stage.
 func killRole() {
 	v := &victim{r: openReport()}
 	childArgument(&v.killArgument)
@@ -99,7 +99,7 @@ func (v *victim) open() (*handle, error) {
 	return openHandle(context.Background(), v.Door, v.Path, pool.Config{MaxConns: 6})
 }
 
-// announce has the parent know that a stage begins and has ended.
+// announce tells the parent when a stage begins and ends.
 func (v *victim) announce(stage func() error) error {
 	n := v.stage.Add(1)
 	v.mu.Lock()
@@ -117,8 +117,7 @@ func (v *victim) announce(stage func() error) error {
 	return err
 }
 
-// ack acknowledges an id, so that the count of those acknowledged is never more
-// than what the parent can read.
+// ack acknowledges an id. The count of acknowledged ids never exceeds what the parent can read.
 func (v *victim) ack(id int64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -152,7 +151,7 @@ func (v *victim) write(announces bool) {
 	}
 }
 
-// commit is writeID that announces its commit.
+// commit is like writeID, and announces its commit.
 func (v *victim) commit(ctx context.Context, h *handle, id int64) error {
 	tx, err := h.db.BeginTx(ctx, nil)
 	if err != nil {
@@ -167,7 +166,7 @@ func (v *victim) commit(ctx context.Context, h *handle, id int64) error {
 	return v.announce(tx.Commit)
 }
 
-// read looks whether what was acknowledged is seen, and as a whole.
+// read checks that acknowledged transactions are visible, and complete.
 func (v *victim) read() {
 	const query = `SELECT (SELECT count(*) FROM t WHERE id = ?1), (SELECT count(*) FROM (SELECT 1 FROM t WHERE id > ?1 - 50 AND id < ?1 + 50 GROUP BY id HAVING count(*) <> max(parts)))`
 	for {
@@ -184,11 +183,11 @@ func (v *victim) read() {
 		case partial > 0:
 			v.r.count("not whole", 1)
 		}
-		time.Sleep(rand.N(2 * time.Millisecond)) // the writers are to write
+		time.Sleep(rand.N(2 * time.Millisecond)) // gives the writers time
 	}
 }
 
-// repeat goes through the stage again and again.
+// repeat runs the stage again and again.
 func (v *victim) repeat() {
 	ctx := context.Background()
 	for i := 0; ; i++ {
@@ -219,11 +218,11 @@ func (v *victim) repeat() {
 				second.close(ctx)
 			}
 		}
-		time.Sleep(rand.N(5 * time.Millisecond)) // for the writers to fill the WAL
+		time.Sleep(rand.N(5 * time.Millisecond)) // lets the writers fill the WAL
 	}
 }
 
-// backupName is the name of a victim's nth backup.
+// backupName returns the name of a victim's nth backup.
 func backupName(path string, pid int, n int64) string {
 	return filepath.Join(filepath.Dir(path), fmt.Sprintf("backup-%d-%d.db", pid, n))
 }

@@ -22,8 +22,8 @@ import (
 // killStages are all stages of the kill campaign.
 var killStages = []string{stageCommit, stagePassive, stageTruncate, stageBackup, stageShutdown, stageOpen, stageCreate, stageConvert}
 
-// killsEach is how many processes are killed, one after the other, on the same
-// database: each opens what the one before has left.
+// killsEach is how many processes are killed, one after the other, on the same database. Each
+// opens what the previous one has left.
 const killsEach = 3
 
 // A killCampaign kills processes in the middle of stages.
@@ -33,7 +33,7 @@ type killCampaign struct {
 	liar      bool
 
 	mu     sync.Mutex
-	takes  map[string]time.Duration // about, a stage of a door
+	takes  map[string]time.Duration // approximate duration of a stage of a door
 	stages map[string]*stageCount
 }
 
@@ -48,9 +48,9 @@ func newKillCampaign(t testing.TB, name string) *killCampaign {
 	}
 }
 
-// TestKill kills processes that use a database, each in the middle of a stage, with
-// SIGKILL. What they had acknowledged is there, also for another process that
-// writes meanwhile and goes on.
+// TestKill kills processes that use a database, each in the middle of a stage, with SIGKILL.
+// What they had acknowledged must remain, also for another process that keeps writing during
+// the kill.
 func TestKill(t *testing.T) {
 	dir := t.TempDir()
 	leaks := watchLeaks(dir)
@@ -61,14 +61,14 @@ func TestKill(t *testing.T) {
 	visits := make(chan visit)
 	go func() {
 		defer close(visits)
-		// Each stage once in any case, and each time by another door.
+		// Each stage at least once, and each time with another door.
 		for n := 0; n == 0 || time.Now().Before(end); n++ {
 			for i, stage := range killStages {
 				if n > 0 && time.Now().After(end) {
 					return
 				}
 				v := visit{door: productDoors[(n+i)%len(productDoors)], stage: stage}
-				if stage != stageCreate && stage != stageConvert { // which another would only hold up
+				if stage != stageCreate && stage != stageConvert { // another process would only delay these stages
 					v.beside = k.libraries[(n/len(productDoors)+i)%len(k.libraries)]
 				}
 				visits <- v
@@ -122,17 +122,18 @@ func TestKillCatchesLiar(t *testing.T) {
 			return
 		}
 	}
-	t.Errorf("acknowledged before the commit, and after %d kills nothing is lost", k.get("kills"))
+	t.Errorf("the liar acknowledges before the commit, but after %d kills nothing is lost", k.get("kills"))
 }
 
-// A judge is told what a campaign finds, and fails nothing.
+// A judge is the test of a campaign that must find something. It ignores failures.
 type judge struct{ testing.TB }
 
 func (j *judge) Helper()                           {}
 func (j *judge) Error(args ...any)                 {}
 func (j *judge) Errorf(format string, args ...any) {}
 
-// visit kills a few processes on one database, perhaps beside another process.
+// visit kills a few processes on one database. With beside, another process uses the database
+// meanwhile.
 func (k *killCampaign) visit(t *testing.T, dir, door, stage, beside string, kills int) {
 	what := fmt.Sprintf("%s, %s", door, stage)
 	if beside != "" {
@@ -159,7 +160,7 @@ func (k *killCampaign) visit(t *testing.T, dir, door, stage, beside string, kill
 		}
 		began, ok := k.when(v, stage)
 		if !ok {
-			k.wrong("hung", "%s: the process does not come to the stage: %v\n%s", what, v.err, v.output())
+			k.wrong("hung", "%s: the process does not reach the stage: %v\n%s", what, v.err, v.output())
 			v.kill()
 			return
 		}
@@ -172,7 +173,7 @@ func (k *killCampaign) visit(t *testing.T, dir, door, stage, beside string, kill
 		for _, id := range acked {
 			first = max(first, id)
 		}
-		first += killWriters // what was begun may be there, unacknowledged
+		first += killWriters // ids that were begun may exist unacknowledged
 		all := acked
 		if sib != nil {
 			if err := sib.goesOn(); err != nil {
@@ -181,7 +182,7 @@ func (k *killCampaign) visit(t *testing.T, dir, door, stage, beside string, kill
 			}
 			all = append(slices.Clone(acked), sib.acked()...)
 		}
-		k.add("acknowledged", len(v.acked())-len(all)) // each once, though all are looked for
+		k.add("acknowledged", len(v.acked())-len(all)) // count each id once, although all are checked
 		k.look(what, path, all, n%2 == 1, sib != nil)
 		if n%2 == 1 || sib != nil {
 			k.reopen(what, door, path, all)
@@ -198,13 +199,13 @@ func (k *killCampaign) visit(t *testing.T, dir, door, stage, beside string, kill
 	}
 }
 
-// when waits for one of the next stages to begin, and returns when that was.
+// when waits for one of the next stages to begin, and returns the time.
 func (k *killCampaign) when(v *child, stage string) (time.Time, bool) {
 	v.mu.Lock()
 	seen := begun(v.said) + rand.IntN(3)
 	v.mu.Unlock()
 	if stage == stageCreate || stage == stageConvert || stage == stageOpen && rand.IntN(2) == 0 {
-		seen = 0 // the process's own opening, which comes once
+		seen = 0 // the process's own opening, which happens once
 	}
 	ok := v.awaitFunc(func() bool { return begun(v.said) > seen })
 	return time.Now(), ok
@@ -219,7 +220,7 @@ func begun(said []string) (n int) {
 	return n
 }
 
-// estimate is how long a stage of a door takes, about.
+// estimate returns the approximate duration of a stage of a door.
 func (k *killCampaign) estimate(door, stage string) time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -229,7 +230,7 @@ func (k *killCampaign) estimate(door, stage string) time.Duration {
 	return 5 * time.Millisecond
 }
 
-// account counts a kill, and learns from it how long the stage takes.
+// account counts a kill, and updates the estimated duration of its stage.
 func (k *killCampaign) account(v *child, door, stage string) {
 	inside := false
 	var took time.Duration
@@ -265,9 +266,9 @@ func (k *killCampaign) account(v *child, door, stage string) {
 	}
 }
 
-// look verifies a database after a kill. Unless it is in use, or it is to be the
-// plain driver that recovers it, a copy is looked at, and the next process finds
-// the WAL as the kill has left it.
+// look verifies a database after a kill. It normally checks a copy, so that the next process
+// finds the WAL as the kill has left it. It checks the database itself if another process uses
+// it, or if the plain driver should recover it.
 func (k *killCampaign) look(what, path string, acked []int64, itself, used bool) {
 	if !itself && !used {
 		scratch := filepath.Join(filepath.Dir(path), "copy.db")
@@ -286,7 +287,7 @@ func (k *killCampaign) look(what, path string, acked []int64, itself, used bool)
 	k.verify(what, path, acked, false)
 }
 
-// reopen reads what was acknowledged by the door itself.
+// reopen opens the database through the door, and reads what was acknowledged.
 func (k *killCampaign) reopen(what, door, path string, acked []int64) {
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		return
@@ -332,9 +333,9 @@ func (k *killCampaign) reopen(what, door, path string, acked []int64) {
 	}
 }
 
-// backups looks at the backups that a killed process has left. One that was
-// acknowledged has what was acknowledged before it began; one in the middle of which
-// the process was killed is no database, or has the same.
+// backups checks the backups of a killed process. An acknowledged backup must contain all that
+// was acknowledged before it began. A backup during which the process was killed must contain
+// the same, or be no database.
 func (k *killCampaign) backups(what, path string, v *child, before []int64) {
 	acked := v.acked()
 	need := map[int64][]int64{}
@@ -351,7 +352,7 @@ func (k *killCampaign) backups(what, path string, v *child, before []int64) {
 	for n, ids := range need {
 		name := backupName(path, v.cmd.Process.Pid, n)
 		if _, err := os.Stat(name); err != nil {
-			continue // removed, or not made yet
+			continue // removed, or not created yet
 		}
 		k.add("backups", 1)
 		got, err := readBack(name)
@@ -369,7 +370,7 @@ func (k *killCampaign) backups(what, path string, v *child, before []int64) {
 	}
 }
 
-// notWAL makes a database with a rollback journal, and returns the ids in it.
+// notWAL creates a database with a rollback journal, and returns its ids.
 func notWAL(t testing.TB, path string) (ids []int64) {
 	t.Helper()
 	h, err := openHandle(t.Context(), doorPlain, path, pool.Config{DisableWAL: true, MaxConns: 1})

@@ -13,13 +13,13 @@ import (
 	"go.uber.org/goleak"
 )
 
-// leaks remembers the goroutines of this moment. See left.
+// leaks is the set of goroutines at one moment. See left.
 type leaks struct {
 	dir    string // databases are below it
 	before goleak.Option
 }
 
-// watchLeaks begins to watch. Databases are below dir.
+// watchLeaks starts to watch for leaks. Databases are below dir.
 func watchLeaks(dir string) *leaks {
 	if resolved, err := filepath.EvalSymlinks(dir); err == nil {
 		dir = resolved
@@ -27,13 +27,13 @@ func watchLeaks(dir string) *leaks {
 	return &leaks{dir, goleak.IgnoreCurrent()}
 }
 
-// endPatience is how long a goroutine may take to end after Close has returned. It
-// takes microseconds; a machine under load may take a thousand times as long.
+// endPatience is how long a goroutine may take to end after Close has returned. It normally
+// takes microseconds; a machine under load may need a thousand times as long.
 const endPatience = 10 * time.Second
 
-// left returns a description of each goroutine that was not there before, and of
-// each descriptor and mapping of a file below the directory. Goroutines that are
-// ending are waited for. Descriptors and mappings are known on Linux only.
+// left returns a description of each new goroutine, and of each descriptor and mapping of a
+// file below the directory. It waits for goroutines that are ending. Descriptors and mappings
+// are known only on Linux.
 func (l *leaks) left() (left []string) {
 	began := time.Now()
 	err := goleak.Find(l.before)
@@ -85,8 +85,8 @@ func mappedFiles(dir string) (names []string) {
 	return names
 }
 
-// within runs f and returns an error if f has not returned after d; the stacks of
-// all goroutines are printed. A campaign enters that as hung. f goes on meanwhile.
+// within runs f, and returns an error if f has not returned after d. It then prints the stacks
+// of all goroutines. A campaign counts that as hung. f continues.
 func within(d time.Duration, what string, f func()) error {
 	done := make(chan struct{})
 	go func() {

@@ -8,20 +8,20 @@ import (
 	"github.com/sqlitemw/sqlitemw/conformance/faults/fusefs"
 )
 
-// TestMain runs a child's role if the process is a child, and else the campaigns,
-// after which it prints the figures of all of them once more.
+// TestMain runs a child's role if the process is a child. Otherwise it runs the campaigns, and
+// prints the figures of all of them once more.
 func TestMain(m *testing.M) {
 	if name := os.Getenv(roleVar); name != "" {
 		role := roles[name]
 		if role == nil {
-			fmt.Fprintf(os.Stderr, "no role has the name %q\n", name)
+			fmt.Fprintf(os.Stderr, "there is no role %q\n", name)
 			os.Exit(2)
 		}
 		role()
 		os.Exit(0)
 	}
 	for _, dir := range fusefs.DetachDead() {
-		fmt.Fprintf(os.Stderr, "%s was still mounted, by a test that was killed\n", dir)
+		fmt.Fprintf(os.Stderr, "unmounted %s, left by a test that was killed\n", dir)
 	}
 	code := m.Run()
 	printSummary(os.Stdout)

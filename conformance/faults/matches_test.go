@@ -11,25 +11,25 @@ import (
 	"time"
 )
 
-// noticeLimit is how long a loss may stay unnoticed: a connection looks after its
-// file once a second, and so do the health checks of the games' pools. The rest is
-// for a slow machine. For how long the process was not run at all comes on top.
+// noticeLimit is how long a loss may remain unnoticed. A connection checks its file once a
+// second, and so do the health checks of the games' pools. The rest is for a slow machine. The
+// time for which the process was not scheduled is added.
 const noticeLimit = 3 * time.Second
 
-// goesOnLimit is how long a process may take to go on once nothing is in the way any
-// more: nothing waits for longer than a call may take.
+// goesOnLimit is how long a process may take to continue once no obstacle is left. No call
+// waits for longer than its timeout.
 const goesOnLimit = 4 * callLimit
 
-// gameVar is the environment variable that has a regular expression of the matches
-// that are to be played, in any mode; the others are not.
+// gameVar is the environment variable with a regular expression of the matches to play, in any
+// mode.
 const gameVar = "SQLITEMW_FAULTS_GAME"
 
-// A match is a game in a mode, beside a library.
+// A match is a game in a mode, with the library of another process.
 type match struct {
 	game
 	mode    string
 	library string
-	killed  bool // the player, in the place of a Close
+	killed  bool // the player is killed instead of closing
 }
 
 func (m match) String() string {
@@ -44,8 +44,8 @@ func (m match) String() string {
 	return name
 }
 
-// someModes returns the modes of the ith game: all of them in a campaign of a given
-// length, and else as many as there is time for, so that each mode has its turn.
+// someModes returns the modes of the ith game: all of them if the campaign has a given length,
+// and otherwise as many as there is time for. The modes alternate between games.
 func someModes(modes []string, i int) []string {
 	if os.Getenv(lengthVar) != "" || os.Getenv(gameVar) != "" {
 		return modes
@@ -58,8 +58,7 @@ func someModes(modes []string, i int) []string {
 	return []string{[]string{"driver", "pool", turn}[i%3]}
 }
 
-// matchesToPlay returns the matches that there is time for, or those that gameVar asks
-// for.
+// matchesToPlay returns the matches that there is time for, or those that gameVar selects.
 func matchesToPlay(t testing.TB) []match {
 	all := games()
 	for i := range all {
@@ -77,7 +76,7 @@ func matchesToPlay(t testing.TB) []match {
 	return slices.DeleteFunc(matches, func(m match) bool { return !re.MatchString(m.String()) })
 }
 
-// matchesOf returns what there is to play.
+// matchesOf returns all matches of the games.
 func matchesOf(all []game, libraries []string) (ms []match) {
 	for _, g := range all {
 		for _, mode := range g.modes {

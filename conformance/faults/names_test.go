@@ -13,8 +13,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// A database that has two names, by a hard link, would have two WALs. While one name
-// is open, the other is refused, and both are named.
+// A database with two names, because of a hard link, would have two WALs. While one name is
+// open, the other must be refused, with an error that has both names.
 func TestTwoNames(t *testing.T) {
 	c := newCampaign(t, "two names", "refused", "accepted", "lost", "leaked")
 	dir := t.TempDir()
@@ -97,17 +97,17 @@ func twoNames(t *testing.T, c *campaign, a, b, door, second string, before bool)
 	switch {
 	case err == nil:
 		c.add("accepted", 1)
-		t.Errorf("%s is open, and its other name, %s, is opened too", a, b)
-		write(h) // which one loses
+		t.Errorf("%s is open, but its other name, %s, can be opened too", a, b)
+		write(h) // one of these is lost
 		h.close(ctx)
 	case !strings.Contains(err.Error(), a) || !strings.Contains(err.Error(), b):
-		t.Errorf("refused, and not both names are in: %v", err)
+		t.Errorf("the error lacks one of the names: %v", err)
 	default:
 		c.add("refused", 1)
 	}
 	for _, ending := range []string{"-wal", "-shm", "-journal"} {
 		if _, err := os.Lstat(b + ending); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("%s was made", filepath.Base(b+ending))
+			t.Errorf("%s was created", filepath.Base(b+ending))
 		}
 	}
 	write(first)
@@ -115,9 +115,9 @@ func twoNames(t *testing.T, c *campaign, a, b, door, second string, before bool)
 		t.Error(err)
 	}
 	open = false
-	// Now the other name may be the one.
+	// Now the other name can be opened.
 	if h, err := openHandle(ctx, second, b, pool.Config{}); err != nil {
-		t.Errorf("the first name is closed, and the second is refused: %v", err)
+		t.Errorf("the first name is closed, but the second is refused: %v", err)
 	} else {
 		write(h)
 		if err := h.close(ctx); err != nil {
@@ -127,8 +127,8 @@ func twoNames(t *testing.T, c *campaign, a, b, door, second string, before bool)
 	c.verify(t.Name(), a, acked, false)
 }
 
-// Names that lead to the same WAL are names of the same database: by a symbolic link
-// to the file or to its directory, and by another way to write the path.
+// Names that lead to the same WAL are names of the same database: a symbolic link to the file
+// or to its directory, and other spellings of the path.
 func TestNamesOfOne(t *testing.T) {
 	for _, door := range productDoors {
 		for _, second := range productDoors {

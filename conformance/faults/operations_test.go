@@ -18,14 +18,14 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// An operation is one of the things that a storm does.
+// An operation is one kind of call in a storm.
 type operation struct {
 	name string
-	pool bool // the driver has it not
+	pool bool // only pools have it
 	run  func(*gust) error
 }
 
-// operations are all of them. Those that are named more often happen more often.
+// operations are all operations. Repeated entries occur more often.
 var operations = []operation{
 	{name: "Exec", run: func(g *gust) error {
 		id := g.id()
@@ -124,7 +124,7 @@ var operations = []operation{
 			return err
 		}
 		if n != 1 {
-			g.wrong("lost", "%s: %d was acknowledged, and the next query does not see it", g.h.door, id)
+			g.wrong("lost", "%s: %d was acknowledged, but the next query does not see it", g.h.door, id)
 		}
 		return nil
 	}},
@@ -136,7 +136,7 @@ var operations = []operation{
 		id := g.id()
 		return g.conn(func(c *sql.Conn) error {
 			return g.wrote(id, c.Raw(func(dc any) (err error) {
-				defer func() { // how a pool's connection says that there is none
+				defer func() { // a pool's connection panics if it can get none
 					if r := recover(); r != nil {
 						var acquire *pool.AcquireError
 						var ok bool
@@ -194,7 +194,7 @@ var operations = []operation{
 			if _, err := c.ExecContext(g.ctx, "BEGIN IMMEDIATE"); err != nil {
 				return err
 			}
-			if g.h.pool == nil { // which leaves it open for the next
+			if g.h.pool == nil { // the driver leaves the transaction open for the next user
 				_, err := c.ExecContext(context.Background(), "ROLLBACK")
 				return err
 			}
@@ -286,7 +286,7 @@ var operations = []operation{
 		return c.Release()
 	}},
 	{name: "Backup", run: func(g *gust) error {
-		if !g.backup.TryLock() { // they take long, and one is enough
+		if !g.backup.TryLock() { // backups take long, and one at a time is enough
 			return nil
 		}
 		defer g.backup.Unlock()
@@ -311,7 +311,7 @@ var operations = []operation{
 		return nil
 	}},
 	{name: "Checkpoint", run: func(g *gust) error {
-		if rand.IntN(20) == 0 { // which waits for readers, and writers for it
+		if rand.IntN(20) == 0 { // it waits for readers, and writers wait for it
 			return g.h.checkpoint(g.ctx, sqlite3.CHECKPOINT_TRUNCATE)
 		}
 		return g.h.checkpoint(g.ctx, sqlite3.CHECKPOINT_PASSIVE)
@@ -329,7 +329,7 @@ var operations = []operation{
 		defer s.Close()
 		select {
 		case <-s.C():
-		case <-time.After(rand.N(5 * time.Millisecond)): // as a subscriber that goes
+		case <-time.After(rand.N(5 * time.Millisecond)): // like a subscriber that leaves
 		}
 		return nil
 	}},
@@ -339,7 +339,7 @@ var operations = []operation{
 		return nil
 	}},
 	{name: "Reset", pool: true, run: func(g *gust) error {
-		if rand.IntN(20) == 0 { // else nothing but opening is done
+		if rand.IntN(20) == 0 { // more often would leave time for opening only
 			g.h.pool.Reset()
 		}
 		return nil
@@ -349,11 +349,11 @@ var operations = []operation{
 	}},
 }
 
-// seldom reports, mostly, that what costs a connection is to be left out: to open
-// another takes longer than all else.
+// seldom reports true for three of four calls: an operation that costs a connection is then
+// left out, because opening another takes longer than everything else.
 func seldom() bool { return rand.IntN(4) > 0 }
 
-// resize changes how many connections a pool may have, by whatever name.
+// resize changes a pool's MaxConns, whichever method it has for that.
 func resize(p *pool.Pool, n int) error {
 	switch p := any(p).(type) {
 	case interface{ Resize(int) error }:

@@ -17,22 +17,21 @@ import (
 	"time"
 )
 
-// The libraries by which another process has a database open. They lock
-// differently: ncruces' with locks of open file descriptions, the C library with
-// locks of processes.
+// The libraries with which another process has a database open. They lock differently: ncruces
+// uses open file description locks, and the C library uses process locks.
 const (
 	libPlain = "ncruces"
 	libC     = "C library"
 )
 
-// shellPath finds SQLite's command line shell, which is the C library.
+// shellPath finds SQLite's command line shell, which uses the C library.
 func shellPath() (string, error) { return exec.LookPath("sqlite3") }
 
-// libraries returns the libraries that this machine has. Debian's package sqlite3
-// has the C library's shell.
+// libraries returns the libraries that this machine has. Debian's package sqlite3 contains the
+// C library's shell.
 func libraries(t testing.TB) []string {
 	if _, err := shellPath(); err != nil {
-		t.Logf("without the C library beside: %v: install the package sqlite3", err)
+		t.Logf("the C library is left out: %v: install the package sqlite3", err)
 		return []string{libPlain}
 	}
 	return []string{libPlain, libC}
@@ -47,13 +46,13 @@ type other struct {
 	end     func()
 }
 
-// said is how an other says that it is through with what it was given.
+// said is the line that an other prints when it has executed its input.
 const said = "-- said"
 
 func init() { roles["other"] = otherRole }
 
-// otherRole executes each line of its input and prints its rows, and errors as the
-// C library's shell does.
+// otherRole executes each line of its input. It prints rows and errors as the C library's shell
+// does.
 func otherRole() {
 	var path string
 	childArgument(&path)
@@ -100,8 +99,7 @@ func otherRole() {
 	}
 }
 
-// startOther starts another process that has a database open. It is ended when the
-// test ends.
+// startOther starts another process that has a database open. It ends with the test.
 func startOther(t testing.TB, library, path string) *other {
 	t.Helper()
 	in, childIn, err := os.Pipe()
@@ -146,10 +144,10 @@ func startOther(t testing.TB, library, path string) *other {
 	return o
 }
 
-// errOther is an error of another process, or of no answer.
+// errOther is an error of another process, or a missing answer.
 var errOther = errors.New("another process")
 
-// do executes a statement and returns what it prints.
+// do executes a statement and returns what the process prints.
 func (o *other) do(query string) (lines []string, err error) {
 	mark := query + "\n"
 	if o.library == libC {
@@ -161,7 +159,7 @@ func (o *other) do(query string) (lines []string, err error) {
 	return o.answer(query)
 }
 
-// answer returns what the other prints until it is through.
+// answer returns what the process prints until it has finished.
 func (o *other) answer(query string) (lines []string, err error) {
 	timeout := time.After(patience)
 	for {
@@ -183,11 +181,11 @@ func (o *other) answer(query string) (lines []string, err error) {
 	}
 }
 
-// pause stops the process where it is, and resume has it go on.
+// pause stops the process wherever it is, and resume continues it.
 func (o *other) pause() error  { return o.process.Signal(syscall.SIGSTOP) }
 func (o *other) resume() error { return o.process.Signal(syscall.SIGCONT) }
 
-// stop ends the process by a kill.
+// stop kills the process.
 func (o *other) stop() {
 	if o.end == nil {
 		return

@@ -19,22 +19,23 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// A mode is how a player has the database open.
+// A mode is a way in which a player has the database open.
 type mode struct {
-	doors   []string // several have it open at once
+	doors   []string // all are open concurrently
 	cfg     pool.Config
-	idle    bool // nothing is called until the file is another
+	idle    bool // no calls until the file has been changed
 	backup  bool // backups are being made
-	reset   bool // connections are opened anew all the time
+	reset   bool // connections are reopened all the time
 	manager bool
-	held    bool // transactions that write and read are open, and nobody else writes
+	held    bool // transactions that write and read are open, and nothing else writes
 }
 
-// A game's pool looks after its health as often as the driver looks after its file.
+// gameHealth is the health check interval of a game's pool. It equals the interval at which the
+// driver checks its file.
 const gameHealth = time.Second
 
-// The busy timeout of a game is short: nothing waits for a lock for long that another
-// process holds.
+// gameBusy is the busy timeout of a game. It is short, so that no call waits long for a lock
+// that another process holds.
 const gameBusy = 300 * time.Millisecond
 
 var modes = map[string]mode{
@@ -50,13 +51,13 @@ var modes = map[string]mode{
 	"pool-held":     {doors: []string{doorPool}, cfg: pool.Config{HealthInterval: gameHealth}, held: true},
 	"manager":       {doors: []string{doorPool}, cfg: pool.Config{HealthInterval: gameHealth}, manager: true},
 	"shared":        {doors: []string{doorPool, doorDSN, doorDriver}, cfg: pool.Config{MaxConns: 4}},
-	"plain":         {doors: []string{doorPlain}, cfg: pool.Config{MaxConns: 6}}, // which loses
+	"plain":         {doors: []string{doorPlain}, cfg: pool.Config{MaxConns: 6}}, // it loses
 }
 
 // examines reports whether a health check examines the database within a game.
 func (m mode) examines() bool { return m.cfg.HealthInterval == gameHealth }
 
-// playerArgument is what a player is to do.
+// playerArgument is the argument of a player.
 type playerArgument struct {
 	Path, Mode string
 	Scratch    string // a directory for other files
@@ -64,32 +65,32 @@ type playerArgument struct {
 
 func init() { roles["player"] = playerRole }
 
-// forbidden is added to the id of a write that begins when the process knows already
-// that the file is lost.
+// forbidden is added to the id of a write that begins after the process has noticed the loss of
+// the file.
 const forbidden = 1 << 40
 
-// A call of a player has callLimit, and hangs if it has not returned after hangLimit.
+// Calls of a player have the timeout callLimit. A call that takes longer than hangLimit hangs.
 const (
 	callLimit = 5 * time.Second
 	hangLimit = 20 * time.Second
 )
 
-// A player uses a database while the game is played with its files, and looks
-// whether it is told the truth.
+// A player uses a database while a game is played with its files, and checks the results of its
+// calls.
 type player struct {
 	playerArgument
 	mode
 	r       *report
 	handles []*handle
 	manager *pool.Manager
-	beside  *pool.Pool // of the manager, with another file
+	beside  *pool.Pool // a pool of the manager for another file
 
-	known   atomic.Bool  // one call has said that the file is lost
-	ids     atomic.Int64 // given out
+	known   atomic.Bool  // a call has reported that the file is lost
+	ids     atomic.Int64 // the last id assigned
 	closing atomic.Bool
 	backups atomic.Int64
 
-	conn      *sql.Conn // held all the while, as are the others
+	conn      *sql.Conn // held throughout, like the following
 	read      *sql.Stmt
 	insert    *sql.Stmt
 	writes    *sql.Tx
@@ -101,8 +102,8 @@ type player struct {
 	stallNano atomic.Int64
 }
 
-// playerRole is a process that has the database open. It reads what it is to do next
-// from its input: "probe kept", "probe lost", "probe hindered", "close" and "reopen".
+// playerRole is a process that has the database open. It reads commands from its input: "probe
+// kept", "probe lost", "probe hindered", "close" and "reopen".
 func playerRole() {
 	p := &player{r: openReport()}
 	childArgument(&p.playerArgument)
@@ -112,7 +113,7 @@ func playerRole() {
 		for in := bufio.NewScanner(os.Stdin); in.Scan(); {
 			commands <- in.Text()
 		}
-		os.Exit(0) // the parent is gone, or through
+		os.Exit(0) // the parent has ended
 	}()
 	go p.watchStalls()
 	leaks := watchLeaks(filepath.Dir(p.Path))
@@ -143,12 +144,12 @@ func playerRole() {
 	}
 }
 
-// bad reports a rule that is broken, and by which operation.
+// bad reports a broken rule, and the operation that broke it.
 func (p *player) bad(op, format string, args ...any) {
 	p.r.line("bad", op+"\t"+fmt.Sprintf(format, args...))
 }
 
-// watchStalls measures for how long this process has not been run.
+// watchStalls measures for how long this process was not scheduled.
 func (p *player) watchStalls() {
 	const beat = 100 * time.Millisecond
 	for last := time.Now(); ; {
@@ -194,7 +195,7 @@ func (p *player) open() error {
 	return nil
 }
 
-// prepare has rows in the database and in the WAL, and takes what is held.
+// prepare writes rows to the database and to the WAL, and acquires what the mode holds.
 func (p *player) prepare() (err error) {
 	ctx := context.Background()
 	h := p.handles[0]
@@ -220,7 +221,7 @@ func (p *player) prepare() (err error) {
 		return err
 	}
 	if h.pool != nil && p.cfg.DisableWAL {
-		return nil // whoever holds the only connection has the others wait
+		return nil // the holder of the only connection would block the others
 	}
 	if p.conn, err = h.db.Conn(ctx); err != nil {
 		return err
@@ -244,8 +245,8 @@ func (p *player) prepare() (err error) {
 	return insertPart(ctx, p.writes, p.writesID, 0, 2, 700)
 }
 
-// call does something, and looks whether what it says may be true. A call that begins
-// when the process knows that the file is lost must say so.
+// call calls f, and checks whether its result is possible. A call that begins after the process
+// has noticed the loss must report the loss.
 func (p *player) call(op string, f func(context.Context) error) error {
 	known := p.known.Load()
 	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
@@ -264,13 +265,13 @@ func (p *player) call(op string, f func(context.Context) error) error {
 			p.r.say("known")
 		}
 	case known && !p.closing.Load():
-		p.bad(op, "(a) begun when the loss was known: %s", outcome(err))
+		p.bad(op, "(a) begun after the loss was known: %s", outcome(err))
 	}
 	if err != nil && !p.closing.Load() {
 		p.r.failed(err)
 	}
 	if d := time.Since(began); d > callLimit+gameHealth+time.Duration(p.stallNano.Load()) {
-		p.bad(op, "(e) it took %v, and its context was over after %v", d.Round(time.Millisecond), callLimit)
+		p.bad(op, "(e) it took %v, but its context ended after %v", d.Round(time.Millisecond), callLimit)
 	}
 	return err
 }
@@ -282,7 +283,7 @@ func outcome(err error) string {
 	return err.Error()
 }
 
-// write is call with an id, which it acknowledges.
+// write is like call for an operation that writes an id. It acknowledges the id.
 func (p *player) write(op string, f func(context.Context, int64) error) error {
 	id := p.ids.Add(1)
 	if p.known.Load() {
@@ -358,14 +359,14 @@ func (p *player) makeBackup(h *handle) error {
 	name := filepath.Join(p.Scratch, fmt.Sprintf("backup-%d.db", p.backups.Add(1)))
 	err := p.call(h.door+": Backup", func(ctx context.Context) error { return h.backup(ctx, name) })
 	if _, statErr := os.Stat(name); err != nil && statErr == nil && h.pool != nil {
-		p.bad("Backup", "(c) it has failed and left a file: %v", err)
+		p.bad("Backup", "(c) it failed, but left a file: %v", err)
 	}
 	os.Remove(name)
 	return err
 }
 
-// work has a worker do something again and again, a dozen times a second: more would
-// only slow the other games down.
+// work runs f on a worker again and again, a dozen times a second. More would only slow down
+// the other games.
 func (p *player) work(f func(n int)) {
 	p.workers.Go(func() {
 		for n := 0; ; n++ {
@@ -379,7 +380,7 @@ func (p *player) work(f func(n int)) {
 	})
 }
 
-// close closes everything as a program does that is in the middle of its work.
+// close closes everything, like a program in the middle of its work.
 func (p *player) close() {
 	p.closing.Store(true)
 	began := time.Now()
@@ -460,5 +461,5 @@ func (p *player) reopen() {
 	p.close()
 }
 
-// reopened is added to the ids written after the database was opened again.
+// reopened is added to the ids that are written after the database was reopened.
 const reopened = 1 << 41

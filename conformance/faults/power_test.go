@@ -22,12 +22,12 @@ func init() {
 	roles["checkpoints"] = checkpointsRole
 }
 
-// powerModes are the configurations in which power fails.
+// powerModes are the configurations in which the power fails.
 var powerModes = []struct {
 	name        string
 	database    database
-	checkpoints bool // of another process, beside
-	mayLose     bool // acknowledged ids: the configuration promises no more
+	checkpoints bool // another process makes checkpoints
+	mayLose     bool // acknowledged ids may be lost, because the configuration promises no more
 }{
 	{name: "pool", database: database{}},
 	{name: "pool, checkpoints by another process", database: database{}, checkpoints: true},
@@ -46,9 +46,9 @@ type powerArgs struct {
 	Writers  int
 }
 
-// powerRole writes for ever, by every road, and acknowledges. Beside the rows that
-// are acknowledged it rewrites others, so that the WAL is long and the database is
-// not, and it reads, so that checkpoints find readers.
+// powerRole writes forever, by every road, and acknowledges. It also rewrites other rows, so
+// that the WAL is long and the database is not. It also reads, so that checkpoints meet
+// readers.
 func powerRole() {
 	var args powerArgs
 	childArgument(&args)
@@ -81,7 +81,7 @@ func powerRole() {
 	go func() {
 		for {
 			time.Sleep(upTo(20 * time.Millisecond))
-			// One in a hundred is longer than the page cache, and spills.
+			// One in a hundred is larger than the page cache, and spills.
 			size := 20 << 10
 			if rand.IntN(100) == 0 {
 				size = 3 << 20
@@ -100,7 +100,7 @@ func powerRole() {
 	}
 }
 
-// readAWhile holds a read transaction open, which a checkpoint has to respect.
+// readAWhile holds a read transaction open, which a checkpoint must respect.
 func readAWhile(ctx context.Context, db *sql.DB, d time.Duration) error {
 	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
@@ -115,7 +115,7 @@ func readAWhile(ctx context.Context, db *sql.DB, d time.Duration) error {
 	return tx.Commit()
 }
 
-// checkpointsRole is another process, of the plain driver, that checkpoints in
+// checkpointsRole is another process, which uses the plain driver. It makes checkpoints in
 // every mode.
 func checkpointsRole() {
 	var path string
@@ -133,7 +133,7 @@ func checkpointsRole() {
 	}
 }
 
-// After a power failure the database is whole, and has what was acknowledged.
+// After a power failure, the database must be whole, and contain what was acknowledged.
 func TestPowerFailures(t *testing.T) {
 	for _, m := range powerModes {
 		t.Run(m.name, func(t *testing.T) {
@@ -144,7 +144,7 @@ func TestPowerFailures(t *testing.T) {
 	}
 }
 
-// The campaign is no liar: it finds what synchronous OFF loses.
+// The campaign must find what synchronous OFF loses.
 func TestPowerFailuresLiar(t *testing.T) {
 	needFUSE(t)
 	for _, d := range []database{{Off: true}, {Off: true, Journal: "delete"}, {Off: true, Driver: "sqlitemw"}} {
@@ -156,19 +156,19 @@ func TestPowerFailuresLiar(t *testing.T) {
 			found = int(c.get("lost") + c.get("not whole"))
 		}
 		if found == 0 {
-			t.Errorf("%+v: nothing is lost in %v of power failures", d, patience)
+			t.Errorf("%+v: the liar lost nothing in %v of power failures", d, patience)
 		}
 	}
 }
 
-// failPower fails the power beneath a database, again and again.
+// failPower fails the power below a database, again and again.
 func failPower(c *campaign, d database, checkpoints, mayLose bool, length time.Duration) {
 	var (
 		seed  = rand.Uint64()
 		r     = rand.New(rand.NewPCG(seed, 1))
 		next  int64 // id
 		image fusefs.Image
-		held  []int64 // what the image must have
+		held  []int64 // ids that the image must contain
 	)
 	c.t.Logf("seed %d", seed)
 	for round, end := 0, time.Now().Add(length); round == 0 || time.Now().Before(end); round++ {
@@ -176,9 +176,9 @@ func failPower(c *campaign, d database, checkpoints, mayLose bool, length time.D
 	}
 }
 
-// powerRound mounts a disk that has an image, has a child write to it, fails the
-// power a few times, and kills the child. It returns an image with what it must
-// have, from which the next round goes on, or nil for a new database.
+// powerRound mounts a disk with an image, and starts a child that writes to it. It fails the
+// power a few times, and kills the child. It returns an image for the next round, with the ids
+// that the image must contain, or nil for a new database.
 func powerRound(c *campaign, r *rand.Rand, d database, checkpoints, mayLose bool, end time.Time, o fusefs.Options, image fusefs.Image, held []int64, next int64) (fusefs.Image, []int64, int64) {
 	disk := newDisk(c.t, o)
 	defer disk.discard(c.t)
@@ -193,10 +193,10 @@ func powerRound(c *campaign, r *rand.Rand, d database, checkpoints, mayLose bool
 	}
 	for n := 6 + r.IntN(10); n > 0 && (c.get("crashes") == 0 || time.Now().Before(end)); n-- {
 		if !ch.awaitAcks(len(ch.acked()) + 1 + r.IntN(20)) {
-			c.wrong("hung", "no acknowledgement any more: %v\n%s", ch.err, ch.output())
+			c.wrong("hung", "no further acknowledgment: %v\n%s", ch.err, ch.output())
 			break
 		}
-		time.Sleep(upTo(2 * time.Millisecond)) // to be anywhere in a commit
+		time.Sleep(upTo(2 * time.Millisecond)) // to hit any moment of a commit
 		acked := append(held[:len(held):len(held)], ch.acked()...)
 		image = disk.Freeze(r)
 		c.add("crashes", 1)
@@ -217,9 +217,9 @@ func powerRound(c *campaign, r *rand.Rand, d database, checkpoints, mayLose bool
 	for _, id := range ch.acked() {
 		next = max(next, id+1)
 	}
-	next += 1000 // beyond what was not acknowledged
+	next += 1000 // beyond the unacknowledged ids
 	if len(acked) > 3000 || mayLose {
-		return nil, nil, next // lest images grow without end
+		return nil, nil, next // so that images do not grow without limit
 	}
 	return image, acked, next
 }

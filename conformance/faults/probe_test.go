@@ -16,15 +16,15 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// A probe is one of the ways to a database. One that writes is given an id.
+// A probe is one of the ways to use a database. A probe that writes gets an id.
 type probe struct {
 	name   string
 	reads  func(context.Context) error
 	writes func(context.Context, int64) error
 }
 
-// probe tries every way to the database, of which each must work, or each must say
-// that the file is lost.
+// probe tries every way to use the database. With kept, each must work. Otherwise each must
+// report that the file is lost.
 func (p *player) probe(kept bool) {
 	for i, h := range p.handles {
 		probes := append(probesOfDB(h), probesOfPool(h)...)
@@ -36,7 +36,7 @@ func (p *player) probe(kept bool) {
 				probe{name: "Checkpoint PASSIVE", reads: func(ctx context.Context) error { return h.checkpoint(ctx, sqlite3.CHECKPOINT_PASSIVE) }},
 				probe{name: "Checkpoint TRUNCATE", reads: func(ctx context.Context) error { return h.checkpoint(ctx, sqlite3.CHECKPOINT_TRUNCATE) }})
 		}
-		if p.held { // others that write would wait for it
+		if p.held { // others that write would wait for the open write transaction
 			probes = p.probesOfHeld()
 			if kept {
 				p.endHeld()
@@ -61,13 +61,13 @@ func (p *player) probe(kept bool) {
 	}
 }
 
-// probeHindered looks while permissions are in the way. Calls may go on or fail, but
-// what a health check cannot look at it must not call healthy, nor lost.
+// probeHindered checks calls while permissions hinder them. Calls may work or fail. But a
+// health check that cannot check the file must report neither a healthy database nor a loss.
 func (p *player) probeHindered() {
 	for _, h := range p.handles {
 		ping := p.call(h.door+": Ping", h.db.PingContext)
 		if ping != nil && !hindered(ping) {
-			p.bad(h.door+": Ping", "(d) what is not allowed: %v", ping)
+			p.bad(h.door+": Ping", "(d) not permitted: %v", ping)
 		}
 		if h.pool == nil {
 			continue
@@ -75,16 +75,16 @@ func (p *player) probeHindered() {
 		_, statErr := os.Stat(p.Path)
 		err := p.call(h.door+": HealthCheck", h.pool.HealthCheck)
 		if err == nil && statErr != nil {
-			p.bad(h.door+": HealthCheck", "(d) it finds nothing wrong, and the file cannot be looked at: %v", statErr)
+			p.bad(h.door+": HealthCheck", "(d) it reports no problem, but the file cannot be checked: %v", statErr)
 		}
 		if err != nil && !hindered(err) {
-			p.bad(h.door+": HealthCheck", "(d) what is not allowed: %v", err)
+			p.bad(h.door+": HealthCheck", "(d) not permitted: %v", err)
 		}
 	}
 }
 
-// hindered reports whether an error says that something is not allowed, in the words
-// of the operating system or SQLite's.
+// hindered reports whether an error of the operating system or of SQLite says that something is
+// not permitted.
 func hindered(err error) bool {
 	return errors.Is(err, fs.ErrPermission) || errors.Is(err, sqlite3.CANTOPEN) || errors.Is(err, sqlite3.PERM) ||
 		errors.Is(err, sqlite3.READONLY) && !lost(err) || errors.Is(err, sqlite3.IOERR)
@@ -97,18 +97,18 @@ func (p *player) judge(kept bool, name string, f func() error) {
 		err = f()
 	}
 	for n := 0; kept && n < 3 && errors.Is(err, context.DeadlineExceeded); n++ {
-		err = f() // a machine may be slow, but not for ever
+		err = f() // a machine may be slow, but not forever
 	}
 	switch {
 	case kept && err != nil:
-		p.bad(name, "once nothing is in the way: %v", err)
+		p.bad(name, "with no obstacle left: %v", err)
 	case !kept && !wasKnown && !lost(err):
 		p.bad(name, "(a) long after the file was lost: %s", outcome(err))
 	}
 }
 
-// contends reports whether connections of the process lock each other out, which
-// they do but for those of pools.
+// contends reports whether connections of the process lock each other out. All do, except those
+// of pools.
 func (p *player) contends() bool {
 	return slices.ContainsFunc(p.handles, func(h *handle) bool { return h.pool == nil })
 }
@@ -128,7 +128,7 @@ func query(ctx context.Context, db interface {
 
 const insertOne = "INSERT INTO t(id, part, parts, body) VALUES (?, 0, 1, randomblob(700))"
 
-// probesOfDB are the ways that every *sql.DB has.
+// probesOfDB are the probes that every *sql.DB has.
 func probesOfDB(h *handle) []probe {
 	return []probe{
 		{name: "Exec", writes: func(ctx context.Context, id int64) error { return writeID(ctx, h.db, id, 1, 700) }},
@@ -182,7 +182,7 @@ func probesOfDB(h *handle) []probe {
 	}
 }
 
-// probesOfPool are the ways that a pool has besides.
+// probesOfPool are the additional probes of a pool.
 func probesOfPool(h *handle) []probe {
 	if h.pool == nil {
 		return nil
@@ -220,7 +220,7 @@ func probesOfPool(h *handle) []probe {
 	}
 }
 
-// probesOfHeld are what was taken before the game began.
+// probesOfHeld use what was acquired before the game began.
 func (p *player) probesOfHeld() []probe {
 	probes := []probe{
 		{name: "held Stmt, Query", reads: func(ctx context.Context) error { return p.read.QueryRowContext(ctx, 1).Scan(new(int)) }},
@@ -242,7 +242,7 @@ func (p *player) probesOfHeld() []probe {
 		probe{name: "held Tx, Commit", reads: func(context.Context) error { return p.writes.Commit() }})
 }
 
-// endHeld completes the transactions that were held.
+// endHeld completes the held transactions.
 func (p *player) endHeld() {
 	p.judge(true, "held read-only Tx", func() error {
 		return p.call("held read-only Tx", func(ctx context.Context) error {

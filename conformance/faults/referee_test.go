@@ -25,12 +25,14 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// A referee plays matches and judges by the rules:
+// A referee plays matches and judges by these rules:
 //
-//	(a) once a call of the process has said that the file is lost, every call says so, and writes nothing
-//	(b) what is acknowledged is in the database of that name, or, before the loss could be known, in the file that was there first
-//	(c) no other file is written, made or removed
-//	(d) what hinders a look at the file is no loss
+//	(a) once a call of the process has reported the loss of the file, every call reports
+//	    it, and writes nothing
+//	(b) acknowledged ids are in the database of that name; those from before the loss
+//	    had to be known may be in the original file instead
+//	(c) no other file is written, created or removed
+//	(d) an obstacle to checking the file is not a loss
 //	(e) no goroutine, descriptor or mapping is left after Close, and nothing hangs
 //	(f) after Close, the database of that name can be opened immediately
 type referee struct {
@@ -48,14 +50,14 @@ func newReferee(t testing.TB, name string) *referee {
 	}
 }
 
-// TestFileGames plays with the files of a database, while a process uses it in many
-// modes: in all of them if the campaign has a length.
+// TestFileGames plays with the files of a database while a process uses it, in several modes.
+// If the campaign has a length, it uses all modes.
 func TestFileGames(t *testing.T) {
 	r := newReferee(t, "file games")
 	matches := matchesToPlay(t)
 	end := time.Now().Add(length(t, 1))
 	if os.Getenv(lengthVar) == "" {
-		end = time.Time{} // one round, of some modes
+		end = time.Time{} // one round, in some modes
 	}
 	for round := 0; ; round++ {
 		for i := range matches {
@@ -75,23 +77,24 @@ func TestFileGames(t *testing.T) {
 	}
 	if len(r.notices) > 0 {
 		slices.Sort(r.notices)
-		t.Logf("a loss was noticed after %v in the middle, %v at most", r.notices[len(r.notices)/2].Round(time.Millisecond), r.notices[len(r.notices)-1].Round(time.Millisecond))
+		t.Logf("a loss was noticed after %v (median), %v (maximum)", r.notices[len(r.notices)/2].Round(time.Millisecond), r.notices[len(r.notices)-1].Round(time.Millisecond))
 	}
 }
 
-// TestFileGamesCatchPlainDriver shows that games can be lost: the plain driver goes
-// on with a file that is gone, and begins another in its place.
+// TestFileGamesCatchPlainDriver shows that the campaign can fail. The plain driver keeps using
+// a file that is gone, and creates another in its place.
 func TestFileGamesCatchPlainDriver(t *testing.T) {
 	r := newReferee(&judge{TB: t}, "file games of the plain driver (must lose)")
 	matches := matchesOf(games(), nil)
 	matches = slices.DeleteFunc(matches, func(m match) bool { return m.mode != "driver" })
-	// The old WAL over a replacement shows in the file, or when it is opened next.
+	// The damage of an old WAL applied to a replacement shows in the file, or when it is
+	// opened next.
 	want := map[string][]string{"remove db": {"(b)"}, "remove db-wal": {"(a)"}, "replace db": {"(c)", "(f)"}, "rename the directory": {"(b)"}}
 	matches = slices.DeleteFunc(matches, func(m match) bool { return want[m.name] == nil })
 	for i := range matches {
 		matches[i].mode = "plain"
 	}
-	// What it loses depends on what it was about to do: it is given some tries.
+	// What the plain driver loses depends on what it was doing, so it gets several tries.
 	for try := 1; len(matches) > 0; try++ {
 		var missed []match
 		for i, s := range r.playAll(t, matches, time.Time{}) {
@@ -101,18 +104,18 @@ func TestFileGamesCatchPlainDriver(t *testing.T) {
 			}
 			missed = append(missed, matches[i])
 			if try == 5 {
-				t.Fatalf("%v: nothing was found against rules %v, but %q", matches[i], rules, s.order)
+				t.Fatalf("%v: no violation of rules %v was found, only %q", matches[i], rules, s.order)
 			}
 		}
 		matches = missed
 	}
 }
 
-// playAll plays many matches at once, since each mostly waits. After end, unless it is
-// zero, no more are begun: of those the scene is nil.
+// playAll plays many matches concurrently, because each mostly waits. After end, unless it is
+// zero, it starts no more; the scenes of those are nil.
 func (r *referee) playAll(t testing.TB, matches []match, end time.Time) []*scene {
 	base := t.TempDir()
-	for _, dir := range []string{base, filepath.Dir(base)} { // of which others are users, too
+	for _, dir := range []string{base, filepath.Dir(base)} { // other users use these directories, too
 		if err := os.Chmod(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -134,10 +137,9 @@ func (r *referee) playAll(t testing.TB, matches []match, end time.Time) []*scene
 	return scenes
 }
 
-// playAgain plays a match, and plays it again if another file was touched and nothing
-// else was wrong: SQLite opens files by their names, so that one which is replaced in
-// the middle of that is opened whatever was looked at before. That happens seldom, and
-// not each time.
+// playAgain plays a match. It plays the match again if the only violation was a touched file.
+// SQLite opens files by name, so a file that is replaced during the open is opened, whatever
+// was checked before. That happens rarely, and not each time.
 func (r *referee) playAgain(t testing.TB, base string, m match) (s *scene) {
 	const tries = 3
 	for range tries {
@@ -150,7 +152,7 @@ func (r *referee) playAgain(t testing.TB, base string, m match) (s *scene) {
 	return s
 }
 
-// A seat is where a player sits: a process that uses the table's database.
+// A seat is the process of a player, which uses the table's database.
 type seat struct {
 	*child
 	in io.Writer
@@ -186,7 +188,7 @@ func (r *referee) seat(tb *table, m match) *seat {
 	return &seat{c, childIn}
 }
 
-// do has the player do something, and reports whether it is through with it.
+// do sends the player a command, and reports whether the player completed it.
 func (s *seat) do(command string) bool {
 	if _, err := io.WriteString(s.in, command+"\n"); err != nil {
 		return false
@@ -244,31 +246,30 @@ func (r *referee) play(s *scene, m match) {
 	}
 }
 
-// observe waits until a loss is known, or for as long as it may stay unnoticed. It
-// returns how many ids were acknowledged when the game began, and when a loss had to
-// be known.
+// observe waits until a loss is known, or for as long as it may remain unnoticed. It returns
+// the number of ids acknowledged when the game began, and when the loss had to be known.
 func (r *referee) observe(tb *table, p *seat, m match, began time.Time, undo func(), busy bool) (before, bound int) {
 	before = len(p.acked())
 	if m.expect == expectKept {
 		if m.asNobody {
 			p.do("probe hindered")
 		}
-		// Long enough for every connection and health check to look.
+		// Long enough for every connection and health check to check the file.
 		waitFor(gameHealth+gameHealth/2, p, func() bool { return p.hasSaid("known") })
 		if undo != nil {
 			undo()
 		}
 		if n := len(p.acked()) + 3; busy && !waitFor(goesOnLimit, p, func() bool { return len(p.acked()) >= n }) {
 			r.add("hung", 1)
-			tb.Errorf("(e) it does not go on: %v\n%s", p.err, p.output())
+			tb.Errorf("(e) it does not continue: %v\n%s", p.err, p.output())
 		}
 		if p.hasSaid("known") {
-			tb.Errorf("(d) it was said to be lost")
+			tb.Errorf("(d) it was reported as lost")
 		}
 		return before, before
 	}
 	if modes[m.mode].idle {
-		// The next call finds it out.
+		// The next call notices the loss.
 		time.Sleep(gameHealth + gameHealth/2)
 		return before, len(p.acked())
 	}
@@ -287,23 +288,23 @@ func (r *referee) observe(tb *table, p *seat, m match, began time.Time, undo fun
 	took := time.Since(began)
 	bound = len(p.acked())
 	if m.expect == expectSick && !modes[m.mode].examines() {
-		bound = math.MaxInt // what is cut short is found by those who examine it
+		bound = math.MaxInt // a truncated file is noticed by what examines the database
 	}
 	if known {
-		bound = math.MaxInt // but for the ids of calls that began later, which are forbidden
+		bound = math.MaxInt // except for ids of calls that began later, which are marked as forbidden
 		r.add("noticed", 1)
 		r.mu.Lock()
 		r.notices = append(r.notices, took)
 		r.mu.Unlock()
 	} else if m.expect == expectLost {
-		tb.Errorf("(a) nothing has noticed it after %v", noticeLimit)
+		tb.Errorf("(a) the loss was not noticed within %v", noticeLimit)
 	}
-	// What goes on now has no excuse.
+	// Calls that still succeed now have no excuse.
 	waitFor(300*time.Millisecond, p, func() bool { return false })
 	return before, bound
 }
 
-// waitFor waits for a condition as long as the player is there, and for d at most.
+// waitFor waits for a condition, at most for d, and only while the player runs.
 func waitFor(d time.Duration, p *seat, cond func() bool) bool {
 	timeout := time.After(d)
 	for {
@@ -323,8 +324,7 @@ func waitFor(d time.Duration, p *seat, cond func() bool) bool {
 	}
 }
 
-// ask has the player try everything, and close. It reports whether the player is
-// there still.
+// ask makes the player try everything, and close. It reports whether the player still runs.
 func (r *referee) ask(tb *table, p *seat, m match) bool {
 	known := p.hasSaid("known")
 	alive := true
@@ -352,14 +352,14 @@ func (r *referee) ask(tb *table, p *seat, m match) bool {
 		return false
 	}
 	if out := p.output(); m.crashes && (strings.Contains(out, "SIGBUS") || strings.Contains(out, "fault")) {
-		r.add("crashed (allowed)", 1) // SQLite's index is mapped
+		r.add("crashed (allowed)", 1) // SQLite maps its wal-index
 		return false
 	}
 	tb.Errorf("(e) the process has ended: %v\n%s", p.err, p.output())
 	return false
 }
 
-// judge compares what was acknowledged with what is there.
+// judge compares what was acknowledged with what the files contain.
 func (r *referee) judge(tb *table, p *seat, m match, before, bound int) {
 	acked := p.acked()
 	r.add("acknowledged", len(acked))
@@ -390,7 +390,7 @@ func (r *referee) judge(tb *table, p *seat, m match, before, bound int) {
 	}
 	if len(late) > 0 {
 		r.add("lost", len(late))
-		tb.Errorf("(b) lost: acknowledged when the loss had to be known, and not in the database of that name: %d", len(late))
+		tb.Errorf("(b) lost: acknowledged after the loss had to be known, but not in the database of that name: %d", len(late))
 	}
 	written := map[int64]bool{}
 	for _, there := range []map[int64]bool{now, first} {
@@ -400,7 +400,7 @@ func (r *referee) judge(tb *table, p *seat, m match, before, bound int) {
 	}
 	maps.DeleteFunc(written, func(_ int64, late bool) bool { return !late })
 	if len(written) > 0 {
-		tb.Errorf("(a) written when the loss was known: %d", len(written))
+		tb.Errorf("(a) written after the loss was known: %d", len(written))
 	}
 	for _, id := range tb.others {
 		if !now[id] {
@@ -410,8 +410,8 @@ func (r *referee) judge(tb *table, p *seat, m match, before, bound int) {
 	}
 }
 
-// reopen puts a database there, as a restore does, unless there is one, and has the
-// player open it.
+// reopen makes the player open the database. If there is none, reopen first restores one, like
+// a program's restore.
 func (r *referee) reopen(tb *table, p *seat, m match) {
 	restored := m.expect != expectKept
 	if restored {
@@ -463,14 +463,14 @@ func (r *referee) reopen(tb *table, p *seat, m match) {
 // restore puts a database in the place of one that is gone or damaged, with a rename.
 func (tb *table) restore() error {
 	if now, err := os.ReadFile(tb.path); err == nil && strings.Contains(string(now), "precious") {
-		return nil // another is there
+		return nil // there is a replacement
 	}
 	if _, err := os.Stat(filepath.Dir(tb.path)); err != nil {
 		if err := os.MkdirAll(filepath.Dir(tb.path), 0o755); err != nil {
 			return err
 		}
 	}
-	if tb.isFirst("", tb.path) { // damaged: its WAL is of no more use
+	if tb.isFirst("", tb.path) { // damaged, so its WAL is useless
 		for _, ending := range []string{"-wal", "-shm", "-journal"} {
 			_ = os.Remove(tb.path + ending)
 		}
@@ -484,7 +484,7 @@ func (tb *table) restore() error {
 	return os.Rename(spare, tb.path)
 }
 
-// precious counts the rows that a spare database has of its own.
+// precious returns the number of rows in a spare database's own table.
 func (tb *table) precious() (n int) {
 	h, err := openHandle(context.Background(), doorPlain, tb.path, pool.Config{MaxConns: 1})
 	if err != nil {

@@ -12,15 +12,16 @@ import (
 	"time"
 )
 
-// reportFD is the descriptor on which a child reports: the first of ExtraFiles.
+// reportFD is the descriptor on which a child reports. It is the first of ExtraFiles, and these
+// begin at 3.
 const reportFD = 3
 
-// A report is the child's end of the pipe. A line is one write, which a pipe
-// keeps whole up to 4096 bytes, so that several goroutines may report at once and
-// a killed child leaves no half of a line.
+// A report is the child's end of the pipe. A line is one write, which a pipe keeps whole up to
+// 4096 bytes. So several goroutines may report concurrently, and a killed child leaves no
+// partial line.
 type report struct{ f *os.File }
 
-// openReport opens the pipe. It is called once by a role.
+// openReport opens the pipe. A role calls it once.
 func openReport() *report { return &report{os.NewFile(reportFD, "report")} }
 
 func (r *report) line(kind, text string) {
@@ -29,11 +30,11 @@ func (r *report) line(kind, text string) {
 		text = text[:4000]
 	}
 	if _, err := r.f.WriteString(kind + " " + text + "\n"); err != nil {
-		os.Exit(3) // the parent is gone
+		os.Exit(3) // the parent has ended
 	}
 }
 
-// ack acknowledges id. It is called after the call that wrote id has returned nil.
+// ack acknowledges id. Call it after the call that wrote id has returned nil.
 func (r *report) ack(id int64) { r.line("ack", strconv.FormatInt(id, 10)) }
 
 // failed reports an error, which the parent counts by its text.
@@ -49,12 +50,12 @@ func (r *report) say(word string) { r.line("say", word) }
 // count adds n to a figure of the parent's campaign.
 func (r *report) count(figure string, n int) { r.line("num", fmt.Sprintf("%d %s", n, figure)) }
 
-// acks is the parent's end of the pipe: all that a child has reported.
+// acks is the parent's end of the pipe: everything that a child has reported.
 type acks struct {
 	ended chan struct{} // closed at the pipe's end
 
 	mu      sync.Mutex
-	changed chan struct{} // closed and replaced by every line
+	changed chan struct{} // closed and replaced at every line
 	ids     []int64
 	errs    []string
 	said    []string
@@ -99,22 +100,22 @@ func (a *acks) read(line string) {
 	a.changed = make(chan struct{})
 }
 
-// acked returns the ids that have been acknowledged so far. To compare them with
-// what is left after a fault, call it before the fault.
+// acked returns the ids that have been acknowledged so far. Call it before a fault to compare
+// them with what is left after it.
 func (a *acks) acked() []int64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Clone(a.ids)
 }
 
-// reported returns the texts of a kind that has no meaning here.
+// reported returns the texts of a kind that acks does not interpret.
 func (a *acks) reported(kind string) []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Clone(a.others[kind])
 }
 
-// hasSaid reports whether the child has said a word.
+// hasSaid reports whether the child has said word.
 func (a *acks) hasSaid(word string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -128,8 +129,8 @@ func (a *acks) words() []string {
 	return slices.Clone(a.said)
 }
 
-// collect adds the errors and counts that a child has reported to a campaign. It
-// is called once per child, when the child has ended.
+// collect adds a child's errors and counts to a campaign. It is called once per child, after
+// the child has ended.
 func (a *acks) collect(c *campaign) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -141,8 +142,7 @@ func (a *acks) collect(c *campaign) {
 	}
 }
 
-// explain enters what a child has reported of figures that must be zero, with the
-// latest error texts, which say why.
+// explain adds a child's fatal figures to the campaign, with the latest error texts as details.
 func (a *acks) explain(c *campaign, what string) {
 	c.t.Helper()
 	a.mu.Lock()
@@ -155,19 +155,19 @@ func (a *acks) explain(c *campaign, what string) {
 	}
 }
 
-// await waits until the child has said word, and returns false if it ended or
-// hung instead.
+// await waits until the child has said word. It returns false if the child ended or hung
+// instead.
 func (c *child) await(word string) bool {
 	return c.awaitFunc(func() bool { return slices.Contains(c.said, word) })
 }
 
-// awaitAcks waits until the child has acknowledged n ids, and returns false if it
-// ended or hung instead.
+// awaitAcks waits until the child has acknowledged n ids. It returns false if the child ended
+// or hung instead.
 func (c *child) awaitAcks(n int) bool {
 	return c.awaitFunc(func() bool { return len(c.ids) >= n })
 }
 
-// awaitFunc waits until done, which is called with the lock held, is true.
+// awaitFunc waits until done returns true. It calls done with the lock held.
 func (c *child) awaitFunc(done func() bool) bool {
 	timeout := time.After(patience)
 	for {
@@ -189,7 +189,7 @@ func (c *child) awaitFunc(done func() bool) bool {
 	}
 }
 
-// mustAwait is await that ends the test with the child's output otherwise.
+// mustAwait is like await, but ends the test with the child's output on failure.
 func (c *child) mustAwait(t testing.TB, word string) {
 	t.Helper()
 	if !c.await(word) {

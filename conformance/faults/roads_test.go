@@ -10,9 +10,8 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// A road is one way in which a program can commit. It writes the transaction id
-// like writeID. All must be equally durable, and a pool that watches commits must
-// miss none of them.
+// A road is one way in which a program can commit. It writes the transaction id like writeID.
+// All roads must be equally durable, and a pool that watches commits must miss none.
 type road struct {
 	name string
 	take func(ctx context.Context, db *sql.DB, id int64, parts, size int) error
@@ -20,14 +19,14 @@ type road struct {
 
 var roads = []road{
 	{"exec or tx", writeID},
-	{"several statements in one text", func(ctx context.Context, db *sql.DB, id int64, parts, size int) error {
+	{"several statements in one query", func(ctx context.Context, db *sql.DB, id int64, parts, size int) error {
 		conn, err := db.Conn(ctx)
 		if err != nil {
 			return err
 		}
 		_, err = conn.ExecContext(ctx, "BEGIN IMMEDIATE; "+inserts(id, parts, size)+"; COMMIT")
 		if err != nil {
-			_, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK") // if it has begun
+			_, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK") // in case it has begun
 		}
 		return errors.Join(err, conn.Close())
 	}},
@@ -42,7 +41,7 @@ var roads = []road{
 		if err != nil {
 			return err
 		}
-		if id%2 == 0 { // closed early: the rows are written all the same
+		if id%2 == 0 { // closed early: the rows are written nevertheless
 			rows.Next()
 		} else {
 			for rows.Next() {
@@ -65,7 +64,7 @@ var roads = []road{
 		}
 		defer func() { err = errors.Join(err, conn.Close()) }()
 		return conn.Raw(func(dc any) (err error) {
-			// Raw of a pool's connection panics if there is none to be had.
+			// Raw of a pool's connection panics if it cannot get one.
 			defer func() {
 				if p, ok := recover().(error); ok {
 					err = p
@@ -76,7 +75,7 @@ var roads = []road{
 	}},
 }
 
-// inserts is the statement that writes all parts of a transaction.
+// inserts returns the query that writes all parts of a transaction.
 func inserts(id int64, parts, size int) string {
 	var b strings.Builder
 	b.WriteString("INSERT INTO t(id, part, parts, body) VALUES ")
@@ -89,8 +88,8 @@ func inserts(id int64, parts, size int) string {
 	return b.String()
 }
 
-// onConn writes on one connection, between two texts. If a statement fails, it
-// rolls back.
+// onConn writes on one connection, between the queries begin and commit. If a statement fails,
+// it rolls back.
 func onConn(ctx context.Context, db *sql.DB, begin, commit string, id int64, parts, size int) (err error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
@@ -102,7 +101,7 @@ func onConn(ctx context.Context, db *sql.DB, begin, commit string, id int64, par
 	}
 	defer func() {
 		if err != nil {
-			// SQLite may have rolled back already, and then this fails.
+			// This fails if SQLite has already rolled back.
 			_, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
 		}
 	}()

@@ -13,16 +13,16 @@ import (
 	"testing"
 )
 
-// A scene is a test on a goroutine of its own: games mostly wait, and many more of
-// them can be played at once than the testing package runs tests in parallel. What
-// it finds is told to the test that asks, by tell.
+// A scene is a test on its own goroutine. Games mostly wait, so many more of them can run
+// concurrently than the testing package runs tests in parallel. tell reports what the scene has
+// found to a test.
 type scene struct {
 	testing.TB // of the test that all scenes belong to
 	base       string
 
 	mu       sync.Mutex
 	order    []string
-	counts   map[string]map[string]int // of what was found, by its text and operation
+	counts   map[string]map[string]int // of findings, by text and operation
 	skipped  string
 	cleanups []func()
 }
@@ -46,7 +46,7 @@ func (s *scene) clean() {
 	}
 }
 
-// tell fails t with what the scene has found, or skips it.
+// tell fails or skips t with what the scene has found.
 func (s *scene) tell(t *testing.T) {
 	for _, text := range s.order {
 		var ops []string
@@ -68,7 +68,7 @@ func (s *scene) tell(t *testing.T) {
 	}
 }
 
-// found notes what was found, and by which operation, if by one.
+// found records a finding, and the operation that it belongs to, if any.
 func (s *scene) found(text, op string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,8 +79,8 @@ func (s *scene) found(text, op string) {
 	s.counts[text][op]++
 }
 
-// What is not given here must not be called: it would be of the test that all
-// scenes belong to.
+// Methods that are not defined here must not be called: they would apply to the test that all
+// scenes share.
 
 func (s *scene) Helper()                           {}
 func (s *scene) Cleanup(f func())                  { s.cleanups = append(s.cleanups, f) }

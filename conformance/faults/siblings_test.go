@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A sibling is another process that writes all the while.
+// A sibling is another process that writes continuously.
 type sibling struct {
 	other *other
 	done  chan struct{}
@@ -19,17 +19,17 @@ type sibling struct {
 
 	mu  sync.Mutex
 	ids []int64
-	err error // the last
+	err error // the last error
 }
 
-// siblingFirst is the first id of a sibling.
+// siblingFirst is the first id of a sibling. It is beyond the ids of all victims.
 const siblingFirst = 1 << 30
 
 func startSibling(t testing.TB, library, path string) *sibling {
 	return siblingOf(startOther(t, library, path))
 }
 
-// siblingOf has another process write from now on.
+// siblingOf makes another process write from now on.
 func siblingOf(o *other) *sibling {
 	s := &sibling{other: o, done: make(chan struct{}), ended: make(chan struct{})}
 	go func() {
@@ -46,13 +46,13 @@ func siblingOf(o *other) *sibling {
 				s.ids = append(s.ids, id)
 			}
 			s.mu.Unlock()
-			time.Sleep(time.Millisecond) // the victim is to write, too
+			time.Sleep(time.Millisecond) // gives the victim time to write
 		}
 	}()
 	return s
 }
 
-// acked returns the ids that the process was told are committed.
+// acked returns the ids whose commit the process has confirmed.
 func (s *sibling) acked() []int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -73,7 +73,7 @@ func (s *sibling) goesOn() error {
 	return nil
 }
 
-// halt has the process write no more.
+// halt stops the writes of the process.
 func (s *sibling) halt() {
 	s.once.Do(func() {
 		close(s.done)

@@ -24,18 +24,18 @@ func init() { roles["stall"] = stallRole }
 type stallArgs struct {
 	Path     string
 	Database database
-	Health   bool // the call that is held is a health check, not a write
+	Health   bool // the blocked call is a health check instead of a write
 }
 
-// The context of each call that is made while the disk is stalled, and how much
-// later it must have returned on the slowest machine.
+// The timeout of each call that is made while the disk is stalled, and how much later it must
+// have returned on the slowest machine.
 const (
 	stallTimeout = 300 * time.Millisecond
 	stallLimit   = 15 * time.Second
 )
 
-// stallRole has one call wait for the disk, and says "stalled" when the parent has
-// told it so and all other calls have returned in their time.
+// stallRole makes one call that waits for the disk. It says "stalled" after the parent has
+// confirmed the stall and all other calls have returned in time.
 func stallRole() {
 	var args stallArgs
 	childArgument(&args)
@@ -64,7 +64,7 @@ func stallRole() {
 	}
 	r.say("ready")
 	input := bufio.NewScanner(os.Stdin)
-	input.Scan() // the next operation stalls
+	input.Scan() // the next operation will stall
 
 	held := make(chan error, 1)
 	go func() {
@@ -76,7 +76,7 @@ func stallRole() {
 		defer cancel()
 		held <- p.HealthCheck(bounded)
 	}()
-	input.Scan() // it has
+	input.Scan() // it has stalled
 	returns := func(what string, must bool, f func(context.Context) error) {
 		bounded, cancel := context.WithTimeout(ctx, stallTimeout)
 		defer cancel()
@@ -102,7 +102,7 @@ func stallRole() {
 	} else {
 		if args.Database.Journal == "" {
 			returns("a read", true, func(context.Context) error {
-				_, err := countIDs(ctx, db) // as long as it takes: it has nothing to wait for
+				_, err := countIDs(ctx, db) // without a timeout, because it has nothing to wait for
 				return err
 			})
 		}
@@ -115,17 +115,16 @@ func stallRole() {
 	})
 	returns("Shutdown", false, p.Shutdown)
 	r.say("stalled")
-	r.failed(<-held) // after the disk is released
+	r.failed(<-held) // it returns after the disk is released
 	for _, what := range left.left() {
 		r.count("leaked", 1)
 		r.failed(errors.New("leaked: " + what))
 	}
 }
 
-// While the disk holds one call, all others return in their time; when it lets go,
-// everything is there. A file of the database itself is held only where no reader is
-// to go on: FUSE makes each process wait that asks for the size of a file which is
-// being written or synced.
+// While the disk blocks one call, all others must return in time. After the release, everything
+// must be there. A file of the database itself is blocked only if no reader has to continue:
+// FUSE blocks each process that asks for the size of a file which is being written or synced.
 func TestStalls(t *testing.T) {
 	stalls := []struct {
 		name     string
@@ -161,7 +160,7 @@ func TestStalls(t *testing.T) {
 				c.wrong("hung", "%s: %v\n%s", s.name, ch.err, ch.output())
 			}
 		case <-time.After(patience):
-			t.Errorf("%s: it has not stalled", s.name)
+			t.Errorf("%s: no operation stalled", s.name)
 		}
 		stalled.Release()
 		if err, ended := ch.wait(); !ended {

@@ -22,17 +22,16 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// How many goroutines a storm has.
+// The numbers of goroutines of a storm.
 const (
 	stormGoroutines      = 500
 	stormGoroutinesShort = 100
 )
 
-// stormShutdown is how long the shutdown of a storm's pools may wait for what is
-// under way.
+// stormShutdown is how long the shutdown of a storm's pools may wait for running calls.
 const stormShutdown = 3 * time.Second
 
-// A storm does everything at once.
+// A storm makes every kind of call concurrently.
 type storm struct {
 	*campaign
 	dir     string
@@ -46,14 +45,14 @@ type storm struct {
 
 	mu     sync.Mutex
 	acked  []int64
-	ghosts []int64 // rolled back: they must not be there
+	ghosts []int64 // ids that were rolled back, and must not exist
 	did    map[string]int
 }
 
 type preparedPair struct{ read, write *sql.Stmt }
 
-// TestStorm has hundreds of goroutines do everything that a pool can do, over several
-// pools of one file, until all pools are shut down in the middle of it.
+// TestStorm runs hundreds of goroutines that make every kind of call, on several pools of one
+// file, until all pools are shut down during the calls.
 func TestStorm(t *testing.T) {
 	s := &storm{
 		campaign: newCampaign(t, "storm", "operations", "acknowledged", "rolled back", "lost", "not whole", "there in spite of a rollback", "fatal errors", "left in use", "leaked", "hung"),
@@ -105,12 +104,12 @@ func TestStorm(t *testing.T) {
 		}
 	}
 	t.Log("succeeded: " + strings.Join(done, ", "))
-	if len(never) > len(operations)/4 { // those that are cancelled may never be
-		t.Errorf("a storm in which too little has succeeded: none of %q", never)
+	if len(never) > len(operations)/4 { // those that are canceled may never succeed
+		t.Errorf("too few kinds of operations have succeeded; never: %q", never)
 	}
 }
 
-// open opens several pools, and a database of the driver's, on one file.
+// open opens several pools, and a database of the driver, on one file.
 func (s *storm) open(t *testing.T, path string) {
 	ctx := t.Context()
 	boom := func(c *sqlite3.Conn) error {
@@ -146,7 +145,7 @@ func (s *storm) open(t *testing.T, path string) {
 	}
 }
 
-// shutdown ends all pools at once, while everybody is at work.
+// shutdown shuts down all pools concurrently, while all goroutines work.
 func (s *storm) shutdown(t *testing.T) {
 	s.ending.Store(true)
 	for _, p := range s.stmts {
@@ -170,7 +169,8 @@ func (s *storm) shutdown(t *testing.T) {
 			if err != nil {
 				s.wrong("hung", "%s: %v", h.door, err)
 			}
-			// A second is for what was taken away to be given back.
+			// Allow for the release of the connections that Shutdown has taken
+			// away.
 			if d := time.Since(began); h.door == doorPool && d > stormShutdown+10*time.Second {
 				t.Errorf("Shutdown with %v took %v", stormShutdown, d)
 			}
@@ -179,7 +179,7 @@ func (s *storm) shutdown(t *testing.T) {
 	wg.Wait()
 }
 
-// settled looks whether the pools' counts are what they are of a pool that is closed.
+// settled checks that the counts of the pools are those of a closed pool.
 func (s *storm) settled(t *testing.T) {
 	for _, h := range s.handles {
 		if h.pool == nil {
@@ -209,11 +209,11 @@ func (s *storm) settled(t *testing.T) {
 
 var errBoom = errors.New("boom")
 
-// operation does one thing of many.
+// operation runs one random operation.
 func (s *storm) operation() {
 	i := rand.IntN(len(s.handles))
 	if s.handles[i].pool == nil && rand.IntN(8) > 0 {
-		i = 0 // the driver waits for locks as SQLite does, by sleeping, and all wait for it
+		i = 0 // the driver waits for locks like SQLite, by sleeping, and all would wait for it
 	}
 	h := s.handles[i]
 	op := operations[rand.IntN(len(operations))]
@@ -241,8 +241,8 @@ func (s *storm) operation() {
 	}
 }
 
-// withoutHolder returns an error's text, that of an acquire without who had the
-// connection.
+// withoutHolder returns an error's text. It omits the connection's holder from the error of an
+// acquire.
 func withoutHolder(err error) string {
 	text := err.Error()
 	var acquire *pool.AcquireError
@@ -254,8 +254,8 @@ func withoutHolder(err error) string {
 	return text
 }
 
-// fatalCodes are what SQLite must never say in a storm, in which nothing is wrong
-// with the file.
+// fatalCodes are codes that SQLite must never return in a storm, because nothing is wrong with
+// the file.
 var fatalCodes = []error{sqlite3.CORRUPT, sqlite3.NOTADB, sqlite3.MISUSE, sqlite3.IOERR, sqlite3.INTERNAL, sqlite3.FULL, sqlite3.NOMEM, sqlite3.READONLY, sqlite3.CONSTRAINT, sqlite3.SCHEMA}
 
 func isFatal(err error) bool {
@@ -270,10 +270,10 @@ type gust struct {
 	stmts *preparedPair
 }
 
-// id returns the id of a row that is to be written.
+// id returns the id for a new row.
 func (g *gust) id() int64 { return g.ids.Add(1) }
 
-// wrote notes what became of a row.
+// wrote records the outcome of writing a row.
 func (g *gust) wrote(id int64, err error) error {
 	if err == nil {
 		g.mu.Lock()
@@ -283,7 +283,7 @@ func (g *gust) wrote(id int64, err error) error {
 	return err
 }
 
-// undone notes that a row was rolled back.
+// undone records that a row was rolled back.
 func (g *gust) undone(id int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -311,7 +311,7 @@ func ignoreConnDone(err error) error {
 	return err
 }
 
-// survives calls f, in which there may be a panic of the storm's own.
+// survives calls f, and recovers from the storm's own panics.
 func survives(f func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil && r != any(errBoom) {
@@ -321,5 +321,5 @@ func survives(f func() error) (err error) {
 	return f()
 }
 
-// rawOf returns SQLite's connection of a *sql.Conn.
+// rawOf returns SQLite's connection of the driver connection of a *sql.Conn.
 func rawOf(dc any) *sqlite3.Conn { return dc.(driver.Conn).Raw() }

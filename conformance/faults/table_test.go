@@ -20,29 +20,29 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// preciousRows is how many rows a spare database has in a table of its own.
+// preciousRows is the number of rows in a spare database's own table.
 const preciousRows = 50
 
-// A table is what a game is played on: a database, and what may come in its place.
+// A table is what a game is played on: a database, and the files that may replace it.
 type table struct {
 	*scene
 	shop *shop
-	base string              // the player's leaks are looked for below it
-	path string              // of the database, as the player names it
-	kept map[string]*os.File // the files that were first there, by their endings
+	base string              // leaks of the player are searched below it
+	path string              // of the database, as the player spells it
+	kept map[string]*os.File // the original files, by their endings
 
-	other  *other  // process
-	others []int64 // ids that it was told are committed
+	other  *other  // the other process
+	others []int64 // ids whose commit it has confirmed
 
 	mu   sync.Mutex
-	away map[string]bool // names that must stay away; whether it was found
+	away map[string]bool // names that must not be created; whether one was
 	same map[string][32]byte
 
 	done chan struct{}
 	wg   sync.WaitGroup
 }
 
-// newTable makes the directories.
+// newTable creates the directories.
 func newTable(s *scene, sh *shop, linked bool) *table {
 	tb := &table{scene: s, shop: sh, base: s.TempDir(), kept: map[string]*os.File{}, away: map[string]bool{}, same: map[string][32]byte{}, done: make(chan struct{})}
 	dir := filepath.Join(tb.base, "data")
@@ -57,7 +57,7 @@ func newTable(s *scene, sh *shop, linked bool) *table {
 	return tb
 }
 
-// dirOf makes a directory.
+// dirOf creates a directory.
 func (tb *table) dirOf(name string) string {
 	dir := filepath.Join(tb.base, name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -66,9 +66,9 @@ func (tb *table) dirOf(name string) string {
 	return dir
 }
 
-// hold opens the files that are there, so that they can be read when their names are
-// gone. A second name would do as well, but that of a file which was removed it would
-// have one. This process has no locks that could go with the descriptors.
+// hold opens the original files, so that they can be read when their names are gone. A second
+// name would do as well, but then a file that was removed would still have a name. This process
+// has no locks that closing the descriptors could release.
 func (tb *table) hold() {
 	for _, ending := range []string{"", "-wal"} {
 		f, err := os.Open(tb.path + ending)
@@ -83,7 +83,7 @@ func (tb *table) hold() {
 	}
 }
 
-// spare makes a file that may come in the place of another, and returns its name.
+// spare creates a file that may replace another, and returns its name.
 func (tb *table) spare(name string) string {
 	to := filepath.Join(tb.dirOf("spare"), name)
 	kind := "spare.db" + endingOf(name)
@@ -93,7 +93,7 @@ func (tb *table) spare(name string) string {
 	if err := copyFile(to, filepath.Join(tb.shop.dir, kind)); err != nil {
 		tb.Fatal(err)
 	}
-	if err := os.Chmod(to, 0o666); err != nil { // for whatever user
+	if err := os.Chmod(to, 0o666); err != nil { // for any user
 		tb.Fatal(err)
 	}
 	return to
@@ -106,19 +106,19 @@ func endingOf(name string) string {
 	return ""
 }
 
-// A shop has what every table of a test needs once.
+// A shop has what all tables of a test share.
 type shop struct {
 	dir string // with the spare files
 	exe func() (string, error)
 }
 
-// newShop makes the spare files: a database, spare.db, with a WAL and an index of it
-// that are another's, and one, pair.db, to which that WAL belongs.
+// newShop creates the spare files. spare.db is a database with a WAL and a wal-index of another
+// database. pair.db is the database to which that WAL belongs.
 func newShop(t testing.TB) *shop {
 	t.Helper()
 	sh := &shop{dir: t.TempDir()}
 	sh.exe = sync.OnceValues(func() (string, error) { return copyExecutable(sh.dir) })
-	// Of which others are users, too.
+	// Other users use these directories, too.
 	for _, dir := range []string{sh.dir, filepath.Dir(sh.dir)} {
 		if err := os.Chmod(dir, 0o755); err != nil {
 			t.Fatal(err)
@@ -156,9 +156,9 @@ func newShop(t testing.TB) *shop {
 	return sh
 }
 
-// copyExecutable makes a copy of this binary that any user may execute. Another process
-// makes it: one that is started while this has it open for writing would inherit that, and
-// nobody may execute it then.
+// copyExecutable makes a copy of this binary that any user may execute. Another process makes
+// the copy. If this process did, a process started during the copying would inherit the
+// descriptor that is open for writing, and the copy could not be executed then.
 func copyExecutable(dir string) (string, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -169,7 +169,7 @@ func copyExecutable(dir string) (string, error) {
 	return to, errors.Join(err, os.Chmod(to, 0o755))
 }
 
-// replace moves a file to the place of another, where it must not change.
+// replace moves a file to the place of another. From then on it must not change.
 func (tb *table) replace(name, by string) error {
 	if err := os.Rename(by, name); err != nil {
 		return err
@@ -178,7 +178,7 @@ func (tb *table) replace(name, by string) error {
 	return nil
 }
 
-// relink has the database's directory be another.
+// relink points the symbolic link of the database's directory to dir.
 func (tb *table) relink(dir string) error {
 	link := filepath.Join(tb.base, "link")
 	if err := os.Symlink(dir, link); err != nil {
@@ -187,7 +187,7 @@ func (tb *table) relink(dir string) error {
 	return os.Rename(link, filepath.Dir(tb.path))
 }
 
-// staysSame has a file looked at, at the end: it must have the bytes that it has now.
+// staysSame registers a file that must have the same bytes at the end as now.
 func (tb *table) staysSame(name string) {
 	sum, err := sumOf(name)
 	if err != nil {
@@ -203,8 +203,7 @@ func sumOf(name string) ([32]byte, error) {
 	return sha256.Sum256(b), err
 }
 
-// staysAway has names looked at, from the end of the act on: nothing must be made of
-// that name.
+// staysAway registers names that must not be created after the end of the act.
 func (tb *table) staysAway(names ...string) {
 	tb.mu.Lock()
 	defer tb.mu.Unlock()
@@ -213,7 +212,7 @@ func (tb *table) staysAway(names ...string) {
 	}
 }
 
-// watch looks again and again at the names that must stay away, until unwatch.
+// watch checks, until unwatch, that the registered names are not created.
 func (tb *table) watch() {
 	tb.wg.Go(func() {
 		for {
@@ -221,7 +220,7 @@ func (tb *table) watch() {
 			for name, found := range tb.away {
 				if info, err := os.Lstat(name); err == nil && !found {
 					tb.away[name] = true
-					tb.Errorf("(c) %s was made (%d bytes)", filepath.Base(name), info.Size())
+					tb.Errorf("(c) %s was created (%d bytes)", filepath.Base(name), info.Size())
 				}
 			}
 			tb.mu.Unlock()
@@ -234,7 +233,7 @@ func (tb *table) watch() {
 	})
 }
 
-// unwatch ends watch, and looks at the files that must be the same.
+// unwatch ends watch, and checks the files that must not change.
 func (tb *table) unwatch() {
 	close(tb.done)
 	tb.wg.Wait()
@@ -250,7 +249,7 @@ func (tb *table) unwatch() {
 	}
 }
 
-// first reads the files that were there first.
+// first reads the original files.
 func (tb *table) first(ids []int64) (map[int64]bool, error) {
 	dir, err := os.MkdirTemp(tb.base, "first")
 	if err != nil {
@@ -275,8 +274,7 @@ func (tb *table) first(ids []int64) (map[int64]bool, error) {
 	return tb.read(db, db+"-wal", ids)
 }
 
-// now reads the database that is there now. The WAL of another database is not taken
-// for its own.
+// now reads the database that has the name now. It does not use another database's WAL.
 func (tb *table) now(ids []int64) (map[int64]bool, error) {
 	db, err := filepath.EvalSymlinks(tb.path) // as SQLite does
 	if errors.Is(err, fs.ErrNotExist) {
@@ -292,7 +290,7 @@ func (tb *table) now(ids []int64) (map[int64]bool, error) {
 	return tb.read(db, wal, ids)
 }
 
-// isFirst reports whether a file is the one of that ending that was there first.
+// isFirst reports whether name is the original file with that ending.
 func (tb *table) isFirst(ending, name string) bool {
 	f := tb.kept[ending]
 	if f == nil {
@@ -303,15 +301,15 @@ func (tb *table) isFirst(ending, name string) bool {
 	return err == nil && statErr == nil && os.SameFile(info, kept)
 }
 
-// foreign reports whether a WAL is the one that games put in the place of others.
+// foreign reports whether a WAL is the one with which games replace others.
 func (tb *table) foreign(wal string) bool {
 	got, err := sumOf(wal)
 	spare, spareErr := sumOf(filepath.Join(tb.shop.dir, "spare.db-wal"))
 	return err == nil && spareErr == nil && got == spare
 }
 
-// read reads a copy of a database by the plain driver: all its ids, or, where it is
-// damaged, those of ids that can be read.
+// read reads a copy of a database with the plain driver: all its ids, or, if it is damaged,
+// those of ids that can be read.
 func (tb *table) read(db, wal string, ids []int64) (map[int64]bool, error) {
 	dir, err := os.MkdirTemp(tb.base, "read")
 	if err != nil {
@@ -334,7 +332,7 @@ func (tb *table) read(db, wal string, ids []int64) (map[int64]bool, error) {
 	case err == nil && len(got.broken) == 0 && len(got.partial) == 0:
 		return got.ids, nil
 	case err == nil:
-		err = fmt.Errorf("integrity_check: %v; transactions in part: %v", got.broken, firsts(got.partial))
+		err = fmt.Errorf("integrity_check: %v; incomplete transactions: %v", got.broken, firsts(got.partial))
 	}
 	there := map[int64]bool{}
 	h, openErr := openHandle(context.Background(), doorPlain, copied, pool.Config{MaxConns: 1})
@@ -351,8 +349,8 @@ func (tb *table) read(db, wal string, ids []int64) (map[int64]bool, error) {
 	return there, err
 }
 
-// commitOther has the other process, which has begun a transaction, write, wait,
-// perhaps as a process that does not run, and commit.
+// commitOther lets the other process, which has begun a transaction, write, wait, and commit.
+// With stopped, the process is stopped during the wait.
 func (tb *table) commitOther(stopped bool) (undo func(), err error) {
 	const id = siblingFirst
 	if _, err := tb.other.do(fmt.Sprintf("INSERT INTO t(id, part, parts, body) VALUES (%d, 0, 1, NULL)", id)); err != nil {
@@ -371,10 +369,10 @@ func (tb *table) commitOther(stopped bool) (undo func(), err error) {
 	}, err
 }
 
-// try executes what may fail, as where the database is locked.
+// try executes a statement that may fail, for example because the database is locked.
 func (o *other) try(query string) { _, _ = o.do(query) }
 
-// copyFile copies a file, if it is there.
+// copyFile copies a file if it exists.
 func copyFile(to, from string) error {
 	in, err := os.Open(from)
 	if errors.Is(err, os.ErrNotExist) {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// newTmpfs mounts a tmpfs of that many bytes, which is unmounted at the end of the
-// test. The test is skipped where this process may not mount.
+// newTmpfs mounts a tmpfs of size bytes. It is unmounted at the end of the test. If this
+// process may not mount, the test is skipped.
 func newTmpfs(t testing.TB, size int) (dir string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -23,7 +23,7 @@ func newTmpfs(t testing.TB, size int) (dir string) {
 		t.Fatalf("mount a tmpfs: %v", err)
 	}
 	t.Cleanup(func() {
-		// Detached, it is gone once the last process that uses it is.
+		// MNT_DETACH: it is gone once the last process that uses it has ended.
 		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
 			t.Errorf("unmount %s: %v", dir, err)
 		}

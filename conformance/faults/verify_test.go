@@ -13,9 +13,8 @@ import (
 	_ "github.com/ncruces/go-sqlite3/driver" // "sqlite3", the plain driver
 )
 
-// schema is the table that campaigns write to. One id is one transaction, of one
-// row or several: each row says how many there are, so that half of a transaction
-// can be told from the whole.
+// schema is the table that campaigns write to. One id is one transaction, of one or several
+// rows. Each row has the number of rows, so that an incomplete transaction can be detected.
 const schema = `CREATE TABLE IF NOT EXISTS t(id INTEGER, part INTEGER, parts INTEGER, body BLOB, PRIMARY KEY(id, part))`
 
 // An execer is a *sql.DB, *sql.Conn or *sql.Tx.
@@ -29,9 +28,9 @@ func insertPart(ctx context.Context, db execer, id int64, part, parts, size int)
 	return err
 }
 
-// writeID writes the transaction id: in one statement if it has one part, else in
-// a transaction. The id may be acknowledged once writeID has returned nil. If it
-// returns an error, the id may be there or not, but only as a whole.
+// writeID writes the transaction id: in one statement if it has one part, and otherwise in a
+// transaction. The id may be acknowledged once writeID has returned nil. If it returns an
+// error, the id may exist or not, but only as a whole.
 func writeID(ctx context.Context, db *sql.DB, id int64, parts, size int) error {
 	if parts == 1 {
 		return insertPart(ctx, db, id, 0, 1, size)
@@ -55,16 +54,15 @@ func ignoreDone(err error) error {
 	return err
 }
 
-// contents is what the plain driver finds in a database.
+// contents is what the plain driver reads from a database.
 type contents struct {
 	ids     map[int64]bool
-	broken  []string // what PRAGMA integrity_check says, if not ok
-	partial []int64  // transactions of which a part is missing
+	broken  []string // result of PRAGMA integrity_check, if not ok
+	partial []int64  // incomplete transactions
 }
 
-// readBack opens the database of this name with the plain driver, which recovers
-// it, and reads it. A missing file or table is an error that is
-// [sqlite3.CANTOPEN] or [sqlite3.ERROR].
+// readBack opens the named database with the plain driver, which recovers it, and reads it. A
+// missing file or table is an error that is [sqlite3.CANTOPEN] or [sqlite3.ERROR].
 func readBack(path string) (c contents, err error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -117,14 +115,13 @@ func scan(db *sql.DB, query string, each func(*sql.Rows) error) error {
 	return rows.Err()
 }
 
-// noDatabase reports whether an error of readBack means that there is no
-// database yet, or no table in it: the fault came before anything was
-// acknowledged.
+// noDatabase reports whether an error of readBack means that there is no database yet, or no
+// table in it, because the fault came before anything was acknowledged.
 func noDatabase(err error) bool {
 	return errors.Is(err, sqlite3.CANTOPEN) || err != nil && strings.Contains(err.Error(), "no such table: t")
 }
 
-// missing returns the acknowledged ids that are not there.
+// missing returns the acknowledged ids that the database does not contain.
 func (c contents) missing(acked []int64) (ids []int64) {
 	for _, id := range acked {
 		if !c.ids[id] {
@@ -134,19 +131,18 @@ func (c contents) missing(acked []int64) (ids []int64) {
 	return ids
 }
 
-// verify counts the acknowledged ids and compares them with a database; see
-// compare.
+// verify counts the acknowledged ids and calls compare.
 func (c *campaign) verify(what, path string, acked []int64, mayLose bool) {
 	c.t.Helper()
 	c.add("acknowledged", len(acked))
 	c.compare(what, path, acked, mayLose)
 }
 
-// compare reads a database back and enters in the campaign what is wrong: every
-// acknowledged id that is missing as lost, and a database that cannot be read,
-// fails its integrity check or holds half of a transaction as not whole. With
-// mayLose, acknowledged ids that are missing are counted as "lost (allowed)":
-// synchronous NORMAL promises no more. Details begin with what.
+// compare reads a database back, and adds what is wrong to the campaign. Every missing
+// acknowledged id counts as lost. A database that cannot be read, fails its integrity check or
+// has an incomplete transaction counts as not whole. With mayLose, missing acknowledged ids
+// count as "lost (allowed)", because synchronous NORMAL promises no more. Details begin with
+// what.
 func (c *campaign) compare(what, path string, acked []int64, mayLose bool) {
 	c.t.Helper()
 	got, err := readBack(path)
@@ -163,7 +159,7 @@ func (c *campaign) compare(what, path string, acked []int64, mayLose bool) {
 	case len(got.broken) > 0:
 		c.wrong("not whole", "%s: integrity_check: %s", what, strings.Join(got.broken, "; "))
 	case len(got.partial) > 0:
-		c.wrong("not whole", "%s: %d transactions in part: %v", what, len(got.partial), firsts(got.partial))
+		c.wrong("not whole", "%s: %d incomplete transactions: %v", what, len(got.partial), firsts(got.partial))
 	}
 	lost := got.missing(acked)
 	switch {

@@ -20,22 +20,22 @@ import (
 
 func init() { roles["workload"] = workloadRole }
 
-// A workload is everything that a program does with a database, once, while
-// something in it fails. The child says "heal" when the fault is to end.
+// A workload makes every kind of call with a database once, while something in it fails. The
+// child says "heal" when the fault should end.
 type workload struct {
 	Dir         string
 	Name        string // of the database
 	Database    database
-	CloseBroken bool // the database is closed while the fault lasts, and opened again after
+	CloseBroken bool // the database is closed during the fault, and opened again afterwards
 }
 
-// recovery is how long a pool may fail after the fault is over: connections
-// that are broken are replaced within a call or two, and the pool's own upkeep
-// comes back to a failed checkpoint after a while.
+// recovery is how long a pool may fail after the fault has ended. Broken connections are
+// replaced within a call or two, and the pool's maintenance retries a failed checkpoint after a
+// while.
 const recovery = 10 * time.Second
 
-// workloadRole plays the workloads that it reads from its standard input, and says
-// "through" after each. A line that is true means that the fault has ended.
+// workloadRole plays the workloads that it reads from its standard input, and says "through"
+// after each. A line "true" means that the fault has ended.
 func workloadRole() {
 	w := worker{report: openReport(), lines: bufio.NewScanner(os.Stdin)}
 	w.say("ready")
@@ -76,8 +76,9 @@ func (w *worker) play(load workload) {
 		db, p = w.open(ctx)
 	}
 	if db != nil && p == nil && !w.recover(ctx, db, nil) {
-		// A connection of a driver is what it is: the program opens the database anew.
-		w.count("opened anew", 1)
+		// A driver does not replace its broken connections, so the program opens the
+		// database again.
+		w.count("opened again", 1)
 		w.close(db, nil)
 		db, p = w.open(ctx)
 	}
@@ -93,8 +94,8 @@ func (w *worker) play(load workload) {
 	}
 }
 
-// failed reports an error. An error of a database that is not whole is a figure of
-// its own: even a read that fails must not find it so.
+// failed reports an error. An error that means a damaged database is a figure of its own,
+// because even a read that fails must not find damage.
 func (w *worker) failed(err error) {
 	if errors.Is(err, sqlite3.CORRUPT) || errors.Is(err, sqlite3.NOTADB) {
 		w.count("not whole", 1)
@@ -104,8 +105,8 @@ func (w *worker) failed(err error) {
 
 func (w *worker) path() string { return filepath.Join(w.Dir, w.Name) }
 
-// open opens the database, with a page cache of a few pages, so that reads and
-// spills reach the disk.
+// open opens the database with a page cache of a few pages, so that reads and spills reach the
+// disk.
 func (w *worker) open(ctx context.Context) (*sql.DB, *pool.Pool) {
 	db, p, err := w.Database.openWith(ctx, w.path(), pool.Config{
 		MaxConns: 3, AcquireTimeout: 10 * time.Second, BusyTimeout: time.Second,
@@ -118,8 +119,7 @@ func (w *worker) open(ctx context.Context) (*sql.DB, *pool.Pool) {
 	return db, p
 }
 
-// close closes the database. A program that has closed it is done with it, even if
-// an error says that something was left to do.
+// close closes the database. The database counts as closed even if Close returns an error.
 func (w *worker) close(db *sql.DB, p *pool.Pool) {
 	var err error
 	if p != nil {
@@ -132,7 +132,7 @@ func (w *worker) close(db *sql.DB, p *pool.Pool) {
 	}
 }
 
-// work uses the database in every way. It goes on after errors.
+// work makes every kind of call with the database. It continues after errors.
 func (w *worker) work(ctx context.Context, db *sql.DB, p *pool.Pool) {
 	_, err := db.ExecContext(ctx, schema)
 	w.failed(err)
@@ -140,7 +140,7 @@ func (w *worker) work(ctx context.Context, db *sql.DB, p *pool.Pool) {
 		w.write(ctx, db, road, 1+i%3, 100)
 	}
 	w.read(ctx, db)
-	w.write(ctx, db, roads[0], 12, 3000) // longer than the page cache
+	w.write(ctx, db, roads[0], 12, 3000) // larger than the page cache
 	w.checkpoint(ctx, db, p, sqlite3.CHECKPOINT_PASSIVE)
 	w.write(ctx, db, roads[0], 2, 100)
 	w.checkpoint(ctx, db, p, sqlite3.CHECKPOINT_TRUNCATE)
@@ -153,7 +153,7 @@ func (w *worker) work(ctx context.Context, db *sql.DB, p *pool.Pool) {
 	w.write(ctx, db, roads[0], 1, 100)
 }
 
-// recover uses the database after the fault is over, and reports whether it works.
+// recover uses the database after the fault has ended, and reports whether it works.
 func (w *worker) recover(ctx context.Context, db *sql.DB, p *pool.Pool) bool {
 	works := w.works("schema", func() error { _, err := db.ExecContext(ctx, schema); return err }) &&
 		w.works("write", func() error { return w.write(ctx, db, roads[0], 2, 100) }) &&
@@ -166,7 +166,7 @@ func (w *worker) recover(ctx context.Context, db *sql.DB, p *pool.Pool) bool {
 		w.works("health", func() error { return healthy(ctx, p) })
 }
 
-// healthy returns nil if the pool is, and else the reasons.
+// healthy returns nil if the pool is healthy, and otherwise an error with the reasons.
 func healthy(ctx context.Context, p *pool.Pool) error {
 	if err := p.HealthCheck(ctx); err != nil {
 		return err
@@ -177,7 +177,7 @@ func healthy(ctx context.Context, p *pool.Pool) error {
 	return nil
 }
 
-// works tries something again until it works, and returns false if it never does.
+// works calls f until it succeeds, or returns false after recovery.
 func (w *worker) works(what string, f func() error) bool {
 	began := time.Now()
 	for tries := 1; ; tries++ {
@@ -210,7 +210,7 @@ func (w *worker) write(ctx context.Context, db *sql.DB, by road, parts, size int
 	return nil
 }
 
-// read reads all ids. What was acknowledged must be among them, if it can read.
+// read reads all ids. If that succeeds, all acknowledged ids must be among them.
 func (w *worker) read(ctx context.Context, db *sql.DB) error {
 	rows, err := db.QueryContext(ctx, `SELECT DISTINCT id FROM t`)
 	if err != nil {
@@ -238,7 +238,7 @@ func (w *worker) read(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// checkpoint moves the WAL, if there is one.
+// checkpoint copies the WAL into the database, if there is a WAL.
 func (w *worker) checkpoint(ctx context.Context, db *sql.DB, p *pool.Pool, mode sqlite3.CheckpointMode) (err error) {
 	switch {
 	case p == nil:
@@ -250,8 +250,8 @@ func (w *worker) checkpoint(ctx context.Context, db *sql.DB, p *pool.Pool, mode 
 	return err
 }
 
-// backup makes a copy, and says so: it must be whole then. If Backup fails there
-// must be nothing of that name, or a whole copy.
+// backup makes a copy, and announces it. After success, it must be whole. After an error, there
+// must be no file of that name, or a whole copy.
 func (w *worker) backup(ctx context.Context, p *pool.Pool, name string) error {
 	id := int64(0)
 	if n := len(w.acked); n > 0 {

@@ -20,8 +20,8 @@ var table = flag.Bool("table", false, "write FIDELITY.md")
 
 const file = "FIDELITY.md"
 
-// TestFidelity plays all cases over all wrappers with -table, else over this
-// driver alone, which may break none but those that it says it does.
+// TestFidelity plays all cases over all wrappers with -table. Otherwise it plays only this
+// driver, which may differ only where it documents a deviation.
 func TestFidelity(t *testing.T) {
 	var scores []score
 	for i, w := range wrappers {
@@ -30,7 +30,7 @@ func TestFidelity(t *testing.T) {
 		}
 		if w.module != "" {
 			v := version(t, w.module)
-			w.name += " " + v[strings.LastIndexByte(v, '-')+1:] // of a pseudo-version, the commit
+			w.name += " " + v[strings.LastIndexByte(v, '-')+1:] // the commit of a pseudo-version
 		}
 		t.Run(w.name, func(t *testing.T) { scores = append(scores, play(t, w)) })
 	}
@@ -43,7 +43,7 @@ func TestFidelity(t *testing.T) {
 			t.Fatal(err)
 		}
 		if all := fmt.Sprintf("| **all** | **%d of %d** |", scores[0].passed, scores[0].of); !strings.Contains(string(said), all) {
-			t.Errorf("%s does not say %q: write it anew with -table", file, all)
+			t.Errorf("%s does not contain %q: write it again with -table", file, all)
 		}
 		return
 	}
@@ -55,13 +55,13 @@ func TestFidelity(t *testing.T) {
 	}
 }
 
-// A score is how a wrapper did.
+// A score is the result of a wrapper.
 type score struct {
 	wrapper wrapper
-	cases   map[string][2]int // by chapter: passed, of
+	cases   map[string][2]int // by chapter: passed, total
 	passed  int
 	of      int
-	named   int      // differences that the wrapper says it has
+	named   int      // differences that the wrapper documents
 	broken  []string // cases, in the suite's order
 }
 
@@ -70,9 +70,9 @@ func play(t *testing.T, w wrapper) score {
 	defer provider.Shutdown(t.Context())
 	target := w.target(t, provider)
 	target.Name, target.Engine = w.name, ncruces.Engine()
-	target.Timeout = 10 * time.Second // of the others some hang
+	target.Timeout = 10 * time.Second // some of the others hang
 	if w.module == "" {
-		target.Timeout = 5 * time.Minute // ours does not, however slow the machine
+		target.Timeout = 5 * time.Minute // ours does not hang, but the machine may be slow
 	}
 	s := score{wrapper: w, cases: make(map[string][2]int)}
 	for _, r := range conformance.Check(t, target) {
@@ -96,7 +96,7 @@ func play(t *testing.T, w wrapper) score {
 	return s
 }
 
-// write tables scores, and lists what is broken.
+// write writes the table of scores and the lists of broken cases.
 func write(b *strings.Builder, scores []score) {
 	var chapters []string
 	for _, c := range conformance.Cases(ncruces.Engine()) {
@@ -104,9 +104,9 @@ func write(b *strings.Builder, scores []score) {
 			chapters = append(chapters, c.Chapter)
 		}
 	}
-	b.WriteString("A case is a short program; it is passed if the program sees the same as on the bare driver, and the bare driver is\n" +
-		"asked the same. Those of the last three chapters are played on scripted drivers of up to a few hundred kinds each, by which\n" +
-		"optional interfaces they have, and are passed if they are on all.\n\n")
+	b.WriteString("A case is a short program. It passes if the program sees the same as on the bare driver, and the bare driver gets\n" +
+		"the same calls. The cases of the last three chapters are played on up to a few hundred kinds of scripted drivers each,\n" +
+		"which differ in their optional interfaces, and pass if they pass on all.\n\n")
 	b.WriteString("| cases passed |")
 	for _, s := range scores {
 		b.WriteString(" " + s.wrapper.name + " |")

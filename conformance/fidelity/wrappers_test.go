@@ -23,15 +23,14 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// A wrapper is a way to see what a driver does.
+// A wrapper is a package that wraps drivers.
 type wrapper struct {
 	name   string
-	module string // "" for the one at hand
+	module string // "" for this module
 	target func(t *testing.T, p *sdktrace.TracerProvider) conformance.Target
 }
 
-// wrappers are set up as their own first examples have it, with an SDK that
-// records every span.
+// wrappers are set up as in their own first examples, with an SDK that records every span.
 var wrappers = []wrapper{
 	{"sqlitemw", "", func(t *testing.T, p *sdktrace.TracerProvider) conformance.Target {
 		tracer, err := tracing.New(tracing.Config{TracerProvider: p})
@@ -69,12 +68,12 @@ var wrappers = []wrapper{
 	}},
 }
 
-// ofDriver is a target for what wraps drivers.
+// ofDriver returns a target for a package that wraps drivers.
 func ofDriver(wrap func(driver.Driver) driver.Driver) conformance.Target {
 	return ofConnector(func(c driver.Connector) driver.Connector { return connectorOf(wrap(driverOf{c})) })
 }
 
-// ofConnector is a target for what wraps connectors.
+// ofConnector returns a target for a package that wraps connectors.
 func ofConnector(wrap func(driver.Connector) driver.Connector) conformance.Target {
 	return conformance.Target{
 		Open: func(dsn string) (*sql.DB, error) {
@@ -88,18 +87,18 @@ func ofConnector(wrap func(driver.Connector) driver.Connector) conformance.Targe
 	}
 }
 
-// driverOf is a driver that has one connector only.
+// driverOf is a driver with exactly one connector.
 type driverOf struct{ driver.Connector }
 
 func (d driverOf) Open(string) (driver.Conn, error)               { return d.Connect(context.Background()) }
 func (d driverOf) OpenConnector(string) (driver.Connector, error) { return d.Connector, nil }
 
-// connectorOf is what sql.Open makes of a driver.
+// connectorOf returns the connector that sql.Open makes of a driver.
 func connectorOf(d driver.Driver) driver.Connector {
 	if d, ok := d.(driver.DriverContext); ok {
 		c, err := d.OpenConnector("")
 		if err != nil {
-			panic(err) // driverOf's never fails
+			panic(err) // driverOf never fails
 		}
 		return c
 	}
@@ -111,8 +110,8 @@ type dsnConnector struct{ driver driver.Driver }
 func (c dsnConnector) Connect(context.Context) (driver.Conn, error) { return c.driver.Open("") }
 func (c dsnConnector) Driver() driver.Driver                        { return c.driver }
 
-// uptraced wraps a connector. The package exports no more than what opens a
-// database by a driver's name, so the connector is lent to a name.
+// uptraced wraps a connector. The package only exports functions that open a database by a
+// driver's name, so uptraced registers the connector's driver under a name for a while.
 func uptraced(t *testing.T, c driver.Connector, p *sdktrace.TracerProvider) driver.Connector {
 	lent.mu.Lock()
 	defer lent.mu.Unlock()
@@ -134,7 +133,7 @@ type lending struct {
 	connector driver.Connector
 }
 
-// A lentConnector says that it is the lending driver's.
+// A lentConnector returns the lending driver from Driver.
 type lentConnector struct{ driver.Connector }
 
 func (lentConnector) Driver() driver.Driver { return &lent }
@@ -142,7 +141,7 @@ func (lentConnector) Driver() driver.Driver { return &lent }
 func (l *lending) Open(string) (driver.Conn, error)               { return l.connector.Connect(context.Background()) }
 func (l *lending) OpenConnector(string) (driver.Connector, error) { return l.connector, nil }
 
-// version is that of a module in go.mod.
+// version returns the version of a module in go.mod.
 func version(t *testing.T, module string) string {
 	t.Helper()
 	text, err := os.ReadFile("go.mod")

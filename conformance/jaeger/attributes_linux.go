@@ -2,11 +2,10 @@ package main
 
 import "syscall"
 
-// childAttributes makes a child that can't outlive the thread that starts it,
-// so neither its process, even when that is killed (process.run keeps the
-// thread until the child has ended). The process group is its own so that
-// Ctrl-C at a terminal reaches only the parent, which then stops the child in
-// order.
+// childAttributes makes a child that cannot outlive the thread that starts it, and so neither
+// its process, even if that is killed. process.run keeps the thread until the child has ended.
+// The child has its own process group, so that Ctrl-C at a terminal reaches only the parent,
+// which then stops the child.
 func childAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }

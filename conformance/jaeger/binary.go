@@ -22,7 +22,7 @@ const (
 	jaegerPackage = jaegerModule + "/cmd/all-in-one"
 )
 
-// binary is what one build of Jaeger depends on, and so what its name carries.
+// binary is everything that a build of Jaeger depends on. Its name contains all of it.
 type binary struct {
 	jaeger string // version of Jaeger, such as "v1.76.0"
 	sums   []byte // content of go.sum: the version of everything in Jaeger
@@ -31,18 +31,16 @@ type binary struct {
 	}
 }
 
-// Build returns the path of a Jaeger built at the version that go.mod pins. It
-// builds it only once: the binary stays in sqlitemw/ under os.UserCacheDir,
-// under a name with the versions of Jaeger and of Go, the platform, and a hash
-// of go.sum. The first build takes minutes and hundreds of megabytes of
-// modules; out is told so and gets what the go command says (nil for nobody).
-// A build that is needed no more is never removed: the directory is a cache,
-// which may be deleted at any time.
+// Build returns the path of a Jaeger binary of the version that go.mod pins. It builds it only
+// once. The binary stays in sqlitemw/ under os.UserCacheDir. Its name has the versions of
+// Jaeger and of Go, the platform, and a hash of go.sum. The first build takes minutes and
+// hundreds of megabytes of modules. Build announces it on out, and copies the output of the go
+// command there; out may be nil. Old builds are never removed: the directory is a cache, which
+// may be deleted at any time.
 //
-// The working directory must be in this module, as it is under "go run ." and
-// "go test", for the go command takes the versions from there. Several builds
-// may run at once; each puts a whole binary in place. An error carries the
-// last output of the go command.
+// The working directory must be in this module, as with "go run ." and "go test", because the
+// go command takes the versions from there. Several builds may run concurrently; each installs
+// its complete binary atomically. An error contains the last output of the go command.
 func Build(ctx context.Context, out io.Writer) (path string, err error) {
 	if out == nil {
 		out = io.Discard
@@ -70,7 +68,7 @@ func Build(ctx context.Context, out io.Writer) (path string, err error) {
 	return path, nil
 }
 
-// describe asks the go command what a build here and now would be.
+// describe asks the go command for everything that a build depends on.
 func describe(ctx context.Context) (binary, error) {
 	var b binary
 	version, err := goCommand(ctx, io.Discard, "list", "-m", "-f", "{{.Version}}", jaegerModule)
@@ -89,16 +87,17 @@ func describe(ctx context.Context) (binary, error) {
 	return b, err
 }
 
-// name is the file name of the binary.
+// name returns the file name of the binary.
 func (b binary) name() string {
 	name := fmt.Sprintf("jaeger-all-in-one_%s_%s_%s_%s_%.4x",
 		b.jaeger, b.golang.GOVERSION, b.golang.GOOS, b.golang.GOARCH, sha256.Sum256(b.sums))
-	// The version of a Go with experiments, or built from source, has these.
+	// The version of a Go with experiments, or built from source, contains these
+	// characters.
 	return strings.NewReplacer(" ", "-", ":", "-").Replace(name) + b.golang.GOEXE
 }
 
-// build builds the binary beside its path and then renames it, so that nobody
-// can see or start a half-written one.
+// build builds the binary in a temporary directory next to its path, and then renames it, so
+// that no process can see or start an incomplete one.
 func (b binary) build(ctx context.Context, out io.Writer, directory, path string) error {
 	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return fmt.Errorf("make the cache directory: %w", err)
@@ -109,8 +108,8 @@ func (b binary) build(ctx context.Context, out io.Writer, directory, path string
 	}
 	defer os.RemoveAll(temporary)
 	built := filepath.Join(temporary, filepath.Base(path))
-	// Trimmed paths let the build cache serve after a move of the module
-	// cache too, and keep the home directory's name out of the binary.
+	// Trimmed paths let the build cache work after the module cache has moved, and keep the
+	// home directory's name out of the binary.
 	if _, err := goCommand(ctx, out, "build", "-trimpath", "-o", built, jaegerPackage); err != nil {
 		return err
 	}
@@ -127,12 +126,12 @@ func goCommand(ctx context.Context, progress io.Writer, arguments ...string) (st
 	var output bytes.Buffer
 	var last tail
 	command := exec.CommandContext(ctx, "go", arguments...)
-	// A go.work above this directory would bring other versions, without
-	// the sums that go.sum has for these.
+	// A go.work above this directory would select other versions, for which go.sum has no
+	// sums.
 	command.Env = append(os.Environ(), "GOWORK=off")
 	command.Stdout = &output
 	command.Stderr = io.MultiWriter(&last, progress)
-	// An interrupted go command ends its compilers; a killed one leaves them.
+	// An interrupted go command ends its compilers. A killed one leaves them running.
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
 	command.WaitDelay = 10 * time.Second
 	if err := command.Run(); err != nil {

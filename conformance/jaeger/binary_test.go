@@ -23,7 +23,7 @@ func TestBinaryName(t *testing.T) {
 	}
 }
 
-// TestBuildOnce has Build find a binary, which it must leave alone.
+// TestBuildOnce checks that Build finds an existing binary and leaves it unchanged.
 func TestBuildOnce(t *testing.T) {
 	directory := t.TempDir()
 	t.Setenv("XDG_CACHE_HOME", directory)

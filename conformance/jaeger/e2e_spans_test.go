@@ -9,18 +9,16 @@ import (
 	"time"
 )
 
-// scope is the name under which the library makes spans. The others are the
-// demo's own.
+// scope is the instrumentation scope of the library's spans. Other spans are the demo's own.
 const scope = "github.com/sqlitemw/sqlitemw/tracing"
 
-// readingTime is how long the demo rests between two rows when it browses.
+// readingTime is how long the demo pauses between two rows when it browses.
 const readingTime = 2 * time.Millisecond
 
-// cut is what Jaeger may have taken off a duration.
+// cut is the maximum by which Jaeger shortens a duration.
 const cut = time.Microsecond
 
-// checkSpans checks that each span says what is documented of its kind, and
-// nothing else.
+// checkSpans checks that each span has the documented attributes of its kind, and no others.
 func checkSpans(t *testing.T, all []Trace) {
 	t.Helper()
 	kinds := make(map[string]int)
@@ -33,7 +31,7 @@ func checkSpans(t *testing.T, all []Trace) {
 			kind, has := documented(s)
 			kinds[kind]++
 			if got := slices.Sorted(maps.Keys(s.Tags)); !slices.Equal(got, has) {
-				t.Errorf("%s has the attributes\n  %s\nand should have\n  %s", s.Operation, strings.Join(got, "\n  "), strings.Join(has, "\n  "))
+				t.Errorf("%s has the attributes\n  %s\nwant\n  %s", s.Operation, strings.Join(got, "\n  "), strings.Join(has, "\n  "))
 			}
 			if s.StatusError != (tag(s, "error.type") != "") {
 				t.Errorf("%s: its error is %v, its error.type %q", s.Operation, s.StatusError, tag(s, "error.type"))
@@ -48,14 +46,14 @@ func checkSpans(t *testing.T, all []Trace) {
 	}
 	for _, kind := range []string{"query", "prepare", "transaction", "acquire", "connect", "close"} {
 		if kinds[kind] == 0 {
-			t.Errorf("nothing is traced of kind %s: %v", kind, kinds)
+			t.Errorf("no span of kind %s: %v", kind, kinds)
 		}
 	}
 }
 
-// documented returns what kind of span it is, and the keys that its tags are to
-// have: sorted, and Jaeger's own included. What only some of the kind have is
-// there if the span has it; whether it should is checked elsewhere.
+// documented returns the kind of a span, and the expected keys of its tags, sorted and
+// including Jaeger's own. Keys that only some spans of the kind have are expected if the span
+// has them. Other checks verify whether it should.
 func documented(s Span) (kind string, keys []string) {
 	keys = []string{"db.namespace", "db.system.name", "otel.scope.name", "span.kind", "sqlitemw.connection.id"}
 	some := []string{"otel.scope.version"}
@@ -90,7 +88,7 @@ func documented(s Span) (kind string, keys []string) {
 	if s.StatusError {
 		keys = append(keys, "error", "error.type", "otel.status_code")
 		if _, ok := s.Tags["db.response.status_code"]; ok {
-			keys = append(keys, "db.response.status_code", "otel.status_description") // the engine's text for it
+			keys = append(keys, "db.response.status_code", "otel.status_description") // the engine's text for the code
 		}
 	}
 	for _, key := range some {
@@ -102,12 +100,12 @@ func documented(s Span) (kind string, keys []string) {
 	return kind, keys
 }
 
-// checkEngine checks that a call which answers rows, and no other, tells how
-// much of its time was SQLite's.
+// checkEngine checks that calls that return rows, and no others, report SQLite's share of their
+// time.
 func checkEngine(t *testing.T, s Span, parent string) {
 	t.Helper()
 	seconds, ok := s.Tags["sqlitemw.engine.duration"].(float64)
-	// A text that begins with WITH may select, and write what it selected.
+	// A query that begins with WITH may select, and write the selected rows.
 	if reads := strings.HasPrefix(s.Operation, "SELECT ") && !strings.Contains(s.Operation, "INSERT"); ok != reads {
 		t.Errorf("%s has the engine's duration: %v", s.Operation, ok)
 	}
@@ -119,20 +117,19 @@ func checkEngine(t *testing.T, s Span, parent string) {
 		t.Errorf("%s took the engine %v of %v", s.Operation, engine, s.Duration)
 	}
 	if rest := s.Duration + cut - engine; parent == "browse" && rest < readingTime {
-		t.Errorf("%s took the engine %v of %v, in which its reader rested for %v", s.Operation, engine, s.Duration, readingTime)
+		t.Errorf("%s took the engine %v of %v, in which its reader paused for %v", s.Operation, engine, s.Duration, readingTime)
 	}
 }
 
-// checkTransactions checks that all calls of a transaction have its id, and no
-// other span has one. It returns how many there are. What Jaeger holds is
-// ordered to the microsecond only: of two that begin in the same, either may
-// have been the first.
+// checkTransactions checks that all calls of a transaction have its ID, and that no other span
+// has one. It returns the number of transactions. Jaeger's times are cut to microseconds, so
+// the order of two spans that begin in the same microsecond is unknown.
 func checkTransactions(t *testing.T, all []Trace) int {
 	t.Helper()
 	type transaction struct {
 		trace, connection  string
 		begun, ended       int
-		from, to, finished time.Time // when it began, and when its end began and was over
+		from, to, finished time.Time // its start, and the start and the end of its end
 	}
 	found := make(map[string]*transaction)
 	for _, trace := range all {
@@ -147,7 +144,7 @@ func checkTransactions(t *testing.T, all []Trace) int {
 				found[id] = tx
 			}
 			if s.TraceID != tx.trace || tag(s, "sqlitemw.connection.id") != tx.connection {
-				t.Errorf("%s is of transaction %s, but on another connection or in another trace", s.Operation, id)
+				t.Errorf("%s belongs to transaction %s, but is on another connection or in another trace", s.Operation, id)
 			}
 			switch s.Operation {
 			case "BEGIN":
@@ -168,14 +165,14 @@ func checkTransactions(t *testing.T, all []Trace) int {
 		for _, s := range trace.Spans {
 			id := tag(s, "sqlitemw.transaction.id")
 			if tx := found[id]; tx != nil && (s.Start.Before(tx.from) || s.Start.After(tx.finished)) {
-				t.Errorf("%s is of transaction %s, but began outside of it", s.Operation, id)
+				t.Errorf("%s belongs to transaction %s, but began outside of it", s.Operation, id)
 			}
 			if s.Kind != "client" {
 				continue
 			}
 			for inside, tx := range found {
 				if tag(s, "sqlitemw.connection.id") == tx.connection && s.Start.After(tx.from) && s.Start.Before(tx.to) && id != inside {
-					t.Errorf("%s began within transaction %s, but is of %q", s.Operation, inside, id)
+					t.Errorf("%s began within transaction %s, but has the ID %q", s.Operation, inside, id)
 				}
 			}
 		}
@@ -183,7 +180,7 @@ func checkTransactions(t *testing.T, all []Trace) int {
 	return len(found)
 }
 
-// checkOrderTransaction checks that an order is one transaction, whole.
+// checkOrderTransaction checks that an order is exactly one transaction.
 func checkOrderTransaction(t *testing.T, order Trace) {
 	t.Helper()
 	ids := make(map[string]bool)
@@ -191,16 +188,16 @@ func checkOrderTransaction(t *testing.T, order Trace) {
 		if id := tag(s, "sqlitemw.transaction.id"); s.Kind == "client" {
 			ids[id] = true
 		} else if id != "" {
-			t.Errorf("%s is no call, and of transaction %s", s.Operation, id)
+			t.Errorf("%s is not a call, but has the transaction ID %s", s.Operation, id)
 		}
 	}
 	if len(ids) != 1 || ids[""] {
-		t.Errorf("the calls of an order are of the transactions %v", slices.Sorted(maps.Keys(ids)))
+		t.Errorf("the calls of an order belong to the transactions %v", slices.Sorted(maps.Keys(ids)))
 	}
 }
 
-// checkPool checks that what waited for its turn in a pool says for how long, and
-// where in the queue.
+// checkPool checks that an acquire that waited in a pool reports for how long, and at which
+// position in the queue.
 func checkPool(t *testing.T, online Trace) {
 	t.Helper()
 	for _, s := range online.Spans {
@@ -209,7 +206,7 @@ func checkPool(t *testing.T, online Trace) {
 		}
 		seconds, _ := s.Tags["sqlitemw.acquire.wait"].(float64)
 		if wait := time.Duration(seconds * float64(time.Second)); wait <= 0 || wait > s.Duration+cut {
-			t.Errorf("of %v, it waited %v", s.Duration, wait)
+			t.Errorf("it waited %v of %v", s.Duration, wait)
 		}
 		if place, lane := tag(s, "sqlitemw.acquire.queue_position"), tag(s, "sqlitemw.connection.lane"); place != "1" || lane != "writer" {
 			t.Errorf("it waited at place %q for a %q", place, lane)
@@ -219,11 +216,13 @@ func checkPool(t *testing.T, online Trace) {
 	t.Error("it has not acquired a connection")
 }
 
-// checkConnections checks that each connection is opened within the acquire
-// that asked for it, which says so, and closed as the one that it is.
+// checkConnections checks that each connection is opened within the acquire that needed it, and
+// that the acquire reports it. It also checks that the close of a connection belongs to the
+// same connection.
 func checkConnections(t *testing.T, all []Trace) {
 	t.Helper()
-	// On a machine that is slow enough, readers that wait look as if they waited for each other.
+	// On a slow machine, readers that wait for a connection look as if they waited for each
+	// other.
 	reasons := []string{"expired", "surplus", "shrunk", "database closed", "bad", "sick", "panic", "other", "pool closed", "overflow"}
 	connects := make(map[string]Span) // by span
 	opened := make(map[string]bool)   // connections
@@ -248,7 +247,7 @@ func checkConnections(t *testing.T, all []Trace) {
 				continue
 			}
 			if tag(connect, "sqlitemw.connection.id") != tag(s, "sqlitemw.connection.id") {
-				t.Error("an acquire and the connect within it are of different connections")
+				t.Error("an acquire and the connect within it have different connections")
 			}
 			if connect.Kind != "internal" || connect.Start.Before(s.Start) || connect.Start.Add(connect.Duration).After(s.Start.Add(s.Duration+2*cut)) {
 				t.Errorf("connect is not within its acquire: %+v, %+v", connect, s)
@@ -259,7 +258,7 @@ func checkConnections(t *testing.T, all []Trace) {
 		for _, s := range trace.Spans {
 			id := tag(s, "sqlitemw.connection.id")
 			if tag(s, "otel.scope.name") == scope && !opened[id] {
-				t.Errorf("%s is of connection %q, which nobody opened", s.Operation, id)
+				t.Errorf("%s has the connection %q, which was never opened", s.Operation, id)
 			}
 			if s.Operation != "close" {
 				continue

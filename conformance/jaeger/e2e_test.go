@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// demoSummary is what the demo says of the traces that it has exported.
+// demoSummary is the demo's summary of the traces that it has exported.
 type demoSummary struct {
 	Service        string `json:"service"`
 	OrderTrace     string `json:"order_trace"`
@@ -23,15 +23,14 @@ type demoSummary struct {
 	OnlineTrace    string `json:"online_trace"`
 	Orders         int    `json:"orders"`
 
-	// Expected is, for each trace, the spans that the program's own journal
-	// says must be there, in the order in which they begin.
+	// Expected has, for each trace, the spans that must exist according to the program's
+	// own journal, in the order of their start.
 	Expected map[string][]struct {
 		Name, Kind, Parent, Error string
 	} `json:"expected"`
 }
 
-// The demo runs against a real Jaeger, and what Jaeger then holds is what the
-// program did: no less, and no more.
+// The demo runs with a real Jaeger. Jaeger must then have exactly what the program did.
 func TestDemo(t *testing.T) {
 	server := realJaeger(t)
 	demo := runDemo(t, server)
@@ -42,7 +41,7 @@ func TestDemo(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !slices.Contains(services, demo.Service) {
-		t.Errorf("Jaeger knows the services %v, not %s", services, demo.Service)
+		t.Errorf("Jaeger has the services %v, want %s", services, demo.Service)
 	}
 
 	if len(demo.Expected) < 4 {
@@ -63,8 +62,8 @@ func TestDemo(t *testing.T) {
 				}
 				got = append(got, strings.TrimSpace(fmt.Sprintln(names[s.ParentID], ">", s.Operation, s.Kind, tag(s, "error.type"))))
 			}
-			// Jaeger cuts times to microseconds, so that the order of spans
-			// that short is not known any more: compare what there is.
+			// Jaeger cuts times to microseconds, so the order of such short spans
+			// is lost. Compare them without their order.
 			slices.Sort(want)
 			slices.Sort(got)
 			if !slices.Equal(want, got) {
@@ -85,14 +84,13 @@ func TestDemo(t *testing.T) {
 	checkAll(t, all, demo.Orders)
 	checkSpans(t, all)
 	checkConnections(t, all)
-	if n := checkTransactions(t, all); n <= demo.Orders { // the migrations and the audit have theirs, too
+	if n := checkTransactions(t, all); n <= demo.Orders { // the migrations and the audit have transactions, too
 		t.Errorf("there are %d transactions for %d orders", n, demo.Orders)
 	}
 }
 
-// awaitAll returns all traces of the demo's service, once there is one for
-// each order, and each connection is closed: what was sent last takes a moment
-// to be stored.
+// awaitAll returns all traces of the demo's service, after Jaeger has one for each order and
+// the close of each connection. It takes a moment until the last ones are stored.
 func awaitAll(t *testing.T, client *Client, demo demoSummary) []Trace {
 	t.Helper()
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
@@ -106,7 +104,7 @@ func awaitAll(t *testing.T, client *Client, demo demoSummary) []Trace {
 	}
 }
 
-// count counts the spans of that name.
+// count returns the number of spans with the name.
 func count(all []Trace, name string) int {
 	n := 0
 	for _, trace := range all {
@@ -129,7 +127,7 @@ func placed(all []Trace) int {
 	return n
 }
 
-// runDemo runs the demo, exporting to the server, and returns what it says.
+// runDemo runs the demo with an export to the server, and returns its summary.
 func runDemo(t *testing.T, server *Server) demoSummary {
 	t.Helper()
 	summary := filepath.Join(t.TempDir(), "summary.json")
@@ -160,8 +158,8 @@ func runDemo(t *testing.T, server *Server) demoSummary {
 	return demo
 }
 
-// checkParents checks that a trace is one tree: one root, and every other span
-// below a span of the same trace.
+// checkParents checks that a trace is one tree: it has one root, and the parent of every other
+// span is in the same trace.
 func checkParents(t *testing.T, trace Trace) {
 	t.Helper()
 	names := spanNames(trace)
@@ -197,14 +195,14 @@ func tag(s Span, key string) string {
 	return ""
 }
 
-// checkOrder checks what the spans of an order say, beyond being there.
+// checkOrder checks the contents of an order's spans.
 func checkOrder(t *testing.T, trace Trace) {
 	t.Helper()
 	var connections []string
 	queries := 0
 	for _, s := range trace.Spans {
 		if s.ParentID == "" {
-			continue // the program's own
+			continue // the program's own span
 		}
 		if s.StatusError {
 			t.Errorf("%s is an error: %v", s.Operation, s.Tags)
@@ -235,7 +233,7 @@ func checkOrder(t *testing.T, trace Trace) {
 	}
 }
 
-// checkFailure checks that of a trace's queries one failed, as it should.
+// checkFailure checks that exactly the expected query of a trace failed.
 func checkFailure(t *testing.T, trace Trace, name, errorType, code string) {
 	t.Helper()
 	failed := 0
@@ -254,8 +252,8 @@ func checkFailure(t *testing.T, trace Trace, name, errorType, code string) {
 	}
 }
 
-// checkMigration checks that goose's work, which is not this program's, is
-// one tree of client calls.
+// checkMigration checks that goose's calls, which this program does not control, are one tree
+// of client calls.
 func checkMigration(t *testing.T, trace Trace) {
 	t.Helper()
 	checkParents(t, trace)
@@ -270,9 +268,8 @@ func checkMigration(t *testing.T, trace Trace) {
 	}
 }
 
-// checkAll checks every trace of the service: that there is one for each order,
-// that connections close in traces of their own, and that nothing stands there
-// that no program does.
+// checkAll checks all traces of the service: one for each order, and a separate trace for each
+// close of a connection. No span may show what only drivers see.
 func checkAll(t *testing.T, all []Trace, orders int) {
 	t.Helper()
 	connects := make(map[string]bool)
@@ -287,14 +284,14 @@ func checkAll(t *testing.T, all []Trace, orders int) {
 	for _, trace := range all {
 		for _, s := range trace.Spans {
 			if strings.Contains(fmt.Sprint(s.Tags), "ErrSkip") || strings.Contains(fmt.Sprint(s.Tags), "skip fast-path") {
-				t.Errorf("%s tells of ErrSkip: %v", s.Operation, s.Tags)
+				t.Errorf("%s shows ErrSkip: %v", s.Operation, s.Tags)
 			}
 			if s.Operation != "close" {
 				continue
 			}
 			closes++
 			if s.ParentID != "" || len(trace.Spans) != 1 || len(s.Links) != 1 || !connects[s.Links[0].SpanID] || s.Kind != "internal" {
-				t.Errorf("close is no trace of its own, linked to its connect: %+v", s)
+				t.Errorf("close is not a separate trace with a link to its connect: %+v", s)
 			}
 			if tag(s, "sqlitemw.connection.close_reason") == "" {
 				t.Error("close gives no reason")

@@ -10,24 +10,24 @@ import (
 	"time"
 )
 
-// process is a running child that ends with its parent (where the system can
-// do that, see childAttributes) and whose last output can be read.
+// process is a running child whose last output can be read. It ends with its parent where the
+// system supports that; see childAttributes.
 type process struct {
 	command *exec.Cmd
-	output  tail          // of stdout and stderr both
+	output  tail          // of both stdout and stderr
 	done    chan struct{} // closed when the child has ended and err is set
 	err     error         // of exec.Cmd.Wait; read it only after done
 }
 
-// startProcess starts the binary with the arguments and exactly the
-// environment given, an empty one included.
+// startProcess starts the binary with the arguments and exactly this environment, even if it is
+// empty.
 func startProcess(binary string, arguments, environment []string) (*process, error) {
 	p := &process{command: exec.Command(binary, arguments...), done: make(chan struct{})}
-	p.command.Env = append([]string{}, environment...) // nil would mean this process's own
+	p.command.Env = append([]string{}, environment...) // a nil Env means this process's environment
 	p.command.Stdout = &p.output
 	p.command.Stderr = &p.output
 	p.command.SysProcAttr = childAttributes()
-	// A grandchild that kept the output open would make Wait hang.
+	// A grandchild that keeps the output open would make Wait hang.
 	p.command.WaitDelay = time.Second
 	started := make(chan error)
 	go p.run(started)
@@ -37,10 +37,10 @@ func startProcess(binary string, arguments, environment []string) (*process, err
 	return p, nil
 }
 
-// run starts the child, reports that on started, and waits for its end. It
-// holds its OS thread all that time because Linux sends the parent death
-// signal when the thread that started the child ends, not the process: on a
-// thread given back to the Go runtime the child could die at any moment.
+// run starts the child, reports that on started, and waits for its end. It keeps its OS thread
+// all the time: Linux sends the parent death signal when the thread that started the child
+// ends, not when the process ends. If the thread were returned to the Go runtime, the child
+// could be killed at any moment.
 func (p *process) run(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -53,7 +53,7 @@ func (p *process) run(started chan<- error) {
 	close(p.done)
 }
 
-// ended says whether the child has ended.
+// ended reports whether the child has ended.
 func (p *process) ended() bool {
 	select {
 	case <-p.done:
@@ -63,8 +63,8 @@ func (p *process) ended() bool {
 	}
 }
 
-// failure is the error for a child that ended by itself: how it ended, and
-// the last lines of its output. Call it only after done.
+// failure returns the error for a child that ended by itself: its exit status, and the last
+// lines of its output. Call it only after done.
 func (p *process) failure() error {
 	how := errors.New("exit status 0")
 	if p.err != nil {
@@ -73,10 +73,9 @@ func (p *process) failure() error {
 	return fmt.Errorf("ended by itself: %w; its last output:\n%s", how, &p.output)
 }
 
-// stop ends the child and returns when it is gone. It asks with SIGTERM and,
-// if that has not ended the child after grace, kills it. The error tells of a
-// child that had ended before, that ended with a failure, or that had to be
-// killed; the child is gone in every case.
+// stop ends the child and returns when it has ended. It sends SIGTERM. If the child has not
+// ended after grace, stop kills it. The error reports a child that had ended before, that ended
+// with a failure, or that had to be killed. In all cases the child has ended.
 func (p *process) stop(grace time.Duration) error {
 	if p.ended() {
 		return p.failure()
@@ -99,9 +98,9 @@ func (p *process) stop(grace time.Duration) error {
 	return fmt.Errorf("killed: %w; its last output:\n%s", asked, &p.output)
 }
 
-// kill ends the child at once and returns when it is gone.
+// kill kills the child and returns when it has ended.
 func (p *process) kill() {
-	// The one possible error is that the child has ended already.
+	// The only possible error is that the child has already ended.
 	_ = p.command.Process.Kill()
 	<-p.done
 }

@@ -14,32 +14,32 @@ import (
 	"time"
 )
 
-// queryTimeout bounds one request to the query API. Jaeger answers out of its
-// memory on this machine, so a longer wait means that it hangs.
+// queryTimeout limits one request to the query API. Jaeger answers from its memory on this
+// machine, so a longer wait means that it hangs.
 const queryTimeout = time.Minute
 
-// Client reads traces from the HTTP query API of one Jaeger, the API that its
-// UI uses. It is safe for use by several goroutines at once.
+// Client reads traces from the HTTP query API of one Jaeger, which its UI also uses. It is safe
+// for concurrent use.
 type Client struct {
 	base string
 	http *http.Client
 }
 
-// NewClient returns a client of the query API at base, such as
-// "http://127.0.0.1:16686", without a path. It opens no connection yet.
+// NewClient returns a client of the query API at base, such as "http://127.0.0.1:16686",
+// without a path. It does not open a connection.
 func NewClient(base string) *Client {
 	return &Client{
 		base: strings.TrimRight(base, "/"),
 		http: &http.Client{
 			Timeout: queryTimeout,
-			// One connection a request: an idle one would keep two
-			// goroutines for each client that nobody closes.
+			// One connection per request. An idle connection would keep two
+			// goroutines for each client that is not closed.
 			Transport: &http.Transport{DisableKeepAlives: true},
 		},
 	}
 }
 
-// Trace is what Jaeger holds of one trace.
+// Trace is a trace as Jaeger has stored it.
 type Trace struct {
 	// ID is the trace's ID in lower-case hex: 32 digits, or 16 when the
 	// upper half is zero.
@@ -70,13 +70,13 @@ type Span struct {
 	Start time.Time
 	// Duration is cut to microseconds by Jaeger, so it may be zero.
 	Duration time.Duration
-	// Tags are the span's attributes, with what Jaeger makes of the span's
-	// other fields ("span.kind", "error", "otel.scope.name", ...). The
-	// values are string, bool, int64, float64 or []byte; a list attribute
-	// is a string of JSON. Of tags with one key the last is kept.
+	// Tags are the span's attributes, and the tags that Jaeger makes of the span's other
+	// fields ("span.kind", "error", "otel.scope.name", ...). The values are string, bool,
+	// int64, float64 or []byte. A list attribute is a string of JSON. Of several tags with
+	// the same key, the last one is kept.
 	Tags map[string]any
-	// Resource holds the attributes of the resource but for service.name,
-	// with values as in Tags.
+	// Resource holds the attributes of the resource except service.name, with values as in
+	// Tags.
 	Resource map[string]any
 	// Links are the references to spans other than the parent.
 	Links []Link
@@ -103,23 +103,23 @@ type Event struct {
 	Attributes map[string]any
 }
 
-// ResponseError is an answer of the query API other than 200 OK.
+// ResponseError is a response of the query API other than 200 OK.
 type ResponseError struct {
-	// URL is the address that was asked.
+	// URL is the requested address.
 	URL string
-	// Code is the HTTP status: 404 for a trace that Jaeger doesn't hold
-	// (yet: what was just sent takes a moment to be stored).
+	// Code is the HTTP status. It is 404 for a trace that Jaeger does not have (yet:
+	// storing a trace takes a moment).
 	Code int
-	// Message is what Jaeger said about it, or the start of the body.
+	// Message is Jaeger's error message, or the start of the body.
 	Message string
 }
 
-// Error names the address, the status and what Jaeger said.
+// Error returns the address, the status and the message.
 func (e *ResponseError) Error() string {
 	return fmt.Sprintf("jaeger query %s: status %d %s: %s", e.URL, e.Code, http.StatusText(e.Code), e.Message)
 }
 
-// Services returns, sorted, the names of the services that Jaeger has spans of.
+// Services returns the sorted names of the services of which Jaeger has spans.
 func (c *Client) Services(ctx context.Context) ([]string, error) {
 	var names []string
 	if err := c.get(ctx, c.base+"/api/services", &names); err != nil {
@@ -129,10 +129,10 @@ func (c *Client) Services(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// Traces returns up to limit traces that have a span of the service and began
-// in the last two days, the window Jaeger searches unless told otherwise. The
-// order is Jaeger's. A limit of 0 or less leaves the limit to Jaeger too (100).
-// A service that Jaeger doesn't know has no traces; that is no error.
+// Traces returns up to limit traces that have a span of the service and began in the last two
+// days, which is Jaeger's default window. The order is Jaeger's. If limit is 0 or less,
+// Jaeger's default of 100 applies. A service that Jaeger does not know has no traces, which is
+// not an error.
 func (c *Client) Traces(ctx context.Context, service string, limit int) ([]Trace, error) {
 	query := url.Values{"service": {service}}
 	if limit > 0 {
@@ -141,8 +141,8 @@ func (c *Client) Traces(ctx context.Context, service string, limit int) ([]Trace
 	return c.traces(ctx, c.base+"/api/traces?"+query.Encode())
 }
 
-// Trace returns the trace with the given ID in hex. When Jaeger doesn't hold
-// it the error is a *ResponseError with Code 404.
+// Trace returns the trace with the ID in hex. If Jaeger does not have it, the error is a
+// *ResponseError with Code 404.
 func (c *Client) Trace(ctx context.Context, id string) (Trace, error) {
 	address := c.base + "/api/traces/" + url.PathEscape(id)
 	traces, err := c.traces(ctx, address)
@@ -155,7 +155,7 @@ func (c *Client) Trace(ctx context.Context, id string) (Trace, error) {
 	return traces[0], nil
 }
 
-// traces asks for the list of traces at the address.
+// traces requests the list of traces at the address.
 func (c *Client) traces(ctx context.Context, address string) ([]Trace, error) {
 	var documents []traceDocument
 	if err := c.get(ctx, address, &documents); err != nil {
@@ -172,8 +172,8 @@ func (c *Client) traces(ctx context.Context, address string) ([]Trace, error) {
 	return traces, nil
 }
 
-// get asks for the address and decodes the "data" of the answer into data.
-// Its errors name the address and, once there is an answer, the status.
+// get requests the address and decodes the "data" of the response into data. Its errors contain
+// the address and, after a response, the status.
 func (c *Client) get(ctx context.Context, address string, data any) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
@@ -182,7 +182,7 @@ func (c *Client) get(ctx context.Context, address string, data any) error {
 	response, err := c.http.Do(request)
 	if err != nil {
 		if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
-			err = wrapped.Err // it would name the address a second time
+			err = wrapped.Err // otherwise the error would contain the address twice
 		}
 		return fmt.Errorf("jaeger query %s: %w", address, err)
 	}
@@ -271,7 +271,7 @@ func (d traceDocument) trace() (Trace, error) {
 	return trace, nil
 }
 
-// span converts the document, all but what its process tells.
+// span converts the document, except what its process reports.
 func (d spanDocument) span() (Span, error) {
 	span := Span{
 		TraceID:   d.TraceID,
@@ -287,8 +287,8 @@ func (d spanDocument) span() (Span, error) {
 	span.Kind, _ = span.Tags["span.kind"].(string)
 	span.StatusError, _ = span.Tags["error"].(bool)
 	for _, reference := range d.References {
-		// Jaeger has no field for the parent: it is the first reference
-		// of this type inside the trace.
+		// Jaeger has no field for the parent. It is the first reference of this type
+		// inside the trace.
 		if span.ParentID == "" && reference.RefType == "CHILD_OF" && reference.TraceID == d.TraceID {
 			span.ParentID = reference.SpanID
 			continue
@@ -300,7 +300,7 @@ func (d spanDocument) span() (Span, error) {
 		if err != nil {
 			return Span{}, fmt.Errorf("event at %d µs: %w", log.Timestamp, err)
 		}
-		name, _ := attributes["event"].(string) // where Jaeger keeps it
+		name, _ := attributes["event"].(string) // where Jaeger keeps the name
 		delete(attributes, "event")
 		span.Events = append(span.Events, Event{Name: name, Time: time.UnixMicro(log.Timestamp).UTC(), Attributes: attributes})
 	}
@@ -329,7 +329,7 @@ func (d tagDocument) value() (any, error) {
 	case "bool":
 		return decoded[bool](d.Value)
 	case "int64":
-		// Integers that JavaScript can't hold (2^53 and more) come quoted.
+		// Integers that JavaScript cannot represent (2^53 and more) are quoted.
 		return strconv.ParseInt(strings.Trim(string(d.Value), `"`), 10, 64)
 	case "float64":
 		return decoded[float64](d.Value)
@@ -339,7 +339,7 @@ func (d tagDocument) value() (any, error) {
 	return nil, errors.New("no such type in the query API of Jaeger 1.76")
 }
 
-// decoded is the JSON value as a T.
+// decoded returns the JSON value as a T.
 func decoded[T any](value json.RawMessage) (any, error) {
 	var v T
 	err := json.Unmarshal(value, &v)

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// canned starts a query API that answers any request with the status and body,
-// and returns a client of it and where the last request's address is kept.
+// canned starts a query API that answers every request with the status and body. It returns a
+// client of it, and where the address of the last request is stored.
 func canned(t *testing.T, status int, body string) (client *Client, asked *string) {
 	t.Helper()
 	asked = new(string)
@@ -25,8 +25,8 @@ func canned(t *testing.T, status int, body string) (client *Client, asked *strin
 	return NewClient(server.URL + "/"), asked
 }
 
-// wantTraces is testdata/traces.json, which Jaeger 1.76 answered when it had
-// been sent these spans by OTLP.
+// wantTraces is testdata/traces.json, the response of Jaeger 1.76 after these spans had been
+// sent with OTLP.
 var wantTraces = []Trace{{
 	ID: "0af7651916cd43dd8448eb211c80319c",
 	Spans: []Span{{

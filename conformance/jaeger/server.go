@@ -1,7 +1,6 @@
-// Command jaeger runs a real Jaeger, built from the Go module proxy, on free
-// loopback ports and with its traces in memory only. The tests of this
-// directory use the same parts to prove that the spans of sqlitemw arrive in
-// Jaeger as they were meant.
+// Command jaeger runs a real Jaeger, built from the Go module proxy, on free loopback ports and
+// with its traces in memory only. The tests in this directory use it to check that the spans of
+// sqlitemw arrive in Jaeger as intended.
 package main
 
 import (
@@ -17,34 +16,34 @@ import (
 )
 
 const (
-	// startTimeout bounds the start of one Jaeger, which takes well under
-	// a second on an idle machine, and may take a hundred times that on a busy one.
+	// startTimeout limits the start of one Jaeger. It takes less than a second on an idle
+	// machine, and may take a hundred times as long on a busy one.
 	startTimeout = 2 * time.Minute
-	// stopTimeout is how long Jaeger has to end after SIGTERM, which takes
-	// well under a second too, but may wait for requests that are open.
+	// stopTimeout is how long Jaeger may take to end after SIGTERM. It normally takes less
+	// than a second, too, but may wait for open requests.
 	stopTimeout = time.Minute
-	// startAttempts is how often Start chooses new ports after another
-	// process took one of them in the moment between choice and use.
+	// startAttempts is how often Start chooses new ports if another process took one
+	// between choice and use.
 	startAttempts = 5
-	// pollInterval is the time between two looks at whether Jaeger is ready.
+	// pollInterval is the time between two checks whether Jaeger is ready.
 	pollInterval = 50 * time.Millisecond
 )
 
-// errPortTaken is in the error for a Jaeger that ended because one of its
-// ports was in use.
+// errPortTaken is wrapped by the error for a Jaeger that ended because one of its ports was in
+// use.
 var errPortTaken = errors.New("a port was taken")
 
 // Server is a running Jaeger.
 type Server struct {
 	process     *process
 	otlp, query string
-	stop        func() error // once
+	stop        func() error // runs once
 }
 
-// Start starts the Jaeger binary that Build made and returns when it is ready
-// for spans and for queries. Stop ends it; ctx bounds only the start, as does
-// a deadline of two minutes. An error about a Jaeger that ended, or was not
-// ready in time, carries its last output. On an error nothing is left running.
+// Start starts the Jaeger binary that Build made, and returns when it is ready for spans and
+// queries. Stop ends it. ctx limits only the start, and so does a timeout of two minutes. If
+// Jaeger ended, or was not ready in time, the error contains its last output. After an error,
+// nothing is left running.
 func Start(ctx context.Context, binary string) (*Server, error) {
 	var err error
 	for range startAttempts {
@@ -63,8 +62,8 @@ func Start(ctx context.Context, binary string) (*Server, error) {
 func startOnce(ctx context.Context, binary string) (*Server, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not ready after %v", startTimeout))
 	defer cancel()
-	// Every listener gets a port, those that nothing here uses as well: the
-	// default ones are on all interfaces and may be another Jaeger's.
+	// Every listener gets a port, including those that nothing here uses. The default ports
+	// are on all interfaces and may belong to another Jaeger.
 	listeners := []string{
 		"admin.http.host-port",
 		"query.http-server.host-port",
@@ -82,12 +81,12 @@ func startOnce(ctx context.Context, binary string) (*Server, error) {
 	for i, listener := range listeners {
 		arguments[i] = "--" + listener + "=" + addresses[i]
 	}
-	// Nothing of this process's environment: Jaeger takes any flag from it,
-	// and the OTEL_ variables of a developer's shell would be its own too.
+	// The child gets nothing of this process's environment. Jaeger takes any flag from it,
+	// and would also use the OTEL_ variables of a developer's shell.
 	p, err := startProcess(binary, arguments, []string{
 		"SPAN_STORAGE_TYPE=memory",
-		// Jaeger traces itself, to the default port of OTLP, where
-		// another Jaeger may listen.
+		// Otherwise Jaeger traces itself, to the default port of OTLP, where another
+		// Jaeger may listen.
 		"OTEL_TRACES_SAMPLER=always_off",
 	})
 	if err != nil {
@@ -106,13 +105,14 @@ func startOnce(ctx context.Context, binary string) (*Server, error) {
 	return server, nil
 }
 
-// await returns when Jaeger is ready, or with an error when ctx or the process ends before.
+// await returns when Jaeger is ready, or an error if ctx or the process ends first.
 func (s *Server) await(ctx context.Context, admin string) error {
 	client := NewClient(s.query)
 	for {
 		ready := client.ready(ctx, admin)
 		if s.process.ended() {
-			// Also when something answered: it was not this Jaeger then.
+			// This is an error even if something answered, because that was not
+			// this Jaeger.
 			err := s.process.failure()
 			if strings.Contains(s.process.output.String(), "address already in use") {
 				err = fmt.Errorf("%w: %w", errPortTaken, err)
@@ -131,8 +131,8 @@ func (s *Server) await(ctx context.Context, admin string) error {
 	}
 }
 
-// ready returns nil when both the admin address and the query API say that
-// Jaeger works, and else why it may not.
+// ready returns nil if both the admin address and the query API report that Jaeger works, and
+// otherwise an error.
 func (c *Client) ready(ctx context.Context, admin string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, admin, nil)
 	if err != nil {
@@ -143,7 +143,7 @@ func (c *Client) ready(ctx context.Context, admin string) error {
 		return fmt.Errorf("jaeger health: %w", err)
 	}
 	defer response.Body.Close()
-	// 503 until every listener is open.
+	// The status is 503 until all listeners are open.
 	if response.StatusCode != http.StatusOK {
 		message, _ := io.ReadAll(io.LimitReader(response.Body, 512))
 		return fmt.Errorf("jaeger health %s: status %s: %s", admin, response.Status, message)
@@ -152,23 +152,21 @@ func (c *Client) ready(ctx context.Context, admin string) error {
 	return err
 }
 
-// OTLP is the base address of the OTLP/HTTP receiver, such as
-// "http://127.0.0.1:4318": the value for OTEL_EXPORTER_OTLP_ENDPOINT. Traces
-// are posted to its path /v1/traces.
+// OTLP returns the base address of the OTLP/HTTP receiver, such as "http://127.0.0.1:4318", for
+// OTEL_EXPORTER_OTLP_ENDPOINT. Traces are posted to its path /v1/traces.
 func (s *Server) OTLP() string { return s.otlp }
 
-// Query is the base address of the query API and of the UI, such as
-// "http://127.0.0.1:16686": the argument for NewClient.
+// Query returns the base address of the query API and of the UI, such as
+// "http://127.0.0.1:16686", for NewClient.
 func (s *Server) Query() string { return s.query }
 
-// Done is closed when Jaeger has ended, by Stop or by itself. Stop's error
-// then tells why.
+// Done returns a channel that is closed when Jaeger has ended, by Stop or by itself. The error
+// of Stop then says why.
 func (s *Server) Done() <-chan struct{} { return s.process.done }
 
-// Stop ends Jaeger, which forgets its traces, and returns when it is gone:
-// within about a minute, or it is killed, and that is an error. A Jaeger
-// that had ended by itself before is an error too, with its last output.
-// Further calls wait for the first and return the same.
+// Stop ends Jaeger, which loses its traces, and returns when it has ended. If that takes longer
+// than a minute, Stop kills it and returns an error. If Jaeger had ended by itself before, Stop
+// returns an error with its last output. Further calls wait for the first, and return the same.
 func (s *Server) Stop() error {
 	if err := s.stop(); err != nil {
 		return fmt.Errorf("stop jaeger at %s: %w", s.query, err)
@@ -176,8 +174,8 @@ func (s *Server) Stop() error {
 	return nil
 }
 
-// freeAddresses returns n different loopback addresses with ports that were
-// free a moment ago. Another process may take one before it is used.
+// freeAddresses returns n different loopback addresses with free ports. Another process may
+// take one before it is used.
 func freeAddresses(n int) ([]string, error) {
 	addresses := make([]string, 0, n)
 	for range n {
@@ -185,7 +183,7 @@ func freeAddresses(n int) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("choose free port %d of %d: %w", len(addresses)+1, n, err)
 		}
-		// All stay open until the last is chosen, so none comes twice.
+		// All stay open until the last one is chosen, so that all are different.
 		defer listener.Close()
 		addresses = append(addresses, listener.Addr().String())
 	}

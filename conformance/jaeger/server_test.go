@@ -19,8 +19,7 @@ import (
 	"time"
 )
 
-// TestMain runs the tests, or a fake Jaeger when the binary was started under
-// the name of one.
+// TestMain runs the tests, or a fake Jaeger if the binary was started under the name of one.
 func TestMain(m *testing.M) {
 	if fake, ok := fakes[filepath.Base(os.Args[0])]; ok {
 		fake()
@@ -29,11 +28,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// fakes are programs that Start takes for a Jaeger, each with one fault but
-// for the first. They are names of this test's binary (see fake): Start gives
-// a Jaeger neither arguments nor an environment of the caller's choice.
+// fakes are programs that Start accepts as a Jaeger. All except the first have one fault. They
+// are names of this test binary (see fake), because Start gives a Jaeger neither arguments nor
+// an environment that the caller could choose.
 var fakes = map[string]func(){
-	// good is ready at once.
+	// good is ready immediately.
 	"good": func() { term := awaitTerm(); serveFake(); <-term },
 	// broken ends before it is ready.
 	"broken": func() {
@@ -41,7 +40,7 @@ var fakes = map[string]func(){
 		fmt.Fprintln(os.Stderr, "no storage")
 		os.Exit(3)
 	},
-	// unlucky finds a port taken, the first time.
+	// unlucky finds a port taken the first time.
 	"unlucky": func() {
 		if err := os.Mkdir(os.Args[0]+".tried", 0o755); err == nil {
 			fmt.Println("listen tcp 127.0.0.1:1: bind: address already in use")
@@ -57,9 +56,9 @@ var fakes = map[string]func(){
 		fmt.Println("listen tcp 127.0.0.1:1: bind: address already in use")
 		os.Exit(1)
 	},
-	// slow never gets ready.
+	// slow never becomes ready.
 	"slow": func() { fmt.Println("starting"); <-awaitTerm() },
-	// short is ready and ends soon after the first request of each kind.
+	// short becomes ready, and ends soon after the first request of each kind.
 	"short": func() {
 		asked := serveFake()
 		for range cap(asked) {
@@ -69,7 +68,7 @@ var fakes = map[string]func(){
 		fmt.Println("out of memory")
 		os.Exit(2)
 	},
-	// deaf is ready and ignores SIGTERM.
+	// deaf becomes ready, and ignores SIGTERM.
 	"deaf": func() { signal.Ignore(syscall.SIGTERM); serveFake(); select {} },
 	// parent starts a good one, prints its query address and waits.
 	"parent": func() {
@@ -83,8 +82,8 @@ var fakes = map[string]func(){
 	},
 }
 
-// serveFake answers on the addresses for health and queries in the arguments. The
-// channel has a token for each of the two that was asked.
+// serveFake serves the addresses for health and queries in the arguments. It sends a token to
+// the channel at the first request of each of the two.
 func serveFake() (asked chan struct{}) {
 	asked = make(chan struct{}, 2)
 	for _, argument := range os.Args[1:] {
@@ -106,16 +105,16 @@ func serveFake() (asked chan struct{}) {
 	return asked
 }
 
-// awaitTerm returns a channel that gets SIGTERM. Call it before serveFake: a
-// ready Jaeger may be stopped at once.
+// awaitTerm returns a channel that receives SIGTERM. Call it before serveFake, because a ready
+// Jaeger may be stopped immediately.
 func awaitTerm() <-chan os.Signal {
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)
 	return term
 }
 
-// fake returns the path of the fake Jaeger with the name, in a directory that
-// has those of the other names too.
+// fake returns the path of the fake Jaeger with the name. Its directory also has those with the
+// other names.
 func fake(t *testing.T, name string, others ...string) string {
 	t.Helper()
 	self, err := os.Executable()
@@ -131,8 +130,8 @@ func fake(t *testing.T, name string, others ...string) string {
 	return filepath.Join(directory, name)
 }
 
-// checkGoroutines fails the test when, at its end and after a moment for what
-// is just ending, there are more goroutines than now.
+// checkGoroutines fails the test if at its end there are more goroutines than now. It gives
+// goroutines that are ending a moment.
 func checkGoroutines(t *testing.T) {
 	before := runtime.NumGoroutine()
 	t.Cleanup(func() {
@@ -146,8 +145,8 @@ func checkGoroutines(t *testing.T) {
 	})
 }
 
-// checkGone fails the test when something listens at the address, which is
-// an http:// URL, after a moment for what is just ending.
+// checkGone fails the test if something listens at the address, which is an http:// URL. It
+// gives processes that are ending a moment.
 func checkGone(t *testing.T, address string) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
@@ -163,7 +162,7 @@ func checkGone(t *testing.T, address string) {
 	}
 }
 
-// checkError fails the test unless the error has all the parts in it.
+// checkError fails the test unless the error contains all parts.
 func checkError(t *testing.T, err error, parts ...string) {
 	t.Helper()
 	for _, part := range parts {
@@ -234,7 +233,7 @@ func TestStartPortsTaken(t *testing.T) {
 func TestStartTooSlow(t *testing.T) {
 	checkGoroutines(t)
 	var err error
-	// On a slow machine it takes longer until it says that it starts.
+	// On a slow machine, it takes longer until it prints that it starts.
 	for patience := 500 * time.Millisecond; patience < time.Minute; patience *= 5 {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		_, err = Start(ctx, fake(t, "slow"))
@@ -326,7 +325,7 @@ func TestServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Only this: Jaeger's own spans would mean that it traces itself.
+	// Any other service would be Jaeger itself, which must not trace itself.
 	if !reflect.DeepEqual(services, []string{want.Service}) {
 		t.Errorf("Services: got %q, want only %q", services, want.Service)
 	}
@@ -335,8 +334,8 @@ func TestServer(t *testing.T) {
 	}
 }
 
-// realJaeger builds and starts a Jaeger for the test, or skips it. When the test
-// is over, nothing of it may be left.
+// realJaeger builds and starts a Jaeger for the test, or skips the test. After the test,
+// nothing of it may be left.
 func realJaeger(t *testing.T) *Server {
 	t.Helper()
 	if os.Getenv("SQLITEMW_E2E") != "1" {
@@ -361,7 +360,7 @@ func realJaeger(t *testing.T) *Server {
 	return server
 }
 
-// postSpan sends the span, in OTLP's JSON, to the OTLP/HTTP receiver at base.
+// postSpan sends the span, as OTLP JSON, to the OTLP/HTTP receiver at base.
 func postSpan(t *testing.T, base, span string) {
 	t.Helper()
 	body := `{"resourceSpans": [{
@@ -376,7 +375,7 @@ func postSpan(t *testing.T, base, span string) {
 		t.Fatal(err)
 	}
 	request.Header.Set("Content-Type", "application/json")
-	request.Close = true // no idle connection, which would hold goroutines
+	request.Close = true // an idle connection would keep goroutines
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)
@@ -387,8 +386,7 @@ func postSpan(t *testing.T, base, span string) {
 	}
 }
 
-// awaitTrace returns the trace as soon as Jaeger has stored it, which it does
-// a moment after it was sent.
+// awaitTrace returns the trace as soon as Jaeger has stored it, which takes a moment.
 func awaitTrace(t *testing.T, client *Client, id string) Trace {
 	t.Helper()
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {

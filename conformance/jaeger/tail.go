@@ -5,21 +5,20 @@ import (
 	"sync"
 )
 
-// tailBytes is how much of a process's output a tail keeps: about the last
-// twenty lines of a Jaeger, which logs one JSON object a line, or of a failed
-// build. More would bury the reason in an error's text.
+// tailBytes is how much of a process's output a tail keeps: about the last twenty lines of a
+// Jaeger, which logs one JSON object per line, or of a failed build. More would hide the reason
+// in an error's text.
 const tailBytes = 8192
 
-// tail is an io.Writer that remembers the end of what was written to it, for
-// the error that tells why a process ended. Its zero value is ready; it is
-// safe for use by several goroutines at once.
+// tail is an io.Writer that keeps the end of its input, for the error of a process that ended.
+// Its zero value is ready to use. It is safe for concurrent use.
 type tail struct {
 	mu   sync.Mutex
 	kept []byte
 	cut  bool // something before kept was dropped
 }
 
-// Write never fails and never keeps p.
+// Write never fails, and does not retain p.
 func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -31,8 +30,8 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String is the last whole lines, without the newline at the end: at most
-// tailBytes bytes. A last line longer than that is cut at its start.
+// String returns the last whole lines, without the final newline: at most tailBytes bytes. If
+// the last line is longer, its start is cut off.
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -19,7 +19,7 @@ import (
 
 // Engine returns the plain driver as an engine. All calls return the same one.
 var Engine = sync.OnceValue(func() *conformance.Engine {
-	// Every connection of the process comes here, whatever opens it.
+	// SQLite calls this for every connection of the process, however it is opened.
 	sqlite3.AutoExtension(hooked.install)
 	return &conformance.Engine{
 		Name:     "plain",
@@ -46,7 +46,7 @@ func dsn(path string, s conformance.Settings) string {
 	return dsn
 }
 
-// classify names the codes of an error, and the types by which they are found.
+// classify returns the codes of an error, and the types for which errors.As finds it.
 func classify(err error) string {
 	var code sqlite3.ErrorCode
 	var extended sqlite3.ExtendedErrorCode
@@ -62,7 +62,7 @@ func classify(err error) string {
 	return text
 }
 
-// hooks are those of the suite, by the absolute path of the database.
+// hooks are the suite's hooks, by the absolute path of the database.
 type hooks struct {
 	mu     sync.Mutex
 	byPath map[string]conformance.Hooks
@@ -81,7 +81,7 @@ func (h *hooks) hook(path string, hooks conformance.Hooks) (unhook func()) {
 	}
 }
 
-// install gives a new connection what the suite wants of its database.
+// install sets the suite's hooks for its database on a new connection.
 func (h *hooks) install(c *sqlite3.Conn) error {
 	h.mu.Lock()
 	hooks, ok := h.byPath[c.Filename("main").String()]
@@ -109,7 +109,7 @@ func (h *hooks) install(c *sqlite3.Conn) error {
 	return c.Trace(sqlite3.TRACE_STMT|sqlite3.TRACE_CLOSE, func(evt sqlite3.TraceEvent, arg1, arg2 any) error {
 		switch evt {
 		case sqlite3.TRACE_STMT:
-			// The statements of sqlite3_exec are not known to the Go side.
+			// The Go side does not know the statements of sqlite3_exec.
 			if stmt, ok := arg1.(*sqlite3.Stmt); ok {
 				hooks.Asked(c, stmt.ExpandedSQL())
 			}
@@ -131,6 +131,6 @@ func result(ctx sqlite3.Context, v any) {
 	case error:
 		ctx.ResultError(v)
 	default:
-		panic(fmt.Sprintf("conformance: a function answers a %T", v))
+		panic(fmt.Sprintf("conformance: a function returns a %T", v))
 	}
 }

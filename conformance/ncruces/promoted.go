@@ -12,9 +12,9 @@ import (
 	"github.com/sqlitemw/sqlitemw/conformance"
 )
 
-// promotedCases use what a connection has of *sqlite3.Conn without its Raw.
+// promotedCases use the methods of *sqlite3.Conn that a connection has without its Raw.
 func promotedCases() []conformance.Case {
-	// promoted has f use the driver's connection itself.
+	// promoted calls f with the driver's connection itself.
 	promoted := func(s *conformance.Session, f func(dc any)) {
 		conn := s.Conn(s.DB)
 		defer conn.Close()
@@ -28,7 +28,7 @@ func promotedCases() []conformance.Case {
 		{
 			Chapter: "raw",
 			Name:    "found by GetAutocommit",
-			Rule:    "A connection can be asked for its state by who knows only the method.",
+			Rule:    "A connection reports its state to code that asserts only this method.",
 			Play: func(s *conformance.Session) {
 				promoted(s, func(dc any) {
 					c, ok := dc.(interface{ GetAutocommit() bool })
@@ -39,7 +39,7 @@ func promotedCases() []conformance.Case {
 		{
 			Chapter: "raw",
 			Name:    "found by BusyTimeout",
-			Rule:    "A connection can be told how long to wait by who knows only the method.",
+			Rule:    "A connection's busy timeout can be set by code that asserts only this method.",
 			Play: func(s *conformance.Session) {
 				promoted(s, func(dc any) {
 					c, ok := dc.(interface{ BusyTimeout(time.Duration) error })
@@ -53,7 +53,7 @@ func promotedCases() []conformance.Case {
 		{
 			Chapter: "raw",
 			Name:    "found by SetInterrupt",
-			Rule:    "A connection can be given a context by who knows only the method, and has none left over from earlier calls.",
+			Rule:    "A connection's interrupt context can be set by code that asserts only this method. The connection has none left from earlier calls.",
 			Play: func(s *conformance.Session) {
 				ctx, cancel := context.WithCancel(context.Background())
 				conn, err := s.DB.Conn(ctx)
@@ -75,7 +75,7 @@ func promotedCases() []conformance.Case {
 		{
 			Chapter: "raw",
 			Name:    "found by Exec and Prepare",
-			Rule:    "A connection's own Exec changes what later texts see, and its Prepare is driver.Conn's.",
+			Rule:    "A connection's own Exec affects later queries, and its Prepare is that of driver.Conn.",
 			Play: func(s *conformance.Session) {
 				conn := s.Conn(s.DB)
 				defer conn.Close()
@@ -97,7 +97,7 @@ func promotedCases() []conformance.Case {
 		{
 			Chapter: "raw",
 			Name:    "found by Stmts",
-			Rule:    "A connection lists the same statements whether it is asked by method or through its Raw.",
+			Rule:    "A connection lists the same statements with its method and through its Raw.",
 			Play: func(s *conformance.Session) {
 				conn := s.Conn(s.DB)
 				defer conn.Close()
@@ -117,7 +117,7 @@ func promotedCases() []conformance.Case {
 		{
 			Chapter: "raw",
 			Name:    "found by Savepoint",
-			Rule:    "A savepoint of a connection's own undoes what texts have done since, the schema included.",
+			Rule:    "A connection's own savepoint undoes what queries have done since, including schema changes.",
 			Play: func(s *conformance.Session) {
 				conn := s.Conn(s.DB)
 				defer conn.Close()
@@ -136,7 +136,7 @@ func promotedCases() []conformance.Case {
 		{
 			Chapter: "raw",
 			Name:    "found by Limit",
-			Rule:    "A limit that is set by method holds for texts that were allowed before.",
+			Rule:    "A limit that is set with the method also applies to queries that were prepared before.",
 			Play: func(s *conformance.Session) {
 				conn := s.Conn(s.DB)
 				defer conn.Close()

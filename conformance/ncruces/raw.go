@@ -11,13 +11,13 @@ import (
 	"github.com/sqlitemw/sqlitemw/conformance"
 )
 
-// rawCases use ncruces' connection behind database/sql's.
+// rawCases use the SQLite connection below database/sql's.
 func rawCases() []conformance.Case {
 	return []conformance.Case{
 		{
 			Chapter: "raw",
 			Name:    "driver.Conn",
-			Rule:    "Raw of a *sql.Conn shows a driver.Conn of ncruces', whose Raw is SQLite's own connection.",
+			Rule:    "Raw of a *sql.Conn passes ncruces' driver.Conn, whose Raw is SQLite's own connection.",
 			Play: func(s *conformance.Session) {
 				conn := s.Conn(s.DB)
 				defer conn.Close()
@@ -41,7 +41,7 @@ func rawCases() []conformance.Case {
 		{
 			Chapter: "raw",
 			Name:    "function",
-			Rule:    "A function that is made through Raw is its connection's, and that of its statements.",
+			Rule:    "A function that is created through Raw belongs to its connection and its statements.",
 			Play: func(s *conformance.Session) {
 				conn := s.Conn(s.DB)
 				defer conn.Close()
@@ -60,7 +60,7 @@ func rawCases() []conformance.Case {
 		{
 			Chapter: "raw",
 			Name:    "collation",
-			Rule:    "A collation that is made through Raw orders what its connection reads.",
+			Rule:    "A collation that is created through Raw sorts what its connection reads.",
 			Play: func(s *conformance.Session) {
 				conn := s.Conn(s.DB)
 				defer conn.Close()
@@ -96,7 +96,7 @@ func rawCases() []conformance.Case {
 		{
 			Chapter: "raw",
 			Name:    "backup",
-			Rule:    "A backup through Raw copies the database, what its connection has just written included.",
+			Rule:    "A backup through Raw copies the database, including what its connection has just written.",
 			Play: func(s *conformance.Session) {
 				conn := s.Conn(s.DB)
 				defer conn.Close()
@@ -110,7 +110,7 @@ func rawCases() []conformance.Case {
 		{
 			Chapter: "raw",
 			Name:    "restore",
-			Rule:    "A database that is restored through Raw is another one, for the same texts as before.",
+			Rule:    "A database that is restored through Raw has new contents, also for queries that were used before.",
 			Play: func(s *conformance.Session) {
 				s.Exec(s.Open(s.File("other.db"), conformance.Settings{}), "CREATE TABLE t(b, c); INSERT INTO t VALUES (1, 2)")
 				conn := s.Conn(s.DB)
@@ -124,7 +124,7 @@ func rawCases() []conformance.Case {
 		{
 			Chapter: "raw",
 			Name:    "authorizer",
-			Rule:    "An authorizer that is set through Raw has its say about texts that were allowed before.",
+			Rule:    "An authorizer that is set through Raw also checks queries that were prepared before.",
 			Play: func(s *conformance.Session) {
 				conn := s.Conn(s.DB)
 				defer conn.Close()
@@ -174,7 +174,7 @@ func rawCases() []conformance.Case {
 		{
 			Chapter: "raw",
 			Name:    "result",
-			Rule:    "What SQLite says of the last statement is what its result said.",
+			Rule:    "SQLite's own report about the last statement agrees with its result.",
 			Play: func(s *conformance.Session) {
 				conn := s.Conn(s.DB)
 				defer conn.Close()
@@ -191,7 +191,7 @@ func rawCases() []conformance.Case {
 		{
 			Chapter: "raw",
 			Name:    "transaction state",
-			Rule:    "A connection has the lock that its transaction was begun with, as SQLite tells it.",
+			Rule:    "A connection holds the lock with which its transaction was begun, as SQLite reports it.",
 			Play: func(s *conformance.Session) {
 				conn := s.Conn(s.DB)
 				defer conn.Close()
@@ -200,7 +200,7 @@ func rawCases() []conformance.Case {
 					if err != nil {
 						continue
 					}
-					defer tx.Rollback() // if the case cannot go on
+					defer tx.Rollback() // in case Must ends the case
 					raw(s, conn, func(c *sqlite3.Conn) error {
 						s.See(level.String(), c.TxnState("main"), c.GetAutocommit())
 						return nil

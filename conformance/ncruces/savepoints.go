@@ -12,13 +12,13 @@ import (
 	"github.com/sqlitemw/sqlitemw/conformance"
 )
 
-// savepointCases are about driver.Savepoint.
+// savepointCases check driver.Savepoint.
 func savepointCases() []conformance.Case {
 	return []conformance.Case{
 		{
 			Chapter: "savepoints",
 			Name:    "driver.Savepoint rolled back",
-			Rule:    "What was written after driver.Savepoint is undone by its Rollback, and the transaction goes on.",
+			Rule:    "Writes after driver.Savepoint are undone by its Rollback, and the transaction continues.",
 			Play: func(s *conformance.Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				tx := s.Begin(s.DB)
@@ -36,7 +36,7 @@ func savepointCases() []conformance.Case {
 		{
 			Chapter: "savepoints",
 			Name:    "driver.Savepoint released",
-			Rule:    "What was written after driver.Savepoint stays when it is released without an error.",
+			Rule:    "Writes after driver.Savepoint remain when it is released without an error.",
 			Play: func(s *conformance.Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				tx := s.Begin(s.DB)
@@ -53,7 +53,7 @@ func savepointCases() []conformance.Case {
 		{
 			Chapter: "savepoints",
 			Name:    "driver.Savepoint released with an error",
-			Rule:    "What was written after driver.Savepoint is undone when it is released with an error, which stays what it is.",
+			Rule:    "Writes after driver.Savepoint are undone when it is released with an error, which is not changed.",
 			Play: func(s *conformance.Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				tx := s.Begin(s.DB)
@@ -71,7 +71,7 @@ func savepointCases() []conformance.Case {
 		{
 			Chapter: "savepoints",
 			Name:    "driver.Savepoint released in a panic",
-			Rule:    "A panic passes through the release of a savepoint, which undoes what was written.",
+			Rule:    "A panic passes through the release of a savepoint, which undoes the writes.",
 			Play: func(s *conformance.Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				tx := s.Begin(s.DB)
@@ -91,7 +91,7 @@ func savepointCases() []conformance.Case {
 		{
 			Chapter: "savepoints",
 			Name:    "driver.Savepoint nested",
-			Rule:    "Savepoints of driver.Savepoint are nested, and do not take each other's names.",
+			Rule:    "Savepoints of driver.Savepoint are nested, and have different names.",
 			Play: func(s *conformance.Session) {
 				s.Exec(s.DB, "CREATE TABLE t(a)")
 				tx := s.Begin(s.DB)
@@ -110,7 +110,7 @@ func savepointCases() []conformance.Case {
 		{
 			Chapter: "savepoints",
 			Name:    "driver.Savepoint and the schema",
-			Rule:    "A table that was made after driver.Savepoint is gone after its Rollback, for the texts that have used it.",
+			Rule:    "A table that was created after driver.Savepoint is gone after its Rollback, also for queries that have used it.",
 			Play: func(s *conformance.Session) {
 				tx := s.Begin(s.DB)
 				defer tx.Rollback()
@@ -142,7 +142,7 @@ func savepointCases() []conformance.Case {
 		{
 			Chapter: "savepoints",
 			Name:    "driver.Savepoint's name",
-			Rule:    "The name of a savepoint says which of the program's functions began it.",
+			Rule:    "The name of a savepoint contains the program's function that began it.",
 			Play: func(s *conformance.Session) {
 				conn := s.Conn(s.DB)
 				defer conn.Close()
@@ -165,7 +165,7 @@ func savepointCases() []conformance.Case {
 		{
 			Chapter: "savepoints",
 			Name:    "no savepoint",
-			Rule:    "Only the driver's own empty text begins a savepoint; a program's does nothing.",
+			Rule:    "Only the driver's own empty query begins a savepoint. A program's empty query does nothing.",
 			Play: func(s *conformance.Session) {
 				conn := s.Conn(s.DB)
 				defer conn.Close()

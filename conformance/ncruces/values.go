@@ -11,7 +11,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/conformance"
 )
 
-// valueCases are about arguments that only this driver takes.
+// valueCases check arguments that only this driver accepts.
 func valueCases() []conformance.Case {
 	type pointed struct{ n int }
 	encoded := sqlite3.JSON(1)
@@ -24,9 +24,9 @@ func valueCases() []conformance.Case {
 		{"JSON", "A sqlite3.JSON argument is bound as the text that it encodes to.", sqlite3.JSON(map[string]any{"a": []string{"b"}})},
 		{"JSON of nil", "A sqlite3.JSON argument of nil is the text null.", sqlite3.JSON(nil)},
 		{"JSON that fails", "A sqlite3.JSON argument that cannot be encoded is an error of the call.", sqlite3.JSON(func() {})},
-		{"ZeroBlob", "A sqlite3.ZeroBlob argument is so many zeros, and no number.", sqlite3.ZeroBlob(7)},
+		{"ZeroBlob", "A sqlite3.ZeroBlob argument is a blob of that many zeros, not a number.", sqlite3.ZeroBlob(7)},
 		{"Pointer", "A sqlite3.Pointer argument is NULL for SQL.", sqlite3.Pointer(&pointed{1})},
-		{"pointer to JSON", "What points to a sqlite3.JSON argument is what database/sql makes of it.", &encoded},
+		{"pointer to JSON", "A pointer to a sqlite3.JSON argument is converted by database/sql.", &encoded},
 	} {
 		cases = append(cases, conformance.Case{
 			Chapter: "types",
@@ -67,7 +67,7 @@ func valueCases() []conformance.Case {
 		{
 			Chapter: "types",
 			Name:    "pointer to a function",
-			Rule:    "A sqlite3.Pointer argument reaches a function as the very value, on every way.",
+			Rule:    "A sqlite3.Pointer argument reaches a function as the same value, in every way of calling.",
 			Play: func(s *conformance.Session) {
 				conn := s.Conn(s.DB)
 				defer conn.Close()
@@ -92,7 +92,7 @@ func valueCases() []conformance.Case {
 		{
 			Chapter: "types",
 			Name:    "binding that fails",
-			Rule:    "An argument that cannot be bound leaves nothing of those before it for the next call of the text.",
+			Rule:    "When an argument cannot be bound, the next call of the query sees none of those bound before it.",
 			Play: func(s *conformance.Session) {
 				s.DB.SetMaxOpenConns(1)
 				for range 2 {
@@ -104,7 +104,7 @@ func valueCases() []conformance.Case {
 	}...)
 }
 
-// timeCases are about the parameter _timefmt.
+// timeCases check the parameter _timefmt.
 func timeCases() []conformance.Case {
 	var cases []conformance.Case
 	for _, format := range []string{"", "auto", "sqlite", "rfc3339", "unixepoch", "unixepoch_milli", "julianday", "2006-01-02"} {
@@ -115,7 +115,7 @@ func timeCases() []conformance.Case {
 		cases = append(cases, conformance.Case{
 			Chapter:  "types",
 			Name:     "times as " + format,
-			Rule:     "The parameter _timefmt says how times are written and read.",
+			Rule:     "The parameter _timefmt sets how times are written and read.",
 			Settings: conformance.Settings{Params: params},
 			Play: func(s *conformance.Session) {
 				s.Exec(s.DB, "CREATE TABLE t(d DATETIME, x)")

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// These are what the calls' labels are to be, but for those that all have in
-// common: what is called, and how it failed.
+// The expected labels of calls, without those that all calls have in common: the operation, and
+// how it failed.
 
 func operation(name string) string { return labels{"db_operation_name": name}.String() }
 
@@ -22,10 +22,10 @@ func failed(name, errorType, code string) string {
 	return labels{"db_query_summary": name, "error_type": errorType, "db_response_status_code": code}.String()
 }
 
-// labels are one series's.
+// labels are the labels of one series.
 type labels map[string]string
 
-// String is the same for the same labels.
+// String returns the same text for the same labels.
 func (l labels) String() string {
 	var s []string
 	for _, name := range slices.Sorted(maps.Keys(l)) {
@@ -34,13 +34,13 @@ func (l labels) String() string {
 	return strings.Join(s, ",")
 }
 
-// without removes the labels in common, which must be there and have these
-// values, and returns what is left and what was wrong.
+// without removes the common labels, which must exist with these values. It returns the others,
+// or what is wrong.
 func (l labels) without(common labels) (labels, error) {
 	left := maps.Clone(l)
 	for name, want := range common {
 		if got, ok := l[name]; !ok || got != want {
-			return nil, fmt.Errorf("%s is %q, not %q", name, got, want)
+			return nil, fmt.Errorf("%s is %q, want %q", name, got, want)
 		}
 		delete(left, name)
 	}

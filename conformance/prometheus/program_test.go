@@ -12,20 +12,20 @@ import (
 	"go.opentelemetry.io/otel"
 )
 
-// secret is part of every value that the program has in an argument, a literal
-// or a comment, and of nothing else.
+// secret is part of every value that the program has in an argument, a literal or a comment,
+// and of nothing else.
 const secret = "hush"
 
-// A tally is what the program has done, noted next to where it does it, and
-// never taken from what is exported.
+// A tally counts what the program has done. The program counts each call where it makes it, and
+// never takes a count from what is exported.
 type tally struct {
 	calls    map[string]int   // by labels
-	rows     map[string][]int // how many each query returned
+	rows     map[string][]int // number of rows of each query
 	opened   int              // connections
-	released int              // connections that were given back
+	released int              // connections that were released
 }
 
-// A program makes every kind of call, each outcome of it included.
+// A program makes every kind of call, with every outcome.
 type program struct {
 	t  *testing.T
 	db *sql.DB
@@ -41,14 +41,13 @@ func newProgram(t *testing.T, file string) *program {
 	return &program{t: t, db: db, tally: tally{calls: make(map[string]int), rows: make(map[string][]int)}}
 }
 
-// execer is the database, a connection, a transaction or, in preparedStmt,
-// a statement.
+// execer is the database, a connection, a transaction or, with preparedStmt, a statement.
 type execer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// preparedStmt executes the one text that it was prepared from.
+// preparedStmt executes the one query that it was prepared from.
 type preparedStmt struct{ *sql.Stmt }
 
 func (s preparedStmt) ExecContext(ctx context.Context, _ string, args ...any) (sql.Result, error) {
@@ -59,14 +58,14 @@ func (s preparedStmt) QueryContext(ctx context.Context, _ string, args ...any) (
 	return s.Stmt.QueryContext(ctx, args...)
 }
 
-// exec makes a call whose labels, but for the database's, are to be these.
+// exec makes a call. labels are its expected labels, without those of the database.
 func (p *program) exec(ctx context.Context, on execer, labels, text string, args ...any) error {
 	_, err := on.ExecContext(ctx, text, args...)
 	p.note(on, labels)
 	return err
 }
 
-// query reads all rows.
+// query reads all rows. labels are its expected labels.
 func (p *program) query(ctx context.Context, on execer, labels, text string, args ...any) error {
 	p.t.Helper()
 	rows, err := on.QueryContext(ctx, text, args...)
@@ -85,7 +84,7 @@ func (p *program) query(ctx context.Context, on execer, labels, text string, arg
 func (p *program) note(on execer, labels string) {
 	p.calls[labels]++
 	if on == execer(p.db) {
-		p.released++ // whoever calls the database has a connection for that call
+		p.released++ // a call on the database acquires a connection for that call
 	}
 }
 
@@ -96,8 +95,7 @@ func (p *program) must(err error) {
 	}
 }
 
-// run runs the program and returns a connection that is still in use. Two
-// others are idle.
+// run runs the program and returns a connection that is still in use. Two others are idle.
 func (p *program) run() *sql.Conn {
 	t, db := p.t, p.db
 	ctx, span := otel.Tracer("program").Start(t.Context(), "program")
@@ -118,17 +116,17 @@ func (p *program) run() *sql.Conn {
 		t.Fatalf("the same name again: %v", err)
 	}
 	if err := p.exec(ctx, db, failed("DELETE nobody", "1", "1"), `DELETE FROM nobody WHERE name = 'hush'`); err == nil {
-		t.Fatal("there is a table nobody")
+		t.Fatal("the missing table exists")
 	}
 
 	p.must(p.query(ctx, db, summary("SELECT users"), `SELECT * FROM users`))
 	p.must(p.query(ctx, db, summary("SELECT users"), `SELECT name FROM users WHERE note = ?`, secret))
-	for i := range 20 { // a text of its own each time, and one label
+	for i := range 20 { // a different query each time, but one label
 		p.must(p.query(ctx, db, summary("SELECT users"), fmt.Sprintf(`SELECT name FROM users WHERE name = 'hush %d' /* hush */`, i)))
 	}
-	p.must(p.exec(ctx, db, summary("SELECT users"), `SELECT 'hush' FROM users`)) // returns no rows to anyone
+	p.must(p.exec(ctx, db, summary("SELECT users"), `SELECT 'hush' FROM users`)) // its rows are discarded
 
-	// Its third row is more than abs can answer.
+	// The third row overflows abs.
 	if err := p.query(ctx, db, failed("SELECT users", "1", "1"),
 		`SELECT iif(id < 3, id, abs(-9223372036854775808)) FROM users ORDER BY id`); !errors.Is(err, sqlite3.ERROR) {
 		t.Fatalf("a query that fails while it is read: %v", err)
@@ -138,7 +136,7 @@ func (p *program) run() *sql.Conn {
 	return p.connections(ctx)
 }
 
-// transactions commits one and rolls one back.
+// transactions commits one transaction and rolls one back.
 func (p *program) transactions(ctx context.Context) {
 	for _, commit := range []bool{true, false} {
 		tx, err := p.db.BeginTx(ctx, nil)
@@ -157,7 +155,7 @@ func (p *program) transactions(ctx context.Context) {
 	}
 }
 
-// connections uses three at once, one of them on its own.
+// connections uses three connections concurrently, one of them as a *sql.Conn.
 func (p *program) connections(ctx context.Context) *sql.Conn {
 	p.db.SetMaxIdleConns(3)
 	var conns [3]*sql.Conn
@@ -189,7 +187,7 @@ func (p *program) connections(ctx context.Context) *sql.Conn {
 	return conn
 }
 
-// giveUp has a call cancelled in its midst: by a function that it calls.
+// giveUp makes a call that is canceled while it runs, by a function that it calls.
 func (p *program) giveUp(ctx context.Context, conn *sql.Conn) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -199,6 +197,6 @@ func (p *program) giveUp(ctx context.Context, conn *sql.Conn) {
 	err := p.exec(ctx, conn, failed("SELECT SELECT SELECT", "context.Canceled", "9"),
 		`WITH RECURSIVE n (i) AS (SELECT give_up() UNION ALL SELECT 1 FROM n) SELECT count(*) FROM n`)
 	if !errors.Is(err, sqlite3.INTERRUPT) {
-		p.t.Fatalf("a call that was given up: %v", err)
+		p.t.Fatalf("a canceled call: %v", err)
 	}
 }

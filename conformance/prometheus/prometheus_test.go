@@ -49,8 +49,7 @@ func serve(t *testing.T) (*sdkmetric.MeterProvider, string) {
 	return provider, server.URL
 }
 
-// What Prometheus scrapes is what the program did, call by call and connection
-// by connection.
+// Prometheus must scrape what the program did, call by call and connection by connection.
 func TestScrape(t *testing.T) {
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { t.Error(err) }))
 	meters, url := serve(t)
@@ -144,7 +143,7 @@ func clientSpans(r *tracetest.SpanRecorder) (spans []sdktrace.ReadOnlySpan) {
 	return spans
 }
 
-// spanLabels are those that a call's span asks for.
+// spanLabels returns the labels that a call must have according to its span.
 func spanLabels(s sdktrace.ReadOnlySpan) string {
 	l := make(labels)
 	for _, kv := range s.Attributes() {
@@ -158,21 +157,20 @@ func spanLabels(s sdktrace.ReadOnlySpan) string {
 
 func duration(s sdktrace.ReadOnlySpan) float64 { return s.EndTime().Sub(s.StartTime()).Seconds() }
 
-// sameKeys checks that series are there for all that was done, and for nothing
-// else.
+// sameKeys checks that there are series for everything that was done, and for nothing else.
 func sameKeys[G, W any](t *testing.T, got map[string]G, want map[string]W) {
 	t.Helper()
 	g, w := slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want))
 	if !slices.Equal(g, w) {
-		t.Errorf("there are\n  %s\nand should be\n  %s", strings.Join(g, "\n  "), strings.Join(w, "\n  "))
+		t.Errorf("got the series\n  %s\nwant\n  %s", strings.Join(g, "\n  "), strings.Join(w, "\n  "))
 	}
 }
 
-// checkHistogram checks that a histogram is of these n values.
+// checkHistogram checks that a histogram has n values, which are values.
 func checkHistogram(t *testing.T, of string, h *dto.Histogram, bounds, values []float64, n int) {
 	t.Helper()
 	if len(values) != n || h.GetSampleCount() != uint64(n) {
-		t.Errorf("%s: the program did it %d times, which %d spans and %d samples tell of", of, n, len(values), h.GetSampleCount())
+		t.Errorf("%s: the program did it %d times, but there are %d spans and %d samples", of, n, len(values), h.GetSampleCount())
 		return
 	}
 	sum := 0.0
@@ -180,7 +178,7 @@ func checkHistogram(t *testing.T, of string, h *dto.Histogram, bounds, values []
 		sum += v
 	}
 	if math.Abs(h.GetSampleSum()-sum) > 1e-9 {
-		t.Errorf("%s: the sum is %v, not %v", of, h.GetSampleSum(), sum)
+		t.Errorf("%s: the sum is %v, want %v", of, h.GetSampleSum(), sum)
 	}
 	bounds = append(bounds[:len(bounds):len(bounds)], math.Inf(1))
 	var got []float64
@@ -193,15 +191,15 @@ func checkHistogram(t *testing.T, of string, h *dto.Histogram, bounds, values []
 			}
 		}
 		if b.GetCumulativeCount() != uint64(within) {
-			t.Errorf("%s: %d are up to %v, not %d", of, b.GetCumulativeCount(), b.GetUpperBound(), within)
+			t.Errorf("%s: %d are up to %v, want %d", of, b.GetCumulativeCount(), b.GetUpperBound(), within)
 		}
 	}
 	if !slices.Equal(got, bounds) {
-		t.Errorf("%s: the buckets are %v, not %v", of, got, bounds)
+		t.Errorf("%s: the buckets are %v, want %v", of, got, bounds)
 	}
 }
 
-// checkConnections checks how many connections are in which state.
+// checkConnections checks the number of connections in each state.
 func checkConnections(t *testing.T, f families, pool labels, want map[string]float64) {
 	t.Helper()
 	got := make(map[string]float64)
@@ -213,24 +211,24 @@ func checkConnections(t *testing.T, f families, pool labels, want map[string]flo
 		full[labels{"db_client_connection_state": state}.String()] = n
 	}
 	if !maps.Equal(got, full) {
-		t.Errorf("there are the connections %v, and should be %v", got, full)
+		t.Errorf("got the connections %v, want %v", got, full)
 	}
 }
 
-// checkTimes checks that a time was taken n times. How long it was is known to
-// nobody else.
+// checkTimes checks that a time was measured n times. Its values cannot be checked, because
+// they are measured nowhere else.
 func checkTimes(t *testing.T, f families, pool labels, name string, n int) {
 	t.Helper()
 	series := f.series(t, name, dto.MetricType_HISTOGRAM, pool)
 	h := series[""].GetHistogram()
 	if len(series) != 1 || h.GetSampleCount() != uint64(n) || h.GetSampleSum() <= 0 {
-		t.Errorf("%s has %d series, %d samples, sum %v; should have one, %d, more than 0", name, len(series), h.GetSampleCount(), h.GetSampleSum(), n)
+		t.Errorf("%s has %d series, %d samples, sum %v; want one, %d, more than 0", name, len(series), h.GetSampleCount(), h.GetSampleSum(), n)
 	}
 }
 
-// checkExemplars checks that each series has an exemplar at least, and that
-// each leads to the span of a call that the series counts. value, if it is not
-// nil, says what the exemplar's must be.
+// checkExemplars checks that each series has at least one exemplar, and that each exemplar
+// belongs to the span of a call that the series counts. value, if it is not nil, returns the
+// expected value of an exemplar.
 func checkExemplars[W any](t *testing.T, found []exemplar, spans []sdktrace.ReadOnlySpan, want map[string]W, common labels, value func(sdktrace.ReadOnlySpan) float64) {
 	t.Helper()
 	seen := make(map[string]bool)
@@ -250,18 +248,18 @@ func checkExemplars[W any](t *testing.T, found []exemplar, spans []sdktrace.Read
 		})
 		switch {
 		case i < 0:
-			t.Errorf("the exemplar of {%s} is of span %s in trace %s, which is no call's", l, e.span, e.trace)
+			t.Errorf("the exemplar of {%s} is of span %s in trace %s, which is not the span of a call", l, e.span, e.trace)
 		case spanLabels(spans[i]) != l.String():
 			t.Errorf("the exemplar of {%s} is a span with {%s}", l, spanLabels(spans[i]))
 		case value != nil && e.value != value(spans[i]):
-			t.Errorf("the exemplar of {%s} is %v, and its span is %v", l, e.value, value(spans[i]))
+			t.Errorf("the exemplar of {%s} is %v, but its span is %v", l, e.value, value(spans[i]))
 		}
 	}
 	sameKeys(t, seen, want)
 }
 
-// A program that makes up names of tables does not make up as many series, and
-// each of its calls is counted.
+// A program that invents table names must not create as many series, and each of its calls must
+// be counted.
 func TestCardinality(t *testing.T) {
 	meters, url := serve(t)
 	tracer, err := tracing.New(tracing.Config{MeterProvider: meters})
@@ -278,7 +276,7 @@ func TestCardinality(t *testing.T) {
 	const calls = 1500
 	for i := range calls {
 		if _, err := db.ExecContext(t.Context(), fmt.Sprintf("DELETE FROM made_up_%d", i)); err == nil {
-			t.Fatal("there is such a table")
+			t.Fatal("the missing table exists")
 		}
 	}
 	counted, unnamed := uint64(0), uint64(0)

@@ -19,7 +19,7 @@ const (
 	openMetrics = "application/openmetrics-text;version=1.0.0"
 )
 
-// scrape asks for a format, as Prometheus does, and gets it.
+// scrape requests a format, as Prometheus does, and returns the response in it.
 func scrape(t *testing.T, url, format string) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
@@ -43,12 +43,12 @@ func scrape(t *testing.T, url, format string) string {
 	return string(body)
 }
 
-// families are what was scraped, by name.
+// families are the scraped metrics, by name.
 type families map[string]*dto.MetricFamily
 
 func parse(t *testing.T, text string) families {
 	t.Helper()
-	p := expfmt.NewTextParser(model.LegacyValidation) // what every Prometheus reads
+	p := expfmt.NewTextParser(model.LegacyValidation) // the format that every version of Prometheus reads
 	f, err := p.TextToMetricFamilies(strings.NewReader(text))
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, text)
@@ -56,16 +56,15 @@ func parse(t *testing.T, text string) families {
 	return f
 }
 
-// series returns the metrics of a family by those labels that they have not in
-// common.
+// series returns the metrics of a family, by the labels that they do not have in common.
 func (f families) series(t *testing.T, name string, typ dto.MetricType, common labels) map[string]*dto.Metric {
 	t.Helper()
 	family := f[name]
 	if family == nil {
-		t.Fatalf("there is no %s", name)
+		t.Fatalf("the family %s is missing", name)
 	}
 	if family.GetType() != typ {
-		t.Fatalf("%s is a %s, not a %s", name, family.GetType(), typ)
+		t.Fatalf("%s is a %s, want a %s", name, family.GetType(), typ)
 	}
 	if family.GetHelp() == "" {
 		t.Errorf("%s has no help", name)
@@ -89,21 +88,21 @@ func labelsOf(m *dto.Metric) labels {
 	return l
 }
 
-// An exemplar is one call of those that a bucket counts.
+// An exemplar is an example of the calls that a bucket counts.
 type exemplar struct {
-	labels labels // the bucket's, le included
+	labels labels // the bucket's, including le
 	trace  string
 	span   string
 	value  float64
 }
 
-// A line of a bucket: its labels, count, and what comes behind the #.
+// bucketLine matches the line of a bucket: its labels, its count, and the exemplar after the #.
 var bucketLine = regexp.MustCompile(`^(\w+)_bucket\{(.*?)\} \d+ # \{(.*?)\} (\S+) \S+$`)
 
 var labelPair = regexp.MustCompile(`(\w+)=("(?:[^"\\]|\\.)*")`)
 
-// exemplars reads those of a histogram. No library reads the text of
-// OpenMetrics but Prometheus itself.
+// exemplars reads the exemplars of a histogram. Only Prometheus itself has a parser for the
+// text format of OpenMetrics.
 func exemplars(t *testing.T, text, name string) (found []exemplar) {
 	t.Helper()
 	for line := range strings.Lines(text) {
@@ -113,7 +112,7 @@ func exemplars(t *testing.T, text, name string) (found []exemplar) {
 		}
 		parts := bucketLine.FindStringSubmatch(line)
 		if parts == nil {
-			t.Fatalf("what is %s?", line)
+			t.Fatalf("unexpected line: %s", line)
 		}
 		value, err := strconv.ParseFloat(parts[4], 64)
 		if err != nil {
@@ -121,14 +120,14 @@ func exemplars(t *testing.T, text, name string) (found []exemplar) {
 		}
 		of := pairs(t, parts[3])
 		if len(of) != 2 || of["trace_id"] == "" || of["span_id"] == "" {
-			t.Errorf("an exemplar has the labels {%s}, and should have trace_id and span_id: %s", of, line)
+			t.Errorf("an exemplar has the labels {%s}, want trace_id and span_id: %s", of, line)
 		}
 		found = append(found, exemplar{pairs(t, parts[2]), of["trace_id"], of["span_id"], value})
 	}
 	return found
 }
 
-// pairs reads labels.
+// pairs parses labels.
 func pairs(t *testing.T, text string) labels {
 	t.Helper()
 	l := make(labels)

@@ -12,10 +12,10 @@ import (
 
 // An arg is an argument of a call.
 type arg struct {
-	name  string // if it is a named one
-	code  string // as Go has it
+	name  string // if it is a named argument
+	code  string // as Go source
 	value any
-	cell  string // as it is seen again from a column of no type; "" if that is not known
+	cell  string // the value read back from a column without a type; "" if unknown
 }
 
 func (a arg) String() string {
@@ -39,7 +39,7 @@ func values(args []arg) []any {
 
 type word string
 
-// A valuer's Value fails if it has none.
+// A valuer is a Valuer that fails if it has no value.
 type valuer struct{ v driver.Value }
 
 func (v valuer) Value() (driver.Value, error) {
@@ -51,7 +51,7 @@ func (v valuer) Value() (driver.Value, error) {
 
 var when = time.Date(2026, 1, 2, 3, 4, 5, 678, time.FixedZone("", 3600))
 
-// allArgs are in the order of how often they are drawn.
+// allArgs are sorted by how often they are drawn.
 var allArgs = []arg{
 	{code: `1`, value: 1, cell: show(int64(1))},
 	{code: `"text"`, value: "text", cell: show("text")},
@@ -74,16 +74,16 @@ var allArgs = []arg{
 	{code: `"2026-01-02T03:04:05Z"`, value: "2026-01-02T03:04:05Z"},
 	{code: `(*int)(nil)`, value: (*int)(nil), cell: show(nil)},
 	{code: `sqlite3.JSON(func() {})`, value: sqlite3.JSON(func() {})}, // cannot be bound
-	{code: `uint64(1 << 63)`, value: uint64(1 << 63)},                 // cannot be converted, like those below
+	{code: `uint64(1 << 63)`, value: uint64(1 << 63)},                 // cannot be converted, like the following
 	{code: `valuer{}`, value: valuer{}},
 	{code: `[]int{1}`, value: []int{1}},
 	{code: `struct{}{}`, value: struct{}{}},
 }
 
-// unbindable fails when it is bound, after those before it have been.
+// unbindable fails when it is bound, after the arguments before it have been bound.
 var unbindable = arg{code: `sqlite3.JSON(func() {})`, value: sqlite3.JSON(func() {})}
 
-// idArgs are what rows are asked for by.
+// idArgs are arguments for row IDs.
 var idArgs = []arg{
 	{code: `1`, value: 1, cell: show(int64(1))},
 	{code: `2`, value: 2, cell: show(int64(2))},
@@ -91,7 +91,7 @@ var idArgs = []arg{
 	{code: `7`, value: 7, cell: show(int64(7))},
 }
 
-// id is the row ID that an idArg is.
+// id returns the row ID of an idArg.
 func (a arg) id() int64 {
 	switch n := a.value.(type) {
 	case int:

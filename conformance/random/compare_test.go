@@ -11,33 +11,33 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 )
 
-// An arena is where programs are played: each time on a fresh file.
+// An arena plays programs, each time on a fresh file.
 type arena struct {
 	dir    string
-	query  string // of all DSNs; empty for what makes it quick
+	query  string // of all DSNs; empty for fast settings
 	txlock string // of all DSNs: how transactions begin; empty for the default
-	lanes  bool   // there may be several connections, whatever a program says
-	model  bool   // the programs use one connection, so that a model can follow
-	strict bool   // what is known to differ is a difference, too
+	lanes  bool   // several connections are possible, whatever a program says
+	model  bool   // the programs use one connection, so that a model can follow them
+	strict bool   // known differences count as differences, too
 	tally  tally
 }
 
-// A tally is what came to pass in all programs together.
+// A tally counts what happened in all programs.
 type tally struct {
 	programs, steps, failed, skipped int
-	wholes                           int // whole tables that the model knew
-	allowed                          int // differences that are the plain driver's
+	wholes                           int // whole tables whose contents the model knew
+	allowed                          int // differences that are faults of the plain driver
 	cache                            map[string]driver.CacheStats
 }
 
-// A record is what became of a program.
+// A record is the result of a program.
 type record struct {
 	seen  []outcome
 	close error
 	file  []byte
 }
 
-// play plays a program: as far as it sees what is wanted, if that is not nil.
+// play plays a program. If want is not nil, it stops at the first step whose outcome differs.
 func (a *arena) play(to target, p program, want []outcome) (record, error) {
 	path := filepath.Join(a.dir, "file.db")
 	defer func() {
@@ -74,9 +74,9 @@ func (t *tally) count(name string, s driver.CacheStats) {
 	t.cache[name] = sum
 }
 
-// difference plays a program on the plain driver and on others, and says where
-// the first sees something else, or "". That one is then the first to be asked
-// the next time, for it will be the same program shrunk.
+// difference plays a program on the plain driver and on others. It returns the first
+// difference, or "". The target that differs is the first to be played next time, because the
+// next program is probably the same one, shrunk.
 func (a *arena) difference(p program, targets []target) (string, error) {
 	want, err := a.play(plain, p, nil)
 	if err != nil {
@@ -107,7 +107,7 @@ func (a *arena) difference(p program, targets []target) (string, error) {
 	return "", nil
 }
 
-// followed has a model follow a program.
+// followed lets a model follow a program, and returns what contradicts the model.
 func (a *arena) followed(p program, seen []outcome) string {
 	m := newModel()
 	for i, o := range seen {
@@ -122,12 +122,12 @@ func (a *arena) followed(p program, seen []outcome) string {
 	return ""
 }
 
-// most is how many differences of the plain driver's own are allowed in one
-// program.
+// most is how many differences of the plain driver's own are allowed in one program. It guards
+// against an endless recursion.
 const most = 20
 
-// differs plays a program on one driver more. It returns the program with what
-// had to be put into it to allow for the plain driver, and what that saw.
+// differs plays a program on one more driver. It returns the program with the steps that were
+// inserted because of the plain driver, and what the plain driver saw in it.
 func (a *arena) differs(to target, p program, want record, allowed int) (string, program, record, error) {
 	got, err := a.play(to, p, want.seen)
 	if err != nil {
@@ -158,7 +158,7 @@ func (a *arena) differs(to target, p program, want record, allowed int) (string,
 		if i < len(seen) {
 			return seen[i].String()
 		}
-		return "nothing: the step before was the last"
+		return "nothing: the previous step was the last"
 	}
 	return fmt.Sprintf("%splain sees\n\t\t%s\n%s sees\n\t\t%s\n", p.upTo(i), show(want.seen), to.name, show(got.seen)), p, want, nil
 }
@@ -172,13 +172,13 @@ func firstDifference(a, b []outcome) int {
 	return -1
 }
 
-// staleThere allows for what the plain driver does after the schema has changed
-// since a connection has last read it, or since a statement was prepared: the
-// next query fails once, or tells old columns: it is the line "schema changes" of
-// package driver's differences. Another connection may have changed it, or a
-// rollback on the same after a change that failed. That is the reason of a
-// difference in the i-th step if the plain driver sees the same as the other
-// once the connection has read the schema, or the statement was used.
+// staleThere handles a known difference of the plain driver after a schema change: the entry
+// "Schema changes" of package driver's differences. If the schema has changed since a
+// connection has read it, or since a statement was prepared, the next query fails once or
+// reports old columns. Another connection may have changed it, or a rollback on the same
+// connection after a change that failed. To find out whether that explains the difference in
+// the i-th step, staleThere makes the connection read the schema, or uses the statement. It
+// does if the plain driver then sees the same as the other driver.
 func (a *arena) staleThere(p program, i int, got record) (program, bool, error) {
 	at, ok := asked(p, i)
 	if !ok || i >= len(got.seen) {
@@ -189,7 +189,7 @@ func (a *arena) staleThere(p program, i int, got record) (program, bool, error) 
 	first := step{verb: query, on: s.on, text: &text{sql: "SELECT 1 FROM sqlite_schema LIMIT 1"}, unseen: true}
 	if s.on[0] == 's' {
 		if !s.text.onlyReads() {
-			return p, false, nil // to use it twice would be to write twice
+			return p, false, nil // using it twice would write twice
 		}
 		if p.connections == 1 {
 			since = p.prepared(s.on)
@@ -204,8 +204,7 @@ func (a *arena) staleThere(p program, i int, got record) (program, bool, error) 
 	return cured, err == nil && sameOutcome(want.seen, i+1, got.seen, i), err
 }
 
-// prepared returns the step in which a statement was prepared, if it is not bound
-// to a transaction, or else that which is.
+// prepared returns the step that prepared a statement, or that bound it to a transaction.
 func (p program) prepared(stmt string) int {
 	i := slices.IndexFunc(p.steps, func(s step) bool { return s.to == stmt })
 	if p.steps[i].verb == bind {
@@ -214,8 +213,8 @@ func (p program) prepared(stmt string) int {
 	return i
 }
 
-// asked returns the step in which the rows seen in the i-th were asked for. It
-// is not ok if there are none.
+// asked returns the step that queried the rows which the i-th step reads. ok is false if the
+// step reads none.
 func asked(p program, i int) (at int, ok bool) {
 	at = i
 	if p.steps[i].verb == read {
@@ -224,7 +223,7 @@ func asked(p program, i int) (at int, ok bool) {
 	return at, p.steps[at].reads() || p.steps[at].verb == open
 }
 
-// with returns the program with one step more.
+// with returns the program with one more step.
 func (p program) with(at int, s step) program {
 	p.steps = slices.Insert(slices.Clone(p.steps), at, s)
 	return p
@@ -234,7 +233,7 @@ func sameOutcome(a []outcome, i int, b []outcome, j int) bool {
 	return i < len(a) && j < len(b) && slices.Equal(a[i].lines, b[j].lines)
 }
 
-// contents compares what is left in the files, if they are not the same anyway.
+// contents compares the contents of the files, if their bytes differ.
 func (a *arena) contents(to target, p program, want, got record) (string, error) {
 	if bytes.Equal(want.file, got.file) {
 		return "", nil
@@ -253,8 +252,8 @@ func (a *arena) contents(to target, p program, want, got record) (string, error)
 	return fmt.Sprintf("%splain leaves\n\t\t%s\n%s leaves\n\t\t%s\n", p.upTo(len(p.steps)), dumps[0], to.name, dumps[1]), nil
 }
 
-// dump reads all tables of a file, but what a pool has noted for SQLite's planner
-// as it closed.
+// dump reads all tables of a file, except those that a pool writes for SQLite's planner when it
+// closes.
 func (a *arena) dump(file []byte) (string, error) {
 	path := filepath.Join(a.dir, "left.db")
 	if err := os.WriteFile(path, file, 0o600); err != nil {

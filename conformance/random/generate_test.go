@@ -9,12 +9,12 @@ import (
 	"pgregory.net/rapid"
 )
 
-// An idea is what rapid draws: what might be done next. Whether it can be, and
-// to what, is decided when the program is built, so that a program stays the
-// same but for what depends on it when rapid leaves an idea out.
+// An idea is what rapid draws: a possible next step. When the program is built, the builder
+// decides whether the step is possible, and on what. When rapid removes an idea, only the steps
+// that depend on it change.
 type idea struct {
 	kind    kind
-	on      int // which of the handles that there are
+	on      int // which of the available handles
 	table   int
 	text    int
 	args    [3]int
@@ -52,8 +52,7 @@ const (
 	asCancelled kind = "cancelled"
 )
 
-// kinds are all kinds, as often as they are wanted. What comes first is what
-// others shrink to.
+// kinds has each kind as often as it should be drawn. Others shrink to the first ones.
 var kinds = func() []kind {
 	var all []kind
 	for _, k := range []struct {
@@ -70,13 +69,13 @@ var kinds = func() []kind {
 	return all
 }()
 
-// tables are the names that are used, as often as they are wanted.
+// tables has each name as often as it should be drawn.
 var tables = []string{"t", "t", "u", "t", "u", "t", "u", "t", "u", "temp.t", "t", "m.t", "u", "main.t", "t", "temp.u"}
 
-// programs are those on at most so many connections.
+// programs generates programs on at most this many connections.
 func programs(connections int) *rapid.Generator[program] { return programsOf(connections, kinds) }
 
-// programsOf are those of some kinds of ideas.
+// programsOf generates programs from some kinds of ideas.
 func programsOf(connections int, kinds []kind) *rapid.Generator[program] {
 	ideas := rapid.Custom(func(t *rapid.T) idea {
 		index := rapid.IntRange(0, 127)
@@ -93,8 +92,8 @@ func programsOf(connections int, kinds []kind) *rapid.Generator[program] {
 		}
 		return i
 	})
-	// Ten slices of about five each: one slice would either be short, or have a
-	// minimum that rapid could not shrink it below.
+	// Ten slices of about five ideas each. One slice would either be short, or have a
+	// minimum below which rapid could not shrink it.
 	return rapid.Map(rapid.SliceOfN(rapid.SliceOfN(ideas, 0, 12), 10, 10), func(ideas [][]idea) program {
 		b := newBuilder(connections)
 		for _, i := range slices.Concat(ideas...) {
@@ -105,8 +104,8 @@ func programsOf(connections int, kinds []kind) *rapid.Generator[program] {
 	})
 }
 
-// A builder makes a program of ideas. It knows which variables hold something,
-// if all goes well, so that no call waits for ever for a connection.
+// A builder makes a program from ideas. It tracks which variables have a value if all calls
+// succeed, so that no call waits forever for a connection.
 type builder struct {
 	program
 	live  []*variable
@@ -116,11 +115,11 @@ type builder struct {
 // A variable is live until it is closed.
 type variable struct {
 	name    string
-	parent  string // what it was made of
-	holder  string // whose connection it uses: "db" if database/sql finds one for each call
-	tx      string // the transaction that ends it, if one does
-	text    *text  // of a statement, and of rows
-	touched bool   // of rows
+	parent  string // the variable that it was made from
+	holder  string // the variable whose connection it uses: "db" if database/sql acquires one for each call
+	tx      string // the transaction that ends it; "" if none does
+	text    *text  // of statements and rows
+	touched bool   // of rows: its columns or rows have been read
 }
 
 func newBuilder(connections int) *builder {
@@ -128,7 +127,7 @@ func newBuilder(connections int) *builder {
 	t := start()
 	b.add(step{verb: exec, on: "db", text: &t})
 	if connections > 1 {
-		// All are opened while none holds a lock.
+		// Open all of them before any transaction holds a lock.
 		var names []string
 		for range connections {
 			names = append(names, b.make('c', "db", nil).name)
@@ -143,8 +142,8 @@ func newBuilder(connections int) *builder {
 
 func (b *builder) add(s step) {
 	if s.text != nil && s.text.schema && s.verb != prepare {
-		// The plain driver tells of the columns from before the change if
-		// it is asked for the first time after it: "schema changes".
+		// The plain driver reports the columns from before the change, if the program
+		// asks for the first time after it: the entry "Schema changes".
 		for _, v := range b.all('r') {
 			if !v.touched {
 				b.touch(v, 1)
@@ -195,7 +194,7 @@ func (b *builder) all(letter byte) []*variable {
 	return vs
 }
 
-// free reports whether the database has a connection left.
+// free reports whether the database has a free connection.
 func (b *builder) free() bool {
 	n := 0
 	for _, v := range b.live {
@@ -209,7 +208,7 @@ func (b *builder) free() bool {
 // usable reports whether a call on the variable gets a connection.
 func (b *builder) usable(v *variable) bool { return v.holder != "db" || b.free() }
 
-// handles returns what takes texts.
+// handles returns the variables that execute queries.
 func (b *builder) handles() []string {
 	var hs []string
 	for _, v := range append(b.all('x'), b.all('c')...) {
@@ -221,9 +220,9 @@ func (b *builder) handles() []string {
 	return hs
 }
 
-// beingRead reports whether rows of the statement are open. Those of another
-// query of it would be the same rows, of which one is taken by a question for
-// columns here, and only by one for a row in the plain driver.
+// beingRead reports whether rows of the statement are open. Another query of it would return
+// the same rows. "sqlitemw" takes one of them when the program asks for columns, and the plain
+// driver only when it asks for a row.
 func (b *builder) beingRead(stmt *variable) bool {
 	return slices.ContainsFunc(b.all('r'), func(r *variable) bool {
 		s := b.variable(r.parent)
@@ -235,7 +234,7 @@ func (b *builder) drop(v *variable) {
 	b.live = slices.DeleteFunc(b.live, func(w *variable) bool { return w == v })
 }
 
-// close closes a variable, after what would make that wait.
+// close closes a variable, after everything that would block its closing.
 func (b *builder) close(v *variable) {
 	for _, w := range slices.Clone(b.live) {
 		if v.name[0] == 'c' && w.name[0] != 's' && w != v && w.holder == v.name && b.variable(w.name) != nil {
@@ -252,7 +251,7 @@ func (b *builder) close(v *variable) {
 	}
 }
 
-// endTx ends a transaction, and with it what is made of it.
+// endTx ends a transaction, and the variables made from it.
 func (b *builder) endTx(tx *variable, v verb) {
 	b.drop(tx)
 	for _, w := range slices.Clone(b.live) {
@@ -263,7 +262,7 @@ func (b *builder) endTx(tx *variable, v verb) {
 	b.add(step{verb: v, on: tx.name, text: &text{schema: v == rollback || v == commit}})
 }
 
-// end closes all that is open, and reads the tables.
+// end closes everything that is open, and reads the tables.
 func (b *builder) end() {
 	for _, letter := range "rxcs" {
 		for _, v := range b.all(byte(letter)) {
@@ -282,7 +281,7 @@ func (b *builder) end() {
 
 func pick[E any](from []E, i int) E { return from[i%len(from)] }
 
-// build adds what an idea comes to. It adds nothing if it comes to nothing.
+// build adds the steps of an idea. It adds nothing if the idea is not possible.
 func (b *builder) build(i idea) {
 	table := pick(tables, i.table)
 	onHandle := func(v verb, t text) {
@@ -369,7 +368,7 @@ func (b *builder) build(i idea) {
 	}
 }
 
-// orView returns the view's name now and then.
+// orView returns the view's name in one of four cases.
 func orView(i idea, table string) string {
 	if i.variant%4 == 3 {
 		return "w"
@@ -377,8 +376,8 @@ func orView(i idea, table string) string {
 	return table
 }
 
-// cancelled adds a call whose context is cancelled before it. Not one whose
-// rows database/sql would close at a time of its own.
+// cancelled adds a call with a context that was canceled before it. It adds no call whose rows
+// database/sql would close at an unpredictable time.
 func (b *builder) cancelled(i idea, table string) {
 	hs := b.handles()
 	if len(hs) == 0 {
@@ -400,7 +399,7 @@ func (b *builder) cancelled(i idea, table string) {
 	}
 	b.add(s)
 	if s.to != "" {
-		b.drop(b.variable(s.to)) // there is none
+		b.drop(b.variable(s.to)) // there is no such variable
 	}
 }
 
@@ -451,7 +450,7 @@ func (b *builder) transaction(i idea) {
 	}
 }
 
-// call adds a call of a text, or of a statement of it.
+// call adds a call of a query, or of a statement of it.
 func (b *builder) call(i idea, v verb, on string, t text) {
 	s := step{verb: v, on: on, text: &t, args: b.args(i, t)}
 	if strings.HasPrefix(t.sql, "SELECT 1;") && v == exec {
@@ -462,12 +461,12 @@ func (b *builder) call(i idea, v verb, on string, t text) {
 		rows := b.make('r', on, &t)
 		b.steps[len(b.steps)-1].to = rows.name
 		if !t.onlyReads() {
-			b.touch(rows, 1) // the plain driver writes when a row is asked for, and not in Query
+			b.touch(rows, 1) // the plain driver writes when the program asks for a row, and not in Query
 		}
 	}
 }
 
-// args are mostly what the text wants.
+// args returns arguments, which mostly fit the query.
 func (b *builder) args(i idea, t text) []arg {
 	var args []arg
 	for n := range t.inputs + len(t.names) {

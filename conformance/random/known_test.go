@@ -5,28 +5,29 @@ import (
 	"testing"
 )
 
-// A finding is a program that a session was shrunk to, but for its beginning.
+// A finding is a program to which a session was shrunk, without its first steps.
 type finding struct {
 	name        string
 	connections int
 	steps       []step
 }
 
-// known are differences that sessions do not see, so that they find others. Each
-// has the program that shows it.
+// known are differences that sessions ignore, so that they find others. Each has a program that
+// shows it.
 var known = []finding{
 	{
-		// The plain driver counts from the beginning of the text what SQLite
-		// counts from that of the statement: it tells a wrong place. It is the
-		// line "errors" of package driver's differences.
-		name:  "where in a text of several statements an error is",
+		// SQLite counts the position of an error from the start of the statement. The
+		// plain driver counts it from the start of the query, and so reports a wrong
+		// position. This is an entry of package driver's differences: "Several
+		// statements".
+		name:  "position of an error in a query of several statements",
 		steps: []step{{verb: exec, on: "db", text: &text{sql: "SELECT 1; SELECT missing", several: true}}},
 	},
 	{
-		// A closed statement tells of the connection's last error. Where others
-		// are kept, one that has failed is prepared again, to see whether it
-		// still can be, and that makes the last error none.
-		name: "what went wrong last, in an error of rows whose statement is closed, with statements kept",
+		// A closed statement reports the connection's last error. If statements are
+		// cached, one that has failed is prepared again to check that it is still
+		// valid, and that clears the last error.
+		name: "last error of the connection, in an error of rows whose statement is closed, with cached statements",
 		steps: []step{
 			{verb: connect, on: "db", to: "c1"},
 			{verb: prepare, on: "c1", to: "s1", text: &text{sql: "SELECT * FROM u"}},
@@ -39,8 +40,8 @@ var known = []finding{
 		},
 	},
 	{
-		// The plain driver writes its row, and says that it failed: it tells of the columns
-		// before it has executed the statement.
+		// The plain driver writes its row, but reports a failure, because it reads the
+		// columns before it has executed the statement.
 		name: "the columns of a prepared statement that writes and returns rows, at the second use after they have changed",
 		steps: []step{
 			{verb: prepare, on: "db", to: "s1", text: &returning},
@@ -52,10 +53,10 @@ var known = []finding{
 	},
 }
 
-// cured are differences that sessions have found, and that are no more.
+// cured are differences that sessions have found and that no longer exist.
 var cured = []finding{
 	{
-		name:        "a kept statement of what another connection has dropped, after a query that writes to it",
+		name:        "a cached statement of a table that another connection has dropped, after a query that writes to it",
 		connections: 2,
 		steps: []step{
 			{verb: connect, on: "db", to: "c1"},
@@ -69,7 +70,7 @@ var cured = []finding{
 		},
 	},
 	{
-		name:        "a kept query of what another connection has dropped, after a query that writes",
+		name:        "a cached query of a table that another connection has dropped, after a query that writes",
 		connections: 2,
 		steps: []step{
 			{verb: connect, on: "db", to: "c1"},
@@ -83,8 +84,8 @@ var cured = []finding{
 		},
 	},
 	{
-		// A prepare that fails has SQLite read the schema anew, too.
-		name:        "a kept query of what another connection has dropped, after a text that cannot be prepared",
+		// A prepare that fails also makes SQLite read the schema again.
+		name:        "a cached query of a table that another connection has dropped, after a query that cannot be prepared",
 		connections: 2,
 		steps: []step{
 			{verb: connect, on: "db", to: "c1"},
@@ -98,8 +99,8 @@ var cured = []finding{
 		},
 	},
 	{
-		// They were those of the use before, and to ask for their types panicked.
-		name: "the columns of rows that nobody has looked at, once their statement is closed, if it was kept",
+		// They were those of the previous use, and asking for their types panicked.
+		name: "columns of unread rows after their statement is closed, if it was cached",
 		steps: []step{
 			{verb: query, on: "db", text: &text{sql: "SELECT * FROM u"}},
 			{verb: connect, on: "db", to: "c1"},
@@ -112,7 +113,7 @@ var cured = []finding{
 		},
 	},
 	{
-		name: "what went wrong last, in an error of rows whose statement is closed",
+		name: "last error of the connection, in an error of rows whose statement is closed",
 		steps: []step{
 			{verb: connect, on: "db", to: "c1"},
 			{verb: prepare, on: "c1", to: "s1", text: &text{sql: "SELECT * FROM u"}},
@@ -125,7 +126,7 @@ var cured = []finding{
 		},
 	},
 	{
-		name: "last_insert_rowid() after an Exec of a text that cannot be prepared",
+		name: "last_insert_rowid() after an Exec of a query that cannot be prepared",
 		steps: []step{
 			{verb: exec, on: "db", text: &text{sql: "INSERT INTO t DEFAULT VALUES"}},
 			{verb: exec, on: "db", text: &text{sql: "INSERT INTO missing DEFAULT VALUES"}},
@@ -145,7 +146,7 @@ var cured = []finding{
 		},
 	},
 	{
-		name:        "a kept query of what another connection has dropped fails for a row",
+		name:        "a cached query of a table that another connection has dropped fails for a row",
 		connections: 2,
 		steps: []step{
 			{verb: connect, on: "db", to: "c1"},
@@ -159,7 +160,7 @@ var cured = []finding{
 		},
 	},
 	{
-		name:        "a kept statement that writes to what another connection has dropped fails with a joined error",
+		name:        "a cached statement that writes to a table that another connection has dropped fails with a joined error",
 		connections: 2,
 		steps: []step{
 			{verb: connect, on: "db", to: "c1"},
@@ -176,21 +177,20 @@ var cured = []finding{
 
 var returning = text{sql: "INSERT INTO t(a) VALUES (1) RETURNING *"}
 
-// What is known to differ still does: what does not any more, sessions should
-// see.
+// Each known difference must still exist. Sessions should not ignore one that no longer does.
 func TestKnown(t *testing.T) {
 	for _, k := range known {
 		t.Run(k.name, func(t *testing.T) {
 			diff := k.play(t, ours(t)[:1])
 			if diff == "" {
-				t.Error("there is no difference: take it out of what is known")
+				t.Error("there is no difference any more: remove it from known")
 			}
 			t.Log(diff)
 		})
 	}
 }
 
-// What was found, and is cured, is not there again in any configuration.
+// Cured differences must not exist in any configuration.
 func TestCured(t *testing.T) {
 	for _, f := range cured {
 		t.Run(f.name, func(t *testing.T) {
@@ -201,7 +201,7 @@ func TestCured(t *testing.T) {
 	}
 }
 
-// play says where the program sees a difference, or "".
+// play returns the difference that the program sees, or "".
 func (f finding) play(t *testing.T, targets []target) string {
 	begin := start()
 	p := program{max(1, f.connections), slices.Concat([]step{{verb: exec, on: "db", text: &begin}}, f.steps)}

@@ -16,17 +16,17 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A lie is a mistake in a driver around the plain one.
+// A lie is a fault in a driver around the plain one.
 type lie int
 
 const (
-	staleColumns   lie = iota // keeps statements, and their columns, whatever happens
-	stolenRows                // gives a kept statement to a second call while the first reads its rows
+	staleColumns   lie = iota // caches statements and their columns, whatever happens
+	stolenRows                // passes a cached statement to a second call while the first reads its rows
 	keptArguments             // keeps a statement's arguments for its next use
-	writableTx                // begins every transaction as one that may write
+	writableTx                // begins every transaction as a writable one
 	plainIsolation            // begins every transaction at the default level
 	otherErrors               // wraps errors
-	ownContext                // hands on a context of its own
+	ownContext                // passes on another context
 	noChanges                 // loses the row count
 )
 
@@ -67,7 +67,7 @@ func (c *liarConn) Raw() *sqlite3.Conn {
 
 func (c *liarConn) Exec(sql string) error { return c.Raw().Exec(sql) }
 
-// beforeChange lets go of what is kept, but for a liar whose lie is not to.
+// beforeChange drops cached statements, unless the lie is to keep them.
 func (c *liarConn) beforeChange() {
 	if c.lie != staleColumns {
 		c.forget()
@@ -129,7 +129,7 @@ func (c *liarConn) ExecContext(ctx context.Context, query string, args []driver.
 	return res, err
 }
 
-// keeps reports whether statements are kept.
+// keeps reports whether statements are cached.
 func (c *liarConn) keeps() bool {
 	return c.lie == staleColumns || c.lie == stolenRows || c.lie == keptArguments
 }
@@ -155,7 +155,7 @@ func (c *liarConn) PrepareContext(ctx context.Context, query string) (driver.Stm
 	return s, nil
 }
 
-// keepable reports whether a liar keeps a text's statement.
+// keepable reports whether a liar caches a query's statement.
 func keepable(query string) bool { return text{sql: query}.onlyReads() }
 
 type liarBase interface {
@@ -169,7 +169,7 @@ type liarStmt struct {
 	liarBase
 	conn  *liarConn
 	query string
-	named map[string]driver.NamedValue // arguments of the uses before
+	named map[string]driver.NamedValue // arguments of earlier uses
 }
 
 func (s *liarStmt) Close() error {
@@ -182,7 +182,7 @@ func (s *liarStmt) Close() error {
 	return nil
 }
 
-// with adds the arguments of earlier uses, if that is the lie.
+// with adds the arguments of earlier uses if that is the lie.
 func (s *liarStmt) with(args []driver.NamedValue) []driver.NamedValue {
 	if s.conn.lie != keptArguments {
 		return args
@@ -217,7 +217,7 @@ func (s *liarStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (
 	return s.liarBase.QueryContext(ctx, s.with(args))
 }
 
-// The sessions of every day find each mistake.
+// The everyday sessions must find each fault.
 func TestLiars(t *testing.T) {
 	t.Parallel()
 	sessions := programs(1)
@@ -234,19 +234,19 @@ func TestLiars(t *testing.T) {
 					return
 				}
 			}
-			t.Error("no session finds it")
+			t.Error("no session finds the fault")
 		})
 	}
 }
 
-// And rapid shrinks the session to a program that shows little else.
+// Rapid must shrink the session to a program that shows little else.
 func TestShrinks(t *testing.T) {
-	// To begin the transaction and to write in it are two steps, and so are the
-	// fewest at the beginning and the end four.
+	// Beginning the transaction and writing in it are two steps. The beginning and the end
+	// of a program are at least four.
 	const few = 10
 
-	// Far more than it takes anywhere: it ends with the last smaller program
-	// that was tried, and of those none is played once there are few steps.
+	// Far more than it takes anywhere. Shrinking ends with the last smaller program that
+	// was tried, and none is played once there are few steps.
 	shrinktime := flag.Lookup("rapid.shrinktime").Value.String()
 	flag.Set("rapid.shrinktime", "10m")
 	defer flag.Set("rapid.shrinktime", shrinktime)
@@ -255,7 +255,7 @@ func TestShrinks(t *testing.T) {
 	r := &recordingTB{name: t.Name()}
 	var last program
 	done := make(chan struct{})
-	go func() { // which FailNow ends
+	go func() { // FailNow ends this goroutine
 		defer close(done)
 		rapid.Check(r, func(t *rapid.T) {
 			p := programs(1).Draw(t, "program")
@@ -274,10 +274,10 @@ func TestShrinks(t *testing.T) {
 	}()
 	<-done
 	if !r.failed {
-		t.Fatal("no session finds the mistake")
+		t.Fatal("no session finds the fault")
 	}
 	if n := len(last.steps); n > few {
-		t.Errorf("a program of a few steps shows the mistake, but is shrunk to %d", n)
+		t.Errorf("a program of a few steps shows the fault, but it was shrunk to %d", n)
 	}
 	if log := r.log.String(); !strings.Contains(log, "BeginTx(ctx, &sql.TxOptions{") || !strings.Contains(log, "-rapid.seed=") {
 		t.Errorf("the report has neither the program nor how to play it again:\n%s", log)

@@ -10,26 +10,26 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// A model is what a database of one connection must hold, by what the program
-// was told that it did: what succeeded took effect, and nothing else did.
+// A model is the expected contents of a database with one connection, according to the results
+// that the program got: calls that succeeded took effect, and nothing else did.
 type model struct {
-	lost     bool // it is not known any more what is in the database
-	nameless bool // nor what columns are called
+	lost     bool // the contents of the database are no longer known
+	nameless bool // the names of columns are not known
 	schemas  schemas
 	attached bool
-	undo     []point // of the transaction at hand, the outermost first
+	undo     []point // of the current transaction, the outermost first
 }
 
-// schemas are the tables by the name of their schema and their own.
+// schemas are the tables, by the names of the schema and of the table.
 type schemas map[string]map[string]*modelTable
 
-// A point is what can be rolled back to.
+// A point is a state that can be rolled back to.
 type point struct {
-	name    string // "" where the transaction began
+	name    string // "" for the begin of the transaction
 	schemas schemas
 }
 
-// A modelTable is not changed once made: a change makes a new one.
+// A modelTable is immutable: a change makes a new one.
 type modelTable struct {
 	columns []modelColumn // the first is the row ID
 	rows    []modelRow    // by their row IDs
@@ -38,10 +38,10 @@ type modelTable struct {
 
 type modelColumn struct{ name, decl string }
 
-// A modelRow has its cells as they are shown, "" if that is not known.
+// A modelRow has its cells as they are shown, or "" for unknown ones.
 type modelRow struct {
 	id    int64
-	cells []string // but for the row ID
+	cells []string // without the row ID
 }
 
 func newModel() *model {
@@ -56,7 +56,7 @@ func (s schemas) clone() schemas {
 	return c
 }
 
-// find says where a table is, as SQLite looks for it.
+// find returns the location of a table, in SQLite's search order.
 func (m *model) find(name string) (schema, table string, found bool) {
 	where := []string{"temp", "main", "m"}
 	if s, rest, qualified := strings.Cut(name, "."); qualified {
@@ -70,11 +70,11 @@ func (m *model) find(name string) (schema, table string, found bool) {
 	return "", "", false
 }
 
-// change replaces a table by what f makes of a copy.
+// change replaces a table by a copy that f has changed.
 func (m *model) change(name string, f func(*modelTable)) {
 	schema, table, found := m.find(name)
 	if !found {
-		m.lost = true // a view, or so
+		m.lost = true // it is a view, for example
 		return
 	}
 	t := *m.schemas[schema][table]
@@ -125,7 +125,7 @@ func (m *model) point(name string) int {
 	return -1
 }
 
-// restore undoes all but what is attached, which is no part of a transaction.
+// restore undoes everything except ATTACH and DETACH, which are not part of a transaction.
 func (m *model) restore(p point) {
 	m.schemas = p.schemas.clone()
 	switch {
@@ -140,9 +140,9 @@ func (t *modelTable) column(name string) int {
 	return slices.IndexFunc(t.columns, func(c modelColumn) bool { return c.name == name })
 }
 
-// put inserts a row, or replaces that with its ID. An id of zero stands for the
-// next. The cells are by the columns' names; those of columns that are not
-// named are not known, for they may have a default.
+// put inserts a row, or replaces the one with its ID. An id of zero means the next one. The
+// cells are by the names of columns. Cells of other columns are unknown, because the columns
+// may have a default.
 func (t *modelTable) put(id int64, cells map[string]string) {
 	if id == 0 {
 		id = 1
@@ -164,8 +164,7 @@ func (t *modelTable) put(id int64, cells map[string]string) {
 	}
 }
 
-// check follows the program, and returns what is wrong with what it saw, if
-// something is.
+// check follows the program, and returns what is wrong with what it saw, or "".
 func (m *model) check(s step, o outcome) string {
 	if m.lost || o.skipped || s.unseen {
 		return ""
@@ -183,20 +182,20 @@ func (m *model) checkWhole(name string, o outcome) string {
 	schema, table, found := m.find(name)
 	if !found {
 		if o.err == nil {
-			return fmt.Sprintf("there is no table %s, but it can be read", name)
+			return fmt.Sprintf("the table %s does not exist, but it can be read", name)
 		}
 		return ""
 	}
 	t := m.schemas[schema][table]
 	if o.err != nil {
-		return fmt.Sprintf("the table %s is there, but cannot be read", name)
+		return fmt.Sprintf("the table %s exists, but cannot be read", name)
 	}
 	var columns []string
 	for _, c := range t.columns {
 		columns = append(columns, c.name)
 	}
 	if !m.nameless && !slices.Equal(o.columns, columns) {
-		return fmt.Sprintf("the table %s has the columns %q, but they are told as %q", name, columns, o.columns)
+		return fmt.Sprintf("the table %s has the columns %q, but they are reported as %q", name, columns, o.columns)
 	}
 	if t.unsure {
 		return ""
@@ -215,7 +214,7 @@ func (m *model) checkWhole(name string, o outcome) string {
 	return ""
 }
 
-// follow does what a step did.
+// follow applies the effect of a step.
 func (m *model) follow(s step, o outcome) {
 	switch s.verb {
 	case begin:
@@ -226,7 +225,7 @@ func (m *model) follow(s step, o outcome) {
 		if o.err == nil {
 			m.commit()
 		} else {
-			m.rollback() // the plain driver does
+			m.rollback() // as the plain driver does
 		}
 	case rollback:
 		if o.err == nil {
@@ -248,9 +247,9 @@ func (m *model) follow(s step, o outcome) {
 	case exec, query, raw, promoted:
 		switch {
 		case errors.Is(o.err, sqlite3.MISUSE) && s.text.effect != nil:
-			// The plain driver says so of rows that are returned of a table
-			// whose columns are others than when the statement was prepared;
-			// what it returns them of has been done.
+			// The plain driver reports that for rows of a table whose columns have
+			// changed since the statement was prepared. The statement that returns
+			// them has taken effect.
 			m.lost = true
 		case o.err == nil && s.text.effect != nil:
 			s.text.effect(m, s.args)
@@ -258,7 +257,7 @@ func (m *model) follow(s step, o outcome) {
 			s.text.failed(m, o.err)
 		}
 	case queryRow, open:
-		// How far a statement got that writes and was left is not known.
+		// It is not known how far a statement that writes got before it was abandoned.
 		if s.text.effect != nil {
 			m.lost = true
 		}

@@ -2,5 +2,5 @@
 
 package random
 
-// checks is how many sessions each test plays.
+// checks is the number of sessions that each test plays.
 const checks = "500"

@@ -11,10 +11,10 @@ import (
 	"github.com/ncruces/go-sqlite3/driver"
 )
 
-// A player has a program's variables.
+// A player holds a program's variables.
 type player struct {
-	strict  bool // what is known to differ is seen, too
-	several bool // connections
+	strict  bool // known differences count, too
+	several bool // the program uses several connections
 	db      *sql.DB
 	conns   map[string]*sql.Conn
 	txs     map[string]*sql.Tx
@@ -35,15 +35,14 @@ var cancelled = func() context.Context {
 	return ctx
 }()
 
-// A runner is what texts and their arguments are given to, or a statement's
-// arguments alone.
+// A runner executes queries with arguments, or a statement with arguments only.
 type runner struct {
 	exec     func(context.Context, ...any) (sql.Result, error)
 	query    func(context.Context, ...any) (*sql.Rows, error)
 	queryRow func(context.Context, ...any) *sql.Row
 }
 
-// handle is what a *sql.DB, a *sql.Conn and a *sql.Tx can do.
+// handle has the methods that *sql.DB, *sql.Conn and *sql.Tx have in common.
 type handle interface {
 	ExecContext(context.Context, string, ...any) (sql.Result, error)
 	QueryContext(context.Context, string, ...any) (*sql.Rows, error)
@@ -51,9 +50,8 @@ type handle interface {
 	PrepareContext(context.Context, string) (*sql.Stmt, error)
 }
 
-// play plays a program. A step that panics is the last, and so is the first of
-// which it sees something else than want, if that is not nil: what comes after
-// may wait for ever for what had no difference before.
+// play plays a program. It stops after a step that panics. If want is not nil, it also stops
+// after the first step whose outcome differs, because later calls may then wait forever.
 func play(db *sql.DB, p program, want []outcome, strict, several bool) []outcome {
 	db.SetMaxOpenConns(p.connections)
 	db.SetMaxIdleConns(p.connections)
@@ -85,7 +83,8 @@ func (l *player) step(s step) (o outcome, panicked bool) {
 		if p := recover(); p != nil {
 			o.see("panic: %s", mask(fmt.Sprint(p)))
 			panicked = true
-			// A savepoint panics by itself if it cannot be released.
+			// A savepoint's own release function panics if the savepoint cannot be
+			// released.
 			if s.verb == release {
 				panicked = false
 			}
@@ -203,12 +202,11 @@ func (l *player) step(s step) (o outcome, panicked bool) {
 	return o, false
 }
 
-// forgetTypes takes out of what was seen of rows the types of columns that were
-// asked for before the first row, if there is none because what they are of is
-// gone, and another connection may have dropped it: "sqlitemw" asks SQLite for
-// them when it has failed to prepare the statement again. It is the line
-// "queries" of package driver's differences from the plain driver: a query
-// begins at the first question for columns.
+// forgetTypes removes the types of columns from an outcome without a first row, if a table no
+// longer exists and another connection may have dropped it. "sqlitemw" asks SQLite for the
+// types after it has failed to prepare the statement again. This is the entry "Queries"
+// of package driver's differences from the plain driver: a query begins when the program first
+// asks for columns.
 func (l *player) forgetTypes(o *outcome) {
 	if !l.strict && l.several && len(o.rows) == 0 && o.err != nil && strings.Contains(o.err.Error(), ": no such ") {
 		o.lines = slices.DeleteFunc(o.lines, func(line string) bool { return strings.HasPrefix(line, "types") })

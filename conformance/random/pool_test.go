@@ -22,10 +22,10 @@ var pooled = target{"sqlitemw-pool", func(dsn string) (*sql.DB, error) {
 	return sql.OpenDB(c), nil
 }}
 
-// pooledKinds are what a program may do that is to see no difference to the plain
-// driver's only connection. Not rows that are open while something else is written:
-// that they do not see it is the point of a reader beside the writer. And not
-// transactions of texts, which end with the checkout.
+// pooledKinds are the steps with which a program sees no difference to a single connection of
+// the plain driver. They exclude rows that are open while another call writes: a reader that
+// does not see the write is the purpose of lanes. They also exclude transactions that queries
+// begin, because those end with the checkout.
 var pooledKinds = slices.DeleteFunc(slices.Clone(kinds), func(k kind) bool {
 	switch k {
 	case leave, stepRows, closeRows, control:
@@ -34,13 +34,15 @@ var pooledKinds = slices.DeleteFunc(slices.Clone(kinds), func(k kind) bool {
 	return false
 })
 
-// asPooled leaves out of a program what is documented to be otherwise: what a
-// transaction that only reads tells, and is told, of how many rows other calls of its
-// connection changed; the methods that the plain driver's connection has besides
-// Raw; transactions of texts, in Raw; and a statement that was prepared before the
-// schema changed, which a pool prepares where it is executed, so that it fails
-// earlier if what it is of is gone, and has rows that live on when it is closed, and
-// other errors without arguments.
+// asPooled removes what differs by documentation from a program:
+//
+//   - The row counts of other calls on its connection that a read-only transaction reports, and
+//     those of its own that other calls report.
+//   - The methods that the plain driver's connection has in addition to Raw.
+//   - Transactions that queries begin, in Raw.
+//   - A statement that was prepared before the schema changed. A pool prepares it when it is
+//     executed. So it fails earlier if its table is gone, and has other errors without
+//     arguments. Its rows remain after it is closed.
 func asPooled(p program) program {
 	reads, old, of, prepared := map[string]bool{}, map[string]bool{}, map[string]string{}, []string(nil)
 	p.steps = slices.Clone(p.steps)
@@ -55,7 +57,7 @@ func asPooled(p program) program {
 			return true
 		case s.verb == begin:
 			reads[s.to] = s.opts == sql.TxOptions{ReadOnly: true}
-			if s.on != "db" { // what is done on the connection is in the transaction, too
+			if s.on != "db" { // calls on the connection are in the transaction, too
 				reads[s.on] = reads[s.to]
 				of[s.to] = s.on
 			}
@@ -82,7 +84,7 @@ func asPooled(p program) program {
 	return p
 }
 
-// Programs on what they take for one connection, and is a reader and a writer.
+// The programs assume one connection, which is a reader and a writer.
 func TestPool(t *testing.T) {
 	t.Parallel()
 	a := &arena{dir: t.TempDir(), model: true, lanes: true, query: "_pragma=foreign_keys(1)&_pragma=busy_timeout(100)&_pragma=synchronous(off)&_pragma=journal_mode(wal)"}

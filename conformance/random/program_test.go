@@ -6,16 +6,15 @@ import (
 	"strings"
 )
 
-// A program is a session: what is called, in order. What a step's call is made
-// on, and what it returns, are variables of the program, whose first letter
-// says what they are: db, c1 (a connection), x1 (a transaction), s1 (a
-// statement), r1 (rows), p1 (a savepoint).
+// A program is a session: calls in order. The receiver and the result of a step's call are
+// variables of the program. Their first letter is their type: db, c1 (a connection), x1 (a
+// transaction), s1 (a statement), r1 (rows), p1 (a savepoint).
 type program struct {
-	connections int // how many the database may have open
+	connections int // maximum number of open connections
 	steps       []step
 }
 
-// A verb is what a step does.
+// A verb is the kind of a step.
 type verb string
 
 const (
@@ -40,18 +39,18 @@ const (
 
 type step struct {
 	verb      verb
-	on        string // whose method is called
-	to        string // what the result is assigned to
-	stmt      string // for bind, the statement bound
-	text      *text  // what is executed, also if it is by a statement
+	on        string // the receiver
+	to        string // the variable for the result
+	stmt      string // for bind: the bound statement
+	text      *text  // the query, also if a statement executes it
 	args      []arg
-	cancelled bool // the call's context
+	cancelled bool // the call's context is canceled
 	opts      sql.TxOptions
-	rows      int  // for read, how many at most
-	unseen    bool // what it returns is not compared
+	rows      int  // for read: the maximum number of rows
+	unseen    bool // its result is not compared
 }
 
-// reads reports whether rows are read in the step itself.
+// reads reports whether the step itself reads rows.
 func (s step) reads() bool { return s.verb == query || s.verb == queryRow }
 
 func (s step) String() string {
@@ -102,7 +101,7 @@ func (s step) String() string {
 	panic("unknown verb " + s.verb)
 }
 
-// upTo prints the program's steps up to and with the i-th.
+// upTo returns the program's steps up to the i-th, inclusive.
 func (p program) upTo(i int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\tdb.SetMaxOpenConns(%d)\n", p.connections)
@@ -112,5 +111,5 @@ func (p program) upTo(i int) string {
 	return b.String()
 }
 
-// GoString is what rapid prints of a program that it has drawn.
+// GoString is what rapid prints for a program that it has drawn.
 func (p program) GoString() string { return fmt.Sprintf("%d steps", len(p.steps)) }

@@ -2,6 +2,6 @@
 
 package random
 
-// checks is how many sessions each test plays: the race detector makes each
-// several times as long, and sees the same in all.
+// checks is the number of sessions that each test plays. With the race detector, each takes
+// several times as long, and all exercise the same code.
 const checks = "150"

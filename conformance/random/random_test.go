@@ -8,9 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestMain has rapid play the same sessions every time, and many of them, but
-// where a flag says otherwise; see rapid's flags. A failure is told with its seed
-// and leaves no file.
+// TestMain makes rapid play the same sessions every time, and many of them, unless a flag says
+// otherwise; see rapid's flags. A failure is reported with its seed, and leaves no file.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	given := map[string]bool{}
@@ -30,8 +29,8 @@ func TestMain(m *testing.M) {
 // Programs on one connection, which a model follows.
 func TestOneConnection(t *testing.T) { compare(t, 1) }
 
-// Programs on several connections to one file. They wait for no lock: nobody
-// else could release it.
+// Programs on several connections to one file. They do not wait for locks, because nothing else
+// could release them.
 func TestSeveralConnections(t *testing.T) { compare(t, 4) }
 
 func compare(t *testing.T, connections int) {
@@ -51,14 +50,14 @@ func compare(t *testing.T, connections int) {
 	n := &a.tally
 	t.Logf("%+v", *n)
 
-	// That nothing differs means little if little happens.
+	// A result without differences means little if little happens.
 	hits := n.cache["sqlitemw"].Hits
 	if n.steps < 20*n.programs || n.failed > n.steps/2 || hits < uint64(2*n.programs) || a.model && n.wholes < 5*n.programs {
-		t.Error("the programs are too short, fail too often, seldom use a kept statement, or show the model too few tables")
+		t.Error("the programs are too short, fail too often, rarely use a cached statement, or show the model too few tables")
 	}
 	for name, kept := range map[string]bool{"sqlitemw traced": true, "sqlitemw that keeps two statements": true, "sqlitemw that keeps none": false} {
 		if got := n.cache[name].Hits > 0; got != kept {
-			t.Errorf("%s: statements were kept: %t", name, got)
+			t.Errorf("%s: statements were cached: %t", name, got)
 		}
 	}
 }

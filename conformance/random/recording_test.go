@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// A recordingTB is a test that is to fail.
+// A recordingTB is a test that is expected to fail.
 type recordingTB struct {
 	name   string
 	failed bool

@@ -13,7 +13,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// show says all that a program can find out about a value.
+// show returns everything that a program can find out about a value.
 func show(v any) string {
 	switch v := v.(type) {
 	case time.Time:
@@ -24,24 +24,24 @@ func show(v any) string {
 	return fmt.Sprintf("%T(%v)", v, v)
 }
 
-// The name that a savepoint is given holds a function's name and a random number.
+// The generated name of a savepoint contains a function's name and a random number.
 var savepointName = regexp.MustCompile(`no such savepoint: \S+_\d+`)
 
 func mask(text string) string {
 	return savepointName.ReplaceAllString(text, "no such savepoint")
 }
 
-// what errors are compared with.
+// sentinels are the errors with which errors are compared.
 var sentinels = []error{
 	context.Canceled, context.DeadlineExceeded, sql.ErrTxDone, sql.ErrConnDone, sql.ErrNoRows,
 	driver.ErrBadConn, driver.ErrSkip, driver.ErrRemoveArgument,
 	sqlite3.ABORT_ROLLBACK, sqlite3.INTERRUPT, sqlite3.MISUSE, sqlite3.READONLY,
 }
 
-// showError says all that a program can find out about an error.
+// showError returns everything that a program can find out about an error.
 func showError(err error) string { return explain(err, true) }
 
-// explain is showError, with or without where in the text the error is.
+// explain is showError, with or without the position of the error in the query.
 func explain(err error, place bool) string {
 	if err == nil {
 		return "no error"
@@ -78,11 +78,11 @@ func explain(err error, place bool) string {
 	return b.String()
 }
 
-// An outcome is what a program has seen of a step.
+// An outcome is what a program has seen in a step.
 type outcome struct {
-	misplaced bool // where in the text errors are is not seen: see known
-	vague     bool // nor is what a misuse is of
-	skipped   bool // for want of what it works on, which had failed to come about
+	misplaced bool // positions of errors in the query are not compared: see known
+	vague     bool // the message of a misuse is not compared either
+	skipped   bool // its variable does not exist, because an earlier step failed
 	err       error
 	columns   []string
 	rows      [][]string
@@ -93,7 +93,7 @@ func (o *outcome) see(format string, args ...any) {
 	o.lines = append(o.lines, fmt.Sprintf(format, args...))
 }
 
-// fail notes an error, if it is one.
+// fail records an error, if err is not nil.
 func (o *outcome) fail(what string, err error) {
 	if err != nil && o.err == nil {
 		o.err = err
@@ -107,7 +107,7 @@ func (o *outcome) fail(what string, err error) {
 
 func (o outcome) String() string { return strings.Join(o.lines, "\n\t\t") }
 
-// head sees the rows' columns.
+// head records the columns of rows.
 func (o *outcome) head(rows *sql.Rows) {
 	var err error
 	o.columns, err = rows.Columns()
@@ -130,7 +130,7 @@ func (o *outcome) types(rows *sql.Rows) {
 	o.see("types%s", b.String())
 }
 
-// next sees one row more. It returns false if there is none.
+// next records one more row. It returns false if there is none.
 func (o *outcome) next(rows *sql.Rows) bool {
 	if !rows.Next() {
 		o.fail("end", rows.Err())

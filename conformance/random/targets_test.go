@@ -21,7 +21,7 @@ type target struct {
 
 var plain = target{"plain", func(dsn string) (*sql.DB, error) { return sql.Open("sqlite3", dsn) }}
 
-// ours are "sqlitemw" in all the ways that a program cannot tell apart.
+// ours are all configurations of "sqlitemw" that a program cannot distinguish.
 func ours(t *testing.T) []target {
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(tracetest.NewNoopExporter()))
 	t.Cleanup(func() { provider.Shutdown(t.Context()) })
@@ -41,7 +41,7 @@ func ours(t *testing.T) []target {
 	}
 }
 
-// through opens a database by a connector.
+// through opens a database through a connector.
 type through struct {
 	connector func(dsn string) (sqldriver.Connector, error)
 }
@@ -54,7 +54,7 @@ func (c *through) open(dsn string) (*sql.DB, error) {
 	return sql.OpenDB(connector), nil
 }
 
-// plainConnector is the plain driver's, for what is put around it.
+// plainConnector returns the plain driver's connector, for wrappers of it.
 func plainConnector(dsn string) (sqldriver.Connector, error) {
 	return (&sqlite3driver.SQLite{}).OpenConnector(dsn)
 }

@@ -5,18 +5,18 @@ import (
 	"strings"
 )
 
-// A text is what a call executes.
+// A text is a query that a call executes.
 type text struct {
 	sql     string
-	inputs  int      // how many arguments it takes,
-	names   []string // or by which names
+	inputs  int      // number of its arguments,
+	names   []string // or their names
 	ids     bool     // the arguments are row IDs
-	schema  bool     // it may change what texts mean
-	several bool     // it is more than one statement
-	whole   string   // the table that it reads all of
+	schema  bool     // it may change the meaning of queries
+	several bool     // it has more than one statement
+	whole   string   // the table that it reads completely
 
-	// effect is what it does to a model when it succeeds, failed what it may
-	// have done when it fails.
+	// effect applies the query to a model when it succeeds. failed applies what it may have
+	// done when it fails.
 	effect func(*model, []arg)
 	failed func(*model, error)
 }
@@ -25,7 +25,7 @@ func get(sql string, inputs int, names ...string) text {
 	return text{sql: sql, inputs: inputs, names: names}
 }
 
-// onlyReads reports whether it is sure to write nothing.
+// onlyReads reports whether the query certainly writes nothing.
 func (t text) onlyReads() bool {
 	for _, word := range []string{"SELECT", "WITH", "VALUES", "--"} {
 		if strings.HasPrefix(t.sql, word) {
@@ -35,16 +35,16 @@ func (t text) onlyReads() bool {
 	return false
 }
 
-// all reads a whole table.
+// all returns a query that reads a whole table.
 func all(table string) text {
 	t := text{sql: "SELECT * FROM " + table}
-	if table != "w" { // a view, of which the model does not know
+	if table != "w" { // a view, which the model does not know
 		t.whole = table
 	}
 	return t
 }
 
-// reads are queries of a table, in the order of how often they are drawn.
+// reads returns queries of a table, sorted by how often they are drawn.
 func reads(table string) []text {
 	q := func(format string, inputs int, names ...string) text {
 		return get(strings.ReplaceAll(format, "%s", table), inputs, names...)
@@ -75,7 +75,7 @@ func reads(table string) []text {
 	}
 }
 
-// insert takes cells for columns by the order of its arguments.
+// insert returns an INSERT whose arguments are the columns' cells, in order.
 func insert(sql, table string, columns ...string) text {
 	return text{
 		sql:    fmt.Sprintf(sql, table),
@@ -84,7 +84,7 @@ func insert(sql, table string, columns ...string) text {
 			m.change(table, func(t *modelTable) {
 				cells := map[string]string{}
 				for _, c := range columns {
-					cells[c] = show(nil) // what has no argument
+					cells[c] = show(nil) // parameters without an argument are NULL
 				}
 				for i, a := range args {
 					switch {
@@ -103,8 +103,7 @@ func insert(sql, table string, columns ...string) text {
 	}
 }
 
-// writes are texts that change a table's rows, in the order of how often they
-// are drawn.
+// writes returns queries that change a table's rows, sorted by how often they are drawn.
 func writes(table string) []text {
 	named := insert("INSERT INTO %s(a, b) VALUES (:v, @w)", table)
 	named.inputs, named.names = 0, []string{"v", "w"}
@@ -152,8 +151,7 @@ func writes(table string) []text {
 	clear := get("DELETE FROM "+table, 0)
 	clear.effect = func(m *model, _ []arg) { m.change(table, func(t *modelTable) { t.rows = nil }) }
 
-	// A failure of this one rolls the transaction back, and what it changed of
-	// the schema.
+	// A failure of this one rolls back the transaction, including its schema changes.
 	abrupt := insert("INSERT OR ROLLBACK INTO %s(id, a) VALUES (2, 'abrupt')", table)
 	abrupt.schema = true
 	abrupt.effect = func(m *model, _ []arg) {
@@ -184,7 +182,7 @@ func writes(table string) []text {
 	}
 }
 
-// set gives a row of the table a cell.
+// set sets one cell of a row of the table.
 func (t *modelTable) set(row modelRow, column, cell string) {
 	if i := t.column(column); i > 0 {
 		if t.columns[i].decl != "" {
@@ -194,7 +192,7 @@ func (t *modelTable) set(row modelRow, column, cell string) {
 	}
 }
 
-// create makes a table of columns "name type".
+// create returns a CREATE TABLE with columns "name type".
 func create(table string, columns ...string) text {
 	temp, name := "", table
 	if rest, ok := strings.CutPrefix(table, "temp."); ok {
@@ -221,7 +219,7 @@ func create(table string, columns ...string) text {
 	}
 }
 
-// changes are texts that change the schema.
+// changes returns queries that change the schema.
 func changes(table string) []text {
 	name := table[strings.IndexByte(table, '.')+1:]
 	ddl := func(sql string, f func(*modelTable)) text {
@@ -282,7 +280,7 @@ func changes(table string) []text {
 	}
 }
 
-// settings are texts that change the connection.
+// settings returns queries that change the connection.
 func settings() []text {
 	set := func(sql string, effect func(*model)) text {
 		t := text{sql: sql, schema: true}
@@ -293,7 +291,7 @@ func settings() []text {
 	}
 	named := func(sql string) text {
 		t := set(sql, func(m *model) { m.nameless = true })
-		t.failed = func(m *model, _ error) { m.nameless = true } // it has taken effect once it is prepared
+		t.failed = func(m *model, _ error) { m.nameless = true } // it takes effect when it is prepared
 		return t
 	}
 	return []text{
@@ -308,7 +306,7 @@ func settings() []text {
 	}
 }
 
-// controls are texts that begin and end transactions and savepoints.
+// controls returns queries that begin and end transactions and savepoints.
 func controls() []text {
 	control := func(sql string, ends bool, effect func(*model)) text {
 		return text{sql: sql, schema: ends, effect: func(m *model, _ []arg) { effect(m) }}
@@ -328,12 +326,12 @@ func controls() []text {
 	}
 }
 
-// broken are texts that fail, each in its way.
+// broken returns queries that fail in different ways.
 func broken(table string) []text {
 	return []text{
 		get("SELEC 1", 0),
 		get("SELECT missing FROM "+table, 0),
-		{sql: "SELECT 1; SELECT 2", several: true}, // but for an Exec
+		{sql: "SELECT 1; SELECT 2", several: true}, // except in an Exec
 		{sql: "SELECT 1; SELECT missing", several: true},
 		get("SELECT abs(-9223372036854775807 - 1) FROM "+table, 0),
 		get("INSERT INTO "+table+" VALUES (1)", 0),
@@ -342,7 +340,7 @@ func broken(table string) []text {
 	}
 }
 
-// both are two texts in one.
+// both joins two texts into one.
 func both(a, b text) text {
 	return text{
 		sql:     a.sql + "; " + b.sql,
@@ -355,11 +353,11 @@ func both(a, b text) text {
 				}
 			}
 		},
-		failed: func(m *model, _ error) { m.lost = true }, // how far it got is not known
+		failed: func(m *model, _ error) { m.lost = true }, // it is not known how far it got
 	}
 }
 
-// start is what every program begins with.
+// start returns the query with which every program begins.
 func start() text {
 	t := both(both(both(create("t", "a", "b TEXT"), create("u", "a", "b TEXT")), writes("t")[1]), writes("u")[1])
 	t.schema = false

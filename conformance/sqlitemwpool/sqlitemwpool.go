@@ -1,5 +1,5 @@
-// Package sqlitemwpool says for package conformance where a pool of this module
-// differs from the plain driver, on purpose and documented.
+// Package sqlitemwpool lists, for package conformance, the intended and documented differences
+// between a pool of this module and the plain driver.
 package sqlitemwpool
 
 import (
@@ -19,9 +19,9 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// Engine returns the plain driver with the settings that a pool has by itself,
-// where a case does not say others: so that what is compared is the pool. All
-// calls return the same one.
+// Engine returns the plain driver with the default settings of a pool, unless a case sets
+// others. The comparison then shows only the pool's own differences. All calls return the same
+// engine.
 var Engine = sync.OnceValue(func() *conformance.Engine {
 	plain := ncruces.Engine()
 	return &conformance.Engine{
@@ -31,15 +31,15 @@ var Engine = sync.OnceValue(func() *conformance.Engine {
 		Classify: plain.Classify,
 		Cases:    plain.Cases,
 		DSN: func(path string, s conformance.Settings) string {
-			// The last of several is in force.
+			// Of several pragmas with one name, the last applies.
 			s.Pragmas = append([]string{fmt.Sprintf("busy_timeout(%d)", busy), "foreign_keys(1)"}, s.Pragmas...)
 			return plain.DSN(path, s)
 		},
 	}
 })
 
-// withWAL has the database in WAL mode where a pool would. It is set last, as a
-// pool does: the size of pages is for a file that is not in WAL mode.
+// withWAL adds WAL mode to the DSN if a pool would use it. WAL mode is set last, as a pool
+// does, because the page size can only be set on a file that is not in WAL mode.
 func withWAL(dsn string) string {
 	for _, not := range []string{"journal_mode", "mode=ro", "mode=memory", "immutable", "locking_mode", "query_only", ":memory:", "vfs=", "#"} {
 		if strings.Contains(dsn, not) {
@@ -56,14 +56,14 @@ func withWAL(dsn string) string {
 	return dsn + sign + "_pragma=journal_mode(wal)"
 }
 
-// Open opens a database as sql.Open does by the name "sqlitemw-pool". A call waits
-// for a connection as long as a slow machine may take to open one: for cases that
-// never wait for themselves.
+// Open opens a database as sql.Open with the name "sqlitemw-pool" does. A call waits for a
+// connection as long as a slow machine may take to open one: one minute. Use it for cases in
+// which no call waits for a connection that its own goroutine holds.
 func Open(dsn string) (*sql.DB, error) { return open(dsn, time.Minute, time.Minute) }
 
-// OpenHasty is Open for cases that wait for themselves, which are among the
-// [Deviations]: an acquire, and what closes the database, give up soon, unless
-// the case has SQLite wait for longer.
+// OpenHasty is Open for cases in which a call waits for a connection that its own goroutine
+// holds. These are among the [Deviations]. Acquire and Shutdown have short timeouts, unless the
+// case sets a longer busy timeout.
 func OpenHasty(dsn string) (*sql.DB, error) {
 	return open(dsn, 2*busy*time.Millisecond, busy*time.Millisecond)
 }
@@ -83,7 +83,7 @@ func open(dsn string, acquire, shutdown time.Duration) (*sql.DB, error) {
 	return b.db, nil
 }
 
-// bounded gives its pool a time for what is in use when it is closed.
+// bounded shuts its pool down with a timeout for what is in use.
 type bounded struct {
 	driver.Connector
 	db       *sql.DB
@@ -94,17 +94,17 @@ func (b *bounded) Close() error {
 	if p := pool.Of(b.db); p != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), b.shutdown)
 		defer cancel()
-		_ = p.Shutdown(ctx) // which Close then returns the result of
+		_ = p.Shutdown(ctx) // Close then returns its result
 	}
 	return b.Connector.(io.Closer).Close()
 }
 
-// busy is how long a connection waits for others, in milliseconds, where a case
-// does not say.
+// busy is the busy timeout, in milliseconds, if a case sets none. It is short, because many
+// cases wait for it in vain.
 const busy = 100
 
-// Own reports whether a pool executes a text for itself: it looks at what a
-// program may have changed of the connection that writes.
+// Own reports whether sql is a query that a pool executes for itself. With these it checks what
+// a program may have changed on the writer connection.
 func Own(sql string) bool {
 	switch sql {
 	case "PRAGMA journal_mode", "PRAGMA database_list", "SELECT count(*) FROM sqlite_temp_schema",
@@ -114,39 +114,39 @@ func Own(sql string) bool {
 	return false
 }
 
-// Unplayed are cases that cannot be played, and why: a program waits for itself,
-// and so for as long as it may; or the plain driver has the settings of a pool, and
-// does not do what the case needs.
+// Unplayed are cases that cannot be played, and why. Either a call would wait for its own
+// goroutine until the timeout, or the plain driver with a pool's settings does not do what the
+// case needs.
 var Unplayed = map[string]string{
-	"cancellation/waiting for a lock":          "one writer: who comes second is not executing anything yet, and what it would execute does not cancel it",
-	"pragmas/exclusive locking":                "WAL: the plain driver cannot set it where another connection has the file for itself",
-	"transactions/commit that is kept waiting": "one writer: the second transaction does not begin while the first is there to keep it waiting",
+	"cancellation/waiting for a lock":          "one writer: the second writer executes nothing yet, so its function does not run and cannot cancel it",
+	"pragmas/exclusive locking":                "WAL: the plain driver cannot set it while another connection locks the file exclusively",
+	"transactions/commit that is kept waiting": "one writer: the second transaction does not begin while the first is open, so its commit cannot wait",
 	"transactions/two writers":                 "one writer: the second transaction does not begin",
-	"transactions/left open":                   "texts that begin: the transaction is rolled back, so that Begin goes well and has the only connection that database/sql may have",
+	"transactions/left open":                   "queries that begin: the transaction is rolled back, so Begin succeeds and holds the only connection of database/sql",
 }
 
-// The reasons for deviations. The manual of package pool has a chapter on each.
+// The reasons for deviations. The documentation of package pool describes each.
 const (
-	oneWriter  = "one writer: who has it in memory, or has left something in force on it, keeps it, and others wait"
-	busyError  = "one writer: who waits in vain is told so by an AcquireError, which is sqlite3.BUSY"
-	ctx        = "contexts: SQLite runs with one of the pool's own, which has the caller's values and end"
-	textsBegin = "texts that begin: a transaction that a text began is rolled back with its checkout"
-	closes     = "close: db.Close closes the pool, and takes away what is in use in the end"
-	shells     = "connections are shells: what database/sql keeps of them, or for how long, is not what the pool does"
-	statements = "statements are texts: each use of one is an execution of its text, which others do not disturb"
-	raw        = "Raw: a shell has no methods of SQLite's connection but by Raw, which is the writer's"
-	memory     = "memory: a connection has as much as Config.MemoryLimit says, for it serves many contexts"
-	readers    = "readers: no text makes one write"
-	changes    = "schema changes show at once, on all connections"
+	oneWriter  = "one writer: a holder that has an in-memory database, or has left a setting on the connection, keeps it, and others wait"
+	busyError  = "one writer: a waiter that times out gets an AcquireError, which matches sqlite3.BUSY"
+	ctx        = "contexts: SQLite runs with a context of the pool, which has the caller's values and ends with the caller's"
+	textsBegin = "queries that begin: a transaction that a query began is rolled back at the end of its checkout"
+	closes     = "close: db.Close closes the pool, and finally takes away connections in use"
+	shells     = "connections are shells: how many of them database/sql keeps, and for how long, does not affect the pool"
+	statements = "statements are queries: each use executes the query separately, so uses do not disturb each other"
+	raw        = "Raw: a shell has the methods of SQLite's connection only through Raw, which passes the writer"
+	memory     = "memory: Config.MemoryLimit sets a connection's memory, because the connection serves many contexts"
+	readers    = "readers: no query makes a reader write"
+	changes    = "schema changes are visible immediately, on all connections"
 	settings   = "settings: those of the pool"
 	ofDriver   = "package driver: "
 )
 
-// Deviations are the differences of the driver "sqlitemw-pool" from the plain
-// driver, by the cases that show them.
+// Deviations are the differences between the driver "sqlitemw-pool" and the plain driver, by
+// the cases that show them.
 var Deviations = map[string]string{
 	"DSN/foreign parameter":            ofDriver + "unknown parameters are refused",
-	"DSN/immutable, to be written":     ofDriver + "a database that can only be read fails to open",
+	"DSN/immutable, to be written":     ofDriver + "a database that is read-only fails to open",
 	"DSN/fragment":                     settings,
 	"DSN/memory ":                      "DSN: an empty name is refused",
 	"DSN/memory :memory:":              oneWriter,
@@ -162,7 +162,7 @@ var Deviations = map[string]string{
 
 	"cancellation/before ping":                     ofDriver + "Ping reads the file",
 	"cancellation/before prepared":                 statements,
-	"cancellation/between statements":              ofDriver + "a text ends where its context ends",
+	"cancellation/between statements":              ofDriver + "a query ends when its context ends",
 	"cancellation/context of exec":                 ctx,
 	"cancellation/context of exec with arguments":  ctx,
 	"cancellation/context of prepared exec":        ctx,
@@ -182,14 +182,14 @@ var Deviations = map[string]string{
 	"errors/no database":            ofDriver + "an error of opening is an *OpenError, which names the file",
 	"errors/no directory":           ofDriver + "an error of opening is an *OpenError, which names the file",
 	"errors/no transaction":         statements,
-	"errors/panic in a transaction": "panics: a connection through which a panic passed is closed, and its transaction rolled back",
-	"errors/panic, connection":      "panics: a connection through which a panic passed is closed",
+	"errors/panic in a transaction": "panics: a connection through which a panic has passed is closed, and its transaction rolled back",
+	"errors/panic, connection":      "panics: a connection through which a panic has passed is closed",
 
-	"exec/nothing": "an empty text is nobody's: it tells nothing of what was done before",
+	"exec/nothing": "an empty query belongs to no connection, so its result reports nothing about earlier statements",
 	"exec/several statements, of which one fails": ofDriver + "(*sqlite3.Error).SQL begins at the error",
 
-	"query/an insert, not read": ofDriver + "a query of a statement that writes executes it",
-	"query/returning, not read": ofDriver + "a query of a statement that writes executes it",
+	"query/an insert, not read": ofDriver + "Query executes a query that writes",
+	"query/returning, not read": ofDriver + "Query executes a query that writes",
 
 	"lifecycle/a connection goes back":                       textsBegin,
 	"lifecycle/a function's context":                         ctx,
@@ -213,7 +213,7 @@ var Deviations = map[string]string{
 	"query/a change by another connection":                 changes,
 	"query/a change rolled back":                           textsBegin,
 	"query/a table dropped by another connection":          oneWriter,
-	"query/maintenance":                                    "rows without ORDER BY come as the connection that reads has them, with the statistics that it knows",
+	"query/maintenance":                                    "the order of rows without ORDER BY depends on the statistics that the reading connection has loaded",
 	"query/no columns":                                     textsBegin,
 
 	"raw/context":                   ctx,
@@ -228,13 +228,13 @@ var Deviations = map[string]string{
 	"raw/methods":                   raw,
 	"raw/statements":                statements,
 
-	"savepoints/driver.Savepoint's name": ofDriver + "the name that driver.Savepoint makes up holds another function's name",
+	"savepoints/driver.Savepoint's name": ofDriver + "the name that driver.Savepoint makes up contains another function's name",
 
 	"transactions/begin by default":                 busyError,
 	"transactions/begin deferred":                   busyError,
 	"transactions/begin exclusive":                  busyError,
 	"transactions/begin immediate":                  busyError,
-	"transactions/context ends, connection":         ofDriver + "the connection of a transaction whose context ended is kept",
+	"transactions/context ends, connection":         ofDriver + "the connection of a transaction whose context has ended is kept",
 	"transactions/left open and closed":             textsBegin,
 	"transactions/level Default":                    busyError,
 	"transactions/level Linearizable":               busyError,

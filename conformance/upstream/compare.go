@@ -6,23 +6,23 @@ import (
 	"strings"
 )
 
-// A finding is a test that did not go the same way over both drivers.
+// A finding is a test with different results on the two drivers.
 type finding struct {
-	pkg, test   string // no test: the package as a whole
+	pkg, test   string // an empty test means the whole package
 	plain, ours verdict
-	reason      string // why it was expected, if it was
+	reason      string // why it was expected; "" if it was not
 	output      string
 }
 
 type comparison struct {
-	regressions []finding // pass over the plain driver, and not over ours
-	differences []finding // fail over ours, but were expected to
-	stale       []finding // expected, but not so
-	same        int       // tests that pass over both
+	regressions []finding // pass on the plain driver, but not on ours
+	differences []finding // fail on ours, as expected
+	stale       []finding // expected differences that did not occur
+	same        int       // number of tests that pass on both
 }
 
-// compare holds the results of one of our variants against those of the plain
-// driver. Partial says that not all tests were to be run.
+// compare compares the results of one of our variants with those of the plain driver. partial
+// says that only some tests were run.
 func compare(packages []string, plain, ours results, expected []difference, partial bool) comparison {
 	var c comparison
 	for _, pkg := range packages {
@@ -44,7 +44,7 @@ func compare(packages []string, plain, ours results, expected []difference, part
 				c.regressions = append(c.regressions, f)
 			}
 		}
-		// Tests can end a package without failing, or not be built.
+		// Tests can end a package without failing, or fail to build.
 		if p.verdict == pass && o.verdict != pass && !explained {
 			c.regressions = append(c.regressions, finding{pkg: pkg, plain: p.verdict, ours: o.verdict, output: o.outputOf("")})
 		}
@@ -71,8 +71,8 @@ func indexOf(ds []difference, pkg, test string) int {
 	return slices.IndexFunc(ds, func(d difference) bool { return d.pkg == pkg && d.test == test })
 }
 
-// notOurs returns the packages whose tests opened no database through sqlitemw,
-// or, if it was to be traced, left no trace.
+// notOurs returns the packages whose tests opened no database through sqlitemw, or made no span
+// in a traced variant.
 func notOurs(v *variant, packages []string, getenv func(string) string) []string {
 	var idle []string
 	for _, pkg := range packages {

@@ -10,9 +10,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/conformance/upstream/bridge"
 )
 
-// events turns lines such as "pass a TestX" into what go test -json prints. Of the
-// words, the first is the action, the second the package, the third the test, and
-// the rest output.
+// events converts lines such as "pass a TestX" to the output of go test -json. The words of a
+// line are the action, the package and the test. The rest is output.
 func events(t *testing.T, lines string) results {
 	t.Helper()
 	var b strings.Builder
@@ -160,8 +159,7 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// TestSummary has a regression in one variant, and wants it told and to be an
-// error.
+// TestSummary has a regression in one variant, which must be printed and returned as an error.
 func TestSummary(t *testing.T) {
 	bad := strings.Replace(plainEvents, "pass b Example", "output b Example the reason why\nfail b Example", 1)
 	counts := map[string]bridge.Counts{"a": {Connections: 3, Traced: true}, "b": {Connections: 4, Traced: true}}
@@ -201,12 +199,12 @@ func TestSummary(t *testing.T) {
 	}
 	s.partial = true
 	if err := s.print(io.Discard); err != nil {
-		t.Errorf("without connections, for which nobody asked: %v", err)
+		t.Errorf("without connections, in a partial run: %v", err)
 	}
 }
 
-// TestSummaryOfNothing: when the plain driver's tests do not run, nothing can be
-// said of ours.
+// TestSummaryOfNothing checks the case that the plain driver's tests do not run, so that there
+// is nothing to compare.
 func TestSummaryOfNothing(t *testing.T) {
 	unbuilt := events(t, "fail a")
 	s := &summary{packages: []string{"a"}, partial: true,

@@ -4,6 +4,5 @@ package main
 
 import "os/exec"
 
-// killTree does nothing: the tests that go test leaves running end by their own
-// -timeout.
+// killTree does nothing. Tests that go test leaves running end with their own -timeout.
 func killTree(*exec.Cmd) {}

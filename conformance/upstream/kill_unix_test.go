@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// TestNoTestIsLeft: when time is over, the tests that go test runs are ended
-// with it. A test that hangs holds a connection to this one.
+// TestNoTestIsLeft checks that the tests which go test runs end with it after a timeout. A test
+// that hangs holds a connection to this one.
 func TestNoTestIsLeft(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -45,7 +45,7 @@ func TestHangs(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() {
 		err := v.test(ctx, options{}, []string{"tests"}, io.Discard)
-		l.Close() // if the test never came
+		l.Close() // in case the test never connects
 		ended <- err
 	}()
 	c, err := l.Accept()
@@ -57,7 +57,7 @@ func TestHangs(t *testing.T) {
 	if err := <-ended; err == nil {
 		t.Error("no error")
 	}
-	// Were it still running, it would wait for as long as this does.
+	// If it were still running, Read would block.
 	if n, err := c.Read(make([]byte, 1)); n != 0 || err == nil {
 		t.Errorf("read %d, %v", n, err)
 	}

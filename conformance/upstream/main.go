@@ -1,23 +1,21 @@
-// Upstream runs the tests that ncruces/go-sqlite3 comes with over sqlitemw.
+// Upstream runs ncruces/go-sqlite3's own tests on sqlitemw.
 //
 //	go run . [-run regexp] [-v] [-keep] [-timeout 1h]
 //
-// It copies the module's source from the module cache to a temporary directory,
-// twice. In one copy it makes the tests open their databases through
-// sqlitemw (patch.go says how); the other keeps its own driver. All packages
-// whose tests use that driver are run three times:
+// It copies the module's source from the module cache to a temporary directory, twice. In one
+// copy, the tests open their databases through sqlitemw (see patch.go). The other copy keeps
+// its own driver. All packages whose tests use that driver run three times:
 //
-//	plain      over their own driver
-//	sqlitemw   over sqlitemw
-//	traced     over sqlitemw, with an OpenTelemetry SDK that samples everything
+//	plain      on their own driver
+//	sqlitemw   on sqlitemw
+//	traced     on sqlitemw, with an OpenTelemetry SDK that samples everything
 //
-// What passes over the plain driver must pass over sqlitemw; the exceptions are
-// in expected.go, each with its reason. It exits with 1 if something else does
-// not pass, if a package's tests opened no connection of sqlitemw's, or if
-// the source is not what the patches were made for.
+// Tests that pass on the plain driver must pass on sqlitemw. The exceptions are in expected.go,
+// each with its reason. The exit code is 1 if another test does not pass, or if a package's tests
+// opened no connection of sqlitemw. It is also 1 if the patches were made for another source.
 //
-// The environment is the tests' own: with SQLITE3_TEST_WAL_STRESS=1 they do
-// what takes them minutes.
+// The tests use the environment: with SQLITE3_TEST_WAL_STRESS=1 they also run tests that take
+// minutes.
 package main
 
 import (
@@ -47,7 +45,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	ctx, cancel := context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("not done after %v", o.timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("not finished after %v", o.timeout))
 	defer cancel()
 	if err := run(ctx, o, os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "upstream:", err)
@@ -55,8 +53,8 @@ func main() {
 	}
 }
 
-// run does it all, and prints a summary on out. Its error says that the answer
-// is no, or that there is none.
+// run runs everything, and prints a summary on out. Its error says that there are regressions,
+// or that the tests could not be run.
 func run(ctx context.Context, o options, out, progress io.Writer) (err error) {
 	defer func() {
 		if cause := context.Cause(ctx); cause != nil && err != nil {

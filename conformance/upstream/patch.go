@@ -15,13 +15,12 @@ import (
 	"strings"
 )
 
-// The package of ncruces' driver, in its module.
+// driverDir is the directory of ncruces' driver in its module.
 const driverDir = "driver"
 
-// edits are to ncruces' driver. They leave no way to open a database but through
-// sqlitemw: sql.Open knows no "sqlite3" any more, and Open is another's. The one
-// test that wants a type which no other package can have gets at SQLite's
-// connection as programs do.
+// edits change ncruces' driver so that databases can be opened only through sqlitemw. sql.Open
+// no longer knows "sqlite3", and Open calls the bridge. One test needs a type that no other
+// package can use. It is changed to get SQLite's connection as programs do.
 var edits = []struct{ file, old, new string }{{
 	file: driverDir + "/driver.go",
 	old:  "\nvar driverName = \"sqlite3\"\n",
@@ -36,9 +35,9 @@ var edits = []struct{ file, old, new string }{{
 	new:  "driverConn.(Conn).Raw()\n",
 }}
 
-// sqlitemw imports ncruces' driver, so that package cannot import sqlitemw: the
-// tests of each package put the bridge into a variable, from an external test
-// package, which no cycle goes through.
+// sqlitemw imports ncruces' driver, so that package cannot import sqlitemw. Instead, the tests
+// of each package set a variable to the bridge, from an external test package, which causes no
+// import cycle.
 const (
 	newFile = "sqlitemw_upstream.go"
 	newOpen = `package driver
@@ -73,9 +72,9 @@ func init() {
 `
 )
 
-// patch makes the tests of ncruces' module in dir open databases through
-// sqlitemw, and returns the packages, as directories, whose tests open some.
-// Where the source is not what it expects, it says so.
+// patch makes the tests of ncruces' module in dir open databases through sqlitemw. It returns
+// the directories of the packages whose tests open databases. It fails if the source differs
+// from what it expects.
 func patch(dir string) ([]string, error) {
 	for _, e := range edits {
 		if err := replaceOnce(dir, e.file, e.old, e.new); err != nil {
@@ -86,7 +85,7 @@ func patch(dir string) ([]string, error) {
 		return nil, err
 	}
 
-	names := map[string]string{} // of packages, by directory
+	names := map[string]string{} // package names, by directory
 	err := fs.WalkDir(os.DirFS(dir), ".", func(file string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(file, "_test.go") {
 			return err
@@ -115,7 +114,7 @@ func patch(dir string) ([]string, error) {
 	return packages, nil
 }
 
-// replaceOnce replaces text that must be in a file exactly once.
+// replaceOnce replaces text that must occur exactly once in a file.
 func replaceOnce(dir, file, old, new string) error {
 	name := filepath.Join(dir, file)
 	content, err := os.ReadFile(name)
@@ -128,16 +127,16 @@ func replaceOnce(dir, file, old, new string) error {
 	return os.WriteFile(name, bytes.Replace(content, []byte(old), []byte(new), 1), 0o666)
 }
 
-// create writes a file that must not be there.
+// create writes a file that must not exist.
 func create(dir, file, content string) error {
 	name := filepath.Join(dir, file)
 	if _, err := os.Stat(name); err == nil {
-		return fmt.Errorf("%s: exists, and was to be made", file)
+		return fmt.Errorf("%s: exists, but should be created", file)
 	}
 	return os.WriteFile(name, []byte(content), 0o666)
 }
 
-// A testFile is a file of tests.
+// A testFile is a test file.
 type testFile struct {
 	name    string // with slashes, below the module's directory
 	content []byte
@@ -155,7 +154,8 @@ func parseTest(dir, name string) (*testFile, error) {
 	return t, err
 }
 
-// imports returns the name by which the file refers to a package, if it does.
+// imports returns the name with which the file refers to a package. ok is false if it does not
+// import it.
 func (t *testFile) imports(pkg string) (name string, ok bool) {
 	for _, i := range t.syntax.Imports {
 		if p, err := strconv.Unquote(i.Path.Value); err != nil || p != pkg {
@@ -174,14 +174,14 @@ func (t *testFile) usesDriver() bool {
 	return ok || path.Dir(t.name) == driverDir
 }
 
-// An insertion is text to be put in the place of what is between two offsets.
+// An insertion is text that replaces what is between two offsets.
 type insertion struct {
 	at, end int
 	text    string
 }
 
-// rewrite puts sql.Open("sqlitemw", ...), watched by the bridge, in the place of
-// every sql.Open("sqlite3", ...). Lines keep their numbers.
+// rewrite replaces every sql.Open("sqlite3", ...) by sql.Open("sqlitemw", ...), watched by the
+// bridge. Line numbers do not change.
 func (t *testFile) rewrite(dir string) error {
 	if err := t.opensElsehow(); err != nil {
 		return err
@@ -191,7 +191,7 @@ func (t *testFile) rewrite(dir string) error {
 		return nil
 	}
 	if sqlName == "." {
-		return fmt.Errorf("%s: imports database/sql as ., which nobody expected", t.name)
+		return fmt.Errorf("%s: imports database/sql as ., which is not supported", t.name)
 	}
 	var insertions []insertion
 	var err error
@@ -217,7 +217,7 @@ func (t *testFile) rewrite(dir string) error {
 				err = t.errorAt(n, "sql.Open that is not called")
 			}
 			if isSelector(n, sqlName, "OpenDB") {
-				err = t.errorAt(n, "sql.OpenDB, of which nothing is known")
+				err = t.errorAt(n, "sql.OpenDB, which is not supported")
 			}
 		}
 		return err == nil
@@ -235,14 +235,14 @@ func (t *testFile) rewrite(dir string) error {
 	return os.WriteFile(filepath.Join(dir, t.name), content, 0o666)
 }
 
-// opensElsehow reports a use of what opens the plain driver's databases in
-// another way than by Open or sql.Open.
+// opensElsehow returns an error for code that opens databases of the plain driver in another
+// way than with Open or sql.Open.
 func (t *testFile) opensElsehow() (err error) {
 	ast.Inspect(t.syntax, func(n ast.Node) bool {
 		if id, ok := n.(*ast.Ident); ok {
 			switch id.Name {
 			case "SQLite", "OpenConnector", "newConnector", "driverName", "plainOpen":
-				err = t.errorAt(n, id.Name+", of which nothing is known")
+				err = t.errorAt(n, id.Name+", which is not supported")
 			}
 		}
 		return err == nil

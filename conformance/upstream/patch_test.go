@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// fakeModule is as much of ncruces' module as the patches look at.
+// fakeModule is the part of ncruces' module that the patches need.
 var fakeModule = map[string]string{
 	"driver/driver.go": `package driver
 
@@ -56,7 +56,7 @@ var db, err = sql.Open("sqlite3", "no business of ours")
 `,
 }
 
-// write puts fakeModule into a directory, with changes: an empty file is none.
+// write writes fakeModule into a directory, with changes. An empty text removes the file.
 func write(t *testing.T, changes map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -144,8 +144,8 @@ var name = "sqlite3"
 	}
 }
 
-// TestPatchIsLoud changes the source in ways that would have tests go past
-// sqlitemw, and wants the error to name the file and what is wrong with it.
+// TestPatchIsLoud changes the source in ways that would let tests bypass sqlitemw. The error
+// must name the file and the problem.
 func TestPatchIsLoud(t *testing.T) {
 	driver := fakeModule["driver/driver.go"]
 	test := func(code string) string {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// A verdict is how a test or a package's tests ended.
+// A verdict is the result of a test or of a package's tests.
 type verdict string
 
 const (
@@ -19,12 +19,12 @@ const (
 	unfinished verdict = "does not finish"
 )
 
-// results are those of packages, by import path.
+// results are the results of packages, by import path.
 type results map[string]*packageResult
 
 type packageResult struct {
 	result
-	tests map[string]*result // by name, subtests included
+	tests map[string]*result // by name, including subtests
 }
 
 type result struct {
@@ -32,7 +32,7 @@ type result struct {
 	output  strings.Builder
 }
 
-// of returns the verdict on a test; on the package itself if name is empty.
+// of returns the verdict on a test, or on the package if name is empty.
 func (p *packageResult) of(name string) verdict {
 	if name == "" {
 		return p.verdict
@@ -43,7 +43,7 @@ func (p *packageResult) of(name string) verdict {
 	return none
 }
 
-// outputOf returns what a test printed, and what is of no test: a panic may be
+// outputOf returns the output of a test, and the output that belongs to no test. A panic may be
 // in either.
 func (p *packageResult) outputOf(name string) string {
 	if t := p.tests[name]; t != nil {
@@ -62,17 +62,17 @@ func (p *packageResult) count(v verdict) int {
 	return n
 }
 
-// readResults reads the events of go test -json (go doc test2json), and copies
-// the tests' output to echo.
+// readResults reads the events of go test -json (go doc test2json), and copies the tests'
+// output to echo.
 func readResults(r io.Reader, echo io.Writer) (results, error) {
 	all := make(results)
-	builds := make(map[string]string) // output, by what was built
+	builds := make(map[string]string) // output, by the build
 	for d := json.NewDecoder(r); ; {
 		var e struct{ Action, Package, Test, Output, ImportPath, FailedBuild string }
 		if err := d.Decode(&e); errors.Is(err, io.EOF) {
 			return all, nil
 		} else if err != nil {
-			return nil, fmt.Errorf("not what go test -json prints: %w", err)
+			return nil, fmt.Errorf("not the output of go test -json: %w", err)
 		}
 		if e.Action == "build-output" {
 			builds[e.ImportPath] += e.Output

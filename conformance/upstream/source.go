@@ -20,9 +20,9 @@ const (
 	bridgePackage  = thisModule + "/bridge"
 )
 
-// dropped is what keeps the module from being built where a replaced dependency
-// cannot be had, with what else only that package requires. The package does not
-// use database/sql.
+// dropped is a package that is removed, with the requirements that only it has. One of them is
+// a replaced dependency, without which the module could not be built. The package does not use
+// database/sql.
 var dropped = struct {
 	dir     string
 	modules []string
@@ -31,14 +31,14 @@ var dropped = struct {
 	modules: []string{"github.com/segmentio/go-hll", "github.com/twmb/murmur3"},
 }
 
-// source is where the modules are.
+// source holds the locations of the modules.
 type source struct {
 	upstream, version string
 	ours, this        string
 }
 
-// locate finds the modules, and downloads ncruces' if it is not there yet. Its
-// version is the one that sqlitemw is built with.
+// locate finds the modules, and downloads ncruces' if necessary, in the version with which
+// sqlitemw is built.
 func locate(ctx context.Context) (*source, error) {
 	var upstream struct{ Dir, Version, Error string }
 	if err := goJSON(ctx, ".", &upstream, "mod", "download", "-json", upstreamModule); err != nil {
@@ -62,14 +62,13 @@ func (s *source) title() string {
 	return fmt.Sprintf("The tests of %s %s, %s", upstreamModule, s.version, runtime.Version())
 }
 
-// A goMod is what there is to know of a go.mod file.
+// A goMod is the part of a go.mod file that is used here.
 type goMod struct {
 	Require []struct{ Path, Version string }
 	Replace []struct{ Old struct{ Path string } }
 }
 
-// copyTo makes dir a copy of ncruces' module which sqlitemw, as it is here, is a
-// requirement of.
+// copyTo copies ncruces' module to dir, and makes it require sqlitemw as it is here.
 func (s *source) copyTo(ctx context.Context, dir string) error {
 	if err := os.CopyFS(dir, os.DirFS(s.upstream)); err != nil {
 		return err
@@ -92,7 +91,7 @@ func (s *source) copyTo(ctx context.Context, dir string) error {
 	}
 	for _, path := range dropped.modules {
 		if !required[path] {
-			return fmt.Errorf("go.mod: no requirement of %s, which was to be dropped", path)
+			return fmt.Errorf("go.mod: no requirement of %s, which should be dropped", path)
 		}
 		edit = append(edit, "-droprequire="+path, "-dropreplace="+path)
 	}
@@ -103,7 +102,7 @@ func (s *source) copyTo(ctx context.Context, dir string) error {
 	}
 	for _, r := range its.Replace {
 		if !slices.Contains(dropped.modules, r.Old.Path) {
-			return fmt.Errorf("go.mod: replaces %s, which nobody has looked at", r.Old.Path)
+			return fmt.Errorf("go.mod: replaces %s, which is not supported", r.Old.Path)
 		}
 	}
 	if _, err := goOutput(ctx, dir, edit...); err != nil {
@@ -118,7 +117,7 @@ func (s *source) copyTo(ctx context.Context, dir string) error {
 	return os.RemoveAll(filepath.Join(dir, dropped.dir))
 }
 
-// appendFile appends the content of a file to another.
+// appendFile appends the contents of a file to another.
 func appendFile(to, from string) error {
 	content, err := os.ReadFile(from)
 	if err != nil {

@@ -20,7 +20,7 @@ require (
 replace github.com/segmentio/go-hll => github.com/ncruces/segmentio-hll v1.0.2
 `
 
-// fakeSource is where modules with as much in them as is copied are.
+// fakeSource creates modules with the files that are copied.
 func fakeSource(t *testing.T, files map[string]string) *source {
 	t.Helper()
 	dir := t.TempDir()
@@ -44,7 +44,7 @@ func fakeSource(t *testing.T, files map[string]string) *source {
 		if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
 			t.Fatal(err)
 		}
-		// What is in the module cache can only be read.
+		// Files in the module cache are read-only.
 		if err := os.WriteFile(name, []byte(content), 0o444); err != nil {
 			t.Fatal(err)
 		}
@@ -92,7 +92,7 @@ func TestCopy(t *testing.T) {
 		t.Errorf("go.sum is %q, %v", sums, err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "ext", "approx")); err == nil {
-		t.Error("ext/approx is there")
+		t.Error("ext/approx exists")
 	}
 	if test, err := os.ReadFile(filepath.Join(dir, "tests", "my_test.go")); err != nil || string(test) != "package tests\n" {
 		t.Errorf("a test is %q, %v", test, err)

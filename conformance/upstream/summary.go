@@ -12,17 +12,17 @@ import (
 	"time"
 )
 
-// A summary is what there is to say in the end.
+// A summary is the result of all variants.
 type summary struct {
 	title    string
 	packages []string
 	plain    *variant
 	ours     []*variant
 	expected []difference
-	partial  bool // not all tests were to be run
+	partial  bool // only some tests were run
 }
 
-// print writes the summary. Its error says what is wrong, in a few words.
+// print writes the summary. Its error summarizes what is wrong.
 func (s *summary) print(out io.Writer) error {
 	fmt.Fprintf(out, "%s\n\n", s.title)
 	if err := s.table(out); err != nil {
@@ -33,7 +33,7 @@ func (s *summary) print(out io.Writer) error {
 	var wrong []error
 	passed := s.failuresOfPlain(out)
 	if passed == 0 {
-		wrong = append(wrong, errors.New("no test passes over the plain driver: there is nothing to compare"))
+		wrong = append(wrong, errors.New("no test passes over the plain driver, so there is nothing to compare"))
 	}
 	for _, pkg := range s.packages {
 		if p := s.plain.results[importPath(pkg)]; p.verdict != pass && p.verdict != skip && len(p.tests) == 0 {
@@ -49,7 +49,7 @@ func (s *summary) print(out io.Writer) error {
 		for _, f := range c.stale {
 			fmt.Fprintf(out, "%s: stale in expected.go, %s: %s over the plain driver and %s over ours\n", v.name, f.name(), f.plain, f.ours)
 		}
-		notRun := make(map[string][]string) // for what comes before them, in most cases
+		notRun := make(map[string][]string) // in most cases because of the findings before them
 		for _, f := range c.regressions {
 			if f.ours == none {
 				notRun[f.pkg] = append(notRun[f.pkg], f.test)
@@ -76,8 +76,8 @@ func (s *summary) print(out io.Writer) error {
 	return errors.Join(wrong...)
 }
 
-// failuresOfPlain prints the tests that fail over the plain driver, too, and
-// returns how many pass.
+// failuresOfPlain prints the tests that also fail on the plain driver, and returns how many
+// pass.
 func (s *summary) failuresOfPlain(out io.Writer) (passed int) {
 	for _, pkg := range s.packages {
 		p := s.plain.results[importPath(pkg)]
@@ -86,15 +86,15 @@ func (s *summary) failuresOfPlain(out io.Writer) (passed int) {
 			case pass:
 				passed++
 			case fail, unfinished:
-				fmt.Fprintf(out, "plain: %s %s; it counts for nothing\n", (finding{pkg: pkg, test: test}).name(), v)
+				fmt.Fprintf(out, "plain: %s %s; ignored\n", (finding{pkg: pkg, test: test}).name(), v)
 			}
 		}
 	}
 	return passed
 }
 
-// table prints how many tests passed, failed and were skipped, by package, and
-// how many connections sqlitemw opened for them.
+// table prints how many tests passed, failed and were skipped, by package, and how many
+// connections sqlitemw opened for them.
 func (s *summary) table(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	variants := append([]*variant{s.plain}, s.ours...)

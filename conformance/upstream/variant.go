@@ -13,16 +13,15 @@ import (
 	"github.com/sqlitemw/sqlitemw/conformance/upstream/bridge"
 )
 
-// leftOut are the tests that are not run, over any driver.
-// Example_http opens a database at an address on the Internet, and where it cannot, it
-// ends the tests of its package.
+// leftOut are the tests that are not run, on any driver. Example_http opens a database at an
+// Internet address. Where that fails, it ends the tests of its package.
 const leftOut = "^Example_http$"
 
-// A variant is a way to run the tests, and then what came of them.
+// A variant is a way to run the tests, with its results.
 type variant struct {
 	name   string
 	dir    string // of the module
-	counts string // where the bridge leaves its counts; empty without a bridge
+	counts string // directory of the bridge's counts; empty without a bridge
 	traced bool
 
 	results results
@@ -34,9 +33,9 @@ type variant struct {
 func (v *variant) test(ctx context.Context, o options, packages []string, progress io.Writer) error {
 	args := []string{
 		"test", "-json", "-count=1",
-		"-vet=off",  // it is not our code
-		"-trimpath", // what was built for another copy is good for this
-		"-mod=mod",  // both modules' requirements together may come to newer versions
+		"-vet=off",  // it is third-party code
+		"-trimpath", // so that builds of another copy can be reused
+		"-mod=mod",  // both modules' requirements together may need newer versions
 		"-skip=" + leftOut,
 	}
 	if o.run != "" {
@@ -81,14 +80,14 @@ func (v *variant) test(ctx context.Context, o options, packages []string, progre
 	err = cmd.Wait()
 	v.took = time.Since(began)
 	if _, ok := errors.AsType[*exec.ExitError](err); ok && ctx.Err() == nil {
-		err = nil // a test failed, or all did: the results say which
+		err = nil // a test failed, or all did; the results say which
 	}
 	if err := errors.Join(readErr, err); err != nil {
 		return fmt.Errorf("go test: %w: %s", err, problems.Bytes())
 	}
 	for _, pkg := range packages {
 		if v.results[importPath(pkg)] == nil {
-			return fmt.Errorf("go test: nothing of package %s: %s", pkg, problems.Bytes())
+			return fmt.Errorf("go test: no result of package %s: %s", pkg, problems.Bytes())
 		}
 	}
 	return v.readCounts(packages)

@@ -31,8 +31,8 @@ func tiny(t *testing.T, driver string) *variant {
 	return &variant{name: "tiny", dir: dir}
 }
 
-// TestARegressionIsCaught runs a test with go test that passes over one driver,
-// and fails over another.
+// TestARegressionIsCaught uses go test to run a test that passes on one driver and fails on
+// another.
 func TestARegressionIsCaught(t *testing.T) {
 	packages := []string{"tests"}
 	good, bad := tiny(t, "42"), tiny(t, "41")
@@ -54,7 +54,7 @@ func TestARegressionIsCaught(t *testing.T) {
 		t.Errorf("got\n%s", out.String())
 	}
 
-	// The same twice is no regression.
+	// The same results twice are not a regression.
 	s.ours = []*variant{good}
 	if err := s.print(io.Discard); err != nil {
 		t.Error(err)
@@ -82,7 +82,7 @@ func TestVerbose(t *testing.T) {
 	}
 }
 
-// TestNoAnswer: what cannot be tested is an error, not an empty result.
+// TestNoAnswer checks that tests that cannot be run cause an error, not an empty result.
 func TestNoAnswer(t *testing.T) {
 	v := tiny(t, "42")
 	if err := os.WriteFile(filepath.Join(v.dir, "go.mod"), []byte("nonsense\n"), 0o666); err != nil {
@@ -95,6 +95,6 @@ func TestNoAnswer(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := tiny(t, "42").test(ctx, options{}, []string{"tests"}, io.Discard); err == nil {
-		t.Error("no error of an ended context")
+		t.Error("no error for an ended context")
 	}
 }

@@ -16,25 +16,25 @@ import (
 	"github.com/sqlitemw/sqlitemw/conformance/compat/player"
 )
 
-// A lie is what a driver around modernc's gets wrong. What is nil is passed on.
+// A lie is a fault of a driver around modernc's. A nil field means that calls are passed on.
 type lie struct {
 	dsn      func(string) string
-	lenient  bool // opens without parameters what is refused
+	lenient  bool // opens refused DSNs without their parameters
 	begin    func(*driver.TxOptions) error
 	argument func(driver.Value) driver.Value
 	text     func(string) string
 	value    func(decl string, v driver.Value) driver.Value
 	err      func(error) error
-	late     bool // reports at the first row what fails in Query
+	late     bool // reports errors of Query at the first row
 	lazy     bool // executes a Query when its first row is read
 	result   func(id, rows int64) (int64, int64)
 	typeName func(string) string
 	scanType func(reflect.Type) reflect.Type
-	nullable bool // says of each column that it is not
+	nullable bool // reports each column as not nullable
 	excess   bool // refuses excess arguments
 }
 
-// without returns a DSN without the parameters that are given.
+// without returns a function that removes the parameters from a DSN.
 func without(params ...string) func(string) string {
 	return func(dsn string) string {
 		name, query, ok := strings.Cut(dsn, "?")
@@ -177,7 +177,7 @@ func firstStatement(s string) string {
 	return first
 }
 
-// A liarError has another text than what it wraps.
+// A liarError has another text than the error that it wraps.
 type liarError struct {
 	error
 	text string
@@ -213,7 +213,7 @@ func baseType(decl string) string {
 	return base
 }
 
-// A liarDriver tells a lie around another driver.
+// A liarDriver adds a lie to another driver.
 type liarDriver struct {
 	base driver.Driver
 	*lie
@@ -234,7 +234,7 @@ func (d *liarDriver) Open(dsn string) (driver.Conn, error) {
 	return &liarConn{c.(fullConn), d.lie}, nil
 }
 
-// wrong returns what is made of an error.
+// wrong returns the error that replaces err.
 func (l *lie) wrong(err error) error {
 	if err == nil || err == io.EOF || l.err == nil {
 		return err
@@ -264,7 +264,7 @@ func (l *lie) arguments(query string, args []driver.NamedValue) ([]driver.NamedV
 	return wrong, nil
 }
 
-// A fullConn is what modernc's connections are.
+// A fullConn has the methods of modernc's connections.
 type fullConn interface {
 	driver.Conn
 	driver.ConnBeginTx
@@ -329,7 +329,7 @@ type liarTx struct {
 func (t *liarTx) Commit() error   { return t.wrong(t.Tx.Commit()) }
 func (t *liarTx) Rollback() error { return t.wrong(t.Tx.Rollback()) }
 
-// A fullStmt is what modernc's statements are.
+// A fullStmt has the methods of modernc's statements.
 type fullStmt interface {
 	driver.Stmt
 	driver.StmtExecContext
@@ -359,7 +359,7 @@ func (s *liarStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (
 	return s.rows(func() (driver.Rows, error) { return s.fullStmt.QueryContext(ctx, args) })
 }
 
-// wrongResult returns what is made of a result.
+// wrongResult returns the result that replaces r.
 func (l *lie) wrongResult(r driver.Result) driver.Result {
 	if r == nil || l.result == nil {
 		return r
@@ -390,7 +390,7 @@ func (l *lie) rows(query func() (driver.Rows, error)) (driver.Rows, error) {
 	return &liarRows{rows.(fullRows), l}, nil
 }
 
-// lateRows are those of a query that is made when the first is read.
+// lateRows make their query when the first row is read.
 type lateRows struct {
 	query func() (driver.Rows, error)
 	rows  driver.Rows
@@ -419,7 +419,7 @@ func (r *lateRows) Next(dest []driver.Value) (err error) {
 	return r.rows.Next(dest)
 }
 
-// fullRows are what modernc's rows are.
+// A fullRows has the methods of modernc's rows.
 type fullRows interface {
 	driver.Rows
 	driver.RowsColumnTypeDatabaseTypeName

@@ -1,6 +1,6 @@
-// Command play plays the programs of package player over one driver, and prints
-// what each saw as a line of JSON. Build tags choose the drivers that are linked,
-// because two of them want the same name: mattn, modernc, or else this module's.
+// Command play plays the programs of package player over one driver, and prints what each saw
+// as a line of JSON. Build tags choose the linked drivers, because two of them register the
+// same name: mattn, modernc, or by default this module's.
 //
 //	go run ./play -driver sqlitemw-mattn -run 'times/read/.*'
 //	go run -tags modernc ./play -driver sqlite -text -run 'dsn/"a.db"'
@@ -35,10 +35,10 @@ func main() {
 func run() error {
 	name := flag.String("driver", "", "the driver's `name`")
 	dir := flag.String("dir", "", "an empty `directory` for databases; a temporary one by default")
-	files := flag.String("files", "", "a `directory` of files that drivers have written, to read besides")
+	files := flag.String("files", "", "a `directory` of files that drivers have written, to read, too")
 	write := flag.String("write", "", "write files into a `directory` and do nothing else")
 	pattern := flag.String("run", "", "play the programs whose name matches a `pattern`")
-	text := flag.Bool("text", false, "print text and no JSON")
+	text := flag.Bool("text", false, "print text instead of JSON")
 	flag.Parse()
 
 	t, ok := targets[*name]
@@ -53,7 +53,7 @@ func run() error {
 		defer os.RemoveAll(temp)
 		*dir = temp
 	}
-	// The path that SQLite reports has no symbolic links.
+	// SQLite reports paths without symbolic links.
 	real, err := filepath.EvalSymlinks(*dir)
 	if err != nil {
 		return err
@@ -64,7 +64,7 @@ func run() error {
 			return err
 		}
 	}
-	slog.SetDefault(slog.New(slog.DiscardHandler)) // pools tell of what programs do
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // pools log problems that programs cause
 	if *write != "" {
 		return s.Write(*write)
 	}

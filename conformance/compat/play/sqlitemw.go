@@ -9,8 +9,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/conformance/compat/player"
 )
 
-// noTimeout are the parameters of "sqlitemw" with which it waits for no lock,
-// and takes none in Begin.
+// noTimeout are the parameters with which "sqlitemw" does not wait for locks, and takes none in
+// Begin.
 const noTimeout = "_pragma=busy_timeout(0)&_txlock=deferred"
 
 var targets = map[string]target{

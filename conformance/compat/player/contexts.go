@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// endless is a query that yields rows for ever, and counting one that yields
-// its first row never.
+// endless returns rows forever. counting never returns its first row.
 const (
 	endless  = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
 	counting = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 )
 
-// soon is the time after which a call is cancelled that would not end.
+// soon is the time after which an endless call is canceled. It is long enough for the call to
+// have started.
 const soon = 50 * time.Millisecond
 
 func contextPrograms() []Program {
@@ -43,7 +43,7 @@ func contextPrograms() []Program {
 	} {
 		programs = append(programs, Program{"contexts/" + p.name, both, p.play})
 	}
-	// In modernc.org/sqlite, nothing ends a Next but its end.
+	// In modernc.org/sqlite, only its end ends a Next.
 	return append(programs, Program{"contexts/a deadline in Next", []Dialect{Mattn}, deadlineInNext})
 }
 
@@ -71,8 +71,8 @@ func deadlinePassed(e *env) {
 	everyCall(e, db, past)
 }
 
-// everyCall makes calls with a context that is done, on the database and on a
-// connection, and looks whether the connection is still good.
+// everyCall makes calls with a context that has ended, on the database and on a connection. It
+// records whether the connection is still usable.
 func everyCall(e *env, db *sql.DB, done context.Context) {
 	_, err := db.ExecContext(done, "INSERT INTO t VALUES (10)")
 	e.err("exec", err)
@@ -184,7 +184,7 @@ func deadlineInQuery(e *env) {
 		err = rows.Err()
 		rows.Close()
 	}
-	// A driver may take the first step in the query or in Next.
+	// A driver may make the first step in Query or in Next.
 	e.err("query or next", err)
 	e.rows("after", db, "SELECT 1")
 	late, cancel = context.WithTimeout(ctx, soon)
@@ -253,7 +253,7 @@ func deadlineInWrite(e *env) {
 	defer cancel()
 	_, err = tx.ExecContext(late, "INSERT INTO t "+counting)
 	e.err("exec in a transaction", err)
-	// SQLite rolls back the transaction of a write that is interrupted.
+	// SQLite rolls back the transaction of an interrupted write.
 	_, err = tx.Exec("INSERT INTO t VALUES (11)")
 	e.err("write", err)
 	e.err("commit", tx.Commit())

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// dsnPrograms returns a program for each DSN, which looks at what the DSN has
-// made of the connection and of the directory.
+// dsnPrograms returns a program for each DSN. It records the effects of the DSN on the
+// connection and on the directory.
 func dsnPrograms() []Program {
 	var programs []Program
 	for _, dsn := range dsns() {
@@ -27,8 +27,7 @@ var pragmas = []string{
 	"read_uncommitted", "trusted_schema", "user_version", "encoding", "page_size",
 }
 
-// old is a file of the directory that holds a database, empty is an empty one,
-// and no is none.
+// The files of the directory: old holds a database, and empty is empty; no does not exist.
 const (
 	old     = "old.db"
 	empty   = "empty.db"
@@ -74,7 +73,7 @@ func playDSN(e *env, dsn string) {
 		must(tx.Rollback())
 	}
 	if locking == `string "normal"` {
-		// The writer's lane of a pool is free for others from here on.
+		// From here on, others can use the writer's lane of a pool.
 		must(conn.Close())
 		second, err := e.tryOpen(dsn)
 		e.record("second open", "%s", ok(err))
@@ -89,8 +88,8 @@ func playDSN(e *env, dsn string) {
 	e.files()
 }
 
-// mainFile returns the file of the main database, or "" if there is none: a
-// database in memory may have a name nevertheless.
+// mainFile returns the file of the main database, or "" if there is none. An in-memory database
+// may nevertheless have a name.
 func mainFile(db execer) string {
 	var seq int
 	var name, file string
@@ -101,7 +100,7 @@ func mainFile(db execer) string {
 	return file
 }
 
-// lock returns which lock others see on a file.
+// lock returns the lock that others see on a file.
 func (e *env) lock(path string) string {
 	db, err := e.openPlain(path)
 	if err != nil {
@@ -123,7 +122,7 @@ func (e *env) lock(path string) string {
 	return "none"
 }
 
-// files records the files of the directory that are not empty, and the others.
+// files records the non-empty files of the directory, and the others.
 func (e *env) files() {
 	var names []string
 	must(filepath.WalkDir(e.dir, func(path string, d fs.DirEntry, err error) error {
@@ -149,8 +148,7 @@ func (e *env) files() {
 	e.record("files", "%s", strings.Join(names, " "))
 }
 
-// template returns a database with a table, which the plain driver has written
-// once in a process.
+// template returns a database with a table. The plain driver writes it once per process.
 func (e *env) template() []byte {
 	path := filepath.Join(e.Dir, "template.db")
 	b, err := os.ReadFile(path)

@@ -5,16 +5,15 @@ import (
 	"strings"
 )
 
-// dsns returns the DSNs that programs open: each parameter of either driver
-// with good and bad values, names of all kinds, and what applications pass.
-// Each is there once.
+// dsns returns the DSNs that programs open: each parameter of either driver with good and bad
+// values, names of all kinds, and the DSNs of applications. Each DSN occurs once.
 func dsns() []string {
 	all := slices.Concat(names, applications)
 	n := 0
 	for _, p := range parameters {
 		for _, key := range strings.Fields(p.keys) {
 			for _, v := range p.values {
-				// The form of the name changes with each, so that all meet in the end.
+				// The base changes with each value, so that every base is used.
 				all = append(all, bases[n%len(bases)]+key+"="+v)
 				n++
 			}
@@ -27,8 +26,8 @@ func dsns() []string {
 	return slices.Compact(all)
 }
 
-// bases are what a parameter is put behind. All but the last are files, because
-// a database in memory has no journal.
+// bases are prefixes for parameters. All but the last are files, because an in-memory database
+// has no journal.
 var bases = []string{"DIR/a.db?", "file:a.db?", "file:DIR/a.db?", "a.db?", "file:a.db?mode=rwc&", ":memory:?", "file::memory:?"}
 
 var (
@@ -77,7 +76,7 @@ var parameters = []struct {
 	{"modeof", []string{"DIR/old.db", "nowhere"}},
 }
 
-// combinations are parameters that meet others.
+// combinations are combinations of parameters.
 var combinations = []string{
 	"", "&", "&&_fk=1&", "unknown=1", "_unknown=1", "_fk", "=", "=1", "_fk=1=0", "a=b=c",
 	"_fk=%zz", "%zz=1", "_fk=1;_rt=1", "_fk=1%3B_rt=1", "_fk=1?_rt=1", "_fk=1%26_rt=1", "_fk=1#_rt=1", "#_fk=1",
@@ -105,7 +104,7 @@ var combinations = []string{
 	"_error_rc=1&_fk=1", "_compat=mattn", "_cipher=x", "_key=secret", "_crypto_key=x",
 }
 
-// names are DSNs without parameters of the drivers, or whose name is the point.
+// names are DSNs without driver parameters, and DSNs that test the name.
 var names = []string{
 	"", "?", "?_fk=1", "?a.db", "a.db", "a.db?", "./a.db", "DIR/a.db", "DIR/./a.db", "DIR//a.db", "sub/a.db", "sub/../a.db", "DIR/sub/a.db", "nowhere/a.db", "DIR/nowhere/a.db", "DIR", "DIR/", "sub", "sub/",
 	"a b.db", " a.db", "a.db ", "\ta.db", "a%20b.db", "a%41.db", "a%zz.db", "a%.db", "100%.db?_fk=1", "a+b.db", "a#b.db", "a&b.db", "a=b.db", "a;b.db", "a:b.db", "a'b.db", `a"b.db`, `a\b.db`, "ä.db", "日本.db", "a.db-wal", "a", ".a.db", "-a.db", "a?b?c", "a.db?_fk=1&b",
@@ -121,7 +120,7 @@ var names = []string{
 	"file:abc?mode=memory&cache=shared&_journal=DELETE", "file:abc?mode=memory&cache=shared&_journal_mode=WAL", "file:abc?mode=memory&cache=shared&_pragma=journal_mode(delete)", "file:abc?mode=memory&cache=shared&_locking=EXCLUSIVE", "file:abc?mode=memory&cache=shared&_txlock=immediate", "file:abc?mode=memory&cache=shared&_query_only=1",
 }
 
-// applications are the DSNs of programs that exist.
+// applications are the DSNs of existing programs.
 var applications = []string{
 	"DIR/data.db?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=journal_size_limit(200000000)&_pragma=synchronous(NORMAL)&_pragma=foreign_keys(ON)&_pragma=temp_store(MEMORY)&_pragma=cache_size(-32000)&_defensive=1", // PocketBase
 	"DIR/memos.db?_pragma=foreign_keys(0)&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=mmap_size(0)",                                                                                                                 // memos

@@ -5,7 +5,7 @@ import (
 	"os"
 )
 
-// failures are texts that fail, each with what is set up for it.
+// failures are queries that fail, each with its setup.
 var failures = []struct {
 	name  string
 	setup []string
@@ -109,7 +109,7 @@ func errorPrograms() []Program {
 				conn := e.conn(db)
 				exec(conn, f.setup...)
 				e.err(key, call(conn))
-				conn.ExecContext(ctx, "ROLLBACK") // if there is a transaction
+				conn.ExecContext(ctx, "ROLLBACK") // in case a transaction is open
 				must(conn.Close())
 				must(db.Close())
 				os.Remove("v.db")
@@ -150,8 +150,7 @@ func errorPrograms() []Program {
 	return programs
 }
 
-// openErr records how opening a DSN fails, if it does, and then how a read and
-// a write do.
+// openErr records whether opening a DSN fails, and then whether a read and a write fail.
 func openErr(e *env, dsn string) {
 	db, err := e.tryOpen(dsn)
 	e.err("open", err)
@@ -180,8 +179,8 @@ func missingDirectory(e *env) { openErr(e, "file:DIR/nowhere/a.db") }
 
 func aDirectory(e *env) { openErr(e, "file:DIR") }
 
-// permissions writes a database whose file has the given mode. Root may read and
-// write it nevertheless.
+// permissions writes a database file with the given mode. Root can read and write it
+// nevertheless.
 func (e *env) permissions(mode os.FileMode) {
 	e.write("a.db", e.template())
 	must(os.Chmod("a.db", mode))

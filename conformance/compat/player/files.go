@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// writers are what a driver writes into the files that others read. Each writes
+// writers are the contents that a driver writes into the files that others read. Each writes
 // one file.
 var writers = []struct {
 	name   string
@@ -70,7 +70,8 @@ func writeTimes(db execer) {
 	for _, name := range names {
 		at := all[name]
 		if _, err := db.ExecContext(ctx, "INSERT INTO dates(at, day, stamp, text, any_) VALUES (?, ?, ?, ?, ?)", at, at, at, at, at); err != nil {
-			// No integer holds the nanoseconds of some, and no text the clock of others.
+			// No integer holds the nanoseconds of some times, and no text holds the clock
+			// reading of others.
 			stopf("%s: %v", name, err)
 		}
 	}
@@ -84,9 +85,8 @@ func writeSchema(db execer) {
 		"INSERT INTO v(a) VALUES ('x'), ('y')", "CREATE TABLE dates(at DATETIME DEFAULT CURRENT_TIMESTAMP)", "INSERT INTO dates VALUES ('2026-05-01 10:00:00')", "ANALYZE", "PRAGMA user_version = 77")
 }
 
-// readPrograms returns a program for each file below dir: each reads the file
-// as a driver has left it, and goes on writing. There is a directory for each
-// driver in dir.
+// readPrograms returns a program for each file below dir, which has a directory for each
+// driver. Each program reads the file as a driver has left it, and continues to write.
 func readPrograms(dir string) ([]Program, error) {
 	names, err := filepath.Glob(filepath.Join(dir, "*", "*.db"))
 	if err != nil {
@@ -103,7 +103,7 @@ func readPrograms(dir string) ([]Program, error) {
 	return programs, nil
 }
 
-// readFile reads a copy of a file, writes more and reads that.
+// readFile reads a copy of a file, writes more and reads it again.
 func readFile(e *env, path string) {
 	content, err := os.ReadFile(path)
 	must(err)
@@ -114,7 +114,8 @@ func readFile(e *env, path string) {
 	e.rows("vacuum", db, "PRAGMA auto_vacuum")
 	e.rows("version", db, "PRAGMA user_version")
 	e.rows("integrity", db, "PRAGMA integrity_check")
-	// What ANALYZE gathers differs from build to build, and a pool analyzes what it closes.
+	// The results of ANALYZE differ between builds, and a pool analyzes the databases that
+	// it closes.
 	e.rows("schema", db, "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%' ORDER BY rowid")
 	tables := []string{"v", "dates"}
 	columns := map[string][]string{}
@@ -147,8 +148,8 @@ func readFile(e *env, path string) {
 	e.err("close", db.Close())
 }
 
-// strippedClock returns an expression for a column without the reading of the
-// monotonic clock at its end.
+// strippedClock returns an expression for a column without the monotonic clock reading at its
+// end.
 func strippedClock(c string) string {
 	return fmt.Sprintf("CASE WHEN typeof(%[1]s) = 'text' AND instr(%[1]s, 'm=') THEN substr(%[1]s, 1, instr(%[1]s, 'm=')) ELSE %[1]s END", c)
 }

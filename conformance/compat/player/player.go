@@ -1,8 +1,8 @@
 // Package player plays programs over a driver and records what each one sees.
 //
-// A program knows nothing of the driver but its name and its dialect. What it
-// sees are lines of text: values with their Go types, texts of errors, facts of
-// columns. Two drivers that behave alike yield the same lines.
+// A program knows only the driver's name and dialect. It sees lines of text: values with their
+// Go types, error texts, facts about columns. Two drivers that behave alike yield the same
+// lines.
 package player
 
 import (
@@ -19,10 +19,10 @@ import (
 	"strings"
 	"time"
 
-	_ "time/tzdata" // times in zones are the same on every machine
+	_ "time/tzdata" // the same time zones on every machine
 )
 
-// A Dialect says whose programs a driver runs.
+// A Dialect names the driver whose programs a driver runs.
 type Dialect string
 
 // The dialects.
@@ -31,10 +31,10 @@ const (
 	Modernc Dialect = "modernc"
 )
 
-// both is the dialects of a program that each driver plays.
+// both are the dialects of a program that each driver plays.
 var both = []Dialect{Mattn, Modernc}
 
-// A Program is a small program of database/sql.
+// A Program is a small program that uses database/sql.
 type Program struct {
 	Name     string
 	dialects []Dialect
@@ -47,35 +47,35 @@ type Outcome struct {
 	Lines   []Line
 }
 
-// A Line is one thing that a program saw. Keys are unique within an outcome.
+// A Line is one observation of a program. Keys are unique within an outcome.
 type Line struct {
 	Key, Value string
 }
 
-// A Setup says on what programs are played.
+// A Setup says over which driver and where programs are played.
 type Setup struct {
 	// Driver is the name of a registered driver, Dialect its dialect.
 	Driver  string
 	Dialect Dialect
 
-	// Plain is the name of the driver that looks at a file from the outside,
-	// where a program needs to know what others see of it, and NoTimeout the
-	// parameters with which that driver waits for no lock.
+	// Plain is the name of the driver that inspects a file from outside, for programs that
+	// need to know what others see of it. NoTimeout are the parameters with which that
+	// driver does not wait for locks.
 	Plain, NoTimeout string
 
 	// Dir is an empty directory for databases.
 	Dir string
 
-	// Files is a directory with a directory of files for each driver that has
-	// written any, as Write left them. It may be empty. The files are changed.
+	// Files is a directory with a directory for each driver that has written files, as left
+	// by Write. It may be empty. The files are changed.
 	Files string
 
 	// Run selects programs by name; nil selects all.
 	Run *regexp.Regexp
 }
 
-// limit is the time after which a program is taken to hang. It is much longer
-// than any program takes, so that a slow machine is not taken for a hang.
+// limit is the time after which a program counts as hanging. It is much longer than any program
+// takes, so that a slow machine does not count as a hang.
 const limit = 2 * time.Minute
 
 // Programs returns the programs of a dialect, except those that read the files
@@ -129,7 +129,7 @@ func (s Setup) Play(emit func(Outcome) error) error {
 	return nil
 }
 
-// setLocal sets the local zone, which is then the same on every machine.
+// setLocal sets the local time zone to the same one on every machine.
 func setLocal() error {
 	local, err := time.LoadLocation("Europe/Berlin")
 	if err == nil {
@@ -138,7 +138,7 @@ func setLocal() error {
 	return err
 }
 
-// playOne plays p in a new directory, which is the working directory meanwhile.
+// playOne plays p in a new directory, which is the working directory during that.
 func (s Setup) playOne(p Program, dir string) (Outcome, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return Outcome{}, err
@@ -165,7 +165,7 @@ func (s Setup) playOne(p Program, dir string) (Outcome, error) {
 	return Outcome{p.Name, e.lines}, os.RemoveAll(dir)
 }
 
-// An env is what a program has to play with.
+// An env is the environment of a running program.
 type env struct {
 	Setup
 	dir   string
@@ -175,10 +175,10 @@ type env struct {
 	dbs   []*sql.DB
 }
 
-// stop is what stopf panics with.
+// stop is the type of stopf's panic.
 type stop string
 
-// stopf ends the program and records why.
+// stopf ends the program and records the reason.
 func stopf(format string, args ...any) {
 	panic(stop(fmt.Sprintf(format, args...)))
 }
@@ -217,16 +217,16 @@ func (e *env) record(key, format string, args ...any) {
 	e.lines = append(e.lines, Line{key, e.strip(fmt.Sprintf(format, args...))})
 }
 
-// strip replaces what differs from run to run: the program's directory.
+// strip replaces the part that differs between runs: the program's directory.
 func (e *env) strip(s string) string {
 	return strings.ReplaceAll(s, e.dir, "DIR")
 }
 
-// ctx is the context of calls that no program cancels.
+// ctx is the context of calls that are not canceled.
 var ctx = context.Background()
 
-// open opens dsn, in which DIR stands for the program's directory. It ends the
-// program if that fails.
+// open opens dsn, in which DIR stands for the program's directory. It ends the program on an
+// error.
 func (e *env) open(dsn string) *sql.DB {
 	db, err := e.tryOpen(dsn)
 	must(err)
@@ -238,7 +238,7 @@ func (e *env) tryOpen(dsn string) (*sql.DB, error) {
 	return e.openWith(e.Driver, dsn)
 }
 
-// openPlain opens a file from the outside. The path is absolute.
+// openPlain opens a file from outside. The path is absolute.
 func (e *env) openPlain(path string) (*sql.DB, error) {
 	uri := url.URL{Scheme: "file", Path: path, RawQuery: e.NoTimeout}
 	return e.openWith(e.Plain, uri.String())
@@ -261,8 +261,8 @@ func (e *env) conn(db *sql.DB) *sql.Conn {
 	return conn
 }
 
-// memory opens a database in memory with one connection. The parameters are
-// those of the DSN and may be empty.
+// memory opens an in-memory database with one connection. params are DSN parameters and may be
+// empty.
 func (e *env) memory(params string) *sql.DB {
 	db := e.open("file::memory:" + question(params))
 	db.SetMaxOpenConns(1)
@@ -281,7 +281,7 @@ func question(params string) string {
 	return "?" + params
 }
 
-// exec executes texts, and ends the program if one fails.
+// exec executes queries, and ends the program if one fails.
 func exec(db execer, texts ...string) {
 	for _, text := range texts {
 		if _, err := db.ExecContext(ctx, text); err != nil {
@@ -302,5 +302,5 @@ func (e *env) write(name string, content []byte) {
 	must(os.WriteFile(filepath.Join(e.dir, name), content, 0o644))
 }
 
-// garbage is the content of a file that is no database.
+// garbage is the content of a file that is not a database.
 var garbage = bytes.Repeat([]byte("this is no database. "), 200)

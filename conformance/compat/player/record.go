@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// value returns v with its type, in a form that shows what programs notice.
+// value returns v with its type, in a form that shows what a program can notice.
 func value(v any) string {
 	switch v := v.(type) {
 	case nil:
@@ -49,10 +49,10 @@ func value(v any) string {
 	return fmt.Sprintf("%T %+v", v, v)
 }
 
-// monotonic is the reading of the monotonic clock at the end of a time's text.
+// monotonic matches the monotonic clock reading at the end of a time's text.
 var monotonic = regexp.MustCompile(`m=[+-][0-9.]+`)
 
-// text quotes a text, without the reading of a clock.
+// text quotes a text, without a clock reading.
 func text(s string) string {
 	const most = 200
 	s = monotonic.ReplaceAllString(s, "m=CLOCK")
@@ -68,7 +68,7 @@ func timeText(t time.Time) string {
 	return fmt.Sprintf("%s zone %q in %q", t.Format(time.RFC3339Nano), zone, t.Location())
 }
 
-// err records an error: its text, its codes, and which errors it is.
+// err records an error: its text, its codes, and the sentinel errors that it matches.
 func (e *env) err(key string, err error) {
 	e.record(key, "%s", e.errText(err))
 }
@@ -107,9 +107,8 @@ func (e *env) errText(err error) string {
 	return strings.Join(facts, " | ")
 }
 
-// jsonCodes returns the codes that mattn's error has in JSON, which is how GORM
-// knows an error of a driver that it does not import. It looks at err and at
-// what err wraps.
+// jsonCodes returns the codes that mattn's error has as JSON. GORM uses them to recognize an
+// error of a driver that it does not import. jsonCodes checks err and all errors that it wraps.
 func jsonCodes(err error) string {
 	for ; err != nil; err = errors.Unwrap(err) {
 		b, jsonErr := json.Marshal(err)
@@ -124,7 +123,7 @@ func jsonCodes(err error) string {
 	return ""
 }
 
-// ok returns whether err is nil, as a word.
+// ok describes err as a word.
 func ok(err error) string {
 	if err != nil {
 		return "refused"
@@ -132,8 +131,8 @@ func ok(err error) string {
 	return "ok"
 }
 
-// rows records all rows of a query as values of type any, and where an error
-// comes up: at the query, at a row or at its end.
+// rows records all rows of a query as values of type any, and where an error occurs: at the
+// query, at a row or at the end.
 func (e *env) rows(key string, db execer, query string, args ...any) {
 	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
@@ -198,8 +197,8 @@ func (e *env) one(db execer, query string, args ...any) string {
 	return value(v)
 }
 
-// into scans the only value of a query into a new variable of each type of
-// dests, and records them in one line.
+// into scans the only value of a query into a new variable of each type in dests, and records
+// them in one line.
 func (e *env) into(key string, dests []reflect.Type, db execer, query string, args ...any) {
 	for _, t := range dests {
 		dest := reflect.New(t)
@@ -218,7 +217,7 @@ func (e *env) result(key string, res sql.Result, err error) {
 		e.err(key, err)
 		return
 	}
-	// modernc.org/sqlite returns no result for a text without a statement.
+	// modernc.org/sqlite returns no result for a query without a statement.
 	defer func() {
 		if r := recover(); r != nil {
 			e.record(key, "panic: %v", r)

@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// A call is a text with arguments, for Exec and for Query.
+// A call is a query with arguments, for Exec and for Query.
 type call struct {
 	text string
 	args []any
 }
 
-// calls are texts with one statement or more, with all kinds of arguments.
+// calls are queries with one or more statements, with all kinds of arguments.
 var calls = []call{
 	// One statement.
 	{"SELECT 1", nil},
@@ -199,13 +199,13 @@ var calls = []call{
 	{"SELECT sqlite_version() > '3.40', sqlite_source_id() <> ''", nil},
 }
 
-// noStatement is the texts of calls that have no statement.
+// noStatement are the queries of calls that have no statement.
 var noStatement = map[string]bool{
 	"": true, " ": true, ";": true, ";;": true, "-- comment": true, "-- comment\n": true,
 	"/* comment */": true, "/* open comment": true, "\x00": true,
 }
 
-// prepareCalls creates what the texts of calls use.
+// prepareCalls creates the tables that the calls use.
 func prepareCalls(db execer) {
 	exec(db, "CREATE TABLE t(a)", "INSERT INTO t VALUES (1), (2)", "CREATE TABLE u(id INTEGER PRIMARY KEY, b TEXT)", "INSERT INTO u VALUES (1, 'b')")
 }
@@ -259,7 +259,7 @@ func statementPrograms() []Program {
 	return append(programs, sizePrograms()...)
 }
 
-// playCall plays a call by Exec, Query and Prepare, each time on a new database.
+// playCall plays a call with Exec, Query and Prepare, each on a new database.
 func playCall(e *env, c call) {
 	after := func(key string, db *sql.DB) {
 		e.rows(key+", t then", db, "SELECT group_concat(a) FROM t")
@@ -281,7 +281,7 @@ func playCall(e *env, c call) {
 	after("query", db)
 
 	if e.Dialect == Mattn && noStatement[c.text] {
-		return // It crashes the process.
+		return // it crashes the process
 	}
 	db = fresh()
 	stmt, err := db.Prepare(c.text)
@@ -652,8 +652,8 @@ func queryRow(e *env) {
 	e.err("err of an error", db.QueryRow("no SQL").Err())
 }
 
-// sizePrograms reach limits. Each is a program of its own, because a driver that
-// panics loses the connection.
+// sizePrograms reach limits. Each is a separate program, because a driver that panics loses the
+// connection.
 func sizePrograms() []Program {
 	var programs []Program
 	add := func(name, query string, args ...any) {
@@ -747,7 +747,7 @@ func attached(e *env) {
 	must(conn.Close())
 }
 
-// attachedToMemory writes files from databases in memory.
+// attachedToMemory writes files from in-memory databases.
 func attachedToMemory(e *env) {
 	for _, dsn := range []string{":memory:", "file::memory:", "file::memory:?cache=shared", "file:abc?mode=memory&cache=shared"} {
 		db := e.open(dsn)
@@ -856,7 +856,7 @@ func connectionAfterError(e *env) {
 	for _, text := range []string{"no SQL", "SELECT * FROM nowhere", "INSERT INTO u VALUES (1, 'x')", "SELECT json('{')"} {
 		_, err := db.Exec(text)
 		e.err(text, err)
-		// A database in memory is lost with its connection.
+		// An in-memory database is lost with its connection.
 		e.rows("after "+text, db, "SELECT count(*) FROM t")
 	}
 	conn := e.conn(db)

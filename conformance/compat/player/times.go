@@ -14,10 +14,10 @@ var timeParams = []struct {
 	dialects []Dialect
 }{
 	{"", both},
-	{"_loc=auto", both}, // none of modernc's
+	{"_loc=auto", both}, // modernc does not have it
 	{"_loc=UTC", []Dialect{Mattn}},
 	{"_loc=America/New_York", []Dialect{Mattn}},
-	{"_time_format=sqlite", both}, // none of mattn's
+	{"_time_format=sqlite", both}, // mattn does not have it
 	{"_time_format=datetime", []Dialect{Modernc}},
 	{"_time_format=string_no_monotonic", []Dialect{Modernc}},
 	{"_time_integer_format=unix", []Dialect{Modernc}},
@@ -35,7 +35,7 @@ var timeParams = []struct {
 	{"_timezone=America/New_York&_inttotime=1&_texttotime=1", []Dialect{Modernc}},
 }
 
-// withClock returns t with a reading of the monotonic clock.
+// withClock returns t with a monotonic clock reading.
 func withClock(t time.Time) time.Time {
 	now := time.Now()
 	return now.Add(t.Sub(now.Round(0)))
@@ -80,7 +80,7 @@ func instants() map[string]time.Time {
 	}
 }
 
-// timeColumns are the declared types of the columns that times are in.
+// timeColumns are the declared types of the columns that hold times.
 var timeColumns = []string{
 	"DATE", "DATETIME", "TIMESTAMP", "TIME", "TEXT", "VARCHAR(20)", "BOOLEAN", "", "INTEGER", "REAL", "BLOB",
 	"datetime", "Timestamp", "DATETIME(6)", "TIMESTAMP WITH TIME ZONE", "NUMERIC",
@@ -104,8 +104,8 @@ func columnName(i int) string {
 	return timeColumns[i]
 }
 
-// expressions are what yields a time without a declared type, or with one that
-// is found through a subquery. Column c1 is a DATETIME.
+// expressions yield a time without a declared type, or with one that is found through a
+// subquery. Column c1 is a DATETIME.
 var expressions = []string{
 	"c1 || ''", "max(c1)", "min(c0)", "coalesce(c1, c2)", "(SELECT c1 FROM t)", "CAST(c1 AS DATETIME)", "CAST(c1 AS TEXT)",
 	"CASE WHEN 1 THEN c1 END", "+c1", "datetime(c1)", "typeof(c1)",
@@ -126,8 +126,8 @@ func timeWritePrograms() []Program {
 	return sorted(programs)
 }
 
-// writeTime writes a time into columns of all types, as an argument of an Exec
-// and of a Query, and records what is stored and read.
+// writeTime writes a time into columns of all types, as an argument of an Exec and of a Query.
+// It records what is stored and read.
 func writeTime(e *env, params string, at time.Time) {
 	db := e.memory(params)
 	createTimes(db)
@@ -146,7 +146,7 @@ func writeTime(e *env, params string, at time.Time) {
 	e.rows("nil pointer", db, "SELECT ?", (*time.Time)(nil))
 }
 
-// stored are the forms of times that files have, as SQL.
+// stored are the forms of times in existing files, as SQL.
 var stored = []string{
 	"'2026-05-01 12:34:56'", "'2026-05-01 12:34:56.123'", "'2026-05-01 12:34:56.123456789'", "'2026-05-01 12:34:56+00:00'", "'2026-05-01 12:34:56.5+02:00'", "'2026-05-01 12:34:56.123456789-05:30'",
 	"'2026-05-01T12:34:56'", "'2026-05-01T12:34:56Z'", "'2026-05-01T12:34:56.123456789Z'", "'2026-05-01T12:34:56+02:00'", "'2026-05-01 12:34:56Z'", "'2026-05-01 12:34:56 Z'", "'2026-05-01T12:34:56.5-07:00'",
@@ -219,8 +219,8 @@ func timeOtherPrograms() []Program {
 	return programs
 }
 
-// orderTimes writes times as a new driver, beside those that a file has, and
-// orders and selects them.
+// orderTimes writes times with a new driver, next to those of an existing file, and orders and
+// selects them.
 func orderTimes(e *env, params string) {
 	db := e.memory(params)
 	exec(db, "CREATE TABLE t(id INTEGER PRIMARY KEY, at DATETIME, by_ TEXT)",
@@ -246,7 +246,7 @@ func orderTimes(e *env, params string) {
 	e.rows("all", db, "SELECT at FROM t ORDER BY id")
 }
 
-// defaultTimes reads what SQLite itself writes as defaults.
+// defaultTimes reads the defaults that SQLite itself writes.
 func defaultTimes(e *env, params string) {
 	db := e.memory(params)
 	exec(db, `CREATE TABLE t(id INTEGER PRIMARY KEY, a DATETIME DEFAULT '2026-05-01 12:00:00', b DATE DEFAULT '2026-05-01', c TIMESTAMP DEFAULT 0,

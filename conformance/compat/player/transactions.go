@@ -63,7 +63,7 @@ func transactionPrograms() []Program {
 	return programs
 }
 
-// isolation begins a transaction at a level, reads and writes in it.
+// isolation begins a transaction at a level, and reads and writes in it.
 func isolation(e *env, level sql.IsolationLevel, readOnly bool) {
 	db := e.memory("")
 	exec(db, "CREATE TABLE t(a)")
@@ -84,7 +84,7 @@ func isolation(e *env, level sql.IsolationLevel, readOnly bool) {
 	e.err("write after", err)
 }
 
-// txlock looks at the lock that a transaction takes when it begins, reads and writes.
+// txlock records the lock that a transaction holds after it begins, reads and writes.
 func txlock(e *env, lock string, readOnly bool, journal string) {
 	db := e.file("_txlock=" + lock + "&_busy_timeout=0")
 	exec(db, "PRAGMA journal_mode = "+journal, "CREATE TABLE t(a)")
@@ -130,8 +130,7 @@ func rollback(e *env) {
 	e.rows("rows", db, "SELECT * FROM t")
 }
 
-// parents creates tables of which one refers to the other when a transaction
-// commits.
+// parents creates two tables with a foreign key that is checked at commit.
 func parents(db execer) {
 	exec(db, "PRAGMA foreign_keys = ON", "CREATE TABLE p(id INTEGER PRIMARY KEY)",
 		"CREATE TABLE c(p INTEGER REFERENCES p(id) DEFERRABLE INITIALLY DEFERRED)")
@@ -181,7 +180,7 @@ func contextEnds(e *env) {
 	_, err = tx.ExecContext(cancelled, "INSERT INTO t VALUES (2)")
 	e.record("write", "%s", ok(err))
 	e.record("commit", "%s", ok(tx.Commit()))
-	// The only connection comes back when the transaction is rolled back.
+	// The only connection is released after the transaction was rolled back.
 	e.rows("rows", db, "SELECT * FROM t")
 	_, err = db.Exec("INSERT INTO t VALUES (3)")
 	e.err("write after", err)
@@ -213,7 +212,7 @@ func beginCancelled(e *env) {
 	_, err := db.BeginTx(cancelled, nil)
 	e.err("begin", err)
 	e.rows("after", db, "SELECT 1")
-	// database/sql ends the transaction in the background, if one has begun.
+	// If a transaction has begun, database/sql ends it in the background.
 	conn := e.conn(db)
 	_, err = conn.BeginTx(cancelled, nil)
 	e.err("begin on a connection", err)
@@ -396,9 +395,8 @@ func stmtInTx(e *env) {
 	e.rows("rows", db, "SELECT * FROM t")
 }
 
-// handles opens a file twice, with no busy timeout and in a journal mode, and
-// returns the two. The second is from outside, so that a pool does not make one
-// wait for the other.
+// handles opens a file twice, without a busy timeout and in a journal mode, and returns both.
+// The second is opened from outside, so that a pool does not make one wait for the other.
 func (e *env) handles(journal, params string) (*sql.DB, *sql.DB) {
 	db := e.file("_busy_timeout=0&_timeout=0" + params)
 	exec(db, "PRAGMA journal_mode = "+journal, "CREATE TABLE t(a)", "INSERT INTO t VALUES (1)")

@@ -148,8 +148,8 @@ func columnPrograms() []Program {
 	return programs
 }
 
-// columnFacts records what a driver says of a column, before and after its
-// first row, for values of all kinds.
+// columnFacts records what a driver reports about a column, before and after its first row, for
+// values of all kinds.
 func columnFacts(e *env, decl string) {
 	db := e.memory("")
 	exec(db, "CREATE TABLE t(c "+decl+", n "+decl+" NOT NULL DEFAULT 1)")

@@ -14,8 +14,8 @@ WITH RECURSIVE n (i) AS (
 INSERT INTO visits (product_id, day, seconds)
 SELECT i * 7 % 40 + 1, i / 200, i * 31 % 300 + 5 FROM n;
 
--- Nothing ends this walk from product to product: whoever reads the view waits
--- until something else ends the query.
+-- This walk from product to product never ends: a query of the view runs until
+-- something else ends it.
 CREATE VIEW also_visited AS
 WITH RECURSIVE walk (start, product_id, step) AS (
 	SELECT id, id, 0 FROM products

@@ -6,26 +6,25 @@ import (
 	"time"
 )
 
-// sector is what a disk writes as a whole.
+// sector is the unit that a disk writes as a whole, in bytes.
 const sector = 512
 
-// A file is the contents of a file, which names may refer to. The FS's mutex
-// guards it.
+// A file is the contents of a file, to which names may refer. The FS's mutex guards it.
 type file struct {
 	fs      *FS
 	ino     uint64
-	name    string // the latest
+	name    string // its latest name
 	mode    uint32
 	changed time.Time
 
 	data    []byte  // what processes see
 	synced  []byte  // what is durable
-	pending []write // from synced to data, in order
-	failed  int     // syncs
+	pending []write // the writes that turn synced into data, in order
+	failed  int     // number of failed syncs
 	locks   []lock
 }
 
-// A write is a write, or, if data is nil, a change of the size to off.
+// A write is a write at off, or, if data is nil, a change of the size to off.
 type write struct {
 	seq  int64
 	off  int64
@@ -43,7 +42,7 @@ func (w write) apply(d []byte) []byte {
 	return d
 }
 
-// resize returns d with that many bytes: new ones are zero.
+// resize returns d with the given size. New bytes are zero.
 func resize(d []byte, size int64) []byte {
 	n := int(size)
 	if n <= len(d) {
@@ -57,7 +56,7 @@ func resize(d []byte, size int64) []byte {
 
 // A handle is an open file.
 type handle struct {
-	seen int // failed syncs of the file that it was told of
+	seen int // number of the file's failed syncs that it has reported
 }
 
 func (x *file) open() (*handle, syscall.Errno) {
@@ -76,7 +75,7 @@ func (x *file) newHandle() *handle {
 	return &handle{seen: x.failed}
 }
 
-// begin is FS.begin for an operation of the file.
+// begin calls FS.begin for an operation on the file.
 func (x *file) begin(kind Kind, off int64, n int) syscall.Errno {
 	x.fs.mu.Lock()
 	name := x.name
@@ -109,7 +108,7 @@ func (x *file) write(p []byte, off int64) (int, syscall.Errno) {
 	return len(p), 0
 }
 
-// resize is ftruncate.
+// resize implements ftruncate.
 func (x *file) resize(size int64) syscall.Errno {
 	if errno := x.begin(Truncate, size, 0); errno != 0 {
 		return errno
@@ -117,7 +116,7 @@ func (x *file) resize(size int64) syscall.Errno {
 	return x.grow(size, true)
 }
 
-// allocate is fallocate, which never makes a file smaller.
+// allocate implements fallocate, which never makes a file smaller.
 func (x *file) allocate(size int64) syscall.Errno {
 	if errno := x.begin(Allocate, size, 0); errno != 0 {
 		return errno
@@ -149,7 +148,7 @@ func (x *file) change(w write) {
 	x.pending = append(x.pending, w)
 }
 
-// sync makes durable what was written before it began.
+// sync makes everything durable that was written before it began.
 func (x *file) sync(h *handle) syscall.Errno {
 	x.fs.mu.Lock()
 	began := x.fs.seq
@@ -161,7 +160,7 @@ func (x *file) sync(h *handle) syscall.Errno {
 	if errno != 0 {
 		x.syncFails(began)
 	}
-	// Each handle is told once of a failure, whoever's sync it was.
+	// Each handle reports a failure once, whichever handle's sync it was.
 	if h != nil && h.seen != x.failed {
 		h.seen = x.failed
 		if errno == 0 {
@@ -185,7 +184,7 @@ func (x *file) sync(h *handle) syscall.Errno {
 	return 0
 }
 
-// before takes what was written up to seq from pending.
+// before removes the writes up to seq from pending, and returns them.
 func (x *file) before(seq int64) []write {
 	n := 0
 	for n < len(x.pending) && x.pending[n].seq <= seq {
@@ -196,8 +195,8 @@ func (x *file) before(seq int64) []write {
 	return head
 }
 
-// syncFails decides which part of what was to be synced has reached the disk: the
-// kernel takes the rest for clean from then on.
+// syncFails decides which part of a failed sync has reached the disk. From then on, the kernel
+// treats the rest as clean.
 func (x *file) syncFails(seq int64) {
 	x.failed++
 	x.synced = survivors(x.fs.rand, x.synced, x.before(seq))

@@ -9,37 +9,36 @@ import (
 	"time"
 )
 
-// Options say how an FS behaves.
+// Options configure an FS.
 type Options struct {
-	// Strict makes a change of the directory durable only by a sync of the
-	// directory. POSIX promises no more. Otherwise a sync of a file makes durable
-	// what has happened to the directory up to the file's own latest change.
+	// Strict makes a change of the directory durable only when the directory is synced.
+	// POSIX promises no more. Without Strict, syncing a file also makes durable all changes
+	// of the directory up to the file's latest one.
 	Strict bool
 
-	// Drop has reads see the synced contents after a failed sync. Otherwise they
-	// see what was written, although it is never synced.
+	// Drop makes reads return the synced contents after a failed sync. Without Drop, they
+	// return what was written, although it is never synced.
 	Drop bool
 
-	// Locks has locks kept here, so that they can fail, instead of in the kernel,
-	// where they cost less.
+	// Locks keeps locks here, so that they can fail. Without Locks, the kernel keeps them,
+	// which is cheaper.
 	Locks bool
 
-	// Seed is of what is random: which part of a failed sync has reached the disk.
+	// Seed seeds the random choice of which part of a failed sync has reached the disk.
 	Seed uint64
 }
 
-// An FS is a file system of one directory, in memory. Its methods may be called by
-// several goroutines at once.
+// An FS is a file system of one directory, in memory. Its methods are safe for concurrent use.
 type FS struct {
 	options Options
 
-	mu      sync.Mutex // of everything here, of the files' contents and of their locks
+	mu      sync.Mutex // guards everything here, the files' contents and their locks
 	rand    *rand.Rand
 	names   map[string]*file // what processes see
-	durable map[string]*file // what was synced
-	changes []change         // from durable to names
+	durable map[string]*file // names that were synced
+	changes []change         // the changes that turn durable into names
 	nextIno uint64
-	seq     int64 // of the latest write or truncation
+	seq     int64 // number of the latest write or truncation
 	quota   int64
 	delay   func() time.Duration
 	unlock  chan struct{} // closed and replaced when a lock is released
@@ -54,7 +53,7 @@ type FS struct {
 	mount
 }
 
-// New returns an empty file system. [FS.Mount] makes it usable by processes.
+// New returns an empty file system. Processes can use it after [FS.Mount].
 func New(o Options) *FS {
 	return &FS{
 		options: o,
@@ -67,16 +66,16 @@ func New(o Options) *FS {
 	}
 }
 
-// SetQuota limits the sum of all files' sizes: what would exceed it fails with
-// ENOSPC. Zero means no limit. A quota below what is used lets no file grow.
+// SetQuota limits the sum of all files' sizes. An operation that would exceed it fails with
+// ENOSPC. Zero means no limit. With a quota below the current use, no file can grow.
 func (f *FS) SetQuota(bytes int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.quota = bytes
 }
 
-// SetSyncDelay has each sync take as long as delay returns, so that commits and
-// power failures happen meanwhile. Nil means no delay.
+// SetSyncDelay makes each sync take as long as delay returns, so that commits and power
+// failures can happen during a sync. Nil means no delay.
 func (f *FS) SetSyncDelay(delay func() time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -106,12 +105,12 @@ func (f *FS) used() (n int64) {
 	return n
 }
 
-// room reports whether a file may grow by that many bytes.
+// room reports whether a file may grow by more bytes.
 func (f *FS) room(more int64) bool {
 	return more <= 0 || f.quota <= 0 || f.used()+more <= f.quota
 }
 
-// Size returns the size of a file, or -1 if there is no file of that name.
+// Size returns the size of a file, or -1 if it does not exist.
 func (f *FS) Size(name string) int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -121,8 +120,8 @@ func (f *FS) Size(name string) int64 {
 	return -1
 }
 
-// A change is a change of the directory that happens as a whole or not: the name
-// of a file, or nil for a name that is removed.
+// A change is an atomic change of the directory. Each entry maps a name to its file, or to nil
+// if the name is removed.
 type change []entry
 
 type entry struct {
@@ -244,7 +243,7 @@ func (f *FS) link(x *file, name string) syscall.Errno {
 	return 0
 }
 
-// syncDir makes durable what had happened to the directory when it began.
+// syncDir makes durable all changes of the directory that were made before it began.
 func (f *FS) syncDir() syscall.Errno {
 	f.mu.Lock()
 	var last change
@@ -268,6 +267,5 @@ func (f *FS) syncDir() syscall.Errno {
 	return 0
 }
 
-// inMemory reports whether a file is shared memory, which is mapped and is not in
-// any image.
+// inMemory reports whether a file is shared memory. Such a file is mapped, and is in no image.
 func inMemory(name string) bool { return strings.HasSuffix(name, "-shm") }

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 )
 
-// An Image is what a disk holds: the files' contents by their names.
+// An Image is the contents of a disk: the files' contents by name.
 type Image map[string][]byte
 
 // WriteTo writes the image to a directory of a real file system.
@@ -20,7 +20,7 @@ func (m Image) WriteTo(dir string) error {
 	return nil
 }
 
-// Live returns what processes see at this moment, but for shared memory.
+// Live returns what processes see at this moment, except for shared memory.
 func (f *FS) Live() Image {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -33,8 +33,8 @@ func (f *FS) Live() Image {
 	return m
 }
 
-// Load replaces all files by those of an image, all of which are durable. No
-// process may have a file open.
+// Load replaces all files by those of an image, and makes them durable. No process may have a
+// file open.
 func (f *FS) Load(m Image) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -47,9 +47,8 @@ func (f *FS) Load(m Image) {
 	}
 }
 
-// Freeze returns what the disk may hold if the power fails at this moment. The
-// file system itself goes on. What was written and not synced is in the image by
-// chance, decided by r.
+// Freeze returns what the disk may hold if the power fails at this moment. The file system
+// itself continues. r decides which unsynced writes the image has.
 func (f *FS) Freeze(r *rand.Rand) Image {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -66,11 +65,11 @@ func (f *FS) Freeze(r *rand.Rand) Image {
 	return m
 }
 
-// survivors applies to synced what has survived of writes that were not synced.
+// survivors applies to synced those unsynced writes that survive.
 func survivors(r *rand.Rand, synced []byte, pending []write) []byte {
 	end := int64(len(synced))
 	d := synced
-	// In half of all cases the disk has written in order, and was interrupted.
+	// In half of all cases, the disk has written in order, and was interrupted.
 	if r.IntN(2) == 0 {
 		n := r.IntN(len(pending) + 1)
 		for _, w := range pending[:n] {
@@ -81,7 +80,7 @@ func survivors(r *rand.Rand, synced []byte, pending []write) []byte {
 		}
 		return d
 	}
-	// In the other half it has written in an order of its own.
+	// In the other half, it has written in another order.
 	keep := []float64{0, 0.1, 0.5, 0.9, 1}[r.IntN(5)]
 	for _, w := range pending {
 		d = tear(r, d, w, keep, end)
@@ -89,12 +88,11 @@ func survivors(r *rand.Rand, synced []byte, pending []write) []byte {
 	return d
 }
 
-// garbage is how likely it is that a sector past the synced end holds garbage, if
-// what was written to it has not survived. Journalling file systems mostly avoid
-// it.
+// garbage is the probability that a sector past the synced end holds garbage, if the write to
+// it has not survived. It is low because journaling file systems mostly avoid garbage.
 const garbage = 0.05
 
-// tear applies some sectors of a write: each with the likelihood keep.
+// tear applies some sectors of a write, each with probability keep.
 func tear(r *rand.Rand, d []byte, w write, keep float64, end int64) []byte {
 	if w.data == nil {
 		if r.Float64() < keep {

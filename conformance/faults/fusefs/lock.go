@@ -6,8 +6,7 @@ import (
 	"syscall"
 )
 
-// A lock is a lock of the bytes from start to end, which is included, by an open
-// handle.
+// A lock is an open handle's lock of the bytes from start to end, inclusive.
 type lock struct {
 	owner      *handle
 	write      bool
@@ -17,7 +16,7 @@ type lock struct {
 
 func (a lock) overlaps(b lock) bool { return a.start <= b.end && b.start <= a.end }
 
-// conflict returns the lock of another handle that excludes l.
+// conflict returns another handle's lock that excludes l.
 func (x *file) conflict(l lock) (lock, bool) {
 	for _, other := range x.locks {
 		if other.owner != l.owner && other.overlaps(l) && (other.write || l.write) {
@@ -27,7 +26,7 @@ func (x *file) conflict(l lock) (lock, bool) {
 	return lock{}, false
 }
 
-// unlock takes the bytes of l from its owner's locks.
+// unlock removes the bytes of l from its owner's locks.
 func (x *file) unlock(l lock) {
 	var kept []lock
 	for _, k := range x.locks {
@@ -51,8 +50,8 @@ func (x *file) unlock(l lock) {
 	x.fs.unlock = make(chan struct{})
 }
 
-// lock takes l, which replaces its owner's locks of the same bytes. If another
-// handle excludes it, lock fails with EAGAIN or, with wait, waits.
+// lock acquires l, which replaces its owner's locks of the same bytes. If another handle's lock
+// excludes it, lock fails with EAGAIN, or waits if wait is set.
 func (x *file) lock(ctx context.Context, l lock, wait bool) syscall.Errno {
 	if errno := x.begin(Lock, int64(l.start), int(l.end-l.start)+1); errno != 0 {
 		return errno
@@ -78,7 +77,7 @@ func (x *file) lock(ctx context.Context, l lock, wait bool) syscall.Errno {
 	}
 }
 
-// release ends all locks of a handle that is closed.
+// release removes all locks of a handle that is closed.
 func (x *file) release(h *handle) {
 	x.fs.mu.Lock()
 	defer x.fs.mu.Unlock()

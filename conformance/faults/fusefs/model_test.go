@@ -35,10 +35,10 @@ func mustSync(t *testing.T, x *file, h *handle) {
 
 func fill(b byte, n int) []byte { return bytes.Repeat([]byte{b}, n) }
 
-// freezes is how many images a test takes, to see all that can happen.
+// freezes is the number of images that a test takes, so that every possible outcome occurs.
 const freezes = 500
 
-// What was synced is in every image, and what was not is in some, sector by sector.
+// Synced contents are in every image. Unsynced contents are in some, sector by sector.
 func TestFreezeContents(t *testing.T) {
 	f := New(Options{})
 	x, h := mustCreate(t, f, "a")
@@ -74,7 +74,7 @@ func TestFreezeContents(t *testing.T) {
 	mustSync(t, x, h)
 	for range freezes {
 		if !bytes.Equal(f.Freeze(r)["a"], append(fill(1, sector), fill(2, 2*sector)...)) {
-			t.Fatal("what was synced is lost")
+			t.Fatal("synced contents are lost")
 		}
 	}
 }
@@ -121,35 +121,35 @@ func TestFreezeNames(t *testing.T) {
 				return n
 			}
 			if n := there("a"); n == 0 || n == freezes {
-				t.Errorf("created: there %d times of %d", n, freezes)
+				t.Errorf("created: present in %d of %d images", n, freezes)
 			}
 			mustSync(t, x, h)
 			if n := there("a"); strict == (n == freezes) || n == 0 {
-				t.Errorf("created and synced: there %d times of %d", n, freezes)
+				t.Errorf("created and synced: present in %d of %d images", n, freezes)
 			}
 			if errno := f.syncDir(); errno != 0 {
 				t.Fatal(errno)
 			}
 			if n := there("a"); n != freezes {
-				t.Errorf("after a sync of the directory: there %d times of %d", n, freezes)
+				t.Errorf("after a sync of the directory: present in %d of %d images", n, freezes)
 			}
 			if errno := f.unlink("a"); errno != 0 {
 				t.Fatal(errno)
 			}
 			if n := there("a"); n == 0 || n == freezes {
-				t.Errorf("removed: there %d times of %d", n, freezes)
+				t.Errorf("removed: present in %d of %d images", n, freezes)
 			}
 			if errno := f.syncDir(); errno != 0 {
 				t.Fatal(errno)
 			}
 			if n := there("a"); n != 0 {
-				t.Errorf("removed, after a sync of the directory: there %d times", n)
+				t.Errorf("removed, after a sync of the directory: present in %d images", n)
 			}
 		})
 	}
 }
 
-// A rename over another file leaves the old contents or the new ones, and one name.
+// After a rename over another file, there is one name, with the old or the new contents.
 func TestRename(t *testing.T) {
 	f := New(Options{Strict: true})
 	old, h := mustCreate(t, f, "a")
@@ -179,8 +179,7 @@ func TestRename(t *testing.T) {
 	}
 }
 
-// A failed sync is reported once to each handle, and what it was to sync is never
-// synced again.
+// A failed sync is reported once to each handle, and its data is never synced again.
 func TestFailedSync(t *testing.T) {
 	for _, drop := range []bool{false, true} {
 		t.Run(fmt.Sprintf("drop=%v", drop), func(t *testing.T) {
@@ -212,10 +211,10 @@ func TestFailedSync(t *testing.T) {
 					t.Fatal(errno)
 				}
 				if drop && seen[0] != m["a"][0] {
-					t.Error("reads see what is not on the disk")
+					t.Error("reads return contents that are not on the disk")
 				}
 				if !drop && seen[0] != 2 {
-					t.Error("reads do not see what was written")
+					t.Error("reads do not return the written contents")
 				}
 			}
 			if lost == 0 || lost == 50 {
@@ -225,7 +224,7 @@ func TestFailedSync(t *testing.T) {
 	}
 }
 
-// A sync vouches for what was written before it began, and for no more.
+// A sync makes durable only what was written before it began.
 func TestSyncBegan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := New(Options{})
@@ -251,7 +250,7 @@ func TestSyncBegan(t *testing.T) {
 	})
 }
 
-// Faults hit the operations that they are made for.
+// Faults hit exactly the operations that they match.
 func TestInject(t *testing.T) {
 	f := New(Options{})
 	x, h := mustCreate(t, f, "a")
@@ -279,7 +278,7 @@ func TestInject(t *testing.T) {
 	}
 }
 
-// A full disk lets no file grow, and lets contents be replaced.
+// On a full disk, no file can grow, but contents can be replaced.
 func TestQuota(t *testing.T) {
 	f := New(Options{})
 	x, _ := mustCreate(t, f, "a")
@@ -300,7 +299,7 @@ func TestQuota(t *testing.T) {
 	}
 }
 
-// Locks are of a handle, and exclude others byte by byte.
+// Locks belong to a handle, and exclude others byte by byte.
 func TestLocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := New(Options{})
@@ -322,7 +321,7 @@ func TestLocks(t *testing.T) {
 			t.Errorf("read lock beside a read lock: %v", errno)
 		}
 		if errno := take(b, false, 4, 4); errno != syscall.EAGAIN {
-			t.Errorf("read lock of what is still write-locked: %v", errno)
+			t.Errorf("read lock of the bytes that are still write-locked: %v", errno)
 		}
 		got := make(chan syscall.Errno)
 		go func() { got <- x.lock(t.Context(), lock{owner: b, write: true, start: 0, end: 0}, true) }()
@@ -341,12 +340,12 @@ func TestLocks(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if errno := x.lock(ctx, lock{owner: b, start: 0, end: 0}, true); errno != syscall.EINTR {
-			t.Errorf("a wait that is given up: %v", errno)
+			t.Errorf("a canceled wait: %v", errno)
 		}
 	})
 }
 
-// An image can be loaded, and is durable then; shared memory is in none.
+// A loaded image is durable. Shared memory is in no image.
 func TestLoad(t *testing.T) {
 	f := New(Options{Strict: true})
 	mustCreate(t, f, "old")

@@ -15,14 +15,13 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-// mount is where an FS is mounted.
+// mount is the mount of an FS.
 type mount struct {
 	dir    string
 	server *fuse.Server
 }
 
-// Available returns nil if this process can mount, or an error that says what is
-// missing.
+// Available returns nil if this process can mount, or an error that names what is missing.
 func Available() error {
 	dev, err := os.OpenFile(device, os.O_RDWR, 0)
 	if err != nil {
@@ -50,9 +49,9 @@ func (f *FS) Mount(dir string) error {
 	return closeOnExec()
 }
 
-// closeOnExec keeps the FUSE device from the children of this process: as long as
-// one of them had it, the kernel would take the file system for alive after this
-// process has died, and its callers would wait for ever.
+// closeOnExec keeps the FUSE device from the children of this process. As long as a child had
+// it open, the kernel would treat the file system as alive after this process has died, and
+// callers would block forever.
 func closeOnExec() error {
 	const fds = "/proc/self/fd"
 	list, err := os.ReadDir(fds)
@@ -70,8 +69,8 @@ func closeOnExec() error {
 
 const device = "/dev/fuse"
 
-// DetachDead unmounts the file systems of this package whose process has died, as
-// a test does that runs into its timeout, and returns where they were mounted.
+// DetachDead unmounts the file systems of this package whose process has died, as a test does
+// that exceeds its timeout. It returns where they were mounted.
 func DetachDead() (dirs []string) {
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
@@ -90,8 +89,7 @@ func DetachDead() (dirs []string) {
 	return dirs
 }
 
-// unmountPatience is how long Unmount waits for processes that are ending to close
-// their files.
+// unmountPatience is how long Unmount waits for ending processes to close their files.
 const unmountPatience = 5 * time.Second
 
 // Unmount releases all stalls and unmounts the file system. If a process still uses
@@ -107,14 +105,14 @@ func (f *FS) Unmount() error {
 		}
 	}
 	if errors.Is(err, syscall.EPERM) {
-		return f.server.Unmount() // not root: fusermount does it
+		return f.server.Unmount() // without root, fusermount unmounts
 	}
 	if err != nil {
 		err = fmt.Errorf("unmount %s: %w", f.dir, err)
 		if detachErr := syscall.Unmount(f.dir, syscall.MNT_DETACH); detachErr != nil {
 			return errors.Join(err, detachErr)
 		}
-		return err // the server ends with the last process that uses it
+		return err // the server ends with the last process that uses the file system
 	}
 	f.server.Wait()
 	return nil

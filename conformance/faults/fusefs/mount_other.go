@@ -8,7 +8,7 @@ var errPlatform = errors.New("FUSE cannot be used: mounting is implemented on Li
 
 type mount struct{}
 
-// Available returns why this process cannot mount.
+// Available returns the reason why this process cannot mount.
 func Available() error { return errPlatform }
 
 // Mount fails.

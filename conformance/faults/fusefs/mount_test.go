@@ -20,8 +20,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestMain runs what a child is to do with a mounted file system: the process that
-// serves it must not use it.
+// TestMain runs the child programs that use a mounted file system. The process that serves it
+// must not use it.
 func TestMain(m *testing.M) {
 	if name := os.Getenv("FUSEFS_CHILD"); name != "" {
 		if err := children[name](os.Getenv("FUSEFS_DIR")); err != nil {
@@ -66,7 +66,7 @@ func command(t *testing.T, name, dir string) *exec.Cmd {
 	}
 	c := exec.Command(self)
 	c.Env = append(os.Environ(), "FUSEFS_CHILD="+name, "FUSEFS_DIR="+dir,
-		"GORACE=atexit_sleep_ms=0") // else each child waits for a second
+		"GORACE=atexit_sleep_ms=0") // otherwise each child sleeps for a second
 	return c
 }
 
@@ -77,7 +77,7 @@ func run(t *testing.T, name, dir string) {
 	}
 }
 
-// An ordinary program finds an ordinary directory.
+// An ordinary program sees an ordinary directory.
 func TestFiles(t *testing.T) {
 	f, dir := mounted(t, Options{Strict: true})
 	run(t, "files", dir)
@@ -90,7 +90,7 @@ func TestFiles(t *testing.T) {
 func useFiles(dir string) error {
 	a, b, c := filepath.Join(dir, "a"), filepath.Join(dir, "b"), filepath.Join(dir, "c")
 	if _, err := os.Open(a); !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("open of nothing: %v", err)
+		return fmt.Errorf("open of a missing file: %v", err)
 	}
 	if err := os.WriteFile(a, []byte("hello"), 0o600); err != nil {
 		return err
@@ -117,7 +117,7 @@ func useFiles(dir string) error {
 		return err
 	}
 	if !os.SameFile(before, after) || after.Size() != 12 || after.Mode() != 0o600 {
-		return fmt.Errorf("after the rename: %v, and %v before", after, before)
+		return fmt.Errorf("after the rename: %v, before: %v", after, before)
 	}
 	if err := h.Sync(); err != nil {
 		return err
@@ -160,7 +160,7 @@ func useFiles(dir string) error {
 	}
 	got := make([]byte, 12)
 	if _, err := h.ReadAt(got, 0); err != nil || string(got) != "hello, world" {
-		return fmt.Errorf("what was removed while it was open: %q, %v", got, err)
+		return fmt.Errorf("a file removed while it was open: %q, %v", got, err)
 	}
 	if err := os.Link("/proc/self/fd/"+fmt.Sprint(h.Fd()), b); err == nil {
 		return errors.New("a link across file systems")
@@ -181,8 +181,8 @@ func useFiles(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// Two mappings of shared memory, by two descriptors, see each other's writes; also
-// after the file was opened once more and has grown.
+// Two mappings of shared memory, with two descriptors, see each other's writes, also after the
+// file was opened once more and has grown.
 func TestSharedMapping(t *testing.T) {
 	_, dir := mounted(t, Options{})
 	run(t, "map", dir)
@@ -191,7 +191,7 @@ func TestSharedMapping(t *testing.T) {
 }
 
 func useMap(dir string) error {
-	const page = 32 << 10 // what SQLite maps at once
+	const page = 32 << 10 // the size that SQLite maps at a time
 	name := filepath.Join(dir, "a.db-shm")
 	mapped := func(size int64) ([]byte, error) {
 		h, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
@@ -229,7 +229,7 @@ func useMap(dir string) error {
 	return nil
 }
 
-// Open file description locks exclude other descriptors, and end with their own.
+// Open file description locks exclude other descriptors, and end with their descriptor.
 func TestDescriptorLocks(t *testing.T) {
 	f, dir := mounted(t, Options{Locks: true})
 	f.Inject(Nth(4, syscall.ENOLCK, func(op Op) bool { return op.Kind == Lock }))
@@ -257,7 +257,7 @@ func useLocks(dir string) error {
 	}
 	test := unix.Flock_t{Type: unix.F_RDLCK, Start: 120, Len: 1}
 	if err := unix.FcntlFlock(b.Fd(), unix.F_OFD_GETLK, &test); err != nil || test.Type != unix.F_WRLCK {
-		return fmt.Errorf("who has the lock: %v, %v", test, err)
+		return fmt.Errorf("holder of the lock: %v, %v", test, err)
 	}
 	if err := a.Close(); err != nil {
 		return err
@@ -271,7 +271,7 @@ func useLocks(dir string) error {
 	return errors.Join(lock(b, unix.F_UNLCK), b.Close())
 }
 
-// A process sees the errno that was injected, and a full disk.
+// A process gets the errno that was injected, and ENOSPC from a full disk.
 func TestErrors(t *testing.T) {
 	f, dir := mounted(t, Options{})
 	f.SetQuota(1000)
@@ -312,7 +312,7 @@ func seeErrors(dir string) error {
 		Allocate: unix.Fallocate(int(h.Fd()), 0, 0, 10), Create: createErr, Unlink: os.Remove(bad), Rename: os.Rename(bad, good), Link: os.Link(bad, bad+"3"),
 	} {
 		if !errors.Is(err, seen[kind]) {
-			return fmt.Errorf("%s: %v, not %v", kind, err, seen[kind])
+			return fmt.Errorf("%s: %v, want %v", kind, err, seen[kind])
 		}
 	}
 	if err := os.WriteFile(good, make([]byte, 1001), 0o644); !errors.Is(err, syscall.ENOSPC) {
@@ -321,7 +321,7 @@ func seeErrors(dir string) error {
 	return nil
 }
 
-// A process that is killed while an operation is held goes, and so does the mount.
+// A process that is killed during a blocked operation ends, and its mount can be removed.
 func TestStallAndKill(t *testing.T) {
 	f, dir := mounted(t, Options{})
 	stall := f.Stall(func(op Op) bool { return op.Kind == Write })
@@ -332,12 +332,12 @@ func TestStallAndKill(t *testing.T) {
 	select {
 	case <-stall.Reached():
 	case <-time.After(time.Minute):
-		t.Error("nothing was held")
+		t.Error("no operation was blocked")
 	}
 	if err := c.Process.Kill(); err != nil {
 		t.Error(err)
 	}
-	// The kernel lets it go once the operation is through.
+	// The kernel ends the process once the operation has completed.
 	if err := f.Unmount(); err == nil {
 		t.Log("unmounted before the process was gone")
 	}
@@ -350,8 +350,7 @@ func TestStallAndKill(t *testing.T) {
 	run(t, "write", dir)
 }
 
-// When the process that serves dies, its callers get an error, and what it leaves
-// mounted is found.
+// When the serving process dies, callers get an error, and DetachDead finds the mount.
 func TestServerDies(t *testing.T) {
 	if err := Available(); err != nil {
 		t.Skip(err)
@@ -365,7 +364,7 @@ func TestServerDies(t *testing.T) {
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
-	// A child of the server's waits for the disk by now.
+	// Now a child of the server is blocked on the disk.
 	if _, err := out.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
@@ -377,7 +376,7 @@ func TestServerDies(t *testing.T) {
 	}
 	_ = server.Wait()
 	if dirs := DetachDead(); len(dirs) != 1 || dirs[0] != dir {
-		t.Errorf("detached: %v, not %s", dirs, dir)
+		t.Errorf("detached: %v, want %s", dirs, dir)
 	}
 }
 
@@ -393,7 +392,7 @@ func serve(dir string) error {
 	}
 	c := exec.Command(self)
 	c.Env = append(os.Environ(), "FUSEFS_CHILD=write")
-	c.Stdout = os.Stdout // which ends with both
+	c.Stdout = os.Stdout // it is closed when both have ended
 	if err := c.Start(); err != nil {
 		return err
 	}

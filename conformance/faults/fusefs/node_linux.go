@@ -17,8 +17,8 @@ type root struct {
 	fs *FS
 }
 
-// node is a file, as the kernel sees it. The kernel forgets nodes, and makes others
-// of the same file.
+// node is a file, as the kernel sees it. The kernel forgets nodes, and creates others for the
+// same file.
 type node struct {
 	fs.Inode
 	file *file
@@ -46,7 +46,7 @@ var (
 	_ fs.NodeSetlkwer  = (*node)(nil)
 )
 
-// node returns the kernel's node of a file, an existing one if it knows the file.
+// node returns the kernel's node of a file: the existing one if the kernel knows the file.
 func (r *root) node(ctx context.Context, x *file) *fs.Inode {
 	return r.NewInode(ctx, &node{file: x}, fs.StableAttr{Mode: syscall.S_IFREG, Ino: x.ino})
 }
@@ -95,7 +95,7 @@ func (r *root) Rename(_ context.Context, name string, _ fs.InodeEmbedder, to str
 func (r *root) Link(ctx context.Context, target fs.InodeEmbedder, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
 	n, ok := target.(*node)
 	if !ok {
-		return nil, syscall.EPERM // of a directory
+		return nil, syscall.EPERM // a hard link to a directory
 	}
 	if errno := r.fs.link(n.file, name); errno != 0 {
 		return nil, errno
@@ -106,7 +106,7 @@ func (r *root) Link(ctx context.Context, target fs.InodeEmbedder, name string, o
 
 func (r *root) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno { return r.fs.syncDir() }
 
-// openFlags are how the kernel caches a file; see the package documentation.
+// openFlags returns how the kernel caches a file; see the package documentation.
 func openFlags(name string) uint32 {
 	if inMemory(name) {
 		return fuse.FOPEN_KEEP_CACHE
@@ -186,8 +186,8 @@ func (n *node) Allocate(_ context.Context, _ fs.FileHandle, off, size uint64, mo
 	return n.file.allocate(int64(off + size))
 }
 
-// Flush ends a handle's locks, because close waits for Flush and not for Release. A
-// handle is not duplicated here, so that its first close is its last.
+// Flush ends a handle's locks, because close waits for Flush and not for Release. Handles are
+// not duplicated here, so the first close is the last.
 func (n *node) Flush(_ context.Context, h fs.FileHandle) syscall.Errno {
 	if opened, ok := h.(*handle); ok {
 		n.file.release(opened)
@@ -233,10 +233,10 @@ func (n *node) setLock(ctx context.Context, h fs.FileHandle, lk *fuse.FileLock, 
 	return n.file.lock(ctx, l, wait)
 }
 
-// fsName is what the list of mounts calls the file system.
+// fsName is the name of the file system in the list of mounts.
 const fsName = "sqlitemw-faults"
 
-// mountOptions returns the options of the mount: nothing is cached but the contents of shared memory.
+// mountOptions returns the options of the mount. Only the contents of shared memory are cached.
 func mountOptions(o Options) *fs.Options {
 	var never time.Duration
 	return &fs.Options{
@@ -246,8 +246,8 @@ func mountOptions(o Options) *fs.Options {
 		MountOptions: fuse.MountOptions{
 			DirectMount: true, // needs no fusermount if the process is root
 			EnableLocks: o.Locks,
-			// No process changes files behind the kernel's back, so it needs to throw
-			// away no pages that are mapped.
+			// No process changes files without the kernel's knowledge, so the
+			// kernel need not discard mapped pages.
 			ExplicitDataCacheControl: true,
 			DisableXAttrs:            true,
 			FsName:                   fsName,

@@ -8,8 +8,8 @@ import (
 // A Kind is a kind of operation.
 type Kind string
 
-// The kinds of operations. A fault in any of them reaches the caller as the errno
-// of one system call.
+// The kinds of operations. A fault in an operation reaches the caller as the errno of one
+// system call.
 const (
 	Read     Kind = "read"
 	Write    Kind = "write"
@@ -20,12 +20,12 @@ const (
 	Open     Kind = "open"     // of an existing file
 	Create   Kind = "create"
 	Unlink   Kind = "unlink"
-	Rename   Kind = "rename" // named after the old name
-	Link     Kind = "link"   // named after the new name
-	Lookup   Kind = "lookup" // of a name, by any system call that has a path
+	Rename   Kind = "rename" // its Name is the old name
+	Link     Kind = "link"   // its Name is the new name
+	Lookup   Kind = "lookup" // of a name, by any system call with a path
 	Stat     Kind = "stat"   // fstat, and lseek to the end
 	List     Kind = "list"   // of the directory
-	Lock     Kind = "lock"   // F_OFD_SETLK of a read or write lock; not to unlock
+	Lock     Kind = "lock"   // F_OFD_SETLK of a read or write lock, but not of an unlock
 )
 
 // An Op is one operation.
@@ -36,12 +36,12 @@ type Op struct {
 	Len  int
 }
 
-// A Fault decides whether an operation fails: it returns an errno, or 0. It may be
-// called by several goroutines at once and must not call methods of the FS.
+// A Fault decides whether an operation fails. It returns an errno, or 0. It may be called
+// concurrently, and must not call methods of the FS.
 type Fault func(Op) syscall.Errno
 
-// Nth returns a Fault that fails the nth operation that match accepts, counted
-// from 1, with the errno, and no other.
+// Nth returns a Fault that fails only the nth operation that match accepts, counted from 1,
+// with the errno.
 func Nth(n int64, errno syscall.Errno, match func(Op) bool) Fault {
 	var count atomic.Int64
 	return func(op Op) syscall.Errno {
@@ -52,8 +52,8 @@ func Nth(n int64, errno syscall.Errno, match func(Op) bool) Fault {
 	}
 }
 
-// After returns a Fault that fails the nth operation that match accepts and every
-// later one, as a disk that has died or is full.
+// After returns a Fault that fails the nth operation that match accepts and every later one,
+// like a disk that has died or is full.
 func After(n int64, errno syscall.Errno, match func(Op) bool) Fault {
 	var count atomic.Int64
 	return func(op Op) syscall.Errno {
@@ -64,7 +64,7 @@ func After(n int64, errno syscall.Errno, match func(Op) bool) Fault {
 	}
 }
 
-// Inject has fault asked before each operation from now on; nil for none.
+// Inject calls fault before each operation from now on. Nil removes the fault.
 func (f *FS) Inject(fault Fault) {
 	if fault == nil {
 		f.fault.Store(nil)
@@ -73,15 +73,15 @@ func (f *FS) Inject(fault Fault) {
 	f.fault.Store(&fault)
 }
 
-// A Stall holds operations.
+// A Stall blocks operations.
 type Stall struct {
 	fs      *FS
 	match   func(Op) bool
-	reached chan struct{} // closed when the first operation is held
+	reached chan struct{} // closed when the first operation is blocked
 	free    chan struct{} // closed by Release
 }
 
-// Stall holds each operation that match accepts until the stall is released.
+// Stall blocks each operation that match accepts until the stall is released.
 func (f *FS) Stall(match func(Op) bool) *Stall {
 	s := &Stall{f, match, make(chan struct{}), make(chan struct{})}
 	f.stallMu.Lock()
@@ -90,10 +90,10 @@ func (f *FS) Stall(match func(Op) bool) *Stall {
 	return s
 }
 
-// Reached returns a channel that is closed once an operation is held.
+// Reached returns a channel that is closed once an operation is blocked.
 func (s *Stall) Reached() <-chan struct{} { return s.reached }
 
-// Release lets the operations go on that are held, and holds no more.
+// Release unblocks the operations, and blocks no more.
 func (s *Stall) Release() {
 	s.fs.stallMu.Lock()
 	defer s.fs.stallMu.Unlock()
@@ -115,9 +115,9 @@ func (f *FS) releaseAll() {
 	}
 }
 
-// begin counts an operation, holds it while it is stalled, and returns the errno
-// with which it fails, or 0. It is called without locks. Signals do not interrupt
-// a stall, as they do not interrupt a disk.
+// begin counts an operation, blocks it while it is stalled, and returns the errno with which it
+// fails, or 0. It is called without locks. Signals do not interrupt a stall, because they do
+// not interrupt a disk either.
 func (f *FS) begin(op Op) syscall.Errno {
 	f.count(op.Kind)
 	f.stallMu.Lock()
@@ -154,7 +154,7 @@ func (f *FS) count(k Kind) {
 	f.counts[k]++
 }
 
-// Counts returns how many operations of each kind there have been.
+// Counts returns the number of operations of each kind.
 func (f *FS) Counts() map[Kind]int64 {
 	f.countMu.Lock()
 	defer f.countMu.Unlock()
@@ -165,5 +165,5 @@ func (f *FS) Counts() map[Kind]int64 {
 	return counts
 }
 
-// Injected returns how many operations have failed by [FS.Inject].
+// Injected returns the number of operations that [FS.Inject] has made fail.
 func (f *FS) Injected() int64 { return f.injected.Load() }

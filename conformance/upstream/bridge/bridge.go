@@ -1,6 +1,5 @@
-// Package bridge opens databases through sqlitemw for tests that were written
-// for github.com/ncruces/go-sqlite3/driver, and leaves a count of what it
-// opened.
+// Package bridge opens databases through sqlitemw for tests that were written for
+// github.com/ncruces/go-sqlite3/driver. It records how many connections it opened.
 package bridge
 
 import (
@@ -12,8 +11,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 )
 
-// Open is ncruces' driver.Open over sqlitemw. Without callbacks it opens the
-// registered name; with them, a connector of its own.
+// Open has the signature of ncruces' driver.Open, and opens sqlitemw. Without callbacks it
+// opens the registered name. With callbacks it makes a connector.
 func Open(name string, fn ...func(*sqlite3.Conn) error) (*sql.DB, error) {
 	if len(fn) > 2 {
 		return nil, sqlite3.MISUSE
@@ -30,9 +29,9 @@ func Open(name string, fn ...func(*sqlite3.Conn) error) (*sql.DB, error) {
 	return Watch(sql.OpenDB(c), nil)
 }
 
-// Watch counts the connections of a database that has just been opened, and
-// returns what it is given. It panics if the database is not sqlitemw's: there
-// is nothing that a test could prove then.
+// Watch counts the connections of a database that has just been opened, and returns its
+// arguments. It panics if the database does not belong to sqlitemw, because the tests would
+// then prove nothing.
 func Watch(db *sql.DB, err error) (*sql.DB, error) {
 	if err != nil {
 		return db, err

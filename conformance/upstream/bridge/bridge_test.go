@@ -14,8 +14,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 )
 
-// TestOpen goes through every way to open, one after the other, because what is
-// counted is counted for the process.
+// TestOpen opens databases in every way, one after the other, because the counts belong to the
+// process.
 func TestOpen(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv(bridge.EnvDir, dir)
@@ -105,8 +105,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// TestWatchPlain is what makes it impossible to test the plain driver by
-// mistake.
+// TestWatchPlain checks that the plain driver cannot be tested by mistake.
 func TestWatchPlain(t *testing.T) {
 	db, err := sqlite3driver.Open(":memory:")
 	if err != nil {

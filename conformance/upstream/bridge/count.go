@@ -12,8 +12,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace"
 )
 
-// The environment of a test says where counts go, and whether OpenTelemetry is
-// there to be traced with. Without the first, nothing is counted.
+// These environment variables of a test say where counts are written, and whether an
+// OpenTelemetry SDK is installed. Without the first, nothing is counted.
 const (
 	EnvDir   = "SQLITEMW_UPSTREAM_COUNTS"
 	EnvTrace = "SQLITEMW_UPSTREAM_TRACE"
@@ -24,21 +24,20 @@ type Mark byte
 
 const (
 	Connection Mark = 'c' // sqlitemw opened a connection
-	Span       Mark = 's' // sqlitemw ended a span: the first alone
+	Span       Mark = 's' // sqlitemw ended a span; only the first is marked
 )
 
-// Counts is what the tests of a package left.
+// Counts are the counts of a package's tests.
 type Counts struct {
 	Connections int
 	Traced      bool // whether there was a span
 }
 
-// counts is the file. What is in it is there even if the test process ends
-// badly, as examples do that fail.
+// counts is the file. Its contents remain even if the test process crashes, as examples that
+// fail make it do.
 var counts *os.File
 
-// Count is called once, before any test, with the name of the package whose
-// tests they are.
+// Count is called once, before any test, with the name of the tested package.
 func Count(pkg string) {
 	if os.Getenv(EnvTrace) != "" {
 		otel.SetTracerProvider(trace.NewTracerProvider(trace.WithSpanProcessor(&spans{})))
@@ -54,7 +53,7 @@ func Count(pkg string) {
 	}
 }
 
-// Read returns what the tests of pkg left in dir: nothing, if they never began.
+// Read returns the counts that the tests of pkg left in dir, or zero if they never began.
 func Read(dir, pkg string) (Counts, error) {
 	marks, err := os.ReadFile(file(dir, pkg))
 	if err != nil && !os.IsNotExist(err) {
@@ -77,7 +76,7 @@ func leave(m Mark) {
 	}
 }
 
-// spans takes spans, and lets them go.
+// spans is a span processor that discards spans.
 type spans struct{ first sync.Once }
 
 func (s *spans) OnStart(context.Context, trace.ReadWriteSpan) {}
