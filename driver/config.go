@@ -85,12 +85,23 @@ type (
 	// A Reason says why a connection was discarded or closed, or what else an event is
 	// about.
 	Reason = wrap.Reason
+	// A Blocker is what blocked the call of a KindBusy event.
+	Blocker = wrap.Blocker
+	// A Lane is the part of a pool that a connection belongs to.
+	Lane = wrap.Lane
 	// A ConnID identifies a connection in this process.
 	ConnID = wrap.ConnID
 	// A Recorder records events.
 	Recorder = wrap.Recorder
 	// A RecorderFunc is a function that implements Recorder.
 	RecorderFunc = wrap.RecorderFunc
+)
+
+// The lanes; see package wrap.
+const (
+	LaneNone   = wrap.LaneNone
+	LaneWriter = wrap.LaneWriter
+	LaneReader = wrap.LaneReader
 )
 
 // The kinds of events; see package wrap.
@@ -105,7 +116,7 @@ const (
 	KindCancel    = wrap.KindCancel
 	KindRefuse    = wrap.KindRefuse
 	KindLeak      = wrap.KindLeak
-	KindUnleak    = wrap.KindUnleak
+	KindLeakEnd   = wrap.KindLeakEnd
 	KindTimeLimit = wrap.KindTimeLimit
 	KindBusy      = wrap.KindBusy
 	KindDirty     = wrap.KindDirty
@@ -159,13 +170,13 @@ const (
 
 // What blocked the call of a KindBusy event.
 const (
-	ReasonSnapshot     Reason = busySnapshot // another connection has written since the transaction's first read
-	ReasonRecovery     Reason = busyRecovery // another process is recovering the WAL after a crash
-	ReasonTimeout      Reason = busyTimedOut // the operating system's wait for the lock timed out
-	ReasonThisConn     Reason = busyOurs     // the connection's own statements
-	ReasonThisProcess  Reason = busyHere     // another connection of this process: Event.Holder
-	ReasonOtherProcess Reason = busyThere
-	ReasonOutside      Reason = "outside the pools" // another process, or a connection of this one that is in no pool
+	BlockerSnapshot     Blocker = busySnapshot // another connection has written since the transaction's first read
+	BlockerRecovery     Blocker = busyRecovery // another process is recovering the WAL after a crash
+	BlockerTimeout      Blocker = busyTimedOut // the operating system's wait for the lock timed out
+	BlockerThisConn     Blocker = busyOurs     // the connection's own statements
+	BlockerThisProcess  Blocker = busyHere     // another connection of this process: Event.Holder
+	BlockerOtherProcess Blocker = busyThere
+	BlockerOutside      Blocker = "outside the pools" // another process, or a connection of this one that is in no pool
 )
 
 // Tee returns a Recorder that passes every event to each of rs, in order.

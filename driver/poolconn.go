@@ -47,10 +47,10 @@ type PoolConn interface {
 	// Watch.
 	Prepared() bool
 
-	// InTheWay returns what blocked the call that has just failed with sqlite3.BUSY, and
+	// BlockedBy returns what blocked the call that has just failed with sqlite3.BUSY, and
 	// which connection of this process that was. Both are zero if unknown. Without
-	// [tracing.Config].Details, only a reason that the error code states is known.
-	InTheWay(err error) (Reason, ConnID)
+	// [tracing.Config].Details, only what the error code states is known.
+	BlockedBy(err error) (Blocker, ConnID)
 
 	// CheckSize fails with [ErrFileLost] if the database file or its WAL is shorter than
 	// SQLite expects. It reads the first page.
@@ -171,11 +171,11 @@ func (c *conn) Prepared() bool {
 	return prepared
 }
 
-func (c *conn) InTheWay(err error) (Reason, ConnID) {
+func (c *conn) BlockedBy(err error) (Blocker, ConnID) {
 	if w := c.session.locks; w != nil {
-		return Reason(w.lastBusy.reason), w.lastBusy.holder
+		return Blocker(w.lastBusy.reason), w.lastBusy.holder
 	}
-	return Reason(busyCode(err)), 0
+	return Blocker(busyCode(err)), 0
 }
 
 func (c *conn) CheckSize() error { return c.session.checkSize() }

@@ -21,10 +21,10 @@ func TestBusyIsAnEvent(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
 		details bool
-		reason  driver.Reason
+		blocker driver.Blocker
 	}{
-		{"with details", true, driver.ReasonThisProcess},
-		{"without", false, driver.ReasonOutside},
+		{"with details", true, driver.BlockerThisProcess},
+		{"without", false, driver.BlockerOutside},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			tracer, err := tracing.New(tracing.Config{Details: tc.details})
@@ -80,7 +80,7 @@ func TestBusyIsAnEvent(t *testing.T) {
 				if tc.details {
 					want = opened
 				}
-				if e.Kind != driver.KindBusy || e.Reason != tc.reason || e.Holder != want || e.Derived == tc.details || e.Err != "5" ||
+				if e.Kind != driver.KindBusy || e.Blocker != tc.blocker || e.Holder != want || e.Derived == tc.details || e.Err != "5" ||
 					e.Trace[0] != 7 || e.Lane != "writer" || e.Conn == 0 || l.count(driver.KindBusy) != before+1 {
 					t.Errorf("%s: %d, %+v", what, l.count(driver.KindBusy), e)
 				}

@@ -9,9 +9,6 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// ErrNoWAL is returned by [Pool.Checkpoint] for a database without a WAL.
-var ErrNoWAL = errors.New("pool: the database has no WAL")
-
 // checkpointPatience is how long a complete checkpoint waits for readers and writers that block
 // it. It is short because the checkpoint holds the writer's turn.
 const checkpointPatience = 250 * time.Millisecond

@@ -134,9 +134,9 @@ type Config struct {
 	// microseconds each. LeakAfter implies it.
 	TrackStacks bool
 
-	// Dirty selects what happens to a connection that is given back with an open transaction.
+	// DirtyPolicy selects what happens to a connection that is given back with an open transaction.
 	// Zero means [DirtyRepair].
-	Dirty Dirty
+	Dirty DirtyPolicy
 
 	// HealthInterval is how often the pool checks its health by itself. Zero means never.
 	HealthInterval time.Duration
@@ -245,7 +245,7 @@ type Hooks struct {
 // A ConnInfo describes a connection. It is a copy and does not change.
 type ConnInfo struct {
 	ID   driver.ConnID
-	Lane string        // "writer" or "reader"; "writer" if there is one lane
+	Lane driver.Lane   // "writer" or "reader"; "writer" if there is one lane
 	Age  time.Duration // since it was opened
 	Idle time.Duration // since it was given back or opened; 0 while it is in use
 	Uses uint64        // how often it has been leased
@@ -284,21 +284,21 @@ var synchronousNames = []string{"default", "full", "off", "normal", "extra"}
 // String returns SQLite's keyword for the setting.
 func (s Synchronous) String() string { return nameOf("Synchronous", int(s), synchronousNames) }
 
-// Dirty selects what happens to a connection that is given back with an open transaction. Only
+// DirtyPolicy selects what happens to a connection that is given back with an open transaction. Only
 // a transaction that a query began can be left open, because database/sql ends its own. In
 // every case, an event and a log line report it.
-type Dirty int
+type DirtyPolicy int
 
 const (
-	DirtyRepair  Dirty = iota // the transaction is rolled back
-	DirtyDiscard              // the connection is closed, which rolls back the transaction
-	DirtyFail                 // as DirtyRepair, and the pool's next statement gets a DirtyError
+	DirtyRepair  DirtyPolicy = iota // the transaction is rolled back
+	DirtyDiscard                    // the connection is closed, which rolls back the transaction
+	DirtyFail                       // as DirtyRepair, and the pool's next statement gets a DirtyError
 )
 
 var dirtyNames = []string{"repair", "discard", "fail"}
 
 // String returns the keyword for a DSN.
-func (d Dirty) String() string { return nameOf("Dirty", int(d), dirtyNames) }
+func (d DirtyPolicy) String() string { return nameOf("DirtyPolicy", int(d), dirtyNames) }
 
 func nameOf(kind string, n int, names []string) string {
 	if n >= 0 && n < len(names) {

@@ -282,7 +282,7 @@ func TestLanes(t *testing.T) {
 func TestWords(t *testing.T) {
 	for s, want := range map[interface{ String() string }]string{
 		SynchronousDefault: "default", SynchronousFull: "full", SynchronousOff: "off", SynchronousNormal: "normal", SynchronousExtra: "extra", Synchronous(7): "Synchronous(7)",
-		DirtyRepair: "repair", DirtyDiscard: "discard", DirtyFail: "fail", Dirty(-1): "Dirty(-1)",
+		DirtyRepair: "repair", DirtyDiscard: "discard", DirtyFail: "fail", DirtyPolicy(-1): "DirtyPolicy(-1)",
 	} {
 		if s.String() != want {
 			t.Errorf("%s, want %s", s, want)

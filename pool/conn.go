@@ -295,7 +295,7 @@ func (c *conn) refreshSchema() *conn {
 // info returns the description of the connection for hooks.
 func (c *conn) info(now time.Time) ConnInfo {
 	w := c.Wrapped()
-	info := ConnInfo{ID: c.ID(), Lane: string(c.lane.name), Age: w.Age(now), Uses: w.Uses()}
+	info := ConnInfo{ID: c.ID(), Lane: c.lane.name, Age: w.Age(now), Uses: w.Uses()}
 	if !c.idleSince.IsZero() {
 		info.Idle = now.Sub(c.idleSince)
 	}

@@ -88,7 +88,7 @@ func TestE11DirtyFail(t *testing.T) {
 // E11: within a checkout of the program's own, a text may begin a transaction and
 // another end it, under every policy.
 func TestE11TransactionByTextOnAConn(t *testing.T) {
-	for _, dirty := range []pool.Dirty{pool.DirtyRepair, pool.DirtyDiscard, pool.DirtyFail} {
+	for _, dirty := range []pool.DirtyPolicy{pool.DirtyRepair, pool.DirtyDiscard, pool.DirtyFail} {
 		t.Run(dirty.String(), func(t *testing.T) {
 			eachDoor(t, pool.Config{Dirty: dirty}, func(t *testing.T, d door) {
 				mustExec(t, d.db, "CREATE TABLE t (a)")

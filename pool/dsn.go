@@ -113,7 +113,7 @@ var dsnKeys = map[string]func(c *Config, value string) (remedy string){
 		if i < 0 {
 			return "use repair, discard or fail"
 		}
-		c.Dirty = Dirty(i)
+		c.Dirty = DirtyPolicy(i)
 		return ""
 	},
 	"_pool_synchronous": func(c *Config, value string) string {

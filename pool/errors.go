@@ -26,6 +26,20 @@ var (
 	// ErrAcquireTimeout is the reason of an [AcquireError] after a wait of Config.AcquireTimeout.
 	ErrAcquireTimeout = errors.New("pool: acquire timed out")
 
+	// ErrTimeLimit is wrapped by the error of every call that has exceeded
+	// Config.StatementTimeout, Config.TxTimeout or Config.MaxReadAge; see [TimeLimitError].
+	ErrTimeLimit = errors.New("pool: time limit exceeded")
+
+	// ErrNoWAL is returned by [Pool.Checkpoint] for a database without a WAL.
+	ErrNoWAL = errors.New("pool: the database has no WAL")
+
+	// ErrExists is returned by a [Manager] if the name for a new pool is taken, as for a second
+	// primary.
+	ErrExists = errors.New("pool: there is a pool of that name already")
+
+	// ErrNoPool is returned by [Manager.Remove] if there is no pool of that name.
+	ErrNoPool = errors.New("pool: there is no pool of that name")
+
 	// ErrNotObservable is returned by [Observe] for a database of another driver.
 	ErrNotObservable = errors.New("pool: cannot observe this database")
 )

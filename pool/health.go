@@ -171,7 +171,7 @@ func (p *Pool) healthMayChange(background bool) {
 	p.health.reported = now
 	p.health.mu.Unlock()
 	if changed {
-		p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindHealth, Duration: took, Reason: driver.Reason(now.String()), Background: background})
+		p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindHealth, Duration: took, Health: now.String(), Background: background})
 	}
 }
 

@@ -74,7 +74,7 @@ func TestHealthCheckFindsTheFileGone(t *testing.T) {
 	}
 	var seen bool
 	for _, e := range p.Events() {
-		seen = seen || e.Kind == driver.KindHealth && e.Reason == "down"
+		seen = seen || e.Kind == driver.KindHealth && e.Health == "down"
 	}
 	if !seen {
 		t.Error("no event tells of it")

@@ -12,10 +12,6 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// ErrTimeLimit is wrapped by the error of every call that has exceeded Config.StatementTimeout,
-// Config.TxTimeout or Config.MaxReadAge; see [TimeLimitError].
-var ErrTimeLimit = errors.New("pool: time limit exceeded")
-
 // A TimeLimitError says which limit was exceeded, and by which connection. It matches
 // [ErrTimeLimit] and wraps [sqlite3.INTERRUPT].
 type TimeLimitError struct {

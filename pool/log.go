@@ -96,7 +96,7 @@ func (s *Subscription) All() iter.Seq[driver.Event] {
 //   - info for health, reset, shutdown and recovered, which are rare;
 //   - debug for everything else.
 //
-// The pool itself also logs session, dirty, leak, unleak, health, reset, shutdown, failing,
+// The pool itself also logs session, dirty, leak, leak-end, health, reset, shutdown, failing,
 // recovered, file-lost, panic and time-limit to Config.Logger.
 //
 // No call waits for the logger. There is room for [DefaultEvents] events that have not been
@@ -200,10 +200,11 @@ func attrsOf(e driver.Event) []slog.Attr {
 	if e.Holder != 0 {
 		attrs = append(attrs, slog.Uint64("holder", uint64(e.Holder)))
 	}
-	if e.Queue != 0 {
-		attrs = append(attrs, slog.Duration("wait", e.Wait), slog.Int("queue", e.Queue))
+	if e.QueuePosition != 0 {
+		attrs = append(attrs, slog.Duration("wait", e.Wait), slog.Int("queue", e.QueuePosition))
 	}
-	for _, text := range []slog.Attr{slog.String("lane", string(e.Lane)), slog.String("reason", string(e.Reason)), slog.String("error", e.Err)} {
+	for _, text := range []slog.Attr{slog.String("lane", string(e.Lane)), slog.String("reason", string(e.Reason)),
+		slog.String("blocker", string(e.Blocker)), slog.String("health", e.Health), slog.String("error", e.Err)} {
 		if text.Value.String() != "" {
 			attrs = append(attrs, text)
 		}

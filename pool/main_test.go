@@ -103,7 +103,7 @@ func (l *ledger) Record(e driver.Event) {
 		}
 		l.conns[e.Conn] = &account{}
 		return
-	case driver.KindAcquire, driver.KindRelease, driver.KindDiscard, driver.KindClose, driver.KindDirty, driver.KindBusy, driver.KindLeak, driver.KindUnleak:
+	case driver.KindAcquire, driver.KindRelease, driver.KindDiscard, driver.KindClose, driver.KindDirty, driver.KindBusy, driver.KindLeak, driver.KindLeakEnd:
 		if a == nil {
 			wrong("without a connect")
 			return
@@ -125,7 +125,7 @@ func (l *ledger) Record(e driver.Event) {
 		if a.discarded {
 			wrong("after it was discarded")
 		}
-		if e.Queue > 0 {
+		if e.QueuePosition > 0 {
 			l.queued++
 		}
 		a.used = true
@@ -217,7 +217,7 @@ func (l *ledger) differences(p *pool.Pool) (problems []string) {
 		{"Cancels", s.Cancels, l.counts[driver.KindCancel]},
 		{"Refusals", s.Refusals, l.counts[driver.KindRefuse]},
 		{"Leaks", s.Leaks, l.counts[driver.KindLeak]},
-		{"Unleaks", s.Unleaks, l.counts[driver.KindUnleak]},
+		{"LeaksEnded", s.LeaksEnded, l.counts[driver.KindLeakEnd]},
 		{"Dirty", s.Dirty, l.counts[driver.KindDirty]},
 		{"Busy", s.Busy, l.counts[driver.KindBusy]},
 	} {

@@ -313,7 +313,7 @@ func (p *Pool) reportLeak(c *conn, now time.Time) {
 
 // recordLeakEnd reports that a leaked connection has been given back.
 func (p *Pool) recordLeakEnd(c *conn, held time.Duration) {
-	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindUnleak, Conn: c.ID(), Lane: c.lane.name, Duration: held})
+	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindLeakEnd, Conn: c.ID(), Lane: c.lane.name, Duration: held})
 	p.logger.Info("pool: a connection that was in use for long has been given back", "conn", c.ID(), "lane", c.lane.name, "held", held)
 }
 

@@ -15,15 +15,6 @@ import (
 // PrimaryName is the name of a [Manager]'s primary pool.
 const PrimaryName = "primary"
 
-var (
-	// ErrExists is returned by a [Manager] if the name for a new pool is taken, as for a second
-	// primary.
-	ErrExists = errors.New("pool: there is a pool of that name already")
-
-	// ErrNoPool is returned by [Manager.Remove] if there is no pool of that name.
-	ErrNoPool = errors.New("pool: there is no pool of that name")
-)
-
 // A Manager keeps the pools of a program by name: a primary one and others. The zero Manager is
 // empty and ready to use. It must not be copied. All methods are safe for concurrent use.
 //

@@ -91,7 +91,7 @@ func newModel(t *testing.T, r *rand.Rand) *model {
 	p, l := pooled(t, oops(pool.Config{
 		MaxConns: most, MinConns: 1 + r.IntN(most), AcquireTimeout: -1, Events: 1 << 16, MaxWaiters: 8,
 		LeakAfter: time.Duration(r.IntN(2)) * 30 * time.Millisecond,
-		Dirty:     pool.Dirty(r.IntN(2)),
+		Dirty:     pool.DirtyPolicy(r.IntN(2)),
 	}))
 	p.KeepTurns() // who takes one, and when, is tested by itself
 	must(t, p.DB(), "CREATE TABLE t(a)")

@@ -318,23 +318,23 @@ func (p *Pool) recordBusy(c *conn, err error) {
 	c.mu.Lock()
 	e.Trace = c.lease.trace
 	c.mu.Unlock()
-	if e.Reason, e.Holder = c.InTheWay(err); e.Reason == "" {
+	if e.Blocker, e.Holder = c.BlockedBy(err); e.Blocker == "" {
 		e.Derived = true
-		e.Reason, e.Holder = p.blockedBy(c)
+		e.Blocker, e.Holder = p.blockedBy(c)
 	}
 	p.recorder.Record(e)
 }
 
 // blockedBy guesses what blocked c, from the holders of the writer's turn.
-func (p *Pool) blockedBy(c *conn) (driver.Reason, driver.ConnID) {
+func (p *Pool) blockedBy(c *conn) (driver.Blocker, driver.ConnID) {
 	for _, l := range p.file.writerLanes() {
 		for _, h := range l.turns() {
 			if h.Conn != c.ID() {
-				return driver.ReasonThisProcess, h.Conn
+				return driver.BlockerThisProcess, h.Conn
 			}
 		}
 	}
-	return driver.ReasonOutside, 0
+	return driver.BlockerOutside, 0
 }
 
 // recordDirty reports a connection that was given back with an open transaction. why is empty

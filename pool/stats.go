@@ -46,23 +46,23 @@ type Stats struct {
 	Writers, Readers           int // connections open in each lane
 	WritersInUse, ReadersInUse int // of these, in use
 
-	Waiting        int           // acquires that wait now
-	PeakWaiting    int           // largest number of acquires that waited at the same time
-	Timeouts       uint64        // acquires that waited for too long
-	Cancels        uint64        // acquires whose context ended first
-	Refusals       uint64        // acquires that failed for another reason
-	Overflows      uint64        // readers beyond the limit, and turns taken from idle checkouts
-	Leaks, Unleaks uint64        // connections held for LeakAfter; of these, given back
-	TimeLimits     uint64        // statements, transactions and rows that exceeded a time limit
-	Warnings       uint64        // data source names with no or an unexpected effect
-	Dirty          uint64        // connections given back with an open transaction
-	Busy           uint64        // calls that failed because the database was locked
-	Panics         uint64        // panics of the program's functions that the pool has recovered
-	SessionChanges uint64        // changes of session state on the writer
-	LongestWait    time.Duration // of an acquire
-	WaitTimes      Histogram     // of all acquires that got a connection
-	StepWaits      uint64        // steps of readers that waited for a processor
-	Pages          WALStats
+	Waiting           int           // acquires that wait now
+	PeakWaiting       int           // largest number of acquires that waited at the same time
+	Timeouts          uint64        // acquires that waited for too long
+	Cancels           uint64        // acquires whose context ended first
+	Refusals          uint64        // acquires that failed for another reason
+	Overflows         uint64        // readers beyond the limit, and turns taken from idle checkouts
+	Leaks, LeaksEnded uint64        // connections held for LeakAfter; of these, given back
+	TimeLimits        uint64        // statements, transactions and rows that exceeded a time limit
+	Warnings          uint64        // data source names with no or an unexpected effect
+	Dirty             uint64        // connections given back with an open transaction
+	Busy              uint64        // calls that failed because the database was locked
+	Panics            uint64        // panics of the program's functions that the pool has recovered
+	SessionChanges    uint64        // changes of session state on the writer
+	LongestWait       time.Duration // of an acquire
+	WaitTimes         Histogram     // of all acquires that got a connection
+	StepWaits         uint64        // steps of readers that waited for a processor
+	Pages             WALStats
 
 	// OldestReader is the longest lease of a reader that has rows or a transaction open. Such a
 	// reader keeps the WAL from being reset.
@@ -216,8 +216,8 @@ func (c *counters) add(e *driver.Event) {
 		s.Refusals++
 	case driver.KindLeak:
 		s.Leaks++
-	case driver.KindUnleak:
-		s.Unleaks++
+	case driver.KindLeakEnd:
+		s.LeaksEnded++
 	case driver.KindTimeLimit:
 		s.TimeLimits++
 	case driver.KindWarning:
@@ -242,7 +242,7 @@ func (c *counters) add(e *driver.Event) {
 
 // waited counts the wait of an acquire, if it waited.
 func (s *Stats) waited(e *driver.Event) {
-	if e.Queue > 0 {
+	if e.QueuePosition > 0 {
 		s.Waits++
 		s.WaitTime += e.Wait
 		s.LongestWait = max(s.LongestWait, e.Wait)

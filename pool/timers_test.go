@@ -322,7 +322,7 @@ func TestLeakAfter(t *testing.T) {
 			t.Error("it was reported early")
 		}
 		later(3 * time.Second)
-		if l.count(driver.KindLeak) != 1 || l.count(driver.KindUnleak) != 0 || p.Stats().Leaks != 1 {
+		if l.count(driver.KindLeak) != 1 || l.count(driver.KindLeakEnd) != 0 || p.Stats().Leaks != 1 {
 			t.Errorf("%d leaks", l.count(driver.KindLeak))
 		}
 		if !log.has("in use for long", "job 7", "INSERT t", "TestLeakAfter") || log.has("hunter2") {
@@ -333,8 +333,8 @@ func TestLeakAfter(t *testing.T) {
 			t.Errorf("%d leaks", l.count(driver.KindLeak))
 		}
 		c.Release()
-		if l.count(driver.KindUnleak) != 1 || !log.has("given back") {
-			t.Errorf("%d came back; logged %q", l.count(driver.KindUnleak), log.lines)
+		if l.count(driver.KindLeakEnd) != 1 || !log.has("given back") {
+			t.Errorf("%d came back; logged %q", l.count(driver.KindLeakEnd), log.lines)
 		}
 		// The next who has it begins anew.
 		if c, err = p.AcquireWrite(t.Context()); err != nil {
@@ -342,7 +342,7 @@ func TestLeakAfter(t *testing.T) {
 		}
 		later(9 * time.Second)
 		c.Release()
-		if l.count(driver.KindLeak) != 1 || l.count(driver.KindUnleak) != 1 {
+		if l.count(driver.KindLeak) != 1 || l.count(driver.KindLeakEnd) != 1 {
 			t.Error("it was reported again")
 		}
 	})

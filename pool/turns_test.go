@@ -208,7 +208,7 @@ func TestBusyByAnotherPool(t *testing.T) {
 	}
 	events := reads.Events()
 	i := slices.IndexFunc(events, func(e driver.Event) bool { return e.Kind == driver.KindBusy })
-	if i < 0 || events[i].Reason != driver.ReasonThisProcess || events[i].Holder != c.ID() || !events[i].Derived {
+	if i < 0 || events[i].Blocker != driver.BlockerThisProcess || events[i].Holder != c.ID() || !events[i].Derived {
 		t.Errorf("%+v", events)
 	}
 }

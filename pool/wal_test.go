@@ -151,7 +151,7 @@ func TestAnOldReaderIsNamedAndNotWaitedFor(t *testing.T) {
 		if e := l.last(driver.KindFailing); l.count(driver.KindFailing) != 1 || e.Reason != driver.ReasonWAL || e.Holder != holder {
 			t.Errorf("%d events, the last %+v", l.count(driver.KindFailing), e)
 		}
-		if e := l.last(driver.KindHealth); l.count(driver.KindHealth) != before+1 || e.Reason != "degraded" {
+		if e := l.last(driver.KindHealth); l.count(driver.KindHealth) != before+1 || e.Health != "degraded" {
 			t.Errorf("%d more events of health, the last %+v", l.count(driver.KindHealth)-before, e)
 		}
 		if !lines.has("the WAL is longer than its limit", "report", "SELECT t") || lines.count("the WAL is longer") != 1 {
@@ -172,7 +172,7 @@ func TestAnOldReaderIsNamedAndNotWaitedFor(t *testing.T) {
 		if e := l.last(driver.KindRecovered); l.count(driver.KindRecovered) != 1 || e.Reason != driver.ReasonWAL || e.Duration <= 0 || lines.count("within its limit again") != 1 {
 			t.Errorf("%d events, the last %+v; the log: %q", l.count(driver.KindRecovered), e, lines.lines)
 		}
-		if e := l.last(driver.KindHealth); e.Reason != "ok" {
+		if e := l.last(driver.KindHealth); e.Health != "ok" {
 			t.Errorf("the last event of health: %+v", e)
 		}
 	})

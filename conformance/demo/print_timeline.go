@@ -185,7 +185,7 @@ func printEvents(w io.Writer, events []driver.Event, start time.Time) {
 		{title: "because"},
 	}}
 	for _, e := range events {
-		because := string(e.Reason)
+		because := cmp.Or(string(e.Reason), string(e.Blocker), e.Health)
 		if e.Err != "" {
 			because = strings.TrimSpace(because + " error " + e.Err)
 		}

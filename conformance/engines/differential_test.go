@@ -30,7 +30,7 @@ func wrapped(w way, cfg wrap.Config) way {
 			return sql.OpenDB(wrap.NewConnector(s.connector, cfg)), nil
 		}}
 	}
-	return way{w.name, func(s site) (*sql.DB, error) { return open(wrap.Driver(s.driver, cfg), s.dsn) }}
+	return way{w.name, func(s site) (*sql.DB, error) { return open(wrap.NewDriver(s.driver, cfg), s.dsn) }}
 }
 
 // play plays a program in its own synctest bubble, where time passes only when all goroutines

@@ -10,8 +10,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// Driver wraps parent. Its connectors are those of [NewConnector].
-func Driver(parent driver.Driver, cfg Config) driver.Driver {
+// NewDriver wraps parent. Its connectors are those of [NewConnector].
+func NewDriver(parent driver.Driver, cfg Config) driver.Driver {
 	return &wrappedDriver{parent, cfg}
 }
 

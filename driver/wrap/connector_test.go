@@ -22,7 +22,7 @@ func newFake() *fake.Base {
 // connection is needed.
 func TestDriverWithoutConnectors(t *testing.T) {
 	f := newFake()
-	d := wrap.Driver(f.Driver(), wrap.Config{})
+	d := wrap.NewDriver(f.Driver(), wrap.Config{})
 	connector, err := d.(driver.DriverContext).OpenConnector("the name")
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +74,7 @@ func (d contextDriver) OpenConnector(name string) (driver.Connector, error) {
 // A driver with connectors is asked for one, once. sql.Open returns its error.
 func TestDriverWithConnectors(t *testing.T) {
 	f := newFake()
-	d := wrap.Driver(contextDriver{Driver: f.Driver(), base: f, connector: f}, wrap.Config{})
+	d := wrap.NewDriver(contextDriver{Driver: f.Driver(), base: f, connector: f}, wrap.Config{})
 	connector, err := d.(driver.DriverContext).OpenConnector("the name")
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +87,7 @@ func TestDriverWithConnectors(t *testing.T) {
 		t.Errorf("the parent's connector must open the connections, but the calls were %v", calls)
 	}
 
-	d = wrap.Driver(contextDriver{Driver: f.Driver(), base: f, err: fake.ErrFault}, wrap.Config{})
+	d = wrap.NewDriver(contextDriver{Driver: f.Driver(), base: f, err: fake.ErrFault}, wrap.Config{})
 	if c, err := d.(driver.DriverContext).OpenConnector("the name"); err != fake.ErrFault || c != nil {
 		t.Errorf("OpenConnector must return the parent's error, got %v, %v", c, err)
 	}
@@ -100,10 +100,10 @@ func TestDriverWithConnectors(t *testing.T) {
 func TestConfigIsUsedEverywhere(t *testing.T) {
 	for name, connect := range map[string]func(*fake.Base, wrap.Config) (driver.Conn, error){
 		"a driver without connectors": func(f *fake.Base, cfg wrap.Config) (driver.Conn, error) {
-			return wrap.Driver(f.Driver(), cfg).Open("")
+			return wrap.NewDriver(f.Driver(), cfg).Open("")
 		},
 		"a driver with connectors": func(f *fake.Base, cfg wrap.Config) (driver.Conn, error) {
-			return wrap.Driver(contextDriver{Driver: f.Driver(), base: f, connector: f}, cfg).Open("")
+			return wrap.NewDriver(contextDriver{Driver: f.Driver(), base: f, connector: f}, cfg).Open("")
 		},
 		"a connector": func(f *fake.Base, cfg wrap.Config) (driver.Conn, error) {
 			return wrap.NewConnector(f, cfg).Connect(context.Background())

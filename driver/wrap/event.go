@@ -49,9 +49,9 @@ const (
 	KindRefuse
 
 	// KindLeak occurs when a connection has been in use for longer than the pool's setting
-	// for leaks. KindUnleak occurs when it is released after all.
+	// for leaks. KindLeakEnd occurs when it is released after all.
 	KindLeak
-	KindUnleak
+	KindLeakEnd
 
 	// KindDirty occurs when a connection is released with an open transaction, which is then
 	// rolled back.
@@ -100,12 +100,12 @@ const (
 
 var kinds = [...]string{
 	"unknown", "connect", "acquire", "release", "discard", "close",
-	"timeout", "cancel", "refuse", "leak", "unleak", "dirty", "session", "busy", "reset", "health", "shutdown",
+	"timeout", "cancel", "refuse", "leak", "leak-end", "dirty", "session", "busy", "reset", "health", "shutdown",
 	"file-lost", "failing", "recovered", "panic", "time-limit", "warning",
 }
 
 // String returns the kind's name: connect, acquire, release, discard, close, timeout, cancel,
-// refuse, leak, unleak, dirty, session, busy, reset, health, shutdown, file-lost, failing,
+// refuse, leak, leak-end, dirty, session, busy, reset, health, shutdown, file-lost, failing,
 // recovered, panic, time-limit or warning.
 func (k Kind) String() string {
 	if int(k) >= len(kinds) {
@@ -114,8 +114,12 @@ func (k Kind) String() string {
 	return kinds[k]
 }
 
-// A Reason tells why a connection was discarded or closed, or why a call was blocked. It may
-// also be the health of a pool. See [Event].Reason.
+// A Blocker is what blocked a call that failed because the database was locked. The package
+// that knows the engine defines its values.
+type Blocker string
+
+// A Reason says why a connection was discarded or closed, or what else an event is about; see
+// [Event].Reason.
 type Reason string
 
 const (
@@ -226,11 +230,16 @@ type Event struct {
 	Age  time.Duration // all but connect: time since the connection was opened
 	Uses uint64        // number of acquires, including this one
 
-	// Reason is why a connection was discarded or closed. For KindBusy, it is why the
-	// database was locked; for KindHealth, the pool's health; for KindFailing and
-	// KindRecovered, the operation that fails. For KindPanic, it is the function that
-	// panicked, such as "Config.Init".
+	// Reason is why a connection was discarded or closed. For KindFailing and KindRecovered,
+	// it is the operation that fails; for KindPanic, the function that panicked, such as
+	// "Config.Init"; for KindTimeLimit, the setting.
 	Reason Reason
+
+	// Blocker is what blocked the call of a KindBusy.
+	Blocker Blocker
+
+	// Health is the pool's new health, of a KindHealth: ok, degraded or down.
+	Health string
 
 	// Holder is the connection of this process that blocked a call (busy) or the checkpoints
 	// (failing). It is 0 if there was none or if it is not known.
@@ -247,10 +256,10 @@ type Event struct {
 	// Lane is the pool's lane for the step. It is empty if there are no lanes.
 	Lane Lane
 
-	// Wait is how long an acquire of a pool waited for its turn. Queue is the place in the
+	// Wait is how long an acquire of a pool waited for its turn. QueuePosition is the place in the
 	// queue where the wait began, from 1. Both are zero if it did not wait.
-	Wait  time.Duration
-	Queue int
+	Wait          time.Duration
+	QueuePosition int
 
 	// Background says that the step ran on a goroutine of database/sql or of a pool. Such a
 	// connect is for the longest waiter, or for an idle connection. Such a close may be for

@@ -51,9 +51,6 @@ func (a *Acquisition) Waited() { a.waited = time.Since(a.began) }
 // Took returns the time since the acquire began.
 func (a *Acquisition) Took() time.Duration { return time.Since(a.began) }
 
-// Wait returns how long the acquire waited for its turn.
-func (a *Acquisition) Wait() time.Duration { return a.waited }
-
 // Place returns the place in the queue where the wait began; 0 if the acquire did not wait.
 func (a *Acquisition) Place() int { return a.queue }
 
@@ -92,14 +89,14 @@ func (a *Acquisition) Panicked(ctx context.Context) {
 func (a *Acquisition) recordEnd(ctx context.Context, now time.Time, kind Kind, got instrument.Acquired, why string) {
 	a.done = true
 	a.opener.record(&Event{
-		Time:     now,
-		Kind:     kind,
-		Duration: got.Took,
-		Wait:     a.waited,
-		Queue:    a.queue,
-		Lane:     a.lane,
-		Err:      why,
-		Trace:    traceOf(ctx),
+		Time:          now,
+		Kind:          kind,
+		Duration:      got.Took,
+		Wait:          a.waited,
+		QueuePosition: a.queue,
+		Lane:          a.lane,
+		Err:           why,
+		Trace:         traceOf(ctx),
 	})
 }
 
@@ -170,7 +167,7 @@ func (c *Conn) Lend(ctx context.Context, a *Acquisition, lane Lane, now time.Tim
 			got.Conn = uint64(c.id)
 			a.spans.Done(got)
 			a.done = true
-			e.Duration, e.Wait, e.Queue = got.Took, a.waited, a.queue
+			e.Duration, e.Wait, e.QueuePosition = got.Took, a.waited, a.queue
 		}
 		c.enterUse(&e)
 	}
