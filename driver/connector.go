@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -196,7 +197,11 @@ func (c *Connector) connect(ctx context.Context) (driver.Conn, error) {
 				return nil, err
 			}
 		}
-		return c.connectBase(ctx, c.base)
+		base, err := c.forFirst(name)
+		if err != nil {
+			return nil, err
+		}
+		return c.connectBase(ctx, base)
 	}
 	if err := c.location.checkName(); err != nil {
 		return nil, err
@@ -232,12 +237,25 @@ func (c *Connector) connectBase(ctx context.Context, base driver.Connector) (dri
 	return nil, err
 }
 
+// forFirst returns the plain driver's connector for the first connection to a file.
+func (c *Connector) forFirst(name string) (driver.Connector, error) {
+	abs, err := filepath.Abs(name) // because the process may change its working directory
+	if err != nil {
+		return c.base, nil
+	}
+	base, err := (&sqlite3driver.SQLite{}).OpenConnector(c.dsn.withModeOf(abs).forBase(c.settings.forBase()))
+	if err != nil {
+		return nil, errPlainDriver
+	}
+	return base, nil
+}
+
 // forLater returns the plain driver's connector for all connections after the first.
 func (c *Connector) forLater(given string) (driver.Connector, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.later == nil {
-		later, err := (&sqlite3driver.SQLite{}).OpenConnector(c.dsn.later(given).render(c.settings.forBase()))
+		later, err := (&sqlite3driver.SQLite{}).OpenConnector(c.dsn.later(given).withModeOf(given).render(c.settings.forBase()))
 		if err != nil {
 			return nil, errPlainDriver
 		}

@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -148,4 +149,17 @@ func (d *DSN) later(given string) *DSN {
 		later.params = append(later.params, "mode=rw")
 	}
 	return &later
+}
+
+// withModeOf returns d with the plain driver's parameter modeof: its VFS gives the journal and
+// the WAL that it creates the permissions and the owner of the named file. The DSN's own modeof
+// takes precedence. A connection that only reads creates neither.
+func (d *DSN) withModeOf(name string) *DSN {
+	if !setsModes || d.modeof || d.mode == "ro" || d.On("immutable") {
+		return d
+	}
+	c := d.clone()
+	escaped := strings.ReplaceAll(url.QueryEscape(name), "+", "%20") // SQLite reads a plus as itself
+	c.params = append(c.params, "modeof="+escaped)
+	return c
 }

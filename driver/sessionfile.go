@@ -132,6 +132,9 @@ func (s *session) enterWAL() error {
 		return nil
 	}
 	shm, _ := os.Stat(s.file.name + "-shm") // without a -shm, connections share the index by other means
+	if main, err := os.Stat(s.file.name); err == nil && shm != nil {
+		copyMode(main, s.file.name+"-shm")
+	}
 	s.inWAL = true
 	return s.file.enterWAL(wal, shm)
 }

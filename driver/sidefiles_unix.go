@@ -1,0 +1,34 @@
+//go:build unix
+
+package driver
+
+import (
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// setsModes reports whether files have permissions and owners that the engine can set.
+const setsModes = true
+
+// copyMode gives the named file the permissions and the owner of the database, as far as the
+// process may. The file's name is never followed: it may have become a symbolic link. On Linux,
+// permissions need version 6.6 for that.
+func copyMode(database os.FileInfo, name string) {
+	file, err := os.Lstat(name)
+	if err != nil || !file.Mode().IsRegular() {
+		return
+	}
+	want, ok := database.Sys().(*syscall.Stat_t)
+	is, isOK := file.Sys().(*syscall.Stat_t)
+	if !ok || !isOK {
+		return
+	}
+	if is.Uid != want.Uid || is.Gid != want.Gid {
+		_ = os.Lchown(name, int(want.Uid), int(want.Gid))
+	}
+	if perm := database.Mode().Perm(); file.Mode().Perm() != perm {
+		_ = unix.Fchmodat(unix.AT_FDCWD, name, uint32(perm), unix.AT_SYMLINK_NOFOLLOW)
+	}
+}
