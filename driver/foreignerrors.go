@@ -83,6 +83,10 @@ func (c Compat) mapError(ctx context.Context, err error) error {
 		}
 	}
 	if c == CompatMattn {
+		// Programs look for "database is locked", which a pool's own text does not have.
+		if code == int(sqlite3.BUSY) && !strings.Contains(message, primary) {
+			message = primary + ": " + message
+		}
 		return &mattnError{Code: code, ExtendedCode: extended, text: message, err: err}
 	}
 	text := primary
