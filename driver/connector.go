@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -201,7 +203,11 @@ func (c *Connector) connect(ctx context.Context) (driver.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		return c.connectBase(ctx, base)
+		conn, err := c.connectBase(ctx, base)
+		if c.opensReadOnly(err) {
+			return c.connectReadOnly(ctx, c.dsn)
+		}
+		return conn, err
 	}
 	if err := c.location.checkName(); err != nil {
 		return nil, err
@@ -211,12 +217,29 @@ func (c *Connector) connect(ctx context.Context) (driver.Conn, error) {
 		return nil, err
 	}
 	conn, err := c.connectBase(ctx, later)
+	if c.opensReadOnly(err) {
+		conn, err = c.connectReadOnly(ctx, c.dsn.later(given))
+	}
 	if err != nil {
 		if lost := c.location.checkName(); lost != nil {
 			return nil, lost // lost since the check above
 		}
 	}
 	return conn, err
+}
+
+// opensReadOnly reports whether the file must be opened again, to be read only. SQLite's own VFS
+// does that with a file that the process may not write; the plain driver's does not.
+func (c *Connector) opensReadOnly(err error) bool {
+	return c.dsn.compat != CompatNone && c.dsn.mode != "ro" && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS))
+}
+
+func (c *Connector) connectReadOnly(ctx context.Context, d *DSN) (driver.Conn, error) {
+	base, err := (&sqlite3driver.SQLite{}).OpenConnector(d.With("mode", "ro").render(c.settings.forBase()))
+	if err != nil {
+		return nil, errPlainDriver
+	}
+	return c.connectBase(ctx, base)
 }
 
 // connectBase opens a connection of the plain driver. The plain driver applies the key
@@ -360,7 +383,7 @@ func (c *Connector) init(s *session, raw *sqlite3.Conn) error {
 
 // usable returns an error if the database cannot be used.
 func (c *Connector) usable(raw *sqlite3.Conn) error {
-	if c.dsn.mode == "rw" || c.dsn.mode == "rwc" {
+	if c.dsn.compat == CompatNone && (c.dsn.mode == "rw" || c.dsn.mode == "rwc") {
 		if readOnly, _ := raw.ReadOnly("main"); readOnly {
 			return &readOnlyError{mode: c.dsn.mode}
 		}

@@ -188,6 +188,22 @@ func testReadOnly(t *testing.T, dir string) {
 			t.Errorf("%s says %v", dsn, err)
 		}
 	}
+	// As with the other drivers, and with SQLite's own VFS, the file can be read.
+	for _, compat := range []driver.Compat{driver.CompatMattn, driver.CompatModernc} {
+		for _, dsn := range []string{dir + "/a.db", "file:" + dir + "/a.db", "file:" + dir + "/a.db?mode=rwc"} {
+			db := open(t, dsn, driver.Config{Compat: compat})
+			db.SetMaxIdleConns(0) // each call opens a connection
+			for range 2 {
+				if n := value[int](t, db, "SELECT count(*) FROM t"); n != 0 {
+					t.Errorf("%v %s: %d rows", compat, dsn, n)
+				}
+			}
+			if _, err := db.Exec("INSERT INTO t VALUES (1)"); err == nil || !strings.Contains(err.Error(), "attempt to write a readonly database") {
+				t.Errorf("%v %s: a write says %v", compat, dsn, err)
+			}
+			db.Close()
+		}
+	}
 	if files := openFiles(t, dir+"/a.db"); len(files) > 0 {
 		t.Errorf("left open: %v", files)
 	}
