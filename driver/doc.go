@@ -141,6 +141,16 @@
 //   - Extensions written in C cannot be loaded, because SQLite runs here without C.
 //   - Raw passes a [Conn], not the driver's own connection.
 //   - Query with modernc: a query of several statements returns the rows of the last one.
+//   - Memory: SQLite may use 256 MiB for each connection. A query that needs more panics, as
+//     in ncruces/go-sqlite3. _memory_limit=4294967296 allows 4 GiB.
+//   - Stack: some large queries panic, as in ncruces/go-sqlite3: a compound SELECT of 180
+//     terms or more, an expression of 220 nested functions or 340 operators or more. So
+//     does a column whose name has a million bytes. A panic closes its connection.
+//   - A user who may not write a WAL database cannot read it, even while another process has
+//     it open.
+//   - PRAGMA database_list returns a name for an in-memory database that connections share.
+//   - The pool: a call waits for the writer as long as _pool_acquire_timeout, 30 seconds,
+//     and not as long as the busy timeout. A file that cannot be written needs mode=ro.
 //
 // # Secrets in data source names
 //
@@ -200,6 +210,9 @@
 //     directory has changed. They do not create a missing file.
 //   - Two names: a file that is open cannot be opened under another name, such as a hard
 //     link. See [OtherNameError].
+//   - Permissions: -wal, -shm and -journal get those of the database, and its owner, as
+//     SQLite's own VFS gives them. In the plain driver they depend on the umask. Those of
+//     attached files do here, too. On Linux before 6.6, -shm gets the owner alone.
 //   - db.Driver() returns a [*Driver].
 //
 // Calls:
