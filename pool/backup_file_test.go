@@ -19,33 +19,34 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// A name appears with the whole copy, and not before.
-func TestBackupHasItsNameWhenItIsWhole(t *testing.T) {
+// TestBackupAppearsWhenComplete checks that the copy's name appears together with the whole
+// copy, and not before.
+func TestBackupAppearsWhenComplete(t *testing.T) {
 	for _, replace := range []bool{false, true} {
 		p := openOwn(t, fileConfig(t))
 		accounts(t, p)
 		dir := t.TempDir()
 		path := filepath.Join(dir, "copy.db")
 		during := false
-		ctx := &asking{Context: t.Context(), f: func(int) error {
-			during = during || begun(path)
+		ctx := &pollContext{Context: t.Context(), f: func(int) error {
+			during = during || backupRunning(path)
 			if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-				t.Errorf("replace %v: copy.db is there before it is whole: %v", replace, err)
+				t.Errorf("replace %v: copy.db exists before the copy is complete: %v", replace, err)
 			}
 			return nil
 		}}
 		if err := p.BackupTo(ctx, path, pool.BackupOptions{Replace: replace}); err != nil || !during {
-			t.Errorf("replace %v: %v, in the middle: %v", replace, err, during)
+			t.Errorf("replace %v: %v, during the copy: %v", replace, err, during)
 		}
 		checkCopy(t, path)
 		if left := leftIn(t, dir); len(left) != 1 {
-			t.Errorf("replace %v: there are %q", replace, left)
+			t.Errorf("replace %v: the directory contains %q", replace, left)
 		}
 	}
 }
 
-// The same name again, with and without leave to replace it; what is there stays
-// until the next copy is whole, and if that fails.
+// TestBackupReplaces checks a backup to an existing name, with and without permission to
+// replace it. The existing file stays until the next copy is complete, also if that copy fails.
 func TestBackupReplaces(t *testing.T) {
 	p := openOwn(t, fileConfig(t))
 	accounts(t, p)
@@ -57,10 +58,10 @@ func TestBackupReplaces(t *testing.T) {
 	}
 	move(t, p)
 	if err := p.Backup(t.Context(), path); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("without leave: %v", err)
+		t.Errorf("without permission to replace: %v", err)
 	}
-	ctx := &asking{Context: t.Context(), f: func(int) error {
-		if begun(path) {
+	ctx := &pollContext{Context: t.Context(), f: func(int) error {
+		if backupRunning(path) {
 			return context.Canceled
 		}
 		return nil
@@ -76,18 +77,18 @@ func TestBackupReplaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reader.Close()
-	if runtime.GOOS != "windows" { // where a file that is open is not replaced
+	if runtime.GOOS != "windows" { // Windows does not replace an open file
 		if n := intOf(t, reader, "SELECT count(*) FROM moved"); n != 0 {
 			t.Errorf("%d", n)
 		}
 	}
-	if left := leftIn(t, dir); len(left) == 1 { // else the reader's -wal and -shm, by which it is refused
+	if left := leftIn(t, dir); len(left) == 1 { // otherwise the -wal and -shm of the reader below cause the refusal
 		if err := p.BackupTo(t.Context(), path, again); err != nil {
 			t.Errorf("beside a reader: %v", err)
 		}
 	}
 	reader.Close()
-	for _, ending := range []string{"-wal", "-shm"} { // a reader of mode=ro leaves them
+	for _, ending := range []string{"-wal", "-shm"} { // a reader with mode=ro leaves them
 		os.Remove(path + ending)
 	}
 	if err := p.BackupTo(t.Context(), path, again); err != nil {
@@ -97,13 +98,13 @@ func TestBackupReplaces(t *testing.T) {
 		t.Errorf("the copy has %d moves, want 1", n)
 	}
 	if left := leftIn(t, dir); len(left) != 1 {
-		t.Errorf("there are %q", left)
+		t.Errorf("the directory contains %q", left)
 	}
 }
 
-// Leave to replace is for a regular file that no pool has open, with no journal or
-// WAL of another database beside it.
-func TestBackupReplacesNotEverything(t *testing.T) {
+// TestBackupReplaceRefusals checks that a backup replaces only a regular file that no
+// pool has open. No journal or WAL of another database may be beside it.
+func TestBackupReplaceRefusals(t *testing.T) {
 	again := pool.BackupOptions{Replace: true}
 	cfg := fileConfig(t)
 	p := openOwn(t, cfg)
@@ -112,7 +113,7 @@ func TestBackupReplacesNotEverything(t *testing.T) {
 	execOn(t, other.DB(), "CREATE TABLE u(a)")
 	for _, path := range []string{cfg.Path, other.Config().Path} {
 		if err := p.BackupTo(t.Context(), path, again); !errors.Is(err, fs.ErrExist) {
-			t.Errorf("onto a database that is open: %v", err)
+			t.Errorf("to an open database: %v", err)
 		}
 	}
 	dir := t.TempDir()
@@ -122,7 +123,7 @@ func TestBackupReplacesNotEverything(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := p.BackupTo(t.Context(), link, again); !errors.Is(err, fs.ErrExist) || !strings.Contains(err.Error(), "has it open") {
-			t.Errorf("onto another name of its own file: %v", err)
+			t.Errorf("to another name of the pool's own file: %v", err)
 		}
 		os.Remove(link)
 		soft := filepath.Join(dir, "soft.db")
@@ -130,7 +131,7 @@ func TestBackupReplacesNotEverything(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := p.BackupTo(t.Context(), soft, again); !errors.Is(err, fs.ErrExist) {
-			t.Errorf("onto a symbolic link: %v", err)
+			t.Errorf("to a symbolic link: %v", err)
 		}
 		os.Remove(soft)
 	}
@@ -156,14 +157,15 @@ func TestBackupReplacesNotEverything(t *testing.T) {
 	}
 }
 
-// What comes to have the name while the copy is made is left as it is.
-func TestBackupOvertaken(t *testing.T) {
+// TestBackupKeepsConcurrentFile checks that a file that appears under the name during the copy is not
+// changed.
+func TestBackupKeepsConcurrentFile(t *testing.T) {
 	p := openOwn(t, fileConfig(t))
 	accounts(t, p)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "copy.db")
-	ctx := &asking{Context: t.Context(), f: func(int) error {
-		if begun(path) {
+	ctx := &pollContext{Context: t.Context(), f: func(int) error {
+		if backupRunning(path) {
 			return os.WriteFile(path, []byte("precious"), 0o600)
 		}
 		return nil
@@ -175,24 +177,24 @@ func TestBackupOvertaken(t *testing.T) {
 		t.Errorf("copy.db is %q, %v", text, err)
 	}
 	if left := leftIn(t, dir); len(left) != 1 {
-		t.Errorf("there are %q", left)
+		t.Errorf("the directory contains %q", left)
 	}
 }
 
-// A name that is as long as one may be can be copied to.
-func TestBackupToALongName(t *testing.T) {
+// TestBackupLongName checks a backup to a name of the maximum length.
+func TestBackupLongName(t *testing.T) {
 	p := openOwn(t, fileConfig(t))
 	path := filepath.Join(t.TempDir(), strings.Repeat("é", 120)+".db")
 	if err := p.Backup(t.Context(), path); err != nil {
 		t.Fatal(err)
 	}
 	if left := leftIn(t, filepath.Dir(path)); len(left) != 1 || left[0] != filepath.Base(path) {
-		t.Errorf("there are %q", left)
+		t.Errorf("the directory contains %q", left)
 	}
 }
 
-// backupOf and backupTo make this test binary a process that copies one to the
-// other, again and again, until it is killed.
+// backupOf and backupTo make this test binary a process that copies the first file to the
+// second, again and again, until it is killed.
 const (
 	backupOf = "SQLITEMW_POOL_TEST_BACKUP_OF"
 	backupTo = "SQLITEMW_POOL_TEST_BACKUP_TO"
@@ -208,9 +210,10 @@ func killedInBackup(of, to string) {
 	os.Exit(1)
 }
 
-// Whenever a process is killed that makes a copy, the copy's name is that of a whole
-// one, or of nothing; and what the process leaves is removed by the next.
-func TestBackupThatIsKilled(t *testing.T) {
+// TestBackupKilled checks that when a process is killed during a backup, the copy's name
+// belongs to a whole copy or does not exist. The next backup removes the files that the process
+// left.
+func TestBackupKilled(t *testing.T) {
 	cfg := fileConfig(t)
 	cfg.Synchronous = pool.SynchronousOff
 	p := openOwn(t, cfg)
@@ -229,7 +232,7 @@ func TestBackupThatIsKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 		lines := bufio.NewScanner(out)
-		for range 1 + i/2 { // the first copies, and later ones
+		for range 1 + i/2 { // kill it in the first copy and in later ones
 			lines.Scan()
 		}
 		for end := time.Now().Add(time.Minute); len(temporaries(path)) == 0 && time.Now().Before(end); {
@@ -249,9 +252,9 @@ func TestBackupThatIsKilled(t *testing.T) {
 		}
 	}
 	if there == 0 {
-		t.Error("no copy was ever made")
+		t.Error("no copy was made")
 	}
-	// One of a process that is alive elsewhere, perhaps, and one of long ago.
+	// One may be of a live process on another machine, and one is old.
 	foreign, old := filepath.Join(dir, ".copy.db.backup-0badcafe-1-abc"), filepath.Join(dir, ".copy.db.backup-0badcafe-1-old")
 	mine := filepath.Join(dir, ".copy.db-mine.backup-0badcafe-1-old") // of another name
 	for _, name := range []string{foreign, old, mine} {
@@ -268,6 +271,6 @@ func TestBackupThatIsKilled(t *testing.T) {
 		t.Error(err)
 	}
 	if left := leftIn(t, dir); len(left) != 3 || len(temporaries(path)) != 1 || temporaries(path)[0] != foreign {
-		t.Errorf("there are %q", left)
+		t.Errorf("the directory contains %q", left)
 	}
 }

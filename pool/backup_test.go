@@ -19,8 +19,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// accounts makes a database of two accounts, between which money is moved, and of
-// much else, so that it takes several steps to copy.
+// accounts creates a database of two accounts, between which money is moved, and of many other
+// rows, so that the copy takes several steps.
 func accounts(t testing.TB, p *pool.Pool) {
 	t.Helper()
 	execOn(t, p.DB(), `CREATE TABLE account(id INTEGER PRIMARY KEY, money); INSERT INTO account VALUES (1, 1000), (2, 0);
@@ -52,8 +52,8 @@ func move(t testing.TB, p *pool.Pool) {
 	}
 }
 
-// checkCopy looks whether a copy is sound, and is of one moment, and returns how
-// often money had been moved then.
+// checkCopy checks that a copy is sound and consistent. It returns how often money had been
+// moved.
 func checkCopy(t testing.TB, path string) int {
 	t.Helper()
 	cfg := pool.Config{Path: path, MustExist: true}
@@ -67,11 +67,11 @@ func checkCopy(t testing.TB, path string) int {
 		t.Errorf("%s: %q, %v", path, result, err)
 	}
 	if n := intOf(t, p.DB(), "SELECT sum(money) FROM account"); n != 1000 {
-		t.Errorf("%s: there are %d, want 1000", path, n)
+		t.Errorf("%s: the total is %d, want 1000", path, n)
 	}
 	moved := intOf(t, p.DB(), "SELECT count(*) FROM moved")
 	if n := intOf(t, p.DB(), "SELECT money FROM account WHERE id = 2"); n != moved {
-		t.Errorf("%s: %d were moved, and %d are there", path, moved, n)
+		t.Errorf("%s: %d were moved, but the account has %d", path, moved, n)
 	}
 	if n := intOf(t, p.DB(), "SELECT count(*) FROM other"); n != 800 {
 		t.Errorf("%s: %d of 800 other rows", path, n)
@@ -79,7 +79,7 @@ func checkCopy(t testing.TB, path string) int {
 	return moved
 }
 
-// leftIn returns what there is in the directory.
+// leftIn returns the names in the directory.
 func leftIn(t testing.TB, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -93,16 +93,16 @@ func leftIn(t testing.TB, dir string) []string {
 	return names
 }
 
-// An asking context calls f whenever it is asked, as a backup does at each step,
-// but not while f runs.
-type asking struct {
+// A pollContext calls f each time its Err is called, as a backup does at each step. It does not
+// call f while f runs.
+type pollContext struct {
 	context.Context
 	n       int
 	f       func(n int) error
 	running bool
 }
 
-func (c *asking) Err() error {
+func (c *pollContext) Err() error {
 	if c.running {
 		return nil
 	}
@@ -112,10 +112,10 @@ func (c *asking) Err() error {
 	return c.f(c.n)
 }
 
-// begun reports whether a copy is being made, under the other name.
-func begun(path string) bool { return len(temporaries(path)) > 0 }
+// backupRunning reports whether a copy is being made under its temporary name.
+func backupRunning(path string) bool { return len(temporaries(path)) > 0 }
 
-// temporaries are the names of copies that are to have this name.
+// temporaries returns the temporary files of copies that will get this name.
 func temporaries(path string) []string {
 	var names []string
 	entries, _ := os.ReadDir(filepath.Dir(path))
@@ -127,16 +127,16 @@ func temporaries(path string) []string {
 	return names
 }
 
-// What is written at each step of a backup does not get into it, nor between its
-// pages, and does not have it begin again.
-func TestBackupIsOfOneMoment(t *testing.T) {
+// TestBackupIsConsistent checks that writes during the steps of a backup do not get into the
+// copy, not even between its pages. They do not restart the backup either.
+func TestBackupIsConsistent(t *testing.T) {
 	p := openOwn(t, fileConfig(t))
 	accounts(t, p)
 	move(t, p)
 	path := filepath.Join(t.TempDir(), "copy.db")
-	ctx := &asking{Context: t.Context(), f: func(n int) error {
+	ctx := &pollContext{Context: t.Context(), f: func(n int) error {
 		if n > 1000 {
-			t.Error("it does not end")
+			t.Error("the backup does not end")
 			return context.Canceled
 		}
 		move(t, p)
@@ -151,7 +151,7 @@ func TestBackupIsOfOneMoment(t *testing.T) {
 	}
 }
 
-// Many write, and copies are made of it.
+// TestBackupUnderLoad checks copies that are made while many goroutines write.
 func TestBackupUnderLoad(t *testing.T) {
 	for name, cfg := range map[string]pool.Config{
 		"lanes":       {Path: filepath.Join(t.TempDir(), "lanes.db"), Synchronous: pool.SynchronousOff},
@@ -186,7 +186,7 @@ func TestBackupUnderLoad(t *testing.T) {
 				checkCopy(t, filepath.Join(dir, name))
 			}
 			if left := leftIn(t, dir); len(left) != 2 {
-				t.Errorf("there are %q", left)
+				t.Errorf("the directory contains %q", left)
 			}
 			if h := p.Holders(); len(h) != 0 {
 				t.Errorf("still held: %v", h)
@@ -195,8 +195,9 @@ func TestBackupUnderLoad(t *testing.T) {
 	}
 }
 
-// A backup beside readers waits for none of the pool's connections.
-func TestBackupTakesNobodysTurn(t *testing.T) {
+// TestBackupNeedsNoTurn checks that a backup beside readers needs none of the pool's
+// connections.
+func TestBackupNeedsNoTurn(t *testing.T) {
 	cfg := fileConfig(t)
 	cfg.MaxConns = 2
 	p := openOwn(t, cfg)
@@ -221,9 +222,9 @@ func TestBackupTakesNobodysTurn(t *testing.T) {
 	}
 }
 
-// What is there is left as it is, and so is what SQLite would take for a part of
-// the copy.
-func TestBackupRefusesWhatIsThere(t *testing.T) {
+// TestBackupRefusesExistingFiles checks that a backup does not change an existing file, nor a
+// file that SQLite would take for a part of the copy.
+func TestBackupRefusesExistingFiles(t *testing.T) {
 	p := openOwn(t, fileConfig(t))
 	for _, ending := range []string{"", "-journal", "-wal"} {
 		dir := t.TempDir()
@@ -238,7 +239,7 @@ func TestBackupRefusesWhatIsThere(t *testing.T) {
 			t.Errorf("copy.db%s is %q, %v", ending, text, err)
 		}
 		if left := leftIn(t, dir); len(left) != 1 {
-			t.Errorf("copy.db%s: there are %q", ending, left)
+			t.Errorf("copy.db%s: the directory contains %q", ending, left)
 		}
 	}
 	if runtime.GOOS != "windows" {
@@ -247,24 +248,25 @@ func TestBackupRefusesWhatIsThere(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := p.Backup(t.Context(), filepath.Join(dir, "copy.db")); !errors.Is(err, fs.ErrExist) {
-			t.Errorf("a link to nowhere: %v", err)
+			t.Errorf("a dangling link: %v", err)
 		}
 		if left := leftIn(t, dir); len(left) != 1 {
-			t.Errorf("a link to nowhere: there are %q", left)
+			t.Errorf("a dangling link: the directory contains %q", left)
 		}
 	}
 	if err := p.Backup(t.Context(), p.Config().Path); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("onto itself: %v", err)
+		t.Errorf("to the pool's own file: %v", err)
 	}
 	if err := p.Backup(t.Context(), ""); err == nil {
 		t.Error("an empty path is not refused")
 	}
 	if err := p.Backup(t.Context(), filepath.Join(t.TempDir(), "none", "copy.db")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("in no directory: %v", err)
+		t.Errorf("in a missing directory: %v", err)
 	}
 }
 
-// A name means a file, whatever SQLite would take it for.
+// TestBackupTakesNamesLiterally checks that a name is the name of a file, even if SQLite would
+// give it another meaning.
 func TestBackupTakesNamesLiterally(t *testing.T) {
 	p := openOwn(t, fileConfig(t))
 	accounts(t, p)
@@ -283,14 +285,15 @@ func TestBackupTakesNamesLiterally(t *testing.T) {
 		}
 	}
 	if left := leftIn(t, dir); len(left) != len(names) {
-		t.Errorf("there are %q", left)
+		t.Errorf("the directory contains %q", left)
 	}
 }
 
-// Who may not read the database may not read its copy.
+// TestBackupKeepsPermissions checks that users without permission to read the database cannot
+// read its copy.
 func TestBackupKeepsPermissions(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("there are none of this kind")
+		t.Skip("no such permissions on this system")
 	}
 	cfg := fileConfig(t)
 	p := openOwn(t, cfg)
@@ -306,7 +309,8 @@ func TestBackupKeepsPermissions(t *testing.T) {
 	}
 }
 
-// A context that ends in the middle ends the backup, of which nothing stays.
+// TestBackupEndsWithItsContext checks that a context that ends during a backup ends it. No
+// files are left.
 func TestBackupEndsWithItsContext(t *testing.T) {
 	for name, cfg := range map[string]pool.Config{"lanes": fileConfig(t), "memory": pool.InMemory()} {
 		p := openOwn(t, cfg)
@@ -314,23 +318,23 @@ func TestBackupEndsWithItsContext(t *testing.T) {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "copy.db")
 		during := false
-		ctx := &asking{Context: t.Context(), f: func(int) error {
-			if during = begun(path); during {
+		ctx := &pollContext{Context: t.Context(), f: func(int) error {
+			if during = backupRunning(path); during {
 				return context.Canceled
 			}
 			return nil
 		}}
 		if err := p.Backup(ctx, path); !errors.Is(err, context.Canceled) || !during {
-			t.Errorf("%s: %v, in the middle: %v", name, err, during)
+			t.Errorf("%s: %v, during the copy: %v", name, err, during)
 		}
 		if left := leftIn(t, dir); len(left) != 0 {
-			t.Errorf("%s: it leaves %q", name, left)
+			t.Errorf("%s: the backup leaves %q", name, left)
 		}
-		move(t, p) // nothing is locked
+		move(t, p) // no lock is left
 	}
 }
 
-// Shutdown waits for a backup.
+// TestShutdownWaitsForABackup checks that Shutdown waits for a running backup.
 func TestShutdownWaitsForABackup(t *testing.T) {
 	cfg := fileConfig(t)
 	path := filepath.Join(t.TempDir(), "copy.db")
@@ -339,8 +343,8 @@ func TestShutdownWaitsForABackup(t *testing.T) {
 		accounts(t, p)
 		ended := make(chan error, 1)
 		during := false
-		ctx := &asking{Context: context.Background(), f: func(n int) error {
-			if !during && begun(path) {
+		ctx := &pollContext{Context: context.Background(), f: func(n int) error {
+			if !during && backupRunning(path) {
 				during = true
 				go func() { ended <- p.Shutdown(context.Background()) }()
 				synctest.Wait()
@@ -363,7 +367,8 @@ func TestShutdownWaitsForABackup(t *testing.T) {
 	checkCopy(t, path)
 }
 
-// A Shutdown that is to wait no more ends a backup, and says that it was one.
+// TestShutdownEndsABackup checks that a Shutdown whose context has ended ends a backup, and
+// that its error names the backup.
 func TestShutdownEndsABackup(t *testing.T) {
 	cfg := fileConfig(t)
 	dir := t.TempDir()
@@ -377,8 +382,8 @@ func TestShutdownEndsABackup(t *testing.T) {
 		over, cancel := context.WithCancel(context.Background())
 		cancel()
 		during := false
-		ctx := &asking{Context: context.Background(), f: func(n int) error {
-			if !during && begun(path) {
+		ctx := &pollContext{Context: context.Background(), f: func(n int) error {
+			if !during && backupRunning(path) {
 				during = true
 				err := p.Shutdown(over)
 				var left *pool.ShutdownError
@@ -393,11 +398,12 @@ func TestShutdownEndsABackup(t *testing.T) {
 		}
 	})
 	if left := leftIn(t, dir); len(left) != 0 {
-		t.Errorf("it leaves %q", left)
+		t.Errorf("the backup leaves %q", left)
 	}
 }
 
-// A VFS may encrypt what a copy in a plain file would not.
+// TestBackupRefusesAnotherVFS checks that another VFS is refused. It may encrypt the database,
+// and a copy in a plain file would not be encrypted.
 func TestBackupRefusesAnotherVFS(t *testing.T) {
 	vfs.Register("pool-test-backup", vfs.Find("os"))
 	t.Cleanup(func() { vfs.Unregister("pool-test-backup") }) // after the pool is closed
@@ -409,11 +415,12 @@ func TestBackupRefusesAnotherVFS(t *testing.T) {
 		t.Error(err)
 	}
 	if left := leftIn(t, dir); len(left) != 0 {
-		t.Errorf("it leaves %q", left)
+		t.Errorf("the backup leaves %q", left)
 	}
 }
 
-// A backup's connection is beyond those of the readers, who keep theirs.
+// TestBackupCostsNoReaders checks that a backup opens a connection beyond those of the readers
+// and closes none of theirs.
 func TestBackupCostsNoReaders(t *testing.T) {
 	p, l := pooled(t, pool.Config{MaxConns: 2})
 	must(t, p.DB(), "CREATE TABLE t(a)")

@@ -14,10 +14,10 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// A call that SQLite ends because the database is locked has SQLite's own error,
-// and an event that says what was in the way: which connection, where locks are
-// watched; else, as far as turns tell.
-func TestBusyIsAnEvent(t *testing.T) {
+// TestBusyEvent checks a call that fails because the database is locked. Its error is
+// SQLite's own, and an event names the blocker. With tracing.Config.Details, the event names
+// the connection; otherwise it says what the turns show.
+func TestBusyEvent(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
 		details bool
@@ -73,7 +73,7 @@ func TestBusyIsAnEvent(t *testing.T) {
 				var e driver.Event
 				for _, event := range p.Events() {
 					if event.Kind == driver.KindBusy {
-						e = event // the last
+						e = event // the last one
 					}
 				}
 				want := driver.ConnID(0)

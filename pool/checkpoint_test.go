@@ -26,7 +26,8 @@ func walBytes(t testing.TB, p *pool.Pool) int64 {
 	return info.Size()
 }
 
-// A passive checkpoint moves what nobody needs, while somebody has the writer.
+// TestCheckpointPassive checks that a passive checkpoint moves the frames that no reader needs,
+// while another caller holds the writer.
 func TestCheckpointPassive(t *testing.T) {
 	p := openOwn(t, fileConfig(t))
 	execOn(t, p.DB(), "CREATE TABLE t(a); INSERT INTO t VALUES (1)")
@@ -42,8 +43,8 @@ func TestCheckpointPassive(t *testing.T) {
 	}
 }
 
-// The other modes run in the writer's turn, need no connection that reads, and do
-// it all.
+// TestCheckpointComplete checks that the other modes run in the writer's turn, use no reader,
+// and move all frames.
 func TestCheckpointComplete(t *testing.T) {
 	for _, most := range []int{1, 2} {
 		for _, mode := range complete {
@@ -77,16 +78,16 @@ func TestCheckpointComplete(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			if _, err := p.Checkpoint(ctx, mode); !errors.Is(err, context.Canceled) {
-				t.Errorf("%d connections, mode %d, while somebody writes: %v", most, mode, err)
+				t.Errorf("%d connections, mode %d, while a caller writes: %v", most, mode, err)
 			}
 			w.Release()
 		}
 	}
 }
 
-// Who still reads what has changed since is in the way: that is said, soon, and
-// the writer's busy timeout stays what it was.
-func TestCheckpointFindsAReaderInTheWay(t *testing.T) {
+// TestCheckpointReportsBlockingReader checks that a checkpoint soon reports a reader of an old
+// snapshot that blocks it. The writer's busy timeout does not change.
+func TestCheckpointReportsBlockingReader(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
 	synctest.Test(t, func(t *testing.T) {
 		p := openOwn(t, pool.Config{Path: path})
@@ -112,16 +113,16 @@ func TestCheckpointFindsAReaderInTheWay(t *testing.T) {
 				t.Errorf("mode %d: %+v, %v", mode, r, err)
 			}
 			if took := time.Since(began); took < 200*time.Millisecond || took > 300*time.Millisecond || r.Took > took {
-				t.Errorf("mode %d: it took %v, and says %v", mode, took, r.Took)
+				t.Errorf("mode %d: it took %v, but reports %v", mode, took, r.Took)
 			}
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
 		if _, err := p.Checkpoint(ctx, sqlite3.CHECKPOINT_RESTART); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, sqlite3.BUSY) {
-			t.Errorf("a context that ends meanwhile: %v", err)
+			t.Errorf("a context that ends during the checkpoint: %v", err)
 		}
 		if n := intOf(t, p.Writer(), "PRAGMA busy_timeout"); n != 5000 {
-			t.Errorf("the writer's busy timeout is %d now", n)
+			t.Errorf("the writer's busy timeout is now %d", n)
 		}
 		if n := intOf(t, reader, "SELECT count(*) FROM t"); n != 1 {
 			t.Errorf("the reader sees %d rows", n)
@@ -139,8 +140,9 @@ func TestCheckpointFindsAReaderInTheWay(t *testing.T) {
 	})
 }
 
-// A busy handler of the program's is asked no longer than that, and stays.
-func TestCheckpointKeepsTheBusyHandler(t *testing.T) {
+// TestCheckpointKeepsBusyHandler checks that a checkpoint calls the program's busy handler for no
+// longer than that, and that the handler stays installed.
+func TestCheckpointKeepsBusyHandler(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
 	synctest.Test(t, func(t *testing.T) {
 		p := openOwn(t, pool.Config{Path: path})
@@ -165,13 +167,14 @@ func TestCheckpointKeepsTheBusyHandler(t *testing.T) {
 		for range 2 {
 			asked = 0
 			if r, err := p.Checkpoint(t.Context(), sqlite3.CHECKPOINT_RESTART); err != nil || !r.Busy || asked < 20 || asked > 30 {
-				t.Errorf("%+v, %v, the handler was asked %d times", r, err, asked)
+				t.Errorf("%+v, %v, the handler was called %d times", r, err, asked)
 			}
 		}
 	})
 }
 
-// Where there is no WAL, there is nothing to move, and that is said.
+// TestCheckpointWithoutWAL checks the result without a WAL: there are no frames to move, and
+// the error says so.
 func TestCheckpointWithoutWAL(t *testing.T) {
 	journal := fileConfig(t)
 	journal.DisableWAL = true
@@ -185,7 +188,7 @@ func TestCheckpointWithoutWAL(t *testing.T) {
 	}
 }
 
-// What is no such mode is refused, and a closed pool says so.
+// TestCheckpointRefuses checks that an unknown mode and a closed pool are refused.
 func TestCheckpointRefuses(t *testing.T) {
 	p := openOwn(t, fileConfig(t))
 	for _, mode := range []sqlite3.CheckpointMode{-1, 4} {

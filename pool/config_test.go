@@ -15,8 +15,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 )
 
-// The specification's tests of a configuration, in its own words as far as they
-// are Go's.
+// The tests of the specification for a configuration. They follow its code as closely as Go
+// allows.
 
 func planOf(t *testing.T, cfg Config) *plan {
 	t.Helper()
@@ -27,7 +27,7 @@ func planOf(t *testing.T, cfg Config) *plan {
 	return p
 }
 
-func inForce(t *testing.T, cfg Config) Config {
+func effective(t *testing.T, cfg Config) Config {
 	t.Helper()
 	return planOf(t, cfg).config
 }
@@ -37,7 +37,7 @@ func TestSpecDefaults(t *testing.T) {
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	cfg = inForce(t, cfg)
+	cfg = effective(t, cfg)
 	if cfg.MinConns != 1 || cfg.MaxConns != 10 || cfg.AcquireTimeout != 30*time.Second ||
 		cfg.IdleTimeout != 600*time.Second || cfg.MaxLifetime != 1800*time.Second ||
 		cfg.DisableWAL || cfg.Synchronous != SynchronousFull || cfg.BusyTimeout != 5*time.Second || cfg.MustExist {
@@ -53,8 +53,8 @@ func TestSpecInMemory(t *testing.T) {
 	if cfg.MaxConns != 1 || !cfg.DisableWAL {
 		t.Errorf("%+v", cfg)
 	}
-	if cfg = inForce(t, cfg); cfg.MaxConns != 1 || !cfg.DisableWAL || cfg.IdleTimeout >= 0 || cfg.MaxLifetime >= 0 {
-		t.Errorf("in force: %+v", cfg)
+	if cfg = effective(t, cfg); cfg.MaxConns != 1 || !cfg.DisableWAL || cfg.IdleTimeout >= 0 || cfg.MaxLifetime >= 0 {
+		t.Errorf("the effective configuration is %+v", cfg)
 	}
 }
 
@@ -70,12 +70,13 @@ func TestSpecBuilder(t *testing.T) {
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	if cfg = inForce(t, cfg); cfg.Path != ":memory:" || cfg.MaxConns != 5 || !cfg.DisableWAL {
+	if cfg = effective(t, cfg); cfg.Path != ":memory:" || cfg.MaxConns != 5 || !cfg.DisableWAL {
 		t.Errorf("%+v", cfg)
 	}
 }
 
-// What is refused says which field, what it is and what to do.
+// TestValidateRefuses checks that the error of a refused value says the field, the value and
+// the remedy.
 func TestValidateRefuses(t *testing.T) {
 	for _, tc := range []struct {
 		cfg  Config
@@ -119,13 +120,13 @@ func TestValidateRefuses(t *testing.T) {
 			}
 		}
 		if strings.Contains(err.Error(), "\n") {
-			t.Errorf("one thing is wrong, on several lines: %v", err)
+			t.Errorf("a single error takes several lines: %v", err)
 		}
 	}
 }
 
-// The errors of package driver are among those of a configuration, and the
-// secrets of a DSN are not.
+// TestValidateKeepsTheCause checks that the error of a configuration wraps the errors of
+// package driver, and does not show the secrets of a DSN.
 func TestValidateKeepsTheCause(t *testing.T) {
 	err := Config{Path: "file:a?_pragma=textkey(s3cr3t)&bogus=1"}.Validate()
 	if !errors.Is(err, driver.ErrDSN) || strings.Contains(err.Error(), "s3cr3t") {
@@ -138,8 +139,8 @@ func TestValidateKeepsTheCause(t *testing.T) {
 	}
 }
 
-// All that is wrong is said at once.
-func TestValidateSaysEverything(t *testing.T) {
+// TestValidateReportsAllErrors checks that one error reports everything that is wrong.
+func TestValidateReportsAllErrors(t *testing.T) {
 	err := Config{MinConns: -1, MaxConns: -1, Dirty: 9, Synchronous: 9, LifetimeJitter: 2,
 		IdleTimeout: 2, MaxLifetime: 1, Pragmas: []driver.Pragma{{Name: "foreign_keys", Value: "maybe"}}}.Validate()
 	lines := strings.Split(err.Error(), "\n\t")
@@ -148,13 +149,13 @@ func TestValidateSaysEverything(t *testing.T) {
 	}
 	for i, field := range []string{"", "Path", "MinConns", "MaxConns", "Synchronous", "Dirty", "LifetimeJitter", "Pragmas", "IdleTimeout"} {
 		if !strings.HasPrefix(lines[i], field) {
-			t.Errorf("line %d is not of %s: %s", i, field, lines[i])
+			t.Errorf("line %d is not about %s: %s", i, field, lines[i])
 		}
 	}
 }
 
-// What is not set fits what is.
-func TestDefaultsFollow(t *testing.T) {
+// TestDefaultsFitOtherFields checks that the defaults fit the fields that are set.
+func TestDefaultsFitOtherFields(t *testing.T) {
 	type is struct {
 		acquire, busy, idle, life time.Duration
 	}
@@ -183,40 +184,41 @@ func TestDefaultsFollow(t *testing.T) {
 		if err := tc.cfg.Validate(); err != nil {
 			t.Error(err)
 		}
-		c := inForce(t, tc.cfg)
+		c := effective(t, tc.cfg)
 		if got := (is{c.AcquireTimeout, c.BusyTimeout, c.IdleTimeout, c.MaxLifetime}); got != tc.want {
 			t.Errorf("%+v: %v, want %v", tc.cfg, got, tc.want)
 		}
 	}
 
-	c := inForce(t, Config{Path: "a", MaxConns: 1, LeakAfter: 1, ValidateAfter: -1, KeepAlive: -1, HealthInterval: -1, JournalSizeLimit: -7, StatementCache: -7, LifetimeJitter: -7})
+	c := effective(t, Config{Path: "a", MaxConns: 1, LeakAfter: 1, ValidateAfter: -1, KeepAlive: -1, HealthInterval: -1, JournalSizeLimit: -7, StatementCache: -7, LifetimeJitter: -7})
 	if !c.TrackStacks || c.ValidateAfter != 0 || c.KeepAlive != 0 || c.HealthInterval != 0 || c.JournalSizeLimit != -1 ||
 		c.StatementCache != -1 || c.LifetimeJitter != -1 || c.MinConns != 1 {
 		t.Errorf("%+v", c)
 	}
-	c = inForce(t, Config{Path: "file:dir/a.db?mode=ro&_stmt_cache_size=0&_sync=extra&_pragma=journal_size_limit(0)", Synchronous: SynchronousOff, StatementCache: 9})
+	c = effective(t, Config{Path: "file:dir/a.db?mode=ro&_stmt_cache_size=0&_sync=extra&_pragma=journal_size_limit(0)", Synchronous: SynchronousOff, StatementCache: 9})
 	if c.Name != "dir/a.db" || !c.MustExist || c.StatementCache != -1 || c.Synchronous != SynchronousExtra || c.JournalSizeLimit != 0 || !c.DisableWAL {
 		t.Errorf("%+v", c)
 	}
-	if c = inForce(t, Config{Path: "a"}); c.LifetimeJitter != 0.1 || c.JournalSizeLimit != 64<<20 || c.Events != DefaultEvents ||
+	if c = effective(t, Config{Path: "a"}); c.LifetimeJitter != 0.1 || c.JournalSizeLimit != 64<<20 || c.Events != DefaultEvents ||
 		c.StatementCache != driver.DefaultStatementCache || c.Logger != slog.Default() || c.AcquireTimeout != 30*time.Second {
 		t.Errorf("%+v", c)
 	}
 }
 
-// What is in force can be opened, and is in force then.
-func TestInForceIsAConfig(t *testing.T) {
+// TestEffectiveConfigCanBeOpened checks that the effective configuration can be opened, and is then
+// effective itself.
+func TestEffectiveConfigCanBeOpened(t *testing.T) {
 	for _, cfg := range []Config{
 		InMemory(), {Path: "a"}, {Path: "file:/x?vfs=memdb", MaxConns: 4},
 		{Path: "a", AcquireTimeout: -5, IdleTimeout: -5, MaxLifetime: -5, BusyTimeout: -5, LeakAfter: -5, LifetimeJitter: -5, JournalSizeLimit: -5, StatementCache: -5},
 		{Path: "a", AcquireTimeout: 1}, {Path: "file:a?_pragma=busy_timeout(0)&_pragma=journal_size_limit(0)&_stmt_cache_size=0&mode=ro"},
 		{Path: "a", LeakAfter: 1, MustExist: true, Pragmas: []driver.Pragma{{Name: "synchronous", Value: "1"}}},
 	} {
-		once := inForce(t, cfg)
+		once := effective(t, cfg)
 		if err := once.Validate(); err != nil {
 			t.Errorf("%+v: %v", cfg, err)
 		}
-		if twice := inForce(t, once); !reflect.DeepEqual(once, twice) {
+		if twice := effective(t, once); !reflect.DeepEqual(once, twice) {
 			t.Errorf("once:  %+v\ntwice: %+v", once, twice)
 		}
 		if n, again := planOf(t, cfg).readers, planOf(t, once).readers; n != again {
@@ -225,17 +227,18 @@ func TestInForceIsAConfig(t *testing.T) {
 	}
 }
 
-// A configuration in force is not changed through the one it was made of.
-func TestInForceIsACopy(t *testing.T) {
+// TestEffectiveConfigIsACopy checks that changing the original configuration does not change the
+// effective one.
+func TestEffectiveConfigIsACopy(t *testing.T) {
 	cfg := Config{Path: "a", Pragmas: []driver.Pragma{{Name: "cache_size", Value: "9"}}, Interceptors: []sqlmw.Interceptor{sqlmw.NullInterceptor{}}}
-	force := inForce(t, cfg)
+	force := effective(t, cfg)
 	cfg.Pragmas[0].Value, cfg.Interceptors[0] = "10", nil
 	if force.Pragmas[0].Value != "9" || force.Interceptors[0] == nil {
 		t.Errorf("%+v", force)
 	}
 }
 
-// Where there can be readers beside a writer, and where not.
+// TestLanes checks which configurations allow readers beside a writer.
 func TestLanes(t *testing.T) {
 	wal := func(name, value string) []driver.Pragma { return []driver.Pragma{{Name: name, Value: value}} }
 	for _, tc := range []struct {
@@ -290,8 +293,9 @@ func TestWords(t *testing.T) {
 	}
 }
 
-// What is called for a connection reaches both lanes.
-func TestConnectionsGetWhatIsCalled(t *testing.T) {
+// TestFunctionsApplyToBothLanes checks that the functions of a configuration are called for
+// the connections of both lanes.
+func TestFunctionsApplyToBothLanes(t *testing.T) {
 	called := 0
 	hook := func(*sqlite3.Conn) error { called++; return nil }
 	p := planOf(t, Config{Path: "a", Init: hook, Term: hook, StatementCache: 7, Recorder: driver.RecorderFunc(func(driver.Event) { called++ }),

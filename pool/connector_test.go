@@ -16,9 +16,9 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// Who comes while another opens the pool waits no longer than its context, and the
-// close of the database gives the opening up.
-func TestOpeningHoldsNobodyUp(t *testing.T) {
+// TestOpeningPoolRespectsContexts checks that a call that comes while another one opens the pool waits
+// no longer than its context. Closing the database ends the opening.
+func TestOpeningPoolRespectsContexts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &pool.Driver{Config: pool.Config{Hooks: pool.Hooks{BeforeConnect: func(ctx context.Context) error {
 			<-ctx.Done()
@@ -33,7 +33,7 @@ func TestOpeningHoldsNobodyUp(t *testing.T) {
 		go func() { first <- db.Ping() }()
 		synctest.Wait()
 		if pool.Of(db) != nil {
-			t.Error("there is a pool already")
+			t.Error("the pool exists already")
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -50,9 +50,9 @@ func TestOpeningHoldsNobodyUp(t *testing.T) {
 	})
 }
 
-// A pool whose opening takes longer than any call waits is open in the end, and is
-// opened once; what panics is told to one caller.
-func TestOpeningAPoolServesTheNext(t *testing.T) {
+// TestOpeningPoolServesLaterCalls checks a pool whose opening takes longer than any call waits.
+// It is opened once, and in the end it is open. A panic reaches one caller.
+func TestOpeningPoolServesLaterCalls(t *testing.T) {
 	opened := 0
 	d := &pool.Driver{Config: pool.Config{Init: func(*sqlite3.Conn) error {
 		opened++
@@ -91,13 +91,13 @@ func TestOpeningAPoolServesTheNext(t *testing.T) {
 			cancel()
 		}
 		if want := []string{"late", "at first", "late", "ok"}; !slices.Equal(slices.Compact(said), want) {
-			t.Errorf("the calls saw %q, want %q", said, want)
+			t.Errorf("the calls returned %q, want %q", said, want)
 		}
 	})
 }
 
-// A program may ask for the driver at any time.
-func TestDriverWhileThePoolIsOpened(t *testing.T) {
+// TestDriverDuringOpening checks that a program may call Driver at any time.
+func TestDriverDuringOpening(t *testing.T) {
 	db, err := sql.Open(pool.Name, "file:"+t.TempDir()+"/test.db")
 	if err != nil {
 		t.Fatal(err)

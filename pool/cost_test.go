@@ -13,11 +13,11 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// What a checkout costs beyond what database/sql's own does. Both are measured as
-// they are used, by (*sql.DB).Conn: over a driver that does nothing, and over a
-// pool, where a connection is leased and given back besides.
+// This file measures how much a checkout costs beyond a checkout of database/sql. Both are
+// measured by (*sql.DB).Conn, over a driver that does nothing, and over a pool. In the pool, a
+// connection is also leased and released.
 
-// noDriver connects to nothing, at no cost.
+// noDriver is a driver whose connections do nothing and cost nothing.
 type noDriver struct{}
 
 type noConn struct{}
@@ -36,9 +36,9 @@ func (noConn) Close() error                                     { return nil }
 func (noConn) ResetSession(context.Context) error               { return nil }
 func (noConn) IsValid() bool                                    { return true }
 
-// checkouts returns a function that checks out a connection of database/sql's own
-// pool and gives it back, as Raw of it does nothing, and those that do the same of
-// each lane.
+// checkouts returns a function that checks out a connection of database/sql's own pool and
+// releases it. It uses Raw with a function that does nothing. lanes has functions that do the
+// same for each lane.
 func checkouts(t testing.TB) (own func(), lanes map[string]func()) {
 	ctx := context.Background()
 	base := sql.OpenDB(noDriver{})
@@ -79,12 +79,12 @@ func TestAcquireAllocations(t *testing.T) {
 	base := testing.AllocsPerRun(1000, own)
 	for name, lease := range lanes {
 		if n := testing.AllocsPerRun(1000, lease); n > base+2 {
-			t.Errorf("%s: %v allocations, and database/sql's own checkout has %v", name, n, base)
+			t.Errorf("%s: %v allocations; a checkout of database/sql has %v", name, n, base)
 		}
 	}
 }
 
-// BenchmarkAcquire measures both side by side, and reports the difference.
+// BenchmarkAcquire measures both side by side and reports the difference.
 func BenchmarkAcquire(b *testing.B) {
 	own, lanes := checkouts(b)
 	for name, lease := range lanes {

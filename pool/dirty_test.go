@@ -9,14 +9,14 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// E11: a transaction that a text began ends with its checkout, and that is told
-// of; what comes after is not part of it, nor waits for it.
+// TestE11DirtyRepair checks that a transaction begun by an SQL BEGIN ends with its checkout,
+// and that an event reports it. Later calls are not part of it and do not wait for it.
 func TestE11DirtyRepair(t *testing.T) {
 	var log logged
 	eachDoor(t, pool.Config{Logger: slog.New(&log)}, func(t *testing.T, d door) {
 		mustExec(t, d.db, "CREATE TABLE t (a)", "BEGIN")
 		if n := d.pool.Stats().Dirty; n != 1 {
-			t.Errorf("%d are counted", n)
+			t.Errorf("%d dirty releases are counted", n)
 		}
 		mustExec(t, d.db, "INSERT INTO t VALUES (1)") // commits by itself
 		if _, err := d.db.Exec("COMMIT"); err == nil {
@@ -24,36 +24,36 @@ func TestE11DirtyRepair(t *testing.T) {
 		}
 		mustExec(t, d.db, "BEGIN; INSERT INTO t VALUES (2)")
 		if n := mustScan[int](t, d.db, "SELECT count(*) FROM t"); n != 1 {
-			t.Errorf("%d rows, want the one that was committed", n)
+			t.Errorf("%d rows, want only the committed one", n)
 		}
 		mustExec(t, d.db, "SAVEPOINT s")
 		if n := d.pool.Stats().Dirty; n != 3 {
-			t.Errorf("%d are counted, want 3", n)
+			t.Errorf("%d dirty releases are counted, want 3", n)
 		}
 		if s := d.pool.Stats(); s.Discards != 0 {
 			t.Errorf("%d connections were discarded", s.Discards)
 		}
 		if !log.has("transaction", "BEGIN") {
-			t.Errorf("nothing is logged: %v", log.lines)
+			t.Errorf("no line is logged: %v", log.lines)
 		}
 	})
 }
 
-// E11: with Discard, the connection goes, too.
+// TestE11DirtyDiscard checks that DirtyDiscard also closes the connection.
 func TestE11DirtyDiscard(t *testing.T) {
 	eachDoor(t, pool.Config{Dirty: pool.DirtyDiscard}, func(t *testing.T, d door) {
 		mustExec(t, d.db, "CREATE TABLE t (a)", "BEGIN; INSERT INTO t VALUES (1)")
 		if s := d.pool.Stats(); s.Dirty != 1 || s.ClosedFor[driver.ReasonDirty] != 1 {
-			t.Errorf("%d are counted, closed for %v", s.Dirty, s.ClosedFor)
+			t.Errorf("%d dirty releases are counted, closed for %v", s.Dirty, s.ClosedFor)
 		}
 		if n := mustScan[int](t, d.db, "SELECT count(*) FROM t"); n != 0 {
-			t.Errorf("%d rows of a transaction that was not committed", n)
+			t.Errorf("%d rows of an uncommitted transaction", n)
 		}
 		mustExec(t, d.db, "INSERT INTO t VALUES (2)")
 	})
 }
 
-// E11: with Fail, the next statement says so, once.
+// TestE11DirtyFail checks that with DirtyFail the next statement returns the error, once.
 func TestE11DirtyFail(t *testing.T) {
 	eachDoor(t, pool.Config{Dirty: pool.DirtyFail}, func(t *testing.T, d door) {
 		mustExec(t, d.db, "CREATE TABLE t (a)")
@@ -80,14 +80,14 @@ func TestE11DirtyFail(t *testing.T) {
 			mustExec(t, d.db, "DELETE FROM t")
 		}
 		if n := mustScan[int](t, d.db, "SELECT count(*) FROM t"); n != 0 {
-			t.Errorf("%d rows: a statement that failed has been executed", n)
+			t.Errorf("%d rows: a failed statement has been executed", n)
 		}
 	})
 }
 
-// E11: within a checkout of the program's own, a text may begin a transaction and
-// another end it, under every policy.
-func TestE11TransactionByTextOnAConn(t *testing.T) {
+// TestE11TransactionByQueriesOnAConn checks that, within a checkout of the program, one query may
+// begin a transaction and another may end it, under every policy.
+func TestE11TransactionByQueriesOnAConn(t *testing.T) {
 	for _, dirty := range []pool.DirtyPolicy{pool.DirtyRepair, pool.DirtyDiscard, pool.DirtyFail} {
 		t.Run(dirty.String(), func(t *testing.T) {
 			eachDoor(t, pool.Config{Dirty: dirty}, func(t *testing.T, d door) {
@@ -101,7 +101,7 @@ func TestE11TransactionByTextOnAConn(t *testing.T) {
 					t.Errorf("within, %d rows", n)
 				}
 				if n := mustScan[int](t, d.db, "SELECT count(*) FROM t"); n != 0 {
-					t.Errorf("beside it, %d rows", n)
+					t.Errorf("on another connection, %d rows", n)
 				}
 				mustExec(t, conn, "COMMIT")
 				if err := conn.Close(); err != nil {
@@ -111,7 +111,7 @@ func TestE11TransactionByTextOnAConn(t *testing.T) {
 					t.Errorf("afterwards, %d rows", n)
 				}
 				if n := d.pool.Stats().Dirty; n != 0 {
-					t.Errorf("%d are counted as dirty", n)
+					t.Errorf("%d dirty releases are counted", n)
 				}
 			})
 		})

@@ -14,8 +14,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// The manual's table of lanes is that of the code.
-func TestManualLanes(t *testing.T) {
+// TestDocLanes checks the manual's table of lanes.
+func TestDocLanes(t *testing.T) {
 	p := openOwn(t, fileConfig(t))
 	execOn(t, p.DB(), "CREATE TABLE t(a); INSERT INTO t VALUES (1)")
 	query := func(text string) func(*sql.Conn) error {
@@ -107,14 +107,15 @@ func TestManualLanes(t *testing.T) {
 			lane += string(h.Lane)
 		}
 		if lane != tc.lane {
-			t.Errorf("%s: it has %q, the manual says %q", what, lane, tc.lane)
+			t.Errorf("%s: the lane is %q, the manual says %q", what, lane, tc.lane)
 		}
 		c.Close()
 	}
 }
 
-// What the manual says of a single lane, of functions and of acquire errors.
-func TestManualDifferences(t *testing.T) {
+// TestDocDifferences checks the manual's claims about a single lane, functions and acquire
+// errors.
+func TestDocDifferences(t *testing.T) {
 	type key struct{}
 	var found context.Context
 	cfg := pool.InMemory()

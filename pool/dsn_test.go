@@ -20,7 +20,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 )
 
-// The DSN of each lane.
+// TestSources checks the DSN of each lane.
 func TestSources(t *testing.T) {
 	const reads = "_txlock=deferred&_pragma=query_only%281%29"
 	for _, tc := range []struct {
@@ -60,8 +60,8 @@ func TestSources(t *testing.T) {
 	}
 }
 
-// A database in memory that is nobody else's has a name of its own, once for
-// each time it is asked for.
+// TestPrivateMemory checks that a private in-memory database gets a name of its own, a new one
+// for each plan.
 func TestPrivateMemory(t *testing.T) {
 	for path, rest := range map[string]string{
 		":memory:":                              "",
@@ -86,13 +86,13 @@ func TestPrivateMemory(t *testing.T) {
 			t.Errorf("%s: %s, want %s", path, params, want)
 		}
 		if got := p.config.Name; got != ":memory:" {
-			t.Errorf("%s is called %s", path, got)
+			t.Errorf("%s is named %s", path, got)
 		}
 	}
 }
 
-// Another VFS may wait for a key that Config.Init has: until then, nothing may read
-// the file.
+// TestOtherVFSIsNotRead checks that the pool reads no file of another VFS before Config.Init.
+// The VFS may need a key that Config.Init sets.
 func TestOtherVFSIsNotRead(t *testing.T) {
 	for _, sync := range []Synchronous{SynchronousDefault, SynchronousFull, SynchronousNormal} {
 		p := planOf(t, Config{Path: "file:a?vfs=other", Synchronous: sync})
@@ -103,8 +103,9 @@ func TestOtherVFSIsNotRead(t *testing.T) {
 	}
 }
 
-// What another VFS's connections are to have is in force once Config.Init has run.
-func TestOtherVFSIsSetUpAfterInit(t *testing.T) {
+// TestOtherVFSSettingsApplyAfterInit checks that the settings for another VFS apply once Config.Init
+// has run.
+func TestOtherVFSSettingsApplyAfterInit(t *testing.T) {
 	vfs.Register("pool-test-sync", vfs.Find("os"))
 	t.Cleanup(func() { vfs.Unregister("pool-test-sync") }) // after the connections are closed
 	for sync, want := range map[Synchronous]int64{SynchronousDefault: 3, SynchronousFull: 2, SynchronousNormal: 1} {
@@ -119,7 +120,7 @@ func TestOtherVFSIsSetUpAfterInit(t *testing.T) {
 	}
 }
 
-// settings are what SQLite says of a connection.
+// settings are the settings that SQLite reports for a connection.
 type settings struct {
 	busy, sync, limit, foreignKeys, queryOnly int64
 	journal                                   string
@@ -144,9 +145,9 @@ func settingsOf(t *testing.T, s source) (set settings) {
 	return set
 }
 
-// What is in force is what SQLite says; a parameter wins over a pragma of Config,
-// and that over a field.
-func TestSettingsInForce(t *testing.T) {
+// TestEffectiveSettings checks that the effective settings are those that SQLite reports. A DSN
+// parameter overrides a pragma of Config, and a pragma overrides a field.
+func TestEffectiveSettings(t *testing.T) {
 	one := func(name, value string) []driver.Pragma { return []driver.Pragma{{Name: name, Value: value}} }
 	for i, tc := range []struct {
 		cfg  Config
@@ -185,7 +186,7 @@ func TestSettingsInForce(t *testing.T) {
 		busy := int64((max(force.BusyTimeout, 0) + time.Millisecond - 1) / time.Millisecond)
 		sync := map[Synchronous]int64{SynchronousOff: 0, SynchronousNormal: 1, SynchronousFull: 2, SynchronousExtra: 3}[force.Synchronous]
 		if got.busy != busy || got.sync != sync || got.limit != force.JournalSizeLimit || (got.journal == "wal") == force.DisableWAL {
-			t.Errorf("%d: writer %+v, in force %+v", i, got, force)
+			t.Errorf("%d: writer %+v, effective %+v", i, got, force)
 		}
 		if src.readers == 0 {
 			continue
@@ -197,8 +198,8 @@ func TestSettingsInForce(t *testing.T) {
 	}
 }
 
-// Begin on a reader asks for no right to write, whatever the DSN says of
-// transactions, and nothing is written there, nor a file made.
+// TestReaderOnlyReads checks that Begin on a reader asks for no write lock, whatever the DSN
+// says about transactions. A reader writes nothing and creates no file.
 func TestReaderOnlyReads(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.db")
 	src := planOf(t, Config{Path: "file:" + path + "?_txlock=exclusive", Pragmas: []driver.Pragma{{Name: "user_version", Value: "7"}}})
@@ -241,7 +242,7 @@ func TestReaderOnlyReads(t *testing.T) {
 	}
 }
 
-// A plain name is the file of that name, whatever is in it.
+// TestPlainNames checks that a plain name names a file, whatever characters it contains.
 func TestPlainNames(t *testing.T) {
 	t.Chdir(t.TempDir())
 	names := []string{"a b.db", "per%cent%20.db", "hash#.db", "plus+.db", "ä.db", "a;b&c=d", "[x]@y:z", "1:2.db", "-", "~x", "'q\"", "dot.", "./dot/../x.db"}
@@ -261,12 +262,13 @@ func TestPlainNames(t *testing.T) {
 			if info, err := os.Stat(name); err != nil || info.Size() == 0 {
 				t.Errorf("%q: %v", name, err)
 			}
-			settingsOf(t, src.reader) // would not make another
+			settingsOf(t, src.reader) // would not create another one
 		}
 	}
 }
 
-// Each key sets its field, and everything else is left as it was written.
+// TestParseDSN checks that each key sets its field, and that everything else stays as it was
+// written.
 func TestParseDSN(t *testing.T) {
 	for _, tc := range []struct {
 		dsn  string
@@ -305,8 +307,8 @@ func TestParseDSN(t *testing.T) {
 	}
 }
 
-// What a DSN says wrong of the pool is refused by name, value and remedy, all at
-// once, and tells no secret.
+// TestParseDSNRefuses checks that the errors in a DSN's pool keys name the key, the value and
+// the remedy. One error reports all of them and shows no secret.
 func TestParseDSNRefuses(t *testing.T) {
 	for dsn, says := range map[string][]string{
 		"file:a?_pool_size=3":                                 {`"_pool_size"`, "not known", "_pool_acquire_timeout, ", "_pool_wal"},
@@ -351,8 +353,8 @@ func TestParseDSNRefuses(t *testing.T) {
 	}
 }
 
-// rendered writes a configuration as a DSN. Its Path must be a URI.
-func rendered(c Config) string {
+// formatDSN writes a configuration as a DSN. Its Path must be a URI.
+func formatDSN(c Config) string {
 	path, fragment, _ := strings.Cut(c.Path, "#")
 	sep := "?"
 	if strings.Contains(path, "?") {
@@ -388,8 +390,9 @@ func rendered(c Config) string {
 	return path
 }
 
-// Whatever the DSN, reading it does not panic, what is read of it can be written
-// and reads the same, and if it is valid, package driver takes what is made of it.
+// FuzzParseDSN checks these properties of every DSN: ParseDSN does not panic. The parsed
+// configuration can be written as a DSN that parses to the same. If the configuration is valid,
+// package driver accepts the DSNs made of it.
 func FuzzParseDSN(f *testing.F) {
 	for _, dsn := range []string{
 		"", ":memory:", "a.db", "a b%?.db", "app.db?_pool_max=3", "file:", "file:a?", "file:a?&_pool_max=3&#x", "file:a%?_pool_max=%zz",
@@ -410,10 +413,10 @@ func FuzzParseDSN(f *testing.F) {
 			return
 		}
 		if strings.HasPrefix(cfg.Path, "file:") {
-			again, reparsed, ps := parseDSN(rendered(cfg), Config{})
+			again, reparsed, ps := parseDSN(formatDSN(cfg), Config{})
 			again.Path, cfg.Path = "", ""
 			if len(ps) > 0 || !reflect.DeepEqual(again, cfg) || reparsed.Text() != parsed.Text() {
-				t.Fatalf("%q reads as %+v and %q, and again as %+v and %q: %v", dsn, cfg, parsed.Text(), again, reparsed.Text(), ps)
+				t.Fatalf("%q parses as %+v and %q, and again as %+v and %q: %v", dsn, cfg, parsed.Text(), again, reparsed.Text(), ps)
 			}
 		}
 		p, err := newPlan(cfg, parsed, nil)
@@ -427,17 +430,18 @@ func FuzzParseDSN(f *testing.F) {
 		force.Path = parsed.Text()
 		again, err := force.plan()
 		if err != nil {
-			t.Fatalf("%q: in force, %+v: %v", dsn, force, err)
+			t.Fatalf("%q: effective %+v: %v", dsn, force, err)
 		}
 		again.config.Path, force.Path = "", ""
 		if !reflect.DeepEqual(again.config, force) {
-			t.Fatalf("%q: in force, %+v, and then %+v", dsn, force, again.config)
+			t.Fatalf("%q: effective %+v, and then %+v", dsn, force, again.config)
 		}
 	})
 }
 
-// All that is wrong with a data source name is in one error: keys of the pool's, and others.
-func TestDSNRefusedForEveryReason(t *testing.T) {
+// TestDSNReportsAllErrors checks that one error reports everything that is wrong with a
+// DSN, in the pool's keys and in others.
+func TestDSNReportsAllErrors(t *testing.T) {
 	_, err := (&Driver{}).OpenConnector("file:a.db?_pool_max=x&_fk=maybe&_nonsense=1")
 	for _, s := range []string{"_pool_max", "_fk", "_nonsense"} {
 		if err == nil || !strings.Contains(err.Error(), s) {

@@ -28,7 +28,7 @@ func TestE4ReaderStaysReadOnly(t *testing.T) {
 				t.Error(err)
 			}
 			for _, raw := range d.pool.IdleReaders() {
-				if on := textOf(raw, "PRAGMA query_only"); on != "1" {
+				if on := valueOf(raw, "PRAGMA query_only"); on != "1" {
 					t.Errorf("query_only is %s on a reader", on)
 				}
 			}
@@ -115,7 +115,7 @@ func pin(t *testing.T, conn *sql.Conn, query string) {
 func TestE9PinnedStatementIsReset(t *testing.T) {
 	var raws []*sqlite3.Conn
 	hooks := pool.Hooks{AfterConnect: func(_ context.Context, c *sqlite3.Conn) error {
-		if textOf(c, "PRAGMA query_only") == "1" {
+		if valueOf(c, "PRAGMA query_only") == "1" {
 			raws = append(raws, c)
 		}
 		return nil

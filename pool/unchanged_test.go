@@ -27,7 +27,7 @@ type censor struct {
 
 // hook has it look at every new connection. Only tests with one user may have one.
 func (c *censor) hook(_ context.Context, raw *sqlite3.Conn) error {
-	reader := textOf(raw, "PRAGMA query_only") == "1"
+	reader := valueOf(raw, "PRAGMA query_only") == "1"
 	return raw.SetAuthorizer(func(action sqlite3.AuthorizerActionCode, name, value, _, _ string) sqlite3.AuthorizerReturnCode {
 		switch action {
 		case sqlite3.AUTH_PRAGMA:
@@ -213,7 +213,7 @@ func (p *readerPool) check(t *testing.T, way int, query string) {
 // E4: whatever text is given to a reader, in whichever way, the next user of a reader finds
 // it as it was opened, and no file is otherwise.
 func FuzzReader(f *testing.F) {
-	for _, query := range append(hazardousTexts, changingTexts...) {
+	for _, query := range append(hazardousQueries, changingTexts...) {
 		for way := range readerWays {
 			f.Add(query, []byte(nil), uint8(way))
 		}
@@ -232,13 +232,13 @@ func FuzzReader(f *testing.F) {
 // E4: whatever text is given to DB, readers are as they were: no pragma, no
 // transaction, no other database; not even for an attempt.
 func FuzzReaderUnchanged(f *testing.F) {
-	for _, query := range append(hazardousTexts, changingTexts...) {
+	for _, query := range append(hazardousQueries, changingTexts...) {
 		f.Add(query, []byte(nil))
 	}
 	var c censor
 	p, _ := pooled(f, pool.Config{MaxConns: 2, MinConns: 2, Hooks: pool.Hooks{AfterConnect: func(ctx context.Context, raw *sqlite3.Conn) error {
 		raw.Limit(sqlite3.LIMIT_LENGTH, 1<<20)
-		if textOf(raw, "PRAGMA query_only") == "0" {
+		if valueOf(raw, "PRAGMA query_only") == "0" {
 			raw.Limit(sqlite3.LIMIT_ATTACHED, 0) // or a text makes files: the writer may
 		}
 		return c.hook(ctx, raw)
@@ -294,7 +294,7 @@ func ownSession(session string) string {
 // readerSessions describes the idle readers.
 func readerSessions(p *pool.Pool) (list []string) {
 	for _, raw := range p.IdleReaders() {
-		list = append(list, sessionOf(raw))
+		list = append(list, sessionState(raw))
 	}
 	return list
 }

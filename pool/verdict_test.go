@@ -55,7 +55,7 @@ func TestViewOverWhatTheWriterKnows(t *testing.T) {
 
 // onWriterOnly is a hook that defines a function on the connection that writes.
 func onWriterOnly(_ context.Context, raw *sqlite3.Conn) error {
-	if textOf(raw, "PRAGMA query_only") == "1" {
+	if valueOf(raw, "PRAGMA query_only") == "1" {
 		return nil
 	}
 	return raw.CreateFunction("only", 0, 0, func(ctx sqlite3.Context, _ ...sqlite3.Value) { ctx.ResultInt(7) })

@@ -15,7 +15,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// E4: a reader that a text has changed, or may have, is closed when it is given back.
+// TestE4ChangedReaderIsClosed checks that a reader is closed at its release if a query has
+// changed it or may have.
 func TestE4ChangedReaderIsClosed(t *testing.T) {
 	for _, text := range []string{
 		"PRAGMA case_sensitive_like=1", "PRAGMA recursive_triggers=1", "PRAGMA cache_size=9", "SELECT 1; PRAGMA foreign_keys=0",
@@ -28,15 +29,15 @@ func TestE4ChangedReaderIsClosed(t *testing.T) {
 				mustExec(t, d.pool.Reader(), text)
 				mustScan[int](t, d.db, "SELECT 1")
 				if n := d.pool.Stats().ClosedFor[driver.ReasonDirty]; n != 1 {
-					t.Errorf("%d readers were closed for it, want 1", n)
+					t.Errorf("%d readers were closed, want 1", n)
 				}
 			})
 		})
 	}
 }
 
-// E4: one that was only asked something is lent again.
-func TestE4AskedReaderIsKept(t *testing.T) {
+// TestE4UnchangedReaderIsKept checks that a reader that only ran queries is used again.
+func TestE4UnchangedReaderIsKept(t *testing.T) {
 	eachDoor(t, pool.Config{MaxConns: 2}, func(t *testing.T, d door) {
 		mustExec(t, d.db, "CREATE TABLE t (a)")
 		mustScan[int](t, d.db, "SELECT 1")
@@ -55,8 +56,8 @@ func TestE4AskedReaderIsKept(t *testing.T) {
 	})
 }
 
-// E4: mode=ro is of the database alone. Into a file that Init attaches, a reader does not
-// write either.
+// TestE4ReaderDoesNotWriteToAttachedFiles checks that a reader does not write to a file that
+// Init attaches. mode=ro applies only to the main database.
 func TestE4ReaderDoesNotWriteToAttachedFiles(t *testing.T) {
 	other := filepath.ToSlash(filepath.Join(t.TempDir(), "other.db"))
 	p, _ := pooled(t, pool.Config{Init: func(raw *sqlite3.Conn) error {
@@ -81,8 +82,8 @@ func TestE4ReaderDoesNotWriteToAttachedFiles(t *testing.T) {
 	}
 }
 
-// E4: a name of more than a million bytes fails as it does on the writer, whatever SQLite's
-// authorizers can bear.
+// TestE4LongNamesOnReaders checks that a name of more than a million bytes fails on a reader
+// with the same error as on the writer. SQLite's authorizer does not accept such a name.
 func TestE4LongNamesOnReaders(t *testing.T) {
 	p, _ := pooled(t, pool.Config{MaxConns: 2})
 	long := strings.Repeat("x", 1_000_001)
@@ -108,15 +109,15 @@ func TestE4LongNamesOnReaders(t *testing.T) {
 		t.Errorf("VACUUM INTO a long name: %v", err)
 	}
 	if like := mustScan[int](t, p.Reader(), "SELECT 'a' LIKE 'A'"); like != 1 {
-		t.Error("LIKE of the next user heeds case")
+		t.Error("LIKE is case-sensitive for the next caller")
 	}
 	if err := p.Writer().Ping(); err != nil {
 		t.Error(err)
 	}
 }
 
-// An authorizer of the program's stays in place on readers, and they are as they were all
-// the same.
+// TestAuthorizerOfTheProgram checks that an authorizer of the program stays in place on
+// readers. The pool still keeps the readers unchanged.
 func TestAuthorizerOfTheProgram(t *testing.T) {
 	set := func(raw *sqlite3.Conn) error {
 		return raw.SetAuthorizer(func(action sqlite3.AuthorizerActionCode, name, _, _, _ string) sqlite3.AuthorizerReturnCode {
@@ -134,27 +135,27 @@ func TestAuthorizerOfTheProgram(t *testing.T) {
 			p, _ := pooled(t, cfg)
 			mustExec(t, p.DB(), "CREATE TABLE secret (a)", "CREATE TABLE t (a)", "CREATE VIEW v AS SELECT last_insert_rowid() AS id", "INSERT INTO t VALUES (1), (2)")
 			if err := drain(p.DB().Query("SELECT a FROM secret")); !errors.Is(err, sqlite3.AUTH) {
-				t.Errorf("what it denies: %v", err)
+				t.Errorf("a query that the authorizer denies: %v", err)
 			}
 			mustScan[int](t, p.DB(), "SELECT count(*) FROM t")
 			if n := p.Stats().ClosedFor[driver.ReasonDirty]; n != 0 {
 				t.Errorf("%d readers were closed", n)
 			}
 			if id := mustScan[int](t, p.DB(), "SELECT id FROM v"); id != 2 {
-				t.Errorf("a view over last_insert_rowid() has %d, want 2", id)
+				t.Errorf("a view over last_insert_rowid() returns %d, want 2", id)
 			}
 			mustExec(t, p.Reader(), "SELECT 1; PRAGMA case_sensitive_like=1")
 			if n := p.Stats().ClosedFor[driver.ReasonDirty]; n != 1 {
-				t.Errorf("%d readers were closed for a change, want 1", n)
+				t.Errorf("%d readers were closed after a change, want 1", n)
 			}
 			if like := mustScan[int](t, p.Reader(), "SELECT 'a' LIKE 'A'"); like != 1 {
-				t.Error("LIKE of the next user heeds case")
+				t.Error("LIKE is case-sensitive for the next caller")
 			}
 		})
 	}
 }
 
-// BenchmarkPointQuery measures a query of one row by its key, on a reader.
+// BenchmarkPointQuery measures a query of one row by its key on a reader.
 func BenchmarkPointQuery(b *testing.B) {
 	p, err := pool.Open(b.Context(), pool.Config{Path: filepath.Join(b.TempDir(), "a.db"), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {

@@ -14,15 +14,15 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext/sqltexttest"
 )
 
-// What a text is taken for.
+// The lane that a query is classified for.
 const (
-	reads  = "reads"        // on a reader, for good
-	asks   = "asks"         // on a reader, if SQLite says that it only reads
+	reads  = "reads"        // on a reader, always
+	asks   = "asks"         // on a reader, if SQLite reports that it only reads
 	writes = "writes"       // on the writer, but may be prepared on a reader
-	alone  = "writer alone" // not even prepared elsewhere
+	alone  = "writer alone" // on the writer, and not even prepared on a reader
 )
 
-func takenFor(query string) string {
+func classifiedAs(query string) string {
 	runs, asked := pool.ReaderRuns(query)
 	switch {
 	case asked:
@@ -35,7 +35,7 @@ func takenFor(query string) string {
 	return alone
 }
 
-// Which lane a text is for is read from it, without preparing it.
+// TestClassify checks the lane of each query. classify parses the query without preparing it.
 func TestClassify(t *testing.T) {
 	for query, want := range map[string]string{
 		"SELECT 1":                                                   reads,
@@ -151,13 +151,13 @@ func TestClassify(t *testing.T) {
 		"'SELECT' 1":                                                                                        alone,
 		"(SELECT 1)":                                                                                        alone,
 	} {
-		if got := takenFor(query); got != want {
+		if got := classifiedAs(query); got != want {
 			t.Errorf("%q: %s, want %s", query, got, want)
 		}
 	}
 }
 
-// What a text may leave behind is read from it, wherever in it that stands.
+// TestClassifyMarks checks which marks a query leaves, wherever in the query the reason is.
 func TestClassifyMarks(t *testing.T) {
 	const none, pragma, objects, journal = "", "pragma", "objects", "journal"
 	for query, want := range map[string]string{
@@ -222,8 +222,8 @@ func TestClassifyMarks(t *testing.T) {
 	}
 }
 
-// hazardousTexts are what the classification must not be wrong about.
-var hazardousTexts = []string{
+// hazardousQueries are queries that classify must not get wrong.
+var hazardousQueries = []string{
 	"SELECT 1", "VALUES (1)", "WITH x AS (SELECT 1) SELECT * FROM x",
 	"WITH x AS (SELECT 1) INSERT INTO t SELECT * FROM x",
 	"INSERT INTO t VALUES (1) RETURNING a", "REPLACE INTO t VALUES (1)", "UPDATE t SET a=2", "DELETE FROM t",
@@ -245,11 +245,11 @@ var hazardousTexts = []string{
 	"explain", "explain query", "explain query plan", "with", "select", "pragma", "create", "pragma main.", "create temp",
 }
 
-// Whatever the text, nothing panics; no text is a reader's that SQLite says writes, changes a
-// connection when it is only prepared, or asks what only the writer knows; and every other
-// query is a reader's.
+// FuzzClassify checks these properties of every query: classify does not panic. It sends no
+// query to a reader that, according to SQLite, writes, changes a connection when it is
+// prepared, or needs what only the writer knows. Every other query goes to a reader.
 func FuzzClassify(f *testing.F) {
-	for _, query := range append(hazardousTexts, sqltexttest.Seeds...) {
+	for _, query := range append(hazardousQueries, sqltexttest.Seeds...) {
 		f.Add(query, []byte(query))
 	}
 	w := newWitness(f)
@@ -259,10 +259,10 @@ func FuzzClassify(f *testing.F) {
 	})
 }
 
-// A witness is SQLite's connection that says what a text that is prepared on it would read.
+// A witness is a SQLite connection that reports what a query prepared on it would read.
 type witness struct {
 	raw     *sqlite3.Conn
-	writers string // what only the writer knows, of the text prepared last
+	writers string // names in the last prepared query that only the writer knows
 }
 
 func newWitness(f *testing.F) *witness {
@@ -303,41 +303,41 @@ func (w *witness) check(t *testing.T, query string) {
 	runs, asked := pool.ReaderRuns(query)
 	prepares := pool.ReaderPrepares(query)
 	if runs && !prepares {
-		t.Fatalf("%q is a reader's, but not to be prepared there", query)
+		t.Fatalf("%q goes to a reader, but must not be prepared there", query)
 	}
 	statements := sqltext.SQLite.Statements(query)
 	first, _ := statements.Next()
 	if !prepares && !first.Verb.Rows() {
-		return // to prepare it may be to execute it
+		return // preparing it may execute it
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	defer w.raw.SetInterrupt(w.raw.SetInterrupt(ctx))
-	before := sessionOf(w.raw)
+	before := sessionState(w.raw)
 	w.writers = ""
 	stmt, tail, err := w.raw.Prepare(query)
 	writers := w.writers
-	if after := sessionOf(w.raw); after != before {
-		t.Fatalf("to prepare %q changes the connection:\n%s\n%s", query, before, after)
+	if after := sessionState(w.raw); after != before {
+		t.Fatalf("preparing %q changes the connection:\n%s\n%s", query, before, after)
 	}
 	if err != nil || stmt == nil {
 		return
 	}
 	defer stmt.Close()
 	if prepares && writers != "" {
-		t.Errorf("%q is a reader's, but %s is the writer's", query, writers)
+		t.Errorf("%q goes to a reader, but %s belongs to the writer", query, writers)
 	}
 	if runs && !asked && !stmt.ReadOnly() {
-		t.Errorf("%q is a reader's, but SQLite says that it writes", query)
+		t.Errorf("%q goes to a reader, but SQLite reports that it writes", query)
 	}
-	if !prepares && writers == "" && !namesTemp(query) && sqltext.SQLite.Head(tail).Verb == sqltext.Empty {
-		t.Errorf("%q is the writer's alone, but it is one statement and names nothing of the writer's", query)
+	if !prepares && writers == "" && !hasTempSchema(query) && sqltext.SQLite.Head(tail).Verb == sqltext.Empty {
+		t.Errorf("%q goes to the writer, but it is one statement and names nothing of the writer", query)
 	}
 }
 
-// namesTemp reports whether a text has temp before a dot: it may be an alias of a table, and
+// hasTempSchema reports whether a query has temp before a dot. That may be an alias of a table, and
 // is taken for the schema.
-func namesTemp(query string) bool {
+func hasTempSchema(query string) bool {
 	c := sqltext.SQLite.Cursor(query)
 	for c.Advance(); c.Token.Kind != sqltext.EOF; c.Advance() {
 		if c.Token.Kind == sqltext.Dot && sqltext.EqualFold(sqltext.Unquote(c.Before.Text(query)), "temp") {
@@ -347,8 +347,8 @@ func namesTemp(query string) bool {
 	return false
 }
 
-// sessionOf describes what a text can change of a connection.
-func sessionOf(raw *sqlite3.Conn) string {
+// sessionState describes the state of a connection that a query can change.
+func sessionState(raw *sqlite3.Conn) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "autocommit %t", raw.GetAutocommit())
 	for _, pragma := range []string{
@@ -359,16 +359,16 @@ func sessionOf(raw *sqlite3.Conn) string {
 		"wal_autocheckpoint", "hard_heap_limit", "soft_heap_limit", "threads", "count_changes", "full_column_names",
 		"short_column_names", "empty_result_callbacks", "user_version", "application_id", "max_page_count",
 	} {
-		fmt.Fprintf(&b, ", %s %s", pragma, textOf(raw, "PRAGMA "+pragma))
+		fmt.Fprintf(&b, ", %s %s", pragma, valueOf(raw, "PRAGMA "+pragma))
 	}
-	fmt.Fprintf(&b, ", databases %s", textOf(raw, "SELECT group_concat(name || '=' || file) FROM pragma_database_list WHERE name <> 'temp'"))
-	fmt.Fprintf(&b, ", LIKE %s", textOf(raw, "SELECT 'a' LIKE 'A'"))
-	fmt.Fprintf(&b, ", temporary %s", textOf(raw, "SELECT group_concat(name) FROM sqlite_temp_schema"))
+	fmt.Fprintf(&b, ", databases %s", valueOf(raw, "SELECT group_concat(name || '=' || file) FROM pragma_database_list WHERE name <> 'temp'"))
+	fmt.Fprintf(&b, ", LIKE %s", valueOf(raw, "SELECT 'a' LIKE 'A'"))
+	fmt.Fprintf(&b, ", temporary %s", valueOf(raw, "SELECT group_concat(name) FROM sqlite_temp_schema"))
 	return b.String()
 }
 
-// textOf returns the value of a query, or its error.
-func textOf(raw *sqlite3.Conn, query string) string {
+// valueOf returns the value of a query, or its error.
+func valueOf(raw *sqlite3.Conn, query string) string {
 	stmt, _, err := raw.Prepare(query)
 	if err != nil {
 		return err.Error()
