@@ -140,8 +140,8 @@ func TestCheckpointReportsBlockingReader(t *testing.T) {
 	})
 }
 
-// TestCheckpointKeepsBusyHandler checks that a checkpoint calls the program's busy handler for no
-// longer than that, and that the handler stays installed.
+// TestCheckpointKeepsBusyHandler checks that a checkpoint calls the program's busy handler only
+// while it waits for readers itself, and that the handler stays installed.
 func TestCheckpointKeepsBusyHandler(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
 	synctest.Test(t, func(t *testing.T) {

@@ -18,8 +18,9 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// Writes that fail because SQLite cannot write make the pool degraded at once, with one
-// event and one log line, until one succeeds: in every mode, and however it is written.
+// TestWritesThatFail checks that a write that fails because SQLite cannot write makes the pool
+// degraded immediately. There is one event and one log line, until a write succeeds. That holds
+// in every journal mode and for every way to write.
 func TestWritesThatFail(t *testing.T) {
 	for name, cfg := range map[string]pool.Config{
 		"lanes": {}, "one lane": {MaxConns: 1}, "journal": {DisableWAL: true}, "memory": pool.InMemory(),
@@ -51,14 +52,14 @@ func TestWritesThatFail(t *testing.T) {
 					must(t, p.Writer(), fmt.Sprintf("PRAGMA max_page_count = %d", intOf(t, p.Writer(), "PRAGMA page_count")+5))
 					for range 3 {
 						if err := write(p); !errors.Is(err, sqlite3.FULL) {
-							t.Fatalf("a write says %v", err)
+							t.Fatalf("a write returns %v", err)
 						}
-						intOf(t, p.DB(), "SELECT count(*) FROM t") // which is no write
+						intOf(t, p.DB(), "SELECT count(*) FROM t") // not a write
 						if h := healthOf(p); !strings.HasPrefix(h, "degraded writes to ") || !strings.Contains(h, "database or disk is full") {
 							t.Error(h)
 						}
 						if err := p.HealthCheck(t.Context()); err != nil || p.Stats().Health != pool.HealthDegraded {
-							t.Errorf("the check says %v: %s", err, healthOf(p))
+							t.Errorf("the check returns %v: %s", err, healthOf(p))
 						}
 					}
 					if e := l.last(driver.KindFailing); l.count(driver.KindFailing) != 1 || e.Reason != driver.ReasonWrite || e.Err != "13" || e.Conn == 0 {
@@ -69,14 +70,14 @@ func TestWritesThatFail(t *testing.T) {
 					}
 					must(t, p.Writer(), "PRAGMA max_page_count = 100000")
 					if !strings.HasPrefix(healthOf(p), "degraded") {
-						t.Errorf("before a write succeeds, it is %s", healthOf(p))
+						t.Errorf("before a write has succeeded, health is %s", healthOf(p))
 					}
 					time.Sleep(time.Second)
 					if err := write(p); err != nil {
 						t.Fatal(err)
 					}
 					if h := healthOf(p); h != "ok " {
-						t.Errorf("once a write has succeeded, it is %s", h)
+						t.Errorf("after a write has succeeded, health is %s", h)
 					}
 					if e := l.last(driver.KindRecovered); l.count(driver.KindRecovered) != 1 || e.Reason != driver.ReasonWrite || e.Duration != time.Second {
 						t.Errorf("%d events, %+v", l.count(driver.KindRecovered), e)
@@ -90,8 +91,9 @@ func TestWritesThatFail(t *testing.T) {
 	}
 }
 
-// What a program does wrong, or what another holds, is no failure to write.
-func TestErrorsThatAreNoFailures(t *testing.T) {
+// TestErrorsThatAreNotFailures checks that an error of the program, or a lock of another
+// connection, does not count as a failed write.
+func TestErrorsThatAreNotFailures(t *testing.T) {
 	p, l := pooled(t, pool.Config{BusyTimeout: -1})
 	must(t, p.DB(), "CREATE TABLE t(a UNIQUE); INSERT INTO t VALUES (1)")
 	nowhere := filepath.ToSlash(filepath.Join(t.TempDir(), "none", "b.db"))
@@ -105,14 +107,14 @@ func TestErrorsThatAreNoFailures(t *testing.T) {
 	}
 	must(t, p.Writer(), "PRAGMA query_only = OFF")
 	if _, err := p.Reader().Exec("INSERT INTO t VALUES (2)"); !errors.Is(err, sqlite3.READONLY) {
-		t.Errorf("a write on a reader says %v", err)
+		t.Errorf("a write on a reader returns %v", err)
 	}
 	c := stranger(t, p.Config().Path)
 	if err := c.Exec("BEGIN IMMEDIATE"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := p.DB().Exec("INSERT INTO t VALUES (2)"); !errors.Is(err, sqlite3.BUSY) {
-		t.Errorf("beside a writer, a write says %v", err)
+		t.Errorf("beside a writer, a write returns %v", err)
 	}
 	if n := l.count(driver.KindFailing); n > 0 || healthOf(p) != "ok " {
 		t.Errorf("%d failures, %s", n, healthOf(p))

@@ -21,7 +21,7 @@ import (
 
 var errOops = errors.New("oops")
 
-// oops returns a configuration under which the SQL function oops() panics.
+// oops adds the SQL function oops() to a configuration. The function panics.
 func oops(cfg pool.Config) pool.Config {
 	cfg.Init = func(c *sqlite3.Conn) error {
 		return c.CreateFunction("oops", 0, 0, func(sqlite3.Context, ...sqlite3.Value) { panic(errOops) })
@@ -44,8 +44,9 @@ func panics(f func()) (did bool) {
 	return false
 }
 
-// A panic in a function of the program's passes through to the program, whatever
-// the door; the connection is thrown away, and the next in the queue has its turn.
+// TestPanicInAFunction checks that a panic in a function of the program reaches the program,
+// for every way to execute a query. The connection is closed, and the next waiter gets its
+// turn.
 func TestPanicInAFunction(t *testing.T) {
 	ctx := context.Background()
 	for _, tc := range []struct {
@@ -131,7 +132,7 @@ func TestPanicInAFunction(t *testing.T) {
 				}
 			}
 			if n := l.count(driver.KindDiscard); n != times {
-				t.Errorf("%d of %d connections were thrown away", n, times)
+				t.Errorf("%d of %d connections were closed", n, times)
 			}
 			if n := l.closedFor(driver.ReasonPanic) + l.closedFor(driver.ReasonBad); n != times {
 				t.Errorf("closed for %v", p.Stats().ClosedFor)
@@ -143,14 +144,14 @@ func TestPanicInAFunction(t *testing.T) {
 			}
 			must(t, p.DB(), "INSERT INTO t VALUES (1)")
 			if n := p.Stats().StepWaits; n != 0 {
-				t.Errorf("%d steps had to wait: somebody is inside for ever", n)
+				t.Errorf("%d steps had to wait: a connection never left the gate", n)
 			}
 		})
 	}
 }
 
-// A panic while other rows of the same connection are open ends those, too; the
-// connection is given back with them.
+// TestPanicBesideOpenRows checks that a panic also ends other open rows of the same connection.
+// The connection is released with them.
 func TestPanicBesideOpenRows(t *testing.T) {
 	p, l := pooled(t, oops(pool.Config{AcquireTimeout: time.Minute, MaxConns: 2}))
 	must(t, p.DB(), "CREATE TABLE t(a)")
@@ -177,7 +178,8 @@ func TestPanicBesideOpenRows(t *testing.T) {
 	}
 }
 
-// faulty is an interceptor that does what it is told, once each time.
+// faulty is an interceptor that calls an injected function once. The function makes the call
+// fail.
 type faulty struct {
 	sqlmw.NullInterceptor
 	fault atomic.Pointer[func() error]
@@ -232,7 +234,7 @@ func (f *faulty) TxCommit(_ context.Context, tx sqldriver.Tx) error {
 	return tx.Commit()
 }
 
-// doors are the ways to a connection that an interceptor can fail.
+// doors are the ways to reach a connection that an interceptor can make fail.
 var doors = []struct {
 	name string
 	run  func(db *sql.DB) error
@@ -255,8 +257,8 @@ var doors = []struct {
 	}},
 }
 
-// A connection of which a call says driver.ErrBadConn is not lent again, and
-// database/sql tries another, as it does with any driver.
+// TestErrBadConn checks that a connection is not used again after a call returned
+// driver.ErrBadConn. database/sql tries another connection, as with any driver.
 func TestErrBadConn(t *testing.T) {
 	for _, door := range doors {
 		t.Run(door.name, func(t *testing.T) {
@@ -266,7 +268,7 @@ func TestErrBadConn(t *testing.T) {
 			f.calls.Store(0)
 			f.inject(func() error { return sqldriver.ErrBadConn })
 			if err := door.run(p.DB()); err != nil {
-				t.Errorf("it was not tried again: %v", err)
+				t.Errorf("the call was not tried again: %v", err)
 			}
 			if n := f.calls.Load(); n != 2 {
 				t.Errorf("it was called %d times", n)
@@ -279,8 +281,8 @@ func TestErrBadConn(t *testing.T) {
 	}
 }
 
-// An error that an interceptor makes is the program's, as it is, and neither the
-// connection nor the turn is lost.
+// TestErrorOfAnInterceptor checks that an error of an interceptor reaches the program
+// unchanged. Neither the connection nor the turn is lost.
 func TestErrorOfAnInterceptor(t *testing.T) {
 	for _, door := range doors {
 		t.Run(door.name, func(t *testing.T) {
@@ -297,15 +299,15 @@ func TestErrorOfAnInterceptor(t *testing.T) {
 				}
 			}
 			if n := l.count(driver.KindDiscard); n != 0 {
-				t.Errorf("%d connections were thrown away", n)
+				t.Errorf("%d connections were closed", n)
 			}
 			l.settled(t, p)
 		})
 	}
 }
 
-// A panic that passes through database/sql may be the last that is heard of a
-// checkout: its connection is given back all the same.
+// TestPanicOfAnInterceptor checks that a connection is released after a panic that passes
+// through database/sql. database/sql may make no further call for that checkout.
 func TestPanicOfAnInterceptor(t *testing.T) {
 	for _, door := range doors {
 		t.Run(door.name, func(t *testing.T) {
@@ -327,7 +329,7 @@ func TestPanicOfAnInterceptor(t *testing.T) {
 			}
 		})
 	}
-	t.Run("a checkout that goes on", func(t *testing.T) {
+	t.Run("a checkout that is used again", func(t *testing.T) {
 		f := &faulty{}
 		p, l := pooled(t, pool.Config{AcquireTimeout: time.Minute, MaxConns: 2, Interceptors: []sqlmw.Interceptor{f}})
 		must(t, p.DB(), "CREATE TABLE t(a)")
@@ -340,9 +342,9 @@ func TestPanicOfAnInterceptor(t *testing.T) {
 		if !panics(func() { c.ExecContext(t.Context(), "INSERT INTO t VALUES (1)") }) {
 			t.Fatal("there was no panic")
 		}
-		// It must not go on elsewhere, without its transaction.
+		// It must not continue on another connection, without its transaction.
 		if _, err := c.ExecContext(t.Context(), "INSERT INTO t VALUES (2)"); err == nil {
-			t.Error("it goes on as if nothing had been")
+			t.Error("the checkout continues as if there had been no panic")
 		}
 		c.Close()
 		var n int
@@ -353,9 +355,9 @@ func TestPanicOfAnInterceptor(t *testing.T) {
 	})
 }
 
-// A commit that fails is the program's to see, and the connection comes back in
-// order.
-func TestCommitThatFails(t *testing.T) {
+// TestFailedCommit checks that a failed commit returns its error to the program, and that
+// the connection is released in a clean state.
+func TestFailedCommit(t *testing.T) {
 	for _, fault := range []error{errOops, sqldriver.ErrBadConn} {
 		f := &faulty{}
 		p, l := pooled(t, pool.Config{AcquireTimeout: time.Minute, MaxConns: 2, Interceptors: []sqlmw.Interceptor{f}})
@@ -378,8 +380,8 @@ func TestCommitThatFails(t *testing.T) {
 	}
 }
 
-// Connections that find the file corrupt are thrown away, not lent again, with
-// SQLite's error for the program; and the pool lives.
+// TestCorruptFile checks that a connection that finds the file corrupt is closed and not used
+// again. The program gets SQLite's error, and the pool stays usable.
 func TestCorruptFile(t *testing.T) {
 	path := t.TempDir() + "/test.db"
 	p, _ := pooled(t, pool.Config{Path: path})
@@ -398,7 +400,7 @@ func TestCorruptFile(t *testing.T) {
 	for i := range junk {
 		junk[i] = 0xA5
 	}
-	for page := int64(2); page < 50; page++ { // the third on
+	for page := int64(2); page < 50; page++ { // from the third page on
 		if _, err := f.WriteAt(junk, page*4096); err != nil {
 			t.Fatal(err)
 		}
@@ -417,12 +419,12 @@ func TestCorruptFile(t *testing.T) {
 	}
 	var n int
 	if err := p.DB().QueryRow("SELECT count(*) FROM good").Scan(&n); err != nil {
-		t.Errorf("what is not corrupt cannot be read: %v", err)
+		t.Errorf("intact data cannot be read: %v", err)
 	}
 	l.settled(t, p)
 }
 
-// A full disk fails what does not fit, and no more than that.
+// TestDiskFull checks that on a full disk only the writes fail that do not fit.
 func TestDiskFull(t *testing.T) {
 	p, l := pooled(t, pool.Config{Init: func(c *sqlite3.Conn) error { return c.Exec("PRAGMA max_page_count=20") }})
 	must(t, p.DB(), "CREATE TABLE t(a)")
@@ -453,34 +455,34 @@ func TestDiskFull(t *testing.T) {
 	l.settled(t, p)
 }
 
-// A file that is removed under a pool is noticed by what is given back, and by the
-// health check; what had it open is thrown away, and what was to be opened anew
-// says why it is not.
+// TestFileRemoved checks that a removed file is detected at a release and by the health check.
+// The pool closes the connections that had it open. Opening a new connection fails with the
+// reason.
 func TestFileRemoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, l := pooled(t, pool.Config{MaxConns: 3})
 		must(t, p.DB(), "CREATE TABLE t(a)")
 		remove(t, p)
 		time.Sleep(2 * time.Second)
-		if _, err := p.DB().Exec("INSERT INTO t VALUES (1)"); !errors.Is(err, driver.ErrFileLost) { // SQLite does not know
-			t.Errorf("a write into a file that is gone: %v", err)
+		if _, err := p.DB().Exec("INSERT INTO t VALUES (1)"); !errors.Is(err, driver.ErrFileLost) { // SQLite itself does not notice
+			t.Errorf("a write into a removed file: %v", err)
 		}
 		if err := p.HealthCheck(t.Context()); !errors.Is(err, driver.ErrFileLost) || !errors.Is(err, pool.ErrHealthCheck) {
 			t.Errorf("%v", err)
 		}
 		if err := p.DB().QueryRow("SELECT count(*) FROM t").Scan(new(int)); err == nil {
-			t.Error("it can be read")
+			t.Error("the file can be read")
 		}
 		l.settled(t, p)
 	})
 }
 
-// A connection that cannot be closed in order is closed, counted and logged.
-func TestCloseThatFails(t *testing.T) {
+// TestFailedClose checks that a connection whose close fails is closed, counted and logged.
+func TestFailedClose(t *testing.T) {
 	var log logged
 	p, l := pooled(t, pool.Config{Logger: logger(&log), Term: func(*sqlite3.Conn) error { return errOops }})
 	must(t, p.DB(), "CREATE TABLE t(a)")
-	n := p.Stats().CloseErrors // the health check's
+	n := p.Stats().CloseErrors // of the health check's connection
 	p.Reset()
 	if s := p.Stats(); s.CloseErrors != n+1 || !log.has("closed with an error") || log.has("oops") {
 		t.Errorf("%d of %d closes failed; logged %q", s.CloseErrors, s.Closes, log.lines)
@@ -489,9 +491,9 @@ func TestCloseThatFails(t *testing.T) {
 	l.settled(t, p)
 }
 
-// Connections that cannot be opened fail the calls that want one, each with the
-// cause, and take nothing along; when they can be again, they are.
-func TestConnectThatFails(t *testing.T) {
+// TestFailedConnect checks that failed connects fail the calls that need a connection, each
+// with the cause. No turn is lost, and calls succeed again when connects do.
+func TestFailedConnect(t *testing.T) {
 	var fail atomic.Bool
 	p, l := pooled(t, pool.Config{MaxConns: 3, Init: func(*sqlite3.Conn) error {
 		if fail.Load() {
@@ -522,26 +524,26 @@ func TestConnectThatFails(t *testing.T) {
 	}
 }
 
-// A last is faulty where database/sql hears nothing more.
-type last struct{ *faulty }
+// A lateFaulty injects faults where database/sql makes no further call for the checkout.
+type lateFaulty struct{ *faulty }
 
-func (f last) ConnPing(ctx context.Context, c sqldriver.Pinger) error {
+func (f lateFaulty) ConnPing(ctx context.Context, c sqldriver.Pinger) error {
 	if err := f.next(); err != nil {
 		return err
 	}
 	return c.Ping(ctx)
 }
 
-func (f last) TxRollback(_ context.Context, tx sqldriver.Tx) error {
+func (f lateFaulty) TxRollback(_ context.Context, tx sqldriver.Tx) error {
 	if err := f.next(); err != nil {
 		return err
 	}
 	return tx.Rollback()
 }
 
-// database/sql hears nothing more of a ping, or of the end of a transaction,
-// through which a panic passed: the connection and the turn come back all the same.
-func TestPanicAtTheEnd(t *testing.T) {
+// TestPanicInPingAndRollback checks that a panic of a ping or a rollback loses neither the connection
+// nor the turn. database/sql makes no further call after such a panic.
+func TestPanicInPingAndRollback(t *testing.T) {
 	for name, run := range map[string]func(db *sql.DB, f *faulty){
 		"Ping": func(db *sql.DB, f *faulty) {
 			f.inject(func() error { panic(errOops) })
@@ -565,7 +567,7 @@ func TestPanicAtTheEnd(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := &faulty{}
-			p, l := pooled(t, pool.Config{AcquireTimeout: time.Minute, MaxConns: 1, Interceptors: []sqlmw.Interceptor{last{f}}})
+			p, l := pooled(t, pool.Config{AcquireTimeout: time.Minute, MaxConns: 1, Interceptors: []sqlmw.Interceptor{lateFaulty{f}}})
 			must(t, p.DB(), "CREATE TABLE t(a)")
 			if !panics(func() { run(p.DB(), f) }) {
 				t.Fatal("there was no panic")

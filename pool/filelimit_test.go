@@ -20,8 +20,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// inChild runs the test that calls it in a process of its own, whose limits it may
-// change, and reports whether it is that one.
+// inChild runs the calling test in a child process, whose limits the test may change. It
+// reports whether this process is the child.
 func inChild(t *testing.T) bool {
 	t.Helper()
 	const child = "SQLITEMW_POOL_TEST_LIMITED"
@@ -37,11 +37,11 @@ func inChild(t *testing.T) bool {
 	return false
 }
 
-// limitFiles has no file of the process become longer than that; 0 for as long as
-// before. A write that would fails, as one to a disk does that is full or broken.
+// limitFiles limits the length of the files that this process writes; 0 removes the limit. A
+// write beyond the limit fails, as on a disk that is full or broken.
 func limitFiles(t *testing.T, bytes uint64) {
 	t.Helper()
-	signal.Ignore(syscall.SIGXFSZ) // or the kernel kills the process
+	signal.Ignore(syscall.SIGXFSZ) // otherwise the kernel kills the process
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
 		t.Fatal(err)
@@ -54,10 +54,10 @@ func limitFiles(t *testing.T, bytes uint64) {
 	}
 }
 
-// A checkpoint that fails makes the pool degraded at once, with one event and one log
-// line, and is tried again, more and more seldom, until it succeeds; nobody waits for
-// it meanwhile.
-func TestCheckpointsThatFail(t *testing.T) {
+// TestFailedCheckpoints checks that a failed checkpoint makes the pool degraded immediately,
+// with one event and one log line. The pool tries again at growing intervals until a checkpoint
+// succeeds. No caller waits for it.
+func TestFailedCheckpoints(t *testing.T) {
 	if !inChild(t) {
 		return
 	}
@@ -71,8 +71,8 @@ func TestCheckpointsThatFail(t *testing.T) {
 			t.Fatal(err)
 		}
 		connects := l.count(driver.KindConnect)
-		limitFiles(t, 16<<20) // the database has that
-		for range 1000 {      // for which the WAL has room
+		limitFiles(t, 16<<20) // the size of the database
+		for range 1000 {      // the WAL has room for these
 			must(t, p.DB(), "INSERT INTO t VALUES (randomblob(3900))")
 		}
 		until(t, "degraded", func() bool { return strings.HasPrefix(healthOf(p), "degraded") })
@@ -80,7 +80,7 @@ func TestCheckpointsThatFail(t *testing.T) {
 			t.Errorf("%s: %s", name, h)
 		}
 		if err := p.HealthCheck(t.Context()); err != nil || p.Stats().Health != pool.HealthDegraded {
-			t.Errorf("%s: the check says %v: %s", name, err, healthOf(p))
+			t.Errorf("%s: the check returns %v: %s", name, err, healthOf(p))
 		}
 		until(t, "failing", func() bool { return l.count(driver.KindFailing) > 0 })
 		if e := l.last(driver.KindFailing); l.count(driver.KindFailing) != 1 || e.Reason != driver.ReasonCheckpoint || e.Err != fmt.Sprint(int(sqlite3.IOERR_WRITE)) {
@@ -90,13 +90,13 @@ func TestCheckpointsThatFail(t *testing.T) {
 			t.Errorf("%s: the log: %q", name, lines.lines)
 		}
 		if n := l.count(driver.KindConnect) - connects; n > 20 {
-			t.Errorf("%s: %d connections were opened for it", name, n)
+			t.Errorf("%s: %d connections were opened for checkpoints", name, n)
 		}
 		limitFiles(t, 0)
-		if name == "lanes" { // by itself
+		if name == "lanes" { // without a call
 			until(t, "ok", func() bool { return healthOf(p) == "ok " })
 		} else if err := p.HealthCheck(t.Context()); err != nil || healthOf(p) != "ok " {
-			t.Errorf("%s: the check says %v: %s", name, err, healthOf(p))
+			t.Errorf("%s: the check returns %v: %s", name, err, healthOf(p))
 		}
 		until(t, "recovered", func() bool { return l.count(driver.KindRecovered) > 0 && lines.count("checkpoints succeed again") > 0 })
 		if e := l.last(driver.KindRecovered); l.count(driver.KindRecovered) != 1 || e.Reason != driver.ReasonCheckpoint || lines.count("checkpoints succeed again") != 1 {
@@ -108,9 +108,9 @@ func TestCheckpointsThatFail(t *testing.T) {
 	}
 }
 
-// A file that cannot be written is told of as a full one is; and it says what has been
-// acknowledged.
-func TestAFileThatCannotBeWritten(t *testing.T) {
+// TestUnwritableFile checks that a file that cannot be written is reported like a
+// full disk. The file contains what has been acknowledged.
+func TestUnwritableFile(t *testing.T) {
 	if !inChild(t) {
 		return
 	}
@@ -127,7 +127,7 @@ func TestAFileThatCannotBeWritten(t *testing.T) {
 			written++
 		}
 		if h := healthOf(p); !strings.HasPrefix(h, "degraded writes to ") || !strings.Contains(h, "disk I/O error in a write") || written == 1000 {
-			t.Errorf("%s: after %d writes it is %s", name, written, h)
+			t.Errorf("%s: after %d writes, health is %s", name, written, h)
 		}
 		limitFiles(t, 0)
 		must(t, p.DB(), "INSERT INTO t VALUES (1)")
@@ -140,8 +140,9 @@ func TestAFileThatCannotBeWritten(t *testing.T) {
 	}
 }
 
-// A journal that cannot be made is a write that fails.
-func TestAJournalThatCannotBeMade(t *testing.T) {
+// TestUncreatableJournal checks that a write fails, and is counted, if its journal cannot
+// be created.
+func TestUncreatableJournal(t *testing.T) {
 	if os.Getuid() == 0 {
 		t.Skip("root may write everywhere")
 	}

@@ -17,11 +17,11 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// Whatever happens to one of the three files of a database, and whichever door
-// notices, from then on nothing is written, and health, log and events say why.
-func TestPoolOfALostFile(t *testing.T) {
+// TestLostFile checks the loss of each of a database's three files, detected by each
+// kind of call. After that, the pool writes nothing, and health, log and events say why.
+func TestLostFile(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("Windows does not let go of files that are open")
+		t.Skip("Windows does not remove files that are open")
 	}
 	remove := func(ending string) func(string) error {
 		return func(path string) error { return os.Remove(path + ending) }
@@ -30,7 +30,7 @@ func TestPoolOfALostFile(t *testing.T) {
 		name    string
 		play    func(path string) error
 		reason  string
-		untouch bool // what is there now is to stay as it is
+		untouch bool // the file that is there now must not change
 	}{
 		{"removed", remove(""), "database removed", false},
 		{"WAL removed", remove("-wal"), "-wal removed", false},
@@ -66,7 +66,7 @@ func TestPoolOfALostFile(t *testing.T) {
 			},
 		} {
 			if g.reason == "database truncated" && noticed != "by a health check" {
-				continue // which alone compares sizes
+				continue // only a health check compares sizes
 			}
 			t.Run(g.name+", "+noticed, func(t *testing.T) {
 				path := newFile(t)
@@ -90,7 +90,7 @@ func TestPoolOfALostFile(t *testing.T) {
 				want, _ := os.ReadFile(path)
 
 				if err := notice(t, p); !errors.Is(err, driver.ErrFileLost) {
-					t.Fatalf("it is not noticed: %v", err)
+					t.Fatalf("the loss is not detected: %v", err)
 				}
 				_, write := p.DB().Exec("INSERT INTO t VALUES (4)")
 				read := p.DB().QueryRow("SELECT count(*) FROM t").Scan(new(int))
@@ -106,7 +106,7 @@ func TestPoolOfALostFile(t *testing.T) {
 					t.Fatalf("health is %v, %q, %v", h.Health, h.Reasons, h.Err)
 				}
 				if !log.has(strings.TrimPrefix(h.Reasons[0], "sqlitemw: ")) {
-					t.Errorf("logged is %q", log.lines)
+					t.Errorf("the log is %q", log.lines)
 				}
 				var said []driver.Reason
 				for _, e := range p.Events() {
@@ -115,7 +115,7 @@ func TestPoolOfALostFile(t *testing.T) {
 					}
 				}
 				if len(said) != 1 || string(said[0]) != g.reason {
-					t.Errorf("events say %q, want %q", said, g.reason)
+					t.Errorf("events have the reason %q, want %q", said, g.reason)
 				}
 				for _, err := range []error{p.Close(), second.Close(), beside.Close()} {
 					if err != nil {
@@ -135,11 +135,12 @@ func TestPoolOfALostFile(t *testing.T) {
 	}
 }
 
-// A WAL that was cut short is as long as before after the next commit: the health check
-// finds the hole, from its beginning to its end.
-func TestHealthCheckOfACutWAL(t *testing.T) {
+// TestHealthCheckFindsCutWAL checks that the health check finds a WAL that was cut short. After
+// the next commit such a WAL is as long as before, with a hole. The check finds the hole
+// wherever it begins.
+func TestHealthCheckFindsCutWAL(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("Windows does not let others cut files that are open")
+		t.Skip("on Windows, no other handle can cut an open file")
 	}
 	for name, kept := range map[string]int64{"to nothing": 0, "to its header": 32, "to a frame": 32 + 24 + 4096, "by a frame": -1 - 24 - 4096} {
 		t.Run(name, func(t *testing.T) {
@@ -168,14 +169,15 @@ func TestHealthCheckOfACutWAL(t *testing.T) {
 			}
 			var lost *driver.FileLostError
 			if err := p.HealthCheck(t.Context()); !errors.As(err, &lost) || lost.File != path+"-wal" || lost.Change != "truncated" {
-				t.Errorf("the health check says %v", err)
+				t.Errorf("the health check returns %v", err)
 			}
 		})
 	}
 }
 
-// A WAL that is begun anew all the time, while it is looked at, is not taken for cut.
-func TestHealthCheckOfAWALThatIsBegunAnew(t *testing.T) {
+// TestHealthCheckOfRestartingWAL checks that a WAL that restarts all the time during the
+// check is not taken for one that was cut.
+func TestHealthCheckOfRestartingWAL(t *testing.T) {
 	p, _ := pooled(t, pool.Config{Path: newFile(t), Synchronous: pool.SynchronousOff, Pragmas: []driver.Pragma{{Name: "wal_autocheckpoint", Value: "0"}}})
 	must(t, p.DB(), "CREATE TABLE t(a PRIMARY KEY, b)")
 	done := make(chan struct{})
@@ -214,11 +216,11 @@ func TestHealthCheckOfAWALThatIsBegunAnew(t *testing.T) {
 	wg.Wait()
 }
 
-// A legitimate restore, by rename, under a Manager: the next to open the pool gets
-// the restored file.
+// TestManagerReopensALostFile checks a restore by rename under a Manager: the next call that
+// opens the pool gets the restored file.
 func TestManagerReopensALostFile(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("Windows does not let go of files that are open")
+		t.Skip("Windows does not remove files that are open")
 	}
 	path := newFile(t)
 	var m pool.Manager
@@ -252,8 +254,9 @@ func TestManagerReopensALostFile(t *testing.T) {
 	}
 }
 
-// Through a symbolic link, a pool finds its WAL.
-func TestWALThroughALink(t *testing.T) {
+// TestWALThroughSymlink checks that a pool finds its WAL when it opens the database through a
+// symbolic link.
+func TestWALThroughSymlink(t *testing.T) {
 	path := newFile(t)
 	link := filepath.Join(t.TempDir(), "link.db")
 	if err := os.WriteFile(path, nil, 0o600); err != nil {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Readers go in as many as there is room for, and then in their order, as soon as
-// one is out.
+// TestStepGateServesInOrder checks that as many readers enter as the limit allows, and that the
+// others enter in order, as soon as one leaves.
 func TestStepGateServesInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &stepGate{most: 2}
@@ -26,7 +26,7 @@ func TestStepGateServesInOrder(t *testing.T) {
 			synctest.Wait()
 		}
 		if len(order) != 0 {
-			t.Fatalf("%v went in beyond the bound", order)
+			t.Fatalf("%v entered beyond the limit", order)
 		}
 		for i := range 3 {
 			g.leave()
@@ -46,9 +46,9 @@ func TestStepGateServesInOrder(t *testing.T) {
 	})
 }
 
-// While the writer is inside there is room for one reader less; when it leaves,
-// who waits goes in.
-func TestStepGateMakesRoomForTheWriter(t *testing.T) {
+// TestStepGateLeavesRoomForWriter checks that the limit is lower by one while the writer is
+// inside. When the writer leaves, a waiting reader enters.
+func TestStepGateLeavesRoomForWriter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &stepGate{most: 2}
 		g.enterWriter()
@@ -60,27 +60,27 @@ func TestStepGateMakesRoomForTheWriter(t *testing.T) {
 		}()
 		synctest.Wait()
 		if in {
-			t.Fatal("a second reader went in beside the writer")
+			t.Fatal("a second reader entered beside the writer")
 		}
 		g.leaveWriter()
 		synctest.Wait()
 		if !in {
-			t.Fatal("the reader waits though the writer is out")
+			t.Fatal("the reader waits though the writer has left")
 		}
 		g.leave()
 		g.leave()
 
 		one := &stepGate{most: 1}
 		one.enterWriter()
-		one.enter() // or nobody could ever read while somebody writes
+		one.enter() // otherwise no reader could ever enter beside a writer
 		one.leave()
 		one.leaveWriter()
 	})
 }
 
-// Readers that never block make way where a writer is kept from going in, and only
-// there: yielding is dear to who has to come back.
-func TestStepGateReadersMakeWay(t *testing.T) {
+// TestStepGateReadersYield checks that readers that never block yield to a writer that cannot
+// get in, and only to such a writer. Yielding is expensive for a reader that has to come back.
+func TestStepGateReadersYield(t *testing.T) {
 	g, c := &stepGate{most: 2}, &conn{}
 	now := time.Now()
 	lend := func(rest time.Duration) bool {
@@ -98,11 +98,11 @@ func TestStepGateReadersMakeWay(t *testing.T) {
 	}
 
 	if n := run(10 * hotAfter); n != 0 {
-		t.Errorf("%d yields to nobody", n)
+		t.Errorf("%d yields without a writer", n)
 	}
 	g.addWriters(1)
 	if !lend(time.Microsecond) {
-		t.Error("readers that never block do not make way for a writer that waits")
+		t.Error("readers that never block do not yield to a waiting writer")
 	}
 	g.enterWriter()
 	if n := run(10 * hotAfter); n != 0 {
@@ -110,29 +110,29 @@ func TestStepGateReadersMakeWay(t *testing.T) {
 	}
 	g.leaveWriter()
 	if !lend(time.Microsecond) {
-		t.Error("no way is made for the writer's next step")
+		t.Error("readers do not yield to the writer's next step")
 	}
 	g.enterWriter()
 	g.leaveWriter()
 	if lend(time.Microsecond) {
-		t.Error("a writer that has been inside since the query before is not kept from going in")
+		t.Error("a reader yields though a writer has been inside since the last query")
 	}
 	if !lend(time.Microsecond) {
-		t.Error("no way is made for a writer that has not been inside since")
+		t.Error("readers do not yield to a writer that has not been inside since")
 	}
 	if lend(time.Second) {
-		t.Error("who has rested yields")
+		t.Error("a reader that has rested yields")
 	}
 	if n := run(hotAfter - 20*time.Microsecond); n != 0 {
-		t.Errorf("%d yields of readers that have only come at once", n)
+		t.Errorf("%d yields of readers that have been hot for less than hotAfter", n)
 	}
 	if n := run(hotAfter); n == 0 {
-		t.Error("readers that go on and on do not make way")
+		t.Error("readers that never block do not yield")
 	}
 }
 
-// Who has waited for patience goes in whatever the bound: what is inside may wait
-// for him.
+// TestStepGateIsPatient checks that a reader enters after readerPatience, whatever the limit
+// is, because the readers inside may wait for it.
 func TestStepGateIsPatient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &stepGate{most: 1}
@@ -140,12 +140,12 @@ func TestStepGateIsPatient(t *testing.T) {
 		began := time.Now()
 		g.enter()
 		if d := time.Since(began); d != readerPatience {
-			t.Errorf("went in after %v", d)
+			t.Errorf("it entered after %v", d)
 		}
 		if n := g.running.Load(); n != 2 {
 			t.Errorf("%d are inside", n)
 		}
-		// There is room again only once both have left.
+		// The number is below the limit again only after both have left.
 		g.leave()
 		in := false
 		go func() {
@@ -154,19 +154,19 @@ func TestStepGateIsPatient(t *testing.T) {
 		}()
 		synctest.Wait()
 		if in {
-			t.Error("a third went in beside the second")
+			t.Error("a third reader entered beside the second")
 		}
 		g.leave()
 		synctest.Wait()
 		if !in {
-			t.Error("the third waits for nobody")
+			t.Error("the third reader waits though the gate is free")
 		}
 		g.leave()
 	})
 }
 
-// No wake-up is lost, and no place: after many have come and gone, also by
-// patience, everything is as it was.
+// TestStepGateStorm checks that no wake-up and no place is lost. After many readers have
+// entered and left, some of them because of readerPatience, the gate is empty again.
 func TestStepGateStorm(t *testing.T) {
 	g := &stepGate{most: 2}
 	var wg sync.WaitGroup
@@ -182,7 +182,7 @@ func TestStepGateStorm(t *testing.T) {
 				}
 				g.enter()
 				if i%250 == 0 && slow.Add(1) < 8 {
-					time.Sleep(2 * readerPatience) // so that some run out of it
+					time.Sleep(2 * readerPatience) // so that some waits exceed readerPatience
 				}
 				runtime.Gosched()
 				g.leave()

@@ -14,8 +14,9 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// Two who each have what the other waits for, of two pools, are told so, as names
-// or traces tell them apart; and not where there is one in the circle who may go on.
+// TestAcquireErrorCycle checks that callers that wait for each other, across pools, get
+// CauseCycle. Owners or traces identify the callers. There is no cycle if one holder does not
+// wait.
 func TestAcquireErrorCycle(t *testing.T) {
 	named := func(name string) func(context.Context) context.Context {
 		return func(ctx context.Context) context.Context { return pool.WithOwner(ctx, name) }
@@ -28,8 +29,8 @@ func TestAcquireErrorCycle(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		name    string
-		parties []func(context.Context) context.Context // each has the pool of its number, and waits for the next one's
-		free    bool                                    // the last waits for nothing
+		parties []func(context.Context) context.Context // caller i holds the writer of pool i and waits for the next pool's
+		free    bool                                    // the last one does not wait
 		cause   pool.Cause
 	}{
 		{"two owners", []func(context.Context) context.Context{named("A"), named("B")}, false, pool.CauseCycle},
@@ -38,7 +39,7 @@ func TestAcquireErrorCycle(t *testing.T) {
 		{"three", []func(context.Context) context.Context{named("A"), in(1), named("C")}, false, pool.CauseCycle},
 		{"one may go on", []func(context.Context) context.Context{named("A"), named("B"), named("C")}, true, pool.CauseLeak},
 		{"one may go on, in the same trace", []func(context.Context) context.Context{both(1, "A"), both(1, "B")}, true, pool.CauseLeak},
-		{"nobody is known", []func(context.Context) context.Context{named(""), named("")}, false, pool.CauseLeak},
+		{"no caller is known", []func(context.Context) context.Context{named(""), named("")}, false, pool.CauseLeak},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -69,8 +70,8 @@ func TestAcquireErrorCycle(t *testing.T) {
 						errs[i] <- err
 					}()
 				}
-				// The second pool has the first of the waits that ends, but for the
-				// last one's, which is for the first.
+				// The wait for the second pool ends first. If the last caller waits, its
+				// wait for the first pool ends before that.
 				first := len(pools) - 1
 				if tc.free {
 					first = 0
@@ -81,7 +82,7 @@ func TestAcquireErrorCycle(t *testing.T) {
 				}
 				if tc.cause == pool.CauseCycle {
 					if len(e.Holders) != len(pools) {
-						t.Errorf("%d are in the circle", len(e.Holders))
+						t.Errorf("%d callers are in the cycle", len(e.Holders))
 					}
 					for _, h := range e.Holders {
 						next := string(rune('1' + (int(h.Pool[0]-'1')+1)%len(pools)))
@@ -100,16 +101,16 @@ func TestAcquireErrorCycle(t *testing.T) {
 	}
 }
 
-// Where no connection can be opened, an acquire does not wait for ever, and is not
-// told that others are slow.
-func TestAcquireErrorConnect(t *testing.T) {
+// TestAcquireErrorOfConnect checks that an acquire ends if no connection can be opened. Its error
+// does not blame slow holders.
+func TestAcquireErrorOfConnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		down := errors.New("the disk is gone")
 		opens := 0
 		p, _ := pooled(t, pool.Config{AcquireTimeout: 5 * time.Second, MaxConns: 2, Hooks: pool.Hooks{
 			BeforeConnect: func(ctx context.Context) error {
 				switch opens++; opens {
-				case 1: // the writer's
+				case 1: // the writer's connection
 					return nil
 				case 2:
 					time.Sleep(3 * time.Second)
@@ -132,17 +133,17 @@ func TestAcquireErrorConnect(t *testing.T) {
 			t.Fatalf("%v", err)
 		}
 		if !errors.Is(e.Connect, down) && !errors.Is(e.Connect, context.DeadlineExceeded) || !strings.Contains(err.Error(), e.Connect.Error()) {
-			t.Errorf("it does not say why: %v", err)
+			t.Errorf("the error does not contain the reason: %v", err)
 		}
 		if d := time.Since(began); d != 5*time.Second {
 			t.Errorf("it took %v", d)
 		}
 		var open *pool.OpenError
 		if err := <-first; !errors.As(err, &open) || !errors.Is(err, down) {
-			t.Errorf("who opens it is told %v", err)
+			t.Errorf("the call that opens the connection returns %v", err)
 		}
 		if errors.Is(err, sqlite3.BUSY) {
-			t.Error("no lock is in the way")
+			t.Error("the error says that a lock is the cause")
 		}
 	})
 }

@@ -23,15 +23,15 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// A misbehaving function of the program's does something once it is armed: the first
-// time, or each time.
+// A misbehaving function of the program calls do once it is armed: the first time, or each
+// time.
 type misbehaving struct {
 	do     func()
 	always bool
 	armed  atomic.Bool
 	calls  atomic.Int32
 	inside atomic.Int32
-	most   atomic.Int32 // inside at once
+	most   atomic.Int32 // calls at the same time
 }
 
 func (m *misbehaving) call() {
@@ -45,7 +45,7 @@ func (m *misbehaving) call() {
 	m.do()
 }
 
-// A handlerFunc is a slog.Handler.
+// A handlerFunc is a slog.Handler that calls a function.
 type handlerFunc func(slog.Record)
 
 func (f handlerFunc) Enabled(context.Context, slog.Level) bool { return true }
@@ -56,7 +56,7 @@ func (f handlerFunc) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// A meterProvider unregisters callbacks in its own way.
+// meterProvider unregisters callbacks by a function of the test.
 type meterProvider struct {
 	noop.MeterProvider
 	f func()
@@ -80,15 +80,15 @@ func (m meter) RegisterCallback(metric.Callback, ...metric.Observable) (metric.R
 
 func (r registration) Unregister() error { r.f(); return nil }
 
-// misplaces are where functions of the program's are called on goroutines of the
-// pool's own, and what leads there, if it is not what a minute brings.
-var misplaces = []struct {
-	name  string // as errors, events and logs have it
+// misplaces are the places where the pool calls functions of the program on its own goroutines.
+// run makes such a call happen, if a minute without calls does not.
+var backgroundCalls = []struct {
+	name  string // in errors, events and logs
 	where string
 	set   func(cfg *pool.Config, f func())
 	run   func(t *testing.T, p *pool.Pool, f func())
-	tells bool // events or lines go there
-	late  bool // it is called by Shutdown alone
+	tells bool // the function gets events or log lines
+	late  bool // only Shutdown calls it
 }{
 	{name: "Config.Init", where: "for MinConns", set: func(cfg *pool.Config, f func()) {
 		cfg.MinConns, cfg.MaxLifetime, cfg.IdleTimeout = 3, 10*time.Second, -1
@@ -181,8 +181,8 @@ var misplaces = []struct {
 	}},
 }
 
-// workOn has the pool do what a program wants of it, for which nobody waits.
-func workOn(t *testing.T, p *pool.Pool) {
+// causeBackgroundWork makes the pool do work that no caller waits for.
+func causeBackgroundWork(t *testing.T, p *pool.Pool) {
 	t.Helper()
 	began := time.Now()
 	must(t, p.DB(), "INSERT INTO t VALUES (1)")
@@ -195,7 +195,7 @@ func workOn(t *testing.T, p *pool.Pool) {
 	}
 }
 
-func openMisplaced(t *testing.T, set func(*pool.Config, func()), f func()) *pool.Pool {
+func openWithBackgroundCall(t *testing.T, set func(*pool.Config, func()), f func()) *pool.Pool {
 	t.Helper()
 	cfg := pool.Config{Path: filepath.Join(t.TempDir(), "a.db"), Logger: slog.New(slog.DiscardHandler)}
 	set(&cfg, f)
@@ -207,11 +207,11 @@ func openMisplaced(t *testing.T, set func(*pool.Config, func()), f func()) *pool
 	return p
 }
 
-// A function of the program's that panics on a goroutine of the pool's own, once or
-// each time, ends neither the process nor the pool: there is an event, and, but for
-// functions that are told of events or write lines, one for each time.
-func TestPanicsOnThePoolsGoroutines(t *testing.T) {
-	for _, tc := range misplaces {
+// TestPanicsOnPoolGoroutines checks that a panic of the program's function on one of the
+// pool's own goroutines, once or each time, ends neither the process nor the pool. There is one
+// event for each panic. For functions that get events or log lines, there is one in all.
+func TestPanicsOnPoolGoroutines(t *testing.T) {
+	for _, tc := range backgroundCalls {
 		for _, always := range []bool{false, true} {
 			if always && !tc.tells {
 				continue // calls could not open connections either
@@ -219,14 +219,14 @@ func TestPanicsOnThePoolsGoroutines(t *testing.T) {
 			t.Run(fmt.Sprintf("%s %s, always %v", tc.name, tc.where, always), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					m := &misbehaving{do: func() { panic(errOops) }, always: always}
-					p := openMisplaced(t, tc.set, m.call)
+					p := openWithBackgroundCall(t, tc.set, m.call)
 					m.armed.Store(true)
 					if tc.run != nil {
 						tc.run(t, p, m.call)
 					}
 					if !tc.late {
 						time.Sleep(time.Minute)
-						workOn(t, p)
+						causeBackgroundWork(t, p)
 					}
 					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 					defer cancel()
@@ -252,10 +252,10 @@ func TestPanicsOnThePoolsGoroutines(t *testing.T) {
 						}
 					}
 					if m.calls.Load() == 0 || told != 1 {
-						t.Errorf("it was called %d times, and %d events tell of panics", m.calls.Load(), told)
+						t.Errorf("it was called %d times, but %d events report panics", m.calls.Load(), told)
 					}
 					if n := p.Stats().Panics; n == 0 {
-						t.Error("Stats counts no panic")
+						t.Error("Stats counts no panics")
 					}
 				})
 			})
@@ -263,23 +263,23 @@ func TestPanicsOnThePoolsGoroutines(t *testing.T) {
 	}
 }
 
-// A function of the program's that blocks for ever on a goroutine of the pool's own
-// delays no call and no Shutdown, whose error names it; and there is one goroutine in
-// it at most.
-func TestBlocksOnThePoolsGoroutines(t *testing.T) {
-	for _, tc := range misplaces {
+// TestBlockingOnPoolGoroutines checks that a function of the program that blocks forever on
+// one of the pool's own goroutines delays no call and no Shutdown. The error of Shutdown names
+// the function. At most one goroutine is blocked in it.
+func TestBlockingOnPoolGoroutines(t *testing.T) {
+	for _, tc := range backgroundCalls {
 		t.Run(tc.name+" "+tc.where, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				never := make(chan struct{})
 				m := &misbehaving{do: func() { <-never }, always: tc.tells}
-				p := openMisplaced(t, tc.set, m.call)
+				p := openWithBackgroundCall(t, tc.set, m.call)
 				m.armed.Store(true)
 				if tc.run != nil {
 					tc.run(t, p, m.call)
 				}
 				if !tc.late {
 					time.Sleep(10 * time.Minute)
-					workOn(t, p)
+					causeBackgroundWork(t, p)
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
@@ -294,20 +294,20 @@ func TestBlocksOnThePoolsGoroutines(t *testing.T) {
 					t.Errorf("Shutdown: %v", err)
 				}
 				if n := m.most.Load(); n != 1 {
-					t.Errorf("%d goroutines were in it", n)
+					t.Errorf("%d goroutines were in the function", n)
 				}
 				close(never)
 				synctest.Wait()
 				if n := p.Stats().Open; n != 0 {
-					t.Errorf("%d connections are open once it has returned", n)
+					t.Errorf("%d connections are open after it has returned", n)
 				}
 			})
 		})
 	}
 }
 
-// A Recorder that is behind by what the pool does by itself loses nothing of calls that
-// are quicker than it.
+// TestCallsDoNotOutrunTheRecorder checks that a slow Recorder, behind with the events of the
+// pool's own work, loses no events of calls that are faster than it.
 func TestCallsDoNotOutrunTheRecorder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var opened, behind atomic.Bool
@@ -330,12 +330,13 @@ func TestCallsDoNotOutrunTheRecorder(t *testing.T) {
 	})
 }
 
-// While Init does not return for a check of the pool's health, checks say so in time.
+// TestHealthCheckWhileInitBlocks checks that health checks return in time, with the reason,
+// while Init blocks in one of them.
 func TestHealthCheckWhileInitBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		never := make(chan struct{})
 		m := &misbehaving{do: func() { <-never }}
-		p := openMisplaced(t, func(cfg *pool.Config, f func()) { cfg.Init = func(*sqlite3.Conn) error { f(); return nil } }, m.call)
+		p := openWithBackgroundCall(t, func(cfg *pool.Config, f func()) { cfg.Init = func(*sqlite3.Conn) error { f(); return nil } }, m.call)
 		m.armed.Store(true)
 		for range 2 {
 			began := time.Now()
@@ -347,7 +348,7 @@ func TestHealthCheckWhileInitBlocks(t *testing.T) {
 			if d := time.Since(began); d > 6*time.Second {
 				t.Errorf("it took %v", d)
 			}
-			workOn(t, p)
+			causeBackgroundWork(t, p)
 		}
 		close(never)
 		synctest.Wait()
@@ -360,7 +361,8 @@ func TestHealthCheckWhileInitBlocks(t *testing.T) {
 	})
 }
 
-// Managers close and check all their pools, whatever hooks do.
+// TestManagerOfPoolsThatPanic checks that a Manager closes and checks all its pools, whatever
+// their hooks do.
 func TestManagerOfPoolsThatPanic(t *testing.T) {
 	var m pool.Manager
 	fail := false
@@ -393,7 +395,8 @@ func TestManagerOfPoolsThatPanic(t *testing.T) {
 	}
 }
 
-// A panic of Init or a hook while a pool is opened passes, and leaves nothing open.
+// TestOpenPanics checks that a panic of Init or of a hook during Open reaches the caller and
+// leaves nothing open.
 func TestOpenPanics(t *testing.T) {
 	for name, set := range map[string]func(cfg *pool.Config, f func()){
 		"Init": func(cfg *pool.Config, f func()) { cfg.Init = func(*sqlite3.Conn) error { f(); return nil } },
@@ -423,7 +426,7 @@ func TestOpenPanics(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			must(t, p.DB(), "CREATE TABLE t(a)") // in nobody else's turn
+			must(t, p.DB(), "CREATE TABLE t(a)") // the writer's turn is free
 			if err := p.Close(); err != nil {
 				t.Error(err)
 			}

@@ -17,23 +17,23 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// A door is a way into a pool: pool.Open's DB, or sql.Open.
+// A door is a way to open a pool: the DB of pool.Open, or sql.Open.
 type door struct {
 	db   *sql.DB
 	pool *pool.Pool
 	path string
 }
 
-// eachDoor runs a test through both doors, on a new file each, and sees to it
-// that nothing of the file is open afterwards.
+// eachDoor runs a test through both doors, each with a new file, and checks that no file is
+// open afterwards.
 func eachDoor(t *testing.T, cfg pool.Config, f func(t *testing.T, d door)) {
 	t.Helper()
 	t.Run("pool.Open", func(t *testing.T) { f(t, openDoor(t, cfg, newFile(t))) })
 	t.Run("sql.Open", func(t *testing.T) { f(t, sqlDoor(t, cfg, newFile(t))) })
 }
 
-// newFile is the path of a file that is not there yet, and of which nothing may
-// be open when the test is over.
+// newFile returns the path of a file that does not exist yet. It must not be open when the test
+// is over.
 func newFile(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -80,7 +80,7 @@ func sqlDoor(t testing.TB, cfg pool.Config, path string) door {
 	return door{db, p, path}
 }
 
-// openFiles lists what this process has open below dir.
+// openFiles returns the files below dir that this process has open.
 func openFiles(t testing.TB, dir string) []string {
 	t.Helper()
 	if runtime.GOOS != "linux" {
@@ -123,8 +123,7 @@ func mustScan[T any](t testing.TB, db queryer, query string, args ...any) T {
 	return v
 }
 
-// columnsOf returns the names of a query's columns, as they are told of before
-// its first row.
+// columnsOf returns the names of a query's columns, as they are before the first row.
 func columnsOf(t testing.TB, query func() (*sql.Rows, error)) string {
 	t.Helper()
 	rows, err := query()
@@ -139,10 +138,10 @@ func columnsOf(t testing.TB, query func() (*sql.Rows, error)) string {
 	return strings.Join(names, " ")
 }
 
-// E1: a session pragma set in a checkout of its own holds for the next ones. GORM
-// turns foreign keys off that way, rebuilds the table, and turns them on again:
-// were they on meanwhile, the rebuild's DROP TABLE would delete the children.
-// https://sqlite.org/lang_altertable.html#otheralter
+// TestE1MigrationWithoutForeignKeysLosesNoChild checks that a session pragma set in one
+// checkout applies to the next ones. GORM turns foreign keys off that way, rebuilds the table,
+// and turns them on again. If they were on during the rebuild, its DROP TABLE would delete the
+// children. https://sqlite.org/lang_altertable.html#otheralter
 func TestE1MigrationWithoutForeignKeysLosesNoChild(t *testing.T) {
 	for name, cfg := range map[string]pool.Config{
 		"as it is":                      {},
@@ -179,7 +178,7 @@ func TestE1MigrationWithoutForeignKeysLosesNoChild(t *testing.T) {
 					t.Errorf("%d of 3 children are left", n)
 				}
 				if _, err := d.db.Exec("INSERT INTO children (parent_id) VALUES (99)"); err == nil {
-					t.Error("foreign keys are not enforced again")
+					t.Error("foreign keys are not enforced afterwards")
 				}
 				mustExec(t, d.db, "DELETE FROM parents WHERE id = 1")
 				if n := mustScan[int](t, d.db, "SELECT count(*) FROM children"); n != 1 {
@@ -190,7 +189,8 @@ func TestE1MigrationWithoutForeignKeysLosesNoChild(t *testing.T) {
 	}
 }
 
-// E1: what a text sets is told of by an event, and a Reset is what undoes it.
+// TestE1SessionPragmaIsRecordedAndResetUndoesIt checks that an event reports a session pragma,
+// and that Reset undoes it.
 func TestE1SessionPragmaIsRecordedAndResetUndoesIt(t *testing.T) {
 	eachDoor(t, pool.Config{}, func(t *testing.T, d door) {
 		mustExec(t, d.db, "PRAGMA recursive_triggers = 1")
@@ -207,7 +207,8 @@ func TestE1SessionPragmaIsRecordedAndResetUndoesIt(t *testing.T) {
 	})
 }
 
-// E3: what only the connection that wrote knows is asked there.
+// TestE3LastInsertRowIDAndChanges checks that queries that only the connection of the last
+// write can answer go to it.
 func TestE3LastInsertRowIDAndChanges(t *testing.T) {
 	eachDoor(t, pool.Config{}, func(t *testing.T, d door) {
 		mustExec(t, d.db, "CREATE TABLE t (id INTEGER PRIMARY KEY, a)", "INSERT INTO t VALUES (41, 1), (42, 2)")
@@ -238,9 +239,9 @@ func TestE3LastInsertRowIDAndChanges(t *testing.T) {
 	})
 }
 
-// E5: names and numbers of columns that a transaction changes are seen by readers
-// once it commits, not before, however warm their statements are; E6: and that
-// before the first row is asked for.
+// TestE5ReadersSeeSchemaChangesAtCommit checks that readers see the names and number of columns
+// that a transaction changes after its commit, and not before (E5). They do so also with cached
+// statements, and before the first row is read (E6).
 func TestE5ReadersSeeSchemaChangesAtCommit(t *testing.T) {
 	eachDoor(t, pool.Config{}, func(t *testing.T, d door) {
 		mustExec(t, d.db, "CREATE TABLE t (a, b)", "INSERT INTO t VALUES (1, 2)")
@@ -251,7 +252,7 @@ func TestE5ReadersSeeSchemaChangesAtCommit(t *testing.T) {
 		defer stmt.Close()
 		both := func(want string) {
 			t.Helper()
-			for range 2 { // the second time from what was kept
+			for range 2 { // the second time from the statement cache
 				if got := columnsOf(t, func() (*sql.Rows, error) { return d.db.Query("SELECT * FROM t") }); got != want {
 					t.Errorf("columns %q, want %q", got, want)
 				}
@@ -292,8 +293,9 @@ func TestE5ReadersSeeSchemaChangesAtCommit(t *testing.T) {
 	})
 }
 
-// E6: a table that is made anew with other columns gives the rows of the new one.
-func TestE6ReadersSeeATableMadeAnew(t *testing.T) {
+// TestE6ReadersSeeRecreatedTable checks that a query of a table that was recreated with other
+// columns returns the rows of the new table.
+func TestE6ReadersSeeRecreatedTable(t *testing.T) {
 	eachDoor(t, pool.Config{}, func(t *testing.T, d door) {
 		for i := range 4 {
 			var names []string
@@ -326,8 +328,9 @@ func TestE6ReadersSeeATableMadeAnew(t *testing.T) {
 	})
 }
 
-// E7: a statement that was in use when its connection changed is not used again.
-func TestE7StatementInUseDuringAChangeIsNotKept(t *testing.T) {
+// TestE7StatementInUseDuringChangeIsNotCached checks that a statement that was in use when its
+// connection changed is not cached.
+func TestE7StatementInUseDuringChangeIsNotCached(t *testing.T) {
 	eachDoor(t, pool.Config{}, func(t *testing.T, d door) {
 		mustExec(t, d.db, "CREATE TABLE t (a)", "INSERT INTO t VALUES (1), (2)")
 		conn, err := d.db.Conn(t.Context())
@@ -335,7 +338,7 @@ func TestE7StatementInUseDuringAChangeIsNotKept(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		mustExec(t, conn, "INSERT INTO t VALUES (3)") // on the writer, from here on
+		mustExec(t, conn, "INSERT INTO t VALUES (3)") // on the writer from now on
 		rows, err := conn.QueryContext(t.Context(), "SELECT * FROM t")
 		if err != nil {
 			t.Fatal(err)
@@ -348,7 +351,7 @@ func TestE7StatementInUseDuringAChangeIsNotKept(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := columnsOf(t, func() (*sql.Rows, error) { return conn.QueryContext(t.Context(), "SELECT * FROM t") }); got != "a b" {
-			t.Errorf("columns %q on the connection that changed them", got)
+			t.Errorf("the connection that changed the columns returns %q", got)
 		}
 	})
 }

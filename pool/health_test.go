@@ -17,9 +17,9 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// A check is not behind the pool's users: it succeeds while all connections are
-// held and the writer is in a transaction.
-func TestHealthCheckQueuesBehindNobody(t *testing.T) {
+// TestHealthCheckDoesNotQueue checks that a health check does not queue behind the pool's
+// callers. It succeeds while all connections are held and the writer is in a transaction.
+func TestHealthCheckDoesNotQueue(t *testing.T) {
 	for name, cfg := range map[string]pool.Config{
 		"file":   {Path: filepath.Join(t.TempDir(), "a.db"), MaxConns: 2},
 		"memory": pool.InMemory(),
@@ -39,7 +39,7 @@ func TestHealthCheckQueuesBehindNobody(t *testing.T) {
 				defer r.Close()
 			}
 			if err := p.HealthCheck(t.Context()); err != nil {
-				t.Errorf("with everything in use, the check says %v", err)
+				t.Errorf("with everything in use, the check returns %v", err)
 			}
 			if r := p.Health(); r.Health != pool.HealthOK {
 				t.Errorf("the pool is %v: %v", r.Health, r.Reasons)
@@ -51,9 +51,9 @@ func TestHealthCheckQueuesBehindNobody(t *testing.T) {
 	}
 }
 
-// A file that is removed under the pool is told, though SQLite itself goes on with
-// what is there no more.
-func TestHealthCheckFindsTheFileGone(t *testing.T) {
+// TestHealthCheckFindsRemovedFile checks that a removed file is reported, although SQLite
+// itself continues to use it.
+func TestHealthCheckFindsRemovedFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.db")
 	p, _ := pooled(t, pool.Config{Path: path})
 	if _, err := p.DB().Exec("CREATE TABLE t(a)"); err != nil {
@@ -64,10 +64,10 @@ func TestHealthCheckFindsTheFileGone(t *testing.T) {
 	}
 	err := p.HealthCheck(t.Context())
 	if !errors.Is(err, pool.ErrHealthCheck) {
-		t.Fatalf("the check says %v", err)
+		t.Fatalf("the check returns %v", err)
 	}
 	if !errors.Is(err, driver.ErrFileLost) && !errors.Is(err, sqlite3.CANTOPEN) {
-		t.Errorf("it does not say why: %v", err)
+		t.Errorf("the error does not contain the reason: %v", err)
 	}
 	if r := p.Health(); r.Health != pool.HealthDown || len(r.Reasons) == 0 {
 		t.Errorf("the pool is %v: %v", r.Health, r.Reasons)
@@ -77,31 +77,31 @@ func TestHealthCheckFindsTheFileGone(t *testing.T) {
 		seen = seen || e.Kind == driver.KindHealth && e.Health == "down"
 	}
 	if !seen {
-		t.Error("no event tells of it")
+		t.Error("no event reports it")
 	}
 	if err := os.Rename(path+".old", path); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.HealthCheck(t.Context()); !errors.Is(err, driver.ErrFileLost) {
-		t.Errorf("with the file back, the check says %v: what was written meanwhile is not known", err)
+		t.Errorf("after the file was put back, the check returns %v, but what was written meanwhile is unknown", err)
 	}
 }
 
-// A check whose caller gives up says nothing of the database.
-func TestHealthCheckGivenUp(t *testing.T) {
+// TestHealthCheckCancelled checks that a cancelled check does not change the recorded health.
+func TestHealthCheckCancelled(t *testing.T) {
 	p, _ := pooled(t, pool.Config{Path: filepath.Join(t.TempDir(), "a.db")})
 	before := p.Health()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := p.HealthCheck(ctx); !errors.Is(err, pool.ErrHealthCheck) || !errors.Is(err, context.Canceled) {
-		t.Errorf("the check says %v", err)
+		t.Errorf("the check returns %v", err)
 	}
 	if after := p.Health(); after.Checked != before.Checked || after.Health != pool.HealthOK {
-		t.Errorf("it is on record: %+v, after %+v", after, before)
+		t.Errorf("it is recorded: %+v, after %+v", after, before)
 	}
 }
 
-// After Shutdown there is nothing to check.
+// TestHealthCheckOfAClosedPool checks that a health check after Shutdown returns ErrClosed.
 func TestHealthCheckOfAClosedPool(t *testing.T) {
 	p, _ := pooled(t, pool.Config{Path: filepath.Join(t.TempDir(), "a.db")})
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -110,12 +110,13 @@ func TestHealthCheckOfAClosedPool(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := p.HealthCheck(t.Context()); !errors.Is(err, pool.ErrClosed) {
-		t.Errorf("the check says %v", err)
+		t.Errorf("the check returns %v", err)
 	}
 }
 
-// Once its file is lost, a pool fails: it does not go on with a new, empty one.
-func TestALostFileIsNotMadeAgain(t *testing.T) {
+// TestLostFileIsNotRecreated checks that a pool fails once its file is lost. It does not
+// create a new, empty file.
+func TestLostFileIsNotRecreated(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.db")
 	p, err := pool.Open(t.Context(), pool.Config{Path: path, MaxConns: 1, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -130,15 +131,15 @@ func TestALostFileIsNotMadeAgain(t *testing.T) {
 	}
 	p.Reset()
 	if _, err := p.DB().Exec("CREATE TABLE u(a)"); !errors.Is(err, driver.ErrFileLost) {
-		t.Errorf("with the file gone, a write says %v", err)
+		t.Errorf("after the file was removed, a write returns %v", err)
 	}
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("there is a file again: %v", err)
+		t.Errorf("the file exists again: %v", err)
 	}
 }
 
-// A database that only one connection can have is looked at through that one, and
-// at once.
+// TestHealthCheckOfAnExclusiveDatabase checks that the health check of a database that only one
+// connection can have uses that connection, and does not wait for it.
 func TestHealthCheckOfAnExclusiveDatabase(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
@@ -155,12 +156,12 @@ func TestHealthCheckOfAnExclusiveDatabase(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Release()
-			// As it was: nobody can look.
+			// Health stays as it was, because no check is possible.
 			if err := p.HealthCheck(t.Context()); err != nil || p.Health().Health != pool.HealthOK {
 				t.Errorf("in use: %v, %+v", err, p.Health())
 			}
 		}()
-		p.Reset() // or SQLite would not read it again
+		p.Reset() // otherwise SQLite would not read the file again
 		if err := os.WriteFile(p.Config().Path, bytes.Repeat([]byte("garbage "), 4096), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -173,8 +174,8 @@ func TestHealthCheckOfAnExclusiveDatabase(t *testing.T) {
 	})
 }
 
-// A pragma that a program has left on the connection that writes, and by which
-// what is written may be wrong, is told of for as long as it is in force.
+// TestHealthCheckOfPragmas checks that health reports a pragma that the program has left on the
+// writer and that may make writes wrong, for as long as the pragma applies.
 func TestHealthCheckOfPragmas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := pooled(t, pool.Config{})
@@ -194,7 +195,7 @@ func TestHealthCheckOfPragmas(t *testing.T) {
 	})
 }
 
-// A check that gets no answer ends by itself.
+// TestHealthCheckHasADeadline checks that a check without an answer ends at its own deadline.
 func TestHealthCheckHasADeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		checking := false

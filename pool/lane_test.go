@@ -18,8 +18,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// Whoever waits for the writer gets it in the order in which they came, through
-// whatever door, and those who give up in between change nothing for the others.
+// TestWriterIsFirstComeFirstServed checks that waiters for the writer are served first come,
+// first served, however they ask. Waiters that give up do not change the order of the others.
 func TestWriterIsFirstComeFirstServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, l := pooled(t, pool.Config{})
@@ -67,7 +67,7 @@ func TestWriterIsFirstComeFirstServed(t *testing.T) {
 				case 4:
 					_, err = p.DB().ExecContext(ctx, "INSERT INTO t VALUES (1)")
 					if !errors.Is(err, context.Canceled) {
-						t.Errorf("who gave up: %v", err)
+						t.Errorf("a cancelled waiter: %v", err)
 					}
 					return
 				}
@@ -79,7 +79,7 @@ func TestWriterIsFirstComeFirstServed(t *testing.T) {
 			if i%5 == 4 {
 				defer func() {
 					if slices.Contains(order, i) {
-						t.Errorf("%d was served and had given up", i)
+						t.Errorf("waiter %d was served after it had given up", i)
 					}
 				}()
 				time.AfterFunc(time.Duration(i)*time.Millisecond, cancel)
@@ -98,13 +98,13 @@ func TestWriterIsFirstComeFirstServed(t *testing.T) {
 		}
 		l.settled(t, p)
 		if s := p.Stats(); s.Waits != int64(len(want)+12) || s.Cancels != 12 || s.PeakWaiting != 60 {
-			t.Errorf("%d waits, %d cancels, %d waited at once", s.Waits, s.Cancels, s.PeakWaiting)
+			t.Errorf("%d waits, %d cancels, at most %d waiting", s.Waits, s.Cancels, s.PeakWaiting)
 		}
 	})
 }
 
-// Each hook is called when it is said to be, with what it is to know, and no lock
-// held: all of them call the pool.
+// TestHooks checks that each hook is called at the documented time and with the documented
+// values. No lock is held, because all hooks call the pool.
 func TestHooks(t *testing.T) {
 	var mu sync.Mutex
 	var calls []string
@@ -168,8 +168,8 @@ func TestHooks(t *testing.T) {
 	step("a close of nothing")
 }
 
-// What a hook says is done: an error fails the call and not the pool, a false
-// closes the connection, and the turn is the next one's in any case.
+// TestHooksDecide checks the results of hooks: an error fails the call but not the pool, and
+// false closes the connection. The next waiter gets the turn in every case.
 func TestHooksDecide(t *testing.T) {
 	refusal := errors.New("not today")
 	for _, tc := range []struct {
@@ -227,16 +227,16 @@ func TestHooksDecide(t *testing.T) {
 					t.Error("the hook was not called")
 				}
 				reason := tc.reason
-				if panics && tc.name == "AfterConnect" { // with SQLite's connection in hand
+				if panics && tc.name == "AfterConnect" { // the hook has SQLite's connection
 					reason = driver.ReasonPanic
 				}
 				if n := l.closedFor(reason); reason != "" && n != 1 {
-					t.Errorf("%d connections were closed for it", n)
+					t.Errorf("%d connections were closed", n)
 				}
 				l.settled(t, p)
 				c, ok, err := p.TryAcquire(t.Context())
 				if err != nil || !ok {
-					t.Fatalf("the turn is gone: %v", err)
+					t.Fatalf("the turn is lost: %v", err)
 				}
 				c.Release()
 				l.settled(t, p)
@@ -245,14 +245,15 @@ func TestHooksDecide(t *testing.T) {
 	}
 }
 
-// raw calls Raw, and returns what it has paniced with.
+// raw calls Raw and returns the value of a panic.
 func raw(p *pool.Pool) (panicked any, err error) {
 	defer func() { panicked = recover() }()
 	err = p.Raw(context.Background(), func(*sqlite3.Conn) error { return nil })
 	return nil, err
 }
 
-// A panic in BeforeClose, Init or Term leaves nothing behind either.
+// TestPanicsBesideACall checks that a panic in BeforeClose, Init or Term loses no connection
+// and no turn.
 func TestPanicsBesideACall(t *testing.T) {
 	oops := errors.New("oops")
 	for name, set := range map[string]func(cfg *pool.Config, hook func()){
@@ -276,7 +277,7 @@ func TestPanicsBesideACall(t *testing.T) {
 				}
 				p.Reset()
 				fail = true
-				// The one is closed by its release, and the next opened.
+				// The release closes one connection, and Raw opens the next.
 				for range 2 {
 					func() {
 						defer func() {
@@ -292,20 +293,20 @@ func TestPanicsBesideACall(t *testing.T) {
 					}()
 				}
 				if fail {
-					t.Error("it was not called")
+					t.Error("the function was not called")
 				}
 				l.settled(t, p)
 				if panicked, err := raw(p); err != nil || panicked != nil {
-					t.Errorf("the turn is gone: %v, %v", err, panicked)
+					t.Errorf("the turn is lost: %v, %v", err, panicked)
 				}
 			}
 		})
 	}
 }
 
-// A hook that wants no connection has an acquire end at its deadline, and the
-// caller's context, not go on for ever.
-func TestBeforeAcquireThatWantsNone(t *testing.T) {
+// TestBeforeAcquireRefusesAll checks that an acquire ends at its timeout, or with the
+// caller's context, if the hook refuses every connection. It must not loop forever.
+func TestBeforeAcquireRefusesAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, l := pooled(t, pool.Config{AcquireTimeout: time.Second, Hooks: pool.Hooks{
 			BeforeAcquire: func(context.Context, pool.ConnInfo) bool {
@@ -328,8 +329,8 @@ func TestBeforeAcquireThatWantsNone(t *testing.T) {
 	})
 }
 
-// Resize lets more readers in at once, and closes those that are too many: idle
-// ones now, those longest unused first, and others as they come back.
+// TestResize checks that Resize lets more readers in immediately. It closes surplus readers:
+// idle ones immediately, least recently used first, and others at their release.
 func TestResize(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, l := pooled(t, pool.Config{MaxConns: 3, IdleTimeout: -1})
@@ -359,7 +360,7 @@ func TestResize(t *testing.T) {
 		}()
 		synctest.Wait()
 		if p.Stats().Waiting != 1 {
-			t.Fatal("nobody waits")
+			t.Fatal("no call waits")
 		}
 		if err := p.Resize(6); err != nil {
 			t.Fatal(err)
@@ -418,9 +419,10 @@ func TestResize(t *testing.T) {
 	must(t, p.DB(), "CREATE TABLE t(a)")
 }
 
-// To be asked about, where it can be executed, or prepared by the program, is no use
-// of a text: one that comes once is prepared once, and takes nobody's place.
-func TestAskingAboutATextIsNoUseOfIt(t *testing.T) {
+// TestPreparingIsNotAUseOfAQuery checks that the pool's and database/sql's own preparing does
+// not count as a use of a query. A query that runs once is prepared once, and takes no other
+// query's place in the cache.
+func TestPreparingIsNotAUseOfAQuery(t *testing.T) {
 	const once = 200
 	for what, run := range map[string]func(db *sql.DB, i int) error{
 		"WITH": func(db *sql.DB, i int) error {
@@ -446,10 +448,10 @@ func TestAskingAboutATextIsNoUseOfIt(t *testing.T) {
 		}
 		after := p.Stats().Cache
 		if n := after.Misses - before.Misses; n != once {
-			t.Errorf("%s: %d texts that come once were prepared %d times", what, once, n)
+			t.Errorf("%s: %d queries that run once were prepared %d times", what, once, n)
 		}
 		if after.Evictions != before.Evictions {
-			t.Errorf("%s: they took the place of %d", what, after.Evictions-before.Evictions)
+			t.Errorf("%s: they evicted %d queries", what, after.Evictions-before.Evictions)
 		}
 	}
 }
