@@ -14,12 +14,12 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// A pool that is closed, or that could not be opened, at whichever of its
-// connections, leaves no goroutine and no file open.
+// TestNothingIsLeft checks that a pool leaves no goroutine and no open file: after Close, and
+// after an Open that fails at any of its connections.
 func TestNothingIsLeft(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	oops := errors.New("oops")
-	for fails := range 7 { // the sixth is the health check's, and the seventh nobody's
+	for fails := range 7 { // the sixth is the health check's, and the seventh is never opened
 		path := filepath.Join(t.TempDir(), "test.db")
 		n := 0
 		var l ledger
@@ -34,7 +34,7 @@ func TestNothingIsLeft(t *testing.T) {
 		})
 		if fails < 6 {
 			if !errors.Is(err, oops) || p != nil {
-				t.Errorf("connection %d failed, and Open says %v", fails+1, err)
+				t.Errorf("connection %d failed, and Open returns %v", fails+1, err)
 			}
 		} else if err != nil {
 			t.Fatal(err)
@@ -56,14 +56,14 @@ func TestNothingIsLeft(t *testing.T) {
 	if err := goleak.Find(before); err != nil {
 		t.Error(err)
 	}
-	// An Open that is given up is one that fails.
+	// A cancelled Open fails too.
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err := pool.Open(ctx, pool.Config{
 		Path: filepath.Join(t.TempDir(), "test.db"), MinConns: 5, Logger: slog.New(slog.DiscardHandler),
 		Hooks: pool.Hooks{AfterConnect: func(context.Context, *sqlite3.Conn) error { cancel(); return nil }},
 	})
 	if !errors.Is(err, context.Canceled) {
-		t.Errorf("given up: %v", err)
+		t.Errorf("cancelled: %v", err)
 	}
 	if err := goleak.Find(before); err != nil {
 		t.Error(err)

@@ -17,8 +17,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// limited fails the test unless err says that this setting's limit was over, and the
-// pool has told of it as often.
+// limited checks that err reports the limit of setting, and that the pool has reported it this
+// many times.
 func limited(t *testing.T, p *pool.Pool, log *logged, err error, setting string, times int) {
 	t.Helper()
 	var limit *pool.TimeLimitError
@@ -32,14 +32,15 @@ func limited(t *testing.T, p *pool.Pool, log *logged, err error, setting string,
 		}
 	}
 	if told != times || p.Stats().TimeLimits != uint64(times) || !log.has(setting) {
-		t.Errorf("%d events and %d in Stats tell of it, want %d; logged %q", told, p.Stats().TimeLimits, times, log.lines)
+		t.Errorf("%d events and %d in Stats report it, want %d; logged %q", told, p.Stats().TimeLimits, times, log.lines)
 	}
 }
 
 const forEver = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) "
 
-// A statement that takes longer than it may is interrupted, on either lane, in a
-// transaction or not, by Exec or in its rows; the next one is not.
+// TestStatementTimeout checks that a statement that takes too long is interrupted, on either
+// lane, in a transaction or not, by Exec or while its rows are read. The next statement is not
+// interrupted.
 func TestStatementTimeout(t *testing.T) {
 	var log logged
 	p, _ := pooled(t, pool.Config{Path: newFile(t), StatementTimeout: 50 * time.Millisecond, Logger: logger(&log)})
@@ -77,8 +78,8 @@ func TestStatementTimeout(t *testing.T) {
 	}
 }
 
-// A transaction that lasts for too long is rolled back although the program asks for
-// nothing, whoever began it, and its turn is the next one's.
+// TestTxTimeout checks that a transaction that lasts too long is rolled back without a call of
+// the program, however it was begun. The next waiter gets its turn.
 func TestTxTimeout(t *testing.T) {
 	for name, begin := range map[string]func(t *testing.T, db *sql.DB) (write func() error, end func() error){
 		"BeginTx": func(t *testing.T, db *sql.DB) (func() error, func() error) {
@@ -133,11 +134,11 @@ func TestTxTimeout(t *testing.T) {
 					t.Errorf("%s: the next writer: %v", name, err)
 				}
 				if took := time.Since(began); took < time.Second || took > 1200*time.Millisecond {
-					t.Errorf("%s: the next writer had its turn after %v", name, took)
+					t.Errorf("%s: the next writer got its turn after %v", name, took)
 				}
 				limited(t, p, &log, write(), "TxTimeout", 1)
 				if err := end(); !errors.Is(err, pool.ErrTimeLimit) {
-					t.Errorf("%s: its end says %v", name, err)
+					t.Errorf("%s: the end of the transaction returns %v", name, err)
 				}
 				if a := intOf(t, p.DB(), "SELECT sum(a) FROM t"); a != 5 {
 					t.Errorf("%s: the sum is %d, want 5", name, a)
@@ -151,8 +152,8 @@ func TestTxTimeout(t *testing.T) {
 	}
 }
 
-// What is read for too long is ended, rows and transactions alike, and lets the WAL be
-// begun anew.
+// TestMaxReadAge checks that reading for too long is ended, for rows and for transactions.
+// After that, the WAL can be restarted.
 func TestMaxReadAge(t *testing.T) {
 	for name, begin := range map[string]func(t *testing.T, db *sql.DB) (next func() error, end func() error){
 		"rows": func(t *testing.T, db *sql.DB) (func() error, func() error) {
@@ -191,11 +192,11 @@ func TestMaxReadAge(t *testing.T) {
 				}
 				must(t, p.DB(), "INSERT INTO t VALUES (4)")
 				time.Sleep(1200 * time.Millisecond)
-				if n := intOf(t, p.DB(), "SELECT count(*) FROM t"); n != 4 { // of the one reader there may be
+				if n := intOf(t, p.DB(), "SELECT count(*) FROM t"); n != 4 { // uses the only reader
 					t.Errorf("%d rows are there, want 4", n)
 				}
 				if progress, err := p.Checkpoint(t.Context(), sqlite3.CHECKPOINT_TRUNCATE); err != nil {
-					t.Errorf("the checkpoint says %+v, %v", progress, err)
+					t.Errorf("the checkpoint returns %+v, %v", progress, err)
 				}
 				limited(t, p, &log, next(), "MaxReadAge", 1)
 				_ = end()
@@ -207,8 +208,9 @@ func TestMaxReadAge(t *testing.T) {
 	}
 }
 
-// A call that is under way is interrupted before its connection is taken away.
-func TestALimitInterruptsWhatIsUnderWay(t *testing.T) {
+// TestLimitInterruptsRunningCall checks that a running call is interrupted before its
+// connection is taken away.
+func TestLimitInterruptsRunningCall(t *testing.T) {
 	for name, cfg := range map[string]pool.Config{"TxTimeout": {TxTimeout: 100 * time.Millisecond}, "MaxReadAge": {MaxReadAge: 100 * time.Millisecond}} {
 		t.Run(name, func(t *testing.T) {
 			var log logged
@@ -228,9 +230,9 @@ func TestALimitInterruptsWhatIsUnderWay(t *testing.T) {
 	}
 }
 
-// What a program has read before a limit is over is what it scans afterwards: nothing of
-// it is SQLite's memory, which goes with the connection.
-func TestALimitLeavesWhatWasRead(t *testing.T) {
+// TestLimitKeepsValuesThatWereRead checks that values read before a limit can be scanned after it.
+// None of them may be in SQLite's memory, which is freed with the connection.
+func TestLimitKeepsValuesThatWereRead(t *testing.T) {
 	path := newFile(t)
 	synctest.Test(t, func(t *testing.T) {
 		var log logged
@@ -264,7 +266,7 @@ func TestALimitLeavesWhatWasRead(t *testing.T) {
 				got, err := scan(rows)
 				must(t, p.DB(), "CREATE TABLE u(a); DROP TABLE u")
 				if err != nil && !errors.Is(err, pool.ErrTimeLimit) || err == nil && !bytes.Equal(got(), want) {
-					t.Errorf("%s of %d bytes: %v, or they have changed", name, size, err)
+					t.Errorf("%s of %d bytes: %v, or the values have changed", name, size, err)
 				}
 				if rows.Next() || !errors.Is(rows.Err(), pool.ErrTimeLimit) {
 					t.Errorf("%s of %d bytes: then %v", name, size, rows.Err())
@@ -276,9 +278,9 @@ func TestALimitLeavesWhatWasRead(t *testing.T) {
 	})
 }
 
-// What has SQLite's own connection in hand keeps it after a limit, as one with a savepoint
-// does; that somebody had it before makes no difference.
-func TestALimitBesideWhatIsSQLitesOwn(t *testing.T) {
+// TestLimitWithRawConnection checks that a caller that uses SQLite's own connection, as a
+// savepoint does, keeps it after a limit. An earlier caller's use of it makes no difference.
+func TestLimitWithRawConnection(t *testing.T) {
 	path := newFile(t)
 	synctest.Test(t, func(t *testing.T) {
 		var log logged
@@ -320,7 +322,7 @@ func TestALimitBesideWhatIsSQLitesOwn(t *testing.T) {
 		if err := conn.Close(); err != nil {
 			t.Error(err)
 		}
-		// The next use of that connection.
+		// This checkout uses the same connection.
 		if conn, err = p.DB().Conn(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -334,7 +336,7 @@ func TestALimitBesideWhatIsSQLitesOwn(t *testing.T) {
 			t.Errorf("the next writer: %v", err)
 		}
 		if err := raw(); !errors.Is(err, pool.ErrTimeLimit) {
-			t.Errorf("Raw of what was taken away: %v", err)
+			t.Errorf("Raw of a connection that was taken away: %v", err)
 		}
 		if err := tx.Commit(); !errors.Is(err, pool.ErrTimeLimit) {
 			t.Error(err)
@@ -346,8 +348,9 @@ func TestALimitBesideWhatIsSQLitesOwn(t *testing.T) {
 	})
 }
 
-// A transaction that a text began is read, too.
-func TestMaxReadAgeOfATextsTransaction(t *testing.T) {
+// TestMaxReadAgeOfSQLTransaction checks that MaxReadAge also ends a transaction begun by an
+// SQL BEGIN.
+func TestMaxReadAgeOfSQLTransaction(t *testing.T) {
 	path := newFile(t)
 	synctest.Test(t, func(t *testing.T) {
 		var log logged
@@ -365,16 +368,17 @@ func TestMaxReadAgeOfATextsTransaction(t *testing.T) {
 		must(t, conn, "BEGIN")
 		for began := time.Now(); err == nil; time.Sleep(100 * time.Millisecond) {
 			if err = conn.QueryRowContext(t.Context(), "SELECT count(*) FROM t").Scan(new(int)); time.Since(began) > 2*time.Second {
-				t.Fatal("it goes on")
+				t.Fatal("the transaction is not ended")
 			}
 		}
 		limited(t, p, &log, err, "MaxReadAge", 1)
 	})
 }
 
-// A write that took too long costs its transaction, as SQLite has it, and what comes after
-// it in there is not executed outside.
-func TestStatementTimeoutEndsATransactionThatWrites(t *testing.T) {
+// TestStatementTimeoutEndsWriteTransaction checks that a write that takes too long ends
+// its transaction, because SQLite rolls it back. Later statements of that transaction are not
+// executed outside it.
+func TestStatementTimeoutEndsWriteTransaction(t *testing.T) {
 	var log logged
 	p, _ := pooled(t, pool.Config{Path: newFile(t), StatementTimeout: 50 * time.Millisecond, Logger: logger(&log)})
 	must(t, p.DB(), "CREATE TABLE t(a)")

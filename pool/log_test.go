@@ -22,10 +22,10 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// A notebook is a slog.Handler that keeps its lines, after it was let to.
+// A notebook is a slog.Handler that keeps its lines. If let is not nil, it first waits for let.
 type notebook struct {
 	slog.Handler
-	let chan struct{} // nil if it need not be
+	let chan struct{} // nil means that it does not wait
 
 	mu    *sync.Mutex
 	lines *bytes.Buffer
@@ -64,7 +64,8 @@ func (n notebook) read(t testing.TB) (lines []map[string]any) {
 	return lines
 }
 
-// A loop over events ends with the subscription, and may be left and begun again.
+// TestSubscriptionAll checks that a loop over events ends with the subscription. It may be left
+// and started again.
 func TestSubscriptionAll(t *testing.T) {
 	var log pool.EventLog
 	s := log.Subscribe(10)
@@ -86,12 +87,12 @@ func TestSubscriptionAll(t *testing.T) {
 		t.Errorf("got %v, want %v", ids(got), want)
 	}
 	for range s.All() {
-		t.Error("an event after the last")
+		t.Error("there is an event after the last one")
 	}
 }
 
-// A subscription of a pool that is closed, or an Observer, has ended.
-func TestSubscribeAfterTheEnd(t *testing.T) {
+// TestSubscribeAfterClose checks that a subscription of a closed pool or Observer has ended.
+func TestSubscribeAfterClose(t *testing.T) {
 	p := openOwn(t, pool.InMemory())
 	obs, err := pool.Observe(t.Context(), openDB(t), pool.ObserveConfig{})
 	if err != nil {
@@ -100,16 +101,16 @@ func TestSubscribeAfterTheEnd(t *testing.T) {
 	p.Close()
 	obs.Close()
 	for _, s := range []*pool.Subscription{p.Subscribe(1), obs.Subscribe(1)} {
-		for range s.All() { // or it would wait for ever
-			t.Error("an event after the end")
+		for range s.All() { // otherwise the loop would block forever
+			t.Error("there is an event after the end")
 		}
 		s.Close()
 	}
 	p.LogEvents(nil)()
 }
 
-// Every event is a line, in order, with what is known of it and no text of the
-// program's.
+// TestLogEvents checks that every event becomes a line, in order, with its values but without
+// the program's SQL.
 func TestLogEvents(t *testing.T) {
 	p := openOwn(t, pool.Config{Path: filepath.Join(t.TempDir(), "test.db"), Name: "shop"})
 	all, some := newNotebook(nil), newNotebook(nil)
@@ -152,11 +153,12 @@ func TestLogEvents(t *testing.T) {
 		kinds = append(kinds, line["msg"].(string))
 	}
 	if want := []string{"pool: session", "pool: reset"}; !slices.Equal(kinds, want) {
-		t.Errorf("of two kinds: %q, want %q", kinds, want)
+		t.Errorf("two kinds of events: %q, want %q", kinds, want)
 	}
 }
 
-// What failed is a warning, but for what its caller has cancelled.
+// TestLogEventsOfFailures checks that failures are logged as warnings, except those that the
+// caller has cancelled.
 func TestLogEventsOfFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := pool.InMemory()
@@ -188,7 +190,7 @@ func TestLogEventsOfFailures(t *testing.T) {
 		p.Reset()
 		fails.Store(true)
 		if err := raw(t.Context()); err == nil {
-			t.Error("it was opened")
+			t.Error("the database was opened")
 		}
 		fails.Store(false)
 		stop()
@@ -205,7 +207,8 @@ func TestLogEventsOfFailures(t *testing.T) {
 	})
 }
 
-// Shutdown has everything written, and ends the goroutine.
+// TestShutdownWaitsForTheLogger checks that Shutdown waits until all lines are written, and
+// ends the goroutine.
 func TestShutdownWaitsForTheLogger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		own := newNotebook(make(chan struct{}))
@@ -225,9 +228,9 @@ func TestShutdownWaitsForTheLogger(t *testing.T) {
 	})
 }
 
-// A logger that does not get on has nobody wait: not the pool's users, and not
-// Shutdown beyond its context. What it misses is counted.
-func TestLogEventsLosesAndCounts(t *testing.T) {
+// TestLogEventsCountsLostLines checks that a blocked logger delays neither the pool's callers
+// nor Shutdown beyond its context. The lost lines are counted.
+func TestLogEventsCountsLostLines(t *testing.T) {
 	cfg := pool.InMemory()
 	cfg.Events = 1 << 20
 	p, err := pool.Open(t.Context(), cfg)
@@ -261,7 +264,7 @@ func TestLogEventsLosesAndCounts(t *testing.T) {
 	}
 }
 
-// Without a logger, it is the pool's.
+// TestLogEventsToThePoolsLogger checks that LogEvents uses the pool's logger if it gets none.
 func TestLogEventsToThePoolsLogger(t *testing.T) {
 	own := newNotebook(nil)
 	cfg := pool.InMemory()
@@ -277,6 +280,6 @@ func TestLogEventsToThePoolsLogger(t *testing.T) {
 		}
 	}
 	if n != 1 {
-		t.Errorf("%d lines of one release: %v", n, own.read(t))
+		t.Errorf("%d lines for one release: %v", n, own.read(t))
 	}
 }

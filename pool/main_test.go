@@ -20,7 +20,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// When all tests are through, no goroutine is left, and no handle of a database.
+// TestMain checks that no goroutine and no open database file is left after all tests.
 func TestMain(m *testing.M) {
 	if child := os.Getenv(childVar); child != "" {
 		os.Exit(runChild(child))
@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// handles are the databases that this process has open, where the system tells.
+// handles returns the databases that this process has open, on systems that report them.
 func handles() (names []string) {
 	const dir = "/proc/self/fd"
 	list, err := os.ReadDir(dir)
@@ -58,20 +58,20 @@ func handles() (names []string) {
 	return names
 }
 
-// A ledger is a Recorder that keeps the account of every connection, and says
-// what is wrong with it.
+// A ledger is a Recorder that records the state of every connection and reports what is wrong
+// with it.
 type ledger struct {
 	mu       sync.Mutex
 	conns    map[driver.ConnID]*account
 	counts   map[driver.Kind]uint64
 	latest   map[driver.Kind]driver.Event
 	closed   map[driver.Reason]uint64
-	failed   uint64 // connects
-	queued   uint64 // acquires that had waited
+	failed   uint64 // failed connects
+	queued   uint64 // acquires that had to wait
 	problems []string
 }
 
-// An account is what is known of one connection.
+// An account is the state of one connection.
 type account struct {
 	used, discarded, closed bool
 	closedAt                time.Time
@@ -109,7 +109,7 @@ func (l *ledger) Record(e driver.Event) {
 			return
 		}
 		if a.closed && e.Kind == driver.KindLeak && e.Time.Before(a.closedAt) {
-			return // it was one when the pool looked, and has been closed since
+			return // it was current when the pool looked, but has been closed since
 		}
 		if a.closed {
 			wrong("after it was closed")
@@ -165,7 +165,7 @@ func (l *ledger) closedFor(r driver.Reason) int {
 	return int(l.closed[r])
 }
 
-// open are the connections that are open.
+// open returns the number of open connections.
 func (l *ledger) open() (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -177,9 +177,9 @@ func (l *ledger) open() (n int) {
 	return n
 }
 
-// check compares the pool's counters with the events, while nothing happens.
+// check compares the pool's counters with the events. The pool must not be in use.
 //
-// Events of the pool's own goroutines come to a Recorder a little later.
+// A Recorder gets the events of the pool's own goroutines a little later.
 func (l *ledger) check(t testing.TB, p *pool.Pool) {
 	t.Helper()
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
@@ -196,7 +196,7 @@ func (l *ledger) check(t testing.TB, p *pool.Pool) {
 	}
 }
 
-// differences says where Stats and the events differ.
+// differences returns the differences between Stats and the events.
 func (l *ledger) differences(p *pool.Pool) (problems []string) {
 	differ := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	s := p.Stats()
@@ -247,25 +247,25 @@ func (l *ledger) differences(p *pool.Pool) (problems []string) {
 	return problems
 }
 
-// settled is check for a pool that nobody uses, or waits for.
+// settled is check for a pool without callers and waiters.
 func (l *ledger) settled(t testing.TB, p *pool.Pool) {
 	t.Helper()
-	// A connection that a call has asked for, and not waited for, is opened all the same.
+	// A connection that a cancelled call has asked for is still opened.
 	for end := time.Now().Add(time.Minute); p.Stats().InUse > 0 && len(p.Holders()) == 0 && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)
 	}
 	l.check(t, p)
 	s := p.Stats()
 	if s.InUse != 0 || s.Waiting != 0 || len(p.Holders()) != 0 {
-		t.Errorf("nobody uses it, and %d are in use, %d wait: %v", s.InUse, s.Waiting, p.Holders())
+		t.Errorf("the pool has no callers, but %d connections are in use, %d wait: %v", s.InUse, s.Waiting, p.Holders())
 	}
 	if s.Acquires != s.Releases+s.Discards {
 		t.Errorf("%d acquires, %d releases, %d discards", s.Acquires, s.Releases, s.Discards)
 	}
 }
 
-// pooled opens a pool of a new file, if cfg names none, that is closed with the
-// test. Every connection must have been accounted for then.
+// pooled opens a pool, with a new file if cfg names none. The test closes it at its end, and
+// then checks the account of every connection.
 func pooled(t testing.TB, cfg pool.Config) (*pool.Pool, *ledger) {
 	t.Helper()
 	var l ledger
@@ -292,12 +292,12 @@ func pooled(t testing.TB, cfg pool.Config) (*pool.Pool, *ledger) {
 	return p, &l
 }
 
-// An execer runs SQL: a *sql.DB, *sql.Conn, *sql.Tx or *pool.Conn.
+// An execer executes SQL: a *sql.DB, *sql.Conn, *sql.Tx or *pool.Conn.
 type execer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
-// must executes a text that cannot fail.
+// must executes a query that must not fail.
 func must(t testing.TB, on execer, query string, args ...any) {
 	t.Helper()
 	if _, err := on.ExecContext(context.Background(), query, args...); err != nil {
@@ -305,7 +305,7 @@ func must(t testing.TB, on execer, query string, args ...any) {
 	}
 }
 
-// logged is a handler that keeps what is logged.
+// logged is a slog.Handler that keeps the log lines.
 type logged struct {
 	mu    sync.Mutex
 	lines []string
@@ -327,7 +327,7 @@ func (l *logged) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// has reports whether a line holds all of these.
+// has reports whether one line contains all parts.
 func (l *logged) has(parts ...string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -343,7 +343,7 @@ func (l *logged) has(parts ...string) bool {
 
 func logger(l *logged) *slog.Logger { return slog.New(l) }
 
-// count is how many lines hold this.
+// count returns how many lines contain part.
 func (l *logged) count(part string) (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -34,7 +34,7 @@ func closeManager(t testing.TB, m *pool.Manager) {
 	})
 }
 
-// counting returns a configuration whose connects are counted.
+// counting returns a configuration that counts connects in n.
 func counting(t testing.TB, n *atomic.Int64) pool.Config {
 	cfg := fileConfig(t)
 	cfg.Hooks.BeforeConnect = func(context.Context) error {
@@ -44,7 +44,8 @@ func counting(t testing.TB, n *atomic.Int64) pool.Config {
 	return cfg
 }
 
-// The zero Manager is empty, and keeps what it opens by name.
+// TestManagerKeepsPoolsByName checks that the zero Manager is empty, and keeps the pools that
+// it opens by name.
 func TestManagerKeepsPoolsByName(t *testing.T) {
 	var m pool.Manager
 	closeManager(t, &m)
@@ -74,17 +75,17 @@ func TestManagerKeepsPoolsByName(t *testing.T) {
 		t.Errorf("Primary is %p, %v, want %p", got, ok, primary)
 	}
 	if got, ok := m.Get("other"); ok || got != nil {
-		t.Errorf("there is a pool that nobody added: %p, %v", got, ok)
+		t.Errorf("there is a pool that was never added: %p, %v", got, ok)
 	}
 	if got, want := m.Names(), []string{"memory", pool.PrimaryName, "sessions"}; !slices.Equal(got, want) {
 		t.Errorf("names %q, want %q", got, want)
 	}
 	if a, b := primary.Config().Name, sessions.Config().Name; a != pool.PrimaryName || b != "its own" {
-		t.Errorf("the pools are called %q and %q", a, b)
+		t.Errorf("the pools have the names %q and %q", a, b)
 	}
 }
 
-// A name is refused before anything is opened.
+// TestManagerRefusesNames checks that a name is refused before anything is opened.
 func TestManagerRefusesNames(t *testing.T) {
 	var m pool.Manager
 	closeManager(t, &m)
@@ -111,15 +112,16 @@ func TestManagerRefusesNames(t *testing.T) {
 		}
 	}
 	if n := connects.Load(); n != 0 {
-		t.Errorf("refused pools made %d connections", n)
+		t.Errorf("refused pools opened %d connections", n)
 	}
 	if got := m.Names(); !slices.Equal(got, []string{"a", pool.PrimaryName}) {
 		t.Errorf("names %q", got)
 	}
 }
 
-// Of two primaries at once one wins, and the other opens nothing.
-func TestManagerOpensOnePrimaryOfTwo(t *testing.T) {
+// TestManagerOpensOnePrimary checks that of several concurrent OpenPrimary calls one
+// succeeds. The others open nothing.
+func TestManagerOpensOnePrimary(t *testing.T) {
 	var m pool.Manager
 	closeManager(t, &m)
 	const many = 8
@@ -129,7 +131,7 @@ func TestManagerOpensOnePrimaryOfTwo(t *testing.T) {
 	cfg.Hooks.BeforeConnect = func(context.Context) error {
 		if connects.Add(1) == 1 {
 			close(opening)
-			<-others // have been refused while this one is half open
+			<-others // they have been refused while this one is being opened
 		}
 		return nil
 	}
@@ -144,10 +146,10 @@ func TestManagerOpensOnePrimaryOfTwo(t *testing.T) {
 	})
 	<-opening
 	if _, ok := m.Primary(); ok || len(m.Names()) != 0 || len(m.HealthCheck(t.Context())) != 0 {
-		t.Error("a primary that is being opened is there")
+		t.Error("Primary returns a primary that is still being opened")
 	}
 	if err := m.Remove(t.Context(), pool.PrimaryName); !errors.Is(err, pool.ErrNoPool) {
-		t.Errorf("remove what is being opened: %v", err)
+		t.Errorf("removing a pool that is being opened: %v", err)
 	}
 	for range many {
 		rest.Go(func() {
@@ -167,8 +169,9 @@ func TestManagerOpensOnePrimaryOfTwo(t *testing.T) {
 	}
 }
 
-// A pool that cannot be opened leaves its name free, also if its hook panics.
-func TestManagerFreesTheNameOfAFailure(t *testing.T) {
+// TestManagerFreesNameAfterFailure checks that a pool that cannot be opened leaves its name
+// free, also if its hook panics.
+func TestManagerFreesNameAfterFailure(t *testing.T) {
 	var m pool.Manager
 	closeManager(t, &m)
 	bad := fileConfig(t)
@@ -191,7 +194,7 @@ func TestManagerFreesTheNameOfAFailure(t *testing.T) {
 	}
 }
 
-// Remove shuts a pool down and frees its name.
+// TestManagerRemove checks that Remove shuts a pool down and frees its name.
 func TestManagerRemove(t *testing.T) {
 	var m pool.Manager
 	closeManager(t, &m)
@@ -200,7 +203,7 @@ func TestManagerRemove(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := m.Remove(t.Context(), "b"); !errors.Is(err, pool.ErrNoPool) || !strings.Contains(err.Error(), `"b"`) {
-		t.Errorf("remove what is not there: %v", err)
+		t.Errorf("removing a missing pool: %v", err)
 	}
 	if err := m.Remove(t.Context(), "a"); err != nil {
 		t.Fatal(err)
@@ -213,7 +216,8 @@ func TestManagerRemove(t *testing.T) {
 	}
 }
 
-// A pool that its owner has shut down is told to be closed, and may be replaced.
+// TestManagerReplacesAClosedPool checks that a pool that its owner has shut down counts as
+// closed, and may be replaced.
 func TestManagerReplacesAClosedPool(t *testing.T) {
 	var m pool.Manager
 	closeManager(t, &m)
@@ -242,7 +246,8 @@ func TestManagerReplacesAClosedPool(t *testing.T) {
 	}
 }
 
-// All pools are checked at once, each with its own result.
+// TestManagerHealthCheckIsParallel checks that all pools are checked in parallel, and that each
+// has its own result.
 func TestManagerHealthCheckIsParallel(t *testing.T) {
 	var m pool.Manager
 	closeManager(t, &m)
@@ -257,7 +262,7 @@ func TestManagerHealthCheckIsParallel(t *testing.T) {
 			if !checking.Load() {
 				return nil
 			}
-			// Nobody goes on before all are here.
+			// Each check waits until all have started.
 			if meet <- struct{}{}; len(meet) == len(names) {
 				close(met)
 			}
@@ -286,7 +291,8 @@ func TestManagerHealthCheckIsParallel(t *testing.T) {
 	}
 }
 
-// Close shuts all down, says whose errors there are, and leaves nothing behind.
+// TestManagerClose checks that Close shuts all pools down, names the pools in its error, and
+// leaves nothing open.
 func TestManagerClose(t *testing.T) {
 	var m pool.Manager
 	primary, err := m.OpenPrimary(t.Context(), fileConfig(t))
@@ -309,21 +315,21 @@ func TestManagerClose(t *testing.T) {
 	returned := make(chan error)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { returned <- m.Close(ctx) }()
-	for _, end := range ends { // come although the first, by its name, is waited for
+	for _, end := range ends { // healthy is closed although Close still waits for the first name, busy
 		for range end.C() {
 		}
 	}
 	select {
 	case err := <-returned:
-		t.Fatalf("it did not wait for what is in use: %v", err)
+		t.Fatalf("Close did not wait for the connection in use: %v", err)
 	default:
 	}
 	second, over := context.WithCancel(t.Context())
 	over()
 	if err := m.Close(second); !errors.Is(err, context.Canceled) {
-		t.Errorf("a second Close that is not to wait: %v", err)
+		t.Errorf("a second Close with a cancelled context: %v", err)
 	}
-	cancel() // now it is taken away
+	cancel() // the connection is now taken away
 	err = <-returned
 	held.Release()
 	var left *pool.ShutdownError
@@ -339,7 +345,7 @@ func TestManagerClose(t *testing.T) {
 		}
 	}
 	if _, ok := m.Primary(); ok || len(m.Names()) != 0 || len(m.HealthCheck(t.Context())) != 0 {
-		t.Errorf("it has %q", m.Names())
+		t.Errorf("the Manager still has %q", m.Names())
 	}
 	var connects atomic.Int64
 	if _, err := m.Add(t.Context(), "late", counting(t, &connects)); !errors.Is(err, pool.ErrClosed) {
@@ -352,12 +358,13 @@ func TestManagerClose(t *testing.T) {
 		t.Errorf("Remove: %v", err)
 	}
 	if n := connects.Load(); n != 0 {
-		t.Errorf("a closed Manager made %d connections", n)
+		t.Errorf("a closed Manager opened %d connections", n)
 	}
 }
 
-// A pool that is being opened when the Manager is closed is not left open.
-func TestManagerCloseGivesUpAnOpening(t *testing.T) {
+// TestManagerCloseDuringOpening checks that a pool that is being opened when the Manager is
+// closed does not stay open.
+func TestManagerCloseDuringOpening(t *testing.T) {
 	for _, stubborn := range []bool{false, true} {
 		var m pool.Manager
 		opening, closing := make(chan struct{}), make(chan struct{})
@@ -368,7 +375,7 @@ func TestManagerCloseGivesUpAnOpening(t *testing.T) {
 				return nil
 			}
 			close(opening)
-			<-ctx.Done() // by Close
+			<-ctx.Done() // Close cancels it
 			if stubborn {
 				return nil
 			}
@@ -390,7 +397,7 @@ func TestManagerCloseGivesUpAnOpening(t *testing.T) {
 	}
 }
 
-// A logger calls f with the message of each line.
+// An onMessage is a slog.Handler that calls f with the message of each line.
 type onMessage struct {
 	slog.Handler
 	f func(string)
@@ -405,8 +412,9 @@ func (h onMessage) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// A pool that is open at the moment when the Manager is closed is closed again.
-func TestManagerCloseAtTheEndOfAnOpening(t *testing.T) {
+// TestManagerCloseAtEndOfOpening checks that a pool whose opening ends just when the
+// Manager is closed is closed again.
+func TestManagerCloseAtEndOfOpening(t *testing.T) {
 	var m pool.Manager
 	var closing sync.WaitGroup
 	opened, closes := 0, 0
@@ -436,7 +444,7 @@ func TestManagerCloseAtTheEndOfAnOpening(t *testing.T) {
 	}
 }
 
-// The default Manager is the same for all.
+// TestDefaultManager checks that all callers get the same default Manager.
 func TestDefaultManager(t *testing.T) {
 	p, err := pool.Default().Add(t.Context(), t.Name(), pool.InMemory())
 	if err != nil {
@@ -450,9 +458,10 @@ func TestDefaultManager(t *testing.T) {
 	}
 }
 
-// What is still being opened when Shutdown waits no more is not lent after it:
-// the call that it was for is told, and nothing stays open.
-func TestShutdownWhileAConnectionIsOpened(t *testing.T) {
+// TestShutdownDuringConnect checks that a connection that is still being opened when
+// Shutdown stops waiting is not used. The call that waits for it gets an error, and nothing
+// stays open.
+func TestShutdownDuringConnect(t *testing.T) {
 	cfg := fileConfig(t)
 	synctest.Test(t, func(t *testing.T) {
 		opening, goOn := make(chan struct{}), make(chan struct{})
@@ -482,15 +491,15 @@ func TestShutdownWhileAConnectionIsOpened(t *testing.T) {
 		if err := <-got; !errors.Is(err, pool.ErrClosed) {
 			t.Errorf("the call: %v", err)
 		}
-		synctest.Wait() // until the connection is closed, which the call does not wait for
+		synctest.Wait() // until the connection is closed; the call does not wait for that
 		if s := p.Stats(); s.Open != 0 || s.Connects != s.Closes {
 			t.Errorf("stats %+v", s)
 		}
 	})
 }
 
-// Who waits for another's check does so as long as the context allows, as a probe
-// with a deadline must.
+// TestHealthCheckWaitsAsLongAsItsContext checks that a caller that waits for another caller's
+// check waits only as long as its context. A probe with a deadline needs that.
 func TestHealthCheckWaitsAsLongAsItsContext(t *testing.T) {
 	cfg := fileConfig(t)
 	var slow atomic.Bool
@@ -514,10 +523,10 @@ func TestHealthCheckWaitsAsLongAsItsContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	if h := m.HealthCheck(ctx); !errors.Is(h[pool.PrimaryName], context.DeadlineExceeded) || !errors.Is(h[pool.PrimaryName], pool.ErrHealthCheck) {
-		t.Errorf("the second: %v", h)
+		t.Errorf("the second check: %v", h)
 	}
 	close(goOn)
 	if h := <-first; h[pool.PrimaryName] != nil {
-		t.Errorf("the first: %v", h)
+		t.Errorf("the first check: %v", h)
 	}
 }

@@ -16,11 +16,11 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// A pool does as a model of it does, at every step of random operations: who is
-// served, and in which order, who waits, what is open, and what the counters and
-// the events say. In a bubble there is a moment after each step when everybody
-// who can go on has.
-func TestPoolDoesAsItsModel(t *testing.T) {
+// TestPoolMatchesModel checks that a pool behaves like a simple model of it, at every step of
+// random operations. It compares which callers are served, in which order, which wait, what is
+// open, the counters and the events. In a synctest bubble, the test can wait after each step
+// until every goroutine is blocked.
+func TestPoolMatchesModel(t *testing.T) {
 	rounds := 25
 	if testing.Short() {
 		rounds = 8
@@ -49,7 +49,7 @@ func TestPoolDoesAsItsModel(t *testing.T) {
 	}
 }
 
-// A model is what a pool should be like.
+// A model is a model of a pool.
 type model struct {
 	t     *testing.T
 	r     *rand.Rand
@@ -67,11 +67,11 @@ type modelLane struct {
 	list         []*actor
 }
 
-// An actor is somebody who wants a connection, and what he has come to.
+// An actor is a caller that wants a connection, and what it has got.
 type actor struct {
 	name   string
 	lane   string
-	lazy   bool // it is a checkout that may move to the writer
+	lazy   bool // a checkout that may move to the writer
 	inTx   bool
 	extra  bool
 	cancel context.CancelFunc
@@ -81,7 +81,7 @@ type actor struct {
 	}
 	leave func() error
 
-	// Set by the acquire's goroutine.
+	// The acquire's goroutine sets these.
 	done bool
 	err  error
 }
@@ -93,14 +93,14 @@ func newModel(t *testing.T, r *rand.Rand) *model {
 		LeakAfter: time.Duration(r.IntN(2)) * 30 * time.Millisecond,
 		Dirty:     pool.DirtyPolicy(r.IntN(2)),
 	}))
-	p.KeepTurns() // who takes one, and when, is tested by itself
+	p.KeepTurns() // other tests check which turns are taken, and when
 	must(t, p.DB(), "CREATE TABLE t(a)")
 	return &model{t: t, r: r, p: p, l: l, max: most, lanes: map[string]*modelLane{
 		"reader": {limit: most - 1}, "writer": {limit: 1},
 	}}
 }
 
-// begin has an actor ask for a connection of a lane.
+// begin makes an actor ask for a connection of a lane.
 func (m *model) begin(a *actor, lane string, acquire func(ctx context.Context) error) {
 	if lane == "reader" && m.max == 1 {
 		lane = "writer"
@@ -120,7 +120,7 @@ func (m *model) begin(a *actor, lane string, acquire func(ctx context.Context) e
 		m.held = append(m.held, a)
 	case len(l.list) >= 8:
 		if !a.done || !errors.Is(a.err, pool.ErrQueueFull) {
-			m.t.Errorf("%s: the queue is full, and it has %v", a.name, a.err)
+			m.t.Errorf("%s: the queue is full, but its acquire returned %v", a.name, a.err)
 		}
 		a.cancel()
 		if a.leave != nil {
@@ -184,7 +184,7 @@ func (m *model) join() {
 		a.name = lane + " tx" + a.name
 		a.inTx = true
 		m.begin(a, lane, func(ctx context.Context) error {
-			// The transaction outlives the context that it waited with.
+			// The transaction must outlive the context of its acquire.
 			tx, err := m.p.DB().BeginTx(ctx, &sql.TxOptions{ReadOnly: lane == "reader"})
 			if err == nil {
 				a.on, a.leave = tx, tx.Rollback
@@ -195,7 +195,7 @@ func (m *model) join() {
 	m.steps = append(m.steps, a.name)
 }
 
-// give is what becomes of a turn that is given back.
+// give releases the turn of an actor.
 func (m *model) give(a *actor) {
 	m.held = slices.DeleteFunc(m.held, func(b *actor) bool { return a == b })
 	if !a.extra {
@@ -231,7 +231,7 @@ func (m *model) step() {
 		for range 4 {
 			m.join()
 		}
-	case 7, 8, 9, 10, 11: // an end
+	case 7, 8, 9, 10, 11: // a release
 		a, ok := pick(m.r, m.held)
 		if !ok {
 			return
@@ -245,7 +245,7 @@ func (m *model) step() {
 		}
 		a.cancel()
 		m.give(a)
-	case 12, 13: // somebody gives up
+	case 12, 13: // a waiter gives up
 		l := m.lanes[[]string{"reader", "writer"}[m.r.IntN(2)]]
 		a, ok := pick(m.r, l.list)
 		if !ok {
@@ -255,13 +255,13 @@ func (m *model) step() {
 		a.cancel()
 		synctest.Wait()
 		if !a.done || !errors.Is(a.err, context.Canceled) {
-			m.t.Errorf("%s was cancelled, and has %v", a.name, a.err)
+			m.t.Errorf("%s was cancelled, but has %v", a.name, a.err)
 		}
 		if a.leave != nil {
 			a.leave()
 		}
 		l.list = slices.DeleteFunc(l.list, func(b *actor) bool { return a == b })
-	case 14, 15: // use
+	case 14, 15: // a use
 		a, ok := pick(m.r, m.held)
 		if !ok {
 			return
@@ -272,14 +272,14 @@ func (m *model) step() {
 		} else if err := a.on.QueryRowContext(ctx, "SELECT count(*) FROM t").Scan(new(int)); err != nil {
 			m.t.Errorf("%s: %v", a.name, err)
 		}
-	case 16: // a crash
+	case 16: // a panic
 		a, ok := pick(m.r, m.held)
 		if !ok {
 			return
 		}
 		say("crash %s", a.name)
 		if !panics(func() { a.on.QueryRowContext(ctx, "SELECT oops()").Scan(new(int)) }) {
-			m.t.Errorf("%s has not crashed", a.name)
+			m.t.Errorf("%s has not panicked", a.name)
 		}
 		a.leave()
 		a.cancel()
@@ -297,7 +297,7 @@ func (m *model) step() {
 			_, err := a.on.ExecContext(ctx, "UPDATE t SET a = a")
 			return err
 		})
-	case 18: // a transaction that nobody ends
+	case 18: // a transaction that is not ended before its checkout
 		list := slices.DeleteFunc(slices.Clone(m.held), func(a *actor) bool { return a.inTx || a.lane != "writer" })
 		a, ok := pick(m.r, list)
 		if !ok {
@@ -321,7 +321,7 @@ func (m *model) step() {
 		}
 		m.lanes["reader"].limit = max(m.max-1, 1)
 		m.serve("reader")
-	case 21: // those who came last are let in if nothing moves
+	case 21: // the last waiters are let in if there is no progress
 		d := time.Duration(1+m.r.IntN(50)) * time.Millisecond
 		say("wait %v", d)
 		time.Sleep(d)
@@ -340,8 +340,8 @@ func (m *model) step() {
 func (m *model) check() {
 	m.t.Helper()
 	synctest.Wait()
-	// Who has a turn may have to open a connection, and SQLite to wait for a lock
-	// then, as for that of the connection that closes.
+	// A holder of a turn may have to open a connection. SQLite may then wait for a lock, such
+	// as that of a connection being closed.
 	opening := func(a *actor) bool { return !a.done }
 	for tries := 0; tries < 10 && slices.ContainsFunc(m.held, opening); tries++ {
 		time.Sleep(time.Millisecond)
@@ -352,7 +352,7 @@ func (m *model) check() {
 		waiting += len(l.list)
 		for _, a := range l.list {
 			if a.done {
-				m.t.Errorf("%s was served, or not: %v; it is behind others", a.name, a.err)
+				m.t.Errorf("%s was served or failed (%v) though others are before it", a.name, a.err)
 			}
 		}
 	}
@@ -364,26 +364,26 @@ func (m *model) check() {
 			extra++
 		}
 		if !a.done || a.err != nil {
-			m.t.Errorf("%s should have a connection, and has %v, %v", a.name, a.done, a.err)
+			m.t.Errorf("%s should have a connection: done is %v, error %v", a.name, a.done, a.err)
 		}
 	}
 	s := m.p.Stats()
 	if s.ReadersInUse != inUse["reader"] || s.WritersInUse != inUse["writer"] || s.Waiting != waiting || len(m.p.Holders()) != len(m.held) {
-		m.t.Errorf("%d readers, %d writers, %d wait; should be %v and %d; holders %v", s.ReadersInUse, s.WritersInUse, s.Waiting, inUse, waiting, m.p.Holders())
+		m.t.Errorf("%d readers, %d writers, %d waiting; want %v and %d; holders %v", s.ReadersInUse, s.WritersInUse, s.Waiting, inUse, waiting, m.p.Holders())
 	}
 	if most := max(m.max-1, inUse["reader"]-extra) + extra; s.Readers > most || s.Writers > 1 {
-		m.t.Errorf("%d readers and %d writers are open, of %d and one", s.Readers, s.Writers, most)
+		m.t.Errorf("%d readers and %d writers are open, want at most %d and one", s.Readers, s.Writers, most)
 	}
 	if s.Acquires != s.Releases+s.Discards+uint64(len(m.held)) {
 		m.t.Errorf("%d acquires, %d releases, %d discards, %d in use", s.Acquires, s.Releases, s.Discards, len(m.held))
 	}
 	if int(s.Overflows) != m.l.closedFor(driver.ReasonOverflow)+extra && m.l.closedFor(driver.ReasonPanic)+m.l.closedFor(driver.ReasonReset) == 0 {
-		m.t.Errorf("%d let in, %d are, %d closed", s.Overflows, extra, m.l.closedFor(driver.ReasonOverflow))
+		m.t.Errorf("%d overflows, %d in use now, %d closed", s.Overflows, extra, m.l.closedFor(driver.ReasonOverflow))
 	}
 	m.l.check(m.t, m.p)
 }
 
-// end has everybody go home, or the pool be closed under them.
+// end releases all connections, or closes the pool while they are in use.
 func (m *model) end() {
 	if m.r.IntN(2) == 0 {
 		for len(m.held) > 0 {
@@ -403,7 +403,7 @@ func (m *model) end() {
 	for _, l := range m.lanes {
 		for _, a := range l.list {
 			if !a.done || !errors.Is(a.err, pool.ErrClosed) {
-				m.t.Errorf("%s waits for a pool that is closed: %v", a.name, a.err)
+				m.t.Errorf("%s still waits though the pool is closed: %v", a.name, a.err)
 			}
 			if a.leave != nil {
 				a.leave()
@@ -413,7 +413,7 @@ func (m *model) end() {
 	}
 	for i, a := range held {
 		if len(closed) != 0 {
-			m.t.Errorf("it was closed under %d", len(held)-i)
+			m.t.Errorf("the pool was closed while %d connections were in use", len(held)-i)
 		}
 		if err := a.leave(); err != nil {
 			m.t.Errorf("end %s: %v", a.name, err)

@@ -10,12 +10,12 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// crowd is how many goroutines there are at ten connections. On 32 bits, not so many can hold
-// a connection at once.
+// crowd is the number of goroutines for ten connections. It is lower on 32-bit systems, where
+// fewer goroutines can hold a connection at the same time.
 const crowd = 24 + 40*(bits.UintSize/64)
 
-// inCrowd runs f on many goroutines and sees to it that nobody waited too long,
-// and that what was let in beyond the limit is gone afterwards.
+// inCrowd runs f on many goroutines. It checks that no call waited too long, and that the
+// connections beyond the limit are closed afterwards.
 func inCrowd(t *testing.T, f func(t *testing.T, d door, i int) error) {
 	t.Helper()
 	eachDoor(t, pool.Config{MaxConns: 10}, func(t *testing.T, d door) {
@@ -59,8 +59,8 @@ func forRows(db *sql.DB, f func(a, b int) error) error {
 	return rows.Err()
 }
 
-// E2: a query for each row of a query, as programs do that have never heard of
-// pools, waits for nobody for long.
+// TestE2NestedQueries checks programs that issue a query for each row of a query, without
+// regard to a pool. None of them waits long.
 func TestE2NestedQueries(t *testing.T) {
 	inCrowd(t, func(t *testing.T, d door, _ int) error {
 		return forRows(d.db, func(a, b int) error {
@@ -76,10 +76,10 @@ func TestE2NestedQueries(t *testing.T) {
 	})
 }
 
-// E2: as many may hold rows at once as there are, for as long as they like: here
-// each until all do.
+// TestE2SlowConsumers checks that all goroutines may hold rows at the same time, for as long as
+// they like. Here each holds its rows until all do.
 func TestE2SlowConsumers(t *testing.T) {
-	var here sync.WaitGroup // of one door
+	var here sync.WaitGroup // for one door
 	var once sync.Mutex
 	waiting := 0
 	inCrowd(t, func(t *testing.T, d door, _ int) error {
@@ -101,8 +101,8 @@ func TestE2SlowConsumers(t *testing.T) {
 	})
 }
 
-// E2: who has the writer and wants a reader does not wait for who has a reader
-// and wants the writer.
+// TestE2TransactionsThatReadBesideReadersThatWrite checks that a holder of the writer that
+// wants a reader, and a holder of a reader that wants the writer, do not wait for each other.
 func TestE2TransactionsThatReadBesideReadersThatWrite(t *testing.T) {
 	inCrowd(t, func(t *testing.T, d door, i int) error {
 		if i%2 == 0 {
@@ -124,7 +124,8 @@ func TestE2TransactionsThatReadBesideReadersThatWrite(t *testing.T) {
 	})
 }
 
-// E2: within a checkout, rows that are open do not keep it from writing.
+// TestE2WriteWithinRowsOfTheSameConn checks that, within a checkout, open rows do not prevent a
+// write.
 func TestE2WriteWithinRowsOfTheSameConn(t *testing.T) {
 	inCrowd(t, func(t *testing.T, d door, i int) error {
 		conn, err := d.db.Conn(context.Background())

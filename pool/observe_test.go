@@ -22,7 +22,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// A size of zero or less is the default, and so is room for less than one.
+// TestEventLogDefaults checks that a size of zero or less means the default, and that a
+// subscription always has room for one event.
 func TestEventLogDefaults(t *testing.T) {
 	for _, size := range []int{0, -1} {
 		log := pool.NewEventLog(size)
@@ -44,7 +45,7 @@ func TestEventLogDefaults(t *testing.T) {
 	}
 }
 
-// What Events returns is the caller's to change.
+// TestEventsAreACopy checks that a caller may change the slice that Events returns.
 func TestEventsAreACopy(t *testing.T) {
 	log := pool.NewEventLog(3)
 	for i := range 5 {
@@ -60,8 +61,8 @@ func TestEventsAreACopy(t *testing.T) {
 	}
 }
 
-// An event keeps what it was recorded with, but for its number.
-func TestEventLogKeepsEventsWhole(t *testing.T) {
+// TestEventLogKeepsAllValues checks that an event keeps all its values except its number.
+func TestEventLogKeepsAllValues(t *testing.T) {
 	e := driver.Event{
 		Seq: 77, Time: time.Unix(1, 0), Kind: driver.KindDiscard, Conn: 3, Duration: 4, Idle: 5, Age: 6, Uses: 7,
 		Reason: driver.ReasonPanic, Err: "8", Background: true, Derived: true,
@@ -79,7 +80,8 @@ func TestEventLogKeepsEventsWhole(t *testing.T) {
 	}
 }
 
-// A subscriber may go at any time, and be told nothing more, while others record.
+// TestSubscriptionCloseWhileRecording checks that a subscriber may close its subscription at
+// any time while others record. It gets no event after that.
 func TestSubscriptionCloseWhileRecording(t *testing.T) {
 	var log pool.EventLog
 	stop := make(chan struct{})
@@ -119,7 +121,7 @@ func TestSubscriptionCloseWhileRecording(t *testing.T) {
 	recording.Wait()
 }
 
-// ClosedFor counts the connections of SQLite's that were closed, by the reason.
+// TestClosedFor checks that ClosedFor counts closed SQLite connections by reason.
 func TestClosedFor(t *testing.T) {
 	use := func(t *testing.T, db *sql.DB) {
 		t.Helper()
@@ -205,7 +207,7 @@ func TestClosedFor(t *testing.T) {
 	}
 }
 
-// The sums are those of the events, to the nanosecond.
+// TestStatsSums checks that the sums in Stats equal those of the events, to the nanosecond.
 func TestStatsSums(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		errTerm := errors.New("secret")
@@ -246,7 +248,7 @@ func TestStatsSums(t *testing.T) {
 			ConnectTime: 7 * time.Second, LongestConnect: 5 * time.Second,
 			UseTime: 20 * time.Second, LongestUse: 12 * time.Second, PeakInUse: 2,
 			UseTimes: pool.Histogram{9: 1, 10: 1, 11: 1}, // 1, 7 and 12 seconds
-			Events:   11, Warnings: 1,                    // of a second database in memory
+			Events:   11, Warnings: 1,                    // the second connection has an in-memory database of its own
 		}
 		if !maps.Equal(s.ClosedFor, map[driver.Reason]uint64{driver.ReasonDatabaseClosed: 2}) {
 			t.Errorf("closed for %v", s.ClosedFor)
@@ -263,9 +265,9 @@ func TestStatsSums(t *testing.T) {
 	})
 }
 
-// Of a connection that was in use before it was observed, the time in use is told
-// if it is known, as it is for one that is new, and else is none.
-func TestObserveInTheMiddle(t *testing.T) {
+// TestObserveConnInUse checks the time in use of a connection that was acquired before
+// Observe. It is known for a new connection. Otherwise it is zero.
+func TestObserveConnInUse(t *testing.T) {
 	for name, tc := range map[string]struct {
 		before int // how often the connection has been used
 		want   time.Duration
@@ -292,14 +294,14 @@ func TestObserveInTheMiddle(t *testing.T) {
 				}
 				defer obs.Close()
 				if n := len(obs.Events()); n != 0 {
-					t.Errorf("to observe is no event, but there are %d", n)
+					t.Errorf("observing must not record events, but there are %d", n)
 				}
 				conn.Close()
 				if s := obs.Stats(); s.Releases != 1 || s.UseTime != tc.want || s.Acquires != 0 || s.Open != 1 {
-					t.Errorf("the connection was in use for %v, as far as can be known: %+v", tc.want, s)
+					t.Errorf("the known time in use is %v: %+v", tc.want, s)
 				}
 				if e := obs.Events()[0]; e.Uses != uint64(tc.before+1) || e.Age != time.Duration(tc.before+1)*time.Hour {
-					t.Errorf("uses and age are known always: %+v", e)
+					t.Errorf("uses and age are always known: %+v", e)
 				}
 			})
 		})
@@ -308,8 +310,9 @@ func TestObserveInTheMiddle(t *testing.T) {
 
 var registerMine = sync.OnceFunc(func() { sql.Register("mine of pool_test", &driver.Driver{}) })
 
-// However it was opened, a database of this driver can be observed, and no other.
-func TestObserveAnyOfOurs(t *testing.T) {
+// TestObserveAnyDatabaseOfDriver checks that any database of this driver can be observed, however it was
+// opened, and no other.
+func TestObserveAnyDatabaseOfDriver(t *testing.T) {
 	registerMine()
 	connector, err := driver.NewConnector(":memory:", driver.Config{})
 	if err != nil {
@@ -332,7 +335,7 @@ func TestObserveAnyOfOurs(t *testing.T) {
 			t.Errorf("%s: observed %+v", name, s)
 		}
 		if err := obs.Close(); err != nil {
-			t.Errorf("%s: to close never fails, but %v", name, err)
+			t.Errorf("%s: Close must not fail, but returns %v", name, err)
 		}
 	}
 
@@ -344,11 +347,11 @@ func TestObserveAnyOfOurs(t *testing.T) {
 	defer wrapped.Close()
 	_, err = pool.Observe(t.Context(), wrapped, pool.ObserveConfig{})
 	if !errors.Is(err, pool.ErrNotObservable) || !strings.Contains(err.Error(), fmt.Sprintf("%T", wrapped.Driver())) {
-		t.Errorf("a database that is not the driver's is refused, and its driver named, but: %v", err)
+		t.Errorf("a database of another driver must be refused with the driver's name, but: %v", err)
 	}
 }
 
-// A refusal names the field and says what to do.
+// TestObserveRefusalNamesTheField checks that a refusal names the field and the remedy.
 func TestObserveRefusalNamesTheField(t *testing.T) {
 	db := openDB(t)
 	_, err := pool.Observe(t.Context(), db, pool.ObserveConfig{Events: -3})
@@ -367,18 +370,18 @@ func TestObserveRefusalNamesTheField(t *testing.T) {
 	} else {
 		db.Ping()
 		if s := obs.Stats(); len(obs.Events()) != 1 || s.EventsDropped != s.Events-1 {
-			t.Errorf("one event is kept and the others counted, but %d are kept of %d, %d dropped", len(obs.Events()), s.Events, s.EventsDropped)
+			t.Errorf("one event must be kept and the others counted, but %d are kept of %d, %d dropped", len(obs.Events()), s.Events, s.EventsDropped)
 		}
 		obs.Close()
 	}
 }
 
-// At any time under load, Stats make sense; observers come and go, and those that
-// stay see all.
+// TestStatsUnderLoad checks that Stats are consistent at any time under load. Observers are
+// added and closed meanwhile, and those that stay see all events.
 func TestStatsUnderLoad(t *testing.T) {
 	db := openDB(t)
 	db.SetMaxOpenConns(3)
-	db.SetMaxIdleConns(1) // so that connections come and go
+	db.SetMaxIdleConns(1) // so that connections are opened and closed often
 	obs, err := pool.Observe(t.Context(), db, pool.ObserveConfig{Events: 64})
 	if err != nil {
 		t.Fatal(err)
@@ -402,16 +405,16 @@ func TestStatsUnderLoad(t *testing.T) {
 				s := obs.Stats()
 				switch {
 				case s.Releases+s.Discards > s.Acquires, s.Closes > s.Connects:
-					t.Errorf("what ends has begun: %+v", s)
+					t.Errorf("more ends than begins: %+v", s)
 				case s.Acquires < last.Acquires, s.Events < last.Events, s.UseTime < last.UseTime:
-					t.Errorf("sums only grow: %+v\nafter %+v", s, last)
+					t.Errorf("sums must only grow: %+v\nafter %+v", s, last)
 				case s.Open > s.Max, s.InUse+s.Idle != s.Open, s.Utilization() < 0, s.Utilization() > 1:
-					t.Errorf("the pool is no larger than it may be: %+v", s)
+					t.Errorf("the pool is larger than allowed: %+v", s)
 				}
 				events := obs.Events()
 				for i := range events[:max(0, len(events)-1)] {
 					if events[i+1].Seq != events[i].Seq+1 {
-						t.Errorf("numbers have no gaps, but %d follows %d", events[i+1].Seq, events[i].Seq)
+						t.Errorf("event numbers must have no gaps, but %d follows %d", events[i+1].Seq, events[i].Seq)
 					}
 				}
 				last = s
@@ -454,7 +457,7 @@ func TestStatsUnderLoad(t *testing.T) {
 		t.Errorf("400 calls: %+v", s)
 	}
 	o.EventsDropped, o.Events = s.EventsDropped, s.Events
-	o.PeakInUse = s.PeakInUse // events of several connections may reach each in an order of its own
+	o.PeakInUse = s.PeakInUse // two observers may get the events of several connections in different orders
 	if !maps.Equal(s.ClosedFor, o.ClosedFor) {
 		t.Errorf("two observers saw connections closed for %v and %v", s.ClosedFor, o.ClosedFor)
 	}
@@ -468,7 +471,7 @@ func TestStatsUnderLoad(t *testing.T) {
 	for e := range all.C() {
 		seq++
 		if e.Seq != seq {
-			t.Fatalf("a subscriber with room gets all events in order, but %d instead of %d", e.Seq, seq)
+			t.Fatalf("a subscriber with room must get all events in order, but got %d instead of %d", e.Seq, seq)
 		}
 		lives[e.Conn] = append(lives[e.Conn], e.Kind)
 	}
@@ -489,8 +492,9 @@ func TestStatsUnderLoad(t *testing.T) {
 	other.Close()
 }
 
-// Stats are of one moment: of the events recorded by then, all are kept or dropped.
-func TestStatsAreOfOneMoment(t *testing.T) {
+// TestStatsAreASnapshot checks that Stats are a consistent snapshot: each event recorded by
+// then is either kept or dropped.
+func TestStatsAreASnapshot(t *testing.T) {
 	db := openDB(t)
 	obs, err := pool.Observe(t.Context(), db, pool.ObserveConfig{Events: 1})
 	if err != nil {
@@ -521,12 +525,13 @@ func TestStatsAreOfOneMoment(t *testing.T) {
 	close(stop)
 	working.Wait()
 	if wrong > 0 {
-		t.Errorf("one event is kept, but %d Stats say otherwise: of %d events %d were dropped", wrong, last.Events, last.EventsDropped)
+		t.Errorf("one event must be kept, but %d Stats differ: of %d events %d were dropped", wrong, last.Events, last.EventsDropped)
 	}
 }
 
-// However the limit is changed, Utilization is from 0 to 1.
-func TestUtilizationOfALoweredLimit(t *testing.T) {
+// TestUtilizationAfterLoweredLimit checks that Utilization stays between 0 and 1, however the
+// limit is changed.
+func TestUtilizationAfterLoweredLimit(t *testing.T) {
 	db := openDB(t)
 	obs, err := pool.Observe(t.Context(), db, pool.ObserveConfig{})
 	if err != nil {
@@ -534,7 +539,7 @@ func TestUtilizationOfALoweredLimit(t *testing.T) {
 	}
 	defer obs.Close()
 	if got := obs.Stats().Utilization(); got != 0 {
-		t.Errorf("with no connection, it is %v", got)
+		t.Errorf("with no connection, utilization is %v", got)
 	}
 	for range 3 {
 		conn, err := db.Conn(t.Context())
@@ -544,15 +549,15 @@ func TestUtilizationOfALoweredLimit(t *testing.T) {
 		defer conn.Close()
 	}
 	if got := obs.Stats().Utilization(); got != 1 {
-		t.Errorf("with no limit and all in use, it is %v", got)
+		t.Errorf("with no limit and all in use, utilization is %v", got)
 	}
 	db.SetMaxOpenConns(6)
 	if got := obs.Stats().Utilization(); got != 0.5 {
-		t.Errorf("with 3 of 6 in use, it is %v", got)
+		t.Errorf("with 3 of 6 in use, utilization is %v", got)
 	}
 	db.SetMaxOpenConns(2)
 	if got := obs.Stats().Utilization(); got != 1 {
-		t.Errorf("with 3 in use and a limit lowered to 2, it is %v, want 1", got)
+		t.Errorf("with 3 in use and a limit lowered to 2, utilization is %v, want 1", got)
 	}
 }
 
@@ -583,7 +588,7 @@ func ExampleEventLog() {
 
 func ExampleStats_Utilization() {
 	fmt.Println(pool.Stats{Max: 8, Open: 4, InUse: 2}.Utilization()) // of the limit
-	fmt.Println(pool.Stats{Open: 4, InUse: 2}.Utilization())         // of what is open
+	fmt.Println(pool.Stats{Open: 4, InUse: 2}.Utilization())         // of the open connections
 	// Output:
 	// 0.25
 	// 0.5
@@ -592,6 +597,6 @@ func ExampleStats_Utilization() {
 func TestHistogramBoundsAreACopy(t *testing.T) {
 	pool.HistogramBounds()[0] = 0
 	if pool.HistogramBounds()[0] == 0 {
-		t.Error("a program can change them for all")
+		t.Error("a program can change the bounds for all callers")
 	}
 }

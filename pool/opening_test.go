@@ -16,7 +16,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// slowly returns a Config whose Init takes as long as the duration says.
+// slowly returns a Config whose Init takes as long as takes says.
 func slowly(t *testing.T, takes *atomic.Int64) pool.Config {
 	cfg := fileConfig(t)
 	cfg.Init = func(*sqlite3.Conn) error {
@@ -26,9 +26,9 @@ func slowly(t *testing.T, takes *atomic.Int64) pool.Config {
 	return cfg
 }
 
-// What has been begun for a call that does not wait long enough is finished, and serves
-// the next: callers with too little time each get a connection in the end.
-func TestAnOpeningServesTheNext(t *testing.T) {
+// TestOpeningServesNextCall checks that an opening continues when its call stops waiting, and
+// then serves the next call. So calls with too little time each get a connection in the end.
+func TestOpeningServesNextCall(t *testing.T) {
 	var takes atomic.Int64
 	cfg := slowly(t, &takes)
 	synctest.Test(t, func(t *testing.T) {
@@ -57,7 +57,7 @@ func TestAnOpeningServesTheNext(t *testing.T) {
 				var failure *pool.AcquireError
 				switch {
 				case i == 0 && (!errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &failure) || failure.Cause != pool.CauseConnect):
-					t.Errorf("%s: the first call says %v", name, err)
+					t.Errorf("%s: the first call returns %v", name, err)
 				case i > 0 && err != nil:
 					t.Errorf("%s: call %d: %v", name, i+1, err)
 				}
@@ -73,9 +73,9 @@ func TestAnOpeningServesTheNext(t *testing.T) {
 	})
 }
 
-// A cancelled call returns at once, with the context's error and cause, and leaves its
-// turn to the next.
-func TestACallLeavesItsOpening(t *testing.T) {
+// TestCancelledCallLeavesOpening checks that a cancelled call returns immediately, with the
+// context's error and cause. The next waiter gets its turn.
+func TestCancelledCallLeavesOpening(t *testing.T) {
 	var takes atomic.Int64
 	cfg := slowly(t, &takes)
 	cfg.MaxConns = 2
@@ -95,7 +95,7 @@ func TestACallLeavesItsOpening(t *testing.T) {
 		if took := time.Since(began); took != time.Second || !errors.Is(err, context.Canceled) || !errors.Is(err, why) {
 			t.Errorf("after %v: %v", took, err)
 		}
-		// One that takes very long does not keep the others, whatever it is.
+		// An opening that takes very long does not block other calls, for the writer either.
 		takes.Store(0)
 		time.Sleep(5 * time.Second)
 		must(t, p.DB(), "CREATE TABLE t(a)")
@@ -104,18 +104,18 @@ func TestACallLeavesItsOpening(t *testing.T) {
 		began = time.Now()
 		var left *pool.ShutdownError
 		if err := p.Shutdown(bounded); !errors.As(err, &left) || !strings.Contains(err.Error(), "opening a writer, for 7s") {
-			t.Errorf("Shutdown says %v", err)
+			t.Errorf("Shutdown returns %v", err)
 		}
 		if took := time.Since(began); took > 2*time.Second {
 			t.Errorf("Shutdown took %v", took)
 		}
-		time.Sleep(time.Hour) // until Init returns: its connection is closed then
+		time.Sleep(time.Hour) // until Init returns; then its connection is closed
 	})
 }
 
-// A panic or an exit of Init is that of the call that waits for the connection; one
-// that nobody waits for is told of, and the pool goes on.
-func TestAnOpeningThatPanics(t *testing.T) {
+// TestOpeningPanics checks that a panic or a runtime.Goexit of Init reaches the call that
+// waits for the connection. If no call waits, an event reports the panic, and the pool goes on.
+func TestOpeningPanics(t *testing.T) {
 	var does atomic.Pointer[func()]
 	cfg := fileConfig(t)
 	cfg.Init = func(*sqlite3.Conn) error {
@@ -149,7 +149,7 @@ func TestAnOpeningThatPanics(t *testing.T) {
 		}
 		play(func() { runtime.Goexit() })
 		if v, returned, err := ping(t.Context()); returned || v != nil {
-			t.Errorf("the goroutine went on with %v, %v", err, v)
+			t.Errorf("the goroutine continued with %v, %v", err, v)
 		}
 		play(func() { time.Sleep(time.Second); panic("late") })
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
@@ -165,7 +165,7 @@ func TestAnOpeningThatPanics(t *testing.T) {
 			}
 		}
 		if told != 1 {
-			t.Errorf("%d events tell of a panic, want 1", told)
+			t.Errorf("%d events report a panic, want 1", told)
 		}
 		does.Store(nil)
 		if v, _, err := ping(t.Context()); err != nil || v != nil {
@@ -177,9 +177,9 @@ func TestAnOpeningThatPanics(t *testing.T) {
 	})
 }
 
-// An opening that fails fails the call that waits for it, with its error, and the next
-// begins another.
-func TestAnOpeningThatFails(t *testing.T) {
+// TestOpeningFails checks that a failed opening fails the call that waits for it, with
+// its error. The next call starts another opening.
+func TestOpeningFails(t *testing.T) {
 	var fails atomic.Bool
 	cfg := fileConfig(t)
 	reason := errors.New("no")
@@ -213,8 +213,9 @@ func TestAnOpeningThatFails(t *testing.T) {
 	})
 }
 
-// Shutdown does not wait for what is being opened for nobody, but for it to end.
-func TestShutdownEndsAnOpeningForNobody(t *testing.T) {
+// TestShutdownEndsOpeningWithoutCall checks that Shutdown cancels an opening that no call waits
+// for, and waits only until that has ended.
+func TestShutdownEndsOpeningWithoutCall(t *testing.T) {
 	cfg := fileConfig(t)
 	var waits atomic.Bool
 	cfg.Hooks.BeforeConnect = func(ctx context.Context) error {
@@ -240,14 +241,14 @@ func TestShutdownEndsAnOpeningForNobody(t *testing.T) {
 			t.Error(err)
 		}
 		if took := time.Since(began); took != 0 {
-			t.Errorf("it took %v", took)
+			t.Errorf("Shutdown took %v", took)
 		}
 	})
 }
 
-// A hook that panics at the close of what was opened for nobody, and is not needed, ends
-// neither the process nor the pool.
-func TestASurplusOpeningWhoseHookPanics(t *testing.T) {
+// TestSurplusOpeningWhoseHookPanics checks that a hook that panics at the close of a surplus
+// connection, which no call waits for, ends neither the process nor the pool.
+func TestSurplusOpeningWhoseHookPanics(t *testing.T) {
 	var takes atomic.Int64
 	cfg := slowly(t, &takes)
 	var panics atomic.Bool
@@ -269,7 +270,7 @@ func TestASurplusOpeningWhoseHookPanics(t *testing.T) {
 		if _, err := p.DB().ExecContext(ctx, "CREATE TABLE t(a)"); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
-		p.Reset() // what is being opened is old when it is open
+		p.Reset() // makes the connection out of date before it is open
 		panics.Store(true)
 		time.Sleep(2 * time.Second)
 		panics.Store(false)

@@ -15,7 +15,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// bombs are callbacks of SQLite's that panic while they are armed.
+// bombs are callbacks of SQLite that panic while they are armed.
 type bombs struct{ armed atomic.Pointer[string] }
 
 func (b *bombs) arm(names string) { b.armed.Store(&names) }
@@ -49,8 +49,7 @@ func (b *bombs) init(c *sqlite3.Conn) error {
 	})
 }
 
-// returns calls f, which must return in time, and reports whether it has panicked with
-// errOops.
+// returns calls f, which must return in time. It reports whether f has panicked with errOops.
 func returns(t *testing.T, f func()) (panicked bool) {
 	t.Helper()
 	done := make(chan any, 1)
@@ -65,14 +64,15 @@ func returns(t *testing.T, f func()) (panicked bool) {
 		}
 		return v != nil
 	case <-time.After(time.Minute):
-		t.Fatal("it hangs")
+		t.Fatal("the call does not return")
 		return false
 	}
 }
 
-// Whatever panics in SQLite, and panics again while the connection is closed for it,
-// through whatever door: the turn and the lock are free, nothing that was cut off is
-// committed, what the program holds can be closed, and the account is right.
+// TestPanicsTwice checks a panic in any callback of SQLite, and a second one while the
+// connection is closed because of the first, for every way to execute a query. After that, the
+// turn and the lock are free, and nothing of the interrupted work is committed. The program can
+// close what it holds, and the counters are right.
 func TestPanicsTwice(t *testing.T) {
 	ctx := context.Background()
 	const three = "INSERT INTO t SELECT boom(value) FROM json_each('[1, 2, 3, 4]')"
@@ -98,7 +98,7 @@ func TestPanicsTwice(t *testing.T) {
 		name  string
 		bombs string
 		run   func(t *testing.T, p *pool.Pool, b *bombs) error
-		is    error // else the panic passes
+		is    error // nil if the panic reaches the program
 	}{
 		{name: "Exec", bombs: "function commit rollback", run: func(_ *testing.T, p *pool.Pool, _ *bombs) error {
 			_, err := p.DB().Exec(three)
@@ -237,7 +237,7 @@ func TestPanicsTwice(t *testing.T) {
 			must(t, c, "BEGIN")
 			must(t, c, "INSERT INTO t VALUES (1)")
 			b.arm("rollback")
-			c.Close() // where it is rolled back
+			c.Close() // rolls the transaction back
 			return errNothing
 		}},
 	} {
@@ -245,7 +245,7 @@ func TestPanicsTwice(t *testing.T) {
 			b := &bombs{}
 			p, l := pooled(t, pool.Config{Init: b.init, MaxConns: 3, AcquireTimeout: 30 * time.Second, BusyTimeout: -1})
 			must(t, p.DB(), "CREATE TABLE t(a)")
-			if err := p.DB().QueryRow("SELECT count(*) FROM t").Scan(new(int)); err != nil { // there is a reader
+			if err := p.DB().QueryRow("SELECT count(*) FROM t").Scan(new(int)); err != nil { // opens a reader
 				t.Fatal(err)
 			}
 			for range 4 { // more often than there are turns
@@ -256,7 +256,7 @@ func TestPanicsTwice(t *testing.T) {
 				if panicked != (tc.is == nil) || !errors.Is(err, tc.is) {
 					t.Errorf("panicked: %v; failed: %v", panicked, err)
 				}
-				if err := p.HealthCheck(ctx); err != nil { // after which the Recorder has been told of all
+				if err := p.HealthCheck(ctx); err != nil { // afterwards the Recorder has all events
 					t.Error(err)
 				}
 				l.settled(t, p)
@@ -271,7 +271,7 @@ func TestPanicsTwice(t *testing.T) {
 				t.Errorf("closed for %v", p.Stats().ClosedFor)
 			}
 			if n := p.Stats().StepWaits; n != 0 {
-				t.Errorf("%d steps had to wait: somebody is inside for ever", n)
+				t.Errorf("%d steps had to wait: a connection never left the gate", n)
 			}
 		})
 	}
@@ -279,9 +279,9 @@ func TestPanicsTwice(t *testing.T) {
 
 var errNothing = errors.New("nothing is to panic")
 
-// A Recorder that panics when a connection is given back takes neither the connection
-// nor its turn along.
-func TestRecorderPanicsAtTheRelease(t *testing.T) {
+// TestRecorderPanicsAtRelease checks that a Recorder that panics at a release loses neither
+// the connection nor its turn.
+func TestRecorderPanicsAtRelease(t *testing.T) {
 	var fail atomic.Bool
 	p, err := pool.Open(t.Context(), func() pool.Config {
 		cfg := fileConfig(t)
@@ -301,7 +301,7 @@ func TestRecorderPanicsAtTheRelease(t *testing.T) {
 	for range 3 {
 		fail.Store(true)
 		if !panics(func() { p.DB().Exec("INSERT INTO t VALUES (1)") }) {
-			t.Error("the panic does not pass")
+			t.Error("the panic does not reach the program")
 		}
 		fail.Store(false)
 		must(t, p.DB(), "INSERT INTO t VALUES (2)")
@@ -311,8 +311,8 @@ func TestRecorderPanicsAtTheRelease(t *testing.T) {
 	}
 }
 
-// The limit of Config holds for every connection, and a context's for none: which call
-// opens a connection is chance.
+// TestMemoryLimit checks that Config's memory limit applies to every connection, and that of a
+// context to none. It is chance which call opens a connection.
 func TestMemoryLimit(t *testing.T) {
 	little := sqlite3.WithMaxMemory(context.Background(), 4<<20)
 	much := sqlite3.WithMaxMemory(context.Background(), 1<<30)
@@ -340,7 +340,7 @@ func TestMemoryLimit(t *testing.T) {
 			}
 			defer p.Close()
 			if got, want := p.Config().MemoryLimit, map[bool]int64{true: driver.DefaultMemoryLimit, false: 4 << 20}[tc.fits]; got != want {
-				t.Errorf("Config says %d", got)
+				t.Errorf("Config returns %d", got)
 			}
 			db := map[string]*sql.DB{"reader": p.Reader(), "writer": p.Writer()}
 			try := func(when string) {

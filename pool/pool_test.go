@@ -24,7 +24,8 @@ func ids(events []driver.Event) []int {
 	return ids
 }
 
-// The zero EventLog is ready, and a full one forgets the oldest and counts them.
+// TestEventLogKeepsTheLatest checks that the zero EventLog is ready to use. A full log drops
+// the oldest events and counts them.
 func TestEventLogKeepsTheLatest(t *testing.T) {
 	for _, size := range []int{1, 2, 5, 7} {
 		log := pool.NewEventLog(size)
@@ -40,7 +41,7 @@ func TestEventLogKeepsTheLatest(t *testing.T) {
 			}
 			for _, e := range events {
 				if e.Seq != uint64(e.Conn) {
-					t.Errorf("size %d: event %d has the number %d", size, e.Conn, e.Seq)
+					t.Errorf("size %d: event %d has number %d", size, e.Conn, e.Seq)
 				}
 			}
 			if recorded, dropped := log.Recorded(), log.Dropped(); recorded != uint64(i+1) || dropped != uint64(i+1-len(want)) {
@@ -53,11 +54,11 @@ func TestEventLogKeepsTheLatest(t *testing.T) {
 		zero.Record(driver.Event{})
 	}
 	if n := len(zero.Events()); n != pool.DefaultEvents || zero.Dropped() != 1 {
-		t.Errorf("the zero EventLog keeps %d, has dropped %d", n, zero.Dropped())
+		t.Errorf("the zero EventLog keeps %d events and has dropped %d", n, zero.Dropped())
 	}
 }
 
-// Once full, recording allocates nothing.
+// TestEventLogRecordAllocatesNothing checks that recording in a full log allocates nothing.
 func TestEventLogRecordAllocatesNothing(t *testing.T) {
 	log := pool.NewEventLog(8)
 	for range 8 {
@@ -70,8 +71,8 @@ func TestEventLogRecordAllocatesNothing(t *testing.T) {
 	}
 }
 
-// A subscriber gets what follows, in order, as far as there is room; what it
-// has no room for is counted for it alone.
+// TestSubscribe checks that a subscriber gets later events in order, as long as it has room.
+// The events that it loses are counted for this subscriber only.
 func TestSubscribe(t *testing.T) {
 	log := pool.NewEventLog(3)
 	log.Record(driver.Event{Conn: 1})
@@ -91,7 +92,7 @@ func TestSubscribe(t *testing.T) {
 		want []int
 	}{"slow": {slow, []int{2, 3}}, "quick": {quick, []int{2, 3, 4, 5, 6, 7}}} {
 		var got []driver.Event
-		for e := range tc.s.C() { // ends, because it is closed
+		for e := range tc.s.C() { // ends because the subscription is closed
 			got = append(got, e)
 		}
 		if !slices.Equal(ids(got), tc.want) {
@@ -100,8 +101,8 @@ func TestSubscribe(t *testing.T) {
 	}
 }
 
-// Many record, read, subscribe and unsubscribe at once; nothing is lost that is
-// not counted.
+// TestEventLogConcurrency checks that many goroutines can record, read, subscribe and
+// unsubscribe at the same time. Every lost event is counted.
 func TestEventLogConcurrency(t *testing.T) {
 	const writers, each = 8, 500
 	log := pool.NewEventLog(64)
@@ -144,7 +145,7 @@ func openDB(t testing.TB) *sql.DB {
 	return db
 }
 
-// What Observe refuses, it refuses with a reason and a remedy.
+// TestObserveRefuses checks that each refusal of Observe contains a reason and a remedy.
 func TestObserveRefuses(t *testing.T) {
 	plain, err := sql.Open("sqlite3", ":memory:")
 	if err != nil {
@@ -163,12 +164,12 @@ func TestObserveRefuses(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := pool.Observe(ctx, openDB(t), pool.ObserveConfig{}); !errors.Is(err, context.Canceled) {
-		t.Errorf("a context that is over: %v", err)
+		t.Errorf("a context that has ended: %v", err)
 	}
 }
 
-// Under load, the events, the sums made of them and database/sql's own numbers
-// tell the same.
+// TestObserve checks that, under load, the events, the sums made of them and the numbers of
+// database/sql agree.
 func TestObserve(t *testing.T) {
 	db := openDB(t)
 	db.SetMaxOpenConns(4)
@@ -231,8 +232,8 @@ func TestObserve(t *testing.T) {
 	obs.Close()
 }
 
-// An Observer sees what happens from when it is attached until it is closed,
-// whoever else observes.
+// TestObserverClose checks that an Observer sees all events from Observe until Close, whatever
+// other Observers exist.
 func TestObserverClose(t *testing.T) {
 	db := openDB(t)
 	first, err := pool.Observe(t.Context(), db, pool.ObserveConfig{})
@@ -257,7 +258,7 @@ func TestObserverClose(t *testing.T) {
 		t.Errorf("the second saw %d events", n)
 	}
 	n := 0
-	for range sub.C() { // ends, because the Observer is closed
+	for range sub.C() { // ends because the Observer is closed
 		n++
 	}
 	if n != 3 {
@@ -265,7 +266,8 @@ func TestObserverClose(t *testing.T) {
 	}
 }
 
-// A failed connect is counted and kept, with SQLite's code and not its text.
+// TestObserveConnectError checks that a failed connect is counted, and recorded with SQLite's
+// code but without its message.
 func TestObserveConnectError(t *testing.T) {
 	db, err := sql.Open(driver.Name, "file:"+filepath.ToSlash(t.TempDir()))
 	if err != nil {

@@ -18,12 +18,12 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// childVar makes this test binary another process, which does with the database
-// that the variable names what runChild says.
+// childVar makes this test binary the child process. Its value is the database that runChild
+// uses.
 const childVar = "SQLITEMW_POOL_TEST_CHILD"
 
-// runChild commits a row, begins to write another, and stays so until its input
-// ends, or it is killed.
+// runChild commits a row and begins to write another one. It stays in that transaction until
+// its input ends or it is killed.
 func runChild(path string) int {
 	err := func() error {
 		db, err := sql.Open(driver.Name, "file:"+path+"?_pragma=busy_timeout(120000)")
@@ -56,8 +56,8 @@ func runChild(path string) int {
 	return 0
 }
 
-// child starts another process that is in the middle of a transaction on p's
-// file when child returns.
+// child starts another process. When child returns, that process is in a transaction on p's
+// file.
 func child(t *testing.T, p *pool.Pool) (cmd *osexec.Cmd, input io.Closer) {
 	t.Helper()
 	cmd = osexec.Command(os.Args[0])
@@ -72,20 +72,20 @@ func child(t *testing.T, p *pool.Pool) (cmd *osexec.Cmd, input io.Closer) {
 		t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
-		t.Skipf("no other process can be started here: %v", err)
+		t.Skipf("no process can be started here: %v", err)
 	}
 	t.Cleanup(func() {
 		cmd.Process.Kill()
 		cmd.Wait()
 	})
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "writing\n" {
-		t.Fatalf("the other process says %q, %v", line, err)
+		t.Fatalf("the child process prints %q, %v", line, err)
 	}
 	return cmd, in
 }
 
-// What another process has locked is SQLite's to say, with SQLite's own error,
-// after the busy timeout and not the pool's; and readers are not concerned.
+// TestAnotherProcessWrites checks a lock of another process. After SQLite's busy timeout, and
+// not the pool's, a write fails with SQLite's own error. Readers are not affected.
 func TestAnotherProcessWrites(t *testing.T) {
 	p, l := pooled(t, pool.Config{BusyTimeout: 50 * time.Millisecond})
 	must(t, p.DB(), "CREATE TABLE t(a)")
@@ -93,7 +93,7 @@ func TestAnotherProcessWrites(t *testing.T) {
 	began := time.Now()
 	_, err := p.DB().Exec("INSERT INTO t VALUES ('mine')")
 	if d := time.Since(began); d < 50*time.Millisecond {
-		t.Errorf("it waited for %v", d)
+		t.Errorf("the write waited for %v", d)
 	}
 	var acquire *pool.AcquireError
 	if !errors.Is(err, sqlite3.BUSY) || errors.As(err, &acquire) {
@@ -117,8 +117,8 @@ func TestAnotherProcessWrites(t *testing.T) {
 	l.settled(t, p)
 }
 
-// When another process is killed in the middle of a transaction, who waits for
-// its lock goes on; what it had committed is there, and what it had not is not.
+// TestAnotherProcessIsKilled checks that when another process is killed in a transaction,
+// waiters for its lock continue. What it has committed stays; the rest is rolled back.
 func TestAnotherProcessIsKilled(t *testing.T) {
 	p, l := pooled(t, pool.Config{BusyTimeout: 10 * time.Minute, AcquireTimeout: 20 * time.Minute})
 	must(t, p.DB(), "CREATE TABLE t(a)")
@@ -132,7 +132,7 @@ func TestAnotherProcessIsKilled(t *testing.T) {
 				done <- err
 			}()
 		}
-		for p.Stats().Waiting < 3 { // and one is inside SQLite
+		for p.Stats().Waiting < 3 { // and one more inside SQLite
 			time.Sleep(time.Millisecond)
 		}
 		if err := cmd.Process.Kill(); err != nil {

@@ -12,7 +12,7 @@ import (
 	"testing/synctest"
 )
 
-// told reports what a waiter has been told, if anything yet.
+// told returns what a waiter has received; ok is false if it still waits.
 func told(w *waiter) (err error, ok bool) {
 	select {
 	case err := <-w.ready:
@@ -22,10 +22,10 @@ func told(w *waiter) (err error, ok bool) {
 	}
 }
 
-// A queue does as a list would, whatever is asked of it: turns go to who came
-// first, one who leaves takes nobody's place or turn with him, the bound holds,
-// and a turn beyond the limit is nobody's afterwards.
-func TestQueueDoesAsAListWould(t *testing.T) {
+// TestQueueMatchesList checks that a queue behaves like a list under random operations.
+// Turns go to the first waiter. A waiter that leaves takes no turn and no other's place. The
+// limit holds, and a turn beyond the limit ends with its release.
+func TestQueueMatchesList(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	for round := range 300 {
@@ -34,7 +34,7 @@ func TestQueueDoesAsAListWould(t *testing.T) {
 		limit, most := 1+r.IntN(3), r.IntN(6)
 		q := newQueue(limit)
 
-		var list []*waiter // who waits, by the model
+		var list []*waiter // the waiters of the model
 		var holders []bool // turns; true for one beyond the limit
 		taken, given := 0, uint64(0)
 		serve := func(step int, op string) {
@@ -43,13 +43,13 @@ func TestQueueDoesAsAListWould(t *testing.T) {
 				list = list[1:]
 				taken++
 				if err, ok := told(w); !ok || err != nil {
-					t.Fatalf("seed %d, round %d, step %d, %s: the first was told %v, %v", seed, round, step, op, err, ok)
+					t.Fatalf("seed %d, round %d, step %d, %s: the first waiter got %v, %v", seed, round, step, op, err, ok)
 				}
 				holders = append(holders, false)
 			}
 			for i, w := range list {
 				if err, ok := told(w); ok {
-					t.Fatalf("seed %d, round %d, step %d, %s: waiter %d of %d was told %v", seed, round, step, op, i, len(list), err)
+					t.Fatalf("seed %d, round %d, step %d, %s: waiter %d of %d got %v", seed, round, step, op, i, len(list), err)
 				}
 			}
 			if n := q.count(); n != (turnCount{limit, taken, len(list), given}) {
@@ -71,7 +71,7 @@ func TestQueueDoesAsAListWould(t *testing.T) {
 					holders = append(holders, false)
 				case most > 0 && len(list) >= most:
 					if !errors.Is(err, ErrQueueFull) {
-						t.Fatalf("seed %d, round %d, step %d: %d wait, of %d at most: %v", seed, round, step, len(list), most, err)
+						t.Fatalf("seed %d, round %d, step %d: %d waiters, at most %d: %v", seed, round, step, len(list), most, err)
 					}
 				default:
 					list = append(list, w)
@@ -83,7 +83,7 @@ func TestQueueDoesAsAListWould(t *testing.T) {
 				op = "try"
 				free := len(list) == 0 && taken < limit
 				if q.try() != free {
-					t.Fatalf("seed %d, round %d, step %d: try said %v", seed, round, step, !free)
+					t.Fatalf("seed %d, round %d, step %d: try returned %v", seed, round, step, !free)
 				}
 				if free {
 					taken++
@@ -109,7 +109,7 @@ func TestQueueDoesAsAListWould(t *testing.T) {
 				}
 				i := r.IntN(len(list))
 				if q.leave(list[i]) {
-					t.Fatalf("seed %d, round %d, step %d: one who waits had a turn", seed, round, step)
+					t.Fatalf("seed %d, round %d, step %d: a waiter had a turn", seed, round, step)
 				}
 				list = slices.Delete(list, i, i+1)
 			case 7:
@@ -126,7 +126,7 @@ func TestQueueDoesAsAListWould(t *testing.T) {
 							return false
 						}
 						if q.leave(w) {
-							t.Fatalf("seed %d, round %d, step %d: one who was sent away had a turn", seed, round, step)
+							t.Fatalf("seed %d, round %d, step %d: an aborted waiter had a turn", seed, round, step)
 						}
 						return true
 					})
@@ -144,10 +144,10 @@ func TestQueueDoesAsAListWould(t *testing.T) {
 					}
 				}
 				if got, want := q.serveLast(l, seen), last >= 0 && seen == given; got != want {
-					t.Fatalf("seed %d, round %d, step %d: serveLast said %v", seed, round, step, got)
+					t.Fatalf("seed %d, round %d, step %d: serveLast returned %v", seed, round, step, got)
 				} else if want {
 					if err, ok := told(list[last]); !ok || err != nil || !list[last].extra {
-						t.Fatalf("seed %d, round %d, step %d: the last was told %v, %v", seed, round, step, err, ok)
+						t.Fatalf("seed %d, round %d, step %d: the last waiter got %v, %v", seed, round, step, err, ok)
 					}
 					list = slices.Delete(list, last, last+1)
 					holders = append(holders, true)
@@ -158,9 +158,10 @@ func TestQueueDoesAsAListWould(t *testing.T) {
 	}
 }
 
-// Who leaves at the very moment at which he is given a turn is told so, and by
-// giving it on loses nobody's: 10,000 times.
-func TestQueueLeaveAtTheHandOff(t *testing.T) {
+// TestQueueLeaveDuringHandOff checks that a waiter that leaves at the moment it gets a turn
+// learns that it has one. If it releases the turn, no turn is lost. The test does that 10,000
+// times.
+func TestQueueLeaveDuringHandOff(t *testing.T) {
 	var had, left int
 	q := newQueue(1)
 	l := &lane{}
@@ -199,18 +200,18 @@ func TestQueueLeaveAtTheHandOff(t *testing.T) {
 		wg.Go(both[1-i%2])
 		wg.Wait()
 		if err, ok := told(next); err != nil || !ok {
-			t.Fatalf("the next was told %v, %v", err, ok)
+			t.Fatalf("the next waiter got %v, %v", err, ok)
 		}
 		q.release(false)
 	}
-	t.Logf("%d were given a turn first, %d had left", had, left)
+	t.Logf("%d got a turn before they left, %d left before", had, left)
 	if n := q.count(); n.taken != 0 || n.waiting != 0 {
 		t.Errorf("%+v", n)
 	}
 }
 
-// Many who come, give up and give back at once never hold more turns than there
-// are, and leave none behind.
+// TestQueueStorm checks that many goroutines that join, leave and release at the same time
+// never hold more turns than the limit. No turn and no waiter is left at the end.
 func TestQueueStorm(t *testing.T) {
 	const limit, workers, each = 3, 64, 500
 	q := newQueue(limit)
@@ -249,13 +250,13 @@ func TestQueueStorm(t *testing.T) {
 	}
 	wg.Wait()
 	if n := q.count(); n.taken != 0 || n.waiting != 0 || most.Load() > limit {
-		t.Errorf("%+v, %d at once", n, most.Load())
+		t.Errorf("%+v, %d at the same time", n, most.Load())
 	}
 }
 
-// Whoever asks while others wait queues up behind them, even in the instant
-// after a turn was given back: it has its owner already.
-func TestQueueNobodyPassesTheFirst(t *testing.T) {
+// TestQueueNewcomerDoesNotOvertake checks that a newcomer never overtakes waiters, not even just
+// after a turn was released. That turn already belongs to the first waiter.
+func TestQueueNewcomerDoesNotOvertake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(1)
 		l := &lane{}
@@ -268,13 +269,13 @@ func TestQueueNobodyPassesTheFirst(t *testing.T) {
 			q.release(false)
 		}()
 		synctest.Wait()
-		q.release(false) // the first has the turn, and has not run yet
+		q.release(false) // the first waiter has the turn, but has not run yet
 		if q.try() {
-			t.Error("try passed the first")
+			t.Error("try overtook the first waiter")
 		}
 		late, _, _ := q.join(l, 0)
 		if late == nil {
-			t.Fatal("join passed the first")
+			t.Fatal("join overtook the first waiter")
 		}
 		<-late.ready
 		got = append(got, "late")

@@ -12,7 +12,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// A name with a line break, whoever gave it, breaks no line of an error's, and so of no log.
+// TestNamesAreQuoted checks that a name with a line break adds no line to an error or a log,
+// whatever set the name.
 func TestNamesAreQuoted(t *testing.T) {
 	const forged = "\n2026/01/01 00:00:00 admin logged in \x1b[31m"
 	synctest.Test(t, func(t *testing.T) {
@@ -48,7 +49,7 @@ func TestNamesAreQuoted(t *testing.T) {
 			texts = append(texts, err.Error())
 		}
 		acquire(t.Context())
-		acquire(ctx) // waits for itself
+		acquire(ctx) // the caller of ctx holds the writer itself
 		ended, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		texts = append(texts, p.Shutdown(ended).Error())
