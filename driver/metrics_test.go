@@ -346,7 +346,7 @@ func TestSummariesAreBounded(t *testing.T) {
 		if summary, ok := p.Attributes.Value("db.query.summary"); ok {
 			summaries[summary.AsString()] = true
 		} else if err, _ := p.Attributes.Value("error.type"); err.AsString() == "1" && p.Count != calls-allowed {
-			t.Errorf("%d calls are told by no summary, want %d", p.Count, calls-allowed)
+			t.Errorf("%d calls are in no summary, want %d", p.Count, calls-allowed)
 		}
 	}
 	if len(summaries) != allowed || len(points) != allowed+2 {
@@ -476,7 +476,7 @@ func TestBackgroundConnectionsAreCounted(t *testing.T) {
 		}
 		got <- two
 	}()
-	eventually(t, func() (bool, string) { return c.db.Stats().WaitCount == 1, "nobody waits" })
+	eventually(t, func() (bool, string) { return c.db.Stats().WaitCount == 1, "no call waits" })
 	one.Raw(func(any) error { return sqldriver.ErrBadConn })
 	two := <-got
 	c.log.mu.Lock()

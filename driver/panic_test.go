@@ -417,7 +417,7 @@ func TestInitPanicsInTheBackground(t *testing.T) {
 	}
 	failed := make(chan error)
 	go func() { failed <- db.PingContext(t.Context()) }()
-	eventually(t, func() (bool, string) { return db.Stats().WaitCount == 1, "nobody waits" })
+	eventually(t, func() (bool, string) { return db.Stats().WaitCount == 1, "no call waits" })
 	b.arm("init")
 	c.Raw(func(any) error { return sqldriver.ErrBadConn })
 	c.Close()

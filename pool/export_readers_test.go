@@ -2,8 +2,8 @@ package pool
 
 import "github.com/ncruces/go-sqlite3"
 
-// IdleReaders returns SQLite's connections of the idle readers, for a test that
-// is the pool's only user.
+// IdleReaders returns the SQLite connections of the idle readers. The test must be the pool's
+// only caller.
 func (p *Pool) IdleReaders() []*sqlite3.Conn {
 	if p.readers == nil {
 		return nil
@@ -17,20 +17,19 @@ func (p *Pool) IdleReaders() []*sqlite3.Conn {
 	return list
 }
 
-// What a text is taken for, where tests are not of the package.
+// The rest of this file exports how classify classifies a query, for tests outside the package.
 
-// ReaderPrepares reports whether a text may be prepared on a reader.
+// ReaderPrepares reports whether a query may be prepared on a reader.
 func ReaderPrepares(query string) bool { return classify(query).preparable }
 
-// ReaderRuns reports whether a text is a reader's, and whether SQLite is asked
-// first.
+// ReaderRuns reports whether a query goes to a reader, and whether SQLite is asked first.
 func ReaderRuns(query string) (runs, asks bool) {
 	where := classify(query).route
 	return where != toWriter, where == toAsk
 }
 
-// LeavesPragma, LeavesObjects and LeavesJournal report what a text is taken to
-// leave behind on its connection.
+// LeavesPragma, LeavesObjects and LeavesJournal report which marks a query may leave on its
+// connection.
 func LeavesPragma(query string) bool  { return classify(query).marks&markPragma != 0 }
 func LeavesObjects(query string) bool { return classify(query).marks&markVisible != 0 }
 func LeavesJournal(query string) bool { return classify(query).marks&markJournal != 0 }

@@ -1,5 +1,4 @@
 package pool
 
-// KeepTurns has every checkout keep its turn until it ends, whether it does
-// something or not.
+// KeepTurns makes every checkout keep its turn until it ends, also while it runs nothing.
 func (p *Pool) KeepTurns() { p.keepTurns = true }

@@ -11,8 +11,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// E4: a reader stays one after a transaction that only reads, which the plain
-// driver ends with query_only off.
+// TestE4ReaderStaysReadOnly checks that a reader stays read-only after a read-only transaction.
+// At its end, the plain driver turns query_only off.
 func TestE4ReaderStaysReadOnly(t *testing.T) {
 	eachDoor(t, pool.Config{MaxConns: 2}, func(t *testing.T, d door) {
 		mustExec(t, d.db, "CREATE TABLE t (a)")
@@ -22,7 +22,7 @@ func TestE4ReaderStaysReadOnly(t *testing.T) {
 				t.Fatal(err)
 			}
 			if _, err := tx.Exec("INSERT INTO t VALUES (1)"); !errors.Is(err, sqlite3.READONLY) {
-				t.Errorf("a write in a transaction that only reads: %v", err)
+				t.Errorf("a write in a read-only transaction: %v", err)
 			}
 			if err := tx.Commit(); err != nil {
 				t.Error(err)
@@ -34,13 +34,14 @@ func TestE4ReaderStaysReadOnly(t *testing.T) {
 			}
 		}
 		if len(d.pool.IdleReaders()) != 1 {
-			t.Error("the reader was not kept")
+			t.Error("the reader was closed")
 		}
 	})
 }
 
-// E4: a pragma in a transaction that only reads is gone with its connection.
-func TestE4PragmaOnAReaderIsNobodyElses(t *testing.T) {
+// TestE4PragmaOnReaderIsLost checks that a pragma set in a read-only transaction is
+// lost, because its connection is closed.
+func TestE4PragmaOnReaderIsLost(t *testing.T) {
 	eachDoor(t, pool.Config{MaxConns: 2}, func(t *testing.T, d door) {
 		mustScan[int](t, d.db, "SELECT 1")
 		before := readerSessions(d.pool)
@@ -57,14 +58,14 @@ func TestE4PragmaOnAReaderIsNobodyElses(t *testing.T) {
 		}
 		mustScan[int](t, d.db, "SELECT 1")
 		if after := readerSessions(d.pool); len(after) != 1 || after[0] != before[0] {
-			t.Errorf("the next reader: %v\nwas %v", after, before)
+			t.Errorf("the next reader has %v\nbefore: %v", after, before)
 		}
 	})
 }
 
-// E9: a statement that somebody has stepped and not reset does not pin what the
-// next user of its connection sees.
-func TestE9SnapshotIsNotGivenBack(t *testing.T) {
+// TestE9SnapshotIsNotKept checks that a statement that a caller has stepped and not reset
+// does not pin the snapshot of the connection's next caller.
+func TestE9SnapshotIsNotKept(t *testing.T) {
 	eachDoor(t, pool.Config{MaxConns: 2}, func(t *testing.T, d door) {
 		mustExec(t, d.db, "CREATE TABLE t (a)", "INSERT INTO t VALUES (1), (2)")
 		reader, err := d.pool.Reader().Conn(t.Context())
@@ -81,9 +82,9 @@ func TestE9SnapshotIsNotGivenBack(t *testing.T) {
 			t.Errorf("a reader sees %d rows of 3", n)
 		}
 		if d.pool.Stats().Max != 2 {
-			t.Error("there is one lane")
+			t.Error("there is only one lane")
 		}
-		// What a program may have done to one reader sends no query to the writer.
+		// A program's changes to one reader send no queries to the writer.
 		tx, err := d.db.Begin()
 		if err != nil {
 			t.Fatal(err)
@@ -95,7 +96,7 @@ func TestE9SnapshotIsNotGivenBack(t *testing.T) {
 	})
 }
 
-// pin leaves a statement stepped and not reset on a connection.
+// pin steps a statement on a connection and does not reset it.
 func pin(t *testing.T, conn *sql.Conn, query string) {
 	t.Helper()
 	err := conn.Raw(func(dc any) error {
@@ -110,8 +111,9 @@ func pin(t *testing.T, conn *sql.Conn, query string) {
 	}
 }
 
-// E9: where SQLite's connection was had without the pool's knowing, what is pinned
-// is let go when the connection is given back, and the connection kept.
+// TestE9PinnedStatementIsReset checks a caller that got SQLite's connection without the pool's
+// knowledge. At the release, the pool resets the statement that pins a snapshot, and keeps the
+// connection.
 func TestE9PinnedStatementIsReset(t *testing.T) {
 	var raws []*sqlite3.Conn
 	hooks := pool.Hooks{AfterConnect: func(_ context.Context, c *sqlite3.Conn) error {

@@ -20,15 +20,16 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// A described metric is what the README's table, or the SDK, says of one.
+// A described metric is a metric as the README's table or the SDK describes it.
 type described struct {
 	unit       string
 	attributes []string // sorted
 }
 
-// The README's table of metrics is true, column by column: each is there, in its
-// unit, by its attributes, all of which occur; and there are no others.
-func TestMetricsAreAsTheREADMESays(t *testing.T) {
+// TestMetricsMatchREADME checks every column of the README's table of metrics. Each
+// metric exists with its unit and its attributes, and all attributes occur. There are no other
+// metrics.
+func TestMetricsMatchREADME(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reader := sdkmetric.NewManualReader()
 		_, _, tracer := tell(t, sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)))
@@ -41,7 +42,7 @@ func TestMetricsAreAsTheREADMESays(t *testing.T) {
 		must(t, db, "CREATE TABLE t(a PRIMARY KEY)")
 		must(t, db, "INSERT INTO t VALUES (?)", 1)
 		if _, err := db.Exec("INSERT INTO t VALUES (?)", 1); err == nil {
-			t.Fatal("there are two")
+			t.Fatal("there are two tables")
 		}
 		if n := mustScan[int](t, db, "SELECT a FROM t"); n != 1 {
 			t.Fatal(n)
@@ -49,7 +50,7 @@ func TestMetricsAreAsTheREADMESays(t *testing.T) {
 		if rows, err := db.Query("SELECT abs(-9223372036854775808) FROM t"); err != nil || rows.Next() || rows.Close() != nil {
 			t.Fatal("the overflow has a row", err)
 		}
-		tx, err := db.Begin() // and so the writer is waited for in vain
+		tx, err := db.Begin() // so that the acquire of the writer times out
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,17 +64,17 @@ func TestMetricsAreAsTheREADMESays(t *testing.T) {
 		said, found := metricsOfREADME(t), metricsOf(t, reader)
 		for name := range said {
 			if _, ok := found[name]; !ok {
-				t.Errorf("the README speaks of %s, which is not measured", name)
+				t.Errorf("the README lists %s, which is not measured", name)
 			}
 		}
 		for name, m := range found {
 			switch want, ok := said[name]; {
 			case !ok:
-				t.Errorf("the README does not speak of %s", name)
+				t.Errorf("the README does not list %s", name)
 			case m.unit != want.unit:
-				t.Errorf("%s is in %q, and the README says %q", name, m.unit, want.unit)
+				t.Errorf("%s has the unit %q, the README says %q", name, m.unit, want.unit)
 			case !slices.Equal(m.attributes, want.attributes):
-				t.Errorf("%s is by\n\t%v, and the README says\n\t%v", name, m.attributes, want.attributes)
+				t.Errorf("%s has the attributes\n\t%v, the README says\n\t%v", name, m.attributes, want.attributes)
 			}
 		}
 	})

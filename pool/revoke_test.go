@@ -19,13 +19,14 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// endless is a query that ends when it is interrupted.
+// endless is a query that ends only when it is interrupted.
 const endless = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i+1 FROM n) SELECT max(i) FROM n"
 
-// E8: what a Shutdown takes away ends by itself, without a race: queries in
-// SQLite, rows, transactions and waits. The errors are ErrClosed, or SQLite's for
-// what was interrupted, and none that database/sql would try again for.
-func TestE8ShutdownTakesAwayWhatIsInUse(t *testing.T) {
+// TestE8ShutdownTakesConnectionsAway checks that all that a Shutdown takes away ends by itself,
+// without a race: queries inside SQLite, rows, transactions and waits. The errors are
+// ErrClosed, or SQLite's if the call was interrupted. On none of them does database/sql try
+// again.
+func TestE8ShutdownTakesConnectionsAway(t *testing.T) {
 	for name, open := range map[string]func(path string, l *ledger) (*sql.DB, *pool.Pool){
 		"pool.Open": func(path string, l *ledger) (*sql.DB, *pool.Pool) {
 			p, err := pool.Open(t.Context(), pool.Config{Path: path, MaxConns: 20, Recorder: l, Logger: slog.New(slog.DiscardHandler)})
@@ -54,11 +55,11 @@ func TestE8ShutdownTakesAwayWhatIsInUse(t *testing.T) {
 				t.Errorf("%d connections are open", s.Open)
 			}
 			if files := openFiles(t, filepath.Dir(path)); len(files) > 0 {
-				t.Errorf("open after all has ended: %v", files)
+				t.Errorf("open files after all calls have ended: %v", files)
 			}
 			var left *pool.ShutdownError
 			if err := p.Close(); !errors.As(err, &left) {
-				t.Errorf("to close it again: %v", err)
+				t.Errorf("a second Close: %v", err)
 			}
 			db.Close()
 			l.settled(t, p)
@@ -67,13 +68,13 @@ func TestE8ShutdownTakesAwayWhatIsInUse(t *testing.T) {
 			}
 			again := openDoor(t, pool.Config{}, path)
 			if n := mustScan[int](t, again.db, "SELECT count(*) FROM t"); n != 1000 {
-				t.Errorf("%d rows of 1000: a transaction that was taken away has been committed", n)
+				t.Errorf("%d rows of 1000: a transaction was committed after it had been taken away", n)
 			}
 		})
 	}
 }
 
-// takeAway closes a pool of 20 connections while 17 are used and 4 calls wait.
+// takeAway closes a pool of 20 connections while 17 are in use and 4 calls wait.
 func takeAway(t *testing.T, db *sql.DB, p *pool.Pool) {
 	mustExec(t, db, "CREATE TABLE t (a)",
 		"INSERT INTO t WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i+1 FROM n WHERE i<1000) SELECT i FROM n")
@@ -82,7 +83,7 @@ func takeAway(t *testing.T, db *sql.DB, p *pool.Pool) {
 			runtime.Gosched()
 		}
 	}
-	// ask asks until it is answered no more.
+	// ask queries until a query fails.
 	ask := func(db queryer) (err error) {
 		for err == nil {
 			var n int
@@ -148,7 +149,7 @@ func takeAway(t *testing.T, db *sql.DB, p *pool.Pool) {
 		return errors.Join(ask(tx), tx.Commit())
 	})
 	until(func(s pool.Stats) bool { return s.WritersInUse == 1 && s.ReadersInUse == 16 })
-	until(func(pool.Stats) bool { // each has said what it has it for
+	until(func(pool.Stats) bool { // each holder has executed something
 		said := 0
 		for _, h := range p.Holders() {
 			if h.Last != "" {
@@ -171,7 +172,7 @@ func takeAway(t *testing.T, db *sql.DB, p *pool.Pool) {
 		runtime.Gosched()
 	}
 	if _, err := db.Exec("DELETE FROM t"); !errors.Is(err, pool.ErrClosed) {
-		t.Errorf("a call after Shutdown has begun: %v", err)
+		t.Errorf("a call after Shutdown has started: %v", err)
 	}
 	end()
 	err := <-done
@@ -183,12 +184,12 @@ func takeAway(t *testing.T, db *sql.DB, p *pool.Pool) {
 	writers := 0
 	for _, h := range left.Holders {
 		if h.Last == "" {
-			t.Errorf("nothing is said of what %v does", h)
+			t.Errorf("the last query of %v is missing", h)
 		}
 		if h.Lane == wrap.LaneWriter {
 			writers++
 			if !h.Tx {
-				t.Errorf("the writer's transaction is not told of: %v", h)
+				t.Errorf("the writer's transaction is not reported: %v", h)
 			}
 		}
 	}
@@ -205,9 +206,9 @@ func flat(err error) []error {
 	return []error{err}
 }
 
-// E8: who keeps rows and asks for no more does not keep Shutdown from returning,
-// and gives the connection back to nobody when it is through.
-func TestE8ShutdownDoesNotWaitForRowsThatNobodyAsksFor(t *testing.T) {
+// TestE8ShutdownDoesNotWaitForUnreadRows checks that open rows that are not read do
+// not prevent Shutdown from returning. When they are closed, their connection is closed.
+func TestE8ShutdownDoesNotWaitForUnreadRows(t *testing.T) {
 	p, err := pool.Open(t.Context(), pool.Config{Path: newFile(t), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -228,7 +229,7 @@ func TestE8ShutdownDoesNotWaitForRowsThatNobodyAsksFor(t *testing.T) {
 	}
 	var a int
 	if err := rows.Scan(&a); err != nil || a != 1 {
-		t.Errorf("the row in hand: %d, %v", a, err)
+		t.Errorf("the current row: %d, %v", a, err)
 	}
 	if rows.Next() || !errors.Is(rows.Err(), pool.ErrClosed) {
 		t.Errorf("the next row: %v", rows.Err())
@@ -239,7 +240,8 @@ func TestE8ShutdownDoesNotWaitForRowsThatNobodyAsksFor(t *testing.T) {
 	}
 }
 
-// A hook that panics ends Shutdown, and nobody else waits for it for ever.
+// TestShutdownWithAHookThatPanics checks that a hook that panics ends Shutdown, and that no
+// other Shutdown waits forever.
 func TestShutdownWithAHookThatPanics(t *testing.T) {
 	p, err := pool.Open(t.Context(), pool.Config{Path: filepath.Join(t.TempDir(), "a.db"), Logger: slog.New(slog.DiscardHandler),
 		Hooks: pool.Hooks{BeforeClose: func(pool.ConnInfo) { panic("hook") }}})
@@ -250,14 +252,14 @@ func TestShutdownWithAHookThatPanics(t *testing.T) {
 	func() {
 		defer func() {
 			if recover() != "hook" {
-				t.Error("the panic does not pass")
+				t.Error("the panic does not reach the caller")
 			}
 		}()
 		p.Close()
 	}()
 	if err := p.Shutdown(t.Context()); err == nil || !strings.Contains(err.Error(), "panicked") {
-		t.Errorf("the next is told %v", err)
+		t.Errorf("the next Shutdown returns %v", err)
 	}
-	for range sub.All() { // which ends
+	for range sub.All() { // the loop ends
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// A tracker is a Recorder that knows which lanes were acquired.
+// A tracker is a Recorder that records which lanes were acquired.
 type tracker struct {
 	mu    sync.Mutex
 	lanes []string
@@ -52,8 +52,8 @@ func drain(rows *sql.Rows, err error) error {
 	return rows.Err()
 }
 
-// ways are those in which a program has a text executed, in the order in which
-// they are tried.
+// ways are the ways for a program to execute a query, in the order in which the test tries
+// them.
 var ways = []struct {
 	name string
 	do   func(ctx context.Context, db *sql.DB, query string) error
@@ -104,22 +104,23 @@ func inTx(ctx context.Context, db *sql.DB, opts *sql.TxOptions, query string) er
 	return drain(tx.QueryContext(ctx, query))
 }
 
-// The lanes that each way acquires for texts of a kind, in the order of ways.
+// The lanes that each way acquires for a class of queries, in the order of ways.
 var (
 	forReads = []string{"reader", "reader", "writer", "reader reader", "reader writer", "writer", "reader", "reader"}
-	// Of what only SQLite can tell, it is asked once.
+	// If only SQLite can classify the query, a reader is asked once.
 	forWithWrite = []string{"reader writer", "writer", "writer", "reader writer", "reader writer", "writer", "reader", "writer"}
 	forWrites    = []string{"writer", "writer", "writer", "reader writer", "reader writer", "writer", "reader", "writer"}
 	forAlone     = []string{"writer", "writer", "writer", "writer writer", "writer writer", "writer", "reader", "writer"}
-	// It is not one that can be prepared.
+	// Several statements cannot be prepared as one.
 	forSeveral = []string{"writer", "writer", "writer", "writer", "writer", "writer", "reader", "writer"}
 )
 
-// Which lane serves a text is as the design's table says, whichever way it comes.
+// TestRouting checks that each query goes to the lane of the design's table, however it is
+// executed.
 func TestRouting(t *testing.T) {
 	for _, tc := range []struct {
 		lanes  []string
-		writes bool // which a transaction that only reads refuses
+		writes bool // a read-only transaction refuses it
 		texts  []string
 	}{
 		{forReads, false, []string{
@@ -194,7 +195,7 @@ func TestRouting(t *testing.T) {
 	}
 }
 
-// Reader and Writer are pinned, each to its lane.
+// TestRoutingOfPinnedDatabases checks that Reader and Writer always use their own lane.
 func TestRoutingOfPinnedDatabases(t *testing.T) {
 	var lanes tracker
 	p, _ := pooled(t, pool.Config{Recorder: &lanes})
@@ -214,7 +215,8 @@ func TestRoutingOfPinnedDatabases(t *testing.T) {
 	}
 }
 
-// A checkout that has had the writer stays there, and gives its reader back.
+// TestConnThatHasWrittenStaysOnTheWriter checks that a checkout that has used the writer keeps
+// it, and releases its reader.
 func TestConnThatHasWrittenStaysOnTheWriter(t *testing.T) {
 	var lanes tracker
 	p, _ := pooled(t, pool.Config{Recorder: &lanes})
@@ -225,7 +227,7 @@ func TestConnThatHasWrittenStaysOnTheWriter(t *testing.T) {
 	}
 	defer conn.Close()
 	if id := conn.ID(); id != 0 {
-		t.Errorf("before it is asked for anything, it has connection %v", id)
+		t.Errorf("before its first query, the checkout has connection %v", id)
 	}
 	stmt, err := conn.PrepareContext(t.Context(), "SELECT count(*) FROM t")
 	if err != nil {
@@ -247,11 +249,11 @@ func TestConnThatHasWrittenStaysOnTheWriter(t *testing.T) {
 	if s := p.Stats(); s.ReadersInUse != 0 || s.WritersInUse != 1 {
 		t.Errorf("%d readers and %d writers are in use", s.ReadersInUse, s.WritersInUse)
 	}
-	// What it prepared before sees what it has not committed.
+	// A statement prepared before sees the uncommitted changes.
 	mustExec(t, conn, "BEGIN", "INSERT INTO t VALUES (3)")
 	var n int
 	if err := stmt.QueryRow().Scan(&n); err != nil || n != 3 {
-		t.Errorf("its statement sees %d rows, %v", n, err)
+		t.Errorf("the earlier statement sees %d rows, %v", n, err)
 	}
 	mustExec(t, conn, "ROLLBACK")
 	if err := conn.Release(); err != nil {
@@ -262,7 +264,8 @@ func TestConnThatHasWrittenStaysOnTheWriter(t *testing.T) {
 	}
 }
 
-// Savepoints of ncruces' driver work in transactions of the pool.
+// TestSavepointInTransaction checks that savepoints of ncruces' driver work in transactions of
+// the pool.
 func TestSavepointInTransaction(t *testing.T) {
 	eachDoor(t, pool.Config{}, func(t *testing.T, d door) {
 		mustExec(t, d.db, "CREATE TABLE t (a)")
@@ -294,7 +297,7 @@ func TestSavepointInTransaction(t *testing.T) {
 	})
 }
 
-// What kind of transaction is begun is what decides its lane, and whether it has
+// TestTransactionLanes checks that a transaction's options decide its lane, and whether it has
 // the write lock from the beginning.
 func TestTransactionLanes(t *testing.T) {
 	var lanes tracker
@@ -324,7 +327,7 @@ func TestTransactionLanes(t *testing.T) {
 			var tx *sql.Tx
 			var err error
 			if got := lanes.during(func() { tx, err = p.DB().BeginTx(t.Context(), tc.opts) }); got != tc.lane {
-				t.Errorf("has the %s, want the %s", got, tc.lane)
+				t.Errorf("the transaction has the %s, want the %s", got, tc.lane)
 			}
 			if (err != nil) != tc.fails {
 				t.Fatal(err)
@@ -335,7 +338,7 @@ func TestTransactionLanes(t *testing.T) {
 			defer tx.Rollback()
 			err = other.Exec("BEGIN IMMEDIATE; ROLLBACK")
 			if errors.Is(err, sqlite3.BUSY) != tc.locks || err != nil && !tc.locks {
-				t.Errorf("beside it, another handle's transaction: %v", err)
+				t.Errorf("a transaction of another handle at the same time: %v", err)
 			}
 			mustScan[int](t, tx, "SELECT count(*) FROM t")
 			if _, err := tx.Exec("INSERT INTO t VALUES (1)"); (err == nil) != tc.writes || err != nil && !errors.Is(err, sqlite3.READONLY) {
@@ -344,7 +347,7 @@ func TestTransactionLanes(t *testing.T) {
 			if err := tx.Rollback(); err != nil {
 				t.Error(err)
 			}
-			mustExec(t, p.DB(), "INSERT INTO t VALUES (1)") // the writer is not left read-only
+			mustExec(t, p.DB(), "INSERT INTO t VALUES (1)") // the writer is writable again
 		})
 	}
 }

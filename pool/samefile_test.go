@@ -35,8 +35,8 @@ func twoDoors(t *testing.T, cfg pool.Config, f func(t *testing.T, a, b door)) {
 	})
 }
 
-// E12: two pools of one file are one queue for who writes: first come, first
-// served, whichever pool they came by.
+// TestE12WritersOfTwoPoolsAreServedInOrder checks that the writers of two pools with the same
+// file share one queue: first come, first served, in whichever pool.
 func TestE12WritersOfTwoPoolsAreServedInOrder(t *testing.T) {
 	twoDoors(t, pool.Config{}, func(t *testing.T, a, b door) {
 		mustExec(t, a.db, "CREATE TABLE t (a INTEGER PRIMARY KEY, who)")
@@ -80,14 +80,14 @@ func TestE12WritersOfTwoPoolsAreServedInOrder(t *testing.T) {
 			got = append(got, who)
 		}
 		if !slices.Equal(got, want) {
-			t.Errorf("they wrote in the order %v, and came in the order %v", got, want)
+			t.Errorf("they wrote in the order %v, want %v", got, want)
 		}
 	})
 }
 
-// increments has many goroutines count in transactions that read, then write, on
-// all of these.
-func increments(t *testing.T, dbs ...*sql.DB) {
+// increments makes many goroutines increment a counter in transactions that read and then
+// write, through all these databases.
+func incrementConcurrently(t *testing.T, dbs ...*sql.DB) {
 	const workers, each = 8, 10
 	mustExec(t, dbs[0], "CREATE TABLE n (n)", "INSERT INTO n VALUES (0)")
 	var wg sync.WaitGroup
@@ -124,14 +124,15 @@ func increments(t *testing.T, dbs ...*sql.DB) {
 	}
 }
 
-// E12: between pools of one process SQLite is never asked for a lock that another
-// has: nobody is told that the database is locked, even if none waits for that.
+// TestE12TwoPoolsLoseNothingAndAreNeverBusy checks that pools of one process never wait for
+// each other's locks in SQLite. So no call fails because the database is locked, even without a
+// busy timeout.
 func TestE12TwoPoolsLoseNothingAndAreNeverBusy(t *testing.T) {
-	twoDoors(t, pool.Config{BusyTimeout: -1}, func(t *testing.T, a, b door) { increments(t, a.db, b.db) })
+	twoDoors(t, pool.Config{BusyTimeout: -1}, func(t *testing.T, a, b door) { incrementConcurrently(t, a.db, b.db) })
 }
 
-// E12: a pool beside a database of driver's, which knows nothing of its queue,
-// waits as any two handles do.
+// TestE12PoolBesidePlainHandle checks a pool beside a database of package driver, which does
+// not use the pool's queue. They wait for each other like any two handles.
 func TestE12PoolBesidePlainHandle(t *testing.T) {
 	eachDoor(t, pool.Config{BusyTimeout: 10 * time.Minute, AcquireTimeout: 20 * time.Minute}, func(t *testing.T, d door) {
 		plain, err := sql.Open(driver.Name, "file:"+filepath.ToSlash(d.path)+"?_txlock=immediate&_pragma=busy_timeout(600000)")
@@ -139,11 +140,12 @@ func TestE12PoolBesidePlainHandle(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer plain.Close()
-		increments(t, d.db, plain)
+		incrementConcurrently(t, d.db, plain)
 	})
 }
 
-// E12: when one pool is closed, the other goes on, and its queue is its own.
+// TestE12ClosingOnePoolLeavesTheOther checks that after one pool is closed, the other one
+// continues with its own queue.
 func TestE12ClosingOnePoolLeavesTheOther(t *testing.T) {
 	path := newFile(t)
 	a := openDoor(t, pool.Config{}, path)

@@ -8,15 +8,16 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// What is gone is gone for connections that read, too, at the query and not
-// later: also where they have kept a statement for it.
-func TestSchemaChangesShowOnReadersAtOnce(t *testing.T) {
+// TestReadersSeeDroppedTables checks that a dropped table is missing for readers too.
+// The query fails immediately, and not when its rows are read, also on a reader with a cached
+// statement for it.
+func TestReadersSeeDroppedTables(t *testing.T) {
 	const query = "SELECT * FROM t"
 	for _, how := range []struct {
 		name string
 		drop func(t *testing.T, db *sql.DB)
 	}{
-		{"by a text", func(t *testing.T, db *sql.DB) { must(t, db, "DROP TABLE t") }},
+		{"by Exec", func(t *testing.T, db *sql.DB) { must(t, db, "DROP TABLE t") }},
 		{"by a query", func(t *testing.T, db *sql.DB) {
 			rows, err := db.Query("/* gone */ DROP TABLE t")
 			if err != nil {
@@ -43,7 +44,7 @@ func TestSchemaChangesShowOnReadersAtOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 			must(t, tx, "DROP TABLE t")
-			rows, err := db.Query(query) // it is still there
+			rows, err := db.Query(query) // the table still exists
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -55,7 +56,7 @@ func TestSchemaChangesShowOnReadersAtOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
-		{"in a transaction of texts, by a connection that is kept", func(t *testing.T, db *sql.DB) {
+		{"in a transaction by SQL, on a kept connection", func(t *testing.T, db *sql.DB) {
 			c, err := db.Conn(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -80,15 +81,15 @@ func TestSchemaChangesShowOnReadersAtOnce(t *testing.T) {
 			rows, err := db.Query(query)
 			if err == nil {
 				rows.Close()
-				t.Error("a query of a table that was dropped begins")
+				t.Error("a query of a dropped table starts")
 			}
 		})
 	}
 }
 
-// A pragma that changes what queries give is in force for them, as on a program's
-// only connection.
-func TestPragmasOfMeaningAreInForceForQueries(t *testing.T) {
+// TestPragmasApplyToQueries checks that a pragma that changes the results of
+// queries applies to them, as on a program's only connection.
+func TestPragmasApplyToQueries(t *testing.T) {
 	p, _ := pooled(t, pool.Config{Path: t.TempDir() + "/a.db"})
 	db := p.DB()
 	like := func() (is bool) {
@@ -99,16 +100,17 @@ func TestPragmasOfMeaningAreInForceForQueries(t *testing.T) {
 		return is
 	}
 	if !like() {
-		t.Error("LIKE is sensitive to case")
+		t.Error("LIKE is case-sensitive")
 	}
 	must(t, db, "PRAGMA case_sensitive_like = on")
 	if like() {
-		t.Error("LIKE is not sensitive to case, though it was to be")
+		t.Error("LIKE is not case-sensitive in spite of the pragma")
 	}
 }
 
-// Who only reads does not wait for another pool's writer.
-func TestPoolThatOnlyReadsDoesNotWaitForWriters(t *testing.T) {
+// TestReadOnlyPoolDoesNotWaitForWriters checks that a pool that only reads does not wait
+// for another pool's writer.
+func TestReadOnlyPoolDoesNotWaitForWriters(t *testing.T) {
 	file := t.TempDir() + "/a.db"
 	p, _ := pooled(t, pool.Config{Path: file})
 	must(t, p.DB(), "CREATE TABLE t(a); INSERT INTO t VALUES (1)")

@@ -7,8 +7,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// What a program has attached or made for a time keeps queries on the connection
-// that writes for that time, and no longer.
+// TestQueriesGoBackToReaders checks that queries go to the writer only as long as a file that
+// the program attached, or a temporary object, exists.
 func TestQueriesGoBackToReaders(t *testing.T) {
 	for name, tc := range map[string]struct{ make, undo string }{
 		"a file":            {"ATTACH ':memory:' AS other", "DETACH other"},
@@ -26,21 +26,22 @@ func TestQueriesGoBackToReaders(t *testing.T) {
 				return l.last(driver.KindAcquire)
 			}
 			if e := lane(); e.Lane != "reader" {
-				t.Fatalf("before, a query is on the %s", e.Lane)
+				t.Fatalf("before, a query goes to the %s", e.Lane)
 			}
 			must(t, p.DB(), tc.make)
 			if e := lane(); e.Lane != "writer" {
-				t.Errorf("with it, a query is on the %s", e.Lane)
+				t.Errorf("with it, a query goes to the %s", e.Lane)
 			}
 			must(t, p.DB(), tc.undo)
 			if e := lane(); e.Lane != "reader" {
-				t.Errorf("without it, a query is on the %s", e.Lane)
+				t.Errorf("without it, a query goes to the %s", e.Lane)
 			}
 		})
 	}
 }
 
-// One of two that is undone leaves the other in force.
+// TestQueriesStayWithWhatIsLeft checks that queries stay on the writer if only one of two
+// changes is undone.
 func TestQueriesStayWithWhatIsLeft(t *testing.T) {
 	p, l := pooled(t, pool.Config{})
 	must(t, p.DB(), "CREATE TEMP TABLE x (a); CREATE TEMP TABLE y (a)")
@@ -50,12 +51,12 @@ func TestQueriesStayWithWhatIsLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	if e := l.last(driver.KindAcquire); e.Lane != "writer" {
-		t.Errorf("a query is on the %s", e.Lane)
+		t.Errorf("a query goes to the %s", e.Lane)
 	}
 }
 
-// What a commit needs to survive a power failure follows the journal mode, unless the
-// program has said what it wants.
+// TestSynchronousFollowsTheJournalMode checks that synchronous follows the journal mode, so
+// that commits survive a power failure, unless the program has set synchronous.
 func TestSynchronousFollowsTheJournalMode(t *testing.T) {
 	for name, tc := range map[string]struct {
 		cfg                   pool.Config
@@ -78,13 +79,13 @@ func TestSynchronousFollowsTheJournalMode(t *testing.T) {
 					must(t, p.DB(), "PRAGMA journal_mode = "+step.mode)
 				}
 				if n := intOf(t, p.Writer(), "PRAGMA synchronous"); n != step.want {
-					t.Errorf("in mode %q it is %d, want %d", step.mode, n, step.want)
+					t.Errorf("in mode %q, synchronous is %d, want %d", step.mode, n, step.want)
 				}
 			}
 			must(t, p.Writer(), "PRAGMA synchronous = off")
 			must(t, p.DB(), "PRAGMA journal_mode = delete")
 			if n := intOf(t, p.Writer(), "PRAGMA synchronous"); n != 0 {
-				t.Errorf("what a program has set is %d, want 0", n)
+				t.Errorf("after the program has set synchronous, it is %d, want 0", n)
 			}
 		})
 	}

@@ -17,9 +17,9 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// For 20 seconds, 240 goroutines read, write, give up and reset. Nothing that was
-// committed is lost, nobody waits in vain, and when it is over the pool is as it
-// was. It is for make soak.
+// TestSoak runs 240 goroutines for 20 seconds; they read, write, give up and reset. It checks
+// that no commit is lost, that no call waits in vain, and that the pool ends in its initial
+// state. make soak runs it.
 func TestSoak(t *testing.T) {
 	if os.Getenv("SQLITEMW_SOAK") == "" {
 		t.Skip("set SQLITEMW_SOAK=1, or make soak")
@@ -38,7 +38,7 @@ func TestSoak(t *testing.T) {
 		defer mu.Unlock()
 		*list = append(*list, d)
 	}
-	// One and the other, always together, after reading.
+	// move reads, and then changes both accounts in one transaction.
 	move := func(ctx context.Context) error {
 		return p.WithTx(ctx, nil, func(tx *sql.Tx) error {
 			var n int64
@@ -92,7 +92,7 @@ func TestSoak(t *testing.T) {
 				case errors.Is(err, context.DeadlineExceeded), errors.Is(err, sqlite3.INTERRUPT), errors.Is(err, sql.ErrTxDone):
 					gaveUp.Add(1)
 				default:
-					t.Errorf("one that gives up: %v", err)
+					t.Errorf("a call that gives up: %v", err)
 				}
 				cancel()
 			}
@@ -119,7 +119,7 @@ func TestSoak(t *testing.T) {
 	}
 	c, ok, err := p.TryAcquire(t.Context())
 	if err != nil || !ok {
-		t.Errorf("the writer is not to be had: %v", err)
+		t.Errorf("the writer cannot be acquired: %v", err)
 	} else {
 		c.Release()
 	}
@@ -127,7 +127,7 @@ func TestSoak(t *testing.T) {
 	if s.Timeouts != 0 {
 		t.Errorf("%d timeouts", s.Timeouts)
 	}
-	t.Logf("%d written, %d read, %d given up; %d waits, %d cancels, %d let in beyond the limit, closed for %v",
+	t.Logf("%d written, %d read, %d given up; %d waits, %d cancels, %d overflows, closed for %v",
 		wrote.Load(), read.Load(), gaveUp.Load(), s.Waits, s.Cancels, s.Overflows, s.ClosedFor)
 	for name, list := range map[string][]time.Duration{"writers": writeWaits, "readers": readWaits} {
 		if len(list) == 0 {
@@ -138,7 +138,7 @@ func TestSoak(t *testing.T) {
 		at := func(q float64) time.Duration { return list[int(q*float64(len(list)-1))].Round(10 * time.Microsecond) }
 		t.Logf("%s: p50 %v, p99 %v, p99.9 %v, worst %v", name, at(0.5), at(0.99), at(0.999), at(1))
 	}
-	if err := p.Close(); err != nil { // what the pool does by itself may be under way
+	if err := p.Close(); err != nil { // the pool's own work may still be running
 		t.Error(err)
 	}
 	l.settled(t, p)

@@ -18,7 +18,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// A pool in memory opens, is healthy, and is one connection.
+// TestSpecInMemoryPool checks that an in-memory pool opens, is healthy, and has one connection.
 func TestSpecInMemoryPool(t *testing.T) {
 	p, _ := pooled(t, pool.InMemory())
 	if err := p.HealthCheck(t.Context()); err != nil {
@@ -39,8 +39,8 @@ func TestSpecInMemoryPool(t *testing.T) {
 	}
 }
 
-// The database in memory is one for all goroutines, whatever MaxConns is, and
-// nobody else's.
+// TestSpecInMemoryPoolIsSharedByGoroutines checks that all goroutines share one in-memory
+// database, whatever MaxConns is. No other pool shares it.
 func TestSpecInMemoryPoolIsSharedByGoroutines(t *testing.T) {
 	for name, cfg := range map[string]pool.Config{
 		"InMemory":    pool.InMemory(),
@@ -72,14 +72,14 @@ func TestSpecInMemoryPoolIsSharedByGoroutines(t *testing.T) {
 				t.Errorf("%d rows of 320", n)
 			}
 			if _, err := other.DB().Exec("SELECT * FROM t"); err == nil {
-				t.Error("another pool in memory has the table, too")
+				t.Error("another in-memory pool has the same table")
 			}
 		})
 	}
 }
 
-// A database in memory is there for as long as its pool, however long nobody has
-// used it, and whatever is reset.
+// TestSpecInMemoryPoolKeepsItsData checks that an in-memory database exists as long as its
+// pool, however long it is unused, and after any Reset.
 func TestSpecInMemoryPoolKeepsItsData(t *testing.T) {
 	for name, cfg := range map[string]pool.Config{
 		"InMemory":      pool.InMemory(),
@@ -104,7 +104,7 @@ func TestSpecInMemoryPoolKeepsItsData(t *testing.T) {
 	}
 }
 
-// Stats of a fresh pool, of one that is used, and their utilization.
+// TestSpecStats checks Stats and utilization of a new pool and of a used one.
 func TestSpecStats(t *testing.T) {
 	p, _ := pooled(t, pool.Config{MinConns: 2, MaxConns: 4})
 	if s := p.Stats(); s.Open != 2 || s.Idle != 2 || s.Max != 4 || s.InUse != 0 || s.Utilization() != 0 {
@@ -129,11 +129,11 @@ func TestSpecStats(t *testing.T) {
 		c.Release()
 	}
 	if s := p.Stats(); s.InUse != 0 || s.Utilization() != 0 || s.Open != 4 || s.PeakInUse != 4 {
-		t.Errorf("given back: open %d, in use %d, peak %d", s.Open, s.InUse, s.PeakInUse)
+		t.Errorf("after the release: open %d, in use %d, peak %d", s.Open, s.InUse, s.PeakInUse)
 	}
 }
 
-// The specification's validation: a MinConns above MaxConns is refused.
+// TestSpecValidation checks the specification's example: a MinConns above MaxConns is refused.
 func TestSpecValidation(t *testing.T) {
 	_, err := pool.Open(t.Context(), pool.Config{Path: newFile(t), MinConns: 10, MaxConns: 5})
 	if !errors.Is(err, pool.ErrInvalidConfig) || !strings.Contains(err.Error(), "10") || !strings.Contains(err.Error(), "5") {
@@ -141,7 +141,8 @@ func TestSpecValidation(t *testing.T) {
 	}
 }
 
-// The specification's builder: ":memory:", at most five, no WAL.
+// TestSpecBuilder checks the specification's builder: ":memory:", at most five connections, no
+// WAL.
 func TestSpecBuilder(t *testing.T) {
 	p, _ := pooled(t, pool.Config{Path: ":memory:", MaxConns: 5, DisableWAL: true})
 	if c := p.Config(); c.Path != ":memory:" || c.MaxConns != 5 || !c.DisableWAL {
@@ -152,8 +153,8 @@ func TestSpecBuilder(t *testing.T) {
 	}
 }
 
-// Config gives back what is set and, else, the specification's defaults, and they
-// are in force.
+// TestSpecConfig checks that Config returns the fields that are set and, for the others, the
+// specification's defaults. All of them are effective.
 func TestSpecConfig(t *testing.T) {
 	path := filepath.ToSlash(newFile(t))
 	p, _ := pooled(t, pool.Config{Path: path})
@@ -171,14 +172,15 @@ func TestSpecConfig(t *testing.T) {
 	}
 	q, _ := pooled(t, pool.Config{MinConns: 2, MaxConns: 3, AcquireTimeout: 2 * time.Second, IdleTimeout: -1, Synchronous: pool.SynchronousOff, DisableWAL: true})
 	if c := q.Config(); c.MinConns != 2 || c.MaxConns != 3 || c.AcquireTimeout != 2*time.Second || c.IdleTimeout >= 0 || c.BusyTimeout != time.Second || !c.DisableWAL {
-		t.Errorf("what is set: %+v", c)
+		t.Errorf("the fields that are set: %+v", c)
 	}
 	if got := mustScan[string](t, q.DB(), "PRAGMA synchronous"); got != "0" {
 		t.Errorf("synchronous is %s", got)
 	}
 }
 
-// A missing file that is not to be created is not found, and is not created.
+// TestSpecMustExist checks that a missing file with MustExist fails with fs.ErrNotExist and is
+// not created.
 func TestSpecMustExist(t *testing.T) {
 	path := newFile(t)
 	if _, err := pool.Open(t.Context(), pool.Config{Path: path, MustExist: true}); !errors.Is(err, pool.ErrNotFound) {
@@ -195,18 +197,18 @@ func TestSpecMustExist(t *testing.T) {
 	if list, err := os.ReadDir(filepath.Dir(path)); err != nil || len(list) != 0 {
 		t.Errorf("there is %v, %v", list, err)
 	}
-	// It is found once it is there: what has failed to open is tried again.
+	// It is found after it has been created: the pool tries again after a failed open.
 	made, _ := pooled(t, pool.Config{Path: path})
 	if err := made.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Ping(); err != nil {
-		t.Errorf("once it is there: %v", err)
+		t.Errorf("after it has been created: %v", err)
 	}
 }
 
-// What cannot be opened fails at once, with SQLite's own reason, and nothing of
-// it stays open.
+// TestSpecOpenErrorHasTheCause checks that an open that fails returns immediately, with
+// SQLite's own error, and leaves nothing open.
 func TestSpecOpenErrorHasTheCause(t *testing.T) {
 	for name, tc := range map[string]struct {
 		make func(path string) error
@@ -246,17 +248,17 @@ func TestSpecOpenErrorHasTheCause(t *testing.T) {
 	}
 }
 
-// A pool is closed once, says so, and refuses what comes after.
+// TestSpecClose checks that a closed pool reports that it is closed, and refuses later calls.
 func TestSpecClose(t *testing.T) {
 	p, _ := pooled(t, pool.Config{})
 	mustExec(t, p.DB(), "CREATE TABLE t (a)")
-	conn, err := p.Acquire(t.Context()) // has no connection yet
+	conn, err := p.Acquire(t.Context()) // has not acquired a connection yet
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
 	if p.Closed() {
-		t.Error("it is closed before it is")
+		t.Error("Closed returns true before Close")
 	}
 	for range 2 {
 		if err := p.Close(); err != nil {
@@ -266,7 +268,7 @@ func TestSpecClose(t *testing.T) {
 			t.Error(err)
 		}
 		if !p.Closed() {
-			t.Error("it is not closed")
+			t.Error("Closed returns false after Close")
 		}
 	}
 	for name, f := range map[string]func() error{
@@ -286,14 +288,15 @@ func TestSpecClose(t *testing.T) {
 		}
 	}
 	if err := p.DB().Ping(); err == nil {
-		t.Error("DB can be pinged")
+		t.Error("a ping of DB succeeds")
 	}
 	if s := p.Stats(); s.Open != 0 {
 		t.Errorf("%d connections are open", s.Open)
 	}
 }
 
-// To close a facade closes neither the pool nor the other facades.
+// TestSpecClosingAFacadeLeavesThePool checks that closing DB, Reader or Writer closes neither
+// the pool nor the others.
 func TestSpecClosingAFacadeLeavesThePool(t *testing.T) {
 	p, _ := pooled(t, pool.Config{})
 	if err := p.Reader().Close(); err != nil {
@@ -309,7 +312,8 @@ func TestSpecClosingAFacadeLeavesThePool(t *testing.T) {
 	mustExec(t, p.Writer(), "INSERT INTO t VALUES (1)")
 }
 
-// What looks like another database's URL may have a password in it.
+// TestNotFoundShowsNoPassword checks that the error shows no password. A path that looks like
+// the URL of another database may contain one.
 func TestNotFoundShowsNoPassword(t *testing.T) {
 	_, err := pool.Open(t.Context(), pool.Config{Path: "postgres://me:hunter2@host/db", MustExist: true})
 	if !errors.Is(err, pool.ErrNotFound) || strings.Contains(err.Error(), "hunter2") {

@@ -2,8 +2,8 @@ package pool
 
 import "testing"
 
-// Connections beyond the limit are bounded in number, and, for all pools together, in what
-// they reserve.
+// TestConnectionsBeyondTheLimit checks that the number of connections beyond the limit is
+// limited for each pool. Their reserved address space is limited for all pools together.
 func TestConnectionsBeyondTheLimit(t *testing.T) {
 	const limit = 32 << 20
 	pools := [2]*lane{}
@@ -16,7 +16,7 @@ func TestConnectionsBeyondTheLimit(t *testing.T) {
 		}
 	}
 	if want := min(2*maxExtra, maxExtraMemory/limit); int64(admitted) != want {
-		t.Errorf("%d are let in, want %d", admitted, want)
+		t.Errorf("%d connections are let in, want %d", admitted, want)
 	}
 	for _, l := range pools {
 		for l.extra > 0 {
@@ -24,6 +24,6 @@ func TestConnectionsBeyondTheLimit(t *testing.T) {
 		}
 	}
 	if n := extraMemory.Load(); n != 0 {
-		t.Errorf("%d bytes are reserved by nobody", n)
+		t.Errorf("%d bytes are still reserved after all releases", n)
 	}
 }

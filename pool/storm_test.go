@@ -17,9 +17,9 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// Who gives up at the very moment at which the writer is handed to him, 10,000
-// times, takes it from nobody: the next gets it, and none is lost.
-func TestCancellationAtTheHandOff(t *testing.T) {
+// TestCancellationDuringHandOff checks, 10,000 times, a waiter that gives up at the moment when
+// the writer is handed to it. The next waiter gets the writer, and no turn is lost.
+func TestCancellationDuringHandOff(t *testing.T) {
 	times := 10_000
 	if testing.Short() {
 		times = 2000
@@ -67,15 +67,16 @@ func TestCancellationAtTheHandOff(t *testing.T) {
 		}
 		giveUp()
 	}
-	t.Logf("%d of %d had it before they gave up", got, times)
+	t.Logf("%d of %d got the writer before they gave up", got, times)
 	if s := p.Stats(); int(s.Acquires) != 2*times+got || int(s.Cancels) != times-got {
 		t.Errorf("%d acquires, %d cancels", s.Acquires, s.Cancels)
 	}
 	l.settled(t, p)
 }
 
-// Far more writers than can be served in time fail in time, and are counted; the
-// moment they are gone, the pool is as it was.
+// TestOverloadThenRecovery checks that under overload, the writers that cannot be served in
+// time fail at their timeout and are counted. The pool is normal again as soon as they are
+// gone.
 func TestOverloadThenRecovery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, l := pooled(t, pool.Config{MaxConns: 3, AcquireTimeout: 50 * time.Millisecond})
@@ -91,7 +92,7 @@ func TestOverloadThenRecovery(t *testing.T) {
 					asked := time.Now()
 					err := p.WithTx(t.Context(), nil, func(tx *sql.Tx) error {
 						if d := time.Since(asked); d > 50*time.Millisecond {
-							t.Errorf("it was served after %v", d)
+							t.Errorf("a writer was served after %v", d)
 						}
 						time.Sleep(time.Millisecond)
 						_, err := tx.Exec("INSERT INTO t VALUES (1)")
@@ -113,13 +114,13 @@ func TestOverloadThenRecovery(t *testing.T) {
 		asked := time.Now()
 		must(t, p.DB(), "INSERT INTO t VALUES (1)")
 		if d := time.Since(asked); d != 0 {
-			t.Errorf("the next waits for %v", d)
+			t.Errorf("the next writer waits for %v", d)
 		}
 		s := p.Stats()
 		if done.Load()+late.Load() != clients*each || late.Load() == 0 || s.Timeouts != uint64(late.Load()) || s.Acquires != before+uint64(done.Load())+1 {
 			t.Errorf("%d acquires, %d timeouts", s.Acquires, s.Timeouts)
 		}
-		// One takes a millisecond: nobody who gave up has cost the others anything.
+		// One write takes a millisecond. Waiters that gave up have cost the others no time.
 		if least := int64(time.Since(began) / time.Millisecond); done.Load() < least-50 {
 			t.Errorf("%d were served in %v", done.Load(), time.Since(began))
 		}
@@ -131,8 +132,8 @@ func TestOverloadThenRecovery(t *testing.T) {
 	})
 }
 
-// Many goroutines that do everything at once: nothing that was committed is lost,
-// and nothing else is there; the accounts add up.
+// TestEverythingAtOnce checks goroutines that do everything at the same time. No commit is
+// lost, the table has no other rows, and the counters agree.
 func TestEverythingAtOnce(t *testing.T) {
 	p, l := pooled(t, oops(pool.Config{
 		MaxConns: 4, MinConns: 2, AcquireTimeout: 10 * time.Minute, IdleTimeout: 30 * time.Millisecond, MaxLifetime: 50 * time.Millisecond,
@@ -159,19 +160,19 @@ func TestEverythingAtOnce(t *testing.T) {
 	if err := p.DB().QueryRow("SELECT count(*) FROM t").Scan(&n); err != nil || n != rows.Load() {
 		t.Errorf("%d rows, of %d, %v", n, rows.Load(), err)
 	}
-	// What the pool does by itself may be under way.
+	// The pool's own work may still be running.
 	if err := p.Close(); err != nil {
 		t.Error(err)
 	}
 	l.settled(t, p)
 	s := p.Stats()
-	t.Logf("%d acquires, %d waits, %d cancels, %d let in, %d closed for %v", s.Acquires, s.Waits, s.Cancels, s.Overflows, s.Closes, s.ClosedFor)
+	t.Logf("%d acquires, %d waits, %d cancels, %d overflows, %d closed for %v", s.Acquires, s.Waits, s.Cancels, s.Overflows, s.Closes, s.ClosedFor)
 	if s.Timeouts != 0 || l.closedFor(driver.ReasonPanic) == 0 {
 		t.Errorf("%d timeouts, closed for %v", s.Timeouts, s.ClosedFor)
 	}
 }
 
-// anything does one thing of many, and counts the rows that it has committed.
+// anything does one of many things, and counts the rows that it has committed.
 func anything(p *pool.Pool, rows *atomic.Int64) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -199,7 +200,7 @@ func anything(p *pool.Pool, rows *atomic.Int64) error {
 			_, err := tx.Exec(insert)
 			return err
 		}))
-	case 5: // cancelled, at some time or other
+	case 5: // cancelled after a random time
 		time.AfterFunc(rand.N(time.Millisecond), cancel)
 		_, err := p.DB().ExecContext(ctx, insert)
 		return cancelled(wrote(err))
@@ -241,7 +242,7 @@ func anything(p *pool.Pool, rows *atomic.Int64) error {
 		if rand.IntN(2) == 0 {
 			p.Reset()
 		} else {
-			return p.Resize(2 + rand.IntN(5)) // with 1, nested queries wait for themselves
+			return p.Resize(2 + rand.IntN(5)) // with 1, nested queries would block until AcquireTimeout
 		}
 	}
 	return nil

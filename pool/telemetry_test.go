@@ -21,7 +21,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// tell returns a tracer whose spans are kept, and what makes them.
+// tell returns a tracer and the recorder of its spans.
 func tell(t *testing.T, meters metric.MeterProvider) (*tracetest.SpanRecorder, *sdktrace.TracerProvider, *tracing.Tracer) {
 	t.Helper()
 	spans := tracetest.NewSpanRecorder()
@@ -33,7 +33,7 @@ func tell(t *testing.T, meters metric.MeterProvider) (*tracetest.SpanRecorder, *
 	return spans, tp, tracer
 }
 
-// openTelling opens a pool whose spans and metrics are kept.
+// openTelling opens a pool and records its spans and metrics.
 func openTelling(t *testing.T, cfg pool.Config) (*pool.Pool, *tracetest.SpanRecorder, trace.Tracer, func() map[string]metricdata.Aggregation) {
 	t.Helper()
 	reader := sdkmetric.NewManualReader()
@@ -68,7 +68,7 @@ func sumOf(t *testing.T, a metricdata.Aggregation, with ...attribute.KeyValue) i
 	t.Helper()
 	s, ok := a.(metricdata.Sum[int64])
 	if !ok {
-		t.Fatalf("it is a %T", a)
+		t.Fatalf("the metric is a %T", a)
 	}
 	var n int64
 next:
@@ -87,7 +87,7 @@ func countOf(t *testing.T, a metricdata.Aggregation) (n uint64) {
 	t.Helper()
 	h, ok := a.(metricdata.Histogram[float64])
 	if !ok {
-		t.Fatalf("it is a %T", a)
+		t.Fatalf("the metric is a %T", a)
 	}
 	for _, p := range h.DataPoints {
 		n += p.Count
@@ -95,8 +95,8 @@ func countOf(t *testing.T, a metricdata.Aggregation) (n uint64) {
 	return n
 }
 
-// All nine of the conventions' metrics of connections are there, and say what the
-// pool's own Stats say.
+// TestConnectionMetrics checks that all nine connection metrics of the semantic conventions
+// exist, with the values of the pool's Stats.
 func TestConnectionMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, _, _, collect := openTelling(t, pool.Config{Name: "shop", MaxConns: 4, MinConns: 2, AcquireTimeout: time.Second})
@@ -115,11 +115,11 @@ func TestConnectionMetrics(t *testing.T) {
 		synctest.Wait()
 		m := collect()
 		if n := sumOf(t, m["db.client.connection.pending_requests"]); n != 1 {
-			t.Errorf("one acquire waits, and %d requests are pending", n)
+			t.Errorf("one acquire waits, but %d requests are pending", n)
 		}
 		used := attribute.String("db.client.connection.state", "used")
 		if n := sumOf(t, m["db.client.connection.count"], used); n != 1 {
-			t.Errorf("one connection is in use, and %d are counted", n)
+			t.Errorf("one connection is in use, but %d are counted", n)
 		}
 		if err := <-waited; !errors.Is(err, pool.ErrAcquireTimeout) {
 			t.Fatal(err)
@@ -142,7 +142,7 @@ func TestConnectionMetrics(t *testing.T) {
 				t.Errorf("%s is %d, want %d", name, n, want)
 			}
 			if n := sumOf(t, m[name], attribute.String("db.client.connection.pool.name", "shop")); n != want {
-				t.Errorf("%s of the pool's name is %d, want %d", name, n, want)
+				t.Errorf("%s with the pool's name is %d, want %d", name, n, want)
 			}
 		}
 		for name, want := range map[string]uint64{
@@ -157,8 +157,9 @@ func TestConnectionMetrics(t *testing.T) {
 	})
 }
 
-// An acquire of the pool's own, through which Init panics, has ended too.
-func TestPanicInABackupsAcquire(t *testing.T) {
+// TestPanicInAcquireOfBackup checks that the acquire of a backup also ends if Init panics in
+// it.
+func TestPanicInAcquireOfBackup(t *testing.T) {
 	oops, fail := errors.New("oops"), false
 	p, spans, tracer, collect := openTelling(t, pool.Config{Init: func(*sqlite3.Conn) error {
 		if fail {
@@ -186,8 +187,9 @@ func TestPanicInABackupsAcquire(t *testing.T) {
 	}
 }
 
-// The acquire span lasts as long as the wait, is the caller's, and says where in
-// the queue it began and whose turn it was.
+// TestAcquireSpanIsTheWait checks that the acquire span lasts as long as the wait and is a
+// child of the caller's span. It contains the first place in the queue and the holder of the
+// turn.
 func TestAcquireSpanIsTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, spans, tracer, _ := openTelling(t, pool.Config{})
@@ -220,7 +222,7 @@ func TestAcquireSpanIsTheWait(t *testing.T) {
 		}
 		s := acquires[0]
 		if d := s.EndTime().Sub(s.StartTime()); d != 3*time.Second {
-			t.Errorf("it lasted %v, want 3s", d)
+			t.Errorf("the span lasts %v, want 3s", d)
 		}
 		got := attribute.NewSet(s.Attributes()...)
 		for _, want := range []attribute.KeyValue{
@@ -236,7 +238,8 @@ func TestAcquireSpanIsTheWait(t *testing.T) {
 	})
 }
 
-// A connection that is opened for an acquire has its connect span below it.
+// TestConnectSpanIsWithinAcquire checks that a connect span is a child of the acquire that
+// needs it.
 func TestConnectSpanIsWithinAcquire(t *testing.T) {
 	p, spans, tracer, _ := openTelling(t, pool.Config{})
 	ctx, root := tracer.Start(context.Background(), "request")

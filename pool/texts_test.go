@@ -12,9 +12,9 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// Columns and tables may be called as what only the writer knows: queries of them read beside
-// a transaction that writes.
-func TestOrdinaryNamesAreRead(t *testing.T) {
+// TestOrdinaryNamesGoToReaders checks columns and tables with the names of functions and pragmas
+// that only the writer knows. Queries of them go to a reader, also during a write transaction.
+func TestOrdinaryNamesGoToReaders(t *testing.T) {
 	eachDoor(t, pool.Config{MaxConns: 2}, func(t *testing.T, d door) {
 		mustExec(t, d.db, "CREATE TABLE changes(temp, changes, total_changes, pragma_note)", "INSERT INTO changes VALUES (1, 2, 3, 4)",
 			"CREATE TABLE temp(last_insert_rowid)", "INSERT INTO temp VALUES (5)")
@@ -40,8 +40,9 @@ func TestOrdinaryNamesAreRead(t *testing.T) {
 	})
 }
 
-// A parameter of Tcl's may contain a quote: what follows it is executed, and seen to be.
-func TestNothingHidesBehindAParameter(t *testing.T) {
+// TestStatementAfterParameterIsRecognized checks a parameter in Tcl's syntax that contains a quote.
+// The statement after it is executed, and the pool recognizes it.
+func TestStatementAfterParameterIsRecognized(t *testing.T) {
 	eachDoor(t, pool.Config{MaxConns: 2, MinConns: 2}, func(t *testing.T, d door) {
 		mustExec(t, d.db, "CREATE TABLE t (a)", "INSERT INTO t VALUES (7)")
 		for _, query := range []string{
@@ -49,21 +50,21 @@ func TestNothingHidesBehindAParameter(t *testing.T) {
 			"SELECT $a('); ATTACH ':memory:' AS other; --')",
 			"SELECT 1;\vPRAGMA recursive_triggers=1",
 		} {
-			if _, err := d.pool.Reader().Exec(query); err != nil && !strings.Contains(query, "ATTACH") { // which is refused
+			if _, err := d.pool.Reader().Exec(query); err != nil && !strings.Contains(query, "ATTACH") { // ATTACH is refused
 				t.Fatalf("%s: %v", query, err)
 			}
 			if _, err := d.pool.Reader().Exec("INSERT INTO t VALUES (1)"); !errors.Is(err, sqlite3.READONLY) {
-				t.Errorf("%s: the next user of a reader writes: %v", query, err)
+				t.Errorf("%s: the next caller of a reader can write: %v", query, err)
 			}
 			conn, err := d.pool.Reader().Conn(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
 			if got := mustScan[string](t, conn, "SELECT group_concat(name) FROM pragma_database_list WHERE name <> 'temp'"); got != "main" {
-				t.Errorf("%s: the next user of a reader has %s", query, got)
+				t.Errorf("%s: the next caller of a reader has %s", query, got)
 			}
 			if on := mustScan[int](t, conn, "PRAGMA recursive_triggers"); on != 0 {
-				t.Errorf("%s: the next user of a reader has its pragma", query)
+				t.Errorf("%s: the next caller of a reader has the pragma", query)
 			}
 			conn.Close()
 		}
@@ -80,9 +81,10 @@ func TestNothingHidesBehindAParameter(t *testing.T) {
 	})
 }
 
-// A text without a statement, or with what is none behind one, fails where it does with
-// package driver, whose errors are the plain driver's.
-func TestTextsFailAsWithPackageDriver(t *testing.T) {
+// TestEmptyQueriesFailLikePackageDriver checks that a query without a statement, or with text after
+// one that is no statement, fails with the errors of package driver. Those are the plain
+// driver's.
+func TestEmptyQueriesFailLikePackageDriver(t *testing.T) {
 	single, err := sql.Open(driver.Name, "file::memory:")
 	if err != nil {
 		t.Fatal(err)

@@ -17,16 +17,16 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// The clock of these tests is a bubble's: what takes hours is over at once, and
-// what takes a second takes exactly that.
+// These tests run in synctest bubbles, with a fake clock: hours pass without delay, and a
+// second takes exactly one second.
 
-// later lets time pass, and what is due then happen.
+// later lets time pass, and then waits for everything that was due.
 func later(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
-// leaseReaders leases so many readers at once and gives them back in their order.
+// leaseReaders leases n readers at the same time and releases them in the same order.
 func leaseReaders(t *testing.T, p *pool.Pool, n int) (ids []driver.ConnID) {
 	t.Helper()
 	var conns []*pool.Conn
@@ -44,18 +44,18 @@ func leaseReaders(t *testing.T, p *pool.Pool, n int) (ids []driver.ConnID) {
 	return ids
 }
 
-// Idle connections go down to MinConns when their time is over, those first that
-// were used longest ago: what is used again is what was used last.
+// TestIdleTimeout checks that idle connections are closed down to MinConns, least recently used
+// first. Readers are reused most recently used first.
 func TestIdleTimeout(t *testing.T) {
 	for _, keepAlive := range []time.Duration{0, 20 * time.Second} {
 		t.Run(fmt.Sprint("keep alive ", keepAlive), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p, l := pooled(t, pool.Config{MinConns: 3, MaxConns: 6, IdleTimeout: time.Minute, KeepAlive: keepAlive})
 				ids := leaseReaders(t, p, 5)
-				// Only the last is used from now on.
+				// From now on, only the connection used last is used.
 				for range 10 {
 					if last := leaseReaders(t, p, 1); last[0] != ids[4] {
-						t.Fatalf("connection %v was lent, of %v", last[0], ids)
+						t.Fatalf("connection %v was leased, of %v", last[0], ids)
 					}
 					later(5 * time.Second)
 				}
@@ -78,9 +78,9 @@ func TestIdleTimeout(t *testing.T) {
 	}
 }
 
-// A connection is replaced when its life is over, each a little earlier than that
-// and none at the time of another; not while it is in use; and never if life has
-// no end.
+// TestMaxLifetime checks that each connection is replaced a little before MaxLifetime, at
+// different times. A connection in use is not replaced. With a negative MaxLifetime, no
+// connection is.
 func TestMaxLifetime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
@@ -99,36 +99,37 @@ func TestMaxLifetime(t *testing.T) {
 		}
 		later(1100 * time.Second)
 		if len(ends) < 7 || len(ends) != l.closedFor(driver.ReasonExpired) {
-			t.Fatalf("after %v, %d have ended: %v", time.Since(began), len(ends), ends)
+			t.Fatalf("after %v, %d have expired: %v", time.Since(began), len(ends), ends)
 		}
 		first := slices.Clone(ends[:7])
 		slices.Sort(first)
-		if first[0] < 500*time.Second || first[6] > 1030*time.Second { // the pool looks each half minute
+		if first[0] < 500*time.Second || first[6] > 1030*time.Second { // the pool checks every half minute
 			t.Errorf("ages %v", first)
 		}
 		if len(slices.Compact(first)) < 3 {
-			t.Errorf("they went all at once: %v", first)
+			t.Errorf("all expired at the same time: %v", first)
 		}
 		if s := p.Stats(); s.Writers != 1 || s.WritersInUse != 1 || s.Open != 8 {
 			t.Errorf("%+v", s)
 		}
 		n := l.closedFor(driver.ReasonExpired)
-		c.Release() // it is old by now
+		c.Release() // it has expired by now
 		if got := l.closedFor(driver.ReasonExpired); got != n+1 {
-			t.Errorf("%d have ended, %d before", got, n)
+			t.Errorf("%d have expired, %d before", got, n)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
 		p, l := pooled(t, pool.Config{MinConns: 2, MaxLifetime: -1, IdleTimeout: -1})
 		later(1000 * time.Hour)
-		if s := p.Stats(); s.Open != 2 || l.count(driver.KindClose) != 1 { // the health check's
+		if s := p.Stats(); s.Open != 2 || l.count(driver.KindClose) != 1 { // of the health check's connection
 			t.Errorf("%+v", s)
 		}
 	})
 }
 
-// MinConns are kept open in the background. While opening fails, it is tried less
-// and less often; callers are told at once, and try as often as they like.
+// TestMinConnsAreKeptWarm checks that MinConns connections are opened in the background. While
+// opening fails, the pool tries at growing intervals. Callers get the error immediately, and
+// may try as often as they like.
 func TestMinConnsAreKeptWarm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		failing := errors.New("no connection today")
@@ -156,20 +157,20 @@ func TestMinConnsAreKeptWarm(t *testing.T) {
 		}
 		later(5 * time.Minute)
 		if len(tries) < 8 || len(tries) > 12 {
-			t.Errorf("%d tries in 5 minutes", len(tries))
+			t.Errorf("%d attempts in 5 minutes", len(tries))
 		}
 		var gaps []time.Duration
 		for i := 1; i < len(tries); i++ {
 			gaps = append(gaps, tries[i].Sub(tries[i-1]))
 		}
 		if !slices.IsSorted(gaps) || gaps[0] > 3*time.Second || gaps[len(gaps)-1] > 61*time.Second {
-			t.Errorf("tried at %v, then after %v", tries[0].Sub(began), gaps)
+			t.Errorf("attempts after %v, then at intervals of %v", tries[0].Sub(began), gaps)
 		}
 		if !log.has("in the background") {
-			t.Error("nothing is logged")
+			t.Error("no line is logged")
 		}
 		if _, err := p.AcquireRead(t.Context()); !errors.Is(err, failing) {
-			t.Errorf("a caller is told %v", err)
+			t.Errorf("a caller gets %v", err)
 		}
 		fail.Store(false)
 		later(2 * time.Minute)
@@ -181,11 +182,11 @@ func TestMinConnsAreKeptWarm(t *testing.T) {
 }
 
 // asked counts the statements that each connection executes.
-type asked struct {
+type statementCounter struct {
 	n map[*sqlite3.Conn]*atomic.Int64
 }
 
-func (a *asked) init(c *sqlite3.Conn) error {
+func (a *statementCounter) init(c *sqlite3.Conn) error {
 	if a.n == nil {
 		a.n = make(map[*sqlite3.Conn]*atomic.Int64)
 	}
@@ -197,19 +198,19 @@ func (a *asked) init(c *sqlite3.Conn) error {
 	})
 }
 
-func (a *asked) reset() {
+func (a *statementCounter) reset() {
 	for _, n := range a.n {
 		n.Store(0)
 	}
 }
 
-// An idle connection reads a page every KeepAlive, and no other does; each in
-// a turn, so that a pool under load is left alone.
+// TestKeepAlive checks that an idle connection reads a page every KeepAlive, and that others do
+// not. Each check needs a turn, so that a pool under load is not disturbed.
 func TestKeepAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var a asked
+		var a statementCounter
 		p, _ := pooled(t, pool.Config{MinConns: 3, MaxConns: 3, KeepAlive: time.Minute, IdleTimeout: -1, MaxLifetime: -1, Init: a.init})
-		later(10 * time.Minute) // and the health check's connection is gone
+		later(10 * time.Minute) // the health check's connection is closed by now
 		a.reset()
 		later(time.Hour)
 		pinged := 0
@@ -217,12 +218,12 @@ func TestKeepAlive(t *testing.T) {
 			if n := n.Load(); n > 0 {
 				pinged++
 				if n < 50 || n > 60 {
-					t.Errorf("one was asked %d times in an hour", n)
+					t.Errorf("one executed %d statements in an hour", n)
 				}
 			}
 		}
 		if pinged != 3 {
-			t.Errorf("%d were asked", pinged)
+			t.Errorf("%d connections were checked", pinged)
 		}
 		c, err := p.AcquireWrite(t.Context())
 		if err != nil {
@@ -240,13 +241,13 @@ func TestKeepAlive(t *testing.T) {
 			}
 		}
 		if idle != 2 {
-			t.Errorf("%d were asked while one was in use", idle)
+			t.Errorf("%d connections were checked while one was in use", idle)
 		}
 	})
 }
 
-// A connection that does not answer is closed, by KeepAlive and by ValidateAfter,
-// and whoever acquires gets another.
+// TestInvalidConnectionsAreReplaced checks that KeepAlive and ValidateAfter close a connection
+// that does not answer. Callers get another one.
 func TestInvalidConnectionsAreReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, l := pooled(t, pool.Config{MinConns: 3, MaxConns: 3, KeepAlive: time.Minute, IdleTimeout: -1})
@@ -257,7 +258,7 @@ func TestInvalidConnectionsAreReplaced(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		var a asked
+		var a statementCounter
 		p, l := pooled(t, pool.Config{MaxConns: 2, ValidateAfter: time.Minute, IdleTimeout: -1, Init: a.init})
 		leaseReaders(t, p, 1)
 		a.reset()
@@ -265,25 +266,25 @@ func TestInvalidConnectionsAreReplaced(t *testing.T) {
 		ids := leaseReaders(t, p, 1)
 		for _, n := range a.n {
 			if n.Load() != 0 {
-				t.Error("it was asked before its time")
+				t.Error("a connection was checked too early")
 			}
 		}
 		later(time.Minute)
 		if again := leaseReaders(t, p, 1); again[0] != ids[0] {
-			t.Error("it was replaced though it answers")
+			t.Error("a connection was replaced though it answers")
 		}
 		remove(t, p)
 		later(time.Minute)
 		c, err := p.AcquireRead(t.Context())
 		if !errors.Is(err, driver.ErrFileLost) || l.closedFor(driver.ReasonInvalid) != 1 {
-			t.Errorf("it was lent again: %v, %v", c, err)
+			t.Errorf("a broken connection was leased again: %v, %v", c, err)
 		}
 	})
 }
 
-// Who validates and is cancelled meanwhile does not have a good connection
-// closed.
-func TestValidateIsNotTheCallersFault(t *testing.T) {
+// TestCancelledValidationKeepsConn checks that a caller that is cancelled during the validation
+// does not cause a good connection to be closed.
+func TestCancelledValidationKeepsConn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, l := pooled(t, pool.Config{ValidateAfter: time.Second, IdleTimeout: -1})
 		later(time.Minute)
@@ -300,13 +301,13 @@ func remove(t *testing.T, p *pool.Pool) {
 	t.Helper()
 	for _, suffix := range []string{"", "-wal", "-shm"} {
 		if err := os.Remove(p.Config().Path + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-			t.Skipf("a file that is open cannot be removed here: %v", err)
+			t.Skipf("an open file cannot be removed on this system: %v", err)
 		}
 	}
 }
 
-// A connection that is held for long is reported once, with the stack of who
-// acquired it, and reported again if it comes back after all.
+// TestLeakAfter checks that a connection that is held too long is reported once, with the stack
+// of its acquire. It is reported again when it is released.
 func TestLeakAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log logged
@@ -319,7 +320,7 @@ func TestLeakAfter(t *testing.T) {
 		must(t, c, "INSERT INTO t VALUES ('hunter2')")
 		later(9 * time.Second)
 		if l.count(driver.KindLeak) != 0 {
-			t.Error("it was reported early")
+			t.Error("it was reported too early")
 		}
 		later(3 * time.Second)
 		if l.count(driver.KindLeak) != 1 || l.count(driver.KindLeakEnd) != 0 || p.Stats().Leaks != 1 {
@@ -334,9 +335,9 @@ func TestLeakAfter(t *testing.T) {
 		}
 		c.Release()
 		if l.count(driver.KindLeakEnd) != 1 || !log.has("given back") {
-			t.Errorf("%d came back; logged %q", l.count(driver.KindLeakEnd), log.lines)
+			t.Errorf("%d leaks ended; logged %q", l.count(driver.KindLeakEnd), log.lines)
 		}
-		// The next who has it begins anew.
+		// The next lease starts anew.
 		if c, err = p.AcquireWrite(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -348,7 +349,8 @@ func TestLeakAfter(t *testing.T) {
 	})
 }
 
-// HealthInterval has the pool find out by itself.
+// TestHealthInterval checks that with HealthInterval the pool detects a removed file without a
+// call.
 func TestHealthInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log logged

@@ -19,8 +19,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// What is told of a pool is so where a program's hooks panic, its calls are cut
-// short, and its telemetry comes late.
+// These tests check that telemetry is correct when the program's hooks panic, its calls are cut
+// short, or its telemetry provider is installed late.
 
 func attributeOf(span sdktrace.ReadOnlySpan, key attribute.Key) string {
 	for _, kv := range span.Attributes() {
@@ -31,8 +31,9 @@ func attributeOf(span sdktrace.ReadOnlySpan, key attribute.Key) string {
 	return ""
 }
 
-// An acquire that a panic ends is ended, once, and by a panic.
-func TestAPanicEndsAnAcquireOnce(t *testing.T) {
+// TestPanicEndsAcquireOnce checks that an acquire that a panic ends is ended once, with the
+// panic as its result.
+func TestPanicEndsAcquireOnce(t *testing.T) {
 	panics := false
 	rec := driver.RecorderFunc(func(e driver.Event) {
 		if panics && e.Kind == driver.KindAcquire {
@@ -50,10 +51,10 @@ func TestAPanicEndsAnAcquireOnce(t *testing.T) {
 	acquire := func() {
 		defer func() {
 			if recover() == nil {
-				t.Error("the panic does not pass")
+				t.Error("the panic does not reach the caller")
 			}
 		}()
-		c, err := p.AcquireRead(ctx) // which has to dial
+		c, err := p.AcquireRead(ctx) // must open a connection
 		if err == nil {
 			c.Close()
 		}
@@ -81,9 +82,9 @@ func TestAPanicEndsAnAcquireOnce(t *testing.T) {
 	}
 }
 
-// A call that the pool cuts short, because it is being closed, is not its caller's
-// doing.
-func TestACallCutShortIsNotCancelled(t *testing.T) {
+// TestCallCutShortIsNotCancelled checks that a call that the pool cuts short, because it is
+// being closed, does not count as cancelled by its caller.
+func TestCallCutShortIsNotCancelled(t *testing.T) {
 	cfg, let := stuck(pool.Config{})
 	spans, _, tracer := tell(t, nil)
 	cfg.Tracing = tracer
@@ -114,13 +115,14 @@ func TestACallCutShortIsNotCancelled(t *testing.T) {
 	<-ended
 	for _, span := range spans.Ended() {
 		if typ := attributeOf(span, "error.type"); span.Name() != "acquire" && typ != "9" && typ != "" {
-			t.Errorf("of %s, the error.type is %q", span.Name(), typ)
+			t.Errorf("the error.type of %s is %q", span.Name(), typ)
 		}
 	}
 }
 
-// A call whose caller waits no more is not told to have found the database locked.
-func TestAGivenUpWaitForALockIsNotBusy(t *testing.T) {
+// TestCancelledLockWaitIsNotBusy checks that a cancelled call that waits for a lock does not
+// fail with "database is locked".
+func TestCancelledLockWaitIsNotBusy(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.db")
 	p, l := pooled(t, pool.Config{Path: path})
 	must(t, p.DB(), "CREATE TABLE t(a)")
@@ -140,15 +142,16 @@ func TestAGivenUpWaitForALockIsNotBusy(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if _, err := p.DB().ExecContext(ctx, "INSERT INTO t VALUES (1)"); err == nil {
-		t.Error("it is not kept waiting")
+		t.Error("the call does not wait")
 	}
 	if n := l.count(driver.KindBusy); n != 0 {
-		t.Errorf("%d calls were busy", n)
+		t.Errorf("%d calls failed as busy", n)
 	}
 }
 
-// Limits are measured by a provider that is installed once the pool is open.
-func TestLimitsOfALateProvider(t *testing.T) {
+// TestLimitsOfLateProvider checks that a meter provider that is installed after Open measures
+// the limits.
+func TestLimitsOfLateProvider(t *testing.T) {
 	tracer, err := tracing.New(tracing.Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -156,7 +159,7 @@ func TestLimitsOfALateProvider(t *testing.T) {
 	p, _ := pooled(t, pool.Config{MaxConns: 7, Tracing: tracer})
 	before := otel.GetMeterProvider()
 	defer otel.SetMeterProvider(before)
-	for range 2 { // and by one that replaces it
+	for range 2 { // the second provider replaces the first
 		reader := sdkmetric.NewManualReader()
 		otel.SetMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)))
 		must(t, p.DB(), "SELECT 1")
@@ -170,7 +173,7 @@ func TestLimitsOfALateProvider(t *testing.T) {
 				if m.Name == "db.client.connection.max" {
 					found = true
 					if n := sumOf(t, m.Data); n != 7 {
-						t.Errorf("the most is %d", n)
+						t.Errorf("the limit is %d", n)
 					}
 				}
 			}

@@ -2,36 +2,37 @@ package pool
 
 import "testing"
 
-// A turn is taken only as it was found: not if its holder has used it and let go
-// of it again meanwhile, by when what made it free may be otherwise.
-func TestATurnIsTakenAsItWasFound(t *testing.T) {
+// TestTurnIsTakenInExaminedOffer checks that a turn is taken only in the offer that was examined.
+// If its holder has reclaimed and offered it again meanwhile, the reason to take it may no
+// longer apply.
+func TestTurnIsTakenInExaminedOffer(t *testing.T) {
 	yes := func() bool { return true }
 	var u turn
 	if !u.isHeld() || u.take(yes) {
-		t.Error("a turn that is held is taken")
+		t.Error("a held turn is taken")
 	}
 	u.offer()
 	if u.isHeld() || u.take(func() bool { return false }) {
-		t.Error("it is taken though it may not be")
+		t.Error("a turn is taken though may returned false")
 	}
 	if !u.reclaim() || !u.isHeld() {
-		t.Error("who has parked it cannot go on")
+		t.Error("the holder cannot reclaim its offered turn")
 	}
 	u.offer()
 	if u.take(func() bool {
 		if !u.reclaim() {
-			t.Error("who has parked it cannot go on")
+			t.Error("the holder cannot reclaim its offered turn")
 		}
-		u.offer() // with rows open, say
+		u.offer() // perhaps with open rows
 		return true
 	}) {
-		t.Error("it is taken in another state than was looked at")
+		t.Error("a turn is taken in another offer than the examined one")
 	}
 	if !u.take(yes) || u.isHeld() || u.reclaim() || u.take(yes) {
-		t.Error("it is not taken, or twice")
+		t.Error("an offered turn is not taken, or is taken twice")
 	}
 	u.hold()
 	if !u.isHeld() || !u.reclaim() {
-		t.Error("it is not held anew")
+		t.Error("the turn is not held again")
 	}
 }

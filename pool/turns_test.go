@@ -16,11 +16,11 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// A turn is taken from who asks for nothing, and from nobody else.
+// These tests check that a turn is taken only from a checkout that runs nothing.
 
-// A row that is written and returned is committed when its rows are closed, which
-// may take longer than it takes to lose a turn.
-func TestNoTurnIsTakenDuringACommit(t *testing.T) {
+// TestNoTurnIsTakenDuringCommit checks INSERT ... RETURNING. The row is committed when its
+// rows are closed, which may take longer than takeTurnAfter.
+func TestNoTurnIsTakenDuringCommit(t *testing.T) {
 	p, l := pooled(t, pool.Config{BusyTimeout: 5 * time.Millisecond})
 	must(t, p.DB(), "CREATE TABLE t(id INTEGER PRIMARY KEY, a)")
 	before := l.count(driver.KindConnect)
@@ -36,15 +36,15 @@ func TestNoTurnIsTakenDuringACommit(t *testing.T) {
 		})
 	}
 	writers.Wait()
-	// Some may be, from who is not given a processor between two calls.
+	// A turn may still be taken from a goroutine that gets no processor between two calls.
 	if s := p.Stats(); s.Overflows > 8*6/2 {
 		t.Errorf("%d turns were taken, and %d connections opened", s.Overflows, l.count(driver.KindConnect)-before)
 	}
 }
 
-// A transaction that a query begins holds the turn, though there is none before
-// the query is asked for its row.
-func TestATransactionOfAQueryKeepsTheTurn(t *testing.T) {
+// TestTransactionOfQueryKeepsTurn checks that a transaction begun by a query keeps the
+// turn, although the transaction begins only when the rows are read.
+func TestTransactionOfQueryKeepsTurn(t *testing.T) {
 	p, _ := pooled(t, pool.Config{BusyTimeout: 10 * time.Millisecond})
 	must(t, p.DB(), "CREATE TABLE t(a)")
 	c, err := p.DB().Conn(t.Context())
@@ -69,16 +69,16 @@ func TestATransactionOfAQueryKeepsTheTurn(t *testing.T) {
 	for p.Stats().Waiting == 0 {
 		time.Sleep(time.Millisecond)
 	}
-	time.Sleep(20 * time.Millisecond) // far longer than it takes to lose a turn
+	time.Sleep(20 * time.Millisecond) // much longer than takeTurnAfter
 	must(t, c, "INSERT INTO t VALUES (2)")
 	must(t, c, "COMMIT")
 	if err := <-done; err != nil {
-		t.Errorf("who waited: %v", err)
+		t.Errorf("the waiter: %v", err)
 	}
 }
 
-// Beside a checkout that keeps a connection and asks for nothing, others write by
-// one more, and not each by another.
+// TestOthersShareOneConnection checks that beside a checkout that keeps a connection and runs
+// nothing, all other callers share one more connection.
 func TestOthersShareOneConnection(t *testing.T) {
 	p, l := pooled(t, pool.Config{Synchronous: pool.SynchronousOff})
 	must(t, p.DB(), "CREATE TABLE t(a)")
@@ -98,12 +98,12 @@ func TestOthersShareOneConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s := p.Stats(); s.Writers != 1 {
-		t.Errorf("%d connections write", s.Writers)
+		t.Errorf("%d writer connections are open", s.Writers)
 	}
 }
 
-// Who keeps a connection without its turn is told that the pool is closed, and does
-// not wait for a turn of it.
+// TestNoTurnAfterShutdown checks that a checkout that keeps its connection without its turn
+// gets ErrClosed after Shutdown. It does not wait for a turn.
 func TestNoTurnAfterShutdown(t *testing.T) {
 	p, err := pool.Open(t.Context(), pool.Config{Path: filepath.Join(t.TempDir(), "a.db"), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -133,15 +133,16 @@ func TestNoTurnAfterShutdown(t *testing.T) {
 	}
 }
 
-// WAL mode is left for good though the checkpointer has worked.
-func TestWALModeIsLeftAfterACheckpoint(t *testing.T) {
+// TestLeaveWALModeAfterCheckpoint checks that the program can leave WAL mode after the
+// checkpointer has run.
+func TestLeaveWALModeAfterCheckpoint(t *testing.T) {
 	p, l := pooled(t, pool.Config{Synchronous: pool.SynchronousOff})
 	must(t, p.DB(), "CREATE TABLE t(a)")
 	before := l.count(driver.KindConnect)
 	for range 10 {
 		must(t, p.DB(), "INSERT INTO t VALUES (zeroblob(1000000))")
 	}
-	for l.count(driver.KindConnect) == before { // the checkpointer's
+	for l.count(driver.KindConnect) == before { // until the checkpointer has opened its connection
 		time.Sleep(time.Millisecond)
 	}
 	var mode string
@@ -150,8 +151,9 @@ func TestWALModeIsLeftAfterACheckpoint(t *testing.T) {
 	}
 }
 
-// Shutdown does not wait for a connection that a backup could not open.
-func TestShutdownDuringABackupThatFails(t *testing.T) {
+// TestShutdownDuringFailedBackup checks that Shutdown does not wait for a connection that a
+// backup failed to open.
+func TestShutdownDuringFailedBackup(t *testing.T) {
 	connecting, fail := make(chan struct{}), make(chan struct{})
 	backup := false
 	p, err := pool.Open(t.Context(), pool.Config{Path: filepath.Join(t.TempDir(), "a.db"), Logger: slog.New(slog.DiscardHandler),
@@ -174,7 +176,7 @@ func TestShutdownDuringABackupThatFails(t *testing.T) {
 	for !p.Closed() {
 		time.Sleep(time.Millisecond)
 	}
-	time.Sleep(10 * time.Millisecond) // it waits by now, or else finds nothing to wait for
+	time.Sleep(10 * time.Millisecond) // by now, Shutdown waits or has nothing to wait for
 	close(fail)
 	if err := <-copied; err == nil {
 		t.Error("the backup does not fail")
@@ -185,11 +187,12 @@ func TestShutdownDuringABackupThatFails(t *testing.T) {
 			t.Error(err)
 		}
 	case <-time.After(5 * time.Minute):
-		t.Fatal("Shutdown waits for ever")
+		t.Fatal("Shutdown does not return")
 	}
 }
 
-// A pool that only reads knows the connection of another pool that keeps it out.
+// TestBusyByAnotherPool checks that the busy event of a read-only pool names the connection of
+// another pool that blocks it.
 func TestBusyByAnotherPool(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.db")
 	p, _ := pooled(t, pool.Config{Path: path, DisableWAL: true})

@@ -22,8 +22,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// openPool opens a pool that is closed, without anything left over, when the test
-// ends.
+// openOwn opens a pool. When the test ends, it closes the pool and checks that nothing is left
+// open.
 func openOwn(t testing.TB, cfg pool.Config) *pool.Pool {
 	t.Helper()
 	p, err := pool.Open(context.Background(), cfg)
@@ -57,7 +57,7 @@ func intOf(t testing.TB, db interface {
 	return n
 }
 
-// stranger opens a connection that is no pool's, and waits for no lock.
+// stranger opens a connection that belongs to no pool and waits for no lock.
 func stranger(t testing.TB, path string) *sqlite3.Conn {
 	t.Helper()
 	c, err := sqlite3.Open(path)
@@ -78,8 +78,7 @@ func strangerExec(t testing.TB, c *sqlite3.Conn, query string) {
 	}
 }
 
-// atRelease is a Recorder that calls f when the n-th connection is given back
-// since it was told to begin.
+// atRelease is a Recorder that calls f at the n-th release after begun is set.
 type atRelease struct {
 	n     int64
 	f     func()
@@ -93,7 +92,8 @@ func (r *atRelease) Record(e driver.Event) {
 	}
 }
 
-// What f did is committed, with the options it was to have.
+// TestWithTxCommits checks that the changes of f are committed, and that the transaction has
+// the given options.
 func TestWithTxCommits(t *testing.T) {
 	p := openOwn(t, fileConfig(t))
 	calls := 0
@@ -114,14 +114,15 @@ func TestWithTxCommits(t *testing.T) {
 		return err
 	})
 	if !errors.Is(err, sqlite3.READONLY) {
-		t.Errorf("a write of a transaction that only reads: %v", err)
+		t.Errorf("a write of a read-only transaction: %v", err)
 	}
 	if err := p.WithTx(t.Context(), &sql.TxOptions{Isolation: sql.LevelSnapshot}, nil); err == nil {
-		t.Error("an isolation that SQLite has not is not refused")
+		t.Error("an isolation level that SQLite does not have is accepted")
 	}
 }
 
-// An error is returned as it is, and nothing stays of what f did.
+// TestWithTxRollsBack checks that an error of f is returned unchanged, and that no change of f
+// stays.
 func TestWithTxRollsBack(t *testing.T) {
 	p := openOwn(t, fileConfig(t))
 	execOn(t, p.DB(), "CREATE TABLE t(a)")
@@ -135,7 +136,7 @@ func TestWithTxRollsBack(t *testing.T) {
 	func() {
 		defer func() {
 			if recover() != "f" {
-				t.Error("the panic did not go on")
+				t.Error("the panic does not reach the caller")
 			}
 		}()
 		p.WithTx(t.Context(), nil, func(tx *sql.Tx) error {
@@ -160,11 +161,11 @@ func TestWithTxRollsBack(t *testing.T) {
 	}
 }
 
-// While another connection has the write lock, the transaction is tried again,
-// and f sees nothing of that.
+// TestWithTxWaitsForALock checks that the transaction is tried again while another connection
+// has the write lock. f is called only once.
 func TestWithTxWaitsForALock(t *testing.T) {
 	cfg := fileConfig(t)
-	cfg.BusyTimeout = -1 // SQLite says BUSY at once
+	cfg.BusyTimeout = -1 // SQLite returns BUSY immediately
 	r := &atRelease{n: 3}
 	cfg.Recorder = r
 	p := openOwn(t, cfg)
@@ -182,14 +183,14 @@ func TestWithTxWaitsForALock(t *testing.T) {
 		t.Errorf("%d calls, %v", calls, err)
 	}
 	if n := r.seen.Load(); n != 4 {
-		t.Errorf("%d tries, want three in vain and one more", n)
+		t.Errorf("%d tries, want three that fail and one more", n)
 	}
 	if n := intOf(t, p.DB(), "SELECT max(a) FROM t"); n != 2 {
 		t.Errorf("the last row is %d", n)
 	}
 }
 
-// The lock of another process is waited for likewise.
+// TestWithTxWaitsForAnotherProcess checks the same with a lock of another process.
 func TestWithTxWaitsForAnotherProcess(t *testing.T) {
 	cfg := fileConfig(t)
 	cfg.BusyTimeout = -1
@@ -234,11 +235,11 @@ func TestWithTxWaitsForAnotherProcess(t *testing.T) {
 	}
 }
 
-// TestHoldLock is the other process: it has the write lock until its input ends.
+// TestHoldLock is the other process: it holds the write lock until its input ends.
 func TestHoldLock(t *testing.T) {
 	path := os.Getenv("POOL_TEST_HOLD")
 	if path == "" {
-		t.Skip("it is for TestWithTxWaitsForAnotherProcess")
+		t.Skip("only TestWithTxWaitsForAnotherProcess runs it")
 	}
 	c := stranger(t, path)
 	strangerExec(t, c, "BEGIN IMMEDIATE; INSERT INTO t VALUES (1)")
@@ -247,7 +248,8 @@ func TestHoldLock(t *testing.T) {
 	strangerExec(t, c, "COMMIT")
 }
 
-// A lock that stays ends the tries: the error is SQLite's, and says how many.
+// TestWithTxGivesUp checks that the tries end if the lock stays. The error is SQLite's, and
+// contains the number of tries.
 func TestWithTxGivesUp(t *testing.T) {
 	cfg := fileConfig(t)
 	cfg.BusyTimeout = -1
@@ -272,9 +274,9 @@ func TestWithTxGivesUp(t *testing.T) {
 	})
 }
 
-// What was read is read again if somebody has written since: BUSY_SNAPSHOT, which
-// no wait helps against, loses no update.
-func TestWithTxTriesASnapshotAgain(t *testing.T) {
+// TestWithTxRetriesBusySnapshot checks BUSY_SNAPSHOT: another connection has written since f
+// read. Waiting does not help, so f is called again. No update is lost.
+func TestWithTxRetriesBusySnapshot(t *testing.T) {
 	cfg := fileConfig(t)
 	path := cfg.Path
 	cfg.Path = "file:" + cfg.Path + "?_txlock=deferred"
@@ -306,9 +308,9 @@ func TestWithTxTriesASnapshotAgain(t *testing.T) {
 	}
 }
 
-// A commit that finds a reader in the way, as it can without a WAL, is tried again
-// from the beginning, and its transaction has happened once.
-func TestWithTxTriesACommitAgain(t *testing.T) {
+// TestWithTxRetriesCommit checks a commit that a reader blocks, which is possible without a
+// WAL. The whole transaction is tried again and takes effect once.
+func TestWithTxRetriesCommit(t *testing.T) {
 	cfg := fileConfig(t)
 	cfg.BusyTimeout = -1
 	cfg.DisableWAL = true
@@ -333,7 +335,8 @@ func TestWithTxTriesACommitAgain(t *testing.T) {
 	}
 }
 
-// When the tries are used up, f's own error is still to be found.
+// TestWithTxKeepsTheLastError checks that after the last try, the error still wraps the error
+// of f.
 func TestWithTxKeepsTheLastError(t *testing.T) {
 	p := openOwn(t, fileConfig(t))
 	calls := 0
@@ -346,7 +349,8 @@ func TestWithTxKeepsTheLastError(t *testing.T) {
 	}
 }
 
-// A context that is over ends the tries, and both errors are to be found.
+// TestWithTxEndsWithItsContext checks that a context that ends ends the tries. The returned
+// error wraps both errors.
 func TestWithTxEndsWithItsContext(t *testing.T) {
 	p := openOwn(t, fileConfig(t))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -361,8 +365,8 @@ func TestWithTxEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// The pool's own queue is no lock of SQLite's: who has waited there for too long
-// does not wait again.
+// TestWithTxDoesNotRetryTheQueue checks that WithTx does not try again after AcquireTimeout in
+// the pool's own queue, because that is not a lock of SQLite.
 func TestWithTxDoesNotRetryTheQueue(t *testing.T) {
 	cfg := fileConfig(t)
 	cfg.AcquireTimeout = time.Second
@@ -388,8 +392,8 @@ func TestWithTxDoesNotRetryTheQueue(t *testing.T) {
 	})
 }
 
-// A pool that is closed says so.
-func TestWithTxOfAClosedPool(t *testing.T) {
+// TestWithTxOfClosedPool checks that a closed pool returns ErrClosed.
+func TestWithTxOfClosedPool(t *testing.T) {
 	p := openOwn(t, fileConfig(t))
 	p.Close()
 	if err := p.WithTx(t.Context(), nil, nil); !errors.Is(err, pool.ErrClosed) {

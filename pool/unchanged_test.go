@@ -19,13 +19,15 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext/sqltexttest"
 )
 
-// A censor is asked by SQLite what each text is about to do, when it prepares it.
+// A censor is an authorizer that records forbidden actions. SQLite calls it for each query that
+// it prepares.
 type censor struct {
 	armed atomic.Bool
-	seen  atomic.Pointer[string] // what no reader is to do
+	seen  atomic.Pointer[string] // the last forbidden action on a reader
 }
 
-// hook has it look at every new connection. Only tests with one user may have one.
+// hook installs the censor on each new connection. It must not be used by tests with several
+// goroutines.
 func (c *censor) hook(_ context.Context, raw *sqlite3.Conn) error {
 	reader := valueOf(raw, "PRAGMA query_only") == "1"
 	return raw.SetAuthorizer(func(action sqlite3.AuthorizerActionCode, name, value, _, _ string) sqlite3.AuthorizerReturnCode {
@@ -46,8 +48,8 @@ func (c *censor) hook(_ context.Context, raw *sqlite3.Conn) error {
 	})
 }
 
-// texts that are to change a reader, or to have it write.
-var changingTexts = []string{
+// changingQueries would change a reader or write on it.
+var changingQueries = []string{
 	"PRAGMA query_only=0; INSERT INTO t VALUES ('by Reader()')", "PRAGMA query_only=0; CREATE TEMP TABLE x(a); INSERT INTO x VALUES (1)",
 	"SELECT $a('); PRAGMA busy_timeout=1; PRAGMA foreign_keys=0; ATTACH ':memory:' AS other; --')",
 	"SELECT $a('); CREATE TEMP TABLE hidden(a); --')", "SELECT $a('); PRAGMA query_only=0; INSERT INTO t VALUES (1); --')",
@@ -68,7 +70,7 @@ var changingTexts = []string{
 	"SELECT spy()", "SELECT spy() FROM t", "WITH x AS (SELECT spy()) SELECT * FROM x",
 }
 
-// readerWays are those in which a program gives a reader a text.
+// readerWays are the ways for a program to execute a query on a reader.
 var readerWays = []struct {
 	name string
 	give func(ctx context.Context, db *sql.DB, query string)
@@ -120,7 +122,7 @@ func some(rows *sql.Rows, err error) {
 	}
 }
 
-// A readerPool is a pool whose readers are to stay as they are.
+// A readerPool is a pool whose readers must not change.
 type readerPool struct {
 	*pool.Pool
 	name string
@@ -129,15 +131,15 @@ type readerPool struct {
 	dir   string
 }
 
-// readerPools are one whose readers SQLite tells of, and one whose program has an authorizer
-// of its own.
+// readerPools returns two pools: one whose readers the pool's own authorizer watches, and one
+// whose program has its own authorizer.
 func readerPools(t testing.TB) []*readerPool {
 	own := func(ctx context.Context, raw *sqlite3.Conn) error {
 		return raw.SetAuthorizer(func(sqlite3.AuthorizerActionCode, string, string, string, string) sqlite3.AuthorizerReturnCode {
 			return sqlite3.AUTH_OK
 		})
 	}
-	// A function of the program's that sets a pragma shows in no text that calls it.
+	// A function of the program that sets a pragma: a query that calls it does not show that.
 	spy := func(_ context.Context, raw *sqlite3.Conn) error {
 		raw.Limit(sqlite3.LIMIT_LENGTH, 1<<20)
 		return raw.CreateFunction("spy", 0, 0, func(ctx sqlite3.Context, _ ...sqlite3.Value) {
@@ -158,7 +160,7 @@ func readerPools(t testing.TB) []*readerPool {
 	return pools
 }
 
-// session is what the next user of a reader finds.
+// session returns the session state that the next caller of a reader finds.
 func (p *readerPool) session(t testing.TB) string {
 	t.Helper()
 	mustScan[int](t, p.Reader(), "SELECT 1")
@@ -169,7 +171,7 @@ func (p *readerPool) session(t testing.TB) string {
 	return ownSession(list[0])
 }
 
-// contents are what is in the database and beside it, and in the working directory.
+// contents describes the database, the files beside it, and the working directory.
 func (p *readerPool) contents(t testing.TB) string {
 	t.Helper()
 	var b strings.Builder
@@ -185,7 +187,7 @@ func (p *readerPool) contents(t testing.TB) string {
 			t.Fatal(err)
 		}
 		for _, entry := range list {
-			if name := entry.Name(); !strings.HasSuffix(name, ".go") && name != "testdata" { // which are the programmer's
+			if name := entry.Name(); !strings.HasSuffix(name, ".go") && name != "testdata" { // source files of the package
 				fmt.Fprintln(&b, name)
 			}
 		}
@@ -193,7 +195,7 @@ func (p *readerPool) contents(t testing.TB) string {
 	return b.String()
 }
 
-// check gives a reader a text, and looks whether anything is otherwise then.
+// check executes a query on a reader, and checks that nothing has changed.
 func (p *readerPool) check(t *testing.T, way int, query string) {
 	t.Helper()
 	how := readerWays[way]
@@ -210,10 +212,10 @@ func (p *readerPool) check(t *testing.T, way int, query string) {
 	}
 }
 
-// E4: whatever text is given to a reader, in whichever way, the next user of a reader finds
-// it as it was opened, and no file is otherwise.
+// FuzzReader checks that, whatever query a reader gets and however it is executed, the next
+// caller finds the reader as it was opened, and no file has changed.
 func FuzzReader(f *testing.F) {
-	for _, query := range append(hazardousQueries, changingTexts...) {
+	for _, query := range append(hazardousQueries, changingQueries...) {
 		for way := range readerWays {
 			f.Add(query, []byte(nil), uint8(way))
 		}
@@ -229,17 +231,17 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
-// E4: whatever text is given to DB, readers are as they were: no pragma, no
-// transaction, no other database; not even for an attempt.
+// FuzzReaderUnchanged checks that, whatever query DB gets, the readers do not change: no
+// pragma, no transaction, no attached database. The query must not even try that on a reader.
 func FuzzReaderUnchanged(f *testing.F) {
-	for _, query := range append(hazardousQueries, changingTexts...) {
+	for _, query := range append(hazardousQueries, changingQueries...) {
 		f.Add(query, []byte(nil))
 	}
 	var c censor
 	p, _ := pooled(f, pool.Config{MaxConns: 2, MinConns: 2, Hooks: pool.Hooks{AfterConnect: func(ctx context.Context, raw *sqlite3.Conn) error {
 		raw.Limit(sqlite3.LIMIT_LENGTH, 1<<20)
 		if valueOf(raw, "PRAGMA query_only") == "0" {
-			raw.Limit(sqlite3.LIMIT_ATTACHED, 0) // or a text makes files: the writer may
+			raw.Limit(sqlite3.LIMIT_ATTACHED, 0) // otherwise a query may create files, as it may on the writer
 		}
 		return c.hook(ctx, raw)
 	}}})
@@ -248,10 +250,10 @@ func FuzzReaderUnchanged(f *testing.F) {
 		if p.Stats().Max == 1 {
 			mustExec(t, db, "PRAGMA journal_mode = wal")
 		}
-		p.Reset() // or what one text has left on the writer would keep the next from readers
+		p.Reset() // otherwise the marks that a query has left on the writer would keep the next one from readers
 		mustExec(t, db, "CREATE TABLE IF NOT EXISTS t (a)")
 		var before []string
-		for range 100 { // one that was being opened when the pool was reset is closed after its first use
+		for range 100 { // a reader that was being opened during the Reset is closed after its first use
 			mustScan[int](t, db, "SELECT 1")
 			if before = readerSessions(p); len(before) == 1 {
 				break
@@ -270,7 +272,7 @@ func FuzzReaderUnchanged(f *testing.F) {
 		some(db.QueryContext(ctx, query))
 		c.armed.Store(false)
 		if what := c.seen.Load(); what != nil {
-			t.Errorf("%q is prepared on a reader, to do %s", query, *what)
+			t.Errorf("%q was prepared on a reader, which allows %s", query, *what)
 		}
 		for i, after := range readerSessions(p) {
 			if ownSession(after) != ownSession(before[i]) {
@@ -286,7 +288,8 @@ func FuzzReaderUnchanged(f *testing.F) {
 	})
 }
 
-// ownSession leaves out of a session what is the file's, which any connection may change.
+// ownSession removes from a session state the values that belong to the file, because any
+// connection may change them.
 func ownSession(session string) string {
 	return regexp.MustCompile(`, (user_version|application_id) -?[0-9]+`).ReplaceAllString(session, "")
 }

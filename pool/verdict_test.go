@@ -12,9 +12,10 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// A view shows only when it is prepared that it asks what the writer alone knows. The answer
-// is then the writer's, as with one connection, for as long as the view is so.
-func TestViewOverWhatTheWriterKnows(t *testing.T) {
+// TestViewOverWriterState checks a view over functions that only the writer knows, which
+// shows only when SQLite prepares a query of it. As long as the view is like that, its queries
+// go to the writer, and return the same as with one connection.
+func TestViewOverWriterState(t *testing.T) {
 	lane := &tracker{}
 	eachDoor(t, pool.Config{Recorder: lane}, func(t *testing.T, d door) {
 		db := d.db
@@ -53,7 +54,7 @@ func TestViewOverWhatTheWriterKnows(t *testing.T) {
 	})
 }
 
-// onWriterOnly is a hook that defines a function on the connection that writes.
+// onWriterOnly is a hook that defines a function on the writer's connections only.
 func onWriterOnly(_ context.Context, raw *sqlite3.Conn) error {
 	if valueOf(raw, "PRAGMA query_only") == "1" {
 		return nil
@@ -61,7 +62,8 @@ func onWriterOnly(_ context.Context, raw *sqlite3.Conn) error {
 	return raw.CreateFunction("only", 0, 0, func(ctx sqlite3.Context, _ ...sqlite3.Value) { ctx.ResultInt(7) })
 }
 
-// A query of a function that the writer alone has is the writer's, whichever way it comes.
+// TestFunctionOfTheWriter checks that a query of a function that only the writer has goes to
+// the writer, however it is executed.
 func TestFunctionOfTheWriter(t *testing.T) {
 	for _, tc := range []struct {
 		name string
@@ -76,10 +78,10 @@ func TestFunctionOfTheWriter(t *testing.T) {
 			p, _ := pooled(t, tc.cfg)
 			db := p.DB()
 			mustExec(t, db, "CREATE TABLE t (a)")
-			mustScan[int](t, db, "SELECT 1") // there is a reader
+			mustScan[int](t, db, "SELECT 1") // opens a reader
 			if tc.raw {
 				if err := drain(db.Query("SELECT only()")); err == nil {
-					t.Error("there is such a function")
+					t.Error("a reader has the function")
 				}
 				if err := p.Raw(t.Context(), func(raw *sqlite3.Conn) error { return onWriterOnly(t.Context(), raw) }); err != nil {
 					t.Fatal(err)
@@ -109,9 +111,10 @@ func TestFunctionOfTheWriter(t *testing.T) {
 	}
 }
 
-// What neither has fails at once, also while another has the writer: from the second time
-// on if the writer has something that readers have not, else always.
-func TestFunctionOfNobody(t *testing.T) {
+// TestUnknownFunction checks that a query of a name that neither lane has fails immediately,
+// also while another caller holds the writer. If the writer has something that readers do not
+// have, that holds from the second time on. Otherwise it always holds.
+func TestUnknownFunction(t *testing.T) {
 	same := func(_ context.Context, raw *sqlite3.Conn) error {
 		return raw.CreateFunction("both", 0, 0, func(ctx sqlite3.Context, _ ...sqlite3.Value) { ctx.ResultInt(7) })
 	}

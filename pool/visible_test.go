@@ -10,7 +10,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// rawOf calls f with SQLite's connection, as any program can.
+// rawOf calls f with SQLite's connection, as any program can do.
 func rawOf(t *testing.T, conn *sql.Conn, f func(*sqlite3.Conn) error) {
 	t.Helper()
 	err := conn.Raw(func(dc any) error { return f(dc.(interface{ Raw() *sqlite3.Conn }).Raw()) })
@@ -19,12 +19,12 @@ func rawOf(t *testing.T, conn *sql.Conn, f func(*sqlite3.Conn) error) {
 	}
 }
 
-// E10: what a program has made on the connection that writes is there for later
-// queries, however they are asked, and even if its text was seen before.
+// TestE10ObjectsOfTheWriterAreVisible checks that later queries see the objects that a program
+// has created on the writer, however the queries are executed, even if they were cached before.
 func TestE10ObjectsOfTheWriterAreVisible(t *testing.T) {
 	for name, tc := range map[string]struct {
 		make  func(t *testing.T, d door)
-		query string // of one number
+		query string // returns one number
 		want  int
 	}{
 		"a temporary table": {
@@ -87,7 +87,7 @@ func TestE10ObjectsOfTheWriterAreVisible(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			eachDoor(t, pool.Config{}, func(t *testing.T, d door) {
 				mustExec(t, d.db, "CREATE TABLE t (a)", "INSERT INTO t VALUES (1)")
-				_ = d.db.QueryRow(tc.query).Scan(new(int)) // its text is known, and a reader has been warmed
+				_ = d.db.QueryRow(tc.query).Scan(new(int)) // caches the query and opens a reader
 				tc.make(t, d)
 				if got := mustScan[int](t, d.db, tc.query); got != tc.want {
 					t.Errorf("%d, want %d", got, tc.want)
@@ -109,14 +109,14 @@ func TestE10ObjectsOfTheWriterAreVisible(t *testing.T) {
 	}
 }
 
-// E10: what is to be on every connection comes through Config.Init, and then
-// queries stay with the readers.
+// TestE10InitIsForEveryConnection checks that objects that Config.Init creates exist on every
+// connection, so that queries stay on readers.
 func TestE10InitIsForEveryConnection(t *testing.T) {
 	cfg := pool.Config{Init: func(c *sqlite3.Conn) error {
 		return c.CreateFunction("seven", 0, sqlite3.DETERMINISTIC, func(ctx sqlite3.Context, _ ...sqlite3.Value) { ctx.ResultInt(7) })
 	}}
 	eachDoor(t, cfg, func(t *testing.T, d door) {
-		tx, err := d.db.Begin() // has the writer
+		tx, err := d.db.Begin() // holds the writer
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,12 +130,13 @@ func TestE10InitIsForEveryConnection(t *testing.T) {
 	})
 }
 
-// E10: a Reset ends it: readers have queries again, and the objects are gone.
-func TestE10ResetGivesQueriesBackToReaders(t *testing.T) {
+// TestE10ResetReturnsQueriesToReaders checks that Reset sends queries to readers again, and
+// that the objects are gone.
+func TestE10ResetReturnsQueriesToReaders(t *testing.T) {
 	eachDoor(t, pool.Config{}, func(t *testing.T, d door) {
 		mustExec(t, d.db, "CREATE TABLE t (a)", "INSERT INTO t VALUES (1)", "CREATE TEMP TABLE t (a)", "INSERT INTO temp.t VALUES (2)")
 		if n := mustScan[int](t, d.db, "SELECT a FROM t"); n != 2 {
-			t.Errorf("%d of the temporary table", n)
+			t.Errorf("%d rows of the temporary table", n)
 		}
 		d.pool.Reset()
 		tx, err := d.db.Begin()

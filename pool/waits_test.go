@@ -17,10 +17,10 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// The clock of these tests is a bubble's, as in timers_test.go.
+// These tests run in synctest bubbles, like those of timers_test.go.
 
-// stuck returns a configuration under which the SQL function stuck() does not
-// return until let is closed: whoever calls it is inside SQLite all the while.
+// stuck adds the SQL function stuck() to a configuration. The function blocks inside SQLite
+// until let is closed.
 func stuck(cfg pool.Config) (_ pool.Config, let chan struct{}) {
 	let = make(chan struct{})
 	cfg.Init = func(c *sqlite3.Conn) error {
@@ -32,15 +32,16 @@ func stuck(cfg pool.Config) (_ pool.Config, let chan struct{}) {
 	return cfg, let
 }
 
-// traced is a context within a trace.
+// traced returns a context within a trace.
 func traced(ctx context.Context, id byte) context.Context {
 	return trace.ContextWithSpanContext(ctx, trace.NewSpanContext(trace.SpanContextConfig{
 		TraceID: trace.TraceID{id}, SpanID: trace.SpanID{id}, TraceFlags: trace.FlagsSampled,
 	}))
 }
 
-// A wait for the writer ends when it is to, to the moment, with an error that
-// names who has it; and for code that knows SQLite, the database is busy.
+// TestAcquireTimeoutNamesTheHolder checks that a wait for the writer ends exactly at
+// AcquireTimeout. The error names the holder, and matches sqlite3.BUSY for code that checks for
+// it.
 func TestAcquireTimeoutNamesTheHolder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, l := pooled(t, pool.Config{AcquireTimeout: 2 * time.Second, TrackStacks: true, Name: "shop"})
@@ -76,7 +77,7 @@ func TestAcquireTimeoutNamesTheHolder(t *testing.T) {
 		var code sqlite3.ErrorCode
 		if !errors.Is(err, pool.ErrAcquireTimeout) || !errors.Is(err, sqlite3.BUSY) || !errors.As(err, &code) || code != sqlite3.BUSY ||
 			errors.Is(err, sqlite3.LOCKED) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, pool.ErrClosed) {
-			t.Errorf("it is none, or too much, of what it should be: %v", err)
+			t.Errorf("the error matches too few or too many errors: %v", err)
 		}
 		if e.Pool != "shop" || e.Lane != "writer" || e.Waited != 2*time.Second || e.Place != 1 || e.Waiting != 0 || e.Cause != pool.CauseSlow || len(e.Holders) != 1 {
 			t.Fatalf("%+v", e)
@@ -90,11 +91,11 @@ func TestAcquireTimeoutNamesTheHolder(t *testing.T) {
 		}
 		for _, part := range []string{`a writer of "shop"`, `writer of "shop", connection ` + h.Conn.String(), "3s", `by "job 7"`, "SELECT secrets", "in a transaction", "1 rows open", h.Trace.String(), "waits_test.go", "slow"} {
 			if !strings.Contains(err.Error(), part) {
-				t.Errorf("it does not say %q: %v", part, err)
+				t.Errorf("the error does not contain %q: %v", part, err)
 			}
 		}
 		if strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("it gives away what is stored: %v", err)
+			t.Errorf("the error shows stored data: %v", err)
 		}
 		if n := l.count(driver.KindTimeout); n != 1 {
 			t.Errorf("%d timeouts", n)
@@ -102,7 +103,8 @@ func TestAcquireTimeoutNamesTheHolder(t *testing.T) {
 	})
 }
 
-// A wait for a reader that ends is no sign of a locked database.
+// TestAcquireTimeoutOfAReader checks that a timeout of a wait for a reader does not match
+// sqlite3.BUSY.
 func TestAcquireTimeoutOfAReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg, let := stuck(pool.Config{MaxConns: 2, AcquireTimeout: time.Second})
@@ -120,10 +122,10 @@ func TestAcquireTimeoutOfAReader(t *testing.T) {
 		}
 		var code sqlite3.ErrorCode
 		if errors.As(err, &code) {
-			t.Errorf("it has the code %v", code)
+			t.Errorf("the error has the code %v", code)
 		}
 		if n := p.Stats().Overflows; n != 0 {
-			t.Errorf("%d were let in though one was at work", n)
+			t.Errorf("%d were let in though one reader is inside SQLite", n)
 		}
 		close(let)
 		if err := <-done; err != nil {
@@ -132,7 +134,7 @@ func TestAcquireTimeoutOfAReader(t *testing.T) {
 	})
 }
 
-// What an acquire seems to fail for.
+// TestAcquireErrorCauses checks the cause in the error of a failed acquire.
 func TestAcquireErrorCauses(t *testing.T) {
 	hold := func(t *testing.T, p *pool.Pool, ctx context.Context) *pool.Conn {
 		t.Helper()
@@ -163,7 +165,7 @@ func TestAcquireErrorCauses(t *testing.T) {
 		{"others do not", pool.CauseOverload, func(t *testing.T, p *pool.Pool) error {
 			errs := make(chan error)
 			first := hold(t, p, pool.WithOwner(traced(t.Context(), 1), "you"))
-			go func() { // gets it meanwhile
+			go func() { // gets the writer meanwhile
 				c, err := p.AcquireWrite(t.Context())
 				if err == nil {
 					time.Sleep(time.Hour)
@@ -182,13 +184,13 @@ func TestAcquireErrorCauses(t *testing.T) {
 			}
 			return err
 		}},
-		{"somebody keeps it and does nothing", pool.CauseLeak, func(t *testing.T, p *pool.Pool) error {
+		{"a holder does nothing", pool.CauseLeak, func(t *testing.T, p *pool.Pool) error {
 			hold(t, p, t.Context())
 			later(time.Minute)
 			_, err := p.DB().Exec("DELETE FROM t")
 			return err
 		}},
-		{"somebody is slow", pool.CauseSlow, func(t *testing.T, p *pool.Pool) error {
+		{"a holder is slow", pool.CauseSlow, func(t *testing.T, p *pool.Pool) error {
 			tx, err := hold(t, p, t.Context()).BeginTx(t.Context(), nil)
 			if err != nil {
 				t.Fatal(err)
@@ -217,7 +219,7 @@ func TestAcquireErrorCauses(t *testing.T) {
 			began := time.Now()
 			_, err := p.DB().Exec("DELETE FROM t")
 			if time.Since(began) != 0 {
-				t.Error("it waited")
+				t.Error("the acquire waited")
 			}
 			if !errors.Is(err, pool.ErrQueueFull) {
 				t.Error(err)
@@ -250,15 +252,15 @@ func TestAcquireErrorCauses(t *testing.T) {
 					t.Errorf("cause %q: %v", e.Cause, err)
 				}
 				if !errors.Is(err, sqlite3.BUSY) {
-					t.Error("it is not BUSY")
+					t.Error("the error does not match BUSY")
 				}
 			})
 		})
 	}
 }
 
-// A context ends a wait with its own error and its cause, at its time, and takes
-// nobody's turn along.
+// TestAcquireEndsWithItsContext checks that a context ends a wait at its time, with its own
+// error and cause. No turn is lost.
 func TestAcquireEndsWithItsContext(t *testing.T) {
 	why := errors.New("the user has gone")
 	for _, tc := range []struct {
@@ -299,11 +301,11 @@ func TestAcquireEndsWithItsContext(t *testing.T) {
 				}
 				for _, is := range tc.is {
 					if !errors.Is(err, is) {
-						t.Errorf("it is not %v: %v", is, err)
+						t.Errorf("the error does not match %v: %v", is, err)
 					}
 				}
 				if errors.Is(err, pool.ErrAcquireTimeout) || l.count(driver.KindCancel) != 1 || l.count(driver.KindTimeout) != 0 {
-					t.Errorf("it is taken for a timeout: %v", err)
+					t.Errorf("the error matches a timeout: %v", err)
 				}
 				c.Release()
 				if c, err = p.AcquireWrite(t.Context()); err != nil {
@@ -315,8 +317,8 @@ func TestAcquireEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// Shutdown waits for what is in use as long as it is told to, and then takes it
-// away; who waits for a connection is told at once.
+// TestShutdownDeadline checks that Shutdown waits for connections in use as long as its context
+// allows, and then takes them away. Waiters get an error immediately.
 func TestShutdownDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l ledger
@@ -339,7 +341,7 @@ func TestShutdownDeadline(t *testing.T) {
 		go func() {
 			_, err := p.DB().Exec("DELETE FROM t")
 			if time.Since(began) != 0 {
-				t.Error("who waited was told late")
+				t.Error("the waiter got its error late")
 			}
 			waiter <- err
 		}()
@@ -350,10 +352,10 @@ func TestShutdownDeadline(t *testing.T) {
 		closed := make(chan error)
 		go func() { closed <- p.Shutdown(ctx) }()
 		if err := <-waiter; !errors.Is(err, pool.ErrClosed) || errors.Is(err, sqlite3.BUSY) {
-			t.Errorf("who waited was told %v", err)
+			t.Errorf("the waiter got %v", err)
 		}
 		later(time.Second)
-		must(t, c, "INSERT INTO t VALUES (3)") // there is time
+		must(t, c, "INSERT INTO t VALUES (3)") // before the deadline
 		err = <-closed
 		var e *pool.ShutdownError
 		if d := time.Since(began); d != 3*time.Second {
@@ -363,7 +365,7 @@ func TestShutdownDeadline(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 		if _, err := c.ExecContext(t.Context(), "INSERT INTO t VALUES (4)"); !errors.Is(err, pool.ErrClosed) {
-			t.Errorf("what was taken away can be used: %v", err)
+			t.Errorf("a connection that was taken away can be used: %v", err)
 		}
 		if rows.Next() || !errors.Is(rows.Err(), pool.ErrClosed) {
 			t.Errorf("rows that were taken away: %v", rows.Err())
@@ -374,17 +376,17 @@ func TestShutdownDeadline(t *testing.T) {
 			t.Errorf("%d connections are open", n)
 		}
 		if again := p.Shutdown(t.Context()); again != err {
-			t.Errorf("the second says %v", again)
+			t.Errorf("the second Shutdown returns %v", again)
 		}
 		l.settled(t, p)
 	})
 }
 
-// Readers that all wait for each other, as nested queries do, are let through once
-// nothing has moved for a while: the last first, since whoever has a connection
-// and waits for another came later than whoever waits for his first. The extra
-// connections are gone when they are given back.
-func TestStalledReadersAreLetThrough(t *testing.T) {
+// TestStalledReadersAreLetIn checks readers that all wait for each other, as nested
+// queries do. When there is no progress for a while, the last waiter is let in first. A waiter
+// that already has a connection joined later than one that waits for its first. The extra
+// connections are closed at their release.
+func TestStalledReadersAreLetIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, l := pooled(t, pool.Config{MaxConns: 3, AcquireTimeout: time.Minute})
 		must(t, p.DB(), "CREATE TABLE t(a)")
@@ -401,7 +403,7 @@ func TestStalledReadersAreLetThrough(t *testing.T) {
 		go func() {
 			c, err := p.AcquireRead(t.Context())
 			if err == nil {
-				err = c.Release() // before it is told of: it is counted then
+				err = c.Release() // before the send, so that the test sees it in Stats
 			}
 			served <- fmt.Sprint("first ", err)
 		}()
@@ -415,10 +417,10 @@ func TestStalledReadersAreLetThrough(t *testing.T) {
 			t.Errorf("the inner query took %v", d)
 		}
 		if len(served) != 0 {
-			t.Error("who came first was let in beyond the limit")
+			t.Error("the first waiter was let in beyond the limit")
 		}
 		if s := p.Stats(); s.Overflows != 1 || l.closedFor(driver.ReasonOverflow) != 1 || s.Readers != 2 {
-			t.Errorf("%d let in, %d closed, %d readers are left", s.Overflows, l.closedFor(driver.ReasonOverflow), s.Readers)
+			t.Errorf("%d overflows, %d closed, %d readers are left", s.Overflows, l.closedFor(driver.ReasonOverflow), s.Readers)
 		}
 		outer[0].Close()
 		if got := <-served; got != "first <nil>" {
@@ -429,9 +431,9 @@ func TestStalledReadersAreLetThrough(t *testing.T) {
 	})
 }
 
-// Nested queries from many goroutines, all of which have their first connection
-// before any asks for a second, come to an end without a timeout.
-func TestNestedQueriesComeToAnEnd(t *testing.T) {
+// TestNestedQueriesEnd checks that nested queries end without a timeout if all
+// goroutines have their first connection before any asks for a second one.
+func TestNestedQueriesEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, l := pooled(t, pool.Config{MaxConns: 5, AcquireTimeout: time.Minute})
 		must(t, p.DB(), "CREATE TABLE t(a)")
@@ -447,13 +449,13 @@ func TestNestedQueriesComeToAnEnd(t *testing.T) {
 			}
 		}
 		if s := p.Stats(); s.Overflows == 0 || s.Readers > 4 || s.Timeouts != 0 {
-			t.Errorf("%d let in, %d readers are left, %d timeouts", s.Overflows, s.Readers, s.Timeouts)
+			t.Errorf("%d overflows, %d readers are left, %d timeouts", s.Overflows, s.Readers, s.Timeouts)
 		}
 		l.settled(t, p)
 	})
 }
 
-// nested is a query for each row of a query, by somebody who takes his time.
+// nested issues a query for each row of a query, slowly.
 func nested(ctx context.Context, db *sql.DB) error {
 	rows, err := db.QueryContext(ctx, "SELECT a FROM t LIMIT 2")
 	if err != nil {
@@ -470,8 +472,9 @@ func nested(ctx context.Context, db *sql.DB) error {
 	return rows.Err()
 }
 
-// The cause that a program gives its context is told, too, on the one line there is.
-func TestAcquireErrorTellsTheCauseOnOneLine(t *testing.T) {
+// TestAcquireErrorContainsCauseOnOneLine checks that the cause of the program's context is in
+// the error, which stays on one line.
+func TestAcquireErrorContainsCauseOnOneLine(t *testing.T) {
 	p, _ := pooled(t, pool.Config{})
 	c, err := p.AcquireWrite(t.Context())
 	if err != nil {

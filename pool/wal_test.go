@@ -19,11 +19,11 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// plainWAL is how long SQLite's own checkpoints leave a WAL: 1000 pages of 4096 bytes
-// with 24 of their own, behind 32.
+// plainWAL is the length of a WAL that SQLite's own checkpoints leave: a header of 32 bytes,
+// and 1000 pages of 4096 bytes, each with a header of 24.
 const plainWAL = 32 + 1000*(4096+24)
 
-// walSize is how long the WAL's file is; 0 without one.
+// walSize returns the length of the WAL's file, or 0 if there is none.
 func walSize(p *pool.Pool) int64 {
 	info, err := os.Stat(p.Config().Path + "-wal")
 	if err != nil {
@@ -32,8 +32,8 @@ func walSize(p *pool.Pool) int64 {
 	return info.Size()
 }
 
-// grow writes until the WAL has more than so many bytes, or that is hopeless, and
-// returns how long it took at most to write once.
+// grow writes until the WAL is longer than bytes, or until it gives up. It returns how long the
+// longest write took.
 func grow(t testing.TB, p *pool.Pool, bytes int64) (longest time.Duration) {
 	t.Helper()
 	for range 2 * bytes / 4000 {
@@ -47,7 +47,7 @@ func grow(t testing.TB, p *pool.Pool, bytes int64) (longest time.Duration) {
 	return longest
 }
 
-// readFor begins to read from a database, until done is called.
+// readFor starts to read from a database. Calling done ends it.
 func readFor(t testing.TB, db *sql.DB, ctx context.Context) (done func()) {
 	t.Helper()
 	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
@@ -65,12 +65,12 @@ func healthOf(p *pool.Pool) string {
 	return r.Health.String() + " " + strings.Join(r.Reasons, "; ")
 }
 
-// Whatever reads, if no reading lasts longer than a second, the WAL stays within twice
-// its limit: also where each reader keeps its connection, and there is never an
-// instant at which nobody reads.
-func TestTheWALStaysWithinTwiceItsLimit(t *testing.T) {
+// TestWALStaysWithinTwiceItsLimit checks that the WAL stays within twice its limit if no
+// read lasts longer than a second. That holds even if each reader keeps its connection and at
+// every moment one of them reads.
+func TestWALStaysWithinTwiceItsLimit(t *testing.T) {
 	const limit = 1 << 20
-	for _, row := range []time.Duration{15 * time.Millisecond, 310 * time.Millisecond} { // of three
+	for _, row := range []time.Duration{15 * time.Millisecond, 310 * time.Millisecond} { // how long each of three rows takes
 		t.Run(row.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var lines logged
@@ -109,22 +109,23 @@ func TestTheWALStaysWithinTwiceItsLimit(t *testing.T) {
 				}
 				wg.Wait()
 				if most > 2*limit || writes < 500 {
-					t.Errorf("the WAL has had %d bytes, with %d writes", most, writes)
+					t.Errorf("the WAL had up to %d bytes, with %d writes", most, writes)
 				}
 				if n := l.count(driver.KindFailing); n > 0 || healthOf(p) != "ok " {
 					t.Errorf("%d failures, %s", n, healthOf(p))
 				}
 				if n := lines.count("longer than its limit"); n > 0 {
-					t.Errorf("%d lines tell of it", n)
+					t.Errorf("%d log lines report it", n)
 				}
 			})
 		})
 	}
 }
 
-// Nobody waits for a reader who reads for long; but health, an event and a log line
-// name it, until the WAL is short again, which needs nobody who writes.
-func TestAnOldReaderIsNamedAndNotWaitedFor(t *testing.T) {
+// TestOldReaderIsNamed checks that no write waits for a reader that reads for
+// long. Health, an event and a log line name the reader until the WAL is short again, which
+// needs no further write.
+func TestOldReaderIsNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lines logged
 		p, l := pooled(t, pool.Config{Synchronous: pool.SynchronousOff, JournalSizeLimit: 1 << 20, Logger: slog.New(&lines)})
@@ -134,14 +135,14 @@ func TestAnOldReaderIsNamedAndNotWaitedFor(t *testing.T) {
 		time.Sleep(1500 * time.Millisecond)
 		before := l.count(driver.KindHealth)
 		began := time.Now()
-		if longest := grow(t, p, 4<<20); longest >= time.Millisecond { // SQLite itself waits for microseconds
+		if longest := grow(t, p, 4<<20); longest >= time.Millisecond { // inside SQLite, a write takes microseconds, which the fake clock does not count
 			t.Errorf("a write waited for %v", longest)
 		}
 		took := time.Since(began)
 		if n := walSize(p); n < 4<<20 {
-			t.Errorf("the WAL has %d bytes: is the reader one?", n)
+			t.Errorf("the WAL has %d bytes: does the reader pin it?", n)
 		}
-		time.Sleep(time.Second) // the last checkpoint may have found a commit in its way
+		time.Sleep(time.Second) // a commit may have blocked the last checkpoint
 		for _, part := range []string{"degraded", "the WAL of", "more than its limit, 1.0 MiB (Config.JournalSizeLimit)", "report", "SELECT t", fmt.Sprintf("connection %v", holder)} {
 			if h := healthOf(p); !strings.Contains(h, part) {
 				t.Errorf("%q is not in %q", part, h)
@@ -152,7 +153,7 @@ func TestAnOldReaderIsNamedAndNotWaitedFor(t *testing.T) {
 			t.Errorf("%d events, the last %+v", l.count(driver.KindFailing), e)
 		}
 		if e := l.last(driver.KindHealth); l.count(driver.KindHealth) != before+1 || e.Health != "degraded" {
-			t.Errorf("%d more events of health, the last %+v", l.count(driver.KindHealth)-before, e)
+			t.Errorf("%d more health events, the last %+v", l.count(driver.KindHealth)-before, e)
 		}
 		if !lines.has("the WAL is longer than its limit", "report", "SELECT t") || lines.count("the WAL is longer") != 1 {
 			t.Errorf("the log: %q", lines.lines)
@@ -173,13 +174,14 @@ func TestAnOldReaderIsNamedAndNotWaitedFor(t *testing.T) {
 			t.Errorf("%d events, the last %+v; the log: %q", l.count(driver.KindRecovered), e, lines.lines)
 		}
 		if e := l.last(driver.KindHealth); e.Health != "ok" {
-			t.Errorf("the last event of health: %+v", e)
+			t.Errorf("the last health event: %+v", e)
 		}
 	})
 }
 
-// Whoever is in no pool may be waited for: but not for long, and not often.
-func TestAStrangerWhoReadsIsWaitedForOnce(t *testing.T) {
+// TestForeignReaderIsWaitedForOnce checks that writes may wait for a reader that belongs to
+// no pool, but not for long and not often.
+func TestForeignReaderIsWaitedForOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, l := pooled(t, pool.Config{Synchronous: pool.SynchronousOff, JournalSizeLimit: 1 << 20})
 		must(t, p.DB(), "CREATE TABLE t(b)")
@@ -208,9 +210,9 @@ func TestAStrangerWhoReadsIsWaitedForOnce(t *testing.T) {
 	})
 }
 
-// A write whose context ends while the commit is held has been made, and nobody waits
-// for it for longer.
-func TestAHeldCommitEndsWithItsContext(t *testing.T) {
+// TestHeldCommitEndsWithContext checks a write whose context ends while its commit is held:
+// the write succeeds and does not wait longer.
+func TestHeldCommitEndsWithContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := pooled(t, pool.Config{Synchronous: pool.SynchronousOff, JournalSizeLimit: 1 << 20})
 		must(t, p.DB(), "CREATE TABLE t(b)")
@@ -235,8 +237,9 @@ func TestAHeldCommitEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// A commit beside rows of the same connection is not held for them.
-func TestACommitIsNotHeldForItsOwnRows(t *testing.T) {
+// TestCommitIsNotHeldForOwnRows checks that a commit is not held because of open rows of
+// its own connection.
+func TestCommitIsNotHeldForOwnRows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := pooled(t, pool.Config{Synchronous: pool.SynchronousOff, JournalSizeLimit: 1 << 20})
 		must(t, p.DB(), "CREATE TABLE t(b); INSERT INTO t VALUES (1), (2)")
@@ -254,8 +257,8 @@ func TestACommitIsNotHeldForItsOwnRows(t *testing.T) {
 		began := time.Now()
 		for n := 0; n < 600; n++ {
 			_, err := c.ExecContext(t.Context(), "INSERT INTO t(b) VALUES (randomblob(3900))")
-			// Who reads the WAL's index while it is being written locks it for a moment,
-			// and who has rows open is not made to wait.
+			// A checkpoint that reads the WAL's index locks it for a moment. A connection
+			// with open rows does not wait for that lock.
 			if errors.Is(err, sqlite3.BUSY) {
 				n--
 			} else if err != nil {
@@ -269,9 +272,9 @@ func TestACommitIsNotHeldForItsOwnRows(t *testing.T) {
 	})
 }
 
-// At rest, the WAL is no longer than the plain driver leaves it, whatever it was; also
-// while a checkout keeps the connection that writes.
-func TestTheWALAtRest(t *testing.T) {
+// TestWALOfIdlePool checks that an idle pool's WAL is no longer than the plain driver leaves it,
+// whatever its length was. That also holds while a checkout keeps the writer.
+func TestWALOfIdlePool(t *testing.T) {
 	for _, kept := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			p, l := pooled(t, pool.Config{Synchronous: pool.SynchronousOff})
@@ -286,11 +289,11 @@ func TestTheWALAtRest(t *testing.T) {
 			}
 			must(t, p.DB(), "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) INSERT INTO t SELECT randomblob(3900) FROM n")
 			if n := walSize(p); n <= 2*plainWAL {
-				t.Fatalf("the WAL has %d bytes only", n)
+				t.Fatalf("the WAL has only %d bytes", n)
 			}
 			time.Sleep(5 * time.Second)
 			if n := walSize(p); n > plainWAL {
-				t.Errorf("kept %v: at rest the WAL has %d bytes", kept, n)
+				t.Errorf("kept %v: when idle, the WAL has %d bytes", kept, n)
 			}
 			if n := l.count(driver.KindFailing); n > 0 {
 				t.Errorf("%d failures: %s", n, healthOf(p))
@@ -300,9 +303,10 @@ func TestTheWALAtRest(t *testing.T) {
 	}
 }
 
-// Writes that go on do not make it much longer either, whoever has the connection that
-// writes: once there is a connection for checkpoints, it is begun anew in time.
-func TestTheWALUnderSteadyWrites(t *testing.T) {
+// TestWALUnderSteadyWrites checks that steady writes do not make the WAL much longer either,
+// whichever checkout has the writer. Once the checkpointer has its connection, it restarts the
+// WAL in time.
+func TestWALUnderSteadyWrites(t *testing.T) {
 	for _, kept := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			p, _ := pooled(t, pool.Config{Synchronous: pool.SynchronousOff})
@@ -318,7 +322,7 @@ func TestTheWALUnderSteadyWrites(t *testing.T) {
 			}
 			for range 2500 {
 				must(t, on, "INSERT INTO t VALUES (randomblob(3900))")
-				time.Sleep(time.Millisecond) // and so the checkpointer gets to it
+				time.Sleep(time.Millisecond) // so that the checkpointer can run
 			}
 			if n := walSize(p); n > plainWAL*3/2 {
 				t.Errorf("kept %v: the WAL has %d bytes", kept, n)
@@ -327,9 +331,10 @@ func TestTheWALUnderSteadyWrites(t *testing.T) {
 	}
 }
 
-// Who turns SQLite's checkpoints off turns the pool's off; but a WAL beyond its limit
-// is told of, until something else has made it short.
-func TestCheckpointsThatAreOff(t *testing.T) {
+// TestCheckpointsOff checks that a program that turns SQLite's checkpoints off also
+// turns the pool's off. A WAL beyond its limit is still reported, until something else has made
+// it short.
+func TestCheckpointsOff(t *testing.T) {
 	for name, cfg := range map[string]pool.Config{
 		"lanes": {},
 		"one":   {MaxConns: 1},
@@ -356,7 +361,7 @@ func TestCheckpointsThatAreOff(t *testing.T) {
 				if h := healthOf(p); !strings.Contains(h, "wal_autocheckpoint is off") || l.count(driver.KindFailing) != 1 {
 					t.Errorf("%d failures, %s", l.count(driver.KindFailing), h)
 				}
-				c := stranger(t, p.Config().Path) // as Litestream
+				c := stranger(t, p.Config().Path) // as Litestream does
 				defer c.Close()
 				if err := c.Exec("PRAGMA wal_checkpoint(truncate)"); err != nil {
 					t.Fatal(err)
@@ -371,9 +376,9 @@ func TestCheckpointsThatAreOff(t *testing.T) {
 	}
 }
 
-// Where the commits themselves move the WAL, or SQLite does, one beyond its limit is
-// told of, too.
-func TestTheWALOfOthersCheckpoints(t *testing.T) {
+// TestWALOfOtherCheckpoints checks that a WAL beyond its limit is also reported if commits
+// or SQLite itself do the checkpoints.
+func TestWALOfOtherCheckpoints(t *testing.T) {
 	for name, cfg := range map[string]pool.Config{
 		"one":         {MaxConns: 1},
 		"SQLite's":    {Pragmas: []driver.Pragma{{Name: "wal_autocheckpoint", Value: "100"}}},
@@ -398,7 +403,7 @@ func TestTheWALOfOthersCheckpoints(t *testing.T) {
 				if err := c.Close(); err != nil {
 					t.Fatal(err)
 				}
-				for range 3 { // the pool's own looks may be in a commit's way for a moment
+				for range 3 { // the pool's own check may block a commit's checkpoint for a moment
 					must(t, p.DB(), "INSERT INTO t VALUES (1)")
 					must(t, p.DB(), "INSERT INTO t VALUES (1)")
 					time.Sleep(time.Minute)
@@ -411,9 +416,9 @@ func TestTheWALOfOthersCheckpoints(t *testing.T) {
 	}
 }
 
-// What another program's reader was in the way of is moved once that has gone, though
-// nobody writes any more.
-func TestTheWALThatOthersLeaveIsMoved(t *testing.T) {
+// TestWALLeftByForeignReaderIsMoved checks that a WAL that another program's reader has blocked
+// is moved after the reader has gone, without a further write.
+func TestWALLeftByForeignReaderIsMoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := pooled(t, pool.Config{MaxConns: 1, Synchronous: pool.SynchronousOff, JournalSizeLimit: 1 << 20})
 		must(t, p.DB(), "CREATE TABLE t(b)")
