@@ -39,7 +39,7 @@ func TestBackupAppearsWhenComplete(t *testing.T) {
 			t.Errorf("replace %v: %v, during the copy: %v", replace, err, during)
 		}
 		checkCopy(t, path)
-		if left := leftIn(t, dir); len(left) != 1 {
+		if left := namesIn(t, dir); len(left) != 1 {
 			t.Errorf("replace %v: the directory contains %q", replace, left)
 		}
 	}
@@ -82,7 +82,7 @@ func TestBackupReplaces(t *testing.T) {
 			t.Errorf("%d", n)
 		}
 	}
-	if left := leftIn(t, dir); len(left) == 1 { // otherwise the -wal and -shm of the reader below cause the refusal
+	if left := namesIn(t, dir); len(left) == 1 { // otherwise the -wal and -shm of the reader below cause the refusal
 		if err := p.BackupTo(t.Context(), path, again); err != nil {
 			t.Errorf("beside a reader: %v", err)
 		}
@@ -97,7 +97,7 @@ func TestBackupReplaces(t *testing.T) {
 	if n := checkCopy(t, path); n != 1 {
 		t.Errorf("the copy has %d moves, want 1", n)
 	}
-	if left := leftIn(t, dir); len(left) != 1 {
+	if left := namesIn(t, dir); len(left) != 1 {
 		t.Errorf("the directory contains %q", left)
 	}
 }
@@ -176,7 +176,7 @@ func TestBackupKeepsConcurrentFile(t *testing.T) {
 	if text, err := os.ReadFile(path); string(text) != "precious" {
 		t.Errorf("copy.db is %q, %v", text, err)
 	}
-	if left := leftIn(t, dir); len(left) != 1 {
+	if left := namesIn(t, dir); len(left) != 1 {
 		t.Errorf("the directory contains %q", left)
 	}
 }
@@ -188,13 +188,13 @@ func TestBackupLongName(t *testing.T) {
 	if err := p.Backup(t.Context(), path); err != nil {
 		t.Fatal(err)
 	}
-	if left := leftIn(t, filepath.Dir(path)); len(left) != 1 || left[0] != filepath.Base(path) {
+	if left := namesIn(t, filepath.Dir(path)); len(left) != 1 || left[0] != filepath.Base(path) {
 		t.Errorf("the directory contains %q", left)
 	}
 }
 
-// backupOf and backupTo make this test binary a process that copies the first file to the
-// second, again and again, until it is killed.
+// backupOf and backupTo turn this test binary into a process that copies the first file to the
+// second. It does that again and again until it is killed.
 const (
 	backupOf = "SQLITEMW_POOL_TEST_BACKUP_OF"
 	backupTo = "SQLITEMW_POOL_TEST_BACKUP_TO"
@@ -270,7 +270,7 @@ func TestBackupKilled(t *testing.T) {
 	if err := p.BackupTo(t.Context(), path, pool.BackupOptions{Replace: true}); err != nil {
 		t.Error(err)
 	}
-	if left := leftIn(t, dir); len(left) != 3 || len(temporaries(path)) != 1 || temporaries(path)[0] != foreign {
+	if left := namesIn(t, dir); len(left) != 3 || len(temporaries(path)) != 1 || temporaries(path)[0] != foreign {
 		t.Errorf("the directory contains %q", left)
 	}
 }

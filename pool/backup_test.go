@@ -19,8 +19,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// accounts creates a database of two accounts, between which money is moved, and of many other
-// rows, so that the copy takes several steps.
+// accounts creates a database of two accounts, between which money is moved. It also has many
+// other rows, so that the copy takes several steps.
 func accounts(t testing.TB, p *pool.Pool) {
 	t.Helper()
 	execOn(t, p.DB(), `CREATE TABLE account(id INTEGER PRIMARY KEY, money); INSERT INTO account VALUES (1, 1000), (2, 0);
@@ -79,8 +79,8 @@ func checkCopy(t testing.TB, path string) int {
 	return moved
 }
 
-// leftIn returns the names in the directory.
-func leftIn(t testing.TB, dir string) []string {
+// namesIn returns the names in the directory.
+func namesIn(t testing.TB, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -182,10 +182,10 @@ func TestBackupUnderLoad(t *testing.T) {
 			copies.Wait()
 			stop.Store(true)
 			writers.Wait()
-			for _, name := range leftIn(t, dir) {
+			for _, name := range namesIn(t, dir) {
 				checkCopy(t, filepath.Join(dir, name))
 			}
-			if left := leftIn(t, dir); len(left) != 2 {
+			if left := namesIn(t, dir); len(left) != 2 {
 				t.Errorf("the directory contains %q", left)
 			}
 			if h := p.Holders(); len(h) != 0 {
@@ -222,8 +222,8 @@ func TestBackupNeedsNoTurn(t *testing.T) {
 	}
 }
 
-// TestBackupRefusesExistingFiles checks that a backup does not change an existing file, nor a
-// file that SQLite would take for a part of the copy.
+// TestBackupRefusesExistingFiles checks that a backup does not change an existing file. That
+// includes a file that SQLite would take for a part of the copy.
 func TestBackupRefusesExistingFiles(t *testing.T) {
 	p := openOwn(t, fileConfig(t))
 	for _, ending := range []string{"", "-journal", "-wal"} {
@@ -238,7 +238,7 @@ func TestBackupRefusesExistingFiles(t *testing.T) {
 		if text, err := os.ReadFile(path + ending); string(text) != "precious" {
 			t.Errorf("copy.db%s is %q, %v", ending, text, err)
 		}
-		if left := leftIn(t, dir); len(left) != 1 {
+		if left := namesIn(t, dir); len(left) != 1 {
 			t.Errorf("copy.db%s: the directory contains %q", ending, left)
 		}
 	}
@@ -250,7 +250,7 @@ func TestBackupRefusesExistingFiles(t *testing.T) {
 		if err := p.Backup(t.Context(), filepath.Join(dir, "copy.db")); !errors.Is(err, fs.ErrExist) {
 			t.Errorf("a dangling link: %v", err)
 		}
-		if left := leftIn(t, dir); len(left) != 1 {
+		if left := namesIn(t, dir); len(left) != 1 {
 			t.Errorf("a dangling link: the directory contains %q", left)
 		}
 	}
@@ -284,7 +284,7 @@ func TestBackupTakesNamesLiterally(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, info, err)
 		}
 	}
-	if left := leftIn(t, dir); len(left) != len(names) {
+	if left := namesIn(t, dir); len(left) != len(names) {
 		t.Errorf("the directory contains %q", left)
 	}
 }
@@ -327,7 +327,7 @@ func TestBackupEndsWithItsContext(t *testing.T) {
 		if err := p.Backup(ctx, path); !errors.Is(err, context.Canceled) || !during {
 			t.Errorf("%s: %v, during the copy: %v", name, err, during)
 		}
-		if left := leftIn(t, dir); len(left) != 0 {
+		if left := namesIn(t, dir); len(left) != 0 {
 			t.Errorf("%s: the backup leaves %q", name, left)
 		}
 		move(t, p) // no lock is left
@@ -397,7 +397,7 @@ func TestShutdownEndsABackup(t *testing.T) {
 			t.Errorf("the backup: %v, Shutdown during it: %v", err, during)
 		}
 	})
-	if left := leftIn(t, dir); len(left) != 0 {
+	if left := namesIn(t, dir); len(left) != 0 {
 		t.Errorf("the backup leaves %q", left)
 	}
 }
@@ -414,7 +414,7 @@ func TestBackupRefusesAnotherVFS(t *testing.T) {
 	if err := p.Backup(t.Context(), filepath.Join(dir, "copy.db")); !errors.Is(err, errors.ErrUnsupported) {
 		t.Error(err)
 	}
-	if left := leftIn(t, dir); len(left) != 0 {
+	if left := namesIn(t, dir); len(left) != 0 {
 		t.Errorf("the backup leaves %q", left)
 	}
 }

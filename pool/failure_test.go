@@ -109,7 +109,7 @@ func TestErrorsThatAreNotFailures(t *testing.T) {
 	if _, err := p.Reader().Exec("INSERT INTO t VALUES (2)"); !errors.Is(err, sqlite3.READONLY) {
 		t.Errorf("a write on a reader returns %v", err)
 	}
-	c := stranger(t, p.Config().Path)
+	c := foreignConn(t, p.Config().Path)
 	if err := c.Exec("BEGIN IMMEDIATE"); err != nil {
 		t.Fatal(err)
 	}

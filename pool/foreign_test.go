@@ -10,8 +10,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// TestForeignTimeout checks that a call that waits too long for the writer fails with the text
-// that programs of other drivers look for, and with SQLite's code.
+// TestForeignTimeout checks the error of a call that waits too long for the writer. It has
+// SQLite's code, and the words that programs of other drivers look for.
 func TestForeignTimeout(t *testing.T) {
 	for _, name := range []string{pool.NameMattn, pool.NameModernc} {
 		t.Run(name, func(t *testing.T) {

@@ -83,12 +83,12 @@ func (r registration) Unregister() error { r.f(); return nil }
 // misplaces are the places where the pool calls functions of the program on its own goroutines.
 // run makes such a call happen, if a minute without calls does not.
 var backgroundCalls = []struct {
-	name  string // in errors, events and logs
-	where string
-	set   func(cfg *pool.Config, f func())
-	run   func(t *testing.T, p *pool.Pool, f func())
-	tells bool // the function gets events or log lines
-	late  bool // only Shutdown calls it
+	name    string // in errors, events and logs
+	where   string
+	set     func(cfg *pool.Config, f func())
+	run     func(t *testing.T, p *pool.Pool, f func())
+	reports bool // the function gets events or log lines
+	late    bool // only Shutdown calls it
 }{
 	{name: "Config.Init", where: "for MinConns", set: func(cfg *pool.Config, f func()) {
 		cfg.MinConns, cfg.MaxLifetime, cfg.IdleTimeout = 3, 10*time.Second, -1
@@ -111,7 +111,7 @@ var backgroundCalls = []struct {
 		cfg.JournalSizeLimit, cfg.Synchronous, cfg.HealthInterval = 1<<20, pool.SynchronousOff, -1
 		cfg.Init = func(*sqlite3.Conn) error { f(); return nil }
 	}, run: func(t *testing.T, p *pool.Pool, _ func()) {
-		c := stranger(t, p.Config().Path)
+		c := foreignConn(t, p.Config().Path)
 		if err := c.Exec("BEGIN; SELECT * FROM t"); err != nil {
 			t.Fatal(err)
 		}
@@ -138,7 +138,7 @@ var backgroundCalls = []struct {
 		cfg.MinConns, cfg.MaxLifetime, cfg.IdleTimeout = 3, 10*time.Second, -1
 		cfg.Hooks.BeforeClose = func(pool.ConnInfo) { f() }
 	}},
-	{name: "Config.Recorder", where: "of idle connections", tells: true, set: func(cfg *pool.Config, f func()) {
+	{name: "Config.Recorder", where: "of idle connections", reports: true, set: func(cfg *pool.Config, f func()) {
 		cfg.MinConns, cfg.MaxLifetime, cfg.IdleTimeout = 3, 10*time.Second, -1
 		cfg.Recorder = driver.RecorderFunc(func(e driver.Event) {
 			if e.Kind == driver.KindClose && e.Background {
@@ -146,7 +146,7 @@ var backgroundCalls = []struct {
 			}
 		})
 	}},
-	{name: "Config.Logger", where: "of a leak", tells: true, set: func(cfg *pool.Config, f func()) {
+	{name: "Config.Logger", where: "of a leak", reports: true, set: func(cfg *pool.Config, f func()) {
 		cfg.LeakAfter = 10 * time.Second
 		cfg.Logger = slog.New(handlerFunc(func(slog.Record) { f() }))
 	}, run: func(t *testing.T, p *pool.Pool, _ func()) {
@@ -157,10 +157,10 @@ var backgroundCalls = []struct {
 		time.Sleep(time.Minute)
 		c.Close()
 	}},
-	{name: "Config.Logger", where: "of what a call does", tells: true, set: func(cfg *pool.Config, f func()) {
+	{name: "Config.Logger", where: "of what a call does", reports: true, set: func(cfg *pool.Config, f func()) {
 		cfg.Logger = slog.New(handlerFunc(func(slog.Record) { f() }))
 	}, run: func(t *testing.T, p *pool.Pool, _ func()) { must(t, p.DB(), "PRAGMA cache_size=77") }},
-	{name: "the logger of LogEvents", tells: true, set: func(*pool.Config, func()) {}, run: func(t *testing.T, p *pool.Pool, f func()) {
+	{name: "the logger of LogEvents", reports: true, set: func(*pool.Config, func()) {}, run: func(t *testing.T, p *pool.Pool, f func()) {
 		p.LogEvents(slog.New(handlerFunc(func(slog.Record) { f() })))
 		must(t, p.DB(), "INSERT INTO t VALUES (1)")
 	}},
@@ -170,10 +170,10 @@ var backgroundCalls = []struct {
 	{name: "Config.Term", where: "of Shutdown", late: true, set: func(cfg *pool.Config, f func()) {
 		cfg.Term = func(*sqlite3.Conn) error { f(); return nil }
 	}},
-	{name: "Config.Recorder", where: "of Shutdown", tells: true, late: true, set: func(cfg *pool.Config, f func()) {
+	{name: "Config.Recorder", where: "of Shutdown", reports: true, late: true, set: func(cfg *pool.Config, f func()) {
 		cfg.Recorder = driver.RecorderFunc(func(driver.Event) { f() })
 	}},
-	{name: "Config.Logger", where: "of Shutdown", tells: true, late: true, set: func(cfg *pool.Config, f func()) {
+	{name: "Config.Logger", where: "of Shutdown", reports: true, late: true, set: func(cfg *pool.Config, f func()) {
 		cfg.Logger = slog.New(handlerFunc(func(slog.Record) { f() }))
 	}},
 	{name: "the meter provider of Config.Tracing", late: true, set: func(cfg *pool.Config, f func()) {
@@ -207,13 +207,13 @@ func openWithBackgroundCall(t *testing.T, set func(*pool.Config, func()), f func
 	return p
 }
 
-// TestPanicsOnPoolGoroutines checks that a panic of the program's function on one of the
-// pool's own goroutines, once or each time, ends neither the process nor the pool. There is one
-// event for each panic. For functions that get events or log lines, there is one in all.
+// TestPanicsOnPoolGoroutines checks a function of the program that panics on one of the pool's
+// own goroutines, once or each time. The panic ends neither the process nor the pool. There is
+// one event for each panic. For functions that get events or log lines, there is one in all.
 func TestPanicsOnPoolGoroutines(t *testing.T) {
 	for _, tc := range backgroundCalls {
 		for _, always := range []bool{false, true} {
-			if always && !tc.tells {
+			if always && !tc.reports {
 				continue // calls could not open connections either
 			}
 			t.Run(fmt.Sprintf("%s %s, always %v", tc.name, tc.where, always), func(t *testing.T) {
@@ -236,7 +236,7 @@ func TestPanicsOnPoolGoroutines(t *testing.T) {
 					if d := time.Since(began); d > 0 {
 						t.Errorf("Shutdown took %v", d)
 					}
-					if passes := tc.late && !tc.tells && !strings.HasPrefix(tc.name, "the meter"); err != nil && !tc.late || panicked != passes {
+					if passes := tc.late && !tc.reports && !strings.HasPrefix(tc.name, "the meter"); err != nil && !tc.late || panicked != passes {
 						t.Errorf("Shutdown: %v, panicked %v", err, panicked)
 					}
 					if n := p.Stats().Open; n != 0 {
@@ -263,15 +263,15 @@ func TestPanicsOnPoolGoroutines(t *testing.T) {
 	}
 }
 
-// TestBlockingOnPoolGoroutines checks that a function of the program that blocks forever on
-// one of the pool's own goroutines delays no call and no Shutdown. The error of Shutdown names
-// the function. At most one goroutine is blocked in it.
+// TestBlockingOnPoolGoroutines checks a function of the program that blocks forever on one of
+// the pool's own goroutines. It delays no call and no Shutdown. The error of Shutdown names the
+// function. At most one goroutine is blocked in it.
 func TestBlockingOnPoolGoroutines(t *testing.T) {
 	for _, tc := range backgroundCalls {
 		t.Run(tc.name+" "+tc.where, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				never := make(chan struct{})
-				m := &misbehaving{do: func() { <-never }, always: tc.tells}
+				m := &misbehaving{do: func() { <-never }, always: tc.reports}
 				p := openWithBackgroundCall(t, tc.set, m.call)
 				m.armed.Store(true)
 				if tc.run != nil {
@@ -306,8 +306,8 @@ func TestBlockingOnPoolGoroutines(t *testing.T) {
 	}
 }
 
-// TestCallsDoNotOutrunTheRecorder checks that a slow Recorder, behind with the events of the
-// pool's own work, loses no events of calls that are faster than it.
+// TestCallsDoNotOutrunTheRecorder checks a slow Recorder that is behind with the events of the
+// pool's own work. It loses no events of calls that are faster than it.
 func TestCallsDoNotOutrunTheRecorder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var opened, behind atomic.Bool
@@ -438,7 +438,7 @@ func until(t *testing.T, what string, f func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); !f(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("never: " + what)
+			t.Fatal("not within a minute: " + what)
 		}
 	}
 }

@@ -138,8 +138,8 @@ func TestLostFileIsNotRecreated(t *testing.T) {
 	}
 }
 
-// TestHealthCheckOfAnExclusiveDatabase checks that the health check of a database that only one
-// connection can have uses that connection, and does not wait for it.
+// TestHealthCheckOfAnExclusiveDatabase checks a database that only one connection can have. The
+// health check uses that connection, and does not wait for it.
 func TestHealthCheckOfAnExclusiveDatabase(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
@@ -174,8 +174,8 @@ func TestHealthCheckOfAnExclusiveDatabase(t *testing.T) {
 	})
 }
 
-// TestHealthCheckOfPragmas checks that health reports a pragma that the program has left on the
-// writer and that may make writes wrong, for as long as the pragma applies.
+// TestHealthCheckOfPragmas checks a pragma that the program has left on the writer and that may
+// make writes wrong. Health reports it as long as it applies.
 func TestHealthCheckOfPragmas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := pooled(t, pool.Config{})

@@ -122,7 +122,7 @@ func TestHooks(t *testing.T) {
 		defer mu.Unlock()
 		calls = append(calls, fmt.Sprintf(format, args...))
 	}
-	told := func(c pool.ConnInfo) string {
+	describe := func(c pool.ConnInfo) string {
 		return fmt.Sprintf("%s, use %d, idle %v", c.Lane, c.Uses, c.Idle > 0)
 	}
 	type key struct{}
@@ -133,11 +133,11 @@ func TestHooks(t *testing.T) {
 			return nil
 		},
 		BeforeAcquire: func(ctx context.Context, c pool.ConnInfo) bool {
-			call("before acquire %v: %s", ctx.Value(key{}), told(c))
+			call("before acquire %v: %s", ctx.Value(key{}), describe(c))
 			return true
 		},
-		AfterRelease: func(c pool.ConnInfo) bool { call("after release: %s", told(c)); return true },
-		BeforeClose:  func(c pool.ConnInfo) { call("before close: %s", told(c)) },
+		AfterRelease: func(c pool.ConnInfo) bool { call("after release: %s", describe(c)); return true },
+		BeforeClose:  func(c pool.ConnInfo) { call("before close: %s", describe(c)) },
 	}})
 	step := func(what string, want ...string) {
 		t.Helper()

@@ -47,7 +47,7 @@ func TestNothingIsLeft(t *testing.T) {
 		if n := l.open(); n != 0 {
 			t.Errorf("connection %d failed, and %d are open", fails+1, n)
 		}
-		for _, name := range handles() {
+		for _, name := range openHandles() {
 			if strings.HasPrefix(name, filepath.Dir(path)) {
 				t.Errorf("connection %d failed, and %s is open", fails+1, name)
 			}

@@ -17,9 +17,9 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// limited checks that err reports the limit of setting, and that the pool has reported it this
+// checkLimit checks that err reports the limit of setting, and that the pool has reported it this
 // many times.
-func limited(t *testing.T, p *pool.Pool, log *logged, err error, setting string, times int) {
+func checkLimit(t *testing.T, p *pool.Pool, log *logged, err error, setting string, times int) {
 	t.Helper()
 	var limit *pool.TimeLimitError
 	if !errors.Is(err, pool.ErrTimeLimit) || !errors.Is(err, sqlite3.INTERRUPT) || !errors.As(err, &limit) || limit.Setting != setting || !strings.Contains(err.Error(), "Config."+setting) {
@@ -38,9 +38,8 @@ func limited(t *testing.T, p *pool.Pool, log *logged, err error, setting string,
 
 const forEver = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) "
 
-// TestStatementTimeout checks that a statement that takes too long is interrupted, on either
-// lane, in a transaction or not, by Exec or while its rows are read. The next statement is not
-// interrupted.
+// TestStatementTimeout checks that a statement that takes too long is interrupted, and that the
+// next one is not. That holds on either lane, in a transaction or not, for Exec and for rows.
 func TestStatementTimeout(t *testing.T) {
 	var log logged
 	p, _ := pooled(t, pool.Config{Path: newFile(t), StatementTimeout: 50 * time.Millisecond, Logger: logger(&log)})
@@ -50,13 +49,13 @@ func TestStatementTimeout(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tx.Rollback()
-	limited(t, p, &log, tx.QueryRow(forEver+"SELECT count(*) FROM n").Scan(new(int)), "StatementTimeout", 1)
+	checkLimit(t, p, &log, tx.QueryRow(forEver+"SELECT count(*) FROM n").Scan(new(int)), "StatementTimeout", 1)
 	must(t, tx, "INSERT INTO t VALUES (1)")
 	if err := tx.Commit(); err != nil {
 		t.Error(err)
 	}
 	_, err = p.DB().Exec("INSERT INTO t " + forEver + "SELECT i FROM n WHERE i < 0")
-	limited(t, p, &log, err, "StatementTimeout", 2)
+	checkLimit(t, p, &log, err, "StatementTimeout", 2)
 
 	rows, err := p.DB().Query(forEver + "SELECT i FROM n WHERE i < 3 OR i < 0")
 	if err != nil {
@@ -69,7 +68,7 @@ func TestStatementTimeout(t *testing.T) {
 	if n != 2 {
 		t.Errorf("%d rows were read, want 2", n)
 	}
-	limited(t, p, &log, rows.Err(), "StatementTimeout", 3)
+	checkLimit(t, p, &log, rows.Err(), "StatementTimeout", 3)
 	if n := intOf(t, p.DB(), "SELECT count(*) FROM t"); n != 1 {
 		t.Errorf("%d rows are there, want 1", n)
 	}
@@ -136,7 +135,7 @@ func TestTxTimeout(t *testing.T) {
 				if took := time.Since(began); took < time.Second || took > 1200*time.Millisecond {
 					t.Errorf("%s: the next writer got its turn after %v", name, took)
 				}
-				limited(t, p, &log, write(), "TxTimeout", 1)
+				checkLimit(t, p, &log, write(), "TxTimeout", 1)
 				if err := end(); !errors.Is(err, pool.ErrTimeLimit) {
 					t.Errorf("%s: the end of the transaction returns %v", name, err)
 				}
@@ -198,7 +197,7 @@ func TestMaxReadAge(t *testing.T) {
 				if progress, err := p.Checkpoint(t.Context(), sqlite3.CHECKPOINT_TRUNCATE); err != nil {
 					t.Errorf("the checkpoint returns %+v, %v", progress, err)
 				}
-				limited(t, p, &log, next(), "MaxReadAge", 1)
+				checkLimit(t, p, &log, next(), "MaxReadAge", 1)
 				_ = end()
 				if s := p.Stats(); s.InUse != 0 || s.ClosedFor[driver.ReasonTimeLimit] != 1 {
 					t.Errorf("stats %+v", s)
@@ -221,7 +220,7 @@ func TestLimitInterruptsRunningCall(t *testing.T) {
 				t.Fatal(err)
 			}
 			must(t, tx, "CREATE TABLE t(a)")
-			limited(t, p, &log, tx.QueryRow(forEver+"SELECT count(*) FROM n").Scan(new(int)), name, 1)
+			checkLimit(t, p, &log, tx.QueryRow(forEver+"SELECT count(*) FROM n").Scan(new(int)), name, 1)
 			if err := tx.Rollback(); err != nil && !errors.Is(err, pool.ErrTimeLimit) {
 				t.Error(err)
 			}
@@ -300,7 +299,7 @@ func TestLimitWithRawConnection(t *testing.T) {
 		if err := savepoint.Rollback(); err != nil {
 			t.Errorf("the savepoint was taken away: %v", err)
 		}
-		limited(t, p, &log, tx.Commit(), "TxTimeout", 1)
+		checkLimit(t, p, &log, tx.Commit(), "TxTimeout", 1)
 
 		conn, err := p.DB().Conn(t.Context())
 		if err != nil {
@@ -371,7 +370,7 @@ func TestMaxReadAgeOfSQLTransaction(t *testing.T) {
 				t.Fatal("the transaction is not ended")
 			}
 		}
-		limited(t, p, &log, err, "MaxReadAge", 1)
+		checkLimit(t, p, &log, err, "MaxReadAge", 1)
 	})
 }
 
@@ -389,7 +388,7 @@ func TestStatementTimeoutEndsWriteTransaction(t *testing.T) {
 	_, first := tx.Exec("INSERT INTO t " + forEver + "SELECT i FROM n WHERE i < 0")
 	_, second := tx.Exec("INSERT INTO t VALUES (1)")
 	for _, err := range []error{first, second, tx.Commit()} {
-		limited(t, p, &log, err, "StatementTimeout", 1)
+		checkLimit(t, p, &log, err, "StatementTimeout", 1)
 	}
 	if n := intOf(t, p.DB(), "SELECT count(*) FROM t"); n != 0 {
 		t.Errorf("%d rows are there, want none", n)

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}
-		if left := handles(); len(left) > 0 {
+		if left := openHandles(); len(left) > 0 {
 			fmt.Fprintln(os.Stderr, "files that are still open:", left)
 			code = 1
 		}
@@ -42,8 +42,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// handles returns the databases that this process has open, on systems that report them.
-func handles() (names []string) {
+// openHandles returns the databases that this process has open, on systems that report them.
+func openHandles() (names []string) {
 	const dir = "/proc/self/fd"
 	list, err := os.ReadDir(dir)
 	if runtime.GOOS != "linux" || err != nil {

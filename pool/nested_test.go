@@ -101,8 +101,8 @@ func TestE2SlowConsumers(t *testing.T) {
 	})
 }
 
-// TestE2TransactionsThatReadBesideReadersThatWrite checks that a holder of the writer that
-// wants a reader, and a holder of a reader that wants the writer, do not wait for each other.
+// TestE2TransactionsThatReadBesideReadersThatWrite checks a holder of the writer that wants a
+// reader, beside a holder of a reader that wants the writer. They do not wait for each other.
 func TestE2TransactionsThatReadBesideReadersThatWrite(t *testing.T) {
 	inCrowd(t, func(t *testing.T, d door, i int) error {
 		if i%2 == 0 {

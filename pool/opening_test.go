@@ -16,8 +16,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// slowly returns a Config whose Init takes as long as takes says.
-func slowly(t *testing.T, takes *atomic.Int64) pool.Config {
+// slowInit returns a Config whose Init takes as long as takes says.
+func slowInit(t *testing.T, takes *atomic.Int64) pool.Config {
 	cfg := fileConfig(t)
 	cfg.Init = func(*sqlite3.Conn) error {
 		time.Sleep(time.Duration(takes.Load()))
@@ -30,7 +30,7 @@ func slowly(t *testing.T, takes *atomic.Int64) pool.Config {
 // then serves the next call. So calls with too little time each get a connection in the end.
 func TestOpeningServesNextCall(t *testing.T) {
 	var takes atomic.Int64
-	cfg := slowly(t, &takes)
+	cfg := slowInit(t, &takes)
 	synctest.Test(t, func(t *testing.T) {
 		p, err := pool.Open(t.Context(), cfg)
 		if err != nil {
@@ -77,7 +77,7 @@ func TestOpeningServesNextCall(t *testing.T) {
 // context's error and cause. The next waiter gets its turn.
 func TestCancelledCallLeavesOpening(t *testing.T) {
 	var takes atomic.Int64
-	cfg := slowly(t, &takes)
+	cfg := slowInit(t, &takes)
 	cfg.MaxConns = 2
 	synctest.Test(t, func(t *testing.T) {
 		p, err := pool.Open(t.Context(), cfg)
@@ -246,11 +246,11 @@ func TestShutdownEndsOpeningWithoutCall(t *testing.T) {
 	})
 }
 
-// TestSurplusOpeningWhoseHookPanics checks that a hook that panics at the close of a surplus
-// connection, which no call waits for, ends neither the process nor the pool.
+// TestSurplusOpeningWhoseHookPanics checks a hook that panics at the close of a surplus
+// connection, for which no call waits. The panic ends neither the process nor the pool.
 func TestSurplusOpeningWhoseHookPanics(t *testing.T) {
 	var takes atomic.Int64
-	cfg := slowly(t, &takes)
+	cfg := slowInit(t, &takes)
 	var panics atomic.Bool
 	cfg.Hooks.BeforeClose = func(pool.ConnInfo) {
 		if panics.Load() {

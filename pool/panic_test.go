@@ -49,8 +49,8 @@ func (b *bombs) init(c *sqlite3.Conn) error {
 	})
 }
 
-// returns calls f, which must return in time. It reports whether f has panicked with errOops.
-func returns(t *testing.T, f func()) (panicked bool) {
+// callReturns calls f, which must return in time. It reports whether f has panicked with errOops.
+func callReturns(t *testing.T, f func()) (panicked bool) {
 	t.Helper()
 	done := make(chan any, 1)
 	go func() {
@@ -69,8 +69,8 @@ func returns(t *testing.T, f func()) (panicked bool) {
 	}
 }
 
-// TestPanicsTwice checks a panic in any callback of SQLite, and a second one while the
-// connection is closed because of the first, for every way to execute a query. After that, the
+// TestPanicsTwice checks a panic in any callback of SQLite, for every way to execute a query. A
+// second panic follows while the connection is closed because of the first. After that, the
 // turn and the lock are free, and nothing of the interrupted work is committed. The program can
 // close what it holds, and the counters are right.
 func TestPanicsTwice(t *testing.T) {
@@ -229,7 +229,7 @@ func TestPanicsTwice(t *testing.T) {
 			_, err = c.ExecContext(ctx, three)
 			return err
 		}},
-		{name: "a transaction left open by a text", bombs: "", is: errNothing, run: func(t *testing.T, p *pool.Pool, b *bombs) error {
+		{name: "a transaction left open by SQL", bombs: "", is: errNothing, run: func(t *testing.T, p *pool.Pool, b *bombs) error {
 			c, err := p.DB().Conn(ctx)
 			if err != nil {
 				return err
@@ -251,7 +251,7 @@ func TestPanicsTwice(t *testing.T) {
 			for range 4 { // more often than there are turns
 				b.arm(tc.bombs)
 				var err error
-				panicked := returns(t, func() { err = tc.run(t, p, b) })
+				panicked := callReturns(t, func() { err = tc.run(t, p, b) })
 				b.arm("")
 				if panicked != (tc.is == nil) || !errors.Is(err, tc.is) {
 					t.Errorf("panicked: %v; failed: %v", panicked, err)
@@ -277,7 +277,7 @@ func TestPanicsTwice(t *testing.T) {
 	}
 }
 
-var errNothing = errors.New("nothing is to panic")
+var errNothing = errors.New("no panic expected")
 
 // TestRecorderPanicsAtRelease checks that a Recorder that panics at a release loses neither
 // the connection nor its turn.

@@ -246,8 +246,9 @@ var hazardousQueries = []string{
 }
 
 // FuzzClassify checks these properties of every query: classify does not panic. It sends no
-// query to a reader that, according to SQLite, writes, changes a connection when it is
-// prepared, or needs what only the writer knows. Every other query goes to a reader.
+// query to a reader that, according to SQLite, writes or changes a connection when it is
+// prepared. Nor does it send one that needs values that only the writer knows. Every other
+// query goes to a reader.
 func FuzzClassify(f *testing.F) {
 	for _, query := range append(hazardousQueries, sqltexttest.Seeds...) {
 		f.Add(query, []byte(query))

@@ -12,8 +12,8 @@ import (
 	"testing/synctest"
 )
 
-// told returns what a waiter has received; ok is false if it still waits.
-func told(w *waiter) (err error, ok bool) {
+// received returns what a waiter has received; ok is false if it still waits.
+func received(w *waiter) (err error, ok bool) {
 	select {
 	case err := <-w.ready:
 		return err, true
@@ -42,13 +42,13 @@ func TestQueueMatchesList(t *testing.T) {
 				w := list[0]
 				list = list[1:]
 				taken++
-				if err, ok := told(w); !ok || err != nil {
+				if err, ok := received(w); !ok || err != nil {
 					t.Fatalf("seed %d, round %d, step %d, %s: the first waiter got %v, %v", seed, round, step, op, err, ok)
 				}
 				holders = append(holders, false)
 			}
 			for i, w := range list {
-				if err, ok := told(w); ok {
+				if err, ok := received(w); ok {
 					t.Fatalf("seed %d, round %d, step %d, %s: waiter %d of %d got %v", seed, round, step, op, i, len(list), err)
 				}
 			}
@@ -146,7 +146,7 @@ func TestQueueMatchesList(t *testing.T) {
 				if got, want := q.serveLast(l, seen), last >= 0 && seen == given; got != want {
 					t.Fatalf("seed %d, round %d, step %d: serveLast returned %v", seed, round, step, got)
 				} else if want {
-					if err, ok := told(list[last]); !ok || err != nil || !list[last].extra {
+					if err, ok := received(list[last]); !ok || err != nil || !list[last].extra {
 						t.Fatalf("seed %d, round %d, step %d: the last waiter got %v, %v", seed, round, step, err, ok)
 					}
 					list = slices.Delete(list, last, last+1)
@@ -199,7 +199,7 @@ func TestQueueLeaveDuringHandOff(t *testing.T) {
 		wg.Go(both[i%2])
 		wg.Go(both[1-i%2])
 		wg.Wait()
-		if err, ok := told(next); err != nil || !ok {
+		if err, ok := received(next); err != nil || !ok {
 			t.Fatalf("the next waiter got %v, %v", err, ok)
 		}
 		q.release(false)

@@ -32,7 +32,7 @@ type described struct {
 func TestMetricsMatchREADME(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reader := sdkmetric.NewManualReader()
-		_, _, tracer := tell(t, sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)))
+		_, _, tracer := newRecordingTracer(t, sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)))
 		p, err := pool.Open(t.Context(), pool.Config{Path: filepath.Join(t.TempDir(), "a.db"), Tracing: tracer, AcquireTimeout: time.Second})
 		if err != nil {
 			t.Fatal(err)

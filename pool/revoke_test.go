@@ -50,7 +50,7 @@ func TestE8ShutdownTakesConnectionsAway(t *testing.T) {
 			path := newFile(t)
 			var l ledger
 			db, p := open(filepath.ToSlash(path), &l)
-			takeAway(t, db, p)
+			shutdownInUse(t, db, p)
 			if s := p.Stats(); s.Open != 0 {
 				t.Errorf("%d connections are open", s.Open)
 			}
@@ -74,8 +74,8 @@ func TestE8ShutdownTakesConnectionsAway(t *testing.T) {
 	}
 }
 
-// takeAway closes a pool of 20 connections while 17 are in use and 4 calls wait.
-func takeAway(t *testing.T, db *sql.DB, p *pool.Pool) {
+// shutdownInUse closes a pool of 20 connections while 17 are in use and 4 calls wait.
+func shutdownInUse(t *testing.T, db *sql.DB, p *pool.Pool) {
 	mustExec(t, db, "CREATE TABLE t (a)",
 		"INSERT INTO t WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i+1 FROM n WHERE i<1000) SELECT i FROM n")
 	until := func(what func(pool.Stats) bool) {

@@ -21,8 +21,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// tell returns a tracer and the recorder of its spans.
-func tell(t *testing.T, meters metric.MeterProvider) (*tracetest.SpanRecorder, *sdktrace.TracerProvider, *tracing.Tracer) {
+// newRecordingTracer returns a tracer and the recorder of its spans.
+func newRecordingTracer(t *testing.T, meters metric.MeterProvider) (*tracetest.SpanRecorder, *sdktrace.TracerProvider, *tracing.Tracer) {
 	t.Helper()
 	spans := tracetest.NewSpanRecorder()
 	tp := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))
@@ -33,11 +33,11 @@ func tell(t *testing.T, meters metric.MeterProvider) (*tracetest.SpanRecorder, *
 	return spans, tp, tracer
 }
 
-// openTelling opens a pool and records its spans and metrics.
-func openTelling(t *testing.T, cfg pool.Config) (*pool.Pool, *tracetest.SpanRecorder, trace.Tracer, func() map[string]metricdata.Aggregation) {
+// openRecording opens a pool and records its spans and metrics.
+func openRecording(t *testing.T, cfg pool.Config) (*pool.Pool, *tracetest.SpanRecorder, trace.Tracer, func() map[string]metricdata.Aggregation) {
 	t.Helper()
 	reader := sdkmetric.NewManualReader()
-	spans, tp, tracer := tell(t, sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)))
+	spans, tp, tracer := newRecordingTracer(t, sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)))
 	cfg.Tracing = tracer
 	cfg.Path = filepath.Join(t.TempDir(), "a.db")
 	p, err := pool.Open(t.Context(), cfg)
@@ -99,7 +99,7 @@ func countOf(t *testing.T, a metricdata.Aggregation) (n uint64) {
 // exist, with the values of the pool's Stats.
 func TestConnectionMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, _, _, collect := openTelling(t, pool.Config{Name: "shop", MaxConns: 4, MinConns: 2, AcquireTimeout: time.Second})
+		p, _, _, collect := openRecording(t, pool.Config{Name: "shop", MaxConns: 4, MinConns: 2, AcquireTimeout: time.Second})
 		holder, err := p.AcquireWrite(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -161,7 +161,7 @@ func TestConnectionMetrics(t *testing.T) {
 // it.
 func TestPanicInAcquireOfBackup(t *testing.T) {
 	oops, fail := errors.New("oops"), false
-	p, spans, tracer, collect := openTelling(t, pool.Config{Init: func(*sqlite3.Conn) error {
+	p, spans, tracer, collect := openRecording(t, pool.Config{Init: func(*sqlite3.Conn) error {
 		if fail {
 			panic(oops)
 		}
@@ -192,7 +192,7 @@ func TestPanicInAcquireOfBackup(t *testing.T) {
 // turn.
 func TestAcquireSpanIsTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, spans, tracer, _ := openTelling(t, pool.Config{})
+		p, spans, tracer, _ := openRecording(t, pool.Config{})
 		holder, err := p.AcquireWrite(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -241,7 +241,7 @@ func TestAcquireSpanIsTheWait(t *testing.T) {
 // TestConnectSpanIsWithinAcquire checks that a connect span is a child of the acquire that
 // needs it.
 func TestConnectSpanIsWithinAcquire(t *testing.T) {
-	p, spans, tracer, _ := openTelling(t, pool.Config{})
+	p, spans, tracer, _ := openRecording(t, pool.Config{})
 	ctx, root := tracer.Start(context.Background(), "request")
 	var n int
 	if err := p.DB().QueryRowContext(ctx, "SELECT 1").Scan(&n); err != nil {

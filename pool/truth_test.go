@@ -19,8 +19,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// These tests check that telemetry is correct when the program's hooks panic, its calls are cut
-// short, or its telemetry provider is installed late.
+// These tests check that telemetry is correct in three cases: hooks of the program panic, calls
+// are cut short, and the telemetry provider is installed late.
 
 func attributeOf(span sdktrace.ReadOnlySpan, key attribute.Key) string {
 	for _, kv := range span.Attributes() {
@@ -41,7 +41,7 @@ func TestPanicEndsAcquireOnce(t *testing.T) {
 		}
 	})
 	hook := false
-	p, spans, tracer, collect := openTelling(t, pool.Config{Recorder: rec, MaxConns: 3, Hooks: pool.Hooks{BeforeConnect: func(context.Context) error {
+	p, spans, tracer, collect := openRecording(t, pool.Config{Recorder: rec, MaxConns: 3, Hooks: pool.Hooks{BeforeConnect: func(context.Context) error {
 		if hook {
 			panic("hook")
 		}
@@ -86,7 +86,7 @@ func TestPanicEndsAcquireOnce(t *testing.T) {
 // being closed, does not count as cancelled by its caller.
 func TestCallCutShortIsNotCancelled(t *testing.T) {
 	cfg, let := stuck(pool.Config{})
-	spans, _, tracer := tell(t, nil)
+	spans, _, tracer := newRecordingTracer(t, nil)
 	cfg.Tracing = tracer
 	cfg.Path = filepath.Join(t.TempDir(), "a.db")
 	p, err := pool.Open(t.Context(), cfg)

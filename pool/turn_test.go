@@ -242,7 +242,7 @@ func TestKeptWritersAreBounded(t *testing.T) {
 	})
 }
 
-// TestKeeperContinuesDuringShutdown checks that a connection in use when Shutdown begins
+// TestKeeperContinuesDuringShutdown checks a connection that is in use when Shutdown begins. It
 // may be used until it is released, even if its checkout has to queue again for its turn.
 func TestKeeperContinuesDuringShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -285,8 +285,8 @@ func TestKeeperContinuesDuringShutdown(t *testing.T) {
 	})
 }
 
-// keeping returns the database of a pool, and a checkout that keeps its connection.
-func keeping(t *testing.T) (*sql.DB, *sql.Conn) {
+// openKeeper returns the database of a pool, and a checkout that keeps its connection.
+func openKeeper(t *testing.T) (*sql.DB, *sql.Conn) {
 	t.Helper()
 	p, _ := pooled(t, pool.Config{})
 	db := p.DB()
@@ -307,7 +307,7 @@ func keeping(t *testing.T) (*sql.DB, *sql.Conn) {
 // holder's transaction has ended, though the holder keeps the connection.
 func TestTurnOfferedLateIsTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		db, keeper := keeping(t)
+		db, keeper := openKeeper(t)
 		for range 3 { // each time the checkout queues again for its turn
 			tx, err := keeper.BeginTx(t.Context(), nil)
 			if err != nil {
@@ -342,11 +342,11 @@ func TestTurnOfferedLateIsTaken(t *testing.T) {
 	})
 }
 
-// TestBusyKeeperLetsOthersWrite checks that a checkout that keeps its connection and writes now
-// and then does not prevent others from writing, however often it writes.
+// TestBusyKeeperLetsOthersWrite checks a checkout that keeps its connection and writes now and
+// then. However often it writes, it does not prevent others from writing.
 func TestBusyKeeperLetsOthersWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		db, keeper := keeping(t)
+		db, keeper := openKeeper(t)
 		must(t, keeper, "INSERT INTO t VALUES (1)")
 		wrote := make(chan error, 1)
 		begun := time.Now()

@@ -57,8 +57,8 @@ func intOf(t testing.TB, db interface {
 	return n
 }
 
-// stranger opens a connection that belongs to no pool and waits for no lock.
-func stranger(t testing.TB, path string) *sqlite3.Conn {
+// foreignConn opens a connection that belongs to no pool and waits for no lock.
+func foreignConn(t testing.TB, path string) *sqlite3.Conn {
 	t.Helper()
 	c, err := sqlite3.Open(path)
 	if err != nil {
@@ -71,7 +71,7 @@ func stranger(t testing.TB, path string) *sqlite3.Conn {
 	return c
 }
 
-func strangerExec(t testing.TB, c *sqlite3.Conn, query string) {
+func foreignExec(t testing.TB, c *sqlite3.Conn, query string) {
 	t.Helper()
 	if err := c.Exec(query); err != nil {
 		t.Errorf("stranger: %s: %v", query, err)
@@ -170,9 +170,9 @@ func TestWithTxWaitsForALock(t *testing.T) {
 	cfg.Recorder = r
 	p := openOwn(t, cfg)
 	execOn(t, p.DB(), "CREATE TABLE t(a)")
-	other := stranger(t, cfg.Path)
-	strangerExec(t, other, "BEGIN IMMEDIATE; INSERT INTO t VALUES (1)")
-	r.f = func() { strangerExec(t, other, "COMMIT") }
+	other := foreignConn(t, cfg.Path)
+	foreignExec(t, other, "BEGIN IMMEDIATE; INSERT INTO t VALUES (1)")
+	r.f = func() { foreignExec(t, other, "COMMIT") }
 	r.begun.Store(true)
 	calls := 0
 	if err := p.WithTx(t.Context(), nil, func(tx *sql.Tx) error {
@@ -241,11 +241,11 @@ func TestHoldLock(t *testing.T) {
 	if path == "" {
 		t.Skip("only TestWithTxWaitsForAnotherProcess runs it")
 	}
-	c := stranger(t, path)
-	strangerExec(t, c, "BEGIN IMMEDIATE; INSERT INTO t VALUES (1)")
+	c := foreignConn(t, path)
+	foreignExec(t, c, "BEGIN IMMEDIATE; INSERT INTO t VALUES (1)")
 	fmt.Print("locked")
 	io.Copy(io.Discard, os.Stdin)
-	strangerExec(t, c, "COMMIT")
+	foreignExec(t, c, "COMMIT")
 }
 
 // TestWithTxGivesUp checks that the tries end if the lock stays. The error is SQLite's, and
@@ -257,8 +257,8 @@ func TestWithTxGivesUp(t *testing.T) {
 		r := &atRelease{}
 		cfg.Recorder = r
 		p := openOwn(t, cfg)
-		other := stranger(t, cfg.Path)
-		strangerExec(t, other, "BEGIN IMMEDIATE")
+		other := foreignConn(t, cfg.Path)
+		foreignExec(t, other, "BEGIN IMMEDIATE")
 		r.begun.Store(true)
 		began := time.Now()
 		err := p.WithTx(t.Context(), nil, func(*sql.Tx) error {
@@ -282,14 +282,14 @@ func TestWithTxRetriesBusySnapshot(t *testing.T) {
 	cfg.Path = "file:" + cfg.Path + "?_txlock=deferred"
 	p := openOwn(t, cfg)
 	execOn(t, p.DB(), "CREATE TABLE t(a); INSERT INTO t VALUES (1)")
-	other := stranger(t, path)
+	other := foreignConn(t, path)
 	calls := 0
 	var codes []error
 	if err := p.WithTx(t.Context(), nil, func(tx *sql.Tx) error {
 		calls++
 		a := intOf(t, tx, "SELECT a FROM t")
 		if calls == 1 {
-			strangerExec(t, other, "UPDATE t SET a = a + 10")
+			foreignExec(t, other, "UPDATE t SET a = a + 10")
 		}
 		_, err := tx.Exec("UPDATE t SET a = ?", a+100)
 		codes = append(codes, err)
@@ -318,9 +318,9 @@ func TestWithTxRetriesCommit(t *testing.T) {
 	cfg.Recorder = r
 	p := openOwn(t, cfg)
 	execOn(t, p.DB(), "CREATE TABLE t(a)")
-	other := stranger(t, cfg.Path)
-	strangerExec(t, other, "BEGIN; SELECT * FROM t")
-	r.f = func() { strangerExec(t, other, "COMMIT") }
+	other := foreignConn(t, cfg.Path)
+	foreignExec(t, other, "BEGIN; SELECT * FROM t")
+	r.f = func() { foreignExec(t, other, "COMMIT") }
 	r.begun.Store(true)
 	calls := 0
 	if err := p.WithTx(t.Context(), nil, func(tx *sql.Tx) error {

@@ -76,13 +76,13 @@ var readerWays = []struct {
 	give func(ctx context.Context, db *sql.DB, query string)
 }{
 	{"Exec", func(ctx context.Context, db *sql.DB, query string) { db.ExecContext(ctx, query) }},
-	{"Query", func(ctx context.Context, db *sql.DB, query string) { some(db.QueryContext(ctx, query)) }},
+	{"Query", func(ctx context.Context, db *sql.DB, query string) { readSome(db.QueryContext(ctx, query)) }},
 	{"Exec with an argument", func(ctx context.Context, db *sql.DB, query string) { db.ExecContext(ctx, query, "x") }},
-	{"Query with an argument", func(ctx context.Context, db *sql.DB, query string) { some(db.QueryContext(ctx, query, "x")) }},
+	{"Query with an argument", func(ctx context.Context, db *sql.DB, query string) { readSome(db.QueryContext(ctx, query, "x")) }},
 	{"Prepare, Exec and Query", func(ctx context.Context, db *sql.DB, query string) {
 		if stmt, err := db.PrepareContext(ctx, query); err == nil {
 			stmt.ExecContext(ctx)
-			some(stmt.QueryContext(ctx))
+			readSome(stmt.QueryContext(ctx))
 			stmt.Close()
 		}
 	}},
@@ -90,14 +90,14 @@ var readerWays = []struct {
 		if conn, err := db.Conn(ctx); err == nil {
 			conn.ExecContext(ctx, query)
 			conn.ExecContext(ctx, query)
-			some(conn.QueryContext(ctx, query))
+			readSome(conn.QueryContext(ctx, query))
 			conn.Close()
 		}
 	}},
 	{"Exec and Query of a Tx", func(ctx context.Context, db *sql.DB, query string) {
 		if tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true}); err == nil {
 			tx.ExecContext(ctx, query)
-			some(tx.QueryContext(ctx, query))
+			readSome(tx.QueryContext(ctx, query))
 			tx.Commit()
 		}
 	}},
@@ -109,8 +109,8 @@ var readerWays = []struct {
 	}},
 }
 
-// some reads a few rows.
-func some(rows *sql.Rows, err error) {
+// readSome reads a few rows.
+func readSome(rows *sql.Rows, err error) {
 	if err != nil {
 		return
 	}
@@ -168,7 +168,7 @@ func (p *readerPool) session(t testing.TB) string {
 	if len(list) != 1 {
 		t.Fatalf("%d readers are idle", len(list))
 	}
-	return ownSession(list[0])
+	return withoutFileState(list[0])
 }
 
 // contents describes the database, the files beside it, and the working directory.
@@ -212,7 +212,7 @@ func (p *readerPool) check(t *testing.T, way int, query string) {
 	}
 }
 
-// FuzzReader checks that, whatever query a reader gets and however it is executed, the next
+// FuzzReader checks that no query changes a reader, however it is executed (E4). The next
 // caller finds the reader as it was opened, and no file has changed.
 func FuzzReader(f *testing.F) {
 	for _, query := range append(hazardousQueries, changingQueries...) {
@@ -231,8 +231,8 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
-// FuzzReaderUnchanged checks that, whatever query DB gets, the readers do not change: no
-// pragma, no transaction, no attached database. The query must not even try that on a reader.
+// FuzzReaderUnchanged checks that no query that DB gets changes a reader (E4): no pragma, no
+// transaction, no attached database. The query must not even try that on a reader.
 func FuzzReaderUnchanged(f *testing.F) {
 	for _, query := range append(hazardousQueries, changingQueries...) {
 		f.Add(query, []byte(nil))
@@ -269,13 +269,13 @@ func FuzzReaderUnchanged(f *testing.F) {
 		if stmt, err := db.PrepareContext(ctx, query); err == nil {
 			stmt.Close()
 		}
-		some(db.QueryContext(ctx, query))
+		readSome(db.QueryContext(ctx, query))
 		c.armed.Store(false)
 		if what := c.seen.Load(); what != nil {
 			t.Errorf("%q was prepared on a reader, which allows %s", query, *what)
 		}
 		for i, after := range readerSessions(p) {
-			if ownSession(after) != ownSession(before[i]) {
+			if withoutFileState(after) != withoutFileState(before[i]) {
 				t.Errorf("%q changes a reader:\n%s\n%s", query, before[i], after)
 			}
 		}
@@ -288,9 +288,9 @@ func FuzzReaderUnchanged(f *testing.F) {
 	})
 }
 
-// ownSession removes from a session state the values that belong to the file, because any
+// withoutFileState removes from a session state the values that belong to the file, because any
 // connection may change them.
-func ownSession(session string) string {
+func withoutFileState(session string) string {
 	return regexp.MustCompile(`, (user_version|application_id) -?[0-9]+`).ReplaceAllString(session, "")
 }
 

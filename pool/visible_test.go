@@ -20,7 +20,8 @@ func rawOf(t *testing.T, conn *sql.Conn, f func(*sqlite3.Conn) error) {
 }
 
 // TestE10ObjectsOfTheWriterAreVisible checks that later queries see the objects that a program
-// has created on the writer, however the queries are executed, even if they were cached before.
+// has created on the writer. That holds however the queries are executed, even if they were
+// cached before.
 func TestE10ObjectsOfTheWriterAreVisible(t *testing.T) {
 	for name, tc := range map[string]struct {
 		make  func(t *testing.T, d door)

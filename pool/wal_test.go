@@ -185,7 +185,7 @@ func TestForeignReaderIsWaitedForOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, l := pooled(t, pool.Config{Synchronous: pool.SynchronousOff, JournalSizeLimit: 1 << 20})
 		must(t, p.DB(), "CREATE TABLE t(b)")
-		c := stranger(t, p.Config().Path)
+		c := foreignConn(t, p.Config().Path)
 		if err := c.Exec("BEGIN; SELECT * FROM t"); err != nil {
 			t.Fatal(err)
 		}
@@ -361,7 +361,7 @@ func TestCheckpointsOff(t *testing.T) {
 				if h := healthOf(p); !strings.Contains(h, "wal_autocheckpoint is off") || l.count(driver.KindFailing) != 1 {
 					t.Errorf("%d failures, %s", l.count(driver.KindFailing), h)
 				}
-				c := stranger(t, p.Config().Path) // as Litestream does
+				c := foreignConn(t, p.Config().Path) // as Litestream does
 				defer c.Close()
 				if err := c.Exec("PRAGMA wal_checkpoint(truncate)"); err != nil {
 					t.Fatal(err)
@@ -389,7 +389,7 @@ func TestWALOfOtherCheckpoints(t *testing.T) {
 				cfg.Synchronous, cfg.JournalSizeLimit = pool.SynchronousOff, 1<<20
 				p, l := pooled(t, cfg)
 				must(t, p.DB(), "CREATE TABLE t(b)")
-				c := stranger(t, p.Config().Path)
+				c := foreignConn(t, p.Config().Path)
 				if err := c.Exec("BEGIN; SELECT * FROM t"); err != nil {
 					t.Fatal(err)
 				}
@@ -422,7 +422,7 @@ func TestWALLeftByForeignReaderIsMoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := pooled(t, pool.Config{MaxConns: 1, Synchronous: pool.SynchronousOff, JournalSizeLimit: 1 << 20})
 		must(t, p.DB(), "CREATE TABLE t(b)")
-		c := stranger(t, p.Config().Path)
+		c := foreignConn(t, p.Config().Path)
 		if err := c.Exec("BEGIN; SELECT * FROM t"); err != nil {
 			t.Fatal(err)
 		}

@@ -81,9 +81,9 @@ func TestStatementAfterParameterIsRecognized(t *testing.T) {
 	})
 }
 
-// TestEmptyQueriesFailLikePackageDriver checks that a query without a statement, or with text after
-// one that is no statement, fails with the errors of package driver. Those are the plain
-// driver's.
+// TestEmptyQueriesFailLikePackageDriver checks a query without a statement, and one whose
+// statement is followed by text that is no statement. They fail with the errors of package
+// driver, which are those of the plain driver.
 func TestEmptyQueriesFailLikePackageDriver(t *testing.T) {
 	single, err := sql.Open(driver.Name, "file::memory:")
 	if err != nil {
