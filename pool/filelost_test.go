@@ -136,8 +136,8 @@ func TestLostFile(t *testing.T) {
 }
 
 // TestHealthCheckFindsCutWAL checks that the health check finds a WAL that was cut short. After
-// the next commit such a WAL is as long as before, with a hole. The check finds the hole
-// wherever it begins.
+// the next commit, such a WAL is at least as long as before, with a hole from the cut to the
+// new frames. The check finds the hole wherever it begins.
 func TestHealthCheckFindsCutWAL(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("on Windows, no other handle can cut an open file")

@@ -419,9 +419,9 @@ func TestResize(t *testing.T) {
 	must(t, p.DB(), "CREATE TABLE t(a)")
 }
 
-// TestPreparingIsNotAUseOfAQuery checks that the pool's and database/sql's own preparing does
-// not count as a use of a query. A query that runs once is prepared once, and takes no other
-// query's place in the cache.
+// TestPreparingIsNotAUseOfAQuery checks that preparing a query does not count as a use of it.
+// The pool prepares a query to ask SQLite whether it only reads, and the program may prepare it
+// too. A query that runs once is still prepared once, and evicts no other query.
 func TestPreparingIsNotAUseOfAQuery(t *testing.T) {
 	const once = 200
 	for what, run := range map[string]func(db *sql.DB, i int) error{

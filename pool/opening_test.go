@@ -95,7 +95,7 @@ func TestCancelledCallLeavesOpening(t *testing.T) {
 		if took := time.Since(began); took != time.Second || !errors.Is(err, context.Canceled) || !errors.Is(err, why) {
 			t.Errorf("after %v: %v", took, err)
 		}
-		// An opening that takes very long does not block other calls, for the writer either.
+		// An opening that takes very long does not block other callers.
 		takes.Store(0)
 		time.Sleep(5 * time.Second)
 		must(t, p.DB(), "CREATE TABLE t(a)")

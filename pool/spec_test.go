@@ -179,8 +179,8 @@ func TestSpecConfig(t *testing.T) {
 	}
 }
 
-// TestSpecMustExist checks that a missing file with MustExist fails with fs.ErrNotExist and is
-// not created.
+// TestSpecMustExist checks that a missing file with MustExist fails with ErrNotFound and is not
+// created.
 func TestSpecMustExist(t *testing.T) {
 	path := newFile(t)
 	if _, err := pool.Open(t.Context(), pool.Config{Path: path, MustExist: true}); !errors.Is(err, pool.ErrNotFound) {

@@ -188,8 +188,7 @@ func TestPanicInAcquireOfBackup(t *testing.T) {
 }
 
 // TestAcquireSpanIsTheWait checks that the acquire span lasts as long as the wait and is a
-// child of the caller's span. It contains the first place in the queue and the holder of the
-// turn.
+// child of the caller's span. Its attributes contain the lane and the first place in the queue.
 func TestAcquireSpanIsTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, spans, tracer, _ := openRecording(t, pool.Config{})

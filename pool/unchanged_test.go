@@ -272,7 +272,7 @@ func FuzzReaderUnchanged(f *testing.F) {
 		readSome(db.QueryContext(ctx, query))
 		c.armed.Store(false)
 		if what := c.seen.Load(); what != nil {
-			t.Errorf("%q was prepared on a reader, which allows %s", query, *what)
+			t.Errorf("preparing %q on a reader would do: %s", query, *what)
 		}
 		for i, after := range readerSessions(p) {
 			if withoutFileState(after) != withoutFileState(before[i]) {

@@ -135,7 +135,7 @@ func TestOldReaderIsNamed(t *testing.T) {
 		time.Sleep(1500 * time.Millisecond)
 		before := l.count(driver.KindHealth)
 		began := time.Now()
-		if longest := grow(t, p, 4<<20); longest >= time.Millisecond { // inside SQLite, a write takes microseconds, which the fake clock does not count
+		if longest := grow(t, p, 4<<20); longest >= time.Millisecond { // SQLite itself waits for microseconds
 			t.Errorf("a write waited for %v", longest)
 		}
 		took := time.Since(began)
@@ -257,8 +257,8 @@ func TestCommitIsNotHeldForOwnRows(t *testing.T) {
 		began := time.Now()
 		for n := 0; n < 600; n++ {
 			_, err := c.ExecContext(t.Context(), "INSERT INTO t(b) VALUES (randomblob(3900))")
-			// A checkpoint that reads the WAL's index locks it for a moment. A connection
-			// with open rows does not wait for that lock.
+			// A connection that reads the WAL's index while it is being written locks it for a
+			// moment. A connection with open rows does not wait for that lock.
 			if errors.Is(err, sqlite3.BUSY) {
 				n--
 			} else if err != nil {
