@@ -157,8 +157,8 @@ func TestBackupReplaceRefusals(t *testing.T) {
 	}
 }
 
-// TestBackupKeepsConcurrentFile checks that a file that appears under the name during the copy is not
-// changed.
+// TestBackupKeepsConcurrentFile checks that a file that appears under the name during the copy
+// is not changed.
 func TestBackupKeepsConcurrentFile(t *testing.T) {
 	p := openOwn(t, fileConfig(t))
 	accounts(t, p)

@@ -205,8 +205,8 @@ func TestDefaultsFitOtherFields(t *testing.T) {
 	}
 }
 
-// TestEffectiveConfigCanBeOpened checks that the effective configuration can be opened, and is then
-// effective itself.
+// TestEffectiveConfigCanBeOpened checks that the effective configuration can be opened, and is
+// then effective itself.
 func TestEffectiveConfigCanBeOpened(t *testing.T) {
 	for _, cfg := range []Config{
 		InMemory(), {Path: "a"}, {Path: "file:/x?vfs=memdb", MaxConns: 4},

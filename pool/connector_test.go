@@ -16,8 +16,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// TestOpeningPoolRespectsContexts checks that a call that comes while another one opens the pool waits
-// no longer than its context. Closing the database ends the opening.
+// TestOpeningPoolRespectsContexts checks that a call that comes while another one opens the
+// pool waits no longer than its context. Closing the database ends the opening.
 func TestOpeningPoolRespectsContexts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &pool.Driver{Config: pool.Config{Hooks: pool.Hooks{BeforeConnect: func(ctx context.Context) error {

@@ -85,8 +85,8 @@ func TestE11DirtyFail(t *testing.T) {
 	})
 }
 
-// TestE11TransactionByQueriesOnAConn checks that, within a checkout of the program, one query may
-// begin a transaction and another may end it, under every policy.
+// TestE11TransactionByQueriesOnAConn checks that, within a checkout of the program, one query
+// may begin a transaction and another may end it, under every policy.
 func TestE11TransactionByQueriesOnAConn(t *testing.T) {
 	for _, dirty := range []pool.DirtyPolicy{pool.DirtyRepair, pool.DirtyDiscard, pool.DirtyFail} {
 		t.Run(dirty.String(), func(t *testing.T) {

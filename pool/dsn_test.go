@@ -103,8 +103,8 @@ func TestOtherVFSIsNotRead(t *testing.T) {
 	}
 }
 
-// TestOtherVFSSettingsApplyAfterInit checks that the settings for another VFS apply once Config.Init
-// has run.
+// TestOtherVFSSettingsApplyAfterInit checks that the settings for another VFS apply once
+// Config.Init has run.
 func TestOtherVFSSettingsApplyAfterInit(t *testing.T) {
 	vfs.Register("pool-test-sync", vfs.Find("os"))
 	t.Cleanup(func() { vfs.Unregister("pool-test-sync") }) // after the connections are closed

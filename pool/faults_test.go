@@ -541,8 +541,8 @@ func (f lateFaulty) TxRollback(_ context.Context, tx sqldriver.Tx) error {
 	return tx.Rollback()
 }
 
-// TestPanicInPingAndRollback checks that a panic of a ping or a rollback loses neither the connection
-// nor the turn. database/sql makes no further call after such a panic.
+// TestPanicInPingAndRollback checks that a panic of a ping or a rollback loses neither the
+// connection nor the turn. database/sql makes no further call after such a panic.
 func TestPanicInPingAndRollback(t *testing.T) {
 	for name, run := range map[string]func(db *sql.DB, f *faulty){
 		"Ping": func(db *sql.DB, f *faulty) {

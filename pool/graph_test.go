@@ -101,8 +101,8 @@ func TestAcquireErrorCycle(t *testing.T) {
 	}
 }
 
-// TestAcquireErrorOfConnect checks that an acquire ends if no connection can be opened. Its error
-// does not blame slow holders.
+// TestAcquireErrorOfConnect checks that an acquire ends if no connection can be opened. Its
+// error does not blame slow holders.
 func TestAcquireErrorOfConnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		down := errors.New("the disk is gone")

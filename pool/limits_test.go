@@ -17,8 +17,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// checkLimit checks that err reports the limit of setting, and that the pool has reported it this
-// many times.
+// checkLimit checks that err reports the limit of setting, and that the pool has reported it
+// this many times.
 func checkLimit(t *testing.T, p *pool.Pool, log *logged, err error, setting string, times int) {
 	t.Helper()
 	var limit *pool.TimeLimitError
@@ -229,8 +229,8 @@ func TestLimitInterruptsRunningCall(t *testing.T) {
 	}
 }
 
-// TestLimitKeepsValuesThatWereRead checks that values read before a limit can be scanned after it.
-// None of them may be in SQLite's memory, which is freed with the connection.
+// TestLimitKeepsValuesThatWereRead checks that values read before a limit can be scanned after
+// it. None of them may be in SQLite's memory, which is freed with the connection.
 func TestLimitKeepsValuesThatWereRead(t *testing.T) {
 	path := newFile(t)
 	synctest.Test(t, func(t *testing.T) {

@@ -109,7 +109,7 @@ func (l *ledger) Record(e driver.Event) {
 			return
 		}
 		if a.closed && e.Kind == driver.KindLeak && e.Time.Before(a.closedAt) {
-			return // it was current when the pool looked, but has been closed since
+			return // it was in use when the pool looked, but has been closed since
 		}
 		if a.closed {
 			wrong("after it was closed")

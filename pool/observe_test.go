@@ -310,8 +310,8 @@ func TestObserveConnInUse(t *testing.T) {
 
 var registerMine = sync.OnceFunc(func() { sql.Register("mine of pool_test", &driver.Driver{}) })
 
-// TestObserveAnyDatabaseOfDriver checks that any database of this driver can be observed, however it was
-// opened, and no other.
+// TestObserveAnyDatabaseOfDriver checks that any database of this driver can be observed,
+// however it was opened, and no other.
 func TestObserveAnyDatabaseOfDriver(t *testing.T) {
 	registerMine()
 	connector, err := driver.NewConnector(":memory:", driver.Config{})

@@ -49,7 +49,8 @@ func (b *bombs) init(c *sqlite3.Conn) error {
 	})
 }
 
-// callReturns calls f, which must return in time. It reports whether f has panicked with errOops.
+// callReturns calls f, which must return in time. It reports whether f has panicked with
+// errOops.
 func callReturns(t *testing.T, f func()) (panicked bool) {
 	t.Helper()
 	done := make(chan any, 1)

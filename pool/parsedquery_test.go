@@ -336,8 +336,8 @@ func (w *witness) check(t *testing.T, query string) {
 	}
 }
 
-// hasTempSchema reports whether a query has temp before a dot. That may be an alias of a table, and
-// is taken for the schema.
+// hasTempSchema reports whether a query has temp before a dot. That may be an alias of a table,
+// and is taken for the schema.
 func hasTempSchema(query string) bool {
 	c := sqltext.SQLite.Cursor(query)
 	for c.Advance(); c.Token.Kind != sqltext.EOF; c.Advance() {

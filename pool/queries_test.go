@@ -40,8 +40,8 @@ func TestOrdinaryNamesGoToReaders(t *testing.T) {
 	})
 }
 
-// TestStatementAfterParameterIsRecognized checks a parameter in Tcl's syntax that contains a quote.
-// The statement after it is executed, and the pool recognizes it.
+// TestStatementAfterParameterIsRecognized checks a parameter in Tcl's syntax that contains a
+// quote. The statement after it is executed, and the pool recognizes it.
 func TestStatementAfterParameterIsRecognized(t *testing.T) {
 	eachDoor(t, pool.Config{MaxConns: 2, MinConns: 2}, func(t *testing.T, d door) {
 		mustExec(t, d.db, "CREATE TABLE t (a)", "INSERT INTO t VALUES (7)")

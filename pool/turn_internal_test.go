@@ -2,9 +2,9 @@ package pool
 
 import "testing"
 
-// TestTurnIsTakenInExaminedOffer checks that a turn is taken only in the offer that was examined.
-// If its holder has reclaimed and offered it again meanwhile, the reason to take it may no
-// longer apply.
+// TestTurnIsTakenInExaminedOffer checks that a turn is taken only in the offer that was
+// examined. If its holder has reclaimed and offered it again meanwhile, the reason to take it
+// may no longer apply.
 func TestTurnIsTakenInExaminedOffer(t *testing.T) {
 	yes := func() bool { return true }
 	var u turn

@@ -74,7 +74,7 @@ func foreignConn(t testing.TB, path string) *sqlite3.Conn {
 func foreignExec(t testing.TB, c *sqlite3.Conn, query string) {
 	t.Helper()
 	if err := c.Exec(query); err != nil {
-		t.Errorf("stranger: %s: %v", query, err)
+		t.Errorf("foreign connection: %s: %v", query, err)
 	}
 }
 
