@@ -141,11 +141,12 @@
 //   - Extensions written in C cannot be loaded, because SQLite runs here without C.
 //   - Raw passes a [Conn], not the driver's own connection.
 //   - Query with modernc: a query of several statements returns the rows of the last one.
-//   - Memory: SQLite may use 256 MiB for each connection. A query that needs more panics, as
-//     in ncruces/go-sqlite3. _memory_limit=4294967296 allows 4 GiB.
-//   - Stack: some large queries panic, as in ncruces/go-sqlite3: a compound SELECT of 180
-//     terms or more, an expression of 220 nested functions or 340 operators or more. So
-//     does a column whose name has a million bytes. A panic closes its connection.
+//   - Memory: SQLite may use 256 MiB for each connection. A query that needs more fails with
+//     "out of memory", and its connection is closed. _memory_limit=4294967296 allows 4 GiB.
+//   - Stack: some large queries fail as too complex, and their connection is closed: a
+//     compound SELECT of 180 terms or more, an expression of 220 nested functions or 340
+//     operators or more. A column whose name has a million bytes panics.
+//     (In "sqlitemw", as in ncruces/go-sqlite3, all of these panic.)
 //   - A user who may not write a WAL database cannot read it, even while another process has
 //     it open.
 //   - PRAGMA database_list returns a name for an in-memory database that connections share.

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"syscall"
 
 	"github.com/ncruces/go-sqlite3"
+
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
 // A mattnError has the text of the error that mattn/go-sqlite3 returns, and its fields, so
@@ -122,3 +125,48 @@ func messageOf(err error, code sqlite3.ExtendedErrorCode, primary string) string
 	}
 	return text
 }
+
+// PanicMap returns the function that turns panics of the engine itself into errors. In C,
+// SQLite runs the query, or returns an error. It is nil for [CompatNone].
+func (c Compat) PanicMap() wrap.PanicMap {
+	if c == CompatNone {
+		return nil
+	}
+	return enginePanic
+}
+
+// enginePanic returns the error of a panic of the engine: for lack of memory, or because its
+// stack, which is smaller than C's, has overflowed. It returns nil for all other panics.
+func enginePanic(p *wrap.PanicError) error {
+	if isOutOfMemory(p.Value) {
+		return &memoryError{p.Value.(error)}
+	}
+	if err, ok := p.Value.(runtime.Error); ok && strings.HasPrefix(panicOrigin(p.Stack), "github.com/ncruces/go-sqlite3-wasm/") {
+		return &stackError{err}
+	}
+	return nil
+}
+
+// panicOrigin returns the function that panicked, from the stack of a function that has
+// recovered: the first outside of the runtime below the last "panic".
+func panicOrigin(stack []byte) string {
+	text := string(stack)
+	i := strings.LastIndex(text, "\npanic(")
+	if i < 0 {
+		return ""
+	}
+	for line := range strings.Lines(text[i+1:]) {
+		if line[0] != '\t' && !strings.HasPrefix(line, "panic(") && !strings.HasPrefix(line, "runtime.") {
+			return line
+		}
+	}
+	return ""
+}
+
+// A stackError is the error of a query that is too complex for the engine's stack.
+type stackError struct{ err error }
+
+func (e *stackError) Error() string { return "the query is too complex for the engine's stack" }
+
+// Unwrap returns [sqlite3.ERROR], [ErrPanicked] and the engine's panic value.
+func (e *stackError) Unwrap() []error { return []error{sqlite3.ERROR, ErrPanicked, e.err} }

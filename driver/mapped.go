@@ -45,7 +45,7 @@ func (c *Connector) outermost(made *conn) driver.Conn {
 	if errors == nil {
 		return made
 	}
-	return &mappedConn{wrap.NewMappedConn(made, errors, c.config.Compat.Options), unmapped{made}}
+	return &mappedConn{wrap.NewMappedConn(made, errors, c.config.Compat.PanicMap(), c.config.Compat.Options), unmapped{made}}
 }
 
 // A mappedConn is a connection that maps its errors.

@@ -12,7 +12,7 @@ func outermost(s *shell) driver.Conn {
 	if s.pool.errors == nil {
 		return s
 	}
-	return &mappedShell{wrap.NewMappedConn(s, s.pool.errors, s.pool.cfg.Compat.Options), unmapped{s}}
+	return &mappedShell{wrap.NewMappedConn(s, s.pool.errors, s.pool.cfg.Compat.PanicMap(), s.pool.cfg.Compat.Options), unmapped{s}}
 }
 
 // A mappedShell is a shell whose errors are mapped.

@@ -25,30 +25,10 @@ func (m ErrorMap) Map(ctx context.Context, err error) error {
 	return err
 }
 
-// Rows returns rows with mapped errors.
-func (m ErrorMap) Rows(ctx context.Context, rows driver.Rows) driver.Rows {
-	if m == nil || rows == nil {
-		return rows
-	}
-	return shapedMappedRows(&mappedRows{rows: rows, ctx: ctx, errors: m})
-}
-
-// Stmt returns a statement with mapped errors. stmt must have the interfaces of a statement
-// of [Conn.PrepareContext].
-func (m ErrorMap) Stmt(ctx context.Context, stmt driver.Stmt) driver.Stmt {
-	if m == nil || stmt == nil {
-		return stmt
-	}
-	return &mappedStmt{stmt, ctx, m}
-}
-
-// Tx returns a transaction with mapped errors.
-func (m ErrorMap) Tx(ctx context.Context, tx driver.Tx) driver.Tx {
-	if m == nil || tx == nil {
-		return tx
-	}
-	return &mappedTx{tx, ctx, m}
-}
+// A PanicMap returns the error that database/sql receives instead of a panic, such as one of
+// the engine itself, or nil if the panic must pass. The connection is closed in both cases. A
+// nil PanicMap lets all panics pass.
+type PanicMap func(p *PanicError) error
 
 // An OuterConn is a connection with the interfaces that database/sql uses.
 type OuterConn interface {
@@ -61,17 +41,52 @@ type OuterConn interface {
 	driver.Pinger
 }
 
-// A MappedConn is a connection with mapped errors.
+// A MappedConn is a connection with mapped errors and panics.
 type MappedConn struct {
 	conn    OuterConn
-	errors  ErrorMap
+	mapping mapping
 	options func(driver.TxOptions) driver.TxOptions
 }
 
-// NewMappedConn returns conn with mapped errors. Its transactions have the options that
-// options returns.
-func NewMappedConn(conn OuterConn, errors ErrorMap, options func(driver.TxOptions) driver.TxOptions) *MappedConn {
-	return &MappedConn{conn, errors, options}
+// NewMappedConn returns conn with mapped errors and panics. Its transactions have the options
+// that options returns.
+func NewMappedConn(conn OuterConn, errors ErrorMap, panics PanicMap, options func(driver.TxOptions) driver.TxOptions) *MappedConn {
+	return &MappedConn{conn, mapping{errors, panics}, options}
+}
+
+// A mapping maps the errors and panics of a connection's calls.
+type mapping struct {
+	errors ErrorMap
+	panics PanicMap
+}
+
+func (m mapping) Map(ctx context.Context, err error) error { return m.errors.Map(ctx, err) }
+
+// recover maps a panic to *err, or lets it pass. Defer it.
+func (m mapping) recover(ctx context.Context, err *error) {
+	if m.panics == nil {
+		return
+	}
+	v := recover()
+	if v == nil {
+		return
+	}
+	e := m.panics(NewPanicError(v))
+	if e == nil {
+		panic(v)
+	}
+	*err = m.Map(ctx, e)
+}
+
+// rows returns rows with mapped errors, or the error of a query that has panicked.
+func (m mapping) rows(ctx context.Context, rows driver.Rows) (driver.Rows, error) {
+	if p, ok := rows.(*panickedRows); ok && m.panics != nil {
+		if err := m.panics(p.err); err != nil {
+			_ = p.Close()
+			return nil, m.Map(ctx, err)
+		}
+	}
+	return shapedMappedRows(&mappedRows{rows: rows, ctx: ctx, mapping: m}), nil
 }
 
 var _ OuterConn = &MappedConn{}
@@ -82,27 +97,29 @@ func (c *MappedConn) Prepare(query string) (driver.Stmt, error) {
 }
 
 // PrepareContext implements [driver.ConnPrepareContext].
-func (c *MappedConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+func (c *MappedConn) PrepareContext(ctx context.Context, query string) (_ driver.Stmt, err error) {
+	defer c.mapping.recover(ctx, &err)
 	stmt, err := c.conn.PrepareContext(ctx, query)
 	if err != nil {
-		return nil, c.errors.Map(ctx, err)
+		return nil, c.mapping.Map(ctx, err)
 	}
-	return c.errors.Stmt(ctx, stmt), nil
+	return &mappedStmt{stmt, ctx, c.mapping}, nil
 }
 
 // ExecContext implements [driver.ExecerContext].
-func (c *MappedConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+func (c *MappedConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (_ driver.Result, err error) {
+	defer c.mapping.recover(ctx, &err)
 	res, err := c.conn.ExecContext(ctx, query, args)
-	return res, c.errors.Map(ctx, err)
+	return res, c.mapping.Map(ctx, err)
 }
 
 // QueryContext implements [driver.QueryerContext].
 func (c *MappedConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	rows, err := c.conn.QueryContext(ctx, query, args)
 	if err != nil {
-		return nil, c.errors.Map(ctx, err)
+		return nil, c.mapping.Map(ctx, err)
 	}
-	return c.errors.Rows(ctx, rows), nil
+	return c.mapping.rows(ctx, rows)
 }
 
 // Deprecated: use BeginTx.
@@ -114,40 +131,46 @@ func (c *MappedConn) Begin() (driver.Tx, error) {
 func (c *MappedConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
 	tx, err := c.conn.BeginTx(ctx, c.options(opts))
 	if err != nil {
-		return nil, c.errors.Map(ctx, err)
+		return nil, c.mapping.Map(ctx, err)
 	}
-	return c.errors.Tx(ctx, tx), nil
+	return &mappedTx{tx, ctx, c.mapping}, nil
 }
 
 // CheckNamedValue implements [driver.NamedValueChecker].
 func (c *MappedConn) CheckNamedValue(arg *driver.NamedValue) error {
-	return c.errors.Map(context.Background(), c.conn.CheckNamedValue(arg))
+	return c.mapping.Map(context.Background(), c.conn.CheckNamedValue(arg))
 }
 
 // Ping implements [driver.Pinger].
-func (c *MappedConn) Ping(ctx context.Context) error { return c.errors.Map(ctx, c.conn.Ping(ctx)) }
+func (c *MappedConn) Ping(ctx context.Context) error { return c.mapping.Map(ctx, c.conn.Ping(ctx)) }
 
 // Close implements [driver.Conn].
-func (c *MappedConn) Close() error { return c.errors.Map(context.Background(), c.conn.Close()) }
+func (c *MappedConn) Close() error { return c.mapping.Map(context.Background(), c.conn.Close()) }
 
 type mappedTx struct {
-	tx     driver.Tx
-	ctx    context.Context
-	errors ErrorMap
+	tx  driver.Tx
+	ctx context.Context
+	mapping
 }
 
 // Commit and Rollback have no context of their own, so they use that of BeginTx. That context
 // may have ended when the transaction is rolled back. It is not why a rollback fails, so
 // Rollback uses it without its cancellation.
-func (t *mappedTx) Commit() error { return t.errors.Map(t.ctx, t.tx.Commit()) }
-func (t *mappedTx) Rollback() error {
-	return t.errors.Map(context.WithoutCancel(t.ctx), t.tx.Rollback())
+func (t *mappedTx) Commit() (err error) {
+	defer t.recover(t.ctx, &err)
+	return t.Map(t.ctx, t.tx.Commit())
+}
+
+func (t *mappedTx) Rollback() (err error) {
+	ctx := context.WithoutCancel(t.ctx)
+	defer t.recover(ctx, &err)
+	return t.Map(ctx, t.tx.Rollback())
 }
 
 type mappedStmt struct {
 	driver.Stmt
-	ctx    context.Context
-	errors ErrorMap
+	ctx context.Context
+	mapping
 }
 
 var (
@@ -156,36 +179,38 @@ var (
 	_ driver.NamedValueChecker = &mappedStmt{}
 )
 
-func (s *mappedStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+func (s *mappedStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (_ driver.Result, err error) {
+	defer s.recover(ctx, &err)
 	res, err := s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
-	return res, s.errors.Map(ctx, err)
+	return res, s.Map(ctx, err)
 }
 
 func (s *mappedStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
 	rows, err := s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
 	if err != nil {
-		return nil, s.errors.Map(ctx, err)
+		return nil, s.Map(ctx, err)
 	}
-	return s.errors.Rows(ctx, rows), nil
+	return s.rows(ctx, rows)
 }
 
 func (s *mappedStmt) CheckNamedValue(arg *driver.NamedValue) error {
 	if c, ok := s.Stmt.(driver.NamedValueChecker); ok {
-		return s.errors.Map(s.ctx, c.CheckNamedValue(arg))
+		return s.Map(s.ctx, c.CheckNamedValue(arg))
 	}
 	return driver.ErrSkip
 }
 
-func (s *mappedStmt) Close() error { return s.errors.Map(s.ctx, s.Stmt.Close()) }
+func (s *mappedStmt) Close() error { return s.Map(s.ctx, s.Stmt.Close()) }
 
 // mappedRows implements all optional interfaces except RowsColumnScanner. If the rows lack
 // one, it answers as database/sql does.
 type mappedRows struct {
-	rows   driver.Rows
-	ctx    context.Context
-	errors ErrorMap
+	rows driver.Rows
+	ctx  context.Context
+	mapping
 
 	lastErr, lastMapped error // the last error, and what it is mapped to
+	panicked            error // of a panic of Columns
 }
 
 // fail maps an error. Rows that have failed return the same error again when they are closed,
@@ -195,7 +220,7 @@ func (r *mappedRows) fail(err error) error {
 		return err
 	}
 	if r.lastErr == nil || r.lastErr.Error() != err.Error() {
-		r.lastErr, r.lastMapped = err, r.errors.Map(r.ctx, err)
+		r.lastErr, r.lastMapped = err, r.Map(r.ctx, err)
 	}
 	return r.lastMapped
 }
@@ -209,9 +234,25 @@ var (
 	_ driver.RowsColumnTypePrecisionScale   = &mappedRows{}
 )
 
-func (r *mappedRows) Columns() []string              { return r.rows.Columns() }
-func (r *mappedRows) Close() error                   { return r.fail(r.rows.Close()) }
-func (r *mappedRows) Next(dest []driver.Value) error { return r.fail(r.rows.Next(dest)) }
+// Columns may execute the query. Next returns the error of its panic.
+func (r *mappedRows) Columns() []string {
+	defer r.recover(r.ctx, &r.panicked)
+	return r.rows.Columns()
+}
+
+func (r *mappedRows) Close() (err error) {
+	defer r.recover(r.ctx, &err)
+	return r.fail(r.rows.Close())
+}
+
+// Next implements [driver.Rows].
+func (r *mappedRows) Next(dest []driver.Value) (err error) {
+	if r.panicked != nil {
+		return r.panicked
+	}
+	defer r.recover(r.ctx, &err)
+	return r.fail(r.rows.Next(dest))
+}
 
 func (r *mappedRows) HasNextResultSet() bool {
 	n, ok := r.rows.(driver.RowsNextResultSet)

@@ -20,7 +20,13 @@ type mappedScanner struct {
 var _ driver.RowsColumnScanner = &mappedScanner{}
 
 // NextRow implements [driver.RowsColumnScanner].
-func (r *mappedScanner) NextRow() error { return r.fail(r.scanner.NextRow()) }
+func (r *mappedScanner) NextRow() (err error) {
+	if r.panicked != nil {
+		return r.panicked
+	}
+	defer r.recover(r.ctx, &err)
+	return r.fail(r.scanner.NextRow())
+}
 
 // ScanColumn implements [driver.RowsColumnScanner].
 func (r *mappedScanner) ScanColumn(ctx driver.ScanContext, i int, dest any) error {
