@@ -90,7 +90,11 @@ func (plan *plan) open(ctx context.Context) (*Pool, error) {
 	cfg := plan.config
 	if file := plan.dsn.File(); cfg.MustExist && file != "" {
 		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%w: %q: create it, or leave MustExist unset", ErrNotFound, plan.dsn.Database())
+			remedy := "leave MustExist unset"
+			if _, ok := plan.dsn.Param("mode"); ok {
+				remedy = "write mode=rwc"
+			}
+			return nil, fmt.Errorf("%w: %q: create it, or %s", ErrNotFound, plan.dsn.Database(), remedy)
 		}
 	}
 	p := &Pool{
