@@ -198,6 +198,7 @@ func (c *Connector) connect(ctx context.Context) (driver.Conn, error) {
 			if err := openByOtherName(info, name); err != nil {
 				return nil, err
 			}
+			c.copyModes(info, name)
 		}
 		base, err := c.forFirst(name)
 		if err != nil {
@@ -216,6 +217,9 @@ func (c *Connector) connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	if info, err := os.Stat(given); err == nil {
+		c.copyModes(info, given)
+	}
 	conn, err := c.connectBase(ctx, later)
 	if c.opensReadOnly(err) {
 		conn, err = c.connectReadOnly(ctx, c.dsn.later(given))
@@ -226,6 +230,15 @@ func (c *Connector) connect(ctx context.Context) (driver.Conn, error) {
 		}
 	}
 	return conn, err
+}
+
+// copyModes gives the files beside a database its permissions before they are opened for
+// writing. They may be left from a time when the database had others.
+func (c *Connector) copyModes(database os.FileInfo, name string) {
+	if c.dsn.mode != "ro" && !c.dsn.On("immutable") {
+		copyMode(database, name+"-wal")
+		copyMode(database, name+"-shm")
+	}
 }
 
 // opensReadOnly reports whether the file must be opened again, to be read only. SQLite's own VFS

@@ -13,8 +13,9 @@ import (
 const setsModes = true
 
 // copyMode gives the named file the permissions and the owner of the database, as far as the
-// process may. The file's name is never followed: it may have become a symbolic link. On Linux,
-// permissions need version 6.6 for that.
+// process may. The owner may always read and write it, because the database's permissions may
+// be restricted for a moment only. The file's name is never followed: it may have become a
+// symbolic link. On Linux, permissions need version 6.6 for that.
 func copyMode(database os.FileInfo, name string) {
 	file, err := os.Lstat(name)
 	if err != nil || !file.Mode().IsRegular() {
@@ -28,7 +29,7 @@ func copyMode(database os.FileInfo, name string) {
 	if is.Uid != want.Uid || is.Gid != want.Gid {
 		_ = os.Lchown(name, int(want.Uid), int(want.Gid))
 	}
-	if perm := database.Mode().Perm(); file.Mode().Perm() != perm {
+	if perm := database.Mode().Perm() | 0o600; file.Mode().Perm() != perm {
 		_ = unix.Fchmodat(unix.AT_FDCWD, name, uint32(perm), unix.AT_SYMLINK_NOFOLLOW)
 	}
 }

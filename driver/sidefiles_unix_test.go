@@ -87,3 +87,27 @@ func canSetModes(t *testing.T) bool {
 	}
 	return unix.Fchmodat(unix.AT_FDCWD, name, 0o640, unix.AT_SYMLINK_NOFOLLOW) == nil
 }
+
+// TestSideFilesAfterChmod checks that a database can be written again after its permissions were
+// restricted for a while and files beside it were made meanwhile.
+func TestSideFilesAfterChmod(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.db")
+	db := open(t, driver.FileURI(path)+"?_journal_mode=wal", driver.Config{})
+	exec(t, db, "CREATE TABLE t(a)")
+	for _, suffix := range []string{"-wal", "-shm"} {
+		if err := os.Chmod(path+suffix, 0o444); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other := open(t, driver.FileURI(path), driver.Config{})
+	exec(t, other, "INSERT INTO t VALUES (1)")
+	for _, suffix := range []string{"-wal", "-shm"} {
+		info, err := os.Stat(path + suffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := info.Mode().Perm(); got != 0o644 && canSetModes(t) {
+			t.Errorf("%s has %v", suffix, got)
+		}
+	}
+}
