@@ -109,7 +109,8 @@ func TestMaxLifetime(t *testing.T) {
 		if len(slices.Compact(first)) < 3 {
 			t.Errorf("all expired at the same time: %v", first)
 		}
-		if s := p.Stats(); s.Writers != 1 || s.WritersInUse != 1 || s.Open != 8 {
+		// A replacement may have expired in the last round. It is replaced in the next.
+		if s := p.Stats(); s.Writers != 1 || s.WritersInUse != 1 || s.Open != 8 && s.Open != 7 {
 			t.Errorf("%+v", s)
 		}
 		n := l.closedFor(driver.ReasonExpired)
