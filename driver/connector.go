@@ -192,7 +192,14 @@ func (c *Connector) registerFile(s *session) error {
 		// file.
 		s.cleanup = runtime.AddCleanup(s, (*dbFile).leave, f)
 	}
-	return c.location.checkSame(f)
+	if err := c.location.checkSame(f); err != nil || f == nil {
+		return err
+	}
+	// Once this connection reads, it makes a -shm that was cut short as long as before.
+	if err := f.check(); isLost(err) {
+		return err
+	}
+	return nil
 }
 
 // checkOpened checks that the file is still the one that was opened.

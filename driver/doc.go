@@ -270,7 +270,7 @@
 // or overwrites the new files. So a file has an identity, which is what the operating
 // system reports for SQLite's handle. It is compared with the files that the names lead to:
 //
-//   - before and after a connection is opened;
+//   - before and after a connection is opened, and before it first reads;
 //   - by Ping;
 //   - before a transaction or statement returns success;
 //   - when a connection is released.
@@ -294,7 +294,9 @@
 //
 // If another process cuts a database or -wal short, SQLite, Ping or the health check of a
 // pool detects it. Until then calls may succeed, and what they write beyond the cut is
-// lost.
+// lost. A -shm that is cut short crashes the process, as it does with the plain driver, or
+// is noticed before a new connection reads. Only a cut in the instant between that check
+// and the read goes unnoticed, and then rows may be lost.
 //
 // A file that cannot be checked, for example because of its permissions, is not lost; Ping
 // returns the reason. Files of other VFSs than the operating system's are not checked, nor

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/ncruces/go-sqlite3"
@@ -462,4 +463,45 @@ func TestFileThatCannotBeLookedAt(t *testing.T) {
 		t.Fatal(err)
 	}
 	exec(t, db, "INSERT INTO t VALUES (1)")
+}
+
+// An index that is cut short while a connection opens is noticed before the connection reads.
+// By reading, it would make the index as long as before, with pages missing.
+func TestIndexCutShortDuringOpen(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows does not cut short files that are mapped")
+	}
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "a.db")
+	db := open(t, "file:"+path+"?_pragma=journal_mode(wal)", driver.Config{})
+	exec(t, db, "CREATE TABLE t(a)")
+	held, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	if err := held.PingContext(t.Context()); err != nil { // notes the WAL and its index
+		t.Fatal(err)
+	}
+	var armed atomic.Bool
+	armed.Store(true)
+	sqlite3.AutoExtension(func(conn *sqlite3.Conn) error {
+		if conn.Filename("main").String() != path || !armed.CompareAndSwap(true, false) {
+			return nil
+		}
+		info, err := os.Stat(path + "-shm")
+		if err != nil {
+			return err
+		}
+		return os.Truncate(path+"-shm", info.Size()/2)
+	})
+	if _, err := db.Exec("INSERT INTO t VALUES (1)"); !errors.Is(err, driver.ErrFileLost) || !strings.Contains(err.Error(), `a.db-shm" was truncated`) {
+		t.Errorf("a second connection: %v", err)
+	}
+	if armed.Load() {
+		t.Error("no second connection was opened")
+	}
 }

@@ -28,15 +28,16 @@ const (
 
 // A game is something that is done to a database's files while a process uses them.
 type game struct {
-	name     string
-	expect   expectation
-	modes    []string
-	destroys bool // destroys what was acknowledged before
-	crashes  bool // may crash the process, because a mapping has lost its file
-	asNobody bool // the process has only the rights that the files' modes give to others
-	linked   bool // the directory is reached through a symbolic link
-	library  bool // another process takes part, once for each library
-	act      func(*table) (undo func(), err error)
+	name        string
+	expect      expectation
+	modes       []string
+	destroys    bool // destroys what was acknowledged before
+	crashes     bool // may crash the process, because a mapping has lost its file
+	asNobody    bool // the process has only the rights that the files' modes give to others
+	linked      bool // the directory is reached through a symbolic link
+	library     bool // another process takes part, once for each library
+	halvesIndex bool // the index of the WAL loses its second half, in which it finds pages
+	act         func(*table) (undo func(), err error)
 }
 
 var (
@@ -81,7 +82,7 @@ func games() (all []game) {
 			empty.expect, empty.modes = expectLost, walModes
 		}
 		add(empty)
-		add(game{name: "halve", expect: expectSick, destroys: data, crashes: !data, act: func(tb *table) (func(), error) {
+		add(game{name: "halve", expect: expectSick, destroys: data, crashes: !data, halvesIndex: !data, act: func(tb *table) (func(), error) {
 			info, err := os.Stat(tb.path + ending)
 			if err != nil {
 				return nil, err

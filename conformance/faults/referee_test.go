@@ -137,18 +137,24 @@ func (r *referee) playAll(t testing.TB, matches []match, end time.Time) []*scene
 	return scenes
 }
 
-// playAgain plays a match. It plays the match again if the only violation was a touched file.
-// SQLite opens files by name, so a file that is replaced during the open is opened, whatever
-// was checked before. That happens rarely, and not each time.
+// playAgain plays a match. It plays the match again if the only violations are those of a change
+// in the instant in which a connection opens, which no check before it can see. SQLite opens
+// files by name, so a file that is replaced in that instant is opened, and touched. And a
+// connection that opens makes a -shm that was halved in that instant as long as before, with an
+// index that lacks pages. That happens rarely, and not each time.
 func (r *referee) playAgain(t testing.TB, base string, m match) (s *scene) {
 	const tries = 3
+	unlucky := func(text string) bool {
+		return strings.HasPrefix(text, "(c)") || m.halvesIndex && (strings.HasPrefix(text, "(b)") || strings.HasPrefix(text, "(f)"))
+	}
 	for range tries {
 		s = play(t, base, func(s *scene) { r.play(s, m) })
-		if len(s.order) == 0 || slices.ContainsFunc(s.order, func(text string) bool { return !strings.HasPrefix(text, "(c)") }) {
+		if len(s.order) == 0 || slices.ContainsFunc(s.order, func(text string) bool { return !unlucky(text) }) {
 			break
 		}
 		r.add("played again", 1)
 	}
+	r.add("lost", s.lost)
 	return s
 }
 
@@ -385,11 +391,11 @@ func (r *referee) judge(tb *table, p *seat, m match, before, bound int) {
 		}
 	}
 	if len(lost) > 0 {
-		r.add("lost", len(lost))
+		tb.lost += len(lost)
 		tb.Errorf("(b) lost: of %d acknowledged, %d of them before the game, %d are in no file: %v", len(acked), before, len(lost), firsts(lost))
 	}
 	if len(late) > 0 {
-		r.add("lost", len(late))
+		tb.lost += len(late)
 		tb.Errorf("(b) lost: acknowledged after the loss had to be known, but not in the database of that name: %d", len(late))
 	}
 	written := map[int64]bool{}
@@ -404,7 +410,7 @@ func (r *referee) judge(tb *table, p *seat, m match, before, bound int) {
 	}
 	for _, id := range tb.others {
 		if !now[id] {
-			r.add("lost", 1)
+			tb.lost++
 			tb.Errorf("(b) lost: committed by the other process: %d", id)
 		}
 	}
@@ -440,7 +446,7 @@ func (r *referee) reopen(tb *table, p *seat, m match) {
 		tb.Errorf("(f) opened again and closed: %v, %v", got.broken, firsts(got.partial))
 	}
 	if missing := got.missing(want); len(missing) > 0 {
-		r.add("lost", len(missing))
+		tb.lost += len(missing)
 		tb.Errorf("(f) lost: %d written after it was opened again", len(missing))
 	}
 	if !restored || tb.isFirst("", tb.path) {

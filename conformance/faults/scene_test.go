@@ -19,6 +19,7 @@ import (
 type scene struct {
 	testing.TB // of the test that all scenes belong to
 	base       string
+	lost       int // acknowledged rows
 
 	mu       sync.Mutex
 	order    []string
