@@ -21,8 +21,8 @@ type PoolConn interface {
 	driver.QueryerContext
 	driver.Pinger
 
-	// Wrapped returns the wrap.Conn that is acquired and released.
-	Wrapped() *wrap.Conn
+	// Lease returns the wrap.Conn as a pool uses it.
+	Lease() wrap.Lease
 
 	// SQLite returns SQLite's connection. Unlike Raw, it keeps the cached statements, so
 	// the caller must not change what a query means.
@@ -116,7 +116,7 @@ func (c *Connector) Limits(limits func() instrument.PoolLimits) (stop func()) {
 	return c.opener.Limits(limits)
 }
 
-func (c *conn) Wrapped() *wrap.Conn { return c.w }
+func (c *conn) Lease() wrap.Lease { return c.w.Lease() }
 
 func (c *conn) SQLite() *sqlite3.Conn {
 	c.session.quotes.known = false // a hook of the pool may change it
@@ -127,7 +127,7 @@ func (c *conn) SQLite() *sqlite3.Conn {
 }
 
 func (c *conn) Ask(ctx context.Context, query string) (answer Answer, err error) {
-	err = c.w.Do(func() error {
+	err = c.w.Lease().Do(func() error {
 		s := c.session
 		st, err := s.kept(ctx, query)
 		if st == nil && err == nil {

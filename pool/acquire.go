@@ -113,7 +113,7 @@ func (p *Pool) Raw(ctx context.Context, f func(*sqlite3.Conn) error) (err error)
 	defer func() {
 		c.Leave()
 		if !done {
-			c.Wrapped().Break()
+			c.Lease().Break()
 		}
 	}()
 	raw := c.PoolConn.Raw()

@@ -105,7 +105,7 @@ func (c *conn) holder(now time.Time) (h Holder, ok bool) {
 		Last:  c.summary(),
 		Trace: c.lease.trace,
 		Owner: c.lease.owner,
-		Rows:  c.Wrapped().OpenRows(),
+		Rows:  c.Lease().OpenRows(),
 		Tx:    c.lease.tx.Load(),
 		Stack: frames(c.lease.stack),
 	}, true

@@ -163,7 +163,7 @@ func (l *lane) acquireOwn(ctx context.Context) (*conn, error) {
 	}
 	now := time.Now()
 	owner := ownerOf(ctx)
-	c.Wrapped().Lend(ctx, a, l.name, now)
+	c.Lease().Lend(ctx, a, l.name, now)
 	lent = true
 	c.beginLease(owner, now)
 	return c, nil
@@ -176,8 +176,8 @@ func (l *lane) releaseOwn(c *conn) {
 	if leaked, held := c.endLease(now); leaked {
 		l.pool.recordLeakEnd(c, held)
 	}
-	c.Wrapped().Retire(wrap.ReasonOther)
-	c.Wrapped().TakeBack(now)
+	c.Lease().Retire(wrap.ReasonOther)
+	c.Lease().TakeBack(now)
 	l.close(c, wrap.ReasonOther)
 }
 
@@ -202,7 +202,7 @@ func (c *conn) copyTo(ctx context.Context, path string) (pages int, err error) {
 		return 0, err
 	}
 	defer func() {
-		if c.Wrapped().Panicked() {
+		if c.Lease().Panicked() {
 			return // the connection is closed
 		}
 		raw.SetInterrupt(context.Background())
@@ -258,7 +258,7 @@ func (c *conn) runStoppable(ctx context.Context, f func() error) (err error) {
 	defer c.Leave()
 	err = ctx.Err()
 	if err == nil {
-		c.Wrapped().Use(func() { err = f() })
+		c.Lease().Use(func() { err = f() })
 	}
 	if stopped := c.stopped.Load(); err != nil && stopped != nil {
 		return *stopped // instead of the error of an interrupt

@@ -213,11 +213,11 @@ func (c *checkpointer) withConn(f func()) {
 		return
 	}
 	defer func() {
-		if c.conn != nil && c.conn.Wrapped().Ended() { // a panic has passed
+		if c.conn != nil && c.conn.Lease().Ended() { // a panic has passed
 			c.closeLocked()
 		}
 	}()
-	c.conn.Wrapped().Use(f)
+	c.conn.Lease().Use(f)
 }
 
 // ensureConn opens the connection if it is not open, and reports whether it is. It does not
@@ -373,7 +373,7 @@ func (c *checkpointer) close() {
 
 func (c *checkpointer) closeLocked() {
 	if c.conn != nil {
-		_ = c.conn.Wrapped().CloseFor(wrap.ReasonPoolClosed)
+		_ = c.conn.Lease().CloseFor(wrap.ReasonPoolClosed)
 		c.conn = nil
 		c.open.Store(false)
 	}

@@ -84,7 +84,7 @@ func (c *conn) beginLease(owner string, now time.Time) {
 		var pcs [32]uintptr
 		stack = append(stack, pcs[:runtime.Callers(3, pcs[:])]...)
 	}
-	id := c.Wrapped().Trace()
+	id := c.Lease().Trace()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l := &c.lease
@@ -132,7 +132,7 @@ func (c *conn) Leave() {
 		return
 	}
 	c.inGate = false
-	if !c.Wrapped().Panicked() {
+	if !c.Lease().Panicked() {
 		c.updateTxStart()
 	}
 	if c.lane.reads {
@@ -200,7 +200,7 @@ func (c *conn) context(ctx context.Context, t *parsedQuery) context.Context {
 		}
 		c.lease.last.Store(t)
 	}
-	if c.called && !c.lease.tx.Load() && c.lease.txStart.Load() == 0 && c.Wrapped().OpenRows() == 0 {
+	if c.called && !c.lease.tx.Load() && c.lease.txStart.Load() == 0 && c.Lease().OpenRows() == 0 {
 		// This is not the first call: nothing has been read since the last one.
 		c.lease.readStart.Store(time.Now().UnixNano())
 	}
@@ -294,7 +294,7 @@ func (c *conn) refreshSchema() *conn {
 
 // info returns the description of the connection for hooks.
 func (c *conn) info(now time.Time) ConnInfo {
-	w := c.Wrapped()
+	w := c.Lease()
 	info := ConnInfo{ID: c.ID(), Lane: c.lane.name, Age: w.Age(now), Uses: w.Uses()}
 	if !c.idleSince.IsZero() {
 		info.Idle = now.Sub(c.idleSince)

@@ -53,7 +53,7 @@ func (p *Pool) recordCapabilities(raw *sqlite3.Conn, raws bool) {
 func (p *Pool) writerHasMore(reader *conn) (more bool) {
 	writers := p.writerCapabilities.Load()
 	if writers != nil {
-		reader.Wrapped().Use(func() { more = capabilities(reader.SQLite()) != *writers })
+		reader.Lease().Use(func() { more = capabilities(reader.SQLite()) != *writers })
 	}
 	return more
 }

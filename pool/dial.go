@@ -50,9 +50,9 @@ func (l *lane) dialFrom(ctx context.Context, connector *driver.Connector, o *wra
 	defer func() {  // a hook or Init may panic
 		if c == nil && p != nil {
 			if !failed {
-				p.Wrapped().Break() // so that closing does not panic too
+				p.Lease().Break() // so that closing does not panic too
 			}
-			p.Wrapped().CloseFor(wrap.ReasonHook)
+			p.Lease().CloseFor(wrap.ReasonHook)
 		}
 		l.mu.Lock()
 		l.dialing--
@@ -69,7 +69,7 @@ func (l *lane) dialFrom(ctx context.Context, connector *driver.Connector, o *wra
 		}
 		l.mu.Unlock()
 		if late {
-			p.Wrapped().CloseFor(wrap.ReasonPoolClosed)
+			p.Lease().CloseFor(wrap.ReasonPoolClosed)
 			dialled, err = nil, ErrClosed
 		}
 	}()
@@ -93,7 +93,7 @@ func (l *lane) dialFrom(ctx context.Context, connector *driver.Connector, o *wra
 	made := &conn{PoolConn: p, lane: l, generation: generation, answered: time.Now(), called: true}
 	made.expires = l.expiry(made.answered)
 	made.recordInitialState() // an authorizer of the program may panic
-	p.Wrapped().SetGate(made)
+	p.Lease().SetGate(made)
 	c = made
 	return c, nil
 }

@@ -238,7 +238,7 @@ func (c *conn) recordWriteErr(err error) {
 	c.mu.Lock()
 	id := c.lease.trace
 	c.mu.Unlock()
-	p.recordFailure(failedWrite, cause{why: p.describeErr(err), status: c.Wrapped().Status(err), conn: c.ID(), lane: c.lane.name, trace: id})
+	p.recordFailure(failedWrite, cause{why: p.describeErr(err), status: c.Lease().Status(err), conn: c.ID(), lane: c.lane.name, trace: id})
 	c.countWrites()
 }
 

@@ -125,8 +125,8 @@ func markBackground(ctx context.Context, c driver.PoolConn) {
 	if jobOf(ctx) == nil {
 		return
 	}
-	c.Wrapped().InBackground()
-	if !c.Wrapped().Panicked() {
+	c.Lease().InBackground()
+	if !c.Lease().Panicked() {
 		c.SQLite().SetInterrupt(context.WithoutCancel(ctx))
 	}
 }

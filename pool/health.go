@@ -337,13 +337,13 @@ func (p *Pool) withIdleWriter(ctx context.Context, open bool, f func(*conn) erro
 		c.idleSince = time.Now()
 	}
 	defer func() {
-		if c.Wrapped().Panicked() {
+		if c.Lease().Panicked() {
 			l.closeIn(ctx, c, wrap.ReasonPanic)
 		} else {
 			l.push(c)
 		}
 	}()
-	c.Wrapped().Use(func() { err = f(c) })
+	c.Lease().Use(func() { err = f(c) })
 	return true, err
 }
 
@@ -370,8 +370,8 @@ func (p *Pool) withOwnConn(ctx context.Context, f func(driver.PoolConn) error) e
 		return err
 	}
 	markBackground(ctx, c)
-	defer c.Wrapped().CloseFor(wrap.ReasonOther)
-	c.Wrapped().Use(func() { err = f(c) })
+	defer c.Lease().CloseFor(wrap.ReasonOther)
+	c.Lease().Use(func() { err = f(c) })
 	return err
 }
 
@@ -410,5 +410,5 @@ func (k *keeper) close() error {
 	}
 	conn := k.conn
 	k.conn = nil
-	return conn.Wrapped().CloseFor(wrap.ReasonPoolClosed)
+	return conn.Lease().CloseFor(wrap.ReasonPoolClosed)
 }

@@ -224,7 +224,7 @@ func (l *lane) take(ctx context.Context, a *wrap.Acquisition, extra bool) (_ *co
 		}
 		c.extra, c.idleSince = extra, time.Time{}
 		owner := ownerOf(ctx)
-		c.Wrapped().Lend(ctx, a, l.name, now)
+		c.Lease().Lend(ctx, a, l.name, now)
 		lent = true
 		c.beginLease(owner, now)
 		return c, nil
@@ -282,7 +282,7 @@ func (l *lane) isInvalid(ctx context.Context, c *conn, now time.Time) bool {
 
 // ping makes an idle connection read a page, without a span.
 func (l *lane) ping(ctx context.Context, c *conn) bool {
-	if err := c.Wrapped().Probe(ctx); err != nil {
+	if err := c.Lease().Probe(ctx); err != nil {
 		return false
 	}
 	c.answered = time.Now()
@@ -313,7 +313,7 @@ func (l *lane) release(c *conn) {
 		c.schemaChanging = false
 		l.pool.file.schema.Add(1)
 	}
-	if !c.Wrapped().Panicked() {
+	if !c.Lease().Panicked() {
 		c.checkWrites()
 	}
 	now := time.Now()
@@ -336,10 +336,10 @@ func (l *lane) cleanUp(c *conn, now time.Time) (why wrap.Reason) {
 	dirty := false
 	if c.stopped.Load() != nil {
 		why = c.stoppedReason()
-	} else if !c.Wrapped().Panicked() && c.needsCleanUp() { // after a panic, it must not be used
+	} else if !c.Lease().Panicked() && c.needsCleanUp() { // after a panic, it must not be used
 		// A callback of SQLite may panic, especially in a rollback. No call of the program is
 		// left that could report it.
-		l.pool.recoverPanics(placeCallback, func() { c.Wrapped().Use(func() { why, dirty = c.cleanUp() }) })
+		l.pool.recoverPanics(placeCallback, func() { c.Lease().Use(func() { why, dirty = c.cleanUp() }) })
 	}
 	if dirty {
 		l.pool.recordDirty(c, why)
@@ -367,9 +367,9 @@ func (l *lane) settle(c *conn, why wrap.Reason, now time.Time) {
 		l.pool.recordLeakEnd(c, held)
 	}
 	if why != "" {
-		c.Wrapped().Retire(why)
+		c.Lease().Retire(why)
 	}
-	keep := c.Wrapped().TakeBack(now)
+	keep := c.Lease().TakeBack(now)
 	settled = true
 	if !keep {
 		l.close(c, why)
@@ -448,7 +448,7 @@ func (l *lane) end(ctx context.Context, c *conn, why wrap.Reason) {
 		l.pool.recordMarksLost(c)
 	}
 	markBackground(ctx, c)
-	if err := c.Wrapped().CloseFor(why); err != nil && err != wrap.ErrPanicked {
+	if err := c.Lease().CloseFor(why); err != nil && err != wrap.ErrPanicked {
 		l.pool.closeFailed(c, err)
 	}
 }

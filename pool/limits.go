@@ -60,7 +60,7 @@ func (c *conn) exceededLimit(now time.Time) (*TimeLimitError, use) {
 	if began != 0 && cfg.TxTimeout > 0 && since(began) > cfg.TxTimeout {
 		return c.limit("TxTimeout", cfg.TxTimeout, since(began)), this
 	}
-	if cfg.MaxReadAge > 0 && (began != 0 || c.lease.tx.Load() || c.Wrapped().OpenRows() > 0) {
+	if cfg.MaxReadAge > 0 && (began != 0 || c.lease.tx.Load() || c.Lease().OpenRows() > 0) {
 		reads := now.Sub(leased)
 		if n := c.lease.readStart.Load(); n != 0 {
 			reads = since(n)
@@ -148,12 +148,12 @@ func (c *conn) takeAway() {
 		return
 	}
 	defer s.callMu.Unlock()
-	if c.shell.Load() != s || c.takenAway || c.rawLent || c.Wrapped().Panicked() {
+	if c.shell.Load() != s || c.takenAway || c.rawLent || c.Lease().Panicked() {
 		return
 	}
 	c.takenAway = true
 	c.lane.pool.recoverPanics(placeCallback, func() {
-		c.Wrapped().Use(func() {
+		c.Lease().Use(func() {
 			raw := c.SQLite()
 			old := raw.SetInterrupt(context.Background())
 			defer raw.SetInterrupt(old)
@@ -173,7 +173,7 @@ func (c *conn) takeAway() {
 // has rolled back the transaction. Otherwise the next statements would be executed outside a
 // transaction.
 func (s *shell) endTimedOutTx(c *conn) {
-	if c.timedOut != nil && s.tx == c && !c.Wrapped().Panicked() && c.SQLite().GetAutocommit() {
+	if c.timedOut != nil && s.tx == c && !c.Lease().Panicked() && c.SQLite().GetAutocommit() {
 		c.stop(c.timedOut)
 	}
 }

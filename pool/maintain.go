@@ -265,7 +265,7 @@ func (l *lane) keepAlive(ctx context.Context, now time.Time) {
 		}
 		answers := false
 		_ = l.pool.guard.protect("pinging an idle connection", func() { answers = l.ping(ctx, c) })
-		answers = answers || ctx.Err() != nil && !c.Wrapped().Panicked()
+		answers = answers || ctx.Err() != nil && !c.Lease().Panicked()
 		if answers {
 			l.push(c)
 		}

@@ -21,7 +21,7 @@ func (p *Pool) pinnedToWriter() bool { return marks(p.marks.Load())&markVisible 
 // afterQuery records the effects of a query on its connection. done is false if the query is
 // executed later, when its rows are stepped.
 func (p *Pool) afterQuery(c *conn, t *parsedQuery, done bool) {
-	if c.Wrapped().Panicked() {
+	if c.Lease().Panicked() {
 		return // the connection is closed, and its session state is lost
 	}
 	if (c.schemaChanging || t.marks&markSchema != 0) && !c.lane.reads {
@@ -46,7 +46,7 @@ func (p *Pool) afterQuery(c *conn, t *parsedQuery, done bool) {
 // what describes the change in the log.
 func (p *Pool) mark(c *conn, m marks, what string) {
 	if c.lane.reads {
-		c.Wrapped().Retire(wrap.ReasonDirty) // no other caller may find it changed
+		c.Lease().Retire(wrap.ReasonDirty) // no other caller may find it changed
 		return
 	}
 	c.recheckJournal = c.recheckJournal || m&markRaw != 0

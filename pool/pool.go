@@ -318,7 +318,7 @@ func row(raw *sqlite3.Conn, query string, read func(*sqlite3.Stmt)) error {
 
 // recordBusy records an event for a call that failed because the database is locked.
 func (p *Pool) recordBusy(c *conn, err error) {
-	e := driver.Event{Time: time.Now(), Kind: driver.KindBusy, Conn: c.ID(), Lane: c.lane.name, Err: c.Wrapped().Status(err)}
+	e := driver.Event{Time: time.Now(), Kind: driver.KindBusy, Conn: c.ID(), Lane: c.lane.name, Err: c.Lease().Status(err)}
 	c.mu.Lock()
 	e.Trace = c.lease.trace
 	c.mu.Unlock()

@@ -292,7 +292,7 @@ func (s *shell) forWrite(ctx context.Context) (*conn, error) {
 	case s.pinned == wrap.LaneReader && s.pool.forReaders().reads:
 		return s.forRead(ctx)
 	}
-	if s.reader != nil && s.reader.Wrapped().OpenRows() == 0 {
+	if s.reader != nil && s.reader.Lease().OpenRows() == 0 {
 		s.giveBack(&s.reader)
 	}
 	c, err := s.pool.writer.acquire(ctx)
@@ -324,12 +324,12 @@ func (s *shell) refreshSchema(c *conn) *conn {
 func (s *shell) panicked() {
 	if c := s.calling; c != nil {
 		s.calling = nil
-		if !c.Wrapped().Spared() {
-			c.Wrapped().Break()
+		if !c.Lease().Spared() {
+			c.Lease().Break()
 		}
 	}
 	for _, leased := range []**conn{&s.reader, &s.writer} {
-		if c := *leased; c != nil && c.Wrapped().Ended() {
+		if c := *leased; c != nil && c.Lease().Ended() {
 			s.broken = true
 			s.pool.recoverPanics(placeAfterRelease, func() { s.giveBack(leased) })
 		}
@@ -338,7 +338,7 @@ func (s *shell) panicked() {
 		return
 	}
 	for _, leased := range []**conn{&s.reader, &s.writer} {
-		if c := *leased; c != nil && c != s.tx && c.Wrapped().OpenRows() == 0 {
+		if c := *leased; c != nil && c != s.tx && c.Lease().OpenRows() == 0 {
 			s.pool.recoverPanics(placeAfterRelease, func() { s.giveBack(leased) })
 		}
 	}
@@ -421,9 +421,9 @@ func (s *shell) Close() error {
 	defer s.callMu.Unlock()
 	for _, c := range []*conn{s.reader, s.writer} {
 		if c != nil {
-			c.Wrapped().Retire(wrap.ReasonBad)
+			c.Lease().Retire(wrap.ReasonBad)
 			if wrap.InPanicOfRaw() {
-				c.Wrapped().Break()
+				c.Lease().Break()
 			}
 		}
 	}

@@ -274,7 +274,7 @@ func (l *lane) shut(ctx context.Context) {
 			_, known = l.pool.guard.attempt(ctx, j, "closing a connection", func(ctx context.Context) { l.closeIn(ctx, c, wrap.ReasonPoolClosed) })
 		default: // a function has not returned, and would block this close too
 			l.remove(c)
-			c.Wrapped().Break()
+			c.Lease().Break()
 		}
 	}
 }
@@ -294,7 +294,7 @@ func (l *lane) optimize(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, sqliteTimeout)
 	defer cancel()
 	l.pool.recoverPanics(placeCallback, func() {
-		c.Wrapped().Use(func() {
+		c.Lease().Use(func() {
 			raw := c.SQLite()
 			old := raw.SetInterrupt(ctx)
 			defer raw.SetInterrupt(old)

@@ -68,7 +68,7 @@ func (t *turn) revoke() bool {
 func (s *shell) offerTurn() {
 	c := s.writer
 	if c == nil || s.tx != nil || s.pool.keepTurns || s.pinned != wrap.LaneNone || c.marks&markVisible != 0 || !s.pool.forReaders().reads ||
-		c.Wrapped().Panicked() || !c.SQLite().GetAutocommit() || c.writePragmasDiffer() {
+		c.Lease().Panicked() || !c.SQLite().GetAutocommit() || c.writePragmasDiffer() {
 		return
 	}
 	c.turn.offer()
@@ -79,8 +79,8 @@ func (s *shell) offerTurn() {
 // without the setting.
 func (c *conn) writePragmasDiffer() bool {
 	// While rows are open, a PRAGMA may not have been executed yet.
-	if c.recheckPragmas && c.Wrapped().OpenRows() == 0 {
-		c.Wrapped().Use(func() { c.pragmasDiffer = writePragmas(c.SQLite()) != c.writePragmas })
+	if c.recheckPragmas && c.Lease().OpenRows() == 0 {
+		c.Lease().Use(func() { c.pragmasDiffer = writePragmas(c.SQLite()) != c.writePragmas })
 		c.recheckPragmas = false
 	}
 	return c.recheckPragmas || c.pragmasDiffer
@@ -133,7 +133,7 @@ func (l *lane) requeue(ctx context.Context, c *conn) error {
 	if err := l.waitForTurn(ctx, a, w); err != nil {
 		return err
 	}
-	a.Resumed(c.Wrapped())
+	a.Resumed(c.Lease())
 	return nil
 }
 
@@ -159,7 +159,7 @@ func (f *file) takeOfferedTurn(released uint64) {
 			if f.writers.count().released != released {
 				return
 			}
-			if c.turn.take(func() bool { return c.Wrapped().OpenRows() == 0 }) {
+			if c.turn.take(func() bool { return c.Lease().OpenRows() == 0 }) {
 				l.pool.sums.addOverflow()
 				f.writers.release(false)
 				return

@@ -45,7 +45,7 @@ func (s *shell) routeBySQLite(ctx context.Context, t *parsedQuery) (*conn, error
 		return s.routeUnprepared(ctx, t, schema, c, err)
 	}
 	if !c.watched {
-		c.Wrapped().Use(func() { answer.Session = usesSession(c.SQLite(), t.query) })
+		c.Lease().Use(func() { answer.Session = usesSession(c.SQLite(), t.query) })
 	}
 	if answer.ReadOnly && !answer.Session {
 		t.verdict.set(schema, toReader)

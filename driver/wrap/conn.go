@@ -50,7 +50,7 @@ type Conn struct {
 	background bool // events are on one of the pool's own goroutines
 	gate       Gate // nil if there is none
 	copies     bool // gate.Copies()
-	spared     bool // see Spared
+	spared     bool // see Lease.Spared
 }
 
 // chain is a connection that sqlmw has wrapped.

@@ -36,7 +36,7 @@ type Acquisition struct {
 	done   bool // it has ended and its event is recorded
 }
 
-// Acquisition starts an acquire for the call with context ctx. End it with [Conn.Lend],
+// Acquisition starts an acquire for the call with context ctx. End it with [Lease.Lend],
 // [Acquisition.Resumed], [Acquisition.Failed] or [Acquisition.Panicked].
 func (o *Opener) Acquisition(ctx context.Context, lane Lane) *Acquisition {
 	return &Acquisition{opener: o, spans: o.db.Acquiring(ctx), lane: lane, began: time.Now()}
@@ -105,9 +105,9 @@ func (a *Acquisition) result(now time.Time) instrument.Acquired {
 }
 
 // Resumed ends an acquire that got a new turn for a connection that is already lent.
-func (a *Acquisition) Resumed(c *Conn) {
+func (a *Acquisition) Resumed(l Lease) {
 	got := a.result(time.Now())
-	got.Conn = uint64(c.id)
+	got.Conn = uint64(l.conn.id)
 	a.spans.Done(got)
 }
 
@@ -154,108 +154,118 @@ func (o *Opener) OpenFor(ctx context.Context, p *Opening, dial func(context.Cont
 	return conn, nil
 }
 
+// A Lease is a [Conn] as a pool below database/sql uses it. The pool lends it to one caller at a
+// time. Its methods may not be called while the caller uses the connection, unless they say so.
+type Lease struct{ conn *Conn }
+
+// Lease returns c for a pool.
+func (c *Conn) Lease() Lease { return Lease{c} }
+
 // Lend hands the connection to the call with context ctx at time now, and ends a. A nil a is
 // an acquire that took no time.
-func (c *Conn) Lend(ctx context.Context, a *Acquisition, lane Lane, now time.Time) {
-	c.lane = lane
-	if a == nil && !c.opener.hasRecorders() {
-		c.enterUse(nil)
+func (l Lease) Lend(ctx context.Context, a *Acquisition, lane Lane, now time.Time) {
+	l.conn.lane = lane
+	if a == nil && !l.conn.opener.hasRecorders() {
+		l.conn.enterUse(nil)
 	} else {
 		e := Event{Time: now, Trace: traceOf(ctx), Lane: lane}
 		if a != nil {
 			got := a.result(e.Time)
-			got.Conn = uint64(c.id)
+			got.Conn = uint64(l.conn.id)
 			a.spans.Done(got)
 			a.done = true
 			e.Duration, e.Wait, e.QueuePosition = got.Took, a.waited, a.queue
 		}
-		c.enterUse(&e)
+		l.conn.enterUse(&e)
 	}
 	if a == nil {
-		c.spans.AcquiredAtOnce(ctx, string(lane))
+		l.conn.spans.AcquiredAtOnce(ctx, string(lane))
 	}
 }
 
 // TakeBack ends the use of a lent connection at time now. It reports whether the connection
 // may be lent again; otherwise the caller must close it. It does not change an idle
 // connection.
-func (c *Conn) TakeBack(now time.Time) bool { return c.release(now) }
+func (l Lease) TakeBack(now time.Time) bool { return l.conn.release(now) }
 
 // Retire marks the connection to be closed for this reason when it is taken back. It keeps an
 // earlier reason.
-func (c *Conn) Retire(why Reason) {
-	if c.unfit == "" {
-		c.unfit = why
+func (l Lease) Retire(why Reason) {
+	if l.conn.unfit == "" {
+		l.conn.unfit = why
 	}
 }
 
 // InBackground marks the connection's later events as being on one of the pool's own
 // goroutines.
-func (c *Conn) InBackground() { c.background = true }
+func (l Lease) InBackground() { l.conn.background = true }
 
 // CloseFor closes the connection for a reason of the pool, not of database/sql.
-func (c *Conn) CloseFor(why Reason) error {
-	c.Retire(why)
-	return c.Close()
+func (l Lease) CloseFor(why Reason) error {
+	l.Retire(why)
+	return l.conn.Close()
 }
 
 // Panicked reports whether a panic has passed through the connection. Such a connection must
 // not be used any more.
-func (c *Conn) Panicked() bool { return c.broken }
+func (l Lease) Panicked() bool { return l.conn.broken }
 
 // Ended reports whether the engine's connection has been closed after a panic; see
-// [Conn.Break].
-func (c *Conn) Ended() bool { return c.engineClosed }
+// [Lease.Break].
+func (l Lease) Ended() bool { return l.conn.engineClosed }
 
 // Probe pings an idle connection for the pool, without a span. It does nothing if the parent
 // is not a Pinger.
-func (c *Conn) Probe(ctx context.Context) (err error) {
-	if c.adapter.pinger == nil {
+func (l Lease) Probe(ctx context.Context) (err error) {
+	if l.conn.adapter.pinger == nil {
 		return nil
 	}
-	c.Use(func() { err = c.adapter.Ping(ctx) })
+	l.Use(func() { err = l.conn.adapter.Ping(ctx) })
 	return err
 }
 
 // Use calls f, which uses the engine's connection directly. If f panics, the connection is
 // broken.
-func (c *Conn) Use(f func()) {
-	c.inCall = true
-	defer c.breakOnPanic()
+func (l Lease) Use(f func()) {
+	l.conn.inCall = true
+	defer l.conn.breakOnPanic()
 	f()
-	c.inCall = false
+	l.conn.inCall = false
 }
 
 // Do calls f, which asks the parent for something that is not a call of the program. It has
 // no span, but it passes the gate, and a panic breaks the connection.
-func (c *Conn) Do(f func() error) error {
-	if err := c.startCall(); err != nil {
+func (l Lease) Do(f func() error) error {
+	if err := l.conn.startCall(); err != nil {
 		return err
 	}
-	defer c.breakOnPanic()
-	if c.broken {
-		_ = c.endCall(nil)
+	defer l.conn.breakOnPanic()
+	if l.conn.broken {
+		_ = l.conn.endCall(nil)
 		return ErrPanicked
 	}
 	err := f()
-	return c.endCall(err)
+	return l.conn.endCall(err)
 }
 
 // OpenRows returns the number of rows of the connection that have not been closed. Any
 // goroutine may call it.
-func (c *Conn) OpenRows() int { return int(c.open.Load()) }
+func (l Lease) OpenRows() int { return int(l.conn.open.Load()) }
 
 // Age returns the time since the connection was opened.
-func (c *Conn) Age(now time.Time) time.Duration { return now.Sub(c.opened) }
+func (l Lease) Age(now time.Time) time.Duration { return now.Sub(l.conn.opened) }
 
 // Uses returns the number of times that the connection has been acquired.
-func (c *Conn) Uses() uint64 { return c.uses }
+func (l Lease) Uses() uint64 { return l.conn.uses }
 
 // Trace returns the trace of the last call that the connection was lent to.
-func (c *Conn) Trace() trace.TraceID { return c.trace }
+func (l Lease) Trace() trace.TraceID { return l.conn.trace }
 
 // Status returns what events show of err: its status code, or else its Go type.
-func (c *Conn) Status(err error) string { return c.opener.errorText(err) }
+func (l Lease) Status(err error) string { return l.conn.opener.errorText(err) }
+
+// SetGate makes every later call of the connection pass g.
+func (l Lease) SetGate(g Gate) { l.conn.gate, l.conn.copies = g, g.Copies() }
 
 // A Gate guards the engine's connection. Every call into the engine passes it, and every step
 // of its rows. The program's own time between rows is outside of the gate.
@@ -282,10 +292,7 @@ type Gate interface {
 	// values.
 	Copies() bool
 
-	// Panicked records, once, that the connection has ended after a panic; see [Conn.Break].
+	// Panicked records, once, that the connection has ended after a panic; see [Lease.Break].
 	// The pool then takes the connection back, because database/sql may never release it.
 	Panicked()
 }
-
-// SetGate makes every later call of the connection pass g.
-func (c *Conn) SetGate(g Gate) { c.gate, c.copies = g, g.Copies() }

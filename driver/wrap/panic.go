@@ -47,9 +47,9 @@ func (e *PanicError) Unwrap() []error {
 //
 // If a pool lends the connection, the pool records and counts its end when it is given back;
 // see [Gate].
-func (c *Conn) Break() { c.breakWithOwnRows(0) }
+func (l Lease) Break() { l.conn.breakWithOwnRows(0) }
 
-// breakWithOwnRows is Break for a caller that owns this many of the open rows. It does not
+// breakWithOwnRows is [Lease.Break] for a caller that owns this many of the open rows. It does not
 // wait for these to be closed.
 func (c *Conn) breakWithOwnRows(own int32) {
 	c.inCall = false
@@ -83,14 +83,11 @@ func (c *Conn) closeBroken() {
 
 // Spared reports whether a panic has passed without touching the engine. It does so once for
 // each such panic.
-func (c *Conn) Spared() bool {
-	spared := c.spared
-	c.spared = false
+func (l Lease) Spared() bool {
+	spared := l.conn.spared
+	l.conn.spared = false
 	return spared
 }
-
-// Broken reports whether a panic has passed through the connection.
-func (c *Conn) Broken() bool { return c.broken }
 
 // shield calls f and hides its panic, because the program is to see another one.
 func shield(f func()) {
@@ -124,7 +121,7 @@ func (c *Conn) closeParent() (err error) {
 // it.
 func (c *Conn) breakOnPanic() {
 	if c.inCall {
-		c.Break()
+		c.breakWithOwnRows(0)
 	}
 }
 
@@ -135,7 +132,7 @@ func (c *Conn) breakOnPanicOrRecover(err *error) {
 	if !c.inCall {
 		return
 	}
-	c.Break()
+	c.breakWithOwnRows(0)
 	if Lost() {
 		if v := recover(); v != nil {
 			*err = NewPanicError(v)
@@ -149,7 +146,7 @@ func (c *Conn) breakOnQueryPanic(rows *driver.Rows) {
 	if !c.inCall {
 		return
 	}
-	c.Break()
+	c.breakWithOwnRows(0)
 	if v := recover(); v != nil {
 		*rows = PanickedRows(NewPanicError(v))
 	}
@@ -161,7 +158,7 @@ func (c *Conn) breakOnClosePanic(err *error) {
 	if !c.inCall {
 		return
 	}
-	c.Break()
+	c.breakWithOwnRows(0)
 	if v := recover(); v != nil {
 		*err = NewPanicError(v)
 	}

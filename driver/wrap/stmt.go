@@ -155,7 +155,7 @@ func (s *stmt) breakOnExecPanic(err *error) {
 	if !c.inCall {
 		return
 	}
-	c.Break()
+	c.breakWithOwnRows(0)
 	if c.inTx || s.prepareStack.OfConn() || OnOwnGoroutine() {
 		if v := recover(); v != nil {
 			*err = NewPanicError(v)
