@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
 // Name is the name under which this package registers its driver.
@@ -25,7 +27,10 @@ type Driver struct {
 	connector *Connector
 }
 
-var _ driver.DriverContext = &Driver{}
+var (
+	_ driver.DriverContext = &Driver{}
+	_ wrap.Attacher        = &Driver{}
+)
 
 // Open opens a connection that belongs to no [sql.DB].
 func (d *Driver) Open(name string) (driver.Conn, error) {
@@ -43,6 +48,14 @@ func (d *Driver) OpenConnector(name string) (driver.Connector, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// Attach implements [wrap.Attacher].
+func (d *Driver) Attach(r Recorder) (detach func()) {
+	if d.connector == nil {
+		return nil
+	}
+	return d.connector.Attach(r)
 }
 
 // ConnectorOf returns the Connector of a database opened through this package, or nil. It

@@ -52,7 +52,7 @@ func (p *Pool) AcquireWrite(ctx context.Context) (*Conn, error) {
 // Otherwise ok is false.
 func (p *Pool) TryAcquire(ctx context.Context) (_ *Conn, ok bool, err error) {
 	c, err := p.acquireFrom(ctx, p.writerDB, func(s *shell, ctx context.Context) (*conn, error) {
-		c, err := p.writer.tryAcquire(ctx)
+		c, err := leased(p.lanes.writer.TryAcquire(ctx))
 		if c == nil || err != nil {
 			return nil, err
 		}
@@ -99,16 +99,16 @@ func (p *Pool) openError(err error) error {
 // called by code that does not know the pool. To set something on every connection, use
 // Config.Init.
 func (p *Pool) Raw(ctx context.Context, f func(*sqlite3.Conn) error) (err error) {
-	c, err := p.writer.acquire(ctx)
+	c, err := leased(p.lanes.writer.Acquire(ctx))
 	if err != nil {
 		return err
 	}
-	defer c.lane.release(c)
+	defer c.release()
 	if err := c.Enter(); err != nil {
 		return err
 	}
-	c.recheckJournal = true // f may set another journal mode
-	c.schemaChanging = true
+	c.session.recheckJournal = true // f may set another journal mode
+	c.session.schemaChanging = true
 	done := false
 	defer func() {
 		c.Leave()

@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/redact"
-	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
 // backupStep is how many pages are copied between two checks of the context. With pages of 4
@@ -101,12 +99,12 @@ func (p *Pool) backup(ctx context.Context, path string, opts BackupOptions) (err
 		return err
 	}
 	defer t.discard()
-	c.setDefaultOwner("Backup")
+	c.SetDefaultOwner("Backup")
 	pages, err := c.copyTo(ctx, t.temporary)
 	if err != nil {
 		return err
 	}
-	if !c.lane.reads { // other callers must not wait for the disk too
+	if !c.reads { // other callers must not wait for the disk too
 		done()
 		done = func() {}
 	}
@@ -116,77 +114,19 @@ func (p *Pool) backup(ctx context.Context, path string, opts BackupOptions) (err
 	return t.publish(opts.Replace)
 }
 
-// setDefaultOwner sets the owner of the lease, if the caller has set none.
-func (c *conn) setDefaultOwner(name string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.lease.owner == "" {
-		c.lease.owner = name
-	}
-}
-
 // leaseForCopy leases the connection for a backup, or for a checkpoint beside the writer. done
 // ends the lease.
 func (p *Pool) leaseForCopy(ctx context.Context) (c *conn, done func(), err error) {
-	if l := p.forReaders(); l.reads {
-		if c, err = l.acquireOwn(ctx); err != nil {
+	if l := p.forReaders(); l.Reads() {
+		if c, err = leased(l.AcquireOwn(ctx, p.lanes.upkeep)); err != nil {
 			return nil, nil, err
 		}
-		return c, func() { l.releaseOwn(c) }, nil
+		return c, func() { l.ReleaseOwn(&c.Conn) }, nil
 	}
-	if c, err = p.writer.acquire(ctx); err != nil {
+	if c, err = leased(p.lanes.writer.Acquire(ctx)); err != nil {
 		return nil, nil, err
 	}
-	return c, func() { c.lane.release(c) }, nil
-}
-
-// acquireOwn opens and leases a connection for the pool itself, for one use. It is not one of
-// the lane's and needs no turn.
-func (l *lane) acquireOwn(ctx context.Context) (*conn, error) {
-	if l.refusing.Load() {
-		return nil, l.refuse(ctx, ErrClosed)
-	}
-	a := l.pool.upkeep.Acquisition(ctx, l.name)
-	l.addOwn(1)
-	lent := false
-	defer func() {
-		if !lent {
-			a.Panicked(ctx) // does nothing if a.Failed has been called
-			l.addOwn(-1)
-			l.pool.wakeDrain() // a Shutdown may wait for this opening
-		}
-	}()
-	c, err := l.dialFrom(ctx, l.pool.upkeep, a.Opening())
-	if err != nil {
-		a.Failed(ctx, err, false)
-		return nil, err
-	}
-	now := time.Now()
-	owner := ownerOf(ctx)
-	c.Lease().Lend(ctx, a, l.name, now)
-	lent = true
-	c.beginLease(owner, now)
-	return c, nil
-}
-
-func (l *lane) releaseOwn(c *conn) {
-	defer l.pool.wakeDrain() // also if a hook panics
-	defer l.addOwn(-1)
-	now := time.Now()
-	if leaked, held := c.endLease(now); leaked {
-		l.pool.recordLeakEnd(c, held)
-	}
-	c.Lease().Retire(wrap.ReasonOther)
-	c.Lease().TakeBack(now)
-	l.close(c, wrap.ReasonOther)
-}
-
-// addOwn adds n to the number of connections of acquireOwn. They do not count as readers; see
-// surplus.
-func (l *lane) addOwn(n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.ownConns += n
+	return c, c.release, nil
 }
 
 // copyTo copies the main database to a file, and returns its number of pages. It does so in one
@@ -195,8 +135,8 @@ func (c *conn) copyTo(ctx context.Context, path string) (pages int, err error) {
 	raw := c.SQLite()
 	old := raw.SetInterrupt(&leaseContext{Context: ctx, conn: c})
 	defer raw.SetInterrupt(old)
-	c.lease.tx.Store(true)
-	defer c.lease.tx.Store(false)
+	c.doing.tx.Store(true)
+	defer c.doing.tx.Store(false)
 	err = c.runStoppable(ctx, func() error { return begin(raw) })
 	if err != nil {
 		return 0, err
@@ -223,7 +163,7 @@ func (c *conn) copyTo(ctx context.Context, path string) (pages int, err error) {
 	}
 	for done := false; !done && err == nil; {
 		err = c.runStoppable(ctx, func() error {
-			if err := c.lane.pool.sameFile(); err != nil {
+			if err := c.pool.sameFile(); err != nil {
 				return err
 			}
 			done, err = b.Step(backupStep)
@@ -260,8 +200,8 @@ func (c *conn) runStoppable(ctx context.Context, f func() error) (err error) {
 	if err == nil {
 		c.Lease().Use(func() { err = f() })
 	}
-	if stopped := c.stopped.Load(); err != nil && stopped != nil {
-		return *stopped // instead of the error of an interrupt
+	if stopped := c.Stopped(); err != nil && stopped != nil {
+		return stopped // instead of the error of an interrupt
 	}
 	return err
 }

@@ -179,8 +179,8 @@ func isOpen(info fs.FileInfo) bool {
 // permissions returns those of the database file. A user who must not read the database must
 // not read the copy.
 func (p *Pool) permissions() fs.FileMode {
-	if p.path != "" {
-		if info, err := os.Stat(p.path); err == nil {
+	if p.base.path != "" {
+		if info, err := os.Stat(p.base.path); err == nil {
 			return info.Mode().Perm()
 		}
 	}

@@ -45,17 +45,17 @@ func (p *Pool) Checkpoint(ctx context.Context, mode sqlite3.CheckpointMode) (Che
 	if mode < sqlite3.CHECKPOINT_PASSIVE || mode > sqlite3.CHECKPOINT_TRUNCATE {
 		return CheckpointResult{}, fmt.Errorf("pool: checkpoint: the mode is %d: use CHECKPOINT_PASSIVE, CHECKPOINT_FULL, CHECKPOINT_RESTART or CHECKPOINT_TRUNCATE", mode)
 	}
-	if mode == sqlite3.CHECKPOINT_PASSIVE || p.forReaders().reads {
+	if mode == sqlite3.CHECKPOINT_PASSIVE || p.forReaders().Reads() {
 		r, err := p.checkpointBeside(ctx)
 		if err != nil || mode == sqlite3.CHECKPOINT_PASSIVE {
 			return r, err
 		}
 	}
-	c, err := p.writer.acquire(ctx)
+	c, err := leased(p.lanes.writer.Acquire(ctx))
 	if err != nil {
 		return CheckpointResult{}, err
 	}
-	defer c.lane.release(c)
+	defer c.release()
 	return c.checkpoint(ctx, mode)
 }
 
@@ -71,7 +71,7 @@ func (p *Pool) checkpointBeside(ctx context.Context) (CheckpointResult, error) {
 }
 
 func (c *conn) checkpoint(ctx context.Context, mode sqlite3.CheckpointMode) (r CheckpointResult, err error) {
-	c.setDefaultOwner("Checkpoint")
+	c.SetDefaultOwner("Checkpoint")
 	began := time.Now()
 	// SQLite waits for locks for the connection's busy timeout, but checks the context while
 	// waiting. It does not check it while it copies pages.
@@ -81,7 +81,7 @@ func (c *conn) checkpoint(ctx context.Context, mode sqlite3.CheckpointMode) (r C
 	old := raw.SetInterrupt(&leaseContext{Context: patience, conn: c})
 	defer raw.SetInterrupt(old)
 	err = c.runStoppable(ctx, func() error {
-		if err := c.lane.pool.sameFile(); err != nil {
+		if err := c.pool.sameFile(); err != nil {
 			return err
 		}
 		if err := readPage(raw); err != nil { // or SQLite may not know of the WAL yet
@@ -94,19 +94,19 @@ func (c *conn) checkpoint(ctx context.Context, mode sqlite3.CheckpointMode) (r C
 	if err != nil && ctx.Err() != nil {
 		err = ctx.Err()
 	}
-	if stopped := c.stopped.Load(); err != nil && stopped != nil {
-		err = *stopped
+	if stopped := c.Stopped(); err != nil && stopped != nil {
+		err = stopped
 	}
 	switch {
 	case errors.Is(err, sqlite3.BUSY), errors.Is(err, sqlite3.INTERRUPT): // patience has ended
 		r.Busy = true
 	case err != nil:
-		c.lane.pool.checkpointed(err)
+		c.pool.checkpointed(err)
 		return CheckpointResult{}, fmt.Errorf("pool: checkpoint: %w", err)
 	case r.Frames < 0:
 		return CheckpointResult{}, ErrNoWAL
 	default:
-		c.lane.pool.checkpointed(nil)
+		c.pool.checkpointed(nil)
 	}
 	r.Frames, r.Moved = max(r.Frames, 0), max(r.Moved, 0) // negative if unknown
 	r.Busy = r.Busy || r.Moved < r.Frames

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/pool/core"
 )
 
 // A checkpointer moves the content of the WAL to the database while the writer goes on. It has
@@ -29,7 +30,7 @@ type checkpointer struct {
 	pool        *Pool
 	ctx         context.Context // ends in stop
 	cancel      context.CancelFunc
-	job         *job
+	job         *core.Job
 	started     atomic.Bool
 	due         chan struct{}
 	heldCommits chan *heldCommit
@@ -60,7 +61,7 @@ type checkpointer struct {
 }
 
 func newCheckpointer(p *Pool) *checkpointer {
-	c := &checkpointer{pool: p, due: make(chan struct{}, 1), heldCommits: make(chan *heldCommit), probes: make(chan chan struct{}), job: p.guard.newJob("the checkpointer")}
+	c := &checkpointer{pool: p, due: make(chan struct{}, 1), heldCommits: make(chan *heldCommit), probes: make(chan chan struct{}), job: p.guard.NewJob("the checkpointer")}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
@@ -70,7 +71,7 @@ func (c *checkpointer) start() {
 	if c == nil {
 		return
 	}
-	c.pool.guard.start(c.ctx, c.job, c.run)
+	c.pool.guard.Start(c.ctx, c.job, c.run)
 	c.started.Store(true)
 }
 
@@ -81,7 +82,7 @@ func (c *checkpointer) stop(ctx context.Context) bool {
 		return true
 	}
 	c.cancel()
-	return c.job.ended(ctx)
+	return c.job.Ended(ctx)
 }
 
 // softLimit is the length in pages from which on the WAL is moved, and reset if that is quick.
@@ -165,7 +166,7 @@ func (c *checkpointer) run(ctx context.Context) {
 		case <-timer.C:
 			do = c.tick
 		}
-		_ = c.pool.guard.protect(c.job.name, do) // a panic ends only this piece of work
+		_ = c.pool.guard.Protect(c.job.Name(), do) // a panic ends only this piece of work
 		switch {
 		case !c.needsTicks():
 			timer.Stop()
@@ -232,7 +233,7 @@ func (c *checkpointer) ensureConn() bool {
 	if open {
 		return true
 	}
-	conn, err := c.pool.upkeep.Dial(c.jobCtx, nil)
+	conn, err := c.pool.lanes.upkeep.Dial(c.jobCtx, nil)
 	if err != nil {
 		if c.pool.checkpointed(err) == checkpointFailed {
 			c.mu.Lock()
@@ -241,7 +242,7 @@ func (c *checkpointer) ensureConn() bool {
 		}
 		return false
 	}
-	markBackground(c.jobCtx, conn)
+	inBackground(c.jobCtx, conn)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.conn = conn
@@ -317,27 +318,17 @@ func (c *checkpointer) mayHold() bool {
 // truncate empties a WAL whose file is longer than necessary, if no connection writes.
 func (c *checkpointer) truncate() {
 	c.move()
-	l := c.pool.writer
-	if c.conn == nil || !c.mayHold() || !l.tryTurn() {
+	l := c.pool.lanes.writer
+	if c.conn == nil || !c.mayHold() || !l.TryTurn() {
 		return
 	}
-	defer l.releaseTurn(false)
+	defer l.ReleaseTurn()
 	if c.commits.Load() != c.seenCommits {
 		return // a connection has written after all
 	}
 	if _, _, outcome := c.checkpoint(sqlite3.CHECKPOINT_TRUNCATE); outcome == checkpointDone {
 		c.recordReset(0)
 	}
-}
-
-// tryTurn takes the turn if no caller waits for it, and either it is free or a checkout offers
-// it.
-func (l *lane) tryTurn() bool {
-	if l.queue.try() {
-		return true
-	}
-	l.pool.file.takeOfferedTurn(l.queue.count().released)
-	return l.queue.try()
 }
 
 // probe retries a failing checkpoint now, and waits for it.

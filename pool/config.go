@@ -242,15 +242,6 @@ type Hooks struct {
 	BeforeClose func(c ConnInfo)
 }
 
-// A ConnInfo describes a connection. It is a copy and does not change.
-type ConnInfo struct {
-	ID   driver.ConnID
-	Lane driver.Lane   // "writer" or "reader"; "writer" if there is one lane
-	Age  time.Duration // since it was opened
-	Idle time.Duration // since it was given back or opened; 0 while it is in use
-	Uses uint64        // how often it has been leased
-}
-
 // Synchronous is how commits reach the disk.
 //
 // Without a WAL, a commit deletes the journal. FULL syncs the database but not the directory.

@@ -3,124 +3,174 @@ package pool
 import (
 	"context"
 	"errors"
-	"runtime"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/pool/core"
 	"github.com/sqlitemw/sqlitemw/tracing/instrument"
 )
 
 // A conn is a physical connection of a lane, idle or leased to one caller.
 //
 // Only its holder may use it, because SQLite is built without locks. Other goroutines may only
-// use the atomic fields and lease, which mu guards.
+// use the atomic fields, and what [core.Conn] allows them.
 type conn struct {
+	core.Conn
 	driver.PoolConn
-	lane             *lane
-	shell            atomic.Pointer[shell] // that has leased it; nil if none has
-	expires          time.Time             // zero if it does not expire
-	generation       uint64                // of the lane when it was opened
-	idleSince        time.Time
-	hotSince         time.Time // readers: start of use without pauses; see yieldToWriter
-	seenWrites       uint64    // readers: the gate's count of writes at the last lease
-	answered         time.Time // when it was opened, or last answered a ping
-	extra            bool      // its turn is beyond the lane's limit
-	marks            marks     // session state that queries have left on it
-	schema           uint64    // file.schema when it last dropped its cached statements
-	schemaChanging   bool      // it may have changed the schema, or is about to
-	attached         string    // files attached when it was opened
-	watched          bool      // readers: an authorizer reports what is prepared on it
-	initialState     string    // readers, if not watched: connState when it was opened
-	writePragmas     [3]bool   // writer: values when it was opened; see writePragmas
-	recheckPragmas   bool      // a pragma has been set since pragmasDiffer was computed
-	pragmasDiffer    bool      // writePragmas have changed
-	recheckMarks     bool      // at its release, find out whether its marks still apply
-	recheckJournal   bool      // at its release, read the journal mode
-	pagesWritten     int64     // when checkWrites last ran
-	writtenAtFailure uint64    // failures.writes when checkWrites last ran
+	pool  *Pool
+	reads bool // it is a reader
 
-	turn        turn                  // of the holder, on a writer
-	calls       context.Context       // context of the last call of the lease
-	called      bool                  // it has been called since it was leased or opened
-	inGate      bool                  // it has passed the step gate, or had when it panicked
-	stopped     atomic.Pointer[error] // if set, the error of every call
-	timedOut    *TimeLimitError       // of the last call; nil if it was in time
-	takenAway   bool                  // see takeAway
-	lockedShell *shell                // the shell whose callMu its rows hold
-	rawLent     bool                  // the holder has SQLite's connection, or a savepoint
+	initial initialState
+	shell   atomic.Pointer[shell] // that has leased it; nil if none has
+	doing   activity
+	session sessionState
+	writes  writeState
 
-	mu    sync.Mutex // guards the fields of lease that are not atomic
-	lease lease
+	hotSince   time.Time // readers: start of use without pauses; see yieldToWriter
+	seenWrites uint64    // readers: the gate's count of writes at the last lease
+	schema     uint64    // file.schema when it last dropped its cached statements
+
+	// Of the current lease.
+	calls       context.Context // context of the last call
+	called      bool            // it has been called since it was leased or opened
+	inGate      bool            // it has passed the step gate, or had when it panicked
+	timedOut    *TimeLimitError // of the last call; nil if it was in time
+	takenAway   bool            // see takeAway
+	lockedShell *shell          // the shell whose callMu its rows hold
+	rawLent     bool            // the holder has SQLite's connection, or a savepoint
 }
 
-// A lease describes the current use of a connection, for errors, events and Stats.
-type lease struct {
-	used         bool
-	since        time.Time
-	trace        trace.TraceID
-	owner        string // see WithOwner
-	stack        []uintptr
-	leakReported bool // a leak has been reported
+// An initialState is the state of a connection when it was opened.
+type initialState struct {
+	attached     string  // files attached
+	watched      bool    // readers: an authorizer reports what is prepared
+	state        string  // readers, if not watched: connState
+	writePragmas [3]bool // writer: see writePragmas
+}
 
+// A sessionState is what queries have left on a writer.
+type sessionState struct {
+	marks          marks
+	schemaChanging bool // it may have changed the schema, or is about to
+	recheckPragmas bool // a pragma has been set since pragmasDiffer was computed
+	pragmasDiffer  bool // writePragmas have changed
+	recheckMarks   bool // at its release, find out whether its marks still apply
+	recheckJournal bool // at its release, read the journal mode
+}
+
+// A writeState tells whether a writer has written since writes failed.
+type writeState struct {
+	pagesWritten     int64  // when checkWrites last ran
+	writtenAtFailure uint64 // failures.writes when checkWrites last ran
+}
+
+// An activity is what a lease does. Any goroutine may read it.
+type activity struct {
 	tx        atomic.Bool  // a transaction of BeginTx is open
 	txStart   atomic.Int64 // Unix nanoseconds; 0 if there is no transaction, or no limit needs it
-	readStart atomic.Int64 // Unix nanoseconds; 0 means since
+	readStart atomic.Int64 // Unix nanoseconds; 0 means since the lease began
 	last      atomic.Pointer[parsedQuery]
 }
 
-var _ wrap.Gate = &conn{}
+var (
+	_ core.Session = &conn{}
+	_ wrap.Gate    = &conn{}
+)
 
-// beginLease starts the lease of a connection that Lend has been called for. owner is the
-// caller's name.
-func (c *conn) beginLease(owner string, now time.Time) {
-	var stack []uintptr
-	if c.lane.pool.tracksStacks {
-		var pcs [32]uintptr
-		stack = append(stack, pcs[:runtime.Callers(3, pcs[:])]...)
+// leased returns the connection that a lane has lent.
+func leased(c *core.Conn, err error) (*conn, error) {
+	if c == nil {
+		return nil, err
 	}
-	id := c.Lease().Trace()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	l := &c.lease
-	l.used, l.since, l.trace, l.owner, l.stack, l.leakReported = true, now, id, owner, stack, false
-	l.tx.Store(false)
-	l.readStart.Store(0)
-	l.txStart.Store(0)
-	c.rawLent = false
-	l.last.Store(nil)
+	return connOf(c), nil
 }
 
-// endLease ends the lease. It returns whether a leak was reported, and how long the lease was.
-func (c *conn) endLease(now time.Time) (leaked bool, held time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	l := &c.lease
-	l.used, l.stack = false, nil
-	l.last.Store(nil) // the query may be long
+// connOf returns the connection that embeds c.
+func connOf(c *core.Conn) *conn { return c.Session().(*conn) }
+
+// release gives a connection back.
+func (c *conn) release() { c.Lane().Release(&c.Conn) }
+
+// Taking implements [core.Session].
+func (c *conn) Taking(now time.Time) {
+	if c.reads {
+		c.pool.steps.yieldToWriter(c, now)
+	}
+}
+
+// Begun implements [core.Session].
+func (c *conn) Begun() {
+	c.doing.tx.Store(false)
+	c.doing.readStart.Store(0)
+	c.doing.txStart.Store(0)
+	c.doing.last.Store(nil)
+	c.rawLent = false
+}
+
+// Returning implements [core.Session].
+func (c *conn) Returning() {
+	if c.inGate { // after a panic
+		c.Leave()
+	}
+	if c.session.schemaChanging {
+		c.session.schemaChanging = false
+		c.pool.base.file.schema.Add(1)
+	}
+	if !c.Lease().Panicked() {
+		c.checkWrites()
+	}
+}
+
+// Ended implements [core.Session].
+func (c *conn) Ended() {
+	c.doing.last.Store(nil) // the query may be long
 	c.calls = nil
-	return l.leakReported, now.Sub(l.since)
+}
+
+// Closing implements [core.Session].
+func (c *conn) Closing(ctx context.Context, background bool) {
+	if c.session.marks != 0 {
+		c.pool.recordMarksLost(c)
+	}
+	if background && !c.Lease().Panicked() {
+		c.SQLite().SetInterrupt(context.WithoutCancel(ctx)) // the context of Term
+	}
+}
+
+// Kept implements [core.Session].
+func (c *conn) Kept() bool { return c.session.marks != 0 }
+
+// Activity implements [core.Session].
+func (c *conn) Activity() core.Activity {
+	return core.Activity{Last: c.summary(), Tx: c.doing.tx.Load()}
+}
+
+// summary returns the summary of the last query, which contains no values.
+func (c *conn) summary() string {
+	if t := c.doing.last.Load(); t != nil {
+		return t.summary()
+	}
+	return ""
 }
 
 // Enter implements [wrap.Gate].
 func (c *conn) Enter() error {
-	if err := c.stopped.Load(); err != nil {
-		return *err
+	if err := c.Stopped(); err != nil {
+		return err
 	}
 	if c.inGate {
 		return nil
 	}
 	c.called = true
 	c.checkWrites()
-	if c.lane.reads {
-		c.lane.pool.steps.enter()
+	if c.reads {
+		c.pool.steps.enter()
 	} else {
-		c.lane.pool.steps.enterWriter()
+		c.pool.steps.enterWriter()
 	}
 	c.inGate = true
 	return nil
@@ -135,19 +185,19 @@ func (c *conn) Leave() {
 	if !c.Lease().Panicked() {
 		c.updateTxStart()
 	}
-	if c.lane.reads {
-		c.lane.pool.steps.leave()
+	if c.reads {
+		c.pool.steps.leave()
 	} else {
-		c.lane.pool.steps.leaveWriter()
+		c.pool.steps.leaveWriter()
 	}
 }
 
 // Failed implements [wrap.Gate].
 func (c *conn) Failed(err error) error {
-	c.lane.pool.recordFileLost(err)
+	c.pool.recordFileLost(err)
 	// If the context has ended, the caller has given up.
 	if errors.Is(err, sqlite3.BUSY) && (c.calls == nil || c.calls.Err() == nil) {
-		c.lane.pool.recordBusy(c, err)
+		c.pool.recordBusy(c, err)
 	}
 	c.recordWriteErr(err)
 	return c.withTimeLimit(err)
@@ -159,10 +209,6 @@ func (c *conn) Panicked() {
 		s.panicked()
 	}
 }
-
-// stop makes all further calls on the connection fail with err. A running call ends when SQLite
-// next checks its context.
-func (c *conn) stop(err error) { c.stopped.CompareAndSwap(nil, &err) }
 
 // leaseContext is the context of a call on a leased connection. It ends with the caller's
 // context, and when the pool takes the connection away.
@@ -178,7 +224,7 @@ var _ instrument.LeaseContext = &leaseContext{}
 func (w *leaseContext) Caller() context.Context { return w.Context }
 
 func (w *leaseContext) Err() error {
-	if w.conn.stopped.Load() != nil {
+	if w.conn.Stopped() != nil {
 		return context.Canceled
 	}
 	if err := w.Context.Err(); err != nil {
@@ -198,31 +244,46 @@ func (c *conn) context(ctx context.Context, t *parsedQuery) context.Context {
 		if t.query == "" {
 			return ctx
 		}
-		c.lease.last.Store(t)
+		c.doing.last.Store(t)
 	}
-	if c.called && !c.lease.tx.Load() && c.lease.txStart.Load() == 0 && c.Lease().OpenRows() == 0 {
+	if c.called && !c.doing.tx.Load() && c.doing.txStart.Load() == 0 && c.Lease().OpenRows() == 0 {
 		// This is not the first call: nothing has been read since the last one.
-		c.lease.readStart.Store(time.Now().UnixNano())
+		c.doing.readStart.Store(time.Now().UnixNano())
 	}
 	c.calls, c.timedOut = ctx, nil
 	w := &leaseContext{Context: ctx, conn: c}
-	if c.lane.pool.cfg.StatementTimeout > 0 {
+	if c.pool.cfg.StatementTimeout > 0 {
 		w.began = time.Now()
 	}
 	return w
+}
+
+// CleanUp implements [core.Session].
+func (c *conn) CleanUp() (why wrap.Reason) {
+	if !c.needsCleanUp() {
+		return ""
+	}
+	dirty := false
+	// A callback of SQLite may panic, especially in a rollback. No call of the program is left that
+	// could report it.
+	c.pool.recoverPanics(c.pool.places.callback, func() { c.Lease().Use(func() { why, dirty = c.cleanUp() }) })
+	if dirty {
+		c.pool.recordDirty(c, why)
+	}
+	return why
 }
 
 // needsCleanUp reports whether cleanUp has something to do.
 func (c *conn) needsCleanUp() bool {
 	asked := c.called
 	c.called = false
-	return c.recheckJournal || c.recheckMarks || asked && !c.inNoTransaction() || c.lane.reads && (c.Changed() || !c.watched && c.Prepared())
+	return c.session.recheckJournal || c.session.recheckMarks || asked && !c.inNoTransaction() || c.reads && (c.Changed() || !c.initial.watched && c.Prepared())
 }
 
 // inNoTransaction reports whether no transaction is open.
 func (c *conn) inNoTransaction() bool {
 	raw := c.SQLite()
-	return raw.GetAutocommit() && (!c.lane.reads || raw.TxnState("") == sqlite3.TXN_NONE)
+	return raw.GetAutocommit() && (!c.reads || raw.TxnState("") == sqlite3.TXN_NONE)
 }
 
 // cleanUp prepares a connection that is given back for its next user. dirty reports whether the
@@ -233,16 +294,16 @@ func (c *conn) cleanUp() (why wrap.Reason, dirty bool) {
 	if old := raw.SetInterrupt(context.Background()); old != context.Background() {
 		defer raw.SetInterrupt(old)
 	}
-	if c.recheckJournal {
-		c.recheckJournal = false
-		defer c.lane.pool.afterJournal(c)
+	if c.session.recheckJournal {
+		c.session.recheckJournal = false
+		defer c.pool.afterJournal(c)
 	}
-	if c.recheckMarks {
-		c.recheckMarks = false
-		defer c.lane.pool.recheckMarks(c)
+	if c.session.recheckMarks {
+		c.session.recheckMarks = false
+		defer c.pool.recheckMarks(c)
 	}
 	why, dirty = c.rollBack()
-	if c.lane.reads && why == "" && (dirty || c.isChanged()) {
+	if c.reads && why == "" && (dirty || c.isChanged()) {
 		why = wrap.ReasonDirty
 	}
 	return why, dirty
@@ -262,7 +323,7 @@ func (c *conn) rollBack() (why wrap.Reason, dirty bool) {
 		}
 		return wrap.ReasonDirty, false
 	}
-	if c.lane.pool.cfg.Dirty == DirtyDiscard {
+	if c.pool.cfg.Dirty == DirtyDiscard {
 		return wrap.ReasonDirty, true
 	}
 	c.Reset()
@@ -275,15 +336,15 @@ func (c *conn) rollBack() (why wrap.Reason, dirty bool) {
 // recordSchemaChange records a query that may have changed the schema, or a later one that may
 // have committed the change. done is false if the query has not been executed yet.
 func (c *conn) recordSchemaChange(done bool) {
-	if c.schemaChanging = !done || !c.SQLite().GetAutocommit(); !c.schemaChanging {
-		c.lane.pool.file.schema.Add(1)
+	if c.session.schemaChanging = !done || !c.SQLite().GetAutocommit(); !c.session.schemaChanging {
+		c.pool.base.file.schema.Add(1)
 	}
 }
 
 // refreshSchema makes a reader see schema changes by other connections. SQLite sees them only
 // when a statement is stepped, which is too late for the query to fail.
 func (c *conn) refreshSchema() *conn {
-	if n := c.lane.pool.file.schema.Load(); n != c.schema {
+	if n := c.pool.base.file.schema.Load(); n != c.schema {
 		c.schema = n
 		c.Forget()
 		// If this fails, the program's query reports the error.
@@ -291,17 +352,3 @@ func (c *conn) refreshSchema() *conn {
 	}
 	return c
 }
-
-// info returns the description of the connection for hooks.
-func (c *conn) info(now time.Time) ConnInfo {
-	w := c.Lease()
-	info := ConnInfo{ID: c.ID(), Lane: c.lane.name, Age: w.Age(now), Uses: w.Uses()}
-	if !c.idleSince.IsZero() {
-		info.Idle = now.Sub(c.idleSince)
-	}
-	return info
-}
-
-// sqliteTimeout limits what the pool itself does on a connection, and how long its goroutines
-// wait for hooks. It is as long as the default busy timeout.
-const sqliteTimeout = 5 * time.Second

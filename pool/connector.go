@@ -15,6 +15,7 @@ import (
 
 	sqlitemw "github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/pool/core"
 )
 
 // Name is the name under which this package registers its driver.
@@ -163,7 +164,7 @@ func (c *connector) pool(ctx context.Context) (*Pool, error) {
 	select {
 	case <-o.done:
 	case <-ctx.Done():
-		return nil, endOf(ctx)
+		return nil, core.EndOf(ctx)
 	case <-c.ended.Done():
 		return nil, ErrClosed
 	}
@@ -203,7 +204,7 @@ func (c *connector) open(ctx context.Context, o *poolOpening) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.ended, cancel)()
-	o.err = errGoexit // in case plan.open does not return
+	o.err = core.ErrGoexit // in case plan.open does not return
 	defer func() {
 		if v := recover(); v != nil {
 			o.panicked = &v

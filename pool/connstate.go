@@ -12,7 +12,7 @@ import (
 // statement has been prepared since. A cached statement could change the connection only
 // through a function of the program.
 func (c *conn) isChanged() bool {
-	return c.Changed() || !c.watched && connState(c.SQLite()) != c.initialState
+	return c.Changed() || !c.initial.watched && connState(c.SQLite()) != c.initial.state
 }
 
 // connState describes the parts of a connection that a query can change. It takes about 100 µs.
@@ -42,16 +42,16 @@ func connState(raw *sqlite3.Conn) string {
 // or by Raw (raws).
 func (p *Pool) recordCapabilities(raw *sqlite3.Conn, raws bool) {
 	if p.plan.readers == 0 || !raws && p.cfg.Init == nil && p.cfg.Hooks.AfterConnect == nil {
-		p.writerCapabilities.Store(nil)
+		p.routing.writerCapabilities.Store(nil)
 		return
 	}
 	has := capabilities(raw)
-	p.writerCapabilities.Store(&has)
+	p.routing.writerCapabilities.Store(&has)
 }
 
 // writerHasMore reports whether the writer may be able to prepare a query that reader cannot.
 func (p *Pool) writerHasMore(reader *conn) (more bool) {
-	writers := p.writerCapabilities.Load()
+	writers := p.routing.writerCapabilities.Load()
 	if writers != nil {
 		reader.Lease().Use(func() { more = capabilities(reader.SQLite()) != *writers })
 	}

@@ -5,26 +5,27 @@ import (
 	"fmt"
 
 	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/pool/core"
 )
 
 var (
 	// ErrInvalidConfig is wrapped by every error about a configuration.
-	ErrInvalidConfig = errors.New("pool: invalid configuration")
+	ErrInvalidConfig = core.ErrInvalidConfig
 
 	// ErrNotFound is returned by [Open] if the file is missing and must not be created.
 	ErrNotFound = errors.New("pool: the database does not exist")
 
 	// ErrHealthCheck is wrapped by every error about a pool's health.
-	ErrHealthCheck = errors.New("pool: health check failed")
+	ErrHealthCheck = core.ErrHealthCheck
 
 	// ErrClosed is returned by a closed pool, and by connections that Shutdown has taken away.
-	ErrClosed = errors.New("pool: closed")
+	ErrClosed = core.ErrClosed
 
 	// ErrQueueFull is the reason of an [AcquireError] if Config.MaxWaiters calls were waiting.
-	ErrQueueFull = errors.New("pool: the queue is full")
+	ErrQueueFull = core.ErrQueueFull
 
 	// ErrAcquireTimeout is the reason of an [AcquireError] after a wait of Config.AcquireTimeout.
-	ErrAcquireTimeout = errors.New("pool: acquire timed out")
+	ErrAcquireTimeout = core.ErrAcquireTimeout
 
 	// ErrTimeLimit is wrapped by the error of every call that has exceeded
 	// Config.StatementTimeout, Config.TxTimeout or Config.MaxReadAge; see [TimeLimitError].
@@ -41,7 +42,7 @@ var (
 	ErrNoPool = errors.New("pool: there is no pool of that name")
 
 	// ErrNotObservable is returned by [Observe] for a database of another driver.
-	ErrNotObservable = errors.New("pool: cannot observe this database")
+	ErrNotObservable = core.ErrNotObservable
 )
 
 // An OpenError says why a connection could not be opened.

@@ -5,14 +5,14 @@ import "github.com/ncruces/go-sqlite3"
 // IdleReaders returns the SQLite connections of the idle readers. The test must be the pool's
 // only caller.
 func (p *Pool) IdleReaders() []*sqlite3.Conn {
-	if p.readers == nil {
+	if p.lanes.readers == nil {
 		return nil
 	}
 	var list []*sqlite3.Conn
-	p.readers.mu.Lock()
-	defer p.readers.mu.Unlock()
-	for _, c := range p.readers.idle {
-		list = append(list, c.SQLite())
+	for _, c := range p.lanes.readers.Conns() {
+		if !c.IdleSince().IsZero() {
+			list = append(list, connOf(c).SQLite())
+		}
 	}
 	return list
 }

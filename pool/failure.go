@@ -84,7 +84,7 @@ func (p *Pool) recordFailure(kind int, c cause) {
 		attrs = append(attrs, "holder", h.Conn, "lane", h.Lane, "reads", h.lasted, "owner", h.Owner, "last", h.Last, "trace", h.Trace)
 	}
 	p.recorder.Record(e)
-	p.healthMayChange(kind != failedWrite)
+	p.core.HealthMayChange(kind != failedWrite)
 	p.logger.Error("pool: "+failureNames[kind].begins, attrs...)
 }
 
@@ -104,7 +104,7 @@ func (p *Pool) recordSuccess(kind int) {
 	now := time.Now()
 	took := now.Sub(f.since)
 	p.recorder.Record(driver.Event{Time: now, Kind: driver.KindRecovered, Reason: failureReasons[kind], Duration: took, Background: kind != failedWrite})
-	p.healthMayChange(kind != failedWrite)
+	p.core.HealthMayChange(kind != failedWrite)
 	p.logger.Info("pool: "+failureNames[kind].ends, "file", p.fileName(), "after", took, "failures", f.count)
 }
 
@@ -156,7 +156,7 @@ func (p *Pool) failing() bool {
 }
 
 // fileName returns the name of the database for people.
-func (p *Pool) fileName() string { return cmp.Or(redact.Name(p.path), p.cfg.Name) }
+func (p *Pool) fileName() string { return cmp.Or(redact.Name(p.base.path), p.cfg.Name) }
 
 func bytesOf(n int64) string {
 	if n < 1<<20 {
@@ -217,12 +217,12 @@ func (c *conn) cannotWrite(err error) bool {
 		case sqlite3.ExtendedErrorCode(sqlite3.READONLY):
 			// query_only, or mode=ro in Path, causes the same code.
 			readOnly, _ := c.SQLite().ReadOnly("main")
-			return readOnly && !c.lane.pool.plan.readOnly
+			return readOnly && !c.pool.plan.readOnly
 		}
 		return true
 	case sqlite3.CANTOPEN:
 		// The file may be a journal. But ATTACH and VACUUM INTO name files of the program.
-		t := c.lease.last.Load()
+		t := c.doing.last.Load()
 		return t == nil || t.marks&markAttach == 0 && !strings.HasPrefix(c.summary(), "VACUUM")
 	}
 	return false
@@ -231,32 +231,30 @@ func (c *conn) cannotWrite(err error) bool {
 // recordWriteErr records an error of a call on the writer, if it means that SQLite cannot
 // write.
 func (c *conn) recordWriteErr(err error) {
-	if c.lane.reads || !c.cannotWrite(err) {
+	if c.reads || !c.cannotWrite(err) {
 		return
 	}
-	p := c.lane.pool
-	c.mu.Lock()
-	id := c.lease.trace
-	c.mu.Unlock()
-	p.recordFailure(failedWrite, cause{why: p.describeErr(err), status: c.Lease().Status(err), conn: c.ID(), lane: c.lane.name, trace: id})
+	p := c.pool
+	id := c.Trace()
+	p.recordFailure(failedWrite, cause{why: p.describeErr(err), status: c.Lease().Status(err), conn: c.ID(), lane: c.Lane().Name(), trace: id})
 	c.countWrites()
 }
 
 // countWrites records how many pages the connection has written so far.
 func (c *conn) countWrites() (n int64) {
 	n, _, _ = c.SQLite().Status(sqlite3.DBSTATUS_CACHE_WRITE, false)
-	c.pagesWritten, c.writtenAtFailure = n, c.lane.pool.failures.writes.Load()
+	c.writes.pagesWritten, c.writes.writtenAtFailure = n, c.pool.failures.writes.Load()
 	return n
 }
 
 // checkWrites ends the failure of writes if the connection has written pages since the last
 // check, without a recorded error. While no writes fail, it costs one atomic load.
 func (c *conn) checkWrites() {
-	p := c.lane.pool
-	if c.lane.reads || !p.failures.on[failedWrite].Load() {
+	p := c.pool
+	if c.reads || !p.failures.on[failedWrite].Load() {
 		return
 	}
-	known, before := c.writtenAtFailure == p.failures.writes.Load(), c.pagesWritten
+	known, before := c.writes.writtenAtFailure == p.failures.writes.Load(), c.writes.pagesWritten
 	if now := c.countWrites(); known && now > before {
 		p.recordSuccess(failedWrite)
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/sqlitemw/sqlitemw/pool/core"
 )
 
 // A file is a database file that pools of this process have open. SQLite lets one connection
@@ -12,25 +14,24 @@ import (
 // same file share one queue.
 type file struct {
 	info    os.FileInfo
-	writers *queue
-	users   int
-	lanes   []*lane       // the writer lanes; replaced, never changed; guarded by files
+	writers *core.Queue
+	pools   []*Pool       // with the file; replaced, never changed; guarded by files
 	schema  atomic.Uint64 // counts possible changes of the schema
 }
 
 // files are all open files. There are few. They are compared by the operating system's identity
-// of the file, not by name. Its mutex guards open, and users and lanes of each file.
+// of the file, not by name. Its mutex guards open, and pools of each file.
 var files struct {
 	sync.Mutex
 	open []*file
 }
 
-// openFile returns the file at path and adds a user. If path is empty or the file does not
-// exist, it returns a file that no other pool shares.
+// openFile returns the file at path, for pool p. If path is empty or the file does not exist, it
+// returns a file that no other pool shares.
 //
 // It never opens the file itself, because closing it again would drop SQLite's locks.
-func openFile(path string) *file {
-	own := &file{writers: newQueue(1), users: 1}
+func openFile(p *Pool, path string) *file {
+	own := &file{writers: core.NewQueue(1), pools: []*Pool{p}}
 	if path == "" {
 		return own
 	}
@@ -43,7 +44,7 @@ func openFile(path string) *file {
 	defer files.Unlock()
 	for _, f := range files.open {
 		if os.SameFile(f.info, info) {
-			f.users++
+			f.pools = append(slices.Clone(f.pools), p)
 			return f
 		}
 	}
@@ -51,41 +52,19 @@ func openFile(path string) *file {
 	return own
 }
 
-// addWriterLane adds the lane of a pool's writer.
-func (f *file) addWriterLane(l *lane) {
+// users returns the pools that have the file open.
+func (f *file) users() []*Pool {
 	files.Lock()
 	defer files.Unlock()
-	f.lanes = append(slices.Clone(f.lanes), l)
+	return f.pools
 }
 
-// sharing returns the lanes that share their turns with l, including l.
-func (f *file) sharing(l *lane) []*lane {
-	if lanes := f.writerLanes(); slices.Contains(lanes, l) {
-		return lanes
-	}
-	return []*lane{l}
-}
-
-// writerLanes returns the writer lanes of all pools with this file.
-func (f *file) writerLanes() []*lane {
+// close removes pool p.
+func (f *file) close(p *Pool) {
 	files.Lock()
 	defer files.Unlock()
-	return f.lanes
-}
-
-// close removes a user. l is the lane that addWriterLane has added, or any other.
-func (f *file) close(l *lane) {
-	files.Lock()
-	defer files.Unlock()
-	f.lanes = slices.DeleteFunc(slices.Clone(f.lanes), func(other *lane) bool { return other == l })
-	f.users--
-	if f.users > 0 {
-		return
-	}
-	for i, other := range files.open {
-		if other == f {
-			files.open = append(files.open[:i], files.open[i+1:]...)
-			return
-		}
+	f.pools = slices.DeleteFunc(slices.Clone(f.pools), func(other *Pool) bool { return other == p })
+	if len(f.pools) == 0 {
+		files.open = slices.DeleteFunc(files.open, func(other *file) bool { return other == f })
 	}
 }

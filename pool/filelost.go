@@ -23,46 +23,41 @@ func (p *Pool) sameFile() error {
 // checkFile is sameFile for a health check. An error other than [driver.ErrFileLost] says why
 // the files could not be checked. That does not mean that they are lost.
 func (p *Pool) checkFile() error {
-	if p.path == "" {
+	if p.base.path == "" {
 		return nil
 	}
-	err := p.writer.connector.LookAfterFile()
+	err := p.lanes.caches[0].LookAfterFile()
 	p.recordFileLost(err)
 	return err
 }
 
 // isFileLost reports whether a connection has found that the file is lost.
-func (p *Pool) isFileLost() bool { return p.path != "" && p.writer.connector.FileLost() != nil }
+func (p *Pool) isFileLost() bool { return p.base.path != "" && p.lanes.caches[0].FileLost() != nil }
 
 // recordFileLost reports that the file is lost: to health, log and events, once. It ends all
 // waits and closes the idle readers. By then every call fails.
 func (p *Pool) recordFileLost(err error) {
 	var lost *driver.FileLostError
-	if err == nil || p.lost.Load() || !errors.As(err, &lost) || p.lost.Swap(true) {
+	if err == nil || p.base.lost.Load() || !errors.As(err, &lost) || p.base.lost.Swap(true) {
 		return
 	}
 	now := time.Now()
-	p.health.mu.Lock()
-	p.health.last = HealthReport{Health: HealthDown, Reasons: []string{lost.Error()}, Err: lost, Checked: now}
-	p.health.mu.Unlock()
+	p.core.SetHealth(HealthReport{Health: HealthDown, Reasons: []string{lost.Error()}, Err: lost, Checked: now})
 	what := "database"
 	for _, side := range []string{"-wal", "-shm"} {
-		if strings.HasSuffix(lost.File, side) && filepath.Base(lost.File) != filepath.Base(p.path) {
+		if strings.HasSuffix(lost.File, side) && filepath.Base(lost.File) != filepath.Base(p.base.path) {
 			what = side
 		}
 	}
 	p.recorder.Record(driver.Event{Time: now, Kind: driver.KindFileLost, Reason: driver.Reason(what + " " + lost.Change), Background: true})
-	p.healthMayChange(true)
+	p.core.HealthMayChange(true)
 	p.logger.Error("pool: "+strings.TrimPrefix(lost.Error(), "sqlitemw: "), "health", HealthDown.String())
-	for _, l := range p.allLanes() {
-		l.queue.abortAll(l, lost)
-		l.mu.Lock()
-		l.generation++
-		l.mu.Unlock()
+	for _, l := range p.core.Lanes() {
+		l.Abandon(lost)
 	}
-	if l := p.readers; l != nil { // before the writer, which may save the content of the WAL
-		for c := l.pop(); c != nil; c = l.pop() {
-			l.close(c, wrap.ReasonSick)
+	if l := p.lanes.readers; l != nil { // before the writer, which may save the content of the WAL
+		for c := l.Pop(); c != nil; c = l.Pop() {
+			l.Close(c, wrap.ReasonSick)
 		}
 	}
 }

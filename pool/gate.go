@@ -60,16 +60,16 @@ const (
 // as it has other goroutines to run. That is the case where one writer makes the next one
 // ready. Yielding may then take a millisecond.
 func (g *stepGate) yieldToWriter(c *conn, now time.Time) {
-	if g.shouldYield(c, now) {
+	if g.shouldYield(c, now.Sub(c.IdleSince()), now) {
 		runtime.Gosched()
 	}
 }
 
-func (g *stepGate) shouldYield(c *conn, now time.Time) bool {
+func (g *stepGate) shouldYield(c *conn, rest time.Duration, now time.Time) bool {
 	writes := g.writes.Load()
 	stuck := writes == c.seenWrites && g.writers.Load() > 0 && g.writing.Load() == 0
 	c.seenWrites = writes
-	if now.Sub(c.idleSince) >= hotGap {
+	if rest >= hotGap {
 		c.hotSince = now
 		return false
 	}

@@ -84,9 +84,8 @@ func TestStepGateReadersYield(t *testing.T) {
 	g, c := &stepGate{most: 2}, &conn{}
 	now := time.Now()
 	lend := func(rest time.Duration) bool {
-		c.idleSince = now
 		now = now.Add(rest)
-		return g.shouldYield(c, now)
+		return g.shouldYield(c, rest, now)
 	}
 	run := func(d time.Duration) (yields int) {
 		for until := now.Add(d); now.Before(until); {

@@ -4,78 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
-	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/pool/core"
 )
-
-// Health is the state of a pool.
-type Health uint8
-
-const (
-	// HealthUnknown means that the pool has not been checked.
-	HealthUnknown Health = iota
-	// HealthOK means that the database can be read and is as configured.
-	HealthOK
-	// HealthDegraded means that the database can be read, but something is wrong. See the
-	// reasons.
-	HealthDegraded
-	// HealthDown means that the database cannot be read.
-	HealthDown
-)
-
-// String returns ok, degraded, down or unknown.
-func (h Health) String() string {
-	switch h {
-	case HealthOK:
-		return "ok"
-	case HealthDegraded:
-		return "degraded"
-	case HealthDown:
-		return "down"
-	}
-	return "unknown"
-}
-
-// A HealthReport is the result of a health check.
-type HealthReport struct {
-	Health  Health
-	Reasons []string // why the pool is not ok
-	Err     error    // why the pool is down
-	Checked time.Time
-	Took    time.Duration
-}
-
-// healthState holds the result of the last check.
-type healthState struct {
-	job      *job          // the running check
-	mu       sync.Mutex    // guards last and reported, and the creation of checking
-	last     HealthReport  // without the pool's failures
-	reported Health        // health in the latest event
-	checking chan struct{} // holds one token: that of the running check
-}
-
-// begin waits until no other check runs.
-func (h *healthState) begin(ctx context.Context) error {
-	h.mu.Lock()
-	if h.checking == nil {
-		h.checking = make(chan struct{}, 1)
-	}
-	h.mu.Unlock()
-	select {
-	case h.checking <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (h *healthState) end() { <-h.checking }
 
 // HealthCheck reads a page of the database and checks that the database is as configured. It
 // returns nil if the pool is ok or degraded; [Pool.Health] says which, and why. Otherwise the
@@ -91,124 +27,15 @@ func (h *healthState) end() { <-h.checking }
 //
 // Several goroutines may call HealthCheck. One of them checks; the others wait as long as their
 // contexts allow.
-func (p *Pool) HealthCheck(ctx context.Context) error { return p.check(ctx, true) }
+func (p *Pool) HealthCheck(ctx context.Context) error { return p.core.HealthCheck(ctx) }
 
-// check is HealthCheck. With probe, it retries a failing checkpoint immediately. The pool's own
-// checks do not, because that would defeat the back-off.
-func (p *Pool) check(ctx context.Context, probe bool) error {
-	if p.Closed() {
-		return ErrClosed
-	}
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("%w: %w", ErrHealthCheck, err)
-	}
-	if err := p.health.begin(ctx); err != nil {
-		return fmt.Errorf("%w: %w", ErrHealthCheck, err)
-	}
-	defer p.health.end()
-	if p.Closed() { // closed while waiting
-		return ErrClosed
-	}
-	began := time.Now()
-	bounded, cancel := context.WithTimeout(ctx, sqliteTimeout)
-	defer cancel()
-	r := p.examineInBackground(bounded, probe)
-	if err := ctx.Err(); errors.Is(err, context.Canceled) && r.Health == HealthDown {
-		// The caller has given up, which says nothing about the database.
-		return fmt.Errorf("%w: %w", ErrHealthCheck, err)
-	}
-	r.Checked = time.Now()
-	r.Took = r.Checked.Sub(began)
-	p.health.mu.Lock()
-	was := p.health.last.Health
-	p.health.last = r
-	p.health.mu.Unlock()
-	p.healthMayChange(true)
-	if r.Health != was {
-		if r.Health != HealthOK {
-			p.logger.Error("pool: health", "health", r.Health.String(), "reasons", r.Reasons)
-		} else if was != HealthUnknown {
-			p.logger.Info("pool: health", "health", r.Health.String())
-		}
-	}
-	if p.recorderBox != nil {
-		p.recorderBox.flush(bounded) // the Recorder has the events before the caller has the result
-	}
-	if r.Health == HealthDown {
-		return fmt.Errorf("%w: %w", ErrHealthCheck, r.Err)
-	}
-	return nil
-}
-
-// Health returns the result of the last check and the current failures: of writes, of
-// checkpoints, or of keeping the WAL within Config.JournalSizeLimit. Each failure makes the
-// pool degraded from its begin to its end, independently of checks.
-func (p *Pool) Health() HealthReport {
-	r := p.lastReport()
-	if reasons := p.reasons(); len(reasons) > 0 {
-		r.Reasons = append(slices.Clone(r.Reasons), reasons...)
-		r.Health = max(r.Health, HealthDegraded)
+// Examine implements [core.Engine]. With probe, it retries a failing checkpoint immediately.
+func (e engine) Examine(ctx context.Context, probe bool) HealthReport {
+	r := e.examine(ctx)
+	if probe && r.Health != HealthDown {
+		e.probeCheckpoint(ctx)
 	}
 	return r
-}
-
-// lastReport returns the result of the last check.
-func (p *Pool) lastReport() HealthReport {
-	p.health.mu.Lock()
-	defer p.health.mu.Unlock()
-	return p.health.last
-}
-
-// healthMayChange records an event if the health differs from that of the latest event.
-// background says that the caller may be a goroutine of the pool.
-func (p *Pool) healthMayChange(background bool) {
-	p.health.mu.Lock()
-	now, took := p.health.last.Health, p.health.last.Took
-	if p.failing() {
-		now = max(now, HealthDegraded)
-	}
-	changed := now != p.health.reported
-	p.health.reported = now
-	p.health.mu.Unlock()
-	if changed {
-		p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindHealth, Duration: took, Health: now.String(), Background: background})
-	}
-}
-
-// examineInBackground runs examine on a separate goroutine. If Init or a hook panics or never
-// returns, the check fails, but its caller is not blocked.
-func (p *Pool) examineInBackground(ctx context.Context, probe bool) HealthReport {
-	down := func(err error) HealthReport {
-		return HealthReport{Health: HealthDown, Err: err, Reasons: []string{p.logErr(err)}}
-	}
-	found := make(chan HealthReport, 1)
-	began := p.guard.start(ctx, p.health.job, func(ctx context.Context) {
-		r := HealthReport{}
-		err := p.guard.protect(p.health.job.name, func() {
-			if r = p.examine(ctx); probe && r.Health != HealthDown {
-				p.probeCheckpoint(ctx)
-			}
-		})
-		if err != nil {
-			r = down(err)
-		}
-		found <- r
-	})
-	if !began {
-		return down(p.guard.unfinishedError(p.health.job))
-	}
-	select {
-	case r := <-found:
-		p.health.job.ended(ctx) // it ends immediately; then the next check can start another
-		return r
-	case <-ctx.Done():
-	}
-	select { // examine checks ctx too, so it may still return soon
-	case r := <-found:
-		return r
-	case <-time.After(closeGrace):
-		return down(fmt.Errorf("%w: %w", ctx.Err(), p.guard.unfinishedError(p.health.job)))
-	}
 }
 
 // examine runs one check.
@@ -240,7 +67,7 @@ func (p *Pool) examine(ctx context.Context) HealthReport {
 			return err
 		}
 		mode, ok := journalMode(raw)
-		if want := !p.cfg.DisableWAL && p.readers != nil; ok && want && mode != "wal" {
+		if want := !p.cfg.DisableWAL && p.lanes.readers != nil; ok && want && mode != "wal" {
 			degraded("the journal mode is %s, not wal: there is one lane", mode)
 		}
 		if mode == "wal" {
@@ -257,7 +84,7 @@ func (p *Pool) examine(ctx context.Context) HealthReport {
 	}
 	switch {
 	case err == errInUse: // the last result stays valid
-		return p.lastReport()
+		return p.core.LastHealth()
 	case err == nil:
 	case errors.Is(err, sqlite3.BUSY) && !errors.Is(ctx.Err(), context.Canceled):
 		degraded("the database was locked by another connection for longer than a check waits")
@@ -267,9 +94,9 @@ func (p *Pool) examine(ctx context.Context) HealthReport {
 	if p.writePragmasDiffer(ctx) {
 		degraded("the writer does not check what it should: a query has changed foreign_keys, ignore_check_constraints or recursive_triggers on it")
 	}
-	for _, l := range p.allLanes() {
-		if n := l.count(); n.extra > 0 {
-			degraded("%d readers are open beyond the limit: some wait for each other", n.extra)
+	for _, l := range p.core.Lanes() {
+		if n := l.Count(); n.Extra > 0 {
+			degraded("%d readers are open beyond the limit: some wait for each other", n.Extra)
 		}
 	}
 	return r
@@ -309,9 +136,9 @@ func readPage(raw *sqlite3.Conn) error {
 // writePragmasDiffer reports whether the program has changed a pragma that affects the writes
 // of all callers. It returns false if the writer is in use.
 func (p *Pool) writePragmasDiffer(ctx context.Context) (changed bool) {
-	if marks(p.marks.Load())&markPragma != 0 {
+	if marks(p.routing.marks.Load())&markPragma != 0 {
 		_, _ = p.withIdleWriter(ctx, false, func(c *conn) error {
-			changed = writePragmas(c.SQLite()) != c.writePragmas
+			changed = writePragmas(c.SQLite()) != c.initial.writePragmas
 			return nil
 		})
 	}
@@ -321,26 +148,18 @@ func (p *Pool) writePragmasDiffer(ctx context.Context) (changed bool) {
 // withIdleWriter calls f with the writer, and reports whether it did. It does not if the writer
 // is in use. If the writer's connection is not open, it opens it if open is set.
 func (p *Pool) withIdleWriter(ctx context.Context, open bool, f func(*conn) error) (did bool, err error) {
-	l := p.writer
-	if !l.queue.try() {
-		return false, nil
+	l := p.lanes.writer
+	lent, did, err := l.TakeIdle(ctx, open)
+	if lent == nil {
+		return did, err
 	}
-	defer l.releaseTurn(false)
-	c := l.pop()
-	if c == nil {
-		if !open || l.isOpening() { // an opening may be the only connection that is allowed
-			return false, nil
-		}
-		if c, err = l.dial(ctx, nil); err != nil {
-			return true, err
-		}
-		c.idleSince = time.Now()
-	}
+	defer l.ReleaseTurn()
+	c := connOf(lent)
 	defer func() {
 		if c.Lease().Panicked() {
-			l.closeIn(ctx, c, wrap.ReasonPanic)
+			l.CloseIn(ctx, lent, wrap.ReasonPanic)
 		} else {
-			l.push(c)
+			l.Push(lent)
 		}
 	}()
 	c.Lease().Use(func() { err = f(c) })
@@ -355,8 +174,8 @@ var errInUse = errors.New("pool: in use")
 // the error is errInUse.
 func (p *Pool) withOwnConn(ctx context.Context, f func(driver.PoolConn) error) error {
 	switch {
-	case p.keeper != nil:
-		return p.keeper.use(f)
+	case p.base.keeper != nil:
+		return p.base.keeper.use(f)
 	case p.plan.exclusive:
 		did, err := p.withIdleWriter(ctx, true, func(c *conn) error { return f(c) })
 		if !did {
@@ -364,15 +183,29 @@ func (p *Pool) withOwnConn(ctx context.Context, f func(driver.PoolConn) error) e
 		}
 		return err
 	}
-	connector := p.forReaders().connector
+	connector := p.lanes.caches[0]
+	if p.forReaders().Reads() {
+		connector = p.lanes.caches[1]
+	}
 	c, err := connector.Dial(ctx, nil)
 	if err != nil {
 		return err
 	}
-	markBackground(ctx, c)
+	inBackground(ctx, c)
 	defer c.Lease().CloseFor(wrap.ReasonOther)
 	c.Lease().Use(func() { err = f(c) })
 	return err
+}
+
+// inBackground tells a connection that the pool itself uses it, with context ctx, which Term gets.
+func inBackground(ctx context.Context, c driver.PoolConn) {
+	if core.JobOf(ctx) == nil {
+		return
+	}
+	c.Lease().InBackground()
+	if !c.Lease().Panicked() {
+		c.SQLite().SetInterrupt(context.WithoutCancel(ctx))
+	}
 }
 
 // A keeper is a connection that keeps an in-memory database alive as long as the pool is open.

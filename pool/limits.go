@@ -47,22 +47,20 @@ func (c *Config) takesAway() bool { return c.TxTimeout > 0 || c.MaxReadAge > 0 }
 // exceededLimit returns the limit that a transaction or reading has exceeded, or nil. It also
 // returns the use of the connection that the limit applies to.
 func (c *conn) exceededLimit(now time.Time) (*TimeLimitError, use) {
-	cfg := &c.lane.pool.cfg
+	cfg := &c.pool.cfg
 	since := func(n int64) time.Duration { return now.Sub(time.Unix(0, n)) }
-	c.mu.Lock()
-	used, leased := c.lease.used, c.lease.since
-	c.mu.Unlock()
+	leased, used := c.UsedSince()
 	if !used || c.shell.Load() == nil { // the pool itself may hold it, for a backup, say
 		return nil, use{}
 	}
-	began := c.lease.txStart.Load()
+	began := c.doing.txStart.Load()
 	this := use{leased, began}
 	if began != 0 && cfg.TxTimeout > 0 && since(began) > cfg.TxTimeout {
 		return c.limit("TxTimeout", cfg.TxTimeout, since(began)), this
 	}
-	if cfg.MaxReadAge > 0 && (began != 0 || c.lease.tx.Load() || c.Lease().OpenRows() > 0) {
+	if cfg.MaxReadAge > 0 && (began != 0 || c.doing.tx.Load() || c.Lease().OpenRows() > 0) {
 		reads := now.Sub(leased)
-		if n := c.lease.readStart.Load(); n != 0 {
+		if n := c.doing.readStart.Load(); n != 0 {
 			reads = since(n)
 		}
 		if began != 0 {
@@ -81,15 +79,10 @@ type use struct {
 	began  int64
 }
 
-// stopIn calls stop if the connection is still in that use. It reports whether it has.
-func (c *conn) stopIn(this use, err error) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.lease.used || c.lease.since != this.leased || c.lease.txStart.Load() != this.began {
-		return false
-	}
-	c.stop(err)
-	return true
+// stopIn stops the connection if it is still in that use. It reports whether it has.
+func (c *conn) stopIn(this use, limit *TimeLimitError) bool {
+	same := func() bool { return c.doing.txStart.Load() == this.began }
+	return c.StopIn(this.leased, same, limit, wrap.ReasonTimeLimit)
 }
 
 func (c *conn) limit(setting string, limit, took time.Duration) *TimeLimitError {
@@ -98,14 +91,14 @@ func (c *conn) limit(setting string, limit, took time.Duration) *TimeLimitError 
 
 // updateTxStart records when a transaction begins and ends, no matter which query does it.
 func (c *conn) updateTxStart() {
-	if !c.lane.pool.cfg.takesAway() {
+	if !c.pool.cfg.takesAway() {
 		return
 	}
 	switch {
 	case c.SQLite().GetAutocommit():
-		c.lease.txStart.Store(0)
-	case c.lease.txStart.Load() == 0:
-		c.lease.txStart.Store(time.Now().UnixNano())
+		c.doing.txStart.Store(0)
+	case c.doing.txStart.Load() == 0:
+		c.doing.txStart.Store(time.Now().UnixNano())
 	}
 }
 
@@ -113,9 +106,10 @@ func (c *conn) updateTxStart() {
 // interrupts the running call. When no call runs, it takes the connection away: it rolls back
 // the transaction and passes the turn to the next waiter. The program still has the connection.
 func (p *Pool) enforceLimits(now time.Time) {
-	for _, l := range p.allLanes() {
-		for _, c := range l.conns() {
-			if c.stopped.Load() == nil {
+	for _, l := range p.core.Lanes() {
+		for _, lent := range l.Conns() {
+			c := connOf(lent)
+			if c.Stopped() == nil {
 				limit, this := c.exceededLimit(now)
 				if limit == nil {
 					continue
@@ -125,7 +119,7 @@ func (p *Pool) enforceLimits(now time.Time) {
 					continue // it has ended meanwhile
 				}
 			}
-			if limit := (*TimeLimitError)(nil); errors.As(*c.stopped.Load(), &limit) {
+			if limit := (*TimeLimitError)(nil); errors.As(c.Stopped(), &limit) {
 				c.takeAway()
 			}
 		}
@@ -134,9 +128,9 @@ func (p *Pool) enforceLimits(now time.Time) {
 
 // recordTimeLimit reports an exceeded limit.
 func (p *Pool) recordTimeLimit(c *conn, limit *TimeLimitError, background bool) {
-	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindTimeLimit, Conn: c.ID(), Lane: c.lane.name,
+	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindTimeLimit, Conn: c.ID(), Lane: c.Lane().Name(),
 		Duration: limit.Took, Reason: driver.Reason(limit.Setting), Background: background})
-	p.logger.Warn("pool: a time limit was exceeded", "setting", limit.Setting, "limit", limit.Limit, "took", limit.Took, "conn", c.ID(), "lane", c.lane.name, "last", limit.Last)
+	p.logger.Warn("pool: a time limit was exceeded", "setting", limit.Setting, "limit", limit.Limit, "took", limit.Took, "conn", c.ID(), "lane", c.Lane().Name(), "last", limit.Last)
 }
 
 // takeAway ends the transaction of a stopped connection and takes its turn, if no call is
@@ -152,7 +146,7 @@ func (c *conn) takeAway() {
 		return
 	}
 	c.takenAway = true
-	c.lane.pool.recoverPanics(placeCallback, func() {
+	c.pool.recoverPanics(c.pool.places.callback, func() {
 		c.Lease().Use(func() {
 			raw := c.SQLite()
 			old := raw.SetInterrupt(context.Background())
@@ -163,10 +157,7 @@ func (c *conn) takeAway() {
 			}
 		})
 	})
-	// With an exclusive connection, the next caller must wait until this one is given back.
-	if !c.lane.pool.plan.exclusive && c.turn.revoke() {
-		c.lane.releaseTurn(c.extra)
-	}
+	c.Revoke()
 }
 
 // endTimedOutTx makes all calls of a transaction fail if a statement has timed out and SQLite
@@ -174,16 +165,16 @@ func (c *conn) takeAway() {
 // transaction.
 func (s *shell) endTimedOutTx(c *conn) {
 	if c.timedOut != nil && s.tx == c && !c.Lease().Panicked() && c.SQLite().GetAutocommit() {
-		c.stop(c.timedOut)
+		c.Stop(c.timedOut, wrap.ReasonTimeLimit)
 	}
 }
 
 // Copies implements [wrap.Gate].
-func (c *conn) Copies() bool { return c.lane.pool.cfg.takesAway() }
+func (c *conn) Copies() bool { return c.pool.cfg.takesAway() }
 
 // Hold implements [wrap.Gate].
 func (c *conn) Hold() error {
-	if !c.lane.pool.cfg.takesAway() {
+	if !c.pool.cfg.takesAway() {
 		return nil
 	}
 	if s := c.shell.Load(); s != nil {
@@ -191,7 +182,7 @@ func (c *conn) Hold() error {
 		c.lockedShell = s
 	}
 	if c.takenAway {
-		return *c.stopped.Load()
+		return c.Stopped()
 	}
 	return nil
 }
@@ -211,7 +202,7 @@ func (c *conn) withTimeLimit(err error) error {
 	if errors.As(err, &limit) || !errors.Is(err, sqlite3.INTERRUPT) && !errors.Is(err, sqlite3.BUSY) {
 		return err
 	}
-	if stopped := c.stopped.Load(); stopped != nil && errors.As(*stopped, &limit) {
+	if errors.As(c.Stopped(), &limit) {
 		return fmt.Errorf("%w: %w", limit, err)
 	}
 	if c.timedOut != nil {
@@ -223,7 +214,7 @@ func (c *conn) withTimeLimit(err error) error {
 // statementTimedOut reports whether the call with context w has exceeded StatementTimeout.
 // SQLite calls it, through Err, on the goroutine of the call.
 func (w *leaseContext) statementTimedOut() bool {
-	limit := w.conn.lane.pool.cfg.StatementTimeout
+	limit := w.conn.pool.cfg.StatementTimeout
 	if w.began.IsZero() || limit <= 0 {
 		return false
 	}
@@ -233,15 +224,7 @@ func (w *leaseContext) statementTimedOut() bool {
 	}
 	if w.conn.timedOut == nil {
 		w.conn.timedOut = w.conn.limit("StatementTimeout", limit, took)
-		w.conn.lane.pool.recordTimeLimit(w.conn, w.conn.timedOut, false)
+		w.conn.pool.recordTimeLimit(w.conn, w.conn.timedOut, false)
 	}
 	return true
-}
-
-// stoppedReason returns why a stopped connection is closed.
-func (c *conn) stoppedReason() wrap.Reason {
-	if errors.Is(*c.stopped.Load(), ErrTimeLimit) {
-		return wrap.ReasonTimeLimit
-	}
-	return wrap.ReasonPoolClosed
 }

@@ -16,7 +16,7 @@ import (
 
 // pinnedToWriter reports whether queries must go to the writer, because they must see its
 // session state.
-func (p *Pool) pinnedToWriter() bool { return marks(p.marks.Load())&markVisible != 0 }
+func (p *Pool) pinnedToWriter() bool { return marks(p.routing.marks.Load())&markVisible != 0 }
 
 // afterQuery records the effects of a query on its connection. done is false if the query is
 // executed later, when its rows are stepped.
@@ -24,18 +24,18 @@ func (p *Pool) afterQuery(c *conn, t *parsedQuery, done bool) {
 	if c.Lease().Panicked() {
 		return // the connection is closed, and its session state is lost
 	}
-	if (c.schemaChanging || t.marks&markSchema != 0) && !c.lane.reads {
+	if (c.session.schemaChanging || t.marks&markSchema != 0) && !c.reads {
 		c.recordSchemaChange(done)
 	}
 	if t.marks == 0 {
 		return
 	}
-	if t.marks&markJournal != 0 && !c.lane.reads {
-		c.recheckJournal = true // in case the query is executed later, when its row is stepped
+	if t.marks&markJournal != 0 && !c.reads {
+		c.session.recheckJournal = true // in case the query is executed later, when its row is stepped
 		p.afterJournal(c)
 	}
-	if t.marks&markUndo != 0 && !c.lane.reads {
-		c.recheckMarks = true
+	if t.marks&markUndo != 0 && !c.reads {
+		c.session.recheckMarks = true
 	}
 	if m := t.marks & markConn; m != 0 {
 		p.mark(c, m, t.summary())
@@ -45,19 +45,19 @@ func (p *Pool) afterQuery(c *conn, t *parsedQuery, done bool) {
 // mark records session state on the writer's connection. A marked reader is not leased again.
 // what describes the change in the log.
 func (p *Pool) mark(c *conn, m marks, what string) {
-	if c.lane.reads {
+	if c.reads {
 		c.Lease().Retire(wrap.ReasonDirty) // no other caller may find it changed
 		return
 	}
-	c.recheckJournal = c.recheckJournal || m&markRaw != 0
-	c.recheckPragmas = c.recheckPragmas || m&markPragma != 0
-	if c.marks&m == m && m&markPragma == 0 {
+	c.session.recheckJournal = c.session.recheckJournal || m&markRaw != 0
+	c.session.recheckPragmas = c.session.recheckPragmas || m&markPragma != 0
+	if c.session.marks&m == m && m&markPragma == 0 {
 		return
 	}
-	first := c.marks&m != m
-	c.marks |= m
-	p.marks.Or(uint32(m))
-	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindSession, Conn: c.ID(), Lane: c.lane.name})
+	first := c.session.marks&m != m
+	c.session.marks |= m
+	p.routing.marks.Or(uint32(m))
+	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindSession, Conn: c.ID(), Lane: c.Lane().Name()})
 	if first {
 		p.logger.Warn("pool: a change of session state stays on the writer until it is undone or the pool is reset; to change every connection, use Config.Init or Config.Pragmas",
 			"conn", c.ID(), "change", what)
@@ -73,8 +73,8 @@ func (p *Pool) recordMarksLost(c *conn) {
 // unmark sets the pool's marks to left, if the writer's lane has at most this many open
 // connections. If it has more, others may have the same marks.
 func (p *Pool) unmark(left marks, most int) {
-	if p.writer.count().open <= most {
-		p.marks.Store(uint32(left))
+	if p.lanes.writer.Count().Open <= most {
+		p.routing.marks.Store(uint32(left))
 	}
 }
 
@@ -82,8 +82,8 @@ func (p *Pool) unmark(left marks, most int) {
 // have detached a file or dropped an object. The effects of Raw are unknown, so its mark stays
 // until the connection is closed.
 func (p *Pool) recheckMarks(c *conn) {
-	m := c.marks
-	if m&markAttach != 0 && attached(c.SQLite()) == c.attached {
+	m := c.session.marks
+	if m&markAttach != 0 && attached(c.SQLite()) == c.initial.attached {
 		m &^= markAttach
 	}
 	if m&markTemp != 0 {
@@ -93,8 +93,8 @@ func (p *Pool) recheckMarks(c *conn) {
 			m &^= markTemp
 		}
 	}
-	if m != c.marks {
-		c.marks = m
+	if m != c.session.marks {
+		c.session.marks = m
 		p.unmark(m, 1)
 		p.logger.Info("pool: a change of session state on the writer is undone", "conn", c.ID())
 	}
@@ -115,10 +115,10 @@ func attached(raw *sqlite3.Conn) string {
 // beforeJournal closes the idle readers and the checkpointer's connection, because SQLite
 // cannot leave WAL mode while they are open.
 func (p *Pool) beforeJournal(c *conn) {
-	if p.readers != nil && !c.lane.reads {
+	if p.lanes.readers != nil && !c.reads {
 		p.checkpoints.close()
-		for c := p.readers.pop(); c != nil; c = p.readers.pop() {
-			p.readers.close(c, wrap.ReasonReset)
+		for c := p.lanes.readers.Pop(); c != nil; c = p.lanes.readers.Pop() {
+			p.lanes.readers.Close(c, wrap.ReasonReset)
 		}
 	}
 }
@@ -132,15 +132,15 @@ func (p *Pool) afterJournal(c *conn) {
 	}
 	one := mode != "wal"
 	p.keepsCommits(c.SQLite(), one)
-	if p.readers != nil && p.oneLane.Swap(one) != one {
-		p.logger.Warn("pool: the journal mode has changed, and with it the lanes", "mode", mode, "lanes", p.lanes())
+	if p.lanes.readers != nil && p.lanes.one.Swap(one) != one {
+		p.logger.Warn("pool: the journal mode has changed, and with it the lanes", "mode", mode, "lanes", p.countLanes())
 	}
 }
 
 // keepsCommits sets synchronous to the value of [SynchronousDefault] in the new journal mode,
 // unless the program has changed it. journal is true if the new mode is not WAL.
 func (p *Pool) keepsCommits(raw *sqlite3.Conn, journal bool) {
-	if !p.plan.syncs || p.keeper != nil {
+	if !p.plan.syncs || p.base.keeper != nil {
 		return
 	}
 	old, now := SynchronousExtra, SynchronousFull

@@ -322,7 +322,12 @@ func TestObserveAnyDatabaseOfDriver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, db := range map[string]*sql.DB{"a connector": sql.OpenDB(connector), "a driver of one's own": registered} {
+	base, err := (&sqlite3driver.SQLite{}).OpenConnector(":memory:")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrapped := sql.OpenDB(wrap.NewConnector(base, wrap.Config{}))
+	for name, db := range map[string]*sql.DB{"a connector": sql.OpenDB(connector), "a driver of one's own": registered, "a wrapped driver": wrapped} {
 		obs, err := pool.Observe(t.Context(), db, pool.ObserveConfig{})
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -339,14 +344,10 @@ func TestObserveAnyDatabaseOfDriver(t *testing.T) {
 		}
 	}
 
-	base, err := (&sqlite3driver.SQLite{}).OpenConnector(":memory:")
-	if err != nil {
-		t.Fatal(err)
-	}
-	wrapped := sql.OpenDB(wrap.NewConnector(base, wrap.Config{}))
-	defer wrapped.Close()
-	_, err = pool.Observe(t.Context(), wrapped, pool.ObserveConfig{})
-	if !errors.Is(err, pool.ErrNotObservable) || !strings.Contains(err.Error(), fmt.Sprintf("%T", wrapped.Driver())) {
+	plain := sql.OpenDB(base)
+	defer plain.Close()
+	_, err = pool.Observe(t.Context(), plain, pool.ObserveConfig{})
+	if !errors.Is(err, pool.ErrNotObservable) || !strings.Contains(err.Error(), fmt.Sprintf("%T", plain.Driver())) {
 		t.Errorf("a database of another driver must be refused with the driver's name, but: %v", err)
 	}
 }

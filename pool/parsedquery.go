@@ -3,6 +3,7 @@ package pool
 import (
 	"sync"
 
+	"github.com/sqlitemw/sqlitemw/tracing"
 	"github.com/sqlitemw/sqlitemw/tracing/budget"
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
@@ -49,6 +50,9 @@ type parsedQuery struct {
 	// It begins a transaction.
 	begins bool
 }
+
+// summary returns what errors and events show of the query. It contains no values.
+func (t *parsedQuery) summary() string { return tracing.Summary(t.query) }
 
 // queryCache caches parsed queries. Their number and size are limited, for each pool and for
 // the process. The zero value is ready to use, and is safe for concurrent use.

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,58 +15,70 @@ import (
 
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/pool/core"
 )
 
 // Pool is a pool of connections to one database: one writer and several readers. If readers are
 // not possible, it has one connection for everything; see the package documentation. All
 // methods are safe for concurrent use.
 type Pool struct {
-	plan         *plan
-	cfg          Config       // plan.config; MaxConns may have changed
-	maxOpen      atomic.Int64 // MaxConns; see Resize
-	tracksStacks bool         // stacks of holders are recorded
-	guard        *guard
-	logger       *slog.Logger
-	logBox       *mailbox[logLine] // for logger
-	recorder     driver.Recorder
-	errors       wrap.ErrorMap          // of Config.Compat and Config.MapError
-	recorderBox  *mailbox[driver.Event] // for Config.Recorder; nil if there is none
-	log          *EventLog
-	sums         counters
-	queries      queryCache
-	steps        *stepGate
-	file         *file
-	path         string      // of the file; empty if there is none
-	keeper       *keeper     // of an in-memory database
-	lost         atomic.Bool // the file is lost, and that has been reported
-	pageSize     int64
-	stopMetrics  func()
+	core     *core.Pool
+	plan     *plan
+	cfg      Config // plan.config; MaxConns may have changed
+	guard    *core.Guard
+	logger   *slog.Logger
+	recorder driver.Recorder
+	errors   wrap.ErrorMap // of Config.Compat and Config.MapError
+	places   places
+	jobs     jobs
 
-	writer  *lane
-	readers *lane       // nil if there is one lane
-	oneLane atomic.Bool // the database is not in WAL mode, even if readers is set
-
-	writerCapabilities atomic.Pointer[string] // nil if they are those of readers
-	upkeep             *driver.Connector      // for checkpoints and backups; nil if readers is nil
-
-	marks        atomic.Uint32         // session state of the writer's connection
-	keepTurns    bool                  // checkouts never offer their turn; for tests
-	pendingDirty atomic.Pointer[error] // error for the next statement; see DirtyFail
+	queries queryCache
+	steps   *stepGate
+	base    base
+	lanes   lanes
+	routing routing
 
 	db, readerDB, writerDB *sql.DB
 
-	closing     atomic.Bool   // Shutdown has begun; set with mu held
-	mu          sync.Mutex    // guards drained, and every change of closing
-	drained     chan struct{} // wakes drain; closed by wakeDrain
-	ended       chan struct{} // closed when Shutdown has finished
-	shutdown    error         // result of Shutdown; set before ended is closed
-	closer      *job
-	maintain    *maintainer
 	wals        walHook
 	checkpoints *checkpointer // nil unless wals.keeper is keptByCheckpointer
-	health      healthState
 	failures    failures
 }
+
+// A base is the open database.
+type base struct {
+	file        *file
+	path        string      // of the file; empty if there is none
+	keeper      *keeper     // of an in-memory database
+	lost        atomic.Bool // the file is lost, and that has been reported
+	pageSize    int64
+	stopMetrics func()
+}
+
+// lanes are the pool's lanes.
+type lanes struct {
+	writer  *core.Lane
+	readers *core.Lane          // nil if there is one lane
+	one     atomic.Bool         // the database is not in WAL mode, even if readers is set
+	upkeep  *dialer             // for checkpoints and backups; nil if readers is nil
+	caches  []*driver.Connector // whose statement caches Stats counts
+}
+
+// routing is what decides the lane of a query, beside the query.
+type routing struct {
+	marks              atomic.Uint32          // session state of the writer's connection
+	writerCapabilities atomic.Pointer[string] // nil if they are those of readers
+	pendingDirty       atomic.Pointer[error]  // error for the next statement; see DirtyFail
+	keepTurns          bool                   // checkouts never offer their turn; for tests
+}
+
+// places are the functions of the program that this package calls.
+type places struct {
+	init, term, beforeConnect, afterConnect, afterRelease, callback, meter *core.Place
+}
+
+// jobs are the regular work of this package.
+type jobs struct{ limits, walChecks *core.Job }
 
 // Open opens a pool, with MinConns connections configured and checked. ctx limits only Open.
 //
@@ -97,24 +108,23 @@ func (plan *plan) open(ctx context.Context) (*Pool, error) {
 			return nil, fmt.Errorf("%w: %q: create it, or %s", ErrNotFound, plan.dsn.Database(), remedy)
 		}
 	}
-	p := &Pool{
-		plan:         plan,
-		cfg:          cfg,
-		tracksStacks: cfg.TrackStacks || cfg.LeakAfter > 0,
-		log:          NewEventLog(cfg.Events),
-		steps:        newStepGate(),
-		ended:        make(chan struct{}),
-	}
+	p := &Pool{plan: plan, cfg: cfg, steps: newStepGate()}
 	p.errors = driver.Config{Compat: cfg.Compat, MapError: cfg.MapError}.ErrorMap()
-	p.maxOpen.Store(int64(cfg.MaxConns))
-	p.guard = newGuard(p)
-	handler, lines := newLogger(p.guard, cfg.Logger.With("pool", cfg.Name))
-	p.logger, p.logBox, p.guard.logger = slog.New(handler), lines, slog.New(handler.withoutPatience())
-	if cfg.Recorder != nil {
-		p.recorderBox = &mailbox[driver.Event]{guard: p.guard, place: placeRecorder, deliver: cfg.Recorder.Record}
+	p.core = core.New(engine{p}, plan.core())
+	p.guard, p.logger, p.recorder = p.core.Guard(), p.core.Logger(), p.core.Recorder()
+	p.places = places{
+		init:          p.guard.NewPlace("Config.Init", core.UsesConn),
+		term:          p.guard.NewPlace("Config.Term", core.UsesConn),
+		beforeConnect: p.guard.NewPlace("Config.Hooks.BeforeConnect", core.UsesNoConn),
+		afterConnect:  p.guard.NewPlace("Config.Hooks.AfterConnect", core.UsesConn),
+		afterRelease:  p.core.ReleasePlace(),
+		callback:      p.guard.NewPlace("a callback of SQLite's", core.UsesConn),
+		meter:         p.guard.NewPlace("the meter provider of Config.Tracing", core.NoHook),
 	}
-	p.recorder = &ledger{&p.sums, p.log, cfg.Recorder, p.recorderBox}
-	p.health.job = p.guard.newJob("the health check")
+	p.jobs = jobs{
+		limits:    p.guard.NewJob("ending transactions and rows that exceed their limits"),
+		walChecks: p.guard.NewJob("checking the length of the WAL"),
+	}
 	opened := false
 	defer func() { // also if Init or a hook panics
 		if !opened {
@@ -128,14 +138,9 @@ func (plan *plan) open(ctx context.Context) (*Pool, error) {
 	p.db = p.facade(wrap.LaneNone)
 	p.readerDB = p.facade(wrap.LaneReader)
 	p.writerDB = p.facade(wrap.LaneWriter)
-	p.register()
-	p.maintain = newMaintainer(p)
 	p.checkpoints.start()
-	p.closer = p.guard.newJob("closing the connections")
-	if p.recorderBox != nil {
-		p.recorderBox.flush(ctx) // the Recorder gets the events of opening before Open returns
-	}
-	p.logger.Info("pool: open", "max", cfg.MaxConns, "min", cfg.MinConns, "lanes", p.lanes())
+	p.core.Start(ctx)
+	p.logger.Info("pool: open", "max", cfg.MaxConns, "min", cfg.MinConns, "lanes", p.countLanes())
 	return p, nil
 }
 
@@ -146,7 +151,7 @@ func (p *Pool) open(ctx context.Context) error {
 	}
 	writer, reader, upkeep := p.plan.writer, p.plan.reader, p.plan.upkeep
 	for _, s := range []*source{&writer, &reader, &upkeep} {
-		s.config.Init, s.config.Term = p.guarded(placeInit, s.config.Init), p.guarded(placeTerm, s.config.Term)
+		s.config.Init, s.config.Term = p.guarded(p.places.init, s.config.Init), p.guarded(p.places.term, s.config.Term)
 	}
 	p.wals = walHook{pool: p, keeper: p.plan.walKeeper()}
 	if p.wals.keeper == keptByCheckpointer {
@@ -158,30 +163,29 @@ func (p *Pool) open(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", ErrInvalidConfig, err)
 	}
 	if p.plan.dsn.Memory() {
-		if p.keeper, err = newKeeper(ctx, w); err != nil {
+		if p.base.keeper, err = newKeeper(ctx, w); err != nil {
 			return err
 		}
 	}
-	p.writer = &lane{pool: p, name: wrap.LaneWriter, connector: w, queue: newQueue(1)}
+	p.lanes.caches = append(p.lanes.caches, w)
+	p.lanes.writer = p.core.AddLane(p.writerLane(w))
 	// The first connection creates a missing file. Only then can the file be identified.
-	c, err := p.writer.dial(ctx, nil)
+	c, err := leased(p.lanes.writer.Dial(ctx, nil))
 	if err != nil {
 		return err
 	}
 	if p.plan.dsn.File() != "" { // SQLite's name for it, with links resolved
-		p.path = c.SQLite().Filename("main").String()
+		p.base.path = c.SQLite().Filename("main").String()
 	}
-	p.file = openFile(p.path)
+	p.base.file = openFile(p, p.base.path)
 	if !p.plan.readOnly { // a read-only pool never writes, so it need not wait for writers
-		p.writer.queue = p.file.writers
-		p.file.addWriterLane(p.writer)
+		p.lanes.writer.SetQueue(p.base.file.writers)
 	}
-	if p.pageSize, err = pageSize(c.SQLite()); err != nil {
-		p.writer.close(c, wrap.ReasonOther)
+	if p.base.pageSize, err = pageSize(c.SQLite()); err != nil {
+		p.lanes.writer.Close(&c.Conn, wrap.ReasonOther)
 		return &OpenError{File: p.cfg.Name, Err: err}
 	}
-	c.idleSince = time.Now()
-	p.writer.push(c)
+	p.lanes.writer.Push(&c.Conn)
 
 	if n := p.plan.readers; n > 0 {
 		r, err := connector(reader)
@@ -190,55 +194,88 @@ func (p *Pool) open(ctx context.Context) error {
 		}
 		r.Follow(w)
 		r.Watch()
-		if p.upkeep, err = connector(upkeep); err != nil {
+		u, err := connector(upkeep)
+		if err != nil {
 			return fmt.Errorf("%w: %w", ErrInvalidConfig, err)
 		}
-		p.upkeep.Follow(w)
-		p.readers = &lane{pool: p, name: wrap.LaneReader, reads: true, connector: r, queue: newQueue(n)}
+		u.Follow(w)
+		p.lanes.upkeep = &dialer{u, p}
+		p.lanes.caches = append(p.lanes.caches, r)
+		p.lanes.readers = p.core.AddLane(p.readerLane(r, n))
 		for range min(p.cfg.MinConns-1, n) {
-			c, err := p.readers.dial(ctx, nil)
+			c, err := p.lanes.readers.Dial(ctx, nil)
 			if err != nil {
 				return err
 			}
-			c.idleSince = time.Now()
-			p.readers.push(c)
+			p.lanes.readers.Push(c)
 		}
 	}
-	p.stopMetrics = w.Limits(p.limits)
+	p.base.stopMetrics = w.Limits(p.limits)
 	return p.HealthCheck(ctx)
+}
+
+// writerLane returns the lane of the writer, or of the connection for everything.
+func (p *Pool) writerLane(w *driver.Connector) core.LaneConfig {
+	stalls := core.StallsTakeOffers
+	if p.plan.readers == 0 {
+		stalls = core.StallsWait // no checkout offers its turn
+	}
+	return core.LaneConfig{
+		Name:   wrap.LaneWriter,
+		Source: &dialer{w, p},
+		Turns:  1,
+		// The writer counts as the first connection, because closing the last one of a file removes
+		// its WAL.
+		Keep:    func() int { return min(p.cfg.MinConns, 1) },
+		MaxIdle: 1,
+		Stalls:  stalls,
+		Demand:  func(n int) { p.steps.addWriters(int32(n)) },
+		Timeout: sqlite3.BUSY,
+	}
+}
+
+// readerLane returns the lane of at most n readers.
+func (p *Pool) readerLane(r *driver.Connector, n int) core.LaneConfig {
+	return core.LaneConfig{
+		Name:   wrap.LaneReader,
+		Reads:  true,
+		Source: &dialer{r, p},
+		Turns:  n,
+		Keep: func() int {
+			if p.forReaders() != p.lanes.readers {
+				return 0
+			}
+			return min(p.cfg.MinConns-1, p.lanes.readers.Turns())
+		},
+		Most:    func() int { return p.core.MaxConns() - 1 },
+		Stalls:  core.StallsExtend,
+		Running: func() bool { return p.steps.running.Load() > 0 },
+	}
 }
 
 // guarded returns Init or Term wrapped in the guard. The context of SQLite's connection tells
 // the guard which goroutine runs it.
-func (p *Pool) guarded(at place, f func(*sqlite3.Conn) error) func(*sqlite3.Conn) error {
+func (p *Pool) guarded(at *core.Place, f func(*sqlite3.Conn) error) func(*sqlite3.Conn) error {
 	if f == nil {
 		return nil
 	}
 	return func(raw *sqlite3.Conn) error {
-		return p.guard.call(raw.GetInterrupt(), at, func() error { return f(raw) })
+		return p.guard.Call(raw.GetInterrupt(), at, func() error { return f(raw) })
 	}
 }
 
 // abandon closes everything that a failed Open has opened.
 func (p *Pool) abandon() {
-	if p.stopMetrics != nil {
-		p.stopMetrics()
+	if p.base.stopMetrics != nil {
+		p.base.stopMetrics()
 	}
 	p.checkpoints.stop(context.Background())
-	for _, l := range []*lane{p.readers, p.writer} {
-		if l != nil {
-			l.shut(context.Background())
+	p.core.Abandon(func() {
+		p.base.keeper.close()
+		if p.base.file != nil {
+			p.base.file.close(p)
 		}
-	}
-	p.keeper.close()
-	if p.file != nil {
-		p.file.close(p.writer)
-	}
-	if p.recorderBox != nil { // the Recorder gets all events before Open returns
-		ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
-		defer cancel()
-		p.recorderBox.flush(ctx)
-	}
+	})
 }
 
 // facade returns a *sql.DB over the pool. It uses only the lane pinned, or all lanes if that is
@@ -267,35 +304,28 @@ func (p *Pool) Writer() *sql.DB { return p.writerDB }
 // Config returns the configuration in force, with all defaults resolved.
 func (p *Pool) Config() Config {
 	cfg := p.cfg
-	cfg.MaxConns = p.maxConns()
+	cfg.MaxConns = p.core.MaxConns()
 	cfg.MinConns = min(cfg.MinConns, cfg.MaxConns)
 	return cfg
 }
 
 // Closed reports whether Shutdown or Close has been called.
-func (p *Pool) Closed() bool { return p.closing.Load() }
+func (p *Pool) Closed() bool { return p.core.Closed() }
 
 // forReaders returns the lane for queries that only read. That is the writer's lane if there is
 // only one.
-func (p *Pool) forReaders() *lane {
-	if p.readers == nil || p.oneLane.Load() || p.maxConns() == 1 {
-		return p.writer
+func (p *Pool) forReaders() *core.Lane {
+	if p.lanes.readers == nil || p.lanes.one.Load() || p.core.MaxConns() == 1 {
+		return p.lanes.writer
 	}
-	return p.readers
+	return p.lanes.readers
 }
 
-func (p *Pool) lanes() int {
-	if p.forReaders() == p.writer {
+func (p *Pool) countLanes() int {
+	if p.forReaders() == p.lanes.writer {
 		return 1
 	}
 	return 2
-}
-
-func (p *Pool) allLanes() []*lane {
-	if p.readers == nil {
-		return []*lane{p.writer}
-	}
-	return []*lane{p.readers, p.writer}
 }
 
 func pageSize(raw *sqlite3.Conn) (n int64, err error) {
@@ -318,10 +348,8 @@ func row(raw *sqlite3.Conn, query string, read func(*sqlite3.Stmt)) error {
 
 // recordBusy records an event for a call that failed because the database is locked.
 func (p *Pool) recordBusy(c *conn, err error) {
-	e := driver.Event{Time: time.Now(), Kind: driver.KindBusy, Conn: c.ID(), Lane: c.lane.name, Err: c.Lease().Status(err)}
-	c.mu.Lock()
-	e.Trace = c.lease.trace
-	c.mu.Unlock()
+	e := driver.Event{Time: time.Now(), Kind: driver.KindBusy, Conn: c.ID(), Lane: c.Lane().Name(), Err: c.Lease().Status(err)}
+	e.Trace = c.Trace()
 	if e.Blocker, e.Holder = c.BlockedBy(err); e.Blocker == "" {
 		e.Derived = true
 		e.Blocker, e.Holder = p.blockedBy(c)
@@ -331,8 +359,8 @@ func (p *Pool) recordBusy(c *conn, err error) {
 
 // blockedBy guesses what blocked c, from the holders of the writer's turn.
 func (p *Pool) blockedBy(c *conn) (driver.Blocker, driver.ConnID) {
-	for _, l := range p.file.writerLanes() {
-		for _, h := range l.turns() {
+	for _, l := range p.base.file.writers.Lanes() {
+		for _, h := range l.Blockers() {
 			if h.Conn != c.ID() {
 				return driver.BlockerThisProcess, h.Conn
 			}
@@ -344,25 +372,22 @@ func (p *Pool) blockedBy(c *conn) (driver.Blocker, driver.ConnID) {
 // recordDirty reports a connection that was given back with an open transaction. why is empty
 // if the transaction was rolled back; otherwise the connection is closed for that reason.
 func (p *Pool) recordDirty(c *conn, why wrap.Reason) {
-	summary := c.summary()
-	c.mu.Lock()
-	trace := c.lease.trace
-	c.mu.Unlock()
-	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindDirty, Conn: c.ID(), Lane: c.lane.name, Reason: why, Trace: trace})
+	summary, trace := c.summary(), c.Trace()
+	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindDirty, Conn: c.ID(), Lane: c.Lane().Name(), Reason: why, Trace: trace})
 	p.logger.Error("pool: a transaction that a query began outside BeginTx was left open; it is rolled back",
-		"conn", c.ID(), "lane", c.lane.name, "last", summary, "trace", trace)
+		"conn", c.ID(), "lane", c.Lane().Name(), "last", summary, "trace", trace)
 	if p.cfg.Dirty == DirtyFail {
 		err := error(&DirtyError{Last: summary})
-		p.pendingDirty.Store(&err)
+		p.routing.pendingDirty.Store(&err)
 	}
 }
 
 // takeDirtyErr returns the pending error of DirtyFail once, and nil after that.
 func (p *Pool) takeDirtyErr() error {
-	if p.pendingDirty.Load() == nil {
+	if p.routing.pendingDirty.Load() == nil {
 		return nil
 	}
-	if err := p.pendingDirty.Swap(nil); err != nil {
+	if err := p.routing.pendingDirty.Swap(nil); err != nil {
 		return *err
 	}
 	return nil
@@ -371,15 +396,11 @@ func (p *Pool) takeDirtyErr() error {
 // String returns the pool's name, as errors show it.
 func (p *Pool) String() string { return fmt.Sprintf("pool: %q", p.cfg.Name) }
 
-// recoverPanics calls f and reports its panic; see guard.recoverPanics.
-func (p *Pool) recoverPanics(at place, f func()) { _ = p.guard.recoverPanics(at, f) }
+// recoverPanics calls f and reports its panic; see [core.Guard.Recover].
+func (p *Pool) recoverPanics(at *core.Place, f func()) { _ = p.guard.Recover(at, f) }
 
 func (p *Pool) hookError(hook string, err error) error {
 	return &OpenError{File: p.cfg.Name, Err: fmt.Errorf("Config.Hooks.%s: %w", hook, err)}
-}
-
-func (p *Pool) closeFailed(c *conn, err error) {
-	p.logger.Error("pool: a connection was closed with an error", "conn", c.ID(), "lane", c.lane.name, "error", p.logErr(err))
 }
 
 // logErr returns what a log line may show of an error: its type and code. The text may quote

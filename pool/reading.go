@@ -19,23 +19,17 @@ func (r *reading) String() string {
 // oldestReading returns the longest reading in all pools of this process that have the file
 // open, or nil.
 func (p *Pool) oldestReading() *reading {
-	openPools.Lock()
-	pools := openPools.list
-	openPools.Unlock()
 	now := time.Now()
 	var oldest *reading
-	for _, other := range pools {
-		if other.file != p.file {
-			continue
-		}
-		for _, l := range other.allLanes() {
-			for _, c := range l.conns() {
-				h, ok := c.holder(now)
+	for _, other := range p.base.file.users() {
+		for _, l := range other.core.Lanes() {
+			for _, lent := range l.Conns() {
+				h, ok := lent.Holder(now)
 				if !ok || h.Rows == 0 && !h.Tx {
 					continue
 				}
-				since := h.since
-				if n := c.lease.readStart.Load(); n != 0 {
+				since := h.Since()
+				if n := connOf(lent).doing.readStart.Load(); n != 0 {
 					since = time.Unix(0, n)
 				}
 				if d := now.Sub(since); oldest == nil || d > oldest.lasted {

@@ -1,10 +1,6 @@
 package pool
 
-import (
-	"fmt"
-
-	"github.com/sqlitemw/sqlitemw/driver/wrap"
-)
+import "fmt"
 
 // Resize changes Config.MaxConns. [Pool.Config], [Pool.Stats] and the metrics return the new
 // number. If it is larger, readers are opened as needed. If it is smaller, idle readers are
@@ -18,47 +14,20 @@ func (p *Pool) Resize(maxConns int) error {
 	if maxConns < 1 {
 		return fmt.Errorf("%w: MaxConns is %d: use a positive number", ErrInvalidConfig, maxConns)
 	}
-	p.mu.Lock()
-	if p.closing.Load() {
-		p.mu.Unlock()
-		return ErrClosed
-	}
-	was := p.maxOpen.Swap(int64(maxConns))
-	if p.readers != nil {
-		// Callers that wait for a reader still get one, one after the other.
-		p.readers.queue.resize(max(maxConns-1, 1))
-	}
-	p.mu.Unlock()
-	if was == int64(maxConns) {
-		return nil
-	}
-	if p.readers != nil {
-		p.readers.shrink()
-	}
-	p.logger.Info("pool: resized", "max", maxConns, "was", was, "lanes", p.lanes())
-	return nil
-}
-
-// maxConns returns the current Config.MaxConns.
-func (p *Pool) maxConns() int { return int(p.maxOpen.Load()) }
-
-// shrink closes surplus idle connections.
-func (l *lane) shrink() {
-	for {
-		l.mu.Lock()
-		if len(l.idle) == 0 || !l.surplus() {
-			l.mu.Unlock()
-			return
+	was := 0
+	err := p.core.WhileOpen(func() {
+		was = p.core.SetMaxConns(maxConns)
+		if p.lanes.readers != nil {
+			// Callers that wait for a reader still get one, one after the other.
+			p.lanes.readers.SetTurns(max(maxConns-1, 1))
 		}
-		c := l.idle[0]
-		l.idle = append(l.idle[:0], l.idle[1:]...)
-		l.mu.Unlock()
-		l.close(c, wrap.ReasonShrunk)
+	})
+	if err != nil || was == maxConns {
+		return err
 	}
-}
-
-// surplus reports whether there are too many readers. It does not count readers beyond the
-// limit, which are closed at their release, nor the pool's own connections. l.mu must be held.
-func (l *lane) surplus() bool {
-	return l.reads && len(l.all)+l.dialing-l.extra-l.ownConns > l.pool.maxConns()-1
+	if p.lanes.readers != nil {
+		p.lanes.readers.Shrink()
+	}
+	p.logger.Info("pool: resized", "max", maxConns, "was", was, "lanes", p.countLanes())
+	return nil
 }

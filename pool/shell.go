@@ -191,7 +191,7 @@ func (s *shell) begin(ctx context.Context, opts driver.TxOptions) (driver.Tx, er
 		return nil, err
 	}
 	s.tx = c
-	c.lease.tx.Store(true)
+	c.doing.tx.Store(true)
 	return &tx{inner, s, c}, nil
 }
 
@@ -220,7 +220,7 @@ func (t *tx) Rollback() error {
 // transaction as ended, and gives nothing back.
 func (t *tx) end() {
 	t.shell.tx = nil
-	t.conn.lease.tx.Store(false)
+	t.conn.doing.tx.Store(false)
 	t.shell.panicked()
 	t.shell.offerTurn()
 }
@@ -267,10 +267,10 @@ func (s *shell) forRead(ctx context.Context) (*conn, error) {
 		return s.refreshSchema(s.reader), nil
 	}
 	lane := s.pool.forReaders()
-	if !lane.reads {
+	if !lane.Reads() {
 		return s.forWrite(ctx)
 	}
-	c, err := lane.acquire(ctx)
+	c, err := leased(lane.Acquire(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -289,13 +289,13 @@ func (s *shell) forWrite(ctx context.Context) (*conn, error) {
 		return nil, errBroken
 	case s.writer != nil:
 		return s.reclaimTurn(ctx)
-	case s.pinned == wrap.LaneReader && s.pool.forReaders().reads:
+	case s.pinned == wrap.LaneReader && s.pool.forReaders().Reads():
 		return s.forRead(ctx)
 	}
 	if s.reader != nil && s.reader.Lease().OpenRows() == 0 {
 		s.giveBack(&s.reader)
 	}
-	c, err := s.pool.writer.acquire(ctx)
+	c, err := leased(s.pool.lanes.writer.Acquire(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -331,7 +331,7 @@ func (s *shell) panicked() {
 	for _, leased := range []**conn{&s.reader, &s.writer} {
 		if c := *leased; c != nil && c.Lease().Ended() {
 			s.broken = true
-			s.pool.recoverPanics(placeAfterRelease, func() { s.giveBack(leased) })
+			s.pool.recoverPanics(s.pool.places.afterRelease, func() { s.giveBack(leased) })
 		}
 	}
 	if !s.broken {
@@ -339,7 +339,7 @@ func (s *shell) panicked() {
 	}
 	for _, leased := range []**conn{&s.reader, &s.writer} {
 		if c := *leased; c != nil && c != s.tx && c.Lease().OpenRows() == 0 {
-			s.pool.recoverPanics(placeAfterRelease, func() { s.giveBack(leased) })
+			s.pool.recoverPanics(s.pool.places.afterRelease, func() { s.giveBack(leased) })
 		}
 	}
 }
@@ -364,7 +364,7 @@ func (s *shell) giveBack(leased **conn) {
 	if c := *leased; c != nil {
 		*leased = nil
 		c.shell.Store(nil)
-		c.lane.release(c)
+		c.release()
 	}
 }
 
@@ -404,7 +404,7 @@ func (s *shell) IsValid() bool {
 	defer func() {
 		if !finished && wrap.OnOwnGoroutine() {
 			if v := recover(); v != nil {
-				_ = s.pool.guard.recordPanic(placeAfterRelease, "", v)
+				_ = s.pool.guard.RecordPanic(s.pool.places.afterRelease, v)
 			}
 		}
 	}()
@@ -443,8 +443,8 @@ func (s *shell) Raw() *sqlite3.Conn {
 	s.callMu.Lock()
 	defer s.callMu.Unlock()
 	c, err := s.forWrite(context.Background())
-	if err == nil && c.stopped.Load() != nil {
-		err = *c.stopped.Load()
+	if err == nil {
+		err = c.Stopped()
 	}
 	if err != nil {
 		panic(err)

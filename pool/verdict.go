@@ -31,20 +31,20 @@ func (v *verdict) set(schema uint64, r route) { v.v.Store(schema<<2 | uint64(r))
 // routeBySQLite leases the connection for a query that only reads, according to the parser. It
 // prepares the query on a reader, once for each version of the schema, to get SQLite's verdict.
 func (s *shell) routeBySQLite(ctx context.Context, t *parsedQuery) (*conn, error) {
-	schema := s.pool.file.schema.Load() // before the reader checks it
+	schema := s.pool.base.file.schema.Load() // before the reader checks it
 	known := t.verdict.of(schema)
 	if known == toWriter {
 		return s.forWrite(ctx)
 	}
 	c, err := s.forRead(ctx)
-	if err != nil || !c.lane.reads || known == toReader || s.pinned == wrap.LaneReader {
+	if err != nil || !c.reads || known == toReader || s.pinned == wrap.LaneReader {
 		return c, err
 	}
 	answer, err := c.Ask(ctx, t.query)
 	if err != nil {
 		return s.routeUnprepared(ctx, t, schema, c, err)
 	}
-	if !c.watched {
+	if !c.initial.watched {
 		c.Lease().Use(func() { answer.Session = usesSession(c.SQLite(), t.query) })
 	}
 	if answer.ReadOnly && !answer.Session {
@@ -67,9 +67,9 @@ func (s *shell) forPrepare(ctx context.Context, t *parsedQuery) (*conn, error) {
 	if !t.preparable {
 		return s.forWrite(ctx)
 	}
-	schema := s.pool.file.schema.Load()
+	schema := s.pool.base.file.schema.Load()
 	c, err := s.forRead(ctx)
-	if err != nil || !c.lane.reads || s.pinned == wrap.LaneReader || s.pool.writerCapabilities.Load() == nil || t.verdict.of(schema) == toReader {
+	if err != nil || !c.reads || s.pinned == wrap.LaneReader || s.pool.routing.writerCapabilities.Load() == nil || t.verdict.of(schema) == toReader {
 		return c, err
 	}
 	if _, err := c.Ask(ctx, t.query); err != nil {

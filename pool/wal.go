@@ -11,6 +11,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/pool/core"
 )
 
 // SQLite calls a hook after each commit with the length of the WAL. The hook decides
@@ -71,12 +72,12 @@ func (p *Pool) walLimit() int64 {
 
 // walBytes returns how many bytes of the WAL so many pages take.
 func (p *Pool) walBytes(pages int64) int64 {
-	return walHeader + pages*(max(p.pageSize, smallestPage)+frameHeader)
+	return walHeader + pages*(max(p.base.pageSize, smallestPage)+frameHeader)
 }
 
 // walPages returns how many pages fit into so many bytes of the WAL.
 func (p *Pool) walPages(bytes int64) int64 {
-	return max(bytes-walHeader, 0) / (max(p.pageSize, smallestPage) + frameHeader)
+	return max(bytes-walHeader, 0) / (max(p.base.pageSize, smallestPage) + frameHeader)
 }
 
 // smallestPage is SQLite's smallest page size. It is used until the page size is known.
@@ -191,7 +192,7 @@ func statusOf(err error) string {
 
 // checkWALLength records whether a WAL with so many pages in use is within its limit.
 func (p *Pool) checkWALLength(pages int64) {
-	if p.pageSize == 0 { // the pool is being opened
+	if p.base.pageSize == 0 { // the pool is being opened
 		return
 	}
 	if p.walBytes(pages) <= p.walLimit() || p.cfg.JournalSizeLimit < 0 {
@@ -232,7 +233,7 @@ func (p *Pool) watchWAL(ctx context.Context) {
 			return
 		}
 	}
-	bounded, cancel := context.WithTimeout(ctx, sqliteTimeout)
+	bounded, cancel := context.WithTimeout(ctx, core.EngineTimeout)
 	defer cancel()
 	_ = p.withOwnConn(bounded, func(c driver.PoolConn) error {
 		raw := c.SQLite()
@@ -249,7 +250,7 @@ func (p *Pool) watchWAL(ctx context.Context) {
 // walMayExceedLimit reports whether the WAL's file exceeds its limit, and the checkpointer does
 // not already look after it.
 func (p *Pool) walMayExceedLimit() bool {
-	if p.path == "" || p.wals.keeper == keptByCheckpointer && p.checkpoints.isOverLimit() {
+	if p.base.path == "" || p.wals.keeper == keptByCheckpointer && p.checkpoints.isOverLimit() {
 		return false
 	}
 	beyond := p.wal().Bytes > p.walLimit()

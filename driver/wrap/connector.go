@@ -12,15 +12,35 @@ import (
 
 // NewDriver wraps parent. Its connectors are those of [NewConnector].
 func NewDriver(parent driver.Driver, cfg Config) driver.Driver {
-	return &wrappedDriver{parent, cfg}
+	return &wrappedDriver{parent: parent, cfg: cfg}
 }
 
 type wrappedDriver struct {
 	parent driver.Driver
 	cfg    Config
+	opener *Opener // of the connector that has returned this driver; nil if none has
 }
 
-var _ driver.DriverContext = &wrappedDriver{}
+// Attach implements [Attacher].
+func (d *wrappedDriver) Attach(r Recorder) (detach func()) {
+	if d.opener == nil {
+		return nil
+	}
+	return d.opener.Attach(r)
+}
+
+// An Attacher is a driver that leads back to the connector of a database. (*sql.DB).Driver
+// returns it.
+type Attacher interface {
+	// Attach sends every event of the connector's connections to r until detach is called. It
+	// returns nil if the driver belongs to no connector. See [Recorder] for what r must not do.
+	Attach(r Recorder) (detach func())
+}
+
+var (
+	_ driver.DriverContext = &wrappedDriver{}
+	_ Attacher             = &wrappedDriver{}
+)
 
 func (d *wrappedDriver) Open(name string) (driver.Conn, error) {
 	c, err := d.OpenConnector(name)
@@ -53,7 +73,7 @@ func (c nameConnector) Driver() driver.Driver                        { return c.
 // NewConnector wraps parent. Closing the connector closes parent, if parent implements
 // [io.Closer].
 func NewConnector(parent driver.Connector, cfg Config) driver.Connector {
-	return &wrappedConnector{parent, NewOpener(cfg), &wrappedDriver{parent.Driver(), cfg}}
+	return &wrappedConnector{parent, NewOpener(cfg), &wrappedDriver{parent: parent.Driver(), cfg: cfg}}
 }
 
 type wrappedConnector struct {
@@ -72,7 +92,10 @@ func (c *wrappedConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	return conn, nil
 }
 
-func (c *wrappedConnector) Driver() driver.Driver { return c.driver }
+// Driver returns a driver that leads back to the connector; see [Attacher].
+func (c *wrappedConnector) Driver() driver.Driver {
+	return &wrappedDriver{parent: c.driver.parent, cfg: c.driver.cfg, opener: c.opener}
+}
 
 func (c *wrappedConnector) Close() error {
 	if closer, ok := c.parent.(io.Closer); ok {

@@ -161,6 +161,9 @@ type Lease struct{ conn *Conn }
 // Lease returns c for a pool.
 func (c *Conn) Lease() Lease { return Lease{c} }
 
+// ID returns the connection's ID. Any goroutine may call it.
+func (l Lease) ID() ConnID { return l.conn.id }
+
 // Lend hands the connection to the call with context ctx at time now, and ends a. A nil a is
 // an acquire that took no time.
 func (l Lease) Lend(ctx context.Context, a *Acquisition, lane Lane, now time.Time) {

@@ -1,15 +1,19 @@
-package pool
+package core
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
 
-	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
 // ObserveConfig configures [Observe]. The zero value is a good default.
 type ObserveConfig struct {
+	// Name is the name of the database for a status page. Empty means the type of its driver.
+	Name string
+
 	// Events is how many events are kept. Zero means [DefaultEvents]; a negative number is
 	// refused.
 	Events int
@@ -18,6 +22,7 @@ type ObserveConfig struct {
 // An Observer records the events of the connections of one *sql.DB. All methods are safe for
 // concurrent use.
 type Observer struct {
+	name   string
 	db     *sql.DB
 	log    *EventLog
 	sums   counters
@@ -25,8 +30,8 @@ type Observer struct {
 }
 
 // Observe records the events of db's connections until the Observer is closed. db must have
-// been opened with sql.Open("sqlitemw", ...) or with a driver.Connector. Observe uses none of
-// db's connections. For a connection that is already open, it records only further events.
+// been opened with sql.Open("sqlitemw", ...), with a driver.Connector, or through package wrap.
+// Observe uses none of db's connections. For a connection that is already open, it records only further events.
 //
 // Observe fails with [ErrNotObservable] if db is of another driver, and with [ErrInvalidConfig]
 // if cfg is refused. If ctx has ended, it fails with ctx's error. It has no other use for ctx.
@@ -40,17 +45,24 @@ func Observe(ctx context.Context, db *sql.DB, cfg ObserveConfig) (*Observer, err
 	if db == nil {
 		return nil, fmt.Errorf("%w: db is nil", ErrNotObservable)
 	}
-	connector := driver.ConnectorOf(db)
-	if connector == nil {
-		return nil, fmt.Errorf("%w: its driver is %T: open it with sql.Open(%q, ...)", ErrNotObservable, db.Driver(), driver.Name)
+	o := &Observer{db: db, name: cmp.Or(cfg.Name, fmt.Sprintf("%T", db.Driver())), log: NewEventLog(cfg.Events)}
+	if a, ok := db.Driver().(wrap.Attacher); ok {
+		o.detach = a.Attach(&ledger{sums: &o.sums, log: o.log})
 	}
-	o := &Observer{db: db, log: NewEventLog(cfg.Events)}
-	o.detach = connector.Attach(&ledger{sums: &o.sums, log: o.log})
+	if o.detach == nil {
+		return nil, fmt.Errorf("%w: its driver is %T: open it with sql.Open(\"sqlitemw\", ...), or wrap its driver with package wrap", ErrNotObservable, db.Driver())
+	}
 	return o, nil
 }
 
+// Name returns the name of the database.
+func (o *Observer) Name() string { return o.name }
+
+// Health returns [HealthUnknown], because an Observer does not check the database.
+func (o *Observer) Health() HealthReport { return HealthReport{} }
+
 // Events returns the latest events, the oldest first.
-func (o *Observer) Events() []driver.Event { return o.log.Events() }
+func (o *Observer) Events() []wrap.Event { return o.log.Events() }
 
 // Subscribe returns a subscription to every event from now on; see [EventLog.Subscribe].
 func (o *Observer) Subscribe(buffer int) *Subscription { return o.log.Subscribe(buffer) }

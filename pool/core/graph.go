@@ -1,10 +1,9 @@
-package pool
+package core
 
 import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 
 	"go.opentelemetry.io/otel/trace"
 )
@@ -34,7 +33,7 @@ func (a callerID) is(b callerID) bool {
 }
 
 // WithOwner names the caller that acquires connections with the context, such as a request, a
-// job or a worker. The name appears in errors and in [Pool.Holders].
+// job or a worker. The name appears in errors and in the holders of a pool.
 //
 // All leases and waits with the same name are taken to be of one caller that does one thing at
 // a time. If that caller holds a connection and waits for another, then a waiter for the first
@@ -51,37 +50,19 @@ func ownerOf(ctx context.Context) string {
 	return name
 }
 
-// openPools are the open pools of the process. Its mutex guards list.
-var openPools struct {
-	sync.Mutex
-	list []*Pool // replaced, never changed
-}
-
-func (p *Pool) register() {
-	openPools.Lock()
-	defer openPools.Unlock()
-	openPools.list = append(slices.Clone(openPools.list), p)
-}
-
-func (p *Pool) unregister() {
-	openPools.Lock()
-	defer openPools.Unlock()
-	openPools.list = slices.DeleteFunc(slices.Clone(openPools.list), func(other *Pool) bool { return other == p })
-}
-
 // A pendingWait is a caller's wait for a turn in a lane.
 type pendingWait struct {
 	caller callerID
-	lane   *lane
+	lane   *Lane
 }
 
 // A graph maps each queue to the holders of its turns and the lanes that they wait for.
-type graph map[*queue][]edge
+type graph map[*Queue][]edge
 
 // An edge is a holder of a turn, and the lanes that the same caller waits in.
 type edge struct {
 	holder Holder
-	waits  []*lane
+	waits  []*Lane
 }
 
 // deadlock returns the holders that form a cycle with a failed wait, or nil. A caller that gets
@@ -105,15 +86,12 @@ func deadlock(failed pendingWait) []Holder {
 // drawGraph builds the graph. It includes the failed wait, which is no longer in the queue. For
 // a turn whose holder is unknown, it adds an empty edge.
 func drawGraph(failed pendingWait) graph {
-	openPools.Lock()
-	pools := openPools.list
-	openPools.Unlock()
 	g := graph{}
 	waits := []pendingWait{failed}
-	for _, p := range pools {
-		for _, l := range p.allLanes() {
+	for _, p := range Pools() {
+		for _, l := range p.Lanes() {
 			waits = l.queue.appendWaits(l, waits)
-			for _, h := range l.turns() {
+			for _, h := range l.Blockers() {
 				g[l.queue] = append(g[l.queue], edge{holder: h})
 			}
 		}
@@ -136,14 +114,14 @@ func drawGraph(failed pendingWait) graph {
 
 // deadlock returns the holders that block lane l and are themselves blocked forever. It returns
 // nil if one of them can continue. It sets Holder.WaitsFor to the lane that each one waits for.
-func (g graph) deadlock(l *lane) []Holder {
+func (g graph) deadlock(l *Lane) []Holder {
 	// Assume first that no queue's turns are ever released. Then remove each queue with a holder
 	// that does not wait for a remaining queue, until nothing changes.
-	dead := map[*queue]bool{}
+	dead := map[*Queue]bool{}
 	for q := range g {
 		dead[q] = true
 	}
-	stuckIn := func(e edge) *lane {
+	stuckIn := func(e edge) *Lane {
 		for _, l := range e.waits {
 			if dead[l.queue] {
 				return l
@@ -164,7 +142,7 @@ func (g graph) deadlock(l *lane) []Holder {
 		return nil
 	}
 	var found []Holder
-	seen := []*queue{l.queue}
+	seen := []*Queue{l.queue}
 	for i := 0; i < len(seen); i++ {
 		for _, e := range g[seen[i]] {
 			wants := stuckIn(e)
@@ -179,10 +157,10 @@ func (g graph) deadlock(l *lane) []Holder {
 }
 
 // title names the lane and its pool.
-func (l *lane) title() string { return fmt.Sprintf("%s of %q", l.name, l.pool.cfg.Name) }
+func (l *Lane) title() string { return fmt.Sprintf("%s of %q", l.name, l.pool.cfg.Name) }
 
 // appendWaits appends the waits of lane l in the queue.
-func (q *queue) appendWaits(l *lane, list []pendingWait) []pendingWait {
+func (q *Queue) appendWaits(l *Lane, list []pendingWait) []pendingWait {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for w := q.first; w != nil; w = w.next {

@@ -1,25 +1,35 @@
-package pool
+package core
 
-import "sync"
+import (
+	"slices"
+	"sync"
+	"time"
 
-// A queue hands out turns: at most limit at the same time, first come, first served. A newcomer
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
+)
+
+// A Queue hands out turns: at most limit at the same time, first come, first served. A newcomer
 // never overtakes the first waiter, even when a turn has just been released.
 //
-// A queue is safe for concurrent use. Its methods do not block; a waiter receives from its own
-// channel.
-type queue struct {
+// A Queue is safe for concurrent use. Its methods do not block; a waiter receives from its own
+// channel. Several lanes may share it, such as those of the pools with the same file.
+type Queue struct {
 	mu          sync.Mutex // guards the fields below, and those of the waiters
 	limit       int        // turns that may be taken at the same time
 	taken       int
 	first, last *waiter
 	waiting     int
-	released    uint64 // counts released turns, as a sign of progress
+	released    uint64  // counts released turns, as a sign of progress
+	lanes       []*Lane // those that use it; replaced, never changed
 }
 
 // A waiter is a caller that waits in a queue.
 type waiter struct {
-	lane       *lane // the caller's; a queue may serve several lanes
+	lane       *Lane // the caller's; a queue may serve several lanes
 	caller     callerID
+	since      time.Time
 	ready      chan error
 	prev, next *waiter
 	queued     bool
@@ -27,16 +37,37 @@ type waiter struct {
 	extra      bool // the turn is beyond the limit
 }
 
-func newQueue(limit int) *queue { return &queue{limit: limit} }
+// NewQueue returns a Queue with so many turns.
+func NewQueue(limit int) *Queue { return &Queue{limit: limit} }
+
+// add adds a lane that uses the queue, and drop removes it.
+func (q *Queue) add(l *Lane) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.lanes = append(slices.Clone(q.lanes), l)
+}
+
+func (q *Queue) drop(l *Lane) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.lanes = slices.DeleteFunc(slices.Clone(q.lanes), func(other *Lane) bool { return other == l })
+}
+
+// Lanes returns the lanes that use the queue.
+func (q *Queue) Lanes() []*Lane {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.lanes
+}
 
 // join takes a turn and returns nil if one is free. Otherwise it adds a waiter and returns it
 // with its place, from 1. It fails if there are most waiters already; zero means any number.
-func (q *queue) join(l *lane, most int) (w *waiter, place int, err error) {
+func (q *Queue) join(l *Lane, most int) (w *waiter, place int, err error) {
 	return q.joinAs(l, most, false)
 }
 
 // joinAs is join; hasConn says that the caller has leased a connection already.
-func (q *queue) joinAs(l *lane, most int, hasConn bool) (w *waiter, place int, err error) {
+func (q *Queue) joinAs(l *Lane, most int, hasConn bool) (w *waiter, place int, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.first == nil && q.taken < q.limit {
@@ -57,15 +88,39 @@ func (q *queue) joinAs(l *lane, most int, hasConn bool) (w *waiter, place int, e
 	return w, q.waiting, nil
 }
 
-// setCaller sets the caller of w.
-func (q *queue) setCaller(w *waiter, who callerID) {
+// setCaller sets the caller of w, which waits from now on.
+func (q *Queue) setCaller(w *waiter, who callerID, now time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	w.caller = who
+	w.caller, w.since = who, now
+}
+
+// A Waiter is a call that waits for a connection.
+type Waiter struct {
+	Pool   string // name of the pool
+	Lane   wrap.Lane
+	Place  int // in the queue now, from 1
+	Waited time.Duration
+	Trace  trace.TraceID // of the call; zero if it is in no trace
+	Owner  string        // name set by [WithOwner]
+}
+
+// waiters returns the waiters of lane l, in the order in which they are served.
+func (q *Queue) waiters(l *Lane, now time.Time) (list []Waiter) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	place := 0
+	for w := q.first; w != nil; w = w.next {
+		place++
+		if w.lane == l && !w.since.IsZero() {
+			list = append(list, Waiter{l.pool.cfg.Name, l.name, place, max(now.Sub(w.since), 0), w.caller.trace, w.caller.owner})
+		}
+	}
+	return list
 }
 
 // try takes a turn if one is free and no caller waits.
-func (q *queue) try() bool {
+func (q *Queue) try() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.first != nil || q.taken >= q.limit {
@@ -77,7 +132,7 @@ func (q *queue) try() bool {
 
 // leave ends the wait of w. It reports whether w had got a turn meanwhile, which the caller
 // must then release.
-func (q *queue) leave(w *waiter) (turn bool) {
+func (q *Queue) leave(w *waiter) (turn bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if w.queued {
@@ -89,7 +144,7 @@ func (q *queue) leave(w *waiter) (turn bool) {
 
 // release releases a turn, which goes to the first waiter. A turn beyond the limit (extra)
 // ends.
-func (q *queue) release(extra bool) {
+func (q *Queue) release(extra bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.released++
@@ -100,7 +155,7 @@ func (q *queue) release(extra bool) {
 }
 
 // serve gives the free turns to the first waiters. q.mu must be held.
-func (q *queue) serve() {
+func (q *Queue) serve() {
 	for q.first != nil && q.taken < q.limit {
 		q.taken++
 		w := q.first
@@ -110,7 +165,7 @@ func (q *queue) serve() {
 }
 
 // resize changes the limit. Turns that are taken stay taken.
-func (q *queue) resize(limit int) {
+func (q *Queue) resize(limit int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.limit = limit
@@ -119,7 +174,7 @@ func (q *queue) resize(limit int) {
 
 // serveLast gives a turn beyond the limit to the last waiter of lane l, and reports whether it
 // did. It does not if q.released differs from released, because then there is progress.
-func (q *queue) serveLast(l *lane, released uint64) bool {
+func (q *Queue) serveLast(l *Lane, released uint64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.released != released {
@@ -140,11 +195,11 @@ func (q *queue) serveLast(l *lane, released uint64) bool {
 
 // abort ends the waits of l's waiters that have no connection yet, with err. abortAll ends
 // those of all.
-func (q *queue) abort(l *lane, err error) { q.abortWaiters(l, err, false) }
+func (q *Queue) abort(l *Lane, err error) { q.abortWaiters(l, err, false) }
 
-func (q *queue) abortAll(l *lane, err error) { q.abortWaiters(l, err, true) }
+func (q *Queue) abortAll(l *Lane, err error) { q.abortWaiters(l, err, true) }
 
-func (q *queue) abortWaiters(l *lane, err error, all bool) {
+func (q *Queue) abortWaiters(l *Lane, err error, all bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for w := q.first; w != nil; {
@@ -157,7 +212,7 @@ func (q *queue) abortWaiters(l *lane, err error, all bool) {
 	}
 }
 
-func (q *queue) remove(w *waiter) {
+func (q *Queue) remove(w *waiter) {
 	if w.prev != nil {
 		w.prev.next = w.next
 	} else {
@@ -178,7 +233,7 @@ type turnCount struct {
 	released              uint64
 }
 
-func (q *queue) count() turnCount {
+func (q *Queue) count() turnCount {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return turnCount{q.limit, q.taken, q.waiting, q.released}

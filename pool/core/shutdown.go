@@ -1,4 +1,4 @@
-package pool
+package core
 
 import (
 	"context"
@@ -8,22 +8,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// Close calls [Pool.Shutdown] with a timeout of ten seconds.
-func (p *Pool) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
-	defer cancel()
-	return p.Shutdown(ctx)
-}
-
 // Shutdown closes the pool. New and waiting acquires fail with [ErrClosed]. Connections in use
 // may be used until ctx ends. Then Shutdown takes them away: their running calls end as if they
-// were canceled, and later calls fail with ErrClosed. When Shutdown has finished, calls of DB,
-// Reader and Writer fail as on any closed *sql.DB. Readers are closed first. The writer then
-// runs PRAGMA optimize. If it is the last connection to the file, closing it removes the WAL.
+// were canceled, and later calls fail with ErrClosed. When Shutdown has finished, the engine's
+// [Engine.Closed] has been called. Readers are closed before writers.
 //
 // Shutdown returns at most half a second after ctx has ended, whatever functions of the program
 // do. If ctx has a deadline, the last tenth of a second before it is for running calls to end;
@@ -32,23 +23,23 @@ func (p *Pool) Close() error {
 // holders. If a hook has panicked, Shutdown panics too, when everything is closed. If the pool
 // is closed already, Shutdown waits for the first Shutdown and returns its result.
 func (p *Pool) Shutdown(ctx context.Context) error {
-	p.mu.Lock()
-	if p.closing.Load() {
-		p.mu.Unlock()
+	p.end.mu.Lock()
+	if p.end.begun.Load() {
+		p.end.mu.Unlock()
 		select {
-		case <-p.ended:
-			return p.shutdown
+		case <-p.end.done:
+			return p.end.err
 		case <-ctx.Done():
 			return fmt.Errorf("pool: shutdown: %w", ctx.Err())
 		}
 	}
-	p.closing.Store(true)
-	p.mu.Unlock()
-	defer close(p.ended)
+	p.end.begun.Store(true)
+	p.end.mu.Unlock()
+	defer close(p.end.done)
 
 	began := time.Now()
 	finished, left := p.closeInBackground(ctx)
-	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindShutdown, Duration: time.Since(began), Background: true})
+	p.recorder.Record(wrap.Event{Time: time.Now(), Kind: wrap.KindShutdown, Duration: time.Since(began), Background: true})
 	p.logger.Info("pool: closed", "took", time.Since(began), "left", left != nil || !finished)
 	finished = p.flushAll(ctx) && finished
 	var failure *ShutdownError
@@ -58,27 +49,27 @@ func (p *Pool) Shutdown(ctx context.Context) error {
 	}
 	if failure != nil {
 		failure.Blocked = p.guard.blocked()
-		for _, l := range p.allLanes() {
+		for _, l := range p.Lanes() {
 			failure.Blocked = append(failure.Blocked, l.stillOpening()...)
 		}
 	}
-	p.shutdown = left
+	p.end.err = left
 	var panicked *wrap.PanicError
-	if finished && errors.As(p.closer.firstPanic, &panicked) {
-		p.shutdown = errors.Join(fmt.Errorf("pool: shutdown: a hook has panicked: %w", panicked), left)
+	if finished && errors.As(p.end.job.firstPanic, &panicked) {
+		p.end.err = errors.Join(fmt.Errorf("pool: shutdown: a hook has panicked: %w", panicked), left)
 		panic(panicked.Value)
 	}
-	return p.shutdown
+	return p.end.err
 }
 
 // closeInBackground runs close on a separate goroutine. It waits until a little after the end
 // of ctx. finished reports whether close has returned, with the error left.
 func (p *Pool) closeInBackground(ctx context.Context) (finished bool, left error) {
 	done := make(chan error, 1)
-	p.guard.start(ctx, p.closer, func(ctx context.Context) { done <- p.close(ctx) })
+	p.guard.Start(ctx, p.end.job, func(ctx context.Context) { done <- p.close(ctx) })
 	select {
 	case left = <-done:
-		p.closer.ended(context.WithoutCancel(ctx)) // without delay
+		p.end.job.Ended(context.WithoutCancel(ctx)) // without delay
 		return true, left
 	case <-ctx.Done():
 	}
@@ -88,7 +79,7 @@ func (p *Pool) closeInBackground(ctx context.Context) (finished bool, left error
 	defer timer.Stop()
 	select {
 	case left = <-done:
-		p.closer.ended(context.WithoutCancel(ctx))
+		p.end.job.Ended(context.WithoutCancel(ctx))
 		return true, left
 	case <-timer.C:
 		return false, nil
@@ -135,7 +126,7 @@ func shortened(ctx context.Context, by time.Duration) (context.Context, context.
 // function that the guard does not know, such as a span exporter, does not return.
 func (p *Pool) close(ctx context.Context) error {
 	p.maintain.stop()
-	for _, l := range p.allLanes() {
+	for _, l := range p.Lanes() {
 		l.refuseAll()
 	}
 	if p.health.begin(ctx) == nil { // a running check has a connection too
@@ -146,9 +137,9 @@ func (p *Pool) close(ctx context.Context) error {
 	defer cancel()
 	if !p.drain(calm) {
 		left = &ShutdownError{Err: calm.Err(), Holders: p.Holders()}
-		for _, l := range p.allLanes() {
-			for _, c := range l.conns() {
-				c.stop(ErrClosed)
+		for _, l := range p.Lanes() {
+			for _, c := range l.Conns() {
+				c.Stop(ErrClosed, wrap.ReasonPoolClosed)
 			}
 			l.queue.abortAll(l, ErrClosed)
 			l.dropOpenings(true)
@@ -166,11 +157,11 @@ func (p *Pool) close(ctx context.Context) error {
 	late, cancel := extended(ctx, callGrace)
 	defer cancel()
 	ended := p.maintain.ended(late)
-	ended = p.health.job.ended(late) && ended
-	if ended = p.checkpoints.stop(late) && ended; !ended && left == nil {
+	ended = p.health.job.Ended(late) && ended
+	if ended = p.engine.Stop(late) && ended; !ended && left == nil {
 		left = &ShutdownError{Err: ctx.Err(), Holders: p.Holders()}
 	}
-	jobOf(ctx).until = late
+	JobOf(ctx).until = late
 	err := p.closeAll(late)
 	if left != nil {
 		return errors.Join(left, err)
@@ -179,38 +170,37 @@ func (p *Pool) close(ctx context.Context) error {
 }
 
 // closeAll closes all remaining connections. It reports panics.
-func (p *Pool) closeAll(ctx context.Context) (err error) {
-	if p.readers != nil {
-		p.readers.shut(ctx)
+func (p *Pool) closeAll(ctx context.Context) error {
+	for _, l := range p.Lanes() {
+		p.engine.BeforeClose(ctx, l)
+		l.shut(ctx)
 	}
-	p.writer.optimize(ctx)
-	p.writer.shut(ctx)
-	_ = p.guard.protect("closing the keeper of a memory database", func() { err = p.keeper.close() })
-	p.file.close(p.writer)
-	p.unregister()
-	err = errors.Join(err, p.db.Close(), p.readerDB.Close(), p.writerDB.Close())
-	// Last, because it calls the program's meter provider.
-	_ = p.guard.call(ctx, placeMeter, func() error { p.stopMetrics(); return nil })
+	unregister(p)
+	err := p.engine.Closed(ctx)
+	for _, l := range p.Lanes() {
+		l.queue.drop(l)
+	}
 	return err
 }
 
 // callGrace is how long the pool waits for stopped calls to end and give back their
-// connections. SQLite checks every thousand instructions whether a call must end, so they end
-// within milliseconds. If Shutdown's context has a deadline, callGrace is part of that time,
+// connections. An engine checks often whether a call must end, SQLite every thousand instructions, so they
+// end within milliseconds. If Shutdown's context has a deadline, callGrace is part of that time,
 // and otherwise added to it.
 const callGrace = 100 * time.Millisecond
 
 // closeGrace is how long after the end of its context Shutdown waits for connections that it
-// has taken away to be closed. It includes callGrace and SQLite's last checkpoint.
+// has taken away to be closed. It includes callGrace and the engine's last work, such as
+// SQLite's last checkpoint.
 const closeGrace = 500 * time.Millisecond
 
 // drain waits until no connection is in use. It returns false if ctx ends first.
 func (p *Pool) drain(ctx context.Context) bool {
 	for {
-		p.mu.Lock()
+		p.end.mu.Lock()
 		drained := make(chan struct{})
-		p.drained = drained
-		p.mu.Unlock()
+		p.end.drained = drained
+		p.end.mu.Unlock()
 		if p.idle() {
 			return true
 		}
@@ -224,8 +214,8 @@ func (p *Pool) drain(ctx context.Context) bool {
 
 // idle reports whether no connection is in use, being opened for a caller, or being closed.
 func (p *Pool) idle() bool {
-	for _, l := range p.allLanes() {
-		if n := l.count(); n.open-n.openingIdle != n.idle || n.closing > 0 {
+	for _, l := range p.Lanes() {
+		if n := l.Count(); n.Open-n.Alone != n.Idle || n.Closing > 0 {
 			return false
 		}
 	}
@@ -234,19 +224,19 @@ func (p *Pool) idle() bool {
 
 // wakeDrain wakes drain. It is called after every release.
 func (p *Pool) wakeDrain() {
-	if !p.closing.Load() { // drain checks once more after closing has been set
+	if !p.end.begun.Load() { // drain checks once more after begun has been set
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.drained != nil {
-		close(p.drained)
-		p.drained = nil
+	p.end.mu.Lock()
+	defer p.end.mu.Unlock()
+	if p.end.drained != nil {
+		close(p.end.drained)
+		p.end.drained = nil
 	}
 }
 
 // refuseAll makes all waiting and new acquires of the lane fail with ErrClosed.
-func (l *lane) refuseAll() {
+func (l *Lane) refuseAll() {
 	l.mu.Lock()
 	l.refusing.Store(true)
 	l.mu.Unlock()
@@ -254,55 +244,26 @@ func (l *lane) refuseAll() {
 	l.dropOpenings(false)
 }
 
-// shut closes the lane's idle connections. Leased ones are closed when they are given back.
-func (l *lane) shut(ctx context.Context) {
+// shut closes the lane's idle connections. Those in use are closed when they are given back.
+func (l *Lane) shut(ctx context.Context) {
 	l.mu.Lock()
 	l.refusing.Store(true)
 	l.closed = true
-	if l.stall != nil {
-		l.stall.Stop()
-		l.stall = nil
-	}
+	l.stall.stop()
 	l.mu.Unlock()
-	j := jobOf(ctx)
+	j := JobOf(ctx)
 	known := true
-	for c := l.pop(); c != nil; c = l.pop() {
+	for c := l.Pop(); c != nil; c = l.Pop() {
 		switch {
-		case j == nil: // Open has failed
-			l.pool.recoverPanics(placeCallback, func() { l.close(c, wrap.ReasonPoolClosed) })
+		case j == nil: // the pool could not be started
+			_ = l.pool.guard.Protect("closing a connection", func() { l.Close(c, wrap.ReasonPoolClosed) })
 		case known:
-			_, known = l.pool.guard.attempt(ctx, j, "closing a connection", func(ctx context.Context) { l.closeIn(ctx, c, wrap.ReasonPoolClosed) })
+			_, known = l.pool.guard.attempt(ctx, j, "closing a connection", func(ctx context.Context) { l.CloseIn(ctx, c, wrap.ReasonPoolClosed) })
 		default: // a function has not returned, and would block this close too
 			l.remove(c)
-			c.Lease().Break()
+			c.session.Lease().Break()
 		}
 	}
-}
-
-// optimize runs PRAGMA optimize, which SQLite recommends before a long-lived connection is
-// closed. It is limited in time, and its errors are ignored.
-// https://sqlite.org/pragma.html#pragma_optimize
-func (l *lane) optimize(ctx context.Context) {
-	if ctx.Err() != nil || l.pool.sameFile() != nil { // it would write to a lost file
-		return
-	}
-	c := l.pop()
-	if c == nil {
-		return
-	}
-	defer l.push(c)
-	ctx, cancel := context.WithTimeout(ctx, sqliteTimeout)
-	defer cancel()
-	l.pool.recoverPanics(placeCallback, func() {
-		c.Lease().Use(func() {
-			raw := c.SQLite()
-			old := raw.SetInterrupt(ctx)
-			defer raw.SetInterrupt(old)
-			if raw.BusyTimeout(0) == nil {
-				_ = raw.Exec("PRAGMA analysis_limit=400; PRAGMA optimize")
-			}
-		})
-	})
 }
 
 // A ShutdownError lists what was still in use when Shutdown could not wait any longer, and was

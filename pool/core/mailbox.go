@@ -1,4 +1,4 @@
-package pool
+package core
 
 import (
 	"context"
@@ -12,8 +12,8 @@ import (
 // does not wait for the function, and the function may panic. If the function is too slow or
 // never returns, values that do not fit are lost; the loss is counted.
 type mailbox[T any] struct {
-	guard   *guard
-	place   place
+	guard   *Guard
+	place   *Place
 	deliver func(T)
 	onLost  func(n uint64) // delivered in place of lost values; nil for nothing
 
@@ -53,7 +53,6 @@ func (m *mailbox[T]) work() {
 			go m.work()
 		}
 	}()
-	s := &m.guard.places[m.place]
 	for {
 		do := m.next()
 		if do == nil {
@@ -61,9 +60,9 @@ func (m *mailbox[T]) work() {
 			return
 		}
 		func() {
-			s.enter()
-			defer s.leave()
-			_ = m.guard.recoverPanics(m.place, do)
+			m.place.enter()
+			defer m.place.leave()
+			_ = m.guard.Recover(m.place, do)
 		}()
 	}
 }

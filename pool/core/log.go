@@ -1,4 +1,4 @@
-package pool
+package core
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
 // A logLine is a line of the pool for the program's handler.
@@ -19,10 +19,10 @@ type logLine struct {
 
 // newLogger returns a handler that puts lines into a mailbox. The mailbox passes them to the
 // handler of to.
-func newLogger(g *guard, to *slog.Logger) (*logHandler, *mailbox[logLine]) {
+func newLogger(g *Guard, at *Place, to *slog.Logger) (*logHandler, *mailbox[logLine]) {
 	box := &mailbox[logLine]{
 		guard: g,
-		place: placeLogger,
+		place: at,
 		deliver: func(l logLine) {
 			if l.handler.Enabled(l.ctx, l.record.Level) {
 				_ = l.handler.Handle(l.ctx, l.record)
@@ -74,8 +74,8 @@ func (h *logHandler) WithGroup(name string) slog.Handler {
 // All returns the events of the subscription as they are recorded. The loop ends when the
 // subscription is closed and its buffer is empty. Leaving the loop earlier does not close the
 // subscription. Each event is received once: by one loop, or by one receiver from C.
-func (s *Subscription) All() iter.Seq[driver.Event] {
-	return func(yield func(driver.Event) bool) {
+func (s *Subscription) All() iter.Seq[wrap.Event] {
+	return func(yield func(wrap.Event) bool) {
 		for e := range s.events {
 			if !yield(e) {
 				return
@@ -104,12 +104,13 @@ func (s *Subscription) All() iter.Seq[driver.Event] {
 // the remaining events are written; so does Shutdown, as long as its context allows. stop may
 // be called more than once, but not by the logger. The logger must not use the pool, because
 // each line would cause the next.
-func (p *Pool) LogEvents(logger *slog.Logger, kinds ...driver.Kind) (stop func()) {
+func (p *Pool) LogEvents(logger *slog.Logger, kinds ...wrap.Kind) (stop func()) {
 	if logger == nil {
 		logger = p.cfg.Logger
 	}
 	l := &eventLogger{
 		guard:  p.guard,
+		place:  p.places.logEvents,
 		logger: logger.With("pool", p.cfg.Name),
 		kinds:  slices.Clone(kinds),
 		events: p.log.subscribe(DefaultEvents, make(chan struct{})),
@@ -123,9 +124,10 @@ func (p *Pool) LogEvents(logger *slog.Logger, kinds ...driver.Kind) (stop func()
 
 // An eventLogger writes events to a logger.
 type eventLogger struct {
-	guard        *guard
+	guard        *Guard
+	place        *Place
 	logger       *slog.Logger
-	kinds        []driver.Kind // empty for all
+	kinds        []wrap.Kind // empty for all
 	events       *Subscription
 	reportedLost uint64 // how many lost events have been reported
 }
@@ -159,13 +161,12 @@ func (l *eventLogger) reportLost() {
 }
 
 func (l *eventLogger) call(f func()) {
-	s := &l.guard.places[placeLogEvents]
-	s.enter()
-	defer s.leave()
-	_ = l.guard.recoverPanics(placeLogEvents, f)
+	l.place.enter()
+	defer l.place.leave()
+	_ = l.guard.Recover(l.place, f)
 }
 
-func (l *eventLogger) write(ctx context.Context, e driver.Event) {
+func (l *eventLogger) write(ctx context.Context, e wrap.Event) {
 	if level := levelOf(e); l.logger.Enabled(ctx, level) {
 		l.logger.LogAttrs(ctx, level, "pool: "+e.Kind.String(), attrsOf(e)...)
 	}
@@ -175,21 +176,21 @@ func (l *eventLogger) logLost(n uint64) {
 	l.logger.Warn("pool: events were lost, because the logger is too slow", "events", n)
 }
 
-func levelOf(e driver.Event) slog.Level {
+func levelOf(e wrap.Event) slog.Level {
 	switch e.Kind {
-	case driver.KindTimeout, driver.KindRefuse, driver.KindLeak, driver.KindDirty, driver.KindBusy, driver.KindSession, driver.KindFailing, driver.KindFileLost, driver.KindPanic, driver.KindTimeLimit, driver.KindWarning:
+	case wrap.KindTimeout, wrap.KindRefuse, wrap.KindLeak, wrap.KindDirty, wrap.KindBusy, wrap.KindSession, wrap.KindFailing, wrap.KindFileLost, wrap.KindPanic, wrap.KindTimeLimit, wrap.KindWarning:
 		return slog.LevelWarn
-	case driver.KindHealth, driver.KindReset, driver.KindShutdown, driver.KindRecovered:
+	case wrap.KindHealth, wrap.KindReset, wrap.KindShutdown, wrap.KindRecovered:
 		return slog.LevelInfo
 	}
-	if e.Err != "" && e.Kind != driver.KindCancel { // a cancel is no failure of the pool
+	if e.Err != "" && e.Kind != wrap.KindCancel { // a cancel is no failure of the pool
 		return slog.LevelWarn
 	}
 	return slog.LevelDebug
 }
 
 // attrsOf returns the attributes of an event.
-func attrsOf(e driver.Event) []slog.Attr {
+func attrsOf(e wrap.Event) []slog.Attr {
 	attrs := []slog.Attr{slog.Uint64("seq", e.Seq), slog.Time("at", e.Time)}
 	if e.Conn != 0 {
 		attrs = append(attrs, slog.Uint64("conn", uint64(e.Conn)))

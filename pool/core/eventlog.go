@@ -1,11 +1,11 @@
-package pool
+package core
 
 import (
 	"context"
 	"sync"
 	"sync/atomic"
 
-	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
 // DefaultEvents is the default number of events that an [EventLog] keeps.
@@ -17,15 +17,15 @@ const DefaultEvents = 1024
 type EventLog struct {
 	mu      sync.Mutex // guards the fields below
 	size    int
-	ring    []driver.Event // grows to size, then the oldest event is overwritten
-	next    int            // index of the next event, once the ring is full
-	seq     uint64         // of the latest event
+	ring    []wrap.Event // grows to size, then the oldest event is overwritten
+	next    int          // index of the next event, once the ring is full
+	seq     uint64       // of the latest event
 	subs    []*Subscription
 	dropped uint64
 	closed  bool // new subscriptions are closed immediately
 }
 
-var _ driver.Recorder = &EventLog{}
+var _ wrap.Recorder = &EventLog{}
 
 // NewEventLog returns an EventLog that keeps the latest size events. If size is zero or
 // negative, it keeps [DefaultEvents].
@@ -33,12 +33,12 @@ func NewEventLog(size int) *EventLog {
 	return &EventLog{size: size}
 }
 
-// Record implements [driver.Recorder]. It numbers the event, and never waits for a subscriber.
+// Record implements [wrap.Recorder]. It numbers the event, and never waits for a subscriber.
 // It allocates only until the log is full.
-func (l *EventLog) Record(e driver.Event) { l.add(&e) }
+func (l *EventLog) Record(e wrap.Event) { l.add(&e) }
 
 // add is Record, but sets the number in *e, which must be the caller's own copy.
-func (l *EventLog) add(e *driver.Event) {
+func (l *EventLog) add(e *wrap.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.seq++
@@ -59,10 +59,10 @@ func (l *EventLog) add(e *driver.Event) {
 }
 
 // Events returns the events that are kept, the oldest first. Their Seq has no gaps.
-func (l *EventLog) Events() []driver.Event {
+func (l *EventLog) Events() []wrap.Event {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	events := make([]driver.Event, 0, len(l.ring))
+	events := make([]wrap.Event, 0, len(l.ring))
 	events = append(events, l.ring[l.next:]...)
 	return append(events, l.ring[:l.next]...)
 }
@@ -94,7 +94,7 @@ func (l *EventLog) Subscribe(buffer int) *Subscription { return l.subscribe(buff
 // subscribe is Subscribe. The subscriber closes finished, if not nil, when it has handled all
 // events.
 func (l *EventLog) subscribe(buffer int, finished chan struct{}) *Subscription {
-	s := &Subscription{log: l, events: make(chan driver.Event, max(buffer, 1)), finished: finished}
+	s := &Subscription{log: l, events: make(chan wrap.Event, max(buffer, 1)), finished: finished}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed { // no later call would close it
@@ -108,7 +108,7 @@ func (l *EventLog) subscribe(buffer int, finished chan struct{}) *Subscription {
 // A Subscription receives the events of an [EventLog].
 type Subscription struct {
 	log    *EventLog
-	events chan driver.Event
+	events chan wrap.Event
 	lost   atomic.Uint64
 
 	finished chan struct{} // closed by the subscriber if it is the pool itself; else nil
@@ -116,7 +116,7 @@ type Subscription struct {
 
 // C returns the channel of events. Close closes it; events that are still in it can be received
 // after that.
-func (s *Subscription) C() <-chan driver.Event { return s.events }
+func (s *Subscription) C() <-chan wrap.Event { return s.events }
 
 // Lost returns how many events did not fit into the buffer.
 func (s *Subscription) Lost() uint64 { return s.lost.Load() }
@@ -164,7 +164,7 @@ func (l *EventLog) endSubscriptions() []*Subscription {
 
 // offer sends e if there is room. The log's mutex must be held, so that no event is sent after
 // the close.
-func (s *Subscription) offer(e driver.Event) {
+func (s *Subscription) offer(e wrap.Event) {
 	select {
 	case s.events <- e:
 	default:

@@ -1,4 +1,4 @@
-package pool
+package core
 
 import (
 	"context"
@@ -15,13 +15,13 @@ import (
 // If the caller gives up, because its context ends, say, the opening still finishes and serves
 // the next caller. It ends by itself or in Shutdown.
 type opening struct {
-	lane      *lane
+	lane      *Lane
 	since     time.Time
 	cancel    context.CancelFunc
 	hasWaiter bool // an acquire waits for it; guarded by lane.mu
 
 	done     chan struct{} // closed when the opening has ended; then the fields below are set
-	conn     *conn
+	conn     *Conn
 	err      error
 	panicked *any // the value of a panic in a hook or Init
 	goexited bool // a hook or Init has called runtime.Goexit
@@ -36,10 +36,10 @@ const openingPatience = 5 * time.Second
 
 // open opens a connection for an acquire in its remaining time, or waits for an opening that no
 // acquire waits for. It raises a panic of a hook or of Init. If ctx ends, it returns the error
-// of endOf.
-func (l *lane) open(ctx context.Context, a *wrap.Acquisition) (*conn, error) {
-	if jobOf(ctx) != nil { // already on a goroutine of the pool
-		return l.dial(ctx, a.Opening())
+// of EndOf.
+func (l *Lane) open(ctx context.Context, a *wrap.Acquisition) (*Conn, error) {
+	if JobOf(ctx) != nil { // already on a goroutine of the pool
+		return l.Dial(ctx, a.Opening())
 	}
 	o, err := l.openingFor(ctx, a)
 	if err != nil {
@@ -54,7 +54,7 @@ func (l *lane) open(ctx context.Context, a *wrap.Acquisition) (*conn, error) {
 	select {
 	case <-o.done:
 	case <-ctx.Done():
-		err = endOf(ctx)
+		err = EndOf(ctx)
 	case <-late:
 		err = ErrAcquireTimeout
 	case <-o.dropped:
@@ -73,9 +73,9 @@ func (l *lane) open(ctx context.Context, a *wrap.Acquisition) (*conn, error) {
 	return o.conn, o.err
 }
 
-// endOf returns the error of an ended context. If its cause is another error, both are wrapped,
+// EndOf returns the error of an ended context. If its cause is another error, both are wrapped,
 // on one line.
-func endOf(ctx context.Context) error {
+func EndOf(ctx context.Context) error {
 	err := ctx.Err()
 	if cause := context.Cause(ctx); !errors.Is(cause, err) {
 		return fmt.Errorf("%w: %w", err, cause)
@@ -85,7 +85,7 @@ func endOf(ctx context.Context) error {
 
 // openingFor returns the opening for a: the latest one that no acquire waits for, or else a new
 // one.
-func (l *lane) openingFor(ctx context.Context, a *wrap.Acquisition) (*opening, error) {
+func (l *Lane) openingFor(ctx context.Context, a *wrap.Acquisition) (*opening, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.refusing.Load() {
@@ -94,21 +94,21 @@ func (l *lane) openingFor(ctx context.Context, a *wrap.Acquisition) (*opening, e
 	now := time.Now()
 	unwanted := 0
 	var latest *opening
-	for _, o := range l.openings {
+	for _, o := range l.dials.openings {
 		if !o.hasWaiter {
 			latest = o
 			unwanted++
 		}
 	}
 	// An exclusive connection locks out all others, so a second opening would wait for the first.
-	patient := latest != nil && (now.Sub(latest.since) < openingPatience || l.pool.plan.exclusive || unwanted >= l.pool.maxConns())
+	patient := latest != nil && (now.Sub(latest.since) < openingPatience || l.pool.cfg.Exclusive || unwanted >= l.pool.MaxConns())
 	if patient {
 		latest.hasWaiter = true
 		return latest, nil
 	}
 	o := &opening{lane: l, since: now, hasWaiter: true, done: make(chan struct{}), dropped: make(chan struct{})}
 	ctx, o.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	l.openings = append(l.openings, o)
+	l.dials.openings = append(l.dials.openings, o)
 	go o.run(ctx, a.Opening())
 	return o, nil
 }
@@ -130,10 +130,10 @@ func (o *opening) run(ctx context.Context, purpose *wrap.Opening) {
 			return
 		}
 		if o.panicked != nil {
-			l.pool.guard.recordPanic(placeNone, openingName, *o.panicked)
+			l.pool.guard.recordPanic(nil, openingName, *o.panicked)
 		}
 	}()
-	o.conn, o.err = l.dial(ctx, purpose)
+	o.conn, o.err = l.Dial(ctx, purpose)
 	returned = true
 }
 
@@ -144,7 +144,7 @@ const openingName = "opening a connection"
 func (o *opening) end() (wanted bool) {
 	l := o.lane
 	l.mu.Lock()
-	l.openings = slices.DeleteFunc(l.openings, func(other *opening) bool { return other == o })
+	l.dials.openings = slices.DeleteFunc(l.dials.openings, func(other *opening) bool { return other == o })
 	wanted = o.hasWaiter
 	close(o.done)
 	var why wrap.Reason
@@ -154,7 +154,7 @@ func (o *opening) end() (wanted bool) {
 	}
 	l.mu.Unlock()
 	if why != "" {
-		_ = l.pool.guard.protect(openingName, func() { l.close(o.conn, why) })
+		_ = l.pool.guard.Protect(openingName, func() { l.Close(o.conn, why) })
 	}
 	return wanted
 }
@@ -179,10 +179,10 @@ func (o *opening) leave() bool {
 
 // dropOpenings cancels the openings that no acquire waits for. With all, it cancels every
 // opening, and the waiting acquires fail with ErrClosed.
-func (l *lane) dropOpenings(all bool) {
+func (l *Lane) dropOpenings(all bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, o := range l.openings {
+	for _, o := range l.dials.openings {
 		if all {
 			close(o.dropped)
 		}
@@ -192,18 +192,18 @@ func (l *lane) dropOpenings(all bool) {
 	}
 }
 
-// isOpening reports whether a connection is being opened for an acquire.
-func (l *lane) isOpening() bool {
+// IsOpening reports whether a connection is being opened for an acquire.
+func (l *Lane) IsOpening() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.openings) > 0
+	return len(l.dials.openings) > 0
 }
 
 // stillOpening describes the running openings and their durations.
-func (l *lane) stillOpening() (names []string) {
+func (l *Lane) stillOpening() (names []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, o := range l.openings {
+	for _, o := range l.dials.openings {
 		names = append(names, fmt.Sprintf("opening a %s, for %s", l.name, time.Since(o.since).Round(time.Millisecond)))
 	}
 	return names

@@ -1,4 +1,4 @@
-package pool
+package core
 
 import "testing"
 
@@ -6,10 +6,10 @@ import "testing"
 // limited for each pool. Their reserved address space is limited for all pools together.
 func TestConnectionsBeyondTheLimit(t *testing.T) {
 	const limit = 32 << 20
-	pools := [2]*lane{}
+	pools := [2]*Lane{}
 	admitted := 0
 	for i := range pools {
-		l := &lane{pool: &Pool{cfg: Config{MemoryLimit: limit}}}
+		l := &Lane{pool: &Pool{cfg: Config{ConnMemory: limit}}}
 		pools[i] = l
 		for l.reserveLocked() {
 			admitted++

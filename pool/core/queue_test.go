@@ -1,4 +1,4 @@
-package pool
+package core
 
 import (
 	"context"
@@ -30,9 +30,9 @@ func TestQueueMatchesList(t *testing.T) {
 	t.Logf("seed %d", seed)
 	for round := range 300 {
 		r := rand.New(rand.NewPCG(seed, uint64(round)))
-		lanes := []*lane{{}, {}}
+		lanes := []*Lane{{}, {}}
 		limit, most := 1+r.IntN(3), r.IntN(6)
-		q := newQueue(limit)
+		q := NewQueue(limit)
 
 		var list []*waiter // the waiters of the model
 		var holders []bool // turns; true for one beyond the limit
@@ -163,8 +163,8 @@ func TestQueueMatchesList(t *testing.T) {
 // times.
 func TestQueueLeaveDuringHandOff(t *testing.T) {
 	var had, left int
-	q := newQueue(1)
-	l := &lane{}
+	q := NewQueue(1)
+	l := &Lane{}
 	for i := range 10_000 {
 		if w, _, _ := q.join(l, 0); w != nil {
 			t.Fatal("a turn was lost")
@@ -214,11 +214,11 @@ func TestQueueLeaveDuringHandOff(t *testing.T) {
 // never hold more turns than the limit. No turn and no waiter is left at the end.
 func TestQueueStorm(t *testing.T) {
 	const limit, workers, each = 3, 64, 500
-	q := newQueue(limit)
+	q := NewQueue(limit)
 	var held, most atomic.Int32
 	var wg sync.WaitGroup
 	for range workers {
-		l := &lane{}
+		l := &Lane{}
 		wg.Go(func() {
 			for range each {
 				w, _, err := q.join(l, workers/2)
@@ -258,8 +258,8 @@ func TestQueueStorm(t *testing.T) {
 // after a turn was released. That turn already belongs to the first waiter.
 func TestQueueNewcomerDoesNotOvertake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newQueue(1)
-		l := &lane{}
+		q := NewQueue(1)
+		l := &Lane{}
 		q.try()
 		first, _, _ := q.join(l, 0)
 		var got []string

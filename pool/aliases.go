@@ -1,0 +1,107 @@
+package pool
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/sqlitemw/sqlitemw/pool/core"
+)
+
+// What programs meet of package core has a name here too.
+
+type (
+	// A Holder is a lease of a connection and its caller.
+	Holder = core.Holder
+
+	// A Waiter is a call that waits for a connection.
+	Waiter = core.Waiter
+
+	// An AcquireError says why a call got no connection, and who held the connections. For the
+	// writer, unless the pool is closed, it also matches sqlite3.BUSY.
+	AcquireError = core.AcquireError
+
+	// A Cause is the probable reason why an acquire failed.
+	Cause = core.Cause
+
+	// A ShutdownError lists what was still in use when Shutdown could not wait any longer, and was
+	// taken away. It also lists what has not returned.
+	ShutdownError = core.ShutdownError
+
+	// A BlockedError says that a function of the program has not returned on a goroutine of the
+	// pool. Until it does, the pool does not call it on another goroutine of its own.
+	BlockedError = core.BlockedError
+
+	// Stats are the counters of a pool or an [Observer].
+	Stats = core.Stats
+
+	// WALStats is the size of a write-ahead log.
+	WALStats = core.WALStats
+
+	// CacheStats count the uses of the statement caches.
+	CacheStats = core.CacheStats
+
+	// A Histogram counts durations; see [HistogramBounds].
+	Histogram = core.Histogram
+
+	// Health is the state of a pool.
+	Health = core.Health
+
+	// A HealthReport is the result of a health check.
+	HealthReport = core.HealthReport
+
+	// A ConnInfo describes a connection. It is a copy and does not change.
+	ConnInfo = core.ConnInfo
+
+	// An EventLog keeps the latest events of connections and passes them to subscribers.
+	EventLog = core.EventLog
+
+	// A Subscription receives the events of an [EventLog].
+	Subscription = core.Subscription
+
+	// An Observer records the events of the connections of one *sql.DB.
+	Observer = core.Observer
+
+	// ObserveConfig configures [Observe]. The zero value is a good default.
+	ObserveConfig = core.ObserveConfig
+)
+
+// The causes of an [AcquireError].
+const (
+	CauseClosed    = core.CauseClosed
+	CauseQueueFull = core.CauseQueueFull
+	CauseCancelled = core.CauseCancelled
+	CauseConnect   = core.CauseConnect
+	CauseCycle     = core.CauseCycle
+	CauseLeak      = core.CauseLeak
+	CauseSlow      = core.CauseSlow
+	CauseOverload  = core.CauseOverload
+	CauseOther     = core.CauseOther
+)
+
+// The states of a pool.
+const (
+	HealthUnknown  = core.HealthUnknown
+	HealthOK       = core.HealthOK
+	HealthDegraded = core.HealthDegraded
+	HealthDown     = core.HealthDown
+)
+
+// DefaultEvents is the default number of events that an [EventLog] keeps.
+const DefaultEvents = core.DefaultEvents
+
+// NewEventLog returns an EventLog that keeps the latest size events; see [core.NewEventLog].
+func NewEventLog(size int) *EventLog { return core.NewEventLog(size) }
+
+// HistogramBounds returns the bounds of a [Histogram].
+func HistogramBounds() []time.Duration { return core.HistogramBounds() }
+
+// WithOwner names the caller that acquires connections with the context, such as a request, a
+// job or a worker; see [core.WithOwner].
+func WithOwner(ctx context.Context, name string) context.Context { return core.WithOwner(ctx, name) }
+
+// Observe records the events of db's connections until the Observer is closed; see
+// [core.Observe].
+func Observe(ctx context.Context, db *sql.DB, cfg ObserveConfig) (*Observer, error) {
+	return core.Observe(ctx, db, cfg)
+}

@@ -1,0 +1,145 @@
+package core
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
+)
+
+// A Conn is what a lane knows of a connection, idle or in use. A [Session] embeds it. The zero
+// Conn is ready to be embedded.
+//
+// Only the holder uses the connection. Other goroutines may call Stopped, Stop, StopIn, Use,
+// IsUsed and Holder.
+type Conn struct {
+	session Session
+	lane    *Lane
+
+	expires    time.Time // zero if it does not expire
+	generation uint64    // of the lane when it was opened
+	idleSince  time.Time // zero while it is in use
+	answered   time.Time // when it was opened, or last answered a ping
+	extra      bool      // its turn is beyond the lane's limit
+
+	turn    turn                 // of the holder
+	stopped atomic.Pointer[stop] // set once, when the pool takes the connection away
+
+	mu  sync.Mutex // guards use
+	use use
+}
+
+// A stop is why the pool has taken a connection away.
+type stop struct {
+	err error       // of every further call
+	why wrap.Reason // for which the connection is closed
+}
+
+// A use describes the current use of a connection, for errors, events and Stats.
+type use struct {
+	on           bool
+	since        time.Time
+	trace        trace.TraceID
+	owner        string // see WithOwner
+	stack        []uintptr
+	leakReported bool
+}
+
+// Core returns c, for a session that embeds it.
+func (c *Conn) Core() *Conn { return c }
+
+// Session returns the session that embeds c.
+func (c *Conn) Session() Session { return c.session }
+
+// Lane returns the lane that lends the connection.
+func (c *Conn) Lane() *Lane { return c.lane }
+
+// IdleSince returns when the connection was given back, opened or pinged. It returns zero while
+// the connection is in use.
+func (c *Conn) IdleSince() time.Time { return c.idleSince }
+
+// Stop makes all further calls of a connection in use fail with err. When it is given back, it
+// is closed for the reason why. The engine ends a running call.
+func (c *Conn) Stop(err error, why wrap.Reason) {
+	c.stopped.CompareAndSwap(nil, &stop{err, why})
+}
+
+// Stopped returns the error of [Conn.Stop], or nil.
+func (c *Conn) Stopped() error {
+	if s := c.stopped.Load(); s != nil {
+		return s.err
+	}
+	return nil
+}
+
+// begin starts the use of a connection that has been lent. owner is the caller's name.
+func (c *Conn) begin(owner string, now time.Time) {
+	var stack []uintptr
+	if c.lane.pool.cfg.TrackStacks {
+		var pcs [32]uintptr
+		stack = append(stack, pcs[:runtime.Callers(3, pcs[:])]...)
+	}
+	id := c.session.Lease().Trace()
+	c.session.Begun()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.use = use{on: true, since: now, trace: id, owner: owner, stack: stack}
+}
+
+// end ends the use. It returns whether a leak was reported, and how long the use was.
+func (c *Conn) end(now time.Time) (leaked bool, held time.Duration) {
+	c.session.Ended()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.use.on, c.use.stack = false, nil
+	return c.use.leakReported, now.Sub(c.use.since)
+}
+
+// Trace returns the trace of the call that took the connection last.
+func (c *Conn) Trace() trace.TraceID {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.use.trace
+}
+
+// SetDefaultOwner sets the owner of the use, if the caller has set none.
+func (c *Conn) SetDefaultOwner(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.use.owner == "" {
+		c.use.owner = name
+	}
+}
+
+// UsedSince returns when the current use began. ok is false if there is none.
+func (c *Conn) UsedSince() (since time.Time, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.use.since, c.use.on
+}
+
+// StopIn is [Conn.Stop], but only in the use that began at that time, and only if it still has
+// the state that still confirms. It reports whether it has stopped the connection.
+func (c *Conn) StopIn(since time.Time, still func() bool, err error, why wrap.Reason) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.use.on || c.use.since != since || !still() {
+		return false
+	}
+	c.Stop(err, why)
+	return true
+}
+
+// info returns the description of the connection for hooks.
+func (c *Conn) info(now time.Time) ConnInfo {
+	w := c.session.Lease()
+	info := ConnInfo{ID: w.ID(), Lane: c.lane.name, Age: w.Age(now), Uses: w.Uses()}
+	if !c.idleSince.IsZero() {
+		info.Idle = now.Sub(c.idleSince)
+	}
+	return info
+}

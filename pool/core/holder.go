@@ -1,0 +1,158 @@
+package core
+
+import (
+	"cmp"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
+)
+
+// A Holder is a lease of a connection and its caller.
+type Holder struct {
+	Conn     wrap.ConnID
+	Pool     string // name of the pool
+	Lane     wrap.Lane
+	Held     time.Duration
+	Last     string        // db.query.summary of the last query; empty if there was none
+	Trace    trace.TraceID // of the call that acquired it; zero if it was in no trace
+	Owner    string        // name set by [WithOwner]; "Backup" or "Checkpoint" for the pool itself
+	Rows     int           // number of open rows
+	Tx       bool          // whether a transaction of BeginTx is open
+	Stack    []string      // of the caller, innermost first; nil unless stacks are tracked
+	since    time.Time
+	WaitsFor string // in a cycle: the lane that it waits for, such as writer of "app.db"
+}
+
+func (h Holder) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s of %q, connection %s for %s", h.Lane, h.Pool, h.Conn, h.Held.Round(time.Millisecond))
+	if h.Owner != "" {
+		fmt.Fprintf(&b, " by %q", h.Owner)
+	}
+	if h.Last != "" {
+		fmt.Fprintf(&b, ", last %q", h.Last)
+	}
+	if h.Tx {
+		b.WriteString(", in a transaction")
+	}
+	if h.Rows > 0 {
+		fmt.Fprintf(&b, ", %d rows open", h.Rows)
+	}
+	if h.Trace.IsValid() {
+		fmt.Fprintf(&b, ", trace %s", h.Trace)
+	}
+	if h.WaitsFor != "" {
+		fmt.Fprintf(&b, ", waits for a %s", h.WaitsFor)
+	}
+	if len(h.Stack) > 0 {
+		fmt.Fprintf(&b, ", acquired at %s", h.Stack[0])
+	}
+	return b.String()
+}
+
+// Holders returns the current holders of connections, the longest first.
+func (p *Pool) Holders() []Holder {
+	var list []Holder
+	for _, l := range p.Lanes() {
+		list = append(list, l.holders()...)
+	}
+	longestFirst(list)
+	return list
+}
+
+func longestFirst(list []Holder) {
+	slices.SortStableFunc(list, func(a, b Holder) int { return cmp.Compare(b.Held, a.Held) })
+}
+
+func (l *Lane) holders() []Holder { return l.holding(func(*Conn) bool { return true }) }
+
+// Blockers returns the holders that also have the turn, and so block other callers.
+func (l *Lane) Blockers() []Holder { return l.holding(func(c *Conn) bool { return c.turn.isHeld() }) }
+
+func (l *Lane) holding(which func(*Conn) bool) (list []Holder) {
+	now := time.Now()
+	for _, c := range l.Conns() {
+		if h, ok := c.Holder(now); ok && which(c) {
+			list = append(list, h)
+		}
+	}
+	return list
+}
+
+// Holder describes the current use of the connection. ok is false if there is none. Any
+// goroutine may call it.
+func (c *Conn) Holder(now time.Time) (h Holder, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.use.on {
+		return Holder{}, false
+	}
+	does := c.session.Activity()
+	lease := c.session.Lease()
+	return Holder{
+		since: c.use.since,
+		Conn:  lease.ID(),
+		Pool:  c.lane.pool.cfg.Name,
+		Lane:  c.lane.name,
+		Held:  max(now.Sub(c.use.since), 0), // the use may have begun after now
+		Last:  does.Last,
+		Trace: c.use.trace,
+		Owner: c.use.owner,
+		Rows:  lease.OpenRows(),
+		Tx:    does.Tx,
+		Stack: frames(c.use.stack),
+	}, true
+}
+
+// Since returns when the use began.
+func (h Holder) Since() time.Time { return h.since }
+
+// frames describes the functions of a stack, without those of database/sql and without methods
+// of the pool.
+func frames(stack []uintptr) []string {
+	if len(stack) == 0 {
+		return nil
+	}
+	var list []string
+	frames := runtime.CallersFrames(stack)
+	for {
+		f, more := frames.Next()
+		if !strings.HasPrefix(f.Function, "database/sql.") && !strings.HasPrefix(f.Function, "github.com/sqlitemw/sqlitemw/pool.(") && !strings.HasPrefix(f.Function, "github.com/sqlitemw/sqlitemw/pool/core.(") {
+			list = append(list, fmt.Sprintf("%s (%s:%d)", f.Function, f.File, f.Line))
+		}
+		if !more {
+			return list
+		}
+	}
+}
+
+func describeHolders(list []Holder) string {
+	if len(list) == 0 {
+		return "no connection is held"
+	}
+	const most = 5
+	var texts []string
+	for _, h := range list[:min(len(list), most)] {
+		texts = append(texts, h.String())
+	}
+	if n := len(list) - most; n > 0 {
+		texts = append(texts, fmt.Sprintf("and %d more", n))
+	}
+	return strings.Join(texts, "; ")
+}
+
+// Waiters returns the calls that wait for connections, those that are served first first.
+func (p *Pool) Waiters() []Waiter {
+	var list []Waiter
+	now := time.Now()
+	for _, l := range p.Lanes() {
+		list = append(list, l.queue.waiters(l, now)...)
+	}
+	return list
+}

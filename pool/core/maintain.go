@@ -1,0 +1,287 @@
+package core
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
+)
+
+// A maintainer does the pool's regular work: it closes connections that are idle or open for
+// too long, opens connections that must be open, and pings them. It also reports leaks and
+// checks health, and lets the engine do its regular work. It has one goroutine and one timer,
+// and a job for each kind of work that calls a function of the program. If such a function does
+// not return, the other jobs go on.
+type maintainer struct {
+	pool   *Pool
+	cancel context.CancelFunc
+	done   chan struct{}
+	every  time.Duration
+
+	reaps, fills, pings, checks *Job
+
+	checked time.Time
+
+	// Used by the job fills.
+	retry   time.Time     // open no connections before
+	backOff time.Duration // the latest wait for retry
+}
+
+// After an error, opening connections in the background is retried after a second. Each further
+// time, that doubles, up to a minute.
+const (
+	firstBackOff = time.Second
+	maxBackOff   = time.Minute
+)
+
+func newMaintainer(p *Pool) *maintainer {
+	ctx, cancel := context.WithCancel(context.Background())
+	now := time.Now()
+	m := &maintainer{pool: p, cancel: cancel, done: make(chan struct{}), every: p.cfg.round(), checked: now,
+		reaps:  p.guard.NewJob("closing connections that are idle or old"),
+		fills:  p.guard.NewJob("opening connections in the background"),
+		pings:  p.guard.NewJob("pinging idle connections"),
+		checks: p.guard.NewJob("the regular health check"),
+	}
+	go m.run(ctx)
+	return m
+}
+
+// stop stops the goroutine and cancels the jobs.
+func (m *maintainer) stop() {
+	m.cancel()
+	<-m.done
+}
+
+// ended waits until all jobs have ended. It returns false if ctx ends first.
+func (m *maintainer) ended(ctx context.Context) (all bool) {
+	all = true
+	for _, j := range []*Job{m.reaps, m.fills, m.pings, m.checks} {
+		all = j.Ended(ctx) && all
+	}
+	return all
+}
+
+func (m *maintainer) run(ctx context.Context) {
+	defer close(m.done)
+	ticker := time.NewTicker(m.every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		m.round(ctx, time.Now())
+	}
+}
+
+// round starts the work that is due. Work that calls functions of the program runs in jobs.
+func (m *maintainer) round(ctx context.Context, now time.Time) {
+	p := m.pool
+	lanes := p.Lanes()
+	if slices.ContainsFunc(lanes, func(l *Lane) bool { return l.isReapable(now) }) {
+		p.guard.Start(ctx, m.reaps, func(ctx context.Context) {
+			for _, l := range lanes {
+				l.reap(ctx, now)
+			}
+		})
+	}
+	if slices.ContainsFunc(lanes, func(l *Lane) bool { return l.Count().Open < l.cfg.Keep() }) {
+		p.guard.Start(ctx, m.fills, func(ctx context.Context) { m.fill(ctx, now) })
+	}
+	if p.cfg.KeepAlive > 0 {
+		p.guard.Start(ctx, m.pings, func(ctx context.Context) {
+			for _, l := range lanes {
+				l.keepAlive(ctx, now)
+			}
+		})
+	}
+	if d := p.cfg.LeakAfter; d > 0 {
+		for _, l := range p.Lanes() {
+			for _, c := range l.Conns() {
+				p.reportLeak(c, now)
+			}
+		}
+	}
+	p.engine.Maintain(ctx, now)
+	if d := p.cfg.HealthInterval; d > 0 && now.Sub(m.checked) >= d {
+		m.checked = now
+		// check itself reports its result.
+		p.guard.Start(ctx, m.checks, func(ctx context.Context) { _ = p.check(ctx, false) })
+	}
+}
+
+// reap closes idle connections: those that have been idle for too long, the longest idle first
+// and down to keep, and those that are too old.
+func (l *Lane) reap(ctx context.Context, now time.Time) {
+	for {
+		c, why := l.popReapable(now)
+		if c == nil {
+			return
+		}
+		l.CloseIn(ctx, c, why)
+	}
+}
+
+func (l *Lane) isReapable(now time.Time) bool {
+	keep := l.cfg.Keep()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i, _ := l.reapable(now, keep)
+	return i >= 0
+}
+
+func (l *Lane) popReapable(now time.Time) (*Conn, wrap.Reason) {
+	keep := l.cfg.Keep()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i, why := l.reapable(now, keep)
+	if i < 0 {
+		return nil, ""
+	}
+	c := l.idle[i]
+	l.idle = append(l.idle[:i], l.idle[i+1:]...)
+	return c, why
+}
+
+// reapable returns the index of an idle connection that must be closed, and the reason, or -1.
+// l.mu must be held.
+func (l *Lane) reapable(now time.Time, keep int) (int, wrap.Reason) {
+	idle := l.pool.cfg.IdleTimeout
+	for i, c := range l.idle {
+		why := wrap.Reason("")
+		switch {
+		case c.generation != l.generation:
+			why = wrap.ReasonReset
+		case c.session.Kept():
+		case !c.expires.IsZero() && now.After(c.expires):
+			why = wrap.ReasonExpired
+		case idle > 0 && now.Sub(c.idleSince) >= idle && len(l.all)+l.dials.open > keep:
+			why = wrap.ReasonIdle
+		}
+		if why != "" {
+			return i, why
+		}
+	}
+	return -1, ""
+}
+
+// fill opens connections until as many are open as must be.
+func (m *maintainer) fill(ctx context.Context, now time.Time) {
+	if now.Before(m.retry) || m.pool.engine.Lost() != nil {
+		return
+	}
+	if now.Sub(m.retry) > maxBackOff { // the last failure was long ago
+		m.backOff = 0
+	}
+	for _, l := range m.pool.Lanes() {
+		for l.Count().Open < l.cfg.Keep() {
+			opened, err := l.openIdle(ctx)
+			if err != nil {
+				m.backOff = min(max(2*m.backOff, firstBackOff), maxBackOff)
+				m.retry = now.Add(m.backOff)
+				m.pool.logger.Error("pool: a connection could not be opened in the background", "lane", l.name, "error", m.pool.engine.Describe(err), "again in", m.backOff)
+				return
+			}
+			if !opened {
+				return // a caller has the turn, and will open one
+			}
+		}
+	}
+	m.backOff = 0
+}
+
+// openIdle opens an idle connection, unless all turns are taken. It does not keep a turn
+// meanwhile, because Init or a hook may never return. A caller that comes meanwhile opens
+// another connection, and a surplus one is closed. With an exclusive connection, openIdle does
+// keep the turn, because there can be only one connection.
+func (l *Lane) openIdle(ctx context.Context) (bool, error) {
+	if !l.queue.try() {
+		return false, nil
+	}
+	if l.pool.cfg.Exclusive {
+		defer l.releaseTurn(false)
+	} else {
+		l.releaseTurn(false)
+	}
+	if l.Count().Open >= l.cfg.Keep() {
+		return true, nil // a caller has opened one meanwhile
+	}
+	c, err := l.Dial(ctx, nil)
+	if err != nil {
+		return false, err
+	}
+	l.Push(c)
+	return true, nil
+}
+
+// keepAlive pings idle connections that have not answered for KeepAlive. It pings one at a
+// time, and holds a turn for each, so that callers do not find the lane empty.
+func (l *Lane) keepAlive(ctx context.Context, now time.Time) {
+	for range l.Count().Idle {
+		if !l.queue.try() {
+			return
+		}
+		c := l.popOldest(now.Add(-l.pool.cfg.KeepAlive))
+		if c == nil {
+			l.releaseTurn(false)
+			return
+		}
+		answers := false
+		_ = l.pool.guard.Protect("pinging an idle connection", func() { answers = l.ping(ctx, c) })
+		answers = answers || ctx.Err() != nil && !c.session.Lease().Panicked()
+		if answers {
+			l.push(c)
+		}
+		l.releaseTurn(false)
+		if !answers { // without a turn, because a hook may never return
+			l.CloseIn(ctx, c, wrap.ReasonInvalid)
+		}
+	}
+}
+
+// popOldest removes and returns an idle connection that has not been used or pinged since then:
+// the one used longest ago. It returns nil if there is none.
+func (l *Lane) popOldest(since time.Time) *Conn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, c := range l.idle {
+		if c.answered.Before(since) && c.idleSince.Before(since) {
+			l.idle = append(l.idle[:i], l.idle[i+1:]...)
+			return c
+		}
+	}
+	return nil
+}
+
+// reportLeak reports a connection that has been held for LeakAfter, once.
+func (p *Pool) reportLeak(c *Conn, now time.Time) {
+	h, ok := c.Holder(now)
+	if !ok || h.Held < p.cfg.LeakAfter || !c.leaks(h.since) {
+		return
+	}
+	p.recorder.Record(wrap.Event{Time: now, Kind: wrap.KindLeak, Conn: h.Conn, Lane: h.Lane, Duration: h.Held, Trace: h.Trace, Background: true})
+	p.logger.Warn("pool: a connection has been in use for long", "conn", h.Conn, "lane", h.Lane, "held", h.Held,
+		"last", h.Last, "owner", h.Owner, "rows", h.Rows, "tx", h.Tx, "trace", h.Trace, "stack", h.Stack)
+}
+
+// leaks marks the use that began at that time as a leak. It returns false if the use has ended,
+// or is marked already.
+func (c *Conn) leaks(since time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.use.on || !c.use.since.Equal(since) || c.use.leakReported {
+		return false
+	}
+	c.use.leakReported = true
+	return true
+}
+
+// recordLeakEnd reports that a leaked connection has been given back.
+func (p *Pool) recordLeakEnd(c *Conn, held time.Duration) {
+	id := c.session.Lease().ID()
+	p.recorder.Record(wrap.Event{Time: time.Now(), Kind: wrap.KindLeakEnd, Conn: id, Lane: c.lane.name, Duration: held})
+	p.logger.Info("pool: a connection that was in use for long has been given back", "conn", id, "lane", c.lane.name, "held", held)
+}

@@ -1,0 +1,166 @@
+package core
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
+)
+
+// Release takes back a connection, which ends its use, and releases its turn.
+func (l *Lane) Release(c *Conn) {
+	c.session.Returning()
+	now := time.Now()
+	if l.cfg.Demand != nil {
+		defer l.cfg.Demand(-1)
+	}
+	if c.reclaimAtEnd() {
+		defer l.releaseTurn(c.extra)
+	} else {
+		defer l.pool.wakeDrain()
+	}
+	why := wrap.ReasonHook
+	defer func() { l.settle(c, why, now) }() // also if the hook panics
+	why = l.cleanUp(c, now)
+}
+
+// cleanUp prepares a connection that is given back for its next user. It returns why the
+// connection must be closed instead, or an empty reason.
+func (l *Lane) cleanUp(c *Conn, now time.Time) (why wrap.Reason) {
+	if s := c.stopped.Load(); s != nil {
+		why = s.why
+	} else if !c.session.Lease().Panicked() { // after a panic, it must not be used
+		why = c.session.CleanUp()
+	}
+	if f := l.pool.cfg.Hooks.AfterRelease; f != nil && why == "" && !f(c.info(now)) {
+		why = wrap.ReasonHook
+	}
+	if why == "" && c.extra {
+		why = wrap.ReasonOverflow
+	}
+	return why
+}
+
+// settle keeps a connection that was given back, or closes it. It closes it also if the
+// Recorder panics.
+func (l *Lane) settle(c *Conn, why wrap.Reason, now time.Time) {
+	settled := false
+	defer func() {
+		if !settled {
+			l.Close(c, wrap.ReasonHook)
+		}
+	}()
+	leaked, held := c.end(now)
+	if leaked {
+		l.pool.recordLeakEnd(c, held)
+	}
+	if why != "" {
+		c.session.Lease().Retire(why)
+	}
+	keep := c.session.Lease().TakeBack(now)
+	settled = true
+	if !keep {
+		l.Close(c, why)
+		return
+	}
+	c.idleSince = now
+	l.push(c)
+}
+
+// Push makes a connection idle, which has not been in use. It closes the connection instead if
+// the lane does not need it.
+func (l *Lane) Push(c *Conn) {
+	if c.idleSince.IsZero() {
+		c.idleSince = time.Now()
+	}
+	l.push(c)
+}
+
+// push adds a connection to the idle ones, in the order of last use. It closes the connection
+// instead if that is too old, if the lane is closed or too large, or if enough others are idle.
+func (l *Lane) push(c *Conn) {
+	l.mu.Lock()
+	why := l.pushLocked(c)
+	l.mu.Unlock()
+	if why != "" {
+		l.Close(c, why)
+	}
+}
+
+// pushLocked is push, but returns the reason if the connection must be closed. l.mu must be
+// held.
+func (l *Lane) pushLocked(c *Conn) wrap.Reason {
+	why := l.closeReason(c, c.idleSince)
+	switch {
+	case why != "":
+	case l.surplus():
+		why = wrap.ReasonShrunk
+	case l.cfg.MaxIdle > 0 && len(l.idle) >= l.cfg.MaxIdle && !c.session.Kept():
+		why = wrap.ReasonOverflow
+	default:
+		i := len(l.idle)
+		for i > 0 && l.idle[i-1].idleSince.After(c.idleSince) {
+			i--
+		}
+		l.idle = slices.Insert(l.idle, i, c)
+	}
+	return why
+}
+
+// releaseTurn releases a turn.
+func (l *Lane) releaseTurn(extra bool) {
+	if extra {
+		l.mu.Lock()
+		l.unreserveLocked()
+		l.mu.Unlock()
+	}
+	l.queue.release(extra)
+	l.pool.wakeDrain()
+}
+
+// Close closes a connection that is not in use, on the goroutine of a call of the program.
+func (l *Lane) Close(c *Conn, why wrap.Reason) { l.CloseIn(context.Background(), c, why) }
+
+// CloseIn is Close on the goroutine that ctx identifies; see [Guard.Call].
+func (l *Lane) CloseIn(ctx context.Context, c *Conn, why wrap.Reason) {
+	defer l.end(ctx, c, why) // also if the hook panics
+	if f := l.pool.cfg.Hooks.BeforeClose; f != nil {
+		info := c.info(time.Now())
+		_ = l.pool.guard.Call(ctx, l.pool.places.beforeClose, func() error { f(info); return nil })
+	}
+}
+
+func (l *Lane) end(ctx context.Context, c *Conn, why wrap.Reason) {
+	l.mu.Lock()
+	l.removeLocked(c)
+	l.dials.closing++
+	l.mu.Unlock()
+	defer l.pool.wakeDrain() // a Shutdown may wait for the close
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.dials.closing--
+	}()
+	background := JobOf(ctx) != nil
+	if background {
+		c.session.Lease().InBackground()
+	}
+	c.session.Closing(ctx, background)
+	if err := c.session.Lease().CloseFor(why); err != nil && err != wrap.ErrPanicked {
+		l.pool.closeFailed(c, err)
+	}
+}
+
+// remove removes a connection from the lane without closing it.
+func (l *Lane) remove(c *Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.removeLocked(c)
+}
+
+func (l *Lane) removeLocked(c *Conn) {
+	if i := slices.Index(l.all, c); i >= 0 {
+		l.all = slices.Delete(l.all, i, i+1)
+	}
+}
