@@ -22,6 +22,7 @@ type conn struct {
 	core.Conn
 	driver.PoolConn
 	pool  *Pool
+	lane  *core.Lane
 	reads bool // it is a reader
 
 	initial initialState
@@ -93,7 +94,7 @@ func leased(c *core.Conn, err error) (*conn, error) {
 func connOf(c *core.Conn) *conn { return c.Session().(*conn) }
 
 // release gives a connection back.
-func (c *conn) release() { c.Lane().Release(&c.Conn) }
+func (c *conn) release() { c.lane.Release(&c.Conn) }
 
 // Taking implements [core.Session].
 func (c *conn) Taking(now time.Time) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
 	"github.com/sqlitemw/sqlitemw/pool/core"
 )
 
@@ -74,8 +75,8 @@ func (e engine) Stop(ctx context.Context) bool {
 }
 
 // BeforeClose implements [core.Engine].
-func (e engine) BeforeClose(ctx context.Context, l *core.Lane) {
-	if l == e.lanes.writer {
+func (e engine) BeforeClose(ctx context.Context, lane wrap.Lane) {
+	if lane == wrap.LaneWriter {
 		e.optimize(ctx)
 	}
 }

@@ -236,7 +236,7 @@ func (c *conn) recordWriteErr(err error) {
 	}
 	p := c.pool
 	id := c.Trace()
-	p.recordFailure(failedWrite, cause{why: p.describeErr(err), status: c.Lease().Status(err), conn: c.ID(), lane: c.Lane().Name(), trace: id})
+	p.recordFailure(failedWrite, cause{why: p.describeErr(err), status: c.Lease().Status(err), conn: c.ID(), lane: c.lane.Name(), trace: id})
 	c.countWrites()
 }
 

@@ -128,9 +128,9 @@ func (p *Pool) enforceLimits(now time.Time) {
 
 // recordTimeLimit reports an exceeded limit.
 func (p *Pool) recordTimeLimit(c *conn, limit *TimeLimitError, background bool) {
-	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindTimeLimit, Conn: c.ID(), Lane: c.Lane().Name(),
+	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindTimeLimit, Conn: c.ID(), Lane: c.lane.Name(),
 		Duration: limit.Took, Reason: driver.Reason(limit.Setting), Background: background})
-	p.logger.Warn("pool: a time limit was exceeded", "setting", limit.Setting, "limit", limit.Limit, "took", limit.Took, "conn", c.ID(), "lane", c.Lane().Name(), "last", limit.Last)
+	p.logger.Warn("pool: a time limit was exceeded", "setting", limit.Setting, "limit", limit.Limit, "took", limit.Took, "conn", c.ID(), "lane", c.lane.Name(), "last", limit.Last)
 }
 
 // takeAway ends the transaction of a stopped connection and takes its turn, if no call is
@@ -157,7 +157,7 @@ func (c *conn) takeAway() {
 			}
 		})
 	})
-	c.Revoke()
+	c.lane.Revoke(&c.Conn)
 }
 
 // endTimedOutTx makes all calls of a transaction fail if a statement has timed out and SQLite

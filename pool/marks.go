@@ -57,7 +57,7 @@ func (p *Pool) mark(c *conn, m marks, what string) {
 	first := c.session.marks&m != m
 	c.session.marks |= m
 	p.routing.marks.Or(uint32(m))
-	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindSession, Conn: c.ID(), Lane: c.Lane().Name()})
+	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindSession, Conn: c.ID(), Lane: c.lane.Name()})
 	if first {
 		p.logger.Warn("pool: a change of session state stays on the writer until it is undone or the pool is reset; to change every connection, use Config.Init or Config.Pragmas",
 			"conn", c.ID(), "change", what)

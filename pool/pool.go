@@ -348,7 +348,7 @@ func row(raw *sqlite3.Conn, query string, read func(*sqlite3.Stmt)) error {
 
 // recordBusy records an event for a call that failed because the database is locked.
 func (p *Pool) recordBusy(c *conn, err error) {
-	e := driver.Event{Time: time.Now(), Kind: driver.KindBusy, Conn: c.ID(), Lane: c.Lane().Name(), Err: c.Lease().Status(err)}
+	e := driver.Event{Time: time.Now(), Kind: driver.KindBusy, Conn: c.ID(), Lane: c.lane.Name(), Err: c.Lease().Status(err)}
 	e.Trace = c.Trace()
 	if e.Blocker, e.Holder = c.BlockedBy(err); e.Blocker == "" {
 		e.Derived = true
@@ -373,9 +373,9 @@ func (p *Pool) blockedBy(c *conn) (driver.Blocker, driver.ConnID) {
 // if the transaction was rolled back; otherwise the connection is closed for that reason.
 func (p *Pool) recordDirty(c *conn, why wrap.Reason) {
 	summary, trace := c.summary(), c.Trace()
-	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindDirty, Conn: c.ID(), Lane: c.Lane().Name(), Reason: why, Trace: trace})
+	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindDirty, Conn: c.ID(), Lane: c.lane.Name(), Reason: why, Trace: trace})
 	p.logger.Error("pool: a transaction that a query began outside BeginTx was left open; it is rolled back",
-		"conn", c.ID(), "lane", c.Lane().Name(), "last", summary, "trace", trace)
+		"conn", c.ID(), "lane", c.lane.Name(), "last", summary, "trace", trace)
 	if p.cfg.Dirty == DirtyFail {
 		err := error(&DirtyError{Last: summary})
 		p.routing.pendingDirty.Store(&err)

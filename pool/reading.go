@@ -24,7 +24,7 @@ func (p *Pool) oldestReading() *reading {
 	for _, other := range p.base.file.users() {
 		for _, l := range other.core.Lanes() {
 			for _, lent := range l.Conns() {
-				h, ok := lent.Holder(now)
+				h, ok := l.Holder(lent, now)
 				if !ok || h.Rows == 0 && !h.Tx {
 					continue
 				}

@@ -106,7 +106,7 @@ func TestMaxLifetime(t *testing.T) {
 		if first[0] < 500*time.Second || first[6] > 1030*time.Second { // the pool checks every half minute
 			t.Errorf("ages %v", first)
 		}
-		if len(slices.Compact(first)) < 3 {
+		if first[0] == first[6] { // by chance once in 24 million runs: there are 17 rounds
 			t.Errorf("all expired at the same time: %v", first)
 		}
 		// A replacement may have expired in the last round. It is replaced in the next.

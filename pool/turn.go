@@ -49,5 +49,6 @@ func writePragmas(raw *sqlite3.Conn) (is [3]bool) {
 // reclaimTurn returns the writer, with its turn. If another caller has taken the turn, it waits
 // for a new one.
 func (s *shell) reclaimTurn(ctx context.Context) (*conn, error) {
-	return s.writer, s.writer.Reclaim(ctx)
+	c := s.writer
+	return c, c.lane.Reclaim(ctx, &c.Conn)
 }

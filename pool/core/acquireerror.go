@@ -69,16 +69,16 @@ func (e *AcquireError) As(target any) bool {
 
 func (e *AcquireError) matchesEngine() bool { return e.also != nil && !errors.Is(e.Err, ErrClosed) }
 
-// newAcquireError returns the error of an acquire that err has ended.
-func (l *Lane) newAcquireError(ctx context.Context, err error, waited time.Duration, place int) *AcquireError {
+// newAcquireError is the explainer of all lanes. It returns an [*AcquireError].
+func newAcquireError(ctx context.Context, l *Lane, err error, waited time.Duration, place int) error {
 	e := &AcquireError{
-		Pool:    l.pool.cfg.Name,
-		Lane:    l.name,
+		Pool:    l.cfg.Name,
+		Lane:    l.opts.Name,
 		Waited:  waited,
 		Place:   place,
 		Waiting: l.queue.count().waiting,
 		Err:     err,
-		also:    l.cfg.Timeout,
+		also:    l.opts.Timeout,
 	}
 	ours := l.holders()
 	longestFirst(ours)
@@ -117,7 +117,7 @@ func (l *Lane) findCause(ctx context.Context, e *AcquireError, ours []Holder) {
 // causeOfHolders returns the cause that the holders suggest. ours are those of this lane, the
 // longest first.
 func (l *Lane) causeOfHolders(e *AcquireError, ours []Holder) Cause {
-	long := max(l.pool.cfg.LeakAfter, e.Waited/2, time.Second)
+	long := max(l.cfg.LeakAfter, e.Waited/2, time.Second)
 	switch {
 	case len(ours) == 0:
 		return CauseOther

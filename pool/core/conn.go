@@ -1,6 +1,7 @@
 package core
 
 import (
+	"context"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -14,11 +15,10 @@ import (
 // A Conn is what a lane knows of a connection, idle or in use. A [Session] embeds it. The zero
 // Conn is ready to be embedded.
 //
-// Only the holder uses the connection. Other goroutines may call Stopped, Stop, StopIn, Use,
-// IsUsed and Holder.
+// Only the holder uses the connection. Other goroutines may call Stop, StopIn, Stopped, Trace and
+// UsedSince.
 type Conn struct {
 	session Session
-	lane    *Lane
 
 	expires    time.Time // zero if it does not expire
 	generation uint64    // of the lane when it was opened
@@ -55,9 +55,6 @@ func (c *Conn) Core() *Conn { return c }
 // Session returns the session that embeds c.
 func (c *Conn) Session() Session { return c.session }
 
-// Lane returns the lane that lends the connection.
-func (c *Conn) Lane() *Lane { return c.lane }
-
 // IdleSince returns when the connection was given back, opened or pinged. It returns zero while
 // the connection is in use.
 func (c *Conn) IdleSince() time.Time { return c.idleSince }
@@ -76,10 +73,11 @@ func (c *Conn) Stopped() error {
 	return nil
 }
 
-// begin starts the use of a connection that has been lent. owner is the caller's name.
-func (c *Conn) begin(owner string, now time.Time) {
+// begin starts the use of a connection that has been lent. owner is the caller's name. With
+// tracked, its stack is recorded.
+func (c *Conn) begin(owner string, now time.Time, tracked bool) {
 	var stack []uintptr
-	if c.lane.pool.cfg.TrackStacks {
+	if tracked {
 		var pcs [32]uintptr
 		stack = append(stack, pcs[:runtime.Callers(3, pcs[:])]...)
 	}
@@ -97,6 +95,17 @@ func (c *Conn) end(now time.Time) (leaked bool, held time.Duration) {
 	defer c.mu.Unlock()
 	c.use.on, c.use.stack = false, nil
 	return c.use.leakReported, now.Sub(c.use.since)
+}
+
+// Offer lets other callers take the holder's turn until [Lane.Reclaim].
+func (c *Conn) Offer() { c.turn.offer() }
+
+// reclaimAtEnd reports whether a connection that is given back still has its turn, which can
+// then no longer be taken.
+func (c *Conn) reclaimAtEnd() bool {
+	kept := c.turn.reclaim()
+	c.turn.hold()
+	return kept
 }
 
 // Trace returns the trace of the call that took the connection last.
@@ -134,12 +143,67 @@ func (c *Conn) StopIn(since time.Time, still func() bool, err error, why wrap.Re
 	return true
 }
 
-// info returns the description of the connection for hooks.
-func (c *Conn) info(now time.Time) ConnInfo {
+// info returns the description of the connection, which is of that lane, for hooks.
+func (c *Conn) info(now time.Time, lane wrap.Lane) ConnInfo {
 	w := c.session.Lease()
-	info := ConnInfo{ID: w.ID(), Lane: c.lane.name, Age: w.Age(now), Uses: w.Uses()}
+	info := ConnInfo{ID: w.ID(), Lane: lane, Age: w.Age(now), Uses: w.Uses()}
 	if !c.idleSince.IsZero() {
 		info.Idle = now.Sub(c.idleSince)
 	}
 	return info
+}
+
+// leaks marks the use that began at that time as a leak. It returns false if the use has ended,
+// or is marked already.
+func (c *Conn) leaks(since time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.use.on || !c.use.since.Equal(since) || c.use.leakReported {
+		return false
+	}
+	c.use.leakReported = true
+	return true
+}
+
+// A Session is an engine's connection, as a [Lane] lends it. Unless a method says otherwise, it
+// is called only by the holder's goroutine, or while the connection is idle.
+type Session interface {
+	// Core returns the Conn that the session embeds.
+	Core() *Conn
+
+	// Lease returns the wrapped connection.
+	Lease() wrap.Lease
+
+	// Taking is called when a caller takes the connection, before it is lent.
+	Taking(now time.Time)
+
+	// Begun is called when a use begins, after the connection has been lent.
+	Begun()
+
+	// Returning is called when a use ends, while the connection still has its turn.
+	Returning()
+
+	// CleanUp prepares a connection that is given back for its next user. It returns why the
+	// connection must be closed instead, or an empty reason.
+	CleanUp() wrap.Reason
+
+	// Ended is called when a use has ended.
+	Ended()
+
+	// Closing is called before the connection is closed. If background is set, that happens on a
+	// goroutine of the pool, with context ctx.
+	Closing(ctx context.Context, background bool)
+
+	// Kept reports whether the connection has state that the program would miss. Then it is not
+	// closed for its age or for being idle.
+	Kept() bool
+
+	// Activity returns what a connection in use is doing. Any goroutine may call it.
+	Activity() Activity
+}
+
+// An Activity is what a connection in use is doing.
+type Activity struct {
+	Last string // summary of the last query; empty if there was none
+	Tx   bool   // a transaction is open
 }

@@ -1,54 +1,14 @@
 package core
 
 import (
-	"context"
 	"fmt"
 	"slices"
-
-	"go.opentelemetry.io/otel/trace"
 )
 
 // This file finds deadlocks: callers that hold connections and wait for each other. They may
 // involve all pools of the process: a caller can hold a connection of one pool and wait for
 // another's. Nothing is recorded for this. When a wait has failed, the graph is built from the
 // holders and waiters at that moment.
-
-// A callerID identifies a holder or waiter, as far as that is known.
-type callerID struct {
-	trace trace.TraceID
-	owner string
-}
-
-func callerOf(ctx context.Context) callerID {
-	return callerID{trace.SpanContextFromContext(ctx).TraceID(), ownerOf(ctx)}
-}
-
-// is reports whether a and b are the same caller. Owner names take precedence over traces,
-// because several callers may work in one trace.
-func (a callerID) is(b callerID) bool {
-	if a.owner != "" && b.owner != "" {
-		return a.owner == b.owner
-	}
-	return a.trace.IsValid() && a.trace == b.trace
-}
-
-// WithOwner names the caller that acquires connections with the context, such as a request, a
-// job or a worker. The name appears in errors and in the holders of a pool.
-//
-// All leases and waits with the same name are taken to be of one caller that does one thing at
-// a time. If that caller holds a connection and waits for another, then a waiter for the first
-// also waits for the second. Without names, the same applies to leases and waits in the same
-// trace.
-func WithOwner(ctx context.Context, name string) context.Context {
-	return context.WithValue(ctx, ownerKey{}, name)
-}
-
-type ownerKey struct{}
-
-func ownerOf(ctx context.Context) string {
-	name, _ := ctx.Value(ownerKey{}).(string)
-	return name
-}
 
 // A pendingWait is a caller's wait for a turn in a lane.
 type pendingWait struct {
@@ -88,12 +48,12 @@ func deadlock(failed pendingWait) []Holder {
 func drawGraph(failed pendingWait) graph {
 	g := graph{}
 	waits := []pendingWait{failed}
-	for _, p := range Pools() {
-		for _, l := range p.Lanes() {
-			waits = l.queue.appendWaits(l, waits)
-			for _, h := range l.Blockers() {
-				g[l.queue] = append(g[l.queue], edge{holder: h})
-			}
+	for _, l := range allLanes() {
+		for _, w := range l.queue.waits(l) {
+			waits = append(waits, pendingWait{w.caller, l})
+		}
+		for _, h := range l.Blockers() {
+			g[l.queue] = append(g[l.queue], edge{holder: h})
 		}
 	}
 	for q, edges := range g {
@@ -157,16 +117,4 @@ func (g graph) deadlock(l *Lane) []Holder {
 }
 
 // title names the lane and its pool.
-func (l *Lane) title() string { return fmt.Sprintf("%s of %q", l.name, l.pool.cfg.Name) }
-
-// appendWaits appends the waits of lane l in the queue.
-func (q *Queue) appendWaits(l *Lane, list []pendingWait) []pendingWait {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for w := q.first; w != nil; w = w.next {
-		if w.lane == l {
-			list = append(list, pendingWait{w.caller, l})
-		}
-	}
-	return list
-}
+func (l *Lane) title() string { return fmt.Sprintf("%s of %q", l.opts.Name, l.cfg.Name) }

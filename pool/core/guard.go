@@ -14,6 +14,15 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
+// EngineTimeout limits what a pool itself does in the engine, and how long its goroutines wait
+// for hooks. It is as long as SQLite's usual busy timeout.
+const EngineTimeout = 5 * time.Second
+
+// closeGrace is how long after the end of its context Shutdown waits for connections that it
+// has taken away to be closed. It includes callGrace and the engine's last work, such as
+// SQLite's last checkpoint.
+const closeGrace = 500 * time.Millisecond
+
 // A function of the program that the pool calls may panic or never return. On the goroutine of
 // a call of the program, that affects only the call: it panics, or lasts as long as the
 // function. This file handles the pool's own goroutines, where neither may end the process or
@@ -47,11 +56,6 @@ const (
 	// told is for functions to which events or log lines go; see recordPanic.
 	told
 )
-
-// places are the functions that the core itself calls.
-type places struct {
-	afterRelease, beforeClose, recorder, logger, logEvents *Place
-}
 
 // A Guard knows the running calls of the program's functions, and the running jobs.
 type Guard struct {

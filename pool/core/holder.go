@@ -56,10 +56,9 @@ func (h Holder) String() string {
 	return b.String()
 }
 
-// Holders returns the current holders of connections, the longest first.
-func (p *Pool) Holders() []Holder {
-	var list []Holder
-	for _, l := range p.Lanes() {
+// holdersOf returns the current holders of the lanes' connections, the longest first.
+func holdersOf(lanes []*Lane) (list []Holder) {
+	for _, l := range lanes {
 		list = append(list, l.holders()...)
 	}
 	longestFirst(list)
@@ -78,16 +77,15 @@ func (l *Lane) Blockers() []Holder { return l.holding(func(c *Conn) bool { retur
 func (l *Lane) holding(which func(*Conn) bool) (list []Holder) {
 	now := time.Now()
 	for _, c := range l.Conns() {
-		if h, ok := c.Holder(now); ok && which(c) {
+		if h, ok := l.Holder(c, now); ok && which(c) {
 			list = append(list, h)
 		}
 	}
 	return list
 }
 
-// Holder describes the current use of the connection. ok is false if there is none. Any
-// goroutine may call it.
-func (c *Conn) Holder(now time.Time) (h Holder, ok bool) {
+// Holder describes the current use of a connection. ok is false if there is none.
+func (l *Lane) Holder(c *Conn, now time.Time) (h Holder, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.use.on {
@@ -98,8 +96,8 @@ func (c *Conn) Holder(now time.Time) (h Holder, ok bool) {
 	return Holder{
 		since: c.use.since,
 		Conn:  lease.ID(),
-		Pool:  c.lane.pool.cfg.Name,
-		Lane:  c.lane.name,
+		Pool:  l.cfg.Name,
+		Lane:  l.opts.Name,
 		Held:  max(now.Sub(c.use.since), 0), // the use may have begun after now
 		Last:  does.Last,
 		Trace: c.use.trace,
@@ -147,12 +145,25 @@ func describeHolders(list []Holder) string {
 	return strings.Join(texts, "; ")
 }
 
-// Waiters returns the calls that wait for connections, those that are served first first.
-func (p *Pool) Waiters() []Waiter {
-	var list []Waiter
+// A Waiter is a call that waits for a connection.
+type Waiter struct {
+	Pool   string // name of the pool
+	Lane   wrap.Lane
+	Place  int // in the queue now, from 1
+	Waited time.Duration
+	Trace  trace.TraceID // of the call; zero if it is in no trace
+	Owner  string        // name set by [WithOwner]
+}
+
+// waitersOf returns the calls that wait in the lanes, those that are served first first.
+func waitersOf(lanes []*Lane) (list []Waiter) {
 	now := time.Now()
-	for _, l := range p.Lanes() {
-		list = append(list, l.queue.waiters(l, now)...)
+	for _, l := range lanes {
+		for _, w := range l.queue.waits(l) {
+			if !w.since.IsZero() {
+				list = append(list, Waiter{l.cfg.Name, l.opts.Name, w.place, max(now.Sub(w.since), 0), w.caller.trace, w.caller.owner})
+			}
+		}
 	}
 	return list
 }

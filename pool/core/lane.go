@@ -2,7 +2,6 @@ package core
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -11,15 +10,70 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
+// A Source opens the connections of a lane. It must be safe for concurrent use.
+type Source interface {
+	// Acquisition starts the acquire of a connection.
+	Acquisition(ctx context.Context, lane wrap.Lane) *wrap.Acquisition
+
+	// Open opens a connection: for the acquire o, or in advance if o is nil. It calls
+	// opened with the engine's connection as soon as that is open. If Open then panics, the lane
+	// closes it.
+	Open(ctx context.Context, l *Lane, o *wrap.Opening, opened func(wrap.Lease)) (Session, error)
+}
+
+// A LaneConfig configures a [Lane].
+type LaneConfig struct {
+	Name   wrap.Lane
+	Reads  bool   // the lane is for readers, of which several may be in use at the same time
+	Source Source // opens its connections
+	Queue  *Queue // lanes of several pools may share one; nil for one of its own, with Turns turns
+	Turns  int
+
+	// Keep returns how many connections must be open. Most returns how many may be open, without
+	// those beyond the limit; nil for any number.
+	Keep func() int
+	Most func() int
+
+	// MaxIdle is how many connections without state may be idle; 0 for any number.
+	MaxIdle int
+
+	// Stalls says what helps callers that wait while nothing moves.
+	Stalls Stalls
+
+	// Demand is called with 1 when an acquire begins, and with -1 when it has failed or its
+	// connection is given back. It may be nil.
+	Demand func(n int)
+
+	// Running reports whether a connection of the lane is inside the engine, so that callers do
+	// not wait for each other. It may be nil.
+	Running func() bool
+
+	// Timeout is an error that the errors of failed acquires match too, unless the pool is closed.
+	// It may be nil.
+	Timeout error
+}
+
+// Stalls is what a lane does when callers wait and nothing moves.
+type Stalls int
+
+const (
+	// StallsWait lets them wait.
+	StallsWait Stalls = iota
+
+	// StallsExtend lets the last one in beyond the limit, because callers may wait for each other.
+	StallsExtend
+
+	// StallsTakeOffers gives them turns that holders offer; see [Conn.Offer].
+	StallsTakeOffers
+)
+
 // A Lane holds the connections of one kind and their queue. A caller that gets a turn in the
 // queue takes the connection that was used last, or opens one.
 type Lane struct {
-	cfg    LaneConfig
-	pool   *Pool
-	name   wrap.Lane
-	reads  bool
-	queue  *Queue
-	source Source
+	*shared
+	opts    LaneConfig
+	queue   *Queue
+	explain explainer
 
 	refusing atomic.Bool // new acquires fail; set with mu held
 
@@ -35,6 +89,10 @@ type Lane struct {
 	ownConns   int // connections of AcquireOwn, which need no turn
 }
 
+// An explainer returns the error of an acquire in lane l that err has ended, after a wait from a
+// place in the queue.
+type explainer func(ctx context.Context, l *Lane, err error, waited time.Duration, place int) error
+
 // dials are the connections that a lane is opening or closing.
 type dials struct {
 	open     int        // being opened
@@ -45,200 +103,6 @@ type dials struct {
 		err  error
 		when time.Time
 	}
-}
-
-// Acquire waits for a connection and lends it to the call with context ctx. The caller must
-// [Lane.Release] it. The error is an [*AcquireError], that of opening a connection, or that of
-// [Engine.Lost].
-func (l *Lane) Acquire(ctx context.Context) (c *Conn, err error) {
-	if l.cfg.Demand != nil {
-		l.cfg.Demand(1)
-		defer func() {
-			if c == nil {
-				l.cfg.Demand(-1)
-			}
-		}()
-	}
-	if l.refusing.Load() {
-		return nil, l.refuse(ctx, ErrClosed)
-	}
-	if err := l.pool.engine.Lost(); err != nil {
-		return nil, l.refuseLost(ctx, err)
-	}
-	w, place, err := l.queue.join(l, l.pool.cfg.MaxWaiters)
-	if err != nil {
-		return nil, l.refuse(ctx, err)
-	}
-	var a *wrap.Acquisition
-	if w != nil {
-		a = l.source.Acquisition(ctx, l.name)
-		a.Queued(place)
-		if err := l.waitForTurn(ctx, a, w); err != nil {
-			return nil, err
-		}
-	}
-	return l.take(ctx, a, w != nil && w.extra)
-}
-
-// TryAcquire is Acquire without waiting for a turn. It returns nil if none is free.
-func (l *Lane) TryAcquire(ctx context.Context) (*Conn, error) {
-	if l.refusing.Load() {
-		return nil, l.refuse(ctx, ErrClosed)
-	}
-	if err := l.pool.engine.Lost(); err != nil {
-		return nil, l.refuseLost(ctx, err)
-	}
-	if !l.queue.try() {
-		return nil, nil
-	}
-	c, err := l.take(ctx, nil, false)
-	if c != nil && l.cfg.Demand != nil {
-		l.cfg.Demand(1)
-	}
-	return c, err
-}
-
-func (l *Lane) refuse(ctx context.Context, err error) error { return l.failAcquire(ctx, nil, err) }
-
-// refuseLost ends an acquire because the database is gone. It returns err itself, because there
-// is no connection to wait for.
-func (l *Lane) refuseLost(ctx context.Context, err error) error {
-	l.pool.engine.Noticed(err)
-	l.source.Acquisition(ctx, l.name).Failed(ctx, err, false)
-	return err
-}
-
-// failAcquire ends an acquire with an [*AcquireError] around err. If a is nil, the acquire took
-// no time.
-func (l *Lane) failAcquire(ctx context.Context, a *wrap.Acquisition, err error) error {
-	if a == nil {
-		a = l.source.Acquisition(ctx, l.name)
-	}
-	failure := l.newAcquireError(ctx, err, a.Took(), a.Place())
-	a.Failed(ctx, failure, errors.Is(err, ErrAcquireTimeout))
-	return failure
-}
-
-// waitForTurn waits until w has its turn.
-func (l *Lane) waitForTurn(ctx context.Context, a *wrap.Acquisition, w *waiter) error {
-	l.queue.setCaller(w, callerOf(ctx), time.Now())
-	refusing := l.addWaiting(1)
-	defer l.addWaiting(-1)
-	if refusing { // refuseAll ran before w was counted
-		l.queue.abort(l, ErrClosed)
-	}
-	var late <-chan time.Time
-	if d := l.pool.cfg.AcquireTimeout; d > 0 {
-		timer := time.NewTimer(d)
-		defer timer.Stop()
-		late = timer.C
-	}
-	var err error
-	told := false
-	select {
-	case err = <-w.ready:
-		if err == nil {
-			a.Waited()
-			return nil
-		}
-		told = true
-	case <-ctx.Done():
-		err = EndOf(ctx)
-	case <-late:
-		err = ErrAcquireTimeout
-	}
-	if !told && l.queue.leave(w) {
-		l.releaseTurn(w.extra) // to the next waiter
-	}
-	a.Waited()
-	if lost := (lostError{}); errors.As(err, &lost) {
-		a.Failed(ctx, lost.error, false)
-		return lost.error
-	}
-	return l.failAcquire(ctx, a, err)
-}
-
-// take uses a turn to lend a connection. If it fails, it releases the turn.
-func (l *Lane) take(ctx context.Context, a *wrap.Acquisition, extra bool) (_ *Conn, err error) {
-	var c *Conn
-	lent, failed := false, false
-	defer func() {
-		if !lent {
-			l.releaseTurn(extra)
-		}
-	}()
-	defer func() { // a hook or Init may panic
-		if lent || failed {
-			return
-		}
-		if a != nil {
-			a.Panicked(ctx)
-		}
-		if c != nil {
-			l.Close(c, wrap.ReasonHook)
-		}
-	}()
-	var refusedSince time.Time
-	for {
-		now := time.Now()
-		var why wrap.Reason
-		if c, why, err = l.popForUse(now); err != nil {
-			failed = true
-			return nil, l.failAcquire(ctx, a, err)
-		}
-		if c == nil {
-			if a == nil {
-				a = l.source.Acquisition(ctx, l.name)
-			}
-			if c, err = l.open(ctx, a); err != nil {
-				failed = true
-				if err == ErrClosed || err == ErrAcquireTimeout || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-					return nil, l.failAcquire(ctx, a, err)
-				}
-				a.Failed(ctx, err, false)
-				return nil, err
-			}
-			now = time.Now()
-		} else {
-			if why == "" && l.isInvalid(ctx, c, now) {
-				why = wrap.ReasonInvalid
-			}
-			if why != "" {
-				l.closeAndClear(&c, why)
-				continue
-			}
-		}
-		if f := l.pool.cfg.Hooks.BeforeAcquire; f != nil && !f(ctx, c.info(now)) {
-			l.closeAndClear(&c, wrap.ReasonHook)
-			if refusedSince.IsZero() {
-				refusedSince = now
-			}
-			err := ctx.Err()
-			if d := l.pool.cfg.AcquireTimeout; err == nil && d > 0 && now.Sub(refusedSince) >= d {
-				err = ErrAcquireTimeout
-			}
-			if err != nil { // or the loop would never end
-				failed = true
-				return nil, l.failAcquire(ctx, a, err)
-			}
-			continue
-		}
-		c.session.Taking(now)
-		c.extra, c.idleSince = extra, time.Time{}
-		owner := ownerOf(ctx)
-		c.session.Lease().Lend(ctx, a, l.name, now)
-		lent = true
-		c.begin(owner, now)
-		return c, nil
-	}
-}
-
-// closeAndClear closes *c. It sets *c to nil first, so that a deferred function does not close
-// it again after a panic.
-func (l *Lane) closeAndClear(c **Conn, why wrap.Reason) {
-	old := *c
-	*c = nil
-	l.Close(old, why)
 }
 
 // popForUse is pop for an acquire. It fails once the pool is being closed; Shutdown waits for
@@ -276,44 +140,6 @@ func (l *Lane) popLocked() *Conn {
 	return c
 }
 
-// TakeIdle takes a turn and an idle connection, for the pool itself, if both are free. If none is
-// idle and open is set, it opens one. did reports whether it had a turn and, without a connection,
-// tried to open one. The caller of a connection must Push or Close it, and then ReleaseTurn.
-func (l *Lane) TakeIdle(ctx context.Context, open bool) (c *Conn, did bool, err error) {
-	if !l.queue.try() {
-		return nil, false, nil
-	}
-	defer func() { // also if a hook panics
-		if c == nil {
-			l.releaseTurn(false)
-		}
-	}()
-	if c = l.Pop(); c != nil {
-		return c, true, nil
-	}
-	if !open || l.IsOpening() { // an opening may be the only connection that is allowed
-		return nil, false, nil
-	}
-	c, err = l.Dial(ctx, nil)
-	return c, true, err
-}
-
-// isInvalid reports whether a connection that has been idle for ValidateAfter fails to read a
-// page. If the call has ended meanwhile, the connection is not to blame.
-func (l *Lane) isInvalid(ctx context.Context, c *Conn, now time.Time) bool {
-	d := l.pool.cfg.ValidateAfter
-	return d > 0 && now.Sub(c.idleSince) >= d && !l.ping(ctx, c) && ctx.Err() == nil
-}
-
-// ping makes an idle connection read a page, without a span.
-func (l *Lane) ping(ctx context.Context, c *Conn) bool {
-	if err := c.session.Lease().Probe(ctx); err != nil {
-		return false
-	}
-	c.answered = time.Now()
-	return true
-}
-
 // closeReason returns why a connection must be closed instead of kept: its age, or that all
 // connections are being replaced. A connection with state that the program would miss is not
 // closed for its age. l.mu must be held.
@@ -327,6 +153,32 @@ func (l *Lane) closeReason(c *Conn, now time.Time) wrap.Reason {
 		return wrap.ReasonExpired
 	}
 	return ""
+}
+
+// An opening is a connection that is being opened for an acquire, on a goroutine of the pool.
+// If the caller gives up, because its context ends, say, the opening still finishes and serves
+// the next caller. It ends by itself or in Shutdown.
+type opening struct {
+	lane      *Lane
+	since     time.Time
+	cancel    context.CancelFunc
+	hasWaiter bool // an acquire waits for it; guarded by lane.mu
+
+	done     chan struct{} // closed when the opening has ended; then the fields below are set
+	conn     *Conn
+	err      error
+	panicked *any // the value of a panic in a hook or Init
+	goexited bool // a hook or Init has called runtime.Goexit
+
+	dropped chan struct{} // closed by Shutdown, so that no caller waits any longer
+}
+
+// A stall is the watch over the callers that wait in a lane. The lane's mutex guards it.
+type stall struct {
+	timer    *time.Timer // nil if no caller waits
+	id       uint64      // identifies the timer, because it may fire after Stop
+	released uint64      // the queue's count of released turns when timer was set
+	extended bool        // a caller has been let in beyond the limit by this timer
 }
 
 // A LaneCount is a snapshot of a lane's counters.
@@ -356,13 +208,13 @@ func (l *Lane) Conns() []*Conn {
 }
 
 // Name returns the lane's name.
-func (l *Lane) Name() wrap.Lane { return l.name }
-
-// Pool returns the pool that the lane belongs to.
-func (l *Lane) Pool() *Pool { return l.pool }
+func (l *Lane) Name() wrap.Lane { return l.opts.Name }
 
 // Reads reports whether the lane is for readers.
-func (l *Lane) Reads() bool { return l.reads }
+func (l *Lane) Reads() bool { return l.opts.Reads }
+
+// SetQueue makes the lane use another queue. No caller may have used the lane yet.
+func (l *Lane) SetQueue(q *Queue) { l.queue = q }
 
 // Queue returns the queue for the lane's connections.
 func (l *Lane) Queue() *Queue { return l.queue }
@@ -373,25 +225,10 @@ func (l *Lane) Turns() int { return l.queue.count().limit }
 // SetTurns changes the number of turns. Callers that wait still get one.
 func (l *Lane) SetTurns(n int) { l.queue.resize(n) }
 
-// Shrink closes idle connections beyond LaneConfig.Most, those used longest ago first.
-func (l *Lane) Shrink() {
-	for {
-		l.mu.Lock()
-		if len(l.idle) == 0 || !l.surplus() {
-			l.mu.Unlock()
-			return
-		}
-		c := l.idle[0]
-		l.idle = append(l.idle[:0], l.idle[1:]...)
-		l.mu.Unlock()
-		l.Close(c, wrap.ReasonShrunk)
-	}
-}
-
 // surplus reports whether there are too many connections. It does not count those beyond the
 // limit, which are closed at their release, nor those of AcquireOwn. l.mu must be held.
 func (l *Lane) surplus() bool {
-	return l.cfg.Most != nil && len(l.all)+l.dials.open-l.extra-l.ownConns > l.cfg.Most()
+	return l.opts.Most != nil && len(l.all)+l.dials.open-l.extra-l.ownConns > l.opts.Most()
 }
 
 // Replace makes all connections be replaced by new ones: each is closed when it is not in use.

@@ -84,37 +84,9 @@ func (s *Subscription) All() iter.Seq[wrap.Event] {
 	}
 }
 
-// LogEvents writes every event from now on to logger, on a separate goroutine, until stop is
-// called or the pool is shut down. If there are kinds, it writes only events of these. A nil
-// logger means Config.Logger.
-//
-// The message of a line is "pool: " and the kind. It contains no text of the program. The level
-// is
-//
-//   - warn for an error of any kind of event except cancel, and for timeout, refuse, leak,
-//     dirty, busy, session, failing, file-lost, panic, time-limit and warning;
-//   - info for health, reset, shutdown and recovered, which are rare;
-//   - debug for everything else.
-//
-// The pool itself also logs session, dirty, leak, leak-end, health, reset, shutdown, failing,
-// recovered, file-lost, panic and time-limit to Config.Logger.
-//
-// No call waits for the logger. There is room for [DefaultEvents] events that have not been
-// written yet. Further events are lost, and a line at level warn counts them. stop waits until
-// the remaining events are written; so does Shutdown, as long as its context allows. stop may
-// be called more than once, but not by the logger. The logger must not use the pool, because
-// each line would cause the next.
-func (p *Pool) LogEvents(logger *slog.Logger, kinds ...wrap.Kind) (stop func()) {
-	if logger == nil {
-		logger = p.cfg.Logger
-	}
-	l := &eventLogger{
-		guard:  p.guard,
-		place:  p.places.logEvents,
-		logger: logger.With("pool", p.cfg.Name),
-		kinds:  slices.Clone(kinds),
-		events: p.log.subscribe(DefaultEvents, make(chan struct{})),
-	}
+// logEvents writes every event of log to logger, as [Pool.LogEvents] does, until stop is called.
+func logEvents(log *EventLog, g *Guard, at *Place, logger *slog.Logger, kinds []wrap.Kind) (stop func()) {
+	l := &eventLogger{guard: g, place: at, logger: logger, kinds: slices.Clone(kinds), events: log.subscribe(DefaultEvents, make(chan struct{}))}
 	go l.run()
 	return func() {
 		l.events.Close()

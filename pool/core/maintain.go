@@ -14,7 +14,9 @@ import (
 // and a job for each kind of work that calls a function of the program. If such a function does
 // not return, the other jobs go on.
 type maintainer struct {
-	pool   *Pool
+	*shared
+	lanes  []*Lane
+	check  *checker
 	cancel context.CancelFunc
 	done   chan struct{}
 	every  time.Duration
@@ -35,14 +37,14 @@ const (
 	maxBackOff   = time.Minute
 )
 
-func newMaintainer(p *Pool) *maintainer {
+func newMaintainer(s *shared, lanes []*Lane, check *checker) *maintainer {
 	ctx, cancel := context.WithCancel(context.Background())
 	now := time.Now()
-	m := &maintainer{pool: p, cancel: cancel, done: make(chan struct{}), every: p.cfg.round(), checked: now,
-		reaps:  p.guard.NewJob("closing connections that are idle or old"),
-		fills:  p.guard.NewJob("opening connections in the background"),
-		pings:  p.guard.NewJob("pinging idle connections"),
-		checks: p.guard.NewJob("the regular health check"),
+	m := &maintainer{shared: s, lanes: lanes, check: check, cancel: cancel, done: make(chan struct{}), every: s.cfg.round(), checked: now,
+		reaps:  s.guard.NewJob("closing connections that are idle or old"),
+		fills:  s.guard.NewJob("opening connections in the background"),
+		pings:  s.guard.NewJob("pinging idle connections"),
+		checks: s.guard.NewJob("the regular health check"),
 	}
 	go m.run(ctx)
 	return m
@@ -79,37 +81,35 @@ func (m *maintainer) run(ctx context.Context) {
 
 // round starts the work that is due. Work that calls functions of the program runs in jobs.
 func (m *maintainer) round(ctx context.Context, now time.Time) {
-	p := m.pool
-	lanes := p.Lanes()
-	if slices.ContainsFunc(lanes, func(l *Lane) bool { return l.isReapable(now) }) {
-		p.guard.Start(ctx, m.reaps, func(ctx context.Context) {
-			for _, l := range lanes {
+	if slices.ContainsFunc(m.lanes, func(l *Lane) bool { return l.isReapable(now) }) {
+		m.guard.Start(ctx, m.reaps, func(ctx context.Context) {
+			for _, l := range m.lanes {
 				l.reap(ctx, now)
 			}
 		})
 	}
-	if slices.ContainsFunc(lanes, func(l *Lane) bool { return l.Count().Open < l.cfg.Keep() }) {
-		p.guard.Start(ctx, m.fills, func(ctx context.Context) { m.fill(ctx, now) })
+	if slices.ContainsFunc(m.lanes, func(l *Lane) bool { return l.Count().Open < l.opts.Keep() }) {
+		m.guard.Start(ctx, m.fills, func(ctx context.Context) { m.fill(ctx, now) })
 	}
-	if p.cfg.KeepAlive > 0 {
-		p.guard.Start(ctx, m.pings, func(ctx context.Context) {
-			for _, l := range lanes {
+	if m.cfg.KeepAlive > 0 {
+		m.guard.Start(ctx, m.pings, func(ctx context.Context) {
+			for _, l := range m.lanes {
 				l.keepAlive(ctx, now)
 			}
 		})
 	}
-	if d := p.cfg.LeakAfter; d > 0 {
-		for _, l := range p.Lanes() {
+	if d := m.cfg.LeakAfter; d > 0 {
+		for _, l := range m.lanes {
 			for _, c := range l.Conns() {
-				p.reportLeak(c, now)
+				l.reportLeak(c, now)
 			}
 		}
 	}
-	p.engine.Maintain(ctx, now)
-	if d := p.cfg.HealthInterval; d > 0 && now.Sub(m.checked) >= d {
+	m.engine.Maintain(ctx, now)
+	if d := m.cfg.HealthInterval; d > 0 && now.Sub(m.checked) >= d {
 		m.checked = now
 		// check itself reports its result.
-		p.guard.Start(ctx, m.checks, func(ctx context.Context) { _ = p.check(ctx, false) })
+		m.guard.Start(ctx, m.checks, func(ctx context.Context) { _ = m.check.check(ctx, false) })
 	}
 }
 
@@ -126,7 +126,7 @@ func (l *Lane) reap(ctx context.Context, now time.Time) {
 }
 
 func (l *Lane) isReapable(now time.Time) bool {
-	keep := l.cfg.Keep()
+	keep := l.opts.Keep()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	i, _ := l.reapable(now, keep)
@@ -134,7 +134,7 @@ func (l *Lane) isReapable(now time.Time) bool {
 }
 
 func (l *Lane) popReapable(now time.Time) (*Conn, wrap.Reason) {
-	keep := l.cfg.Keep()
+	keep := l.opts.Keep()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	i, why := l.reapable(now, keep)
@@ -149,7 +149,7 @@ func (l *Lane) popReapable(now time.Time) (*Conn, wrap.Reason) {
 // reapable returns the index of an idle connection that must be closed, and the reason, or -1.
 // l.mu must be held.
 func (l *Lane) reapable(now time.Time, keep int) (int, wrap.Reason) {
-	idle := l.pool.cfg.IdleTimeout
+	idle := l.cfg.IdleTimeout
 	for i, c := range l.idle {
 		why := wrap.Reason("")
 		switch {
@@ -170,19 +170,19 @@ func (l *Lane) reapable(now time.Time, keep int) (int, wrap.Reason) {
 
 // fill opens connections until as many are open as must be.
 func (m *maintainer) fill(ctx context.Context, now time.Time) {
-	if now.Before(m.retry) || m.pool.engine.Lost() != nil {
+	if now.Before(m.retry) || m.engine.Lost() != nil {
 		return
 	}
 	if now.Sub(m.retry) > maxBackOff { // the last failure was long ago
 		m.backOff = 0
 	}
-	for _, l := range m.pool.Lanes() {
-		for l.Count().Open < l.cfg.Keep() {
+	for _, l := range m.lanes {
+		for l.Count().Open < l.opts.Keep() {
 			opened, err := l.openIdle(ctx)
 			if err != nil {
 				m.backOff = min(max(2*m.backOff, firstBackOff), maxBackOff)
 				m.retry = now.Add(m.backOff)
-				m.pool.logger.Error("pool: a connection could not be opened in the background", "lane", l.name, "error", m.pool.engine.Describe(err), "again in", m.backOff)
+				m.logger.Error("pool: a connection could not be opened in the background", "lane", l.opts.Name, "error", m.engine.Describe(err), "again in", m.backOff)
 				return
 			}
 			if !opened {
@@ -201,12 +201,12 @@ func (l *Lane) openIdle(ctx context.Context) (bool, error) {
 	if !l.queue.try() {
 		return false, nil
 	}
-	if l.pool.cfg.Exclusive {
+	if l.cfg.Exclusive {
 		defer l.releaseTurn(false)
 	} else {
 		l.releaseTurn(false)
 	}
-	if l.Count().Open >= l.cfg.Keep() {
+	if l.Count().Open >= l.opts.Keep() {
 		return true, nil // a caller has opened one meanwhile
 	}
 	c, err := l.Dial(ctx, nil)
@@ -224,13 +224,13 @@ func (l *Lane) keepAlive(ctx context.Context, now time.Time) {
 		if !l.queue.try() {
 			return
 		}
-		c := l.popOldest(now.Add(-l.pool.cfg.KeepAlive))
+		c := l.popOldest(now.Add(-l.cfg.KeepAlive))
 		if c == nil {
 			l.releaseTurn(false)
 			return
 		}
 		answers := false
-		_ = l.pool.guard.Protect("pinging an idle connection", func() { answers = l.ping(ctx, c) })
+		_ = l.guard.Protect("pinging an idle connection", func() { answers = l.ping(ctx, c) })
 		answers = answers || ctx.Err() != nil && !c.session.Lease().Panicked()
 		if answers {
 			l.push(c)
@@ -257,31 +257,12 @@ func (l *Lane) popOldest(since time.Time) *Conn {
 }
 
 // reportLeak reports a connection that has been held for LeakAfter, once.
-func (p *Pool) reportLeak(c *Conn, now time.Time) {
-	h, ok := c.Holder(now)
-	if !ok || h.Held < p.cfg.LeakAfter || !c.leaks(h.since) {
+func (l *Lane) reportLeak(c *Conn, now time.Time) {
+	h, ok := l.Holder(c, now)
+	if !ok || h.Held < l.cfg.LeakAfter || !c.leaks(h.since) {
 		return
 	}
-	p.recorder.Record(wrap.Event{Time: now, Kind: wrap.KindLeak, Conn: h.Conn, Lane: h.Lane, Duration: h.Held, Trace: h.Trace, Background: true})
-	p.logger.Warn("pool: a connection has been in use for long", "conn", h.Conn, "lane", h.Lane, "held", h.Held,
+	l.recorder.Record(wrap.Event{Time: now, Kind: wrap.KindLeak, Conn: h.Conn, Lane: h.Lane, Duration: h.Held, Trace: h.Trace, Background: true})
+	l.logger.Warn("pool: a connection has been in use for long", "conn", h.Conn, "lane", h.Lane, "held", h.Held,
 		"last", h.Last, "owner", h.Owner, "rows", h.Rows, "tx", h.Tx, "trace", h.Trace, "stack", h.Stack)
-}
-
-// leaks marks the use that began at that time as a leak. It returns false if the use has ended,
-// or is marked already.
-func (c *Conn) leaks(since time.Time) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.use.on || !c.use.since.Equal(since) || c.use.leakReported {
-		return false
-	}
-	c.use.leakReported = true
-	return true
-}
-
-// recordLeakEnd reports that a leaked connection has been given back.
-func (p *Pool) recordLeakEnd(c *Conn, held time.Duration) {
-	id := c.session.Lease().ID()
-	p.recorder.Record(wrap.Event{Time: time.Now(), Kind: wrap.KindLeakEnd, Conn: id, Lane: c.lane.name, Duration: held})
-	p.logger.Info("pool: a connection that was in use for long has been given back", "conn", id, "lane", c.lane.name, "held", held)
 }

@@ -11,24 +11,6 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// An opening is a connection that is being opened for an acquire, on a goroutine of the pool.
-// If the caller gives up, because its context ends, say, the opening still finishes and serves
-// the next caller. It ends by itself or in Shutdown.
-type opening struct {
-	lane      *Lane
-	since     time.Time
-	cancel    context.CancelFunc
-	hasWaiter bool // an acquire waits for it; guarded by lane.mu
-
-	done     chan struct{} // closed when the opening has ended; then the fields below are set
-	conn     *Conn
-	err      error
-	panicked *any // the value of a panic in a hook or Init
-	goexited bool // a hook or Init has called runtime.Goexit
-
-	dropped chan struct{} // closed by Shutdown, so that no caller waits any longer
-}
-
 // openingPatience is how long an opening may take before a second one is started beside it.
 // Until then, the next caller waits for an opening that has lost its caller. It is as long as
 // the default busy timeout.
@@ -46,7 +28,7 @@ func (l *Lane) open(ctx context.Context, a *wrap.Acquisition) (*Conn, error) {
 		return nil, err
 	}
 	var late <-chan time.Time
-	if d := l.pool.cfg.AcquireTimeout; d > 0 {
+	if d := l.cfg.AcquireTimeout; d > 0 {
 		timer := time.NewTimer(d - a.Took())
 		defer timer.Stop()
 		late = timer.C
@@ -101,7 +83,7 @@ func (l *Lane) openingFor(ctx context.Context, a *wrap.Acquisition) (*opening, e
 		}
 	}
 	// An exclusive connection locks out all others, so a second opening would wait for the first.
-	patient := latest != nil && (now.Sub(latest.since) < openingPatience || l.pool.cfg.Exclusive || unwanted >= l.pool.MaxConns())
+	patient := latest != nil && (now.Sub(latest.since) < openingPatience || l.cfg.Exclusive || unwanted >= l.maxConns())
 	if patient {
 		latest.hasWaiter = true
 		return latest, nil
@@ -116,7 +98,7 @@ func (l *Lane) openingFor(ctx context.Context, a *wrap.Acquisition) (*opening, e
 func (o *opening) run(ctx context.Context, purpose *wrap.Opening) {
 	l := o.lane
 	defer o.cancel()
-	defer l.pool.wakeDrain() // a Shutdown may wait for it
+	defer l.drain.wake() // a Shutdown may wait for it
 	returned := false
 	defer func() {
 		if !returned {
@@ -130,7 +112,7 @@ func (o *opening) run(ctx context.Context, purpose *wrap.Opening) {
 			return
 		}
 		if o.panicked != nil {
-			l.pool.guard.recordPanic(nil, openingName, *o.panicked)
+			l.guard.recordPanic(nil, openingName, *o.panicked)
 		}
 	}()
 	o.conn, o.err = l.Dial(ctx, purpose)
@@ -154,7 +136,7 @@ func (o *opening) end() (wanted bool) {
 	}
 	l.mu.Unlock()
 	if why != "" {
-		_ = l.pool.guard.Protect(openingName, func() { l.Close(o.conn, why) })
+		_ = l.guard.Protect(openingName, func() { l.Close(o.conn, why) })
 	}
 	return wanted
 }
@@ -204,7 +186,7 @@ func (l *Lane) stillOpening() (names []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, o := range l.dials.openings {
-		names = append(names, fmt.Sprintf("opening a %s, for %s", l.name, time.Since(o.since).Round(time.Millisecond)))
+		names = append(names, fmt.Sprintf("opening a %s, for %s", l.opts.Name, time.Since(o.since).Round(time.Millisecond)))
 	}
 	return names
 }

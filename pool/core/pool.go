@@ -4,8 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
@@ -15,70 +13,27 @@ import (
 // lanes, and calls [Pool.Start] when its database is open. All methods are safe for concurrent
 // use.
 type Pool struct {
-	cfg    Config
-	engine Engine
-	lanes  []*Lane      // set before Start
-	max    atomic.Int64 // Config.MaxConns; see SetMaxConns
-
-	guard       *Guard
-	places      places
-	logger      *slog.Logger
-	logBox      *mailbox[logLine] // for logger
-	recorder    wrap.Recorder
-	recorderBox *mailbox[wrap.Event] // for Config.Recorder; nil if there is none
-	log         *EventLog
-	sums        counters
-	health      healthState
-	maintain    *maintainer // nil before Start
-	end         ending
-}
-
-// An ending is the end of a pool.
-type ending struct {
-	begun   atomic.Bool   // Shutdown has begun; set with mu held
-	mu      sync.Mutex    // guards drained, and every change of begun
-	drained chan struct{} // wakes drain; closed by wakeDrain
-	done    chan struct{} // closed when Shutdown has finished
-	err     error         // result of Shutdown; set before done is closed
-	job     *Job
+	*shared
+	lanes    []*Lane // set before Start
+	check    *checker
+	maintain *maintainer // nil before Start
+	end      *closer     // nil before Start
 }
 
 // New returns a pool for engine, without lanes. If it is not started, [Pool.Abandon] ends it.
 func New(engine Engine, cfg Config) *Pool {
-	p := &Pool{cfg: cfg, engine: engine, log: NewEventLog(cfg.Events)}
-	p.max.Store(int64(cfg.MaxConns))
-	p.end.done = make(chan struct{})
-	p.guard = &Guard{recorder: recorderOf{p}}
-	p.places = places{
-		afterRelease: p.guard.NewPlace("Config.Hooks.AfterRelease", UsesConn),
-		beforeClose:  p.guard.NewPlace("Config.Hooks.BeforeClose", UsesNoConn),
-		recorder:     p.guard.NewPlace("Config.Recorder", told),
-		logger:       p.guard.NewPlace("Config.Logger", told),
-		logEvents:    p.guard.NewPlace("the logger of LogEvents", told),
-	}
-	handler, lines := newLogger(p.guard, p.places.logger, cfg.Logger.With("pool", cfg.Name))
-	p.logger, p.logBox, p.guard.logger = slog.New(handler), lines, slog.New(handler.withoutPatience())
-	if cfg.Recorder != nil {
-		p.recorderBox = &mailbox[wrap.Event]{guard: p.guard, place: p.places.recorder, deliver: cfg.Recorder.Record}
-	}
-	p.recorder = &ledger{&p.sums, p.log, cfg.Recorder, p.recorderBox}
-	p.health.job = p.guard.NewJob("the health check")
-	return p
+	s := newShared(engine, cfg)
+	return &Pool{shared: s, check: &checker{shared: s, job: s.guard.NewJob("the health check")}}
 }
-
-// recorderOf is the recorder of a pool that is being made.
-type recorderOf struct{ pool *Pool }
-
-func (r recorderOf) Record(e wrap.Event) { r.pool.recorder.Record(e) }
 
 // AddLane adds a lane to a pool that has not been started.
 func (p *Pool) AddLane(cfg LaneConfig) *Lane {
-	l := &Lane{cfg: cfg, pool: p, name: cfg.Name, reads: cfg.Reads, source: cfg.Source, queue: cfg.Queue}
+	l := &Lane{shared: p.shared, opts: cfg, queue: cfg.Queue, explain: newAcquireError}
 	if l.queue == nil {
 		l.queue = NewQueue(cfg.Turns)
 	}
-	l.queue.add(l)
-	if l.reads {
+	register(l)
+	if cfg.Reads {
 		p.lanes = slices.Insert(p.lanes, 0, l) // readers are closed before writers
 	} else {
 		p.lanes = append(p.lanes, l)
@@ -86,18 +41,13 @@ func (p *Pool) AddLane(cfg LaneConfig) *Lane {
 	return l
 }
 
-// SetQueue makes a lane use another queue. No caller may have used the lane yet.
-func (l *Lane) SetQueue(q *Queue) {
-	l.queue.drop(l)
-	l.queue = q
-	q.add(l)
-}
-
 // Start makes a pool available, whose database is open, and starts its maintenance.
 func (p *Pool) Start(ctx context.Context) {
-	register(p)
-	p.maintain = newMaintainer(p)
-	p.end.job = p.guard.NewJob("closing the connections")
+	p.maintain = newMaintainer(p.shared, p.lanes, p.check)
+	p.end = &closer{
+		shared: p.shared, lanes: p.lanes, check: p.check, maintain: p.maintain,
+		done: make(chan struct{}), job: p.guard.NewJob("closing the connections"),
+	}
 	if p.recorderBox != nil {
 		p.recorderBox.flush(ctx) // the Recorder gets the events of opening before Start returns
 	}
@@ -111,7 +61,7 @@ func (p *Pool) Abandon(closed func()) {
 	}
 	closed()
 	for _, l := range p.Lanes() {
-		l.queue.drop(l)
+		unregister(l)
 	}
 	if p.recorderBox != nil { // the Recorder gets all events before Open returns
 		ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
@@ -120,36 +70,8 @@ func (p *Pool) Abandon(closed func()) {
 	}
 }
 
-// openPools are the open pools of the process. Its mutex guards list.
-var openPools struct {
-	sync.Mutex
-	list []*Pool // replaced, never changed
-}
-
-// Pools returns the open pools of the process, of all engines.
-func Pools() []*Pool {
-	openPools.Lock()
-	defer openPools.Unlock()
-	return openPools.list
-}
-
-func register(p *Pool) {
-	openPools.Lock()
-	defer openPools.Unlock()
-	openPools.list = append(slices.Clone(openPools.list), p)
-}
-
-func unregister(p *Pool) {
-	openPools.Lock()
-	defer openPools.Unlock()
-	openPools.list = slices.DeleteFunc(slices.Clone(openPools.list), func(other *Pool) bool { return other == p })
-}
-
 // Name returns the pool's name.
 func (p *Pool) Name() string { return p.cfg.Name }
-
-// Engine returns the pool's engine.
-func (p *Pool) Engine() Engine { return p.engine }
 
 // Lanes returns the pool's lanes, in the order in which they are closed: readers first.
 func (p *Pool) Lanes() []*Lane { return p.lanes }
@@ -175,18 +97,99 @@ func (p *Pool) Events() []wrap.Event { return p.log.Events() }
 func (p *Pool) Subscribe(buffer int) *Subscription { return p.log.Subscribe(buffer) }
 
 // MaxConns returns how many connections may be open.
-func (p *Pool) MaxConns() int { return int(p.max.Load()) }
+func (p *Pool) MaxConns() int { return p.maxConns() }
 
 // SetMaxConns changes the number of MaxConns, and returns the old one. The lanes do not change.
 func (p *Pool) SetMaxConns(n int) (was int) { return int(p.max.Swap(int64(n))) }
 
+// Stats returns the pool's counters, apart from those that only the engine knows. It takes no
+// connection.
+func (p *Pool) Stats() Stats {
+	s := p.sums.sum()
+	for _, l := range p.lanes {
+		n := l.Count()
+		open, inUse := &s.Writers, &s.WritersInUse
+		if l.opts.Reads {
+			open, inUse = &s.Readers, &s.ReadersInUse
+		}
+		*open += n.Open
+		*inUse += n.Open - n.Idle
+		s.Idle += n.Idle
+	}
+	s.Open, s.InUse = s.Writers+s.Readers, s.WritersInUse+s.ReadersInUse
+	s.Events, s.EventsDropped = p.log.counts()
+	s.Panics = p.guard.panics.Load()
+	s.Health = p.Health().Health
+	for _, h := range p.Holders() {
+		if h.Lane == wrap.LaneReader && (h.Rows > 0 || h.Tx) {
+			s.OldestReader = max(s.OldestReader, h.Held)
+		}
+	}
+	return s
+}
+
+// Holders returns the current holders of connections, the longest first.
+func (p *Pool) Holders() []Holder { return holdersOf(p.lanes) }
+
+// Waiters returns the calls that wait for connections, those that are served first first.
+func (p *Pool) Waiters() []Waiter { return waitersOf(p.lanes) }
+
+// HealthCheck calls [Engine.Examine], for at most [EngineTimeout] or as long as ctx allows. It
+// returns nil if the pool is ok or degraded; [Pool.Health] says which, and why. Otherwise the
+// error is [ErrHealthCheck] or [ErrClosed].
+//
+// Several goroutines may call HealthCheck. One of them checks; the others wait as long as their
+// contexts allow.
+func (p *Pool) HealthCheck(ctx context.Context) error { return p.check.check(ctx, true) }
+
+// Health returns the result of the last check, together with what [Engine.Reasons] returns now.
+func (p *Pool) Health() HealthReport { return p.check.health() }
+
+// LastHealth returns the result of the last check.
+func (p *Pool) LastHealth() HealthReport { return p.check.lastReport() }
+
+// SetHealth sets the result of the last check, for an engine that knows more.
+func (p *Pool) SetHealth(r HealthReport) { p.check.set(r) }
+
+// HealthMayChange records an event if the health differs from that of the latest event.
+// background says that the caller may be a goroutine of the pool.
+func (p *Pool) HealthMayChange(background bool) { p.check.mayChange(background) }
+
+// LogEvents writes every event from now on to logger, on a separate goroutine, until stop is
+// called or the pool is shut down. If there are kinds, it writes only events of these. A nil
+// logger means Config.Logger.
+//
+// No call waits for the logger. There is room for [DefaultEvents] events that have not been
+// written yet. Further events are lost, and a line at level warn counts them. stop waits until
+// the remaining events are written; so does Shutdown, as long as its context allows. stop may
+// be called more than once, but not by the logger. The logger must not use the pool, because
+// each line would cause the next.
+func (p *Pool) LogEvents(logger *slog.Logger, kinds ...wrap.Kind) (stop func()) {
+	if logger == nil {
+		logger = p.cfg.Logger
+	}
+	return logEvents(p.log, p.guard, p.places.logEvents, logger.With("pool", p.cfg.Name), kinds)
+}
+
 // Closed reports whether Shutdown has been called.
-func (p *Pool) Closed() bool { return p.end.begun.Load() }
+func (p *Pool) Closed() bool { return p.drain.begun.Load() }
+
+// WhileOpen calls f if the pool is not being shut down, and otherwise returns [ErrClosed]. A
+// Shutdown does not begin meanwhile. f must not block.
+func (p *Pool) WhileOpen(f func()) error {
+	p.drain.mu.Lock()
+	defer p.drain.mu.Unlock()
+	if p.drain.begun.Load() {
+		return ErrClosed
+	}
+	f()
+	return nil
+}
 
 // Reset replaces all connections of the pool by new ones. Idle connections are closed now, those
 // in use when they are given back.
 func (p *Pool) Reset() {
-	for _, l := range p.Lanes() {
+	for _, l := range p.lanes {
 		l.Replace()
 		l.reap(context.Background(), time.Now())
 	}
@@ -194,18 +197,15 @@ func (p *Pool) Reset() {
 	p.logger.Info("pool: reset")
 }
 
-// WhileOpen calls f if the pool is not being shut down, and otherwise returns [ErrClosed]. A
-// Shutdown does not begin meanwhile. f must not block.
-func (p *Pool) WhileOpen(f func()) error {
-	p.end.mu.Lock()
-	defer p.end.mu.Unlock()
-	if p.end.begun.Load() {
-		return ErrClosed
-	}
-	f()
-	return nil
-}
-
-func (p *Pool) closeFailed(c *Conn, err error) {
-	p.logger.Error("pool: a connection was closed with an error", "conn", c.session.Lease().ID(), "lane", c.lane.name, "error", p.engine.Describe(err))
-}
+// Shutdown closes the pool. New and waiting acquires fail with [ErrClosed]. Connections in use
+// may be used until ctx ends. Then Shutdown takes them away: their running calls end as if they
+// were canceled, and later calls fail with ErrClosed. When Shutdown has finished, the engine's
+// [Engine.Closed] has been called. Readers are closed before writers.
+//
+// Shutdown returns at most half a second after ctx has ended, whatever functions of the program
+// do. If ctx has a deadline, the last tenth of a second before it is for running calls to end;
+// for less than a second, it is the last tenth of the time. The error is a [*ShutdownError] if
+// Shutdown had to take something away, or if something has not ended. It lists these with their
+// holders. If a hook has panicked, Shutdown panics too, when everything is closed. If the pool
+// is closed already, Shutdown waits for the first Shutdown and returns its result.
+func (p *Pool) Shutdown(ctx context.Context) error { return p.end.shutdown(ctx) }

@@ -1,13 +1,8 @@
 package core
 
 import (
-	"slices"
 	"sync"
 	"time"
-
-	"go.opentelemetry.io/otel/trace"
-
-	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
 // A Queue hands out turns: at most limit at the same time, first come, first served. A newcomer
@@ -21,13 +16,12 @@ type Queue struct {
 	taken       int
 	first, last *waiter
 	waiting     int
-	released    uint64  // counts released turns, as a sign of progress
-	lanes       []*Lane // those that use it; replaced, never changed
+	released    uint64 // counts released turns, as a sign of progress
 }
 
 // A waiter is a caller that waits in a queue.
 type waiter struct {
-	lane       *Lane // the caller's; a queue may serve several lanes
+	lane       any // the caller's; a queue may serve several lanes
 	caller     callerID
 	since      time.Time
 	ready      chan error
@@ -40,34 +34,14 @@ type waiter struct {
 // NewQueue returns a Queue with so many turns.
 func NewQueue(limit int) *Queue { return &Queue{limit: limit} }
 
-// add adds a lane that uses the queue, and drop removes it.
-func (q *Queue) add(l *Lane) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.lanes = append(slices.Clone(q.lanes), l)
-}
-
-func (q *Queue) drop(l *Lane) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.lanes = slices.DeleteFunc(slices.Clone(q.lanes), func(other *Lane) bool { return other == l })
-}
-
-// Lanes returns the lanes that use the queue.
-func (q *Queue) Lanes() []*Lane {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.lanes
-}
-
 // join takes a turn and returns nil if one is free. Otherwise it adds a waiter and returns it
 // with its place, from 1. It fails if there are most waiters already; zero means any number.
-func (q *Queue) join(l *Lane, most int) (w *waiter, place int, err error) {
-	return q.joinAs(l, most, false)
+func (q *Queue) join(lane any, most int) (w *waiter, place int, err error) {
+	return q.joinAs(lane, most, false)
 }
 
 // joinAs is join; hasConn says that the caller has leased a connection already.
-func (q *Queue) joinAs(l *Lane, most int, hasConn bool) (w *waiter, place int, err error) {
+func (q *Queue) joinAs(lane any, most int, hasConn bool) (w *waiter, place int, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.first == nil && q.taken < q.limit {
@@ -77,7 +51,7 @@ func (q *Queue) joinAs(l *Lane, most int, hasConn bool) (w *waiter, place int, e
 	if most > 0 && q.waiting >= most {
 		return nil, 0, ErrQueueFull
 	}
-	w = &waiter{lane: l, ready: make(chan error, 1), prev: q.last, queued: true, hasConn: hasConn}
+	w = &waiter{lane: lane, ready: make(chan error, 1), prev: q.last, queued: true, hasConn: hasConn}
 	if q.last != nil {
 		q.last.next = w
 	} else {
@@ -95,25 +69,21 @@ func (q *Queue) setCaller(w *waiter, who callerID, now time.Time) {
 	w.caller, w.since = who, now
 }
 
-// A Waiter is a call that waits for a connection.
-type Waiter struct {
-	Pool   string // name of the pool
-	Lane   wrap.Lane
-	Place  int // in the queue now, from 1
-	Waited time.Duration
-	Trace  trace.TraceID // of the call; zero if it is in no trace
-	Owner  string        // name set by [WithOwner]
+// A wait is a waiter, and its place in the queue, from 1.
+type wait struct {
+	caller callerID
+	place  int
+	since  time.Time // zero if it has only just joined
 }
 
-// waiters returns the waiters of lane l, in the order in which they are served.
-func (q *Queue) waiters(l *Lane, now time.Time) (list []Waiter) {
+// waits returns the waits of a lane, in the order in which they are served.
+func (q *Queue) waits(lane any) (list []wait) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	place := 0
 	for w := q.first; w != nil; w = w.next {
-		place++
-		if w.lane == l && !w.since.IsZero() {
-			list = append(list, Waiter{l.pool.cfg.Name, l.name, place, max(now.Sub(w.since), 0), w.caller.trace, w.caller.owner})
+		if place++; w.lane == lane {
+			list = append(list, wait{w.caller, place, w.since})
 		}
 	}
 	return list
@@ -172,16 +142,16 @@ func (q *Queue) resize(limit int) {
 	q.serve()
 }
 
-// serveLast gives a turn beyond the limit to the last waiter of lane l, and reports whether it
+// serveLast gives a turn beyond the limit to the last waiter of a lane, and reports whether it
 // did. It does not if q.released differs from released, because then there is progress.
-func (q *Queue) serveLast(l *Lane, released uint64) bool {
+func (q *Queue) serveLast(lane any, released uint64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.released != released {
 		return false
 	}
 	w := q.last
-	for w != nil && w.lane != l {
+	for w != nil && w.lane != lane {
 		w = w.prev
 	}
 	if w == nil {
@@ -193,18 +163,18 @@ func (q *Queue) serveLast(l *Lane, released uint64) bool {
 	return true
 }
 
-// abort ends the waits of l's waiters that have no connection yet, with err. abortAll ends
+// abort ends the waits of the lane's waiters that have no connection yet, with err. abortAll ends
 // those of all.
-func (q *Queue) abort(l *Lane, err error) { q.abortWaiters(l, err, false) }
+func (q *Queue) abort(lane any, err error) { q.abortWaiters(lane, err, false) }
 
-func (q *Queue) abortAll(l *Lane, err error) { q.abortWaiters(l, err, true) }
+func (q *Queue) abortAll(lane any, err error) { q.abortWaiters(lane, err, true) }
 
-func (q *Queue) abortWaiters(l *Lane, err error, all bool) {
+func (q *Queue) abortWaiters(lane any, err error, all bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for w := q.first; w != nil; {
 		next := w.next
-		if w.lane == l && (all || !w.hasConn) {
+		if w.lane == lane && (all || !w.hasConn) {
 			q.remove(w)
 			w.ready <- err
 		}

@@ -12,13 +12,13 @@ import (
 func (l *Lane) Release(c *Conn) {
 	c.session.Returning()
 	now := time.Now()
-	if l.cfg.Demand != nil {
-		defer l.cfg.Demand(-1)
+	if l.opts.Demand != nil {
+		defer l.opts.Demand(-1)
 	}
 	if c.reclaimAtEnd() {
 		defer l.releaseTurn(c.extra)
 	} else {
-		defer l.pool.wakeDrain()
+		defer l.drain.wake()
 	}
 	why := wrap.ReasonHook
 	defer func() { l.settle(c, why, now) }() // also if the hook panics
@@ -33,7 +33,7 @@ func (l *Lane) cleanUp(c *Conn, now time.Time) (why wrap.Reason) {
 	} else if !c.session.Lease().Panicked() { // after a panic, it must not be used
 		why = c.session.CleanUp()
 	}
-	if f := l.pool.cfg.Hooks.AfterRelease; f != nil && why == "" && !f(c.info(now)) {
+	if f := l.cfg.Hooks.AfterRelease; f != nil && why == "" && !f(c.info(now, l.opts.Name)) {
 		why = wrap.ReasonHook
 	}
 	if why == "" && c.extra {
@@ -53,7 +53,7 @@ func (l *Lane) settle(c *Conn, why wrap.Reason, now time.Time) {
 	}()
 	leaked, held := c.end(now)
 	if leaked {
-		l.pool.recordLeakEnd(c, held)
+		l.recordLeakEnd(c, held)
 	}
 	if why != "" {
 		c.session.Lease().Retire(why)
@@ -96,7 +96,7 @@ func (l *Lane) pushLocked(c *Conn) wrap.Reason {
 	case why != "":
 	case l.surplus():
 		why = wrap.ReasonShrunk
-	case l.cfg.MaxIdle > 0 && len(l.idle) >= l.cfg.MaxIdle && !c.session.Kept():
+	case l.opts.MaxIdle > 0 && len(l.idle) >= l.opts.MaxIdle && !c.session.Kept():
 		why = wrap.ReasonOverflow
 	default:
 		i := len(l.idle)
@@ -116,7 +116,7 @@ func (l *Lane) releaseTurn(extra bool) {
 		l.mu.Unlock()
 	}
 	l.queue.release(extra)
-	l.pool.wakeDrain()
+	l.drain.wake()
 }
 
 // Close closes a connection that is not in use, on the goroutine of a call of the program.
@@ -125,9 +125,9 @@ func (l *Lane) Close(c *Conn, why wrap.Reason) { l.CloseIn(context.Background(),
 // CloseIn is Close on the goroutine that ctx identifies; see [Guard.Call].
 func (l *Lane) CloseIn(ctx context.Context, c *Conn, why wrap.Reason) {
 	defer l.end(ctx, c, why) // also if the hook panics
-	if f := l.pool.cfg.Hooks.BeforeClose; f != nil {
-		info := c.info(time.Now())
-		_ = l.pool.guard.Call(ctx, l.pool.places.beforeClose, func() error { f(info); return nil })
+	if f := l.cfg.Hooks.BeforeClose; f != nil {
+		info := c.info(time.Now(), l.opts.Name)
+		_ = l.guard.Call(ctx, l.places.beforeClose, func() error { f(info); return nil })
 	}
 }
 
@@ -136,7 +136,7 @@ func (l *Lane) end(ctx context.Context, c *Conn, why wrap.Reason) {
 	l.removeLocked(c)
 	l.dials.closing++
 	l.mu.Unlock()
-	defer l.pool.wakeDrain() // a Shutdown may wait for the close
+	defer l.drain.wake() // a Shutdown may wait for the close
 	defer func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -148,7 +148,7 @@ func (l *Lane) end(ctx context.Context, c *Conn, why wrap.Reason) {
 	}
 	c.session.Closing(ctx, background)
 	if err := c.session.Lease().CloseFor(why); err != nil && err != wrap.ErrPanicked {
-		l.pool.closeFailed(c, err)
+		l.logger.Error("pool: a connection was closed with an error", "conn", c.session.Lease().ID(), "lane", l.opts.Name, "error", l.engine.Describe(err))
 	}
 }
 
@@ -162,5 +162,35 @@ func (l *Lane) remove(c *Conn) {
 func (l *Lane) removeLocked(c *Conn) {
 	if i := slices.Index(l.all, c); i >= 0 {
 		l.all = slices.Delete(l.all, i, i+1)
+	}
+}
+
+// recordLeakEnd reports that a leaked connection has been given back.
+func (l *Lane) recordLeakEnd(c *Conn, held time.Duration) {
+	id := c.session.Lease().ID()
+	l.recorder.Record(wrap.Event{Time: time.Now(), Kind: wrap.KindLeakEnd, Conn: id, Lane: l.opts.Name, Duration: held})
+	l.logger.Info("pool: a connection that was in use for long has been given back", "conn", id, "lane", l.opts.Name, "held", held)
+}
+
+// Revoke passes the turn of a stopped connection, which is not in a call, to the next waiter.
+func (l *Lane) Revoke(c *Conn) {
+	// With an exclusive connection, the next caller must wait until this one is given back.
+	if !l.cfg.Exclusive && c.turn.revoke() {
+		l.releaseTurn(c.extra)
+	}
+}
+
+// Shrink closes idle connections beyond LaneConfig.Most, those used longest ago first.
+func (l *Lane) Shrink() {
+	for {
+		l.mu.Lock()
+		if len(l.idle) == 0 || !l.surplus() {
+			l.mu.Unlock()
+			return
+		}
+		c := l.idle[0]
+		l.idle = append(l.idle[:0], l.idle[1:]...)
+		l.mu.Unlock()
+		l.Close(c, wrap.ReasonShrunk)
 	}
 }

@@ -277,29 +277,3 @@ func (c *counters) with(db sql.DBStats) Stats {
 	s.Waits, s.WaitTime = db.WaitCount, db.WaitDuration
 	return s
 }
-
-// Stats returns the pool's counters, apart from those that only the engine knows. It takes no
-// connection.
-func (p *Pool) Stats() Stats {
-	s := p.sums.sum()
-	for _, l := range p.Lanes() {
-		n := l.Count()
-		open, inUse := &s.Writers, &s.WritersInUse
-		if l.reads {
-			open, inUse = &s.Readers, &s.ReadersInUse
-		}
-		*open += n.Open
-		*inUse += n.Open - n.Idle
-		s.Idle += n.Idle
-	}
-	s.Open, s.InUse = s.Writers+s.Readers, s.WritersInUse+s.ReadersInUse
-	s.Events, s.EventsDropped = p.log.counts()
-	s.Panics = p.guard.panics.Load()
-	s.Health = p.Health().Health
-	for _, h := range p.Holders() {
-		if h.Lane == wrap.LaneReader && (h.Rows > 0 || h.Tx) {
-			s.OldestReader = max(s.OldestReader, h.Held)
-		}
-	}
-	return s
-}

@@ -9,7 +9,7 @@ func TestConnectionsBeyondTheLimit(t *testing.T) {
 	pools := [2]*Lane{}
 	admitted := 0
 	for i := range pools {
-		l := &Lane{pool: &Pool{cfg: Config{ConnMemory: limit}}}
+		l := &Lane{shared: &shared{cfg: Config{ConnMemory: limit}}}
 		pools[i] = l
 		for l.reserveLocked() {
 			admitted++

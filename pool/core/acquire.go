@@ -1,0 +1,331 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
+)
+
+// Acquire waits for a connection and lends it to the call with context ctx. The caller must
+// [Lane.Release] it. The error is an [*AcquireError], that of opening a connection, or that of
+// [Engine.Lost].
+func (l *Lane) Acquire(ctx context.Context) (c *Conn, err error) {
+	if l.opts.Demand != nil {
+		l.opts.Demand(1)
+		defer func() {
+			if c == nil {
+				l.opts.Demand(-1)
+			}
+		}()
+	}
+	if l.refusing.Load() {
+		return nil, l.refuse(ctx, ErrClosed)
+	}
+	if err := l.engine.Lost(); err != nil {
+		return nil, l.refuseLost(ctx, err)
+	}
+	w, place, err := l.queue.join(l, l.cfg.MaxWaiters)
+	if err != nil {
+		return nil, l.refuse(ctx, err)
+	}
+	var a *wrap.Acquisition
+	if w != nil {
+		a = l.opts.Source.Acquisition(ctx, l.opts.Name)
+		a.Queued(place)
+		if err := l.waitForTurn(ctx, a, w); err != nil {
+			return nil, err
+		}
+	}
+	return l.take(ctx, a, w != nil && w.extra)
+}
+
+// TryAcquire is Acquire without waiting for a turn. It returns nil if none is free.
+func (l *Lane) TryAcquire(ctx context.Context) (*Conn, error) {
+	if l.refusing.Load() {
+		return nil, l.refuse(ctx, ErrClosed)
+	}
+	if err := l.engine.Lost(); err != nil {
+		return nil, l.refuseLost(ctx, err)
+	}
+	if !l.queue.try() {
+		return nil, nil
+	}
+	c, err := l.take(ctx, nil, false)
+	if c != nil && l.opts.Demand != nil {
+		l.opts.Demand(1)
+	}
+	return c, err
+}
+
+func (l *Lane) refuse(ctx context.Context, err error) error { return l.failAcquire(ctx, nil, err) }
+
+// refuseLost ends an acquire because the database is gone. It returns err itself, because there
+// is no connection to wait for.
+func (l *Lane) refuseLost(ctx context.Context, err error) error {
+	l.engine.Noticed(err)
+	l.opts.Source.Acquisition(ctx, l.opts.Name).Failed(ctx, err, false)
+	return err
+}
+
+// failAcquire ends an acquire with an [*AcquireError] around err. If a is nil, the acquire took
+// no time.
+func (l *Lane) failAcquire(ctx context.Context, a *wrap.Acquisition, err error) error {
+	if a == nil {
+		a = l.opts.Source.Acquisition(ctx, l.opts.Name)
+	}
+	failure := l.explain(ctx, l, err, a.Took(), a.Place())
+	a.Failed(ctx, failure, errors.Is(err, ErrAcquireTimeout))
+	return failure
+}
+
+// waitForTurn waits until w has its turn.
+func (l *Lane) waitForTurn(ctx context.Context, a *wrap.Acquisition, w *waiter) error {
+	l.queue.setCaller(w, callerOf(ctx), time.Now())
+	refusing := l.addWaiting(1)
+	defer l.addWaiting(-1)
+	if refusing { // refuseAll ran before w was counted
+		l.queue.abort(l, ErrClosed)
+	}
+	var late <-chan time.Time
+	if d := l.cfg.AcquireTimeout; d > 0 {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		late = timer.C
+	}
+	var err error
+	told := false
+	select {
+	case err = <-w.ready:
+		if err == nil {
+			a.Waited()
+			return nil
+		}
+		told = true
+	case <-ctx.Done():
+		err = EndOf(ctx)
+	case <-late:
+		err = ErrAcquireTimeout
+	}
+	if !told && l.queue.leave(w) {
+		l.releaseTurn(w.extra) // to the next waiter
+	}
+	a.Waited()
+	if lost := (lostError{}); errors.As(err, &lost) {
+		a.Failed(ctx, lost.error, false)
+		return lost.error
+	}
+	return l.failAcquire(ctx, a, err)
+}
+
+// take uses a turn to lend a connection. If it fails, it releases the turn.
+func (l *Lane) take(ctx context.Context, a *wrap.Acquisition, extra bool) (_ *Conn, err error) {
+	var c *Conn
+	lent, failed := false, false
+	defer func() {
+		if !lent {
+			l.releaseTurn(extra)
+		}
+	}()
+	defer func() { // a hook or Init may panic
+		if lent || failed {
+			return
+		}
+		if a != nil {
+			a.Panicked(ctx)
+		}
+		if c != nil {
+			l.Close(c, wrap.ReasonHook)
+		}
+	}()
+	var refusedSince time.Time
+	for {
+		now := time.Now()
+		var why wrap.Reason
+		if c, why, err = l.popForUse(now); err != nil {
+			failed = true
+			return nil, l.failAcquire(ctx, a, err)
+		}
+		if c == nil {
+			if a == nil {
+				a = l.opts.Source.Acquisition(ctx, l.opts.Name)
+			}
+			if c, err = l.open(ctx, a); err != nil {
+				failed = true
+				if err == ErrClosed || err == ErrAcquireTimeout || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+					return nil, l.failAcquire(ctx, a, err)
+				}
+				a.Failed(ctx, err, false)
+				return nil, err
+			}
+			now = time.Now()
+		} else {
+			if why == "" && l.isInvalid(ctx, c, now) {
+				why = wrap.ReasonInvalid
+			}
+			if why != "" {
+				l.closeAndClear(&c, why)
+				continue
+			}
+		}
+		if f := l.cfg.Hooks.BeforeAcquire; f != nil && !f(ctx, c.info(now, l.opts.Name)) {
+			l.closeAndClear(&c, wrap.ReasonHook)
+			if refusedSince.IsZero() {
+				refusedSince = now
+			}
+			err := ctx.Err()
+			if d := l.cfg.AcquireTimeout; err == nil && d > 0 && now.Sub(refusedSince) >= d {
+				err = ErrAcquireTimeout
+			}
+			if err != nil { // or the loop would never end
+				failed = true
+				return nil, l.failAcquire(ctx, a, err)
+			}
+			continue
+		}
+		c.session.Taking(now)
+		c.extra, c.idleSince = extra, time.Time{}
+		owner := ownerOf(ctx)
+		c.session.Lease().Lend(ctx, a, l.opts.Name, now)
+		lent = true
+		c.begin(owner, now, l.cfg.TrackStacks)
+		return c, nil
+	}
+}
+
+// closeAndClear closes *c. It sets *c to nil first, so that a deferred function does not close
+// it again after a panic.
+func (l *Lane) closeAndClear(c **Conn, why wrap.Reason) {
+	old := *c
+	*c = nil
+	l.Close(old, why)
+}
+
+// TakeIdle takes a turn and an idle connection, for the pool itself, if both are free. If none is
+// idle and open is set, it opens one. did reports whether it had a turn and, without a connection,
+// tried to open one. The caller of a connection must Push or Close it, and then ReleaseTurn.
+func (l *Lane) TakeIdle(ctx context.Context, open bool) (c *Conn, did bool, err error) {
+	if !l.queue.try() {
+		return nil, false, nil
+	}
+	defer func() { // also if a hook panics
+		if c == nil {
+			l.releaseTurn(false)
+		}
+	}()
+	if c = l.Pop(); c != nil {
+		return c, true, nil
+	}
+	if !open || l.IsOpening() { // an opening may be the only connection that is allowed
+		return nil, false, nil
+	}
+	c, err = l.Dial(ctx, nil)
+	return c, true, err
+}
+
+// isInvalid reports whether a connection that has been idle for ValidateAfter fails to read a
+// page. If the call has ended meanwhile, the connection is not to blame.
+func (l *Lane) isInvalid(ctx context.Context, c *Conn, now time.Time) bool {
+	d := l.cfg.ValidateAfter
+	return d > 0 && now.Sub(c.idleSince) >= d && !l.ping(ctx, c) && ctx.Err() == nil
+}
+
+// ping makes an idle connection read a page, without a span.
+func (l *Lane) ping(ctx context.Context, c *Conn) bool {
+	if err := c.session.Lease().Probe(ctx); err != nil {
+		return false
+	}
+	c.answered = time.Now()
+	return true
+}
+
+// Reclaim ends an offer of the holder of c. If another caller has taken the turn, it waits for a
+// new one, as an acquire does.
+func (l *Lane) Reclaim(ctx context.Context, c *Conn) error {
+	if c.turn.reclaim() {
+		return nil
+	}
+	if err := l.requeue(ctx, c); err != nil {
+		return err
+	}
+	c.turn.hold()
+	return nil
+}
+
+// requeue waits for another turn for a connection in use. It fails if the pool has taken the
+// connection away. It checks that after joining the queue: abortAll ends only the waits that are
+// in the queue by then.
+func (l *Lane) requeue(ctx context.Context, c *Conn) error {
+	if err := l.engine.Lost(); err != nil {
+		return l.refuseLost(ctx, err)
+	}
+	w, place, err := l.queue.joinAs(l, l.cfg.MaxWaiters, true)
+	if err != nil {
+		return l.failAcquire(ctx, nil, err)
+	}
+	if stopped := c.Stopped(); stopped != nil {
+		if w == nil || l.queue.leave(w) {
+			l.releaseTurn(false)
+		}
+		return stopped
+	}
+	if w == nil {
+		return nil
+	}
+	a := l.opts.Source.Acquisition(ctx, l.opts.Name)
+	a.Queued(place)
+	if err := l.waitForTurn(ctx, a, w); err != nil {
+		return err
+	}
+	a.Resumed(c.session.Lease())
+	return nil
+}
+
+// AcquireOwn opens a connection from source for the pool itself, for one use, and lends it. It
+// is not one of the lane's and needs no turn. The caller must [Lane.ReleaseOwn] it.
+func (l *Lane) AcquireOwn(ctx context.Context, source Source) (*Conn, error) {
+	if l.refusing.Load() {
+		return nil, l.refuse(ctx, ErrClosed)
+	}
+	a := source.Acquisition(ctx, l.opts.Name)
+	l.addOwn(1)
+	lent := false
+	defer func() {
+		if !lent {
+			a.Panicked(ctx) // does nothing if a.Failed has been called
+			l.addOwn(-1)
+			l.drain.wake() // a Shutdown may wait for this opening
+		}
+	}()
+	c, err := l.dialFrom(ctx, source, a.Opening())
+	if err != nil {
+		a.Failed(ctx, err, false)
+		return nil, err
+	}
+	now := time.Now()
+	owner := ownerOf(ctx)
+	c.session.Lease().Lend(ctx, a, l.opts.Name, now)
+	lent = true
+	c.begin(owner, now, l.cfg.TrackStacks)
+	return c, nil
+}
+
+// ReleaseOwn closes a connection of AcquireOwn.
+func (l *Lane) ReleaseOwn(c *Conn) {
+	defer l.drain.wake() // also if a hook panics
+	defer l.addOwn(-1)
+	now := time.Now()
+	if leaked, held := c.end(now); leaked {
+		l.recordLeakEnd(c, held)
+	}
+	c.session.Lease().Retire(wrap.ReasonOther)
+	c.session.Lease().TakeBack(now)
+	l.Close(c, wrap.ReasonOther)
+}
+
+func (l *Lane) addOwn(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ownConns += n
+}
