@@ -47,10 +47,10 @@ var connInterfaces = []reflect.Type{
 	reflect.TypeFor[driver.ConnBeginTx](),
 	reflect.TypeFor[driver.ConnPrepareContext](),
 	reflect.TypeFor[driver.ExecerContext](),
-	reflect.TypeFor[driver.Execer](),  //lint:ignore SA1019 database/sql looks for it
-	reflect.TypeFor[driver.Queryer](), //lint:ignore SA1019 database/sql looks for it
+	reflect.TypeFor[driver.Execer](),
+	reflect.TypeFor[driver.Queryer](),
 	reflect.TypeFor[driver.NamedValueChecker](),
-	reflect.TypeFor[driver.ColumnConverter](), //lint:ignore SA1019 database/sql looks for it
+	reflect.TypeFor[driver.ColumnConverter](),
 	reflect.TypeFor[driver.Tx](),
 	reflect.TypeFor[driver.QueryerContext](),
 	reflect.TypeFor[driver.Pinger](),
@@ -65,7 +65,7 @@ var stmtInterfaces = []reflect.Type{
 	reflect.TypeFor[driver.StmtExecContext](),
 	reflect.TypeFor[driver.StmtQueryContext](),
 	reflect.TypeFor[driver.NamedValueChecker](),
-	reflect.TypeFor[driver.ColumnConverter](), //lint:ignore SA1019 database/sql looks for it
+	reflect.TypeFor[driver.ColumnConverter](),
 }
 
 var rowsInterfaces = []reflect.Type{

@@ -300,7 +300,7 @@ func (s *Session) show(err error) string {
 		name string
 		does bool
 	}{
-		{"Timeout", err != nil && can[interface{ Timeout() bool }](err)},
+		{"Timeout", can[interface{ Timeout() bool }](err)},
 		{"Temporary", can[interface{ Temporary() bool }](err)},
 	} {
 		if can.does {

@@ -187,7 +187,7 @@ func (w *lockWatch) installHandler() {
 func (w *lockWatch) restoreTimeout() {
 	if w.handlerOn {
 		w.handlerOn = false
-		w.raw.BusyTimeout(w.timeout)
+		_ = w.raw.BusyTimeout(w.timeout) // cannot fail while the connection is open
 	}
 	w.known = false
 }

@@ -66,7 +66,7 @@ func TestEnginePanics(t *testing.T) {
 
 	connector, err := driver.NewConnector(":memory:", driver.Config{Compat: driver.CompatMattn, Init: func(c *sqlite3.Conn) error {
 		return c.CreateFunction("oops", 0, 0, func(sqlite3.Context, ...sqlite3.Value) {
-			var none []int
+			none := []int{}
 			_ = none[len(none)]
 		})
 	}})

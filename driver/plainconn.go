@@ -109,7 +109,7 @@ func (c *Connector) connectBase(ctx context.Context, base driver.Connector) (dri
 func (c *Connector) forFirst(name string) (driver.Connector, error) {
 	abs, err := filepath.Abs(name) // because the process may change its working directory
 	if err != nil {
-		return c.base, nil
+		return c.base, nil //nolint:nilerr // opens the file by its relative name instead
 	}
 	return plainConnector(c.dsn.withModeOf(abs).forBase(c.settings.forBase()))
 }

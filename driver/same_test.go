@@ -19,8 +19,6 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-//lint:file-ignore SA1019 a parent may have only the deprecated interfaces, and they count as database/sql counts them
-
 // A program sees the same results, types and errors through this driver as through the
 // plain one, with tracing and without. Each case writes what it sees.
 func TestSameAsThePlainDriver(t *testing.T) {

@@ -31,14 +31,12 @@ func TestSideFilesModes(t *testing.T) {
 					if err := os.Chmod(path, mode); err != nil { // whatever the umask
 						t.Fatal(err)
 					}
-					owner := 0
-					if os.Getuid() == 0 {
+					owner := os.Getuid()
+					if owner == 0 {
 						owner = 65534
 						if err := os.Chown(path, owner, owner); err != nil {
 							t.Fatal(err)
 						}
-					} else {
-						owner = os.Getuid()
 					}
 					db, err := sql.Open(name, driver.FileURI(path)+"?_journal_mode="+journal)
 					if err != nil {

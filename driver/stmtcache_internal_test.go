@@ -51,7 +51,7 @@ func TestKeptStatementsLeaveLookasideAlone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return int64(n)
+		return n
 	}
 	before := misses()
 	stmt, _, err := raw.Prepare("SELECT ? + ?")

@@ -349,8 +349,8 @@ func TestWithTxKeepsTheLastError(t *testing.T) {
 	}
 }
 
-// TestWithTxEndsWithItsContext checks that a context that ends ends the tries. The returned
-// error wraps both errors.
+// TestWithTxEndsWithItsContext checks that WithTx tries no longer after its context has
+// ended. The returned error wraps both errors.
 func TestWithTxEndsWithItsContext(t *testing.T) {
 	p := openOwn(t, fileConfig(t))
 	ctx, cancel := context.WithCancel(t.Context())

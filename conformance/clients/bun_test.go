@@ -360,7 +360,7 @@ func bunConcurrent(a *app, ctx context.Context, db *bun.DB) {
 				if err != nil {
 					return err
 				}
-				_, err = tx.NewInsert().Model(&bunGame{Played: time.Unix(int64(n), 0).UTC()}).Exec(ctx)
+				_, err = tx.NewInsert().Model(&bunGame{Played: time.Unix(n, 0).UTC()}).Exec(ctx)
 				return err
 			})
 			if err != nil {

@@ -205,10 +205,9 @@ func entQueries(a *app, ctx context.Context, drv *sql.Driver) {
 		a.see("row", rows.Scan(values...), values)
 	}
 	a.see("end", rows.Err(), rows.Close())
-	n := 0
 	rows = &sql.Rows{}
 	a.ok(drv.Query(ctx, "SELECT count(*) FROM users", []any{}, rows))
-	n, err = sql.ScanInt(rows)
+	n, err := sql.ScanInt(rows)
 	a.see("count", n, err, rows.Close())
 }
 

@@ -101,7 +101,7 @@ func (p *pgSession) converse() error {
 	p.Send(&pgproto3.ReadyForQuery{TxStatus: p.status})
 	for {
 		if err := p.Flush(); err != nil {
-			return nil // the client has closed
+			return nil //nolint:nilerr // the client has closed
 		}
 		msg, err := p.Receive()
 		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) {

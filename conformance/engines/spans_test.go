@@ -14,7 +14,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// newTracer returns a tracer whose spans spans records.
+// newTracer returns a tracer that records into spans.
 func newTracer(t *testing.T, spans *tracetest.SpanRecorder) *tracing.Tracer {
 	t.Helper()
 	tracer, err := tracing.New(tracing.Config{TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))})

@@ -8,8 +8,6 @@ import (
 	"reflect"
 )
 
-//lint:file-ignore SA1019 a parent may have only the deprecated interfaces, and they count as database/sql counts them
-
 // An adapter gives any connection all the interfaces that sqlmw may call. Where the
 // connection lacks one, it does what database/sql does. It does not use sqlmw's own
 // fallbacks, because those drop isolation levels and panic without Execer.

@@ -7,8 +7,6 @@ import (
 	"reflect"
 )
 
-//lint:file-ignore SA1019 a parent may have only the deprecated interfaces, and they count as database/sql counts them
-
 // convertArgs converts the arguments of a call to driver values. It follows database/sql
 // (convert.go there), so that results, errors and the driver's calls are the same. stmt is
 // nil if there is no statement yet.

@@ -12,8 +12,6 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-//lint:file-ignore SA1019 what is deprecated must work, too
-
 func newFake() *fake.Base {
 	return &fake.Base{Conn: fake.ConnOf("all with contexts"), Stmt: fake.StmtOf("contexts"), Rows: fake.RowsOf("SQLite's")}
 }
@@ -212,7 +210,7 @@ func TestDeprecatedMethods(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	tx, err := conn.Begin() //nolint:staticcheck // on purpose
+	tx, err := conn.Begin()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,10 +224,10 @@ func TestDeprecatedMethods(t *testing.T) {
 	if n := stmt.NumInput(); n != 1 {
 		t.Errorf("the parent's statement has one parameter, got %d", n)
 	}
-	if _, err := stmt.Exec([]driver.Value{"x"}); err != nil { //nolint:staticcheck // on purpose
+	if _, err := stmt.Exec([]driver.Value{"x"}); err != nil {
 		t.Error(err)
 	}
-	rows, err := stmt.Query([]driver.Value{"x"}) //nolint:staticcheck // on purpose
+	rows, err := stmt.Query([]driver.Value{"x"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,8 +5,6 @@ import (
 	"database/sql/driver"
 )
 
-//lint:file-ignore SA1019 a parent may have only the deprecated interfaces, and they count as database/sql counts them
-
 // An innerStmt is the parent's prepared statement, inside of sqlmw. It has database/sql's
 // fallbacks.
 type innerStmt struct {

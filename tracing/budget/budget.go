@@ -68,8 +68,8 @@ func (s *Share) Give(n int) {
 	s.taken.budget.used.Add(-int64(n))
 }
 
-// Keep stores value in kept, which has at most most entries. share counts the bytes of its
-// entries. If there is no room, Keep removes random entries. It reports whether kept then has
+// Keep stores value in kept, which never has more entries than most. share counts the bytes
+// of its entries. If there is no room, Keep removes random entries. It reports whether kept then has
 // the key: with this value, or with one that it had before. Keep must not run concurrently
 // with other uses of the map.
 func Keep[K comparable, V any](share *Share, kept map[K]V, most int, key K, value V, bytes func(K) int) bool {

@@ -182,7 +182,6 @@ func TestBytesOfTextsAreBounded(t *testing.T) {
 		t.Errorf("all connections keep %d bytes", n)
 	}
 	runtime.KeepAlive(kept)
-	kept = nil
 	for deadline := time.Now().Add(time.Minute); statementBudget.Used() > 1<<20 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		runtime.GC() // so that other tests have room
 	}

@@ -126,7 +126,7 @@ func sqliteBlob(s string) (Kind, int) {
 // parser checks later that it is between two digits. A name directly after the number makes
 // the whole token illegal.
 func sqliteNumber(s string) (Kind, int) {
-	i := 0
+	var i int
 	if s[0] == '0' && at(s, 1)|0x20 == 'x' && is(at(s, 2), isHex) {
 		i = run(s, 3, isHex|isUnderscore)
 	} else {
