@@ -128,6 +128,13 @@ func (o *opening) end() (wanted bool) {
 	l.mu.Lock()
 	l.dials.openings = slices.DeleteFunc(l.dials.openings, func(other *opening) bool { return other == o })
 	wanted = o.hasWaiter
+	select {
+	case <-o.dropped:
+		if o.err != nil { // Shutdown has canceled it, not the caller
+			o.err = ErrClosed
+		}
+	default:
+	}
 	close(o.done)
 	var why wrap.Reason
 	if !wanted && o.conn != nil {

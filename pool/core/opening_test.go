@@ -230,6 +230,32 @@ func TestGoexitOfOpen(t *testing.T) {
 	})
 }
 
+// TestShutdownEndsOpenings checks that Shutdown ends openings: those without a caller
+// immediately, and the others when its context ends.
+func TestShutdownEndsOpenings(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		e := slow(t, core.Config{}, readers(2))
+		l := e.lane()
+		gone := begin(t, l)
+		wanted := begin(t, l)
+		gone.cancel(nil)
+		_ = gone.fails(t)
+		end := shutdown(e.pool, 10*time.Second)
+		if n := l.Count().Opening; n != 1 {
+			t.Errorf("%d openings, want only the one with a caller", n)
+		}
+		wanted.waits(t)
+		time.Sleep(10 * time.Second)
+		if err := wanted.fails(t); !errors.Is(err, core.ErrClosed) {
+			t.Error(err)
+		}
+		var failure *core.ShutdownError
+		if err := end.fails(t); !errors.As(err, &failure) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Shutdown: %v", err)
+		}
+	})
+}
+
 // TestCallerOfOpeningLeavesDuringShutdown checks that an opening is canceled if its caller
 // leaves while the pool is being closed, because no other caller will come.
 func TestCallerOfOpeningLeavesDuringShutdown(t *testing.T) {
