@@ -159,23 +159,28 @@ func (c *closer) close(ctx context.Context) error {
 		left = &ShutdownError{Err: ctx.Err(), Holders: holdersOf(c.lanes)}
 	}
 	JobOf(ctx).until = late
-	err := c.closeAll(late)
+	closed, err := c.closeAll(late)
+	if !closed && left == nil {
+		left = &ShutdownError{Err: ctx.Err(), Holders: holdersOf(c.lanes)}
+	}
 	if left != nil {
 		return errors.Join(left, err)
 	}
 	return err
 }
 
-// closeAll closes all remaining connections. It reports panics.
-func (c *closer) closeAll(ctx context.Context) error {
+// closeAll closes all remaining connections. It reports panics. closed is false if a close has
+// not returned.
+func (c *closer) closeAll(ctx context.Context) (closed bool, err error) {
+	closed = true
 	for _, l := range c.lanes {
 		c.engine.BeforeClose(ctx, l.opts.Name)
-		l.shut(ctx)
+		closed = l.shut(ctx) && closed
 	}
 	for _, l := range c.lanes {
 		unregister(l)
 	}
-	return c.engine.Closed(ctx)
+	return closed, c.engine.Closed(ctx)
 }
 
 // callGrace is how long the pool waits for stopped calls to end and give back their
@@ -218,26 +223,30 @@ func (l *Lane) refuseAll() {
 	l.dropOpenings(false)
 }
 
-// shut closes the lane's idle connections. Those in use are closed when they are given back.
-func (l *Lane) shut(ctx context.Context) {
+// shut closes the lane's idle connections. Those in use are closed when they are given back. It
+// returns false if a close has not returned.
+func (l *Lane) shut(ctx context.Context) (closed bool) {
 	l.mu.Lock()
 	l.refusing.Store(true)
 	l.closed = true
 	l.stall.stop()
 	l.mu.Unlock()
 	j := JobOf(ctx)
-	known := true
+	closed, known := true, true
 	for c := l.Pop(); c != nil; c = l.Pop() {
 		switch {
 		case j == nil: // the pool could not be started
 			_ = l.guard.Protect("closing a connection", func() { l.Close(c, wrap.ReasonPoolClosed) })
 		case known:
-			_, known = l.guard.attempt(ctx, j, "closing a connection", func(ctx context.Context) { l.CloseIn(ctx, c, wrap.ReasonPoolClosed) })
+			var finished bool
+			finished, known = l.guard.attempt(ctx, j, "closing a connection", func(ctx context.Context) { l.CloseIn(ctx, c, wrap.ReasonPoolClosed) })
+			closed = finished && closed
 		default: // a function has not returned, and would block this close too
 			l.remove(c)
 			c.session.Lease().Break()
 		}
 	}
+	return closed
 }
 
 // A ShutdownError lists what was still in use when Shutdown could not wait any longer, and was

@@ -174,6 +174,9 @@ func TestShutdownWithBlockedFunctions(t *testing.T) {
 		{"an opening", func(e *toy, _ *core.Hooks, block func()) {
 			e.opening = func(context.Context) error { block(); return nil }
 		}, func(t *testing.T, l *core.Lane) { begin(t, l) }, "opening a writer, for 1", 500 * time.Millisecond},
+		{"closing", func(e *toy, _ *core.Hooks, block func()) {
+			e.closing = func(context.Context, bool) { block() }
+		}, func(t *testing.T, l *core.Lane) { l.Release(acquire(t, l)) }, "closing a connection, for 1.", time.Second},
 		{"the engine's end", func(e *toy, _ *core.Hooks, block func()) {
 			e.closed = func(context.Context) error { block(); return nil }
 		}, func(*testing.T, *core.Lane) {}, "closing the connections, for ", time.Second},
