@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -122,13 +123,12 @@ func acquireAs(t *testing.T, l *core.Lane, owner string) *core.Conn {
 	return c
 }
 
-// A call is a call of a pool on a goroutine of its own. Its fields may be read after
-// synctest.Wait.
+// A call is a call of a pool on a goroutine of its own.
 type call struct {
 	cancel context.CancelCauseFunc
+	done   atomic.Bool // the call has returned or panicked, and the fields below are set
 	conn   *core.Conn
 	err    error
-	done   bool
 	took   time.Duration
 	panics any
 }
@@ -141,7 +141,8 @@ func startCall(ctx context.Context, f func(context.Context) (*core.Conn, error))
 		began := time.Now()
 		defer func() {
 			c.panics = recover()
-			c.took, c.done = time.Since(began), true
+			c.took = time.Since(began)
+			c.done.Store(true)
 		}()
 		c.conn, c.err = f(ctx)
 	}()
@@ -178,8 +179,8 @@ func shutdown(p *core.Pool, timeout time.Duration) *call {
 func (c *call) got(t *testing.T) *core.Conn {
 	t.Helper()
 	synctest.Wait()
-	if c.conn == nil {
-		t.Fatalf("the acquire has no connection: done %v, error %v, panic %v", c.done, c.err, c.panics)
+	if !c.done.Load() || c.conn == nil {
+		t.Fatalf("the acquire has no connection: done %v, error %v, panic %v", c.done.Load(), c.err, c.panics)
 	}
 	return c.conn
 }
@@ -188,7 +189,7 @@ func (c *call) got(t *testing.T) *core.Conn {
 func (c *call) waits(t *testing.T) {
 	t.Helper()
 	synctest.Wait()
-	if c.done {
+	if c.done.Load() {
 		t.Fatalf("the call has returned: connection %v, error %v, panic %v", c.conn != nil, c.err, c.panics)
 	}
 }
@@ -197,8 +198,8 @@ func (c *call) waits(t *testing.T) {
 func (c *call) fails(t *testing.T) error {
 	t.Helper()
 	synctest.Wait()
-	if !c.done || c.err == nil {
-		t.Fatalf("the call has not failed: done %v, connection %v, panic %v", c.done, c.conn != nil, c.panics)
+	if !c.done.Load() || c.err == nil {
+		t.Fatalf("the call has not failed: done %v, connection %v, panic %v", c.done.Load(), c.conn != nil, c.panics)
 	}
 	return c.err
 }
@@ -207,8 +208,8 @@ func (c *call) fails(t *testing.T) error {
 func (c *call) returns(t *testing.T) {
 	t.Helper()
 	synctest.Wait()
-	if !c.done || c.err != nil || c.panics != nil {
-		t.Fatalf("the call has not returned nil: done %v, error %v, panic %v", c.done, c.err, c.panics)
+	if !c.done.Load() || c.err != nil || c.panics != nil {
+		t.Fatalf("the call has not returned nil: done %v, error %v, panic %v", c.done.Load(), c.err, c.panics)
 	}
 }
 

@@ -127,7 +127,7 @@ func TestHooksPanic(t *testing.T) {
 				}
 				checkClosedFor(t, e, c, wrap.ReasonHook)
 				on = false
-				if w.conn != nil {
+				if w.done.Load() && w.conn != nil {
 					l.Release(w.conn)
 				}
 				checkTurnsFree(t, l)

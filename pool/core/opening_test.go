@@ -177,7 +177,7 @@ func TestPanicOfOpen(t *testing.T) {
 				w := begin(t, l)
 				time.Sleep(time.Second)
 				synctest.Wait()
-				if w.panics != "broken" || !w.done {
+				if w.panics != "broken" || !w.done.Load() {
 					t.Errorf("the caller has %v, panic %v", w.err, w.panics)
 				}
 				checkTurnsFree(t, l)
@@ -223,8 +223,8 @@ func TestGoexitOfOpen(t *testing.T) {
 		e.opening = func(context.Context) error { runtime.Goexit(); return nil }
 		l := start(t, e).lane()
 		w := begin(t, l)
-		if !w.done || w.err != nil || w.conn != nil || w.panics != nil {
-			t.Errorf("%+v, want a goroutine that has ended", w)
+		if !w.done.Load() || w.err != nil || w.conn != nil || w.panics != nil {
+			t.Errorf("done %v, error %v, panic %v, want a goroutine that has ended", w.done.Load(), w.err, w.panics)
 		}
 		checkTurnsFree(t, l)
 	})

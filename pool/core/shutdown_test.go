@@ -150,7 +150,7 @@ func TestReclaimDuringShutdown(t *testing.T) {
 			}
 			l.Release(first)
 			synctest.Wait()
-			if !end.done {
+			if !end.done.Load() {
 				t.Error("Shutdown has not returned")
 			}
 			checkNothingLeft(t, e)
