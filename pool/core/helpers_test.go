@@ -15,10 +15,15 @@ import (
 )
 
 // bubble runs a test in a synctest bubble. There, time passes only while all goroutines wait,
-// and every goroutine must have ended at the end.
+// and every goroutine must have ended at the end. A test that waits for what never happens fails
+// after three hours of that time.
 func bubble(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
-	synctest.Test(t, f)
+	synctest.Test(t, func(t *testing.T) {
+		end := time.AfterFunc(3*time.Hour, func() { panic("the test has waited for three hours in its bubble") })
+		t.Cleanup(func() { end.Stop() }) // the last of all cleanups
+		f(t)
+	})
 }
 
 // started returns a toy whose pool is started. At the end of the test, the pool is shut down,
