@@ -32,12 +32,12 @@ func TestHooks(t *testing.T) {
 		l.Release(acquire(t, l))
 		id := toyOf(c).Lease().ID()
 		wantBefore := core.ConnInfo{ID: id, Lane: wrap.LaneWriter, Age: 61 * time.Second, Idle: time.Minute, Uses: 1}
-		wantAfter := core.ConnInfo{ID: id, Lane: wrap.LaneWriter, Age: time.Second, Uses: 1}
+		wantAfter := core.ConnInfo{ID: id, Lane: wrap.LaneWriter, Age: 61 * time.Second, Uses: 2} // it is not idle yet
 		wantClosing := core.ConnInfo{ID: id, Lane: wrap.LaneWriter, Age: 121 * time.Second, Idle: time.Minute, Uses: 2}
 		if len(before) != 3 || before[1] != wantBefore {
 			t.Errorf("BeforeAcquire: %+v, want %+v", before, wantBefore)
 		}
-		if len(after) != 3 || after[0] != wantAfter {
+		if len(after) != 3 || after[1] != wantAfter {
 			t.Errorf("AfterRelease: %+v, want %+v", after, wantAfter)
 		}
 		if len(closing) != 1 || closing[0] != wantClosing {
@@ -75,6 +75,32 @@ func TestBeforeAcquireRejects(t *testing.T) {
 			t.Error(err)
 		}
 		checkTurnsFree(t, l)
+	})
+}
+
+// TestBeforeAcquireRejectsIdle checks that an acquire fails after its time if BeforeAcquire
+// rejects one idle connection after the other.
+func TestBeforeAcquireRejectsIdle(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		rejects := false
+		e := started(t, core.Config{AcquireTimeout: 10 * time.Second, Hooks: core.Hooks{
+			BeforeAcquire: func(context.Context, core.ConnInfo) bool {
+				if rejects {
+					time.Sleep(time.Second)
+				}
+				return !rejects
+			},
+		}}, readers(20))
+		l := e.lane()
+		for _, c := range acquireAll(t, l, 20) {
+			l.Release(c)
+		}
+		rejects = true
+		w := begin(t, l)
+		time.Sleep(11 * time.Second)
+		if err := w.fails(t); !errors.Is(err, core.ErrAcquireTimeout) || l.Count().Idle != 9 {
+			t.Errorf("%v, with %d connections left", err, l.Count().Idle)
+		}
 	})
 }
 

@@ -212,6 +212,27 @@ func TestKeepAlive(t *testing.T) {
 	})
 }
 
+// TestKeepAliveKeepsOrder checks that a ping does not count as a use: the connection used last is
+// still lent first.
+func TestKeepAliveKeepsOrder(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		e := started(t, core.Config{KeepAlive: 80 * time.Second}, readers(2))
+		l := e.lane()
+		c := acquireAll(t, l, 2)
+		l.Release(c[0])
+		time.Sleep(40 * time.Second)
+		l.Release(c[1])
+		time.Sleep(60 * time.Second) // only the first one was pinged
+		if since := c[0].IdleSince(); time.Since(since) != 100*time.Second {
+			t.Errorf("the pinged connection has been idle for %s", time.Since(since))
+		}
+		if acquire(t, l) != c[1] {
+			t.Error("the connection used last was not lent first")
+		}
+		l.Release(c[1])
+	})
+}
+
 // TestKeep checks that the pool opens as many connections as must be open, and again after some
 // have been closed.
 func TestKeep(t *testing.T) {
