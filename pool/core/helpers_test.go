@@ -68,6 +68,9 @@ func checkNothingLeft(t *testing.T, e *toy) {
 		if n := l.Count(); n != (core.LaneCount{}) {
 			t.Errorf("lane %s still has %+v", l.Name(), n)
 		}
+		if slices.Contains(l.Queue().Lanes(), l) {
+			t.Errorf("lane %s is still known as one that uses its queue", l.Name())
+		}
 		checkTurnsFree(t, l)
 	}
 	s := e.pool.Stats()

@@ -361,8 +361,19 @@ func TestPoolsShareQueue(t *testing.T) {
 		third.waits(t)
 		a.lane().Release(second.got(t))
 		b.lane().Release(third.got(t))
-		c = acquire(t, b.lane())
+		c = acquireAs(t, b.lane(), "longest")
+		time.Sleep(time.Second)
+		cfg.Queue.Lanes()[0].SetTurns(2)
+		c2 := acquireAs(t, a.lane(), "shortest")
 		w := begin(t, a.lane())
+		w.cancel(nil)
+		failure = explained(t, w.fails(t))
+		if h := failure.Holders; len(h) != 2 || h[0].Owner != "longest" || h[1].Owner != "shortest" {
+			t.Errorf("holders %v, want the longest first", h)
+		}
+		a.lane().Release(c2)
+		cfg.Queue.Lanes()[0].SetTurns(1)
+		w = begin(t, a.lane())
 		end := shutdown(a.pool, 0) // does not affect the other pool
 		end.returns(t)
 		if err := w.fails(t); !errors.Is(err, core.ErrClosed) {
@@ -371,59 +382,6 @@ func TestPoolsShareQueue(t *testing.T) {
 		b.lane().Release(c)
 		b.lane().Release(acquire(t, b.lane()))
 	})
-}
-
-// TestDeadlockOfPools checks that a deadlock of two callers with two pools is reported as a
-// cycle, with the lanes that the holders wait for.
-func TestDeadlockOfPools(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		a := started(t, core.Config{Name: "a", AcquireTimeout: time.Second}, writer())
-		b := started(t, core.Config{Name: "b"}, writer())
-		atA, atB := acquireAs(t, a.lane(), "x"), acquireAs(t, b.lane(), "y")
-		fromX := beginAs(t, b.lane(), "x")
-		fromY := beginAs(t, a.lane(), "y")
-		time.Sleep(time.Second)
-		failure := explained(t, fromY.fails(t))
-		if failure.Cause != core.CauseCycle || len(failure.Holders) != 2 {
-			t.Fatalf("cause %q, holders %v", failure.Cause, failure.Holders)
-		}
-		for _, h := range failure.Holders {
-			want := map[string]string{"x": `writer of "b"`, "y": `writer of "a"`}[h.Owner]
-			if h.WaitsFor != want || !strings.Contains(failure.Error(), "waits for a "+want) {
-				t.Errorf("holder %q waits for %q, want %q", h.Owner, h.WaitsFor, want)
-			}
-		}
-		b.lane().Release(atB)
-		b.lane().Release(fromX.got(t))
-		a.lane().Release(atA)
-	})
-}
-
-// TestNoDeadlockIfOneHolderContinues checks that a wait is no cycle if one of the holders does
-// not wait, or is not known to be the same caller.
-func TestNoDeadlockIfOneHolderContinues(t *testing.T) {
-	for _, waits := range []string{"x", "z", ""} {
-		t.Run("waits="+waits, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				e := started(t, core.Config{}, readers(2))
-				l := e.lane()
-				x, y := acquireAs(t, l, "x"), acquireAs(t, l, "y")
-				w := beginAs(t, l, waits)
-				w.cancel(nil)
-				if cause := explained(t, w.fails(t)).Cause; cause != core.CauseCancelled {
-					t.Errorf("cause %q", cause)
-				}
-				w, other := beginAs(t, l, "x"), beginAs(t, l, "y")
-				w.cancel(nil)
-				if cause := explained(t, w.fails(t)).Cause; cause != core.CauseCycle {
-					t.Errorf("cause %q, want a cycle when both holders wait", cause)
-				}
-				l.Release(x)
-				l.Release(other.got(t))
-				l.Release(y)
-			})
-		})
-	}
 }
 
 // TestAcquireOwn checks that a connection of the pool itself needs no turn, is not lent to

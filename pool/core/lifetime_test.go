@@ -201,6 +201,9 @@ func TestKeepAlive(t *testing.T) {
 		for _, c := range c {
 			checkOpen(t, c)
 		}
+		if n := e.get().pings; n != 2*40 { // each after 80 s, in the next of the rounds every 10 s
+			t.Errorf("%d pings in an hour, want 80", n)
+		}
 		e.set(func(s *toyState) { s.pingErr = errors.New("no answer") })
 		time.Sleep(2 * time.Minute)
 		checkClosedFor(t, e, c[0], wrap.ReasonInvalid)

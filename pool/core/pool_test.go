@@ -99,6 +99,7 @@ func TestSameTraceIsSameCaller(t *testing.T) {
 	}{
 		{"", "", core.CauseCycle},
 		{"a", "", core.CauseCycle},
+		{"", "a", core.CauseCycle},
 		{"a", "a", core.CauseCycle},
 		{"a", "b", core.CauseCancelled},
 	} {

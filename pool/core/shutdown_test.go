@@ -220,6 +220,50 @@ func TestShutdownWithBlockedFunctions(t *testing.T) {
 	}
 }
 
+// TestShutdownWaitsForClose checks that Shutdown waits until a caller has closed the connection
+// that it has given back.
+func TestShutdownWaitsForClose(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		e := newToy(core.Config{}, writer())
+		e.cleanUp = func() wrap.Reason { return wrap.ReasonDirty }
+		e.closing = func(context.Context, bool) { time.Sleep(time.Second) }
+		e.pool.Start(t.Context())
+		l := e.lane()
+		c := acquire(t, l)
+		startCall(t.Context(), func(context.Context) (*core.Conn, error) { l.Release(c); return nil, nil })
+		end := shutdown(e.pool, 0)
+		time.Sleep(time.Second - 1)
+		end.waits(t)
+		time.Sleep(1)
+		end.returns(t)
+		checkNothingLeft(t, e)
+	})
+}
+
+// TestDialEndsAfterShutdown checks that a connection that is open only after Shutdown has
+// returned is closed.
+func TestDialEndsAfterShutdown(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		e := newToy(core.Config{}, writer())
+		e.opening = func(context.Context) error { time.Sleep(time.Minute); return nil }
+		e.pool.Start(t.Context())
+		c := startCall(t.Context(), func(ctx context.Context) (*core.Conn, error) { return e.lane().Dial(ctx, nil) })
+		end := shutdown(e.pool, time.Second)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if !end.done.Load() || end.took > 1500*time.Millisecond {
+			t.Errorf("Shutdown took %s", end.took)
+		}
+		if err := c.fails(t); err != core.ErrClosed || c.conn != nil {
+			t.Errorf("Dial returned a connection: %v, %v", c.conn != nil, err)
+		}
+		if s := e.pool.Stats(); s.ClosedFor[wrap.ReasonPoolClosed] != 1 {
+			t.Errorf("closed for %v", s.ClosedFor)
+		}
+		checkNothingLeft(t, e)
+	})
+}
+
 // acquireAndRelease returns a connection that has become idle.
 func acquireAndRelease(t *testing.T, l *core.Lane) *core.Conn {
 	c := acquire(t, l)

@@ -41,6 +41,7 @@ type toy struct {
 type toyState struct {
 	lost, pingErr error
 	reasons       []string
+	pings         int
 	conns         []*toyConn // all that have been opened
 	noticed       []error
 	calls         []string // of BeforeClose, Stop and Closed
@@ -212,8 +213,12 @@ type toyParent struct {
 	of *toyConn
 }
 
-func (p *toyParent) Close() error               { p.of.closes.Add(1); return p.of.closeErr }
-func (p *toyParent) Ping(context.Context) error { return p.of.toy.get().pingErr }
+func (p *toyParent) Close() error { p.of.closes.Add(1); return p.of.closeErr }
+
+func (p *toyParent) Ping(context.Context) (err error) {
+	p.of.toy.set(func(s *toyState) { s.pings++; err = s.pingErr })
+	return err
+}
 
 func (p *toyParent) QueryContext(_ context.Context, query string, _ []driver.NamedValue) (driver.Rows, error) {
 	if query == "" {
