@@ -191,7 +191,7 @@ func TestHealthChecksShareOneCheck(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		first.returns(t)
 		second.returns(t)
-		closing := check(t, p)
+		closing, waiting := check(t, p), check(t, p)
 		end := shutdown(p, 0)
 		late := check(t, p)
 		if err := late.fails(t); err != core.ErrClosed {
@@ -199,6 +199,9 @@ func TestHealthChecksShareOneCheck(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		closing.returns(t)
+		if err := waiting.fails(t); err != core.ErrClosed {
+			t.Errorf("a check that waited when the pool was closed: %v", err)
+		}
 		end.returns(t)
 	})
 }

@@ -93,7 +93,12 @@ func TestShutdownTakesConnectionsAway(t *testing.T) {
 		if stuck.Stopped() != nil {
 			t.Error("a connection was taken away too early")
 		}
-		time.Sleep(110 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond)
+		if synctest.Wait(); stuck.Stopped() != core.ErrClosed {
+			t.Error("no connection was taken away a tenth of a second before the deadline")
+		}
+		end.waits(t)
+		time.Sleep(90 * time.Millisecond)
 		var failure *core.ShutdownError
 		if err := end.fails(t); !errors.As(err, &failure) || !errors.Is(err, context.DeadlineExceeded) || len(failure.Blocked) != 0 {
 			t.Fatalf("%v", err)
