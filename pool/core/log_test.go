@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -160,6 +161,70 @@ type panicking struct{ slog.Handler }
 func (panicking) Enabled(context.Context, slog.Level) bool { panic("logger") }
 func (h panicking) WithAttrs([]slog.Attr) slog.Handler     { return h }
 
+// A blocking handler blocks every line until the channel is closed.
+type blocking struct {
+	slog.Handler
+	until chan struct{}
+}
+
+func (h blocking) Handle(ctx context.Context, r slog.Record) error {
+	<-h.until
+	return h.Handler.Handle(ctx, r)
+}
+func (h blocking) WithAttrs(a []slog.Attr) slog.Handler {
+	return blocking{h.Handler.WithAttrs(a), h.until}
+}
+
+// lost returns the sum of the attribute in the lines that contain part.
+func (l *logLines) lost(t *testing.T, part, attr string) (sum int) {
+	t.Helper()
+	for line := range strings.Lines(l.text()) {
+		if _, after, ok := strings.Cut(line, attr+"="); ok && strings.Contains(line, part) {
+			n, err := strconv.Atoi(strings.Fields(after)[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum += n
+		}
+	}
+	return sum
+}
+
+// TestSlowLoggers checks that no call waits for a logger that blocks, except once for 20 ms, and
+// that the lines that do not fit are counted.
+func TestSlowLoggers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const resets = 1100
+		var own, events logLines
+		until := make(chan struct{})
+		e := started(t, core.Config{Logger: slog.New(blocking{own.logger().Handler(), until})}, writer())
+		stop := e.pool.LogEvents(slog.New(blocking{events.logger().Handler(), until}))
+		began := time.Now()
+		for range resets { // each has an event and a line
+			e.pool.Reset()
+		}
+		if took := time.Since(began); took != 20*time.Millisecond {
+			t.Errorf("the calls took %s", took)
+		}
+		close(until)
+		stop()
+		synctest.Wait()
+		for _, test := range []struct {
+			lines      *logLines
+			line, part string
+			attr       string
+		}{
+			{&own, `msg="pool: reset"`, "log lines were lost", "lines"},
+			{&events, `msg="pool: reset"`, "events were lost", "events"},
+		} {
+			written, lost := test.lines.count(test.line), test.lines.lost(t, test.part, test.attr)
+			if written+lost != resets || written < core.DefaultEvents || lost == 0 {
+				t.Errorf("%d lines were written and %d lost, of %d", written, lost, resets)
+			}
+		}
+	})
+}
+
 // TestRecorder checks that Config.Recorder gets every event in the order of the log, also if it
 // is slow, and that events of the pool's own goroutines do not wait for it.
 func TestRecorder(t *testing.T) {
@@ -178,6 +243,9 @@ func TestRecorder(t *testing.T) {
 		l := e.lane()
 		c := acquire(t, l)
 		time.Sleep(2 * time.Second) // the Recorder sleeps, and later events queue up
+		if n := e.pool.Stats().Leaks; n != 1 {
+			t.Errorf("%d leaks, want that the event does not wait for the Recorder", n)
+		}
 		l.Release(c)
 		for range 10 {
 			acquire(t, l)
