@@ -11,7 +11,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool/core"
 )
 
-// TestHooks checks what the hooks are told of a connection.
+// TestHooks checks the description of the connection that the hooks get.
 func TestHooks(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var before, after, closing []core.ConnInfo

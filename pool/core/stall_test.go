@@ -52,7 +52,7 @@ func TestStallsExtend(t *testing.T) {
 	})
 }
 
-// TestNoExtensionWhileRunning checks that a lane lets in nobody beyond its limit while one of
+// TestNoExtensionWhileRunning checks that a lane lets in no caller beyond its limit while one of
 // its connections is inside the engine, or while turns are released.
 func TestNoExtensionWhileRunning(t *testing.T) {
 	bubble(t, func(t *testing.T) {

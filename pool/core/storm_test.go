@@ -13,10 +13,10 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool/core"
 )
 
-// TestStorm checks that many callers at the same time, whose contexts end, whose connections
-// take time to open and fail to, and who offer their turns, never have more turns than there
-// are. At the end, no turn, no waiter and no connection is left, also if the pool is shut down
-// meanwhile. Unlike the model, the goroutines run at the same time.
+// TestStorm checks that many callers at the same time never have more turns than there are. At
+// the end, no turn, no waiter and no connection is left, also if the pool is shut down meanwhile.
+// The callers' contexts end, they offer their turns, and opening a connection takes time and may
+// fail. Unlike in the test with a model, the goroutines run at the same time.
 func TestStorm(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
