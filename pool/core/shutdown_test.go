@@ -124,6 +124,27 @@ func TestShutdownTakesConnectionsAway(t *testing.T) {
 // callGrace is core's constant of that name.
 const callGrace = 100 * time.Millisecond
 
+// TestAcquireMeetsShutdown checks that an acquire also fails immediately if Shutdown begins
+// between the acquire's first look and its wait.
+func TestAcquireMeetsShutdown(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		e := newToy(core.Config{}, writer())
+		e.pool.Start(t.Context())
+		l := e.lane()
+		c := acquire(t, l)
+		e.checking = func() { time.Sleep(time.Second) }
+		w := begin(t, l)
+		end := shutdown(e.pool, 0)
+		time.Sleep(time.Second)
+		if err := w.fails(t); !errors.Is(err, core.ErrClosed) {
+			t.Error(err)
+		}
+		l.Release(c)
+		end.returns(t)
+		checkNothingLeft(t, e)
+	})
+}
+
 // TestReclaimDuringShutdown checks that a holder may still get its turn back while Shutdown
 // waits, and that its wait ends when the connection is taken away.
 func TestReclaimDuringShutdown(t *testing.T) {

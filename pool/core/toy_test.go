@@ -28,6 +28,7 @@ type toy struct {
 	opened   func(context.Context) error                   // after it is open
 	examine  func(context.Context, bool) core.HealthReport // nil means ok
 	maintain func(context.Context, time.Time)
+	checking func()                     // called by Lost
 	stop     func(context.Context) bool // nil means true
 	closed   func(context.Context) error
 	closing  func(ctx context.Context, background bool)
@@ -91,7 +92,13 @@ func (e *toy) get() (s toyState) {
 
 func (e *toy) call(name string) { e.set(func(s *toyState) { s.calls = append(s.calls, name) }) }
 
-func (e *toy) Lost() error               { return e.get().lost }
+func (e *toy) Lost() error {
+	if e.checking != nil {
+		e.checking()
+	}
+	return e.get().lost
+}
+
 func (e *toy) Noticed(err error)         { e.set(func(s *toyState) { s.noticed = append(s.noticed, err) }) }
 func (e *toy) Describe(err error) string { return "described: " + err.Error() }
 func (e *toy) Reasons() []string         { return e.get().reasons }
