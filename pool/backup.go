@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/redact"
+	"github.com/sqlitemw/sqlitemw/pool/internal/copyfile"
 )
 
 // backupStep is how many pages are copied between two checks of the context. With pages of 4
@@ -86,7 +88,7 @@ func (p *Pool) backup(ctx context.Context, path string, opts BackupOptions) (err
 	if path, err = filepath.Abs(path); err != nil {
 		return err
 	}
-	if err := vacant(path, opts.Replace); err != nil {
+	if err := copyfile.Vacant(path, opts.Replace, isOpen); err != nil {
 		return err
 	}
 	c, done, err := p.leaseForCopy(ctx)
@@ -94,13 +96,13 @@ func (p *Pool) backup(ctx context.Context, path string, opts BackupOptions) (err
 		return err
 	}
 	defer func() { done() }()
-	t, err := newCopy(path, p.permissions())
+	t, err := copyfile.New(path, p.permissions(), isOpen)
 	if err != nil {
 		return err
 	}
-	defer t.discard()
+	defer t.Discard()
 	c.SetDefaultOwner("Backup")
-	pages, err := c.copyTo(ctx, t.temporary)
+	pages, err := c.copyTo(ctx, t.Temporary())
 	if err != nil {
 		return err
 	}
@@ -108,17 +110,17 @@ func (p *Pool) backup(ctx context.Context, path string, opts BackupOptions) (err
 		done()
 		done = func() {}
 	}
-	if err := t.complete(pages); err != nil {
+	if err := t.Complete(pages); err != nil {
 		return err
 	}
-	return t.publish(opts.Replace)
+	return t.Publish(opts.Replace)
 }
 
 // leaseForCopy leases the connection for a backup, or for a checkpoint beside the writer. done
 // ends the lease.
 func (p *Pool) leaseForCopy(ctx context.Context) (c *conn, done func(), err error) {
 	if l := p.forReaders(); l.Reads() {
-		if c, err = leased(l.AcquireOwn(ctx, p.lanes.upkeep)); err != nil {
+		if c, err = leased(l.AcquireOwn(ctx, &dialer{p.lanes.upkeep, p})); err != nil {
 			return nil, nil, err
 		}
 		return c, func() { l.ReleaseOwn(&c.Conn) }, nil
@@ -204,4 +206,15 @@ func (c *conn) runStoppable(ctx context.Context, f func() error) (err error) {
 		return stopped // instead of the error of an interrupt
 	}
 	return err
+}
+
+// permissions returns those of the database file. A user who must not read the database must
+// not read the copy.
+func (p *Pool) permissions() fs.FileMode {
+	if p.base.path != "" {
+		if info, err := os.Stat(p.base.path); err == nil {
+			return info.Mode().Perm()
+		}
+	}
+	return 0o644
 }

@@ -66,25 +66,6 @@ func newCheckpointer(p *Pool) *checkpointer {
 	return c
 }
 
-// start starts the goroutine. stop ends it.
-func (c *checkpointer) start() {
-	if c == nil {
-		return
-	}
-	c.pool.guard.Start(c.ctx, c.job, c.run)
-	c.started.Store(true)
-}
-
-// stop ends the goroutine, which closes its connection. It waits as long as ctx allows, and
-// reports whether the goroutine has ended.
-func (c *checkpointer) stop(ctx context.Context) bool {
-	if c == nil {
-		return true
-	}
-	c.cancel()
-	return c.job.Ended(ctx)
-}
-
 // softLimit is the length in pages from which on the WAL is moved, and reset if that is quick.
 // With a connection open, it is shorter than SQLite's 1000 pages. So a WAL that grows slowly,
 // because each commit is synced, is reset before it is longer than without a checkpointer.
@@ -102,21 +83,6 @@ func (c *checkpointer) softLimit() int64 {
 // next may be as long again.
 func (c *checkpointer) hardLimit() int64 { return c.pool.walPages(c.pool.walLimit()) }
 
-// committed is called at the end of each commit with the length of the WAL in pages.
-func (c *checkpointer) committed(raw *sqlite3.Conn, pages int64) {
-	c.commits.Add(1)
-	if before := c.length.Swap(pages); pages < before { // it has been reset
-		c.next.Store(c.softLimit())
-	}
-	switch {
-	case pages < c.softLimit():
-	case c.holdNext.Load(), pages >= c.hardLimit() && !c.noHold.Load():
-		c.hold(raw)
-	case pages >= c.next.Load():
-		c.wake()
-	}
-}
-
 // wake makes the goroutine run a checkpoint.
 func (c *checkpointer) wake() {
 	c.next.Store(c.length.Load() + c.softLimit())
@@ -129,78 +95,6 @@ func (c *checkpointer) wake() {
 
 // isOverLimit reports whether the WAL exceeded its limit at the latest commit.
 func (c *checkpointer) isOverLimit() bool { return c.length.Load() >= c.hardLimit() }
-
-// The goroutine looks after the WAL every tickEvery, as long as needsTicks. After
-// truncateAfterTicks ticks without a commit (one second), it may truncate the file. After
-// slowAfterTicks (one minute), it ticks every slowTickEvery.
-const (
-	tickEvery          = 250 * time.Millisecond
-	truncateAfterTicks = 4
-	slowAfterTicks     = 240
-	slowTickEvery      = 2 * time.Second
-)
-
-func (c *checkpointer) run(ctx context.Context) {
-	c.jobCtx = ctx
-	defer c.close()
-	timer := time.NewTimer(tickEvery) // an earlier process may have left a WAL
-	defer timer.Stop()
-	for {
-		var do func()
-		select {
-		case <-ctx.Done():
-			return
-		case <-c.due:
-			do = func() { c.withConn(c.move) }
-		case p := <-c.heldCommits:
-			do = func() {
-				defer close(p.done)
-				c.withConn(func() { c.resetWAL(p) })
-			}
-		case done := <-c.probes:
-			c.retry = time.Time{}
-			do = func() {
-				defer close(done)
-				c.withConn(c.move)
-			}
-		case <-timer.C:
-			do = c.tick
-		}
-		_ = c.pool.guard.Protect(c.job.Name(), do) // a panic ends only this piece of work
-		switch {
-		case !c.needsTicks():
-			timer.Stop()
-		case c.idleTicks >= slowAfterTicks:
-			timer.Reset(slowTickEvery)
-		default:
-			timer.Reset(tickEvery)
-		}
-	}
-}
-
-// needsTicks reports whether there is work even if no commit comes: a failure that may end by
-// itself, or a file that is longer than necessary.
-func (c *checkpointer) needsTicks() bool {
-	return !c.resting.Load() && (c.noHold.Load() || c.pool.failing() || c.isLong())
-}
-
-// isLong reports whether the WAL's file is longer than SQLite's own checkpoints leave it.
-func (c *checkpointer) isLong() bool {
-	return c.pool.wal().Bytes > min(c.pool.walBytes(checkpointPages), c.pool.walLimit())
-}
-
-func (c *checkpointer) tick() {
-	if n := c.commits.Load(); n != c.seenCommits {
-		c.seenCommits, c.idleTicks = n, 0
-	} else {
-		c.idleTicks++
-	}
-	if c.idleTicks >= truncateAfterTicks && c.isLong() {
-		c.withConn(c.truncate)
-	} else if c.noHold.Load() || c.pool.failing() {
-		c.withConn(c.move)
-	}
-}
 
 // withConn calls f with c.mu held and the connection open. It opens the connection if
 // necessary, and does nothing if that fails.
@@ -289,23 +183,6 @@ func (c *checkpointer) startBackOff() {
 	c.closeLocked() // the file may be another one by then
 }
 
-// move runs a checkpoint while the writer goes on. Then it asks to hold the next commit, if the
-// WAL is long enough and no commit was held just now.
-func (c *checkpointer) move() {
-	frames, moved, outcome := c.checkpoint(sqlite3.CHECKPOINT_PASSIVE)
-	if outcome != checkpointDone {
-		return
-	}
-	c.next.Store(int64(frames) + c.softLimit())
-	yields := !c.mayHold()
-	c.noHold.Store(yields)
-	if yields && moved < frames {
-		c.pool.checkWALLength(int64(frames))
-		return
-	}
-	c.holdNext.Store(int64(frames) >= c.softLimit() && !time.Now().Before(c.noHoldUntil))
-}
-
 // mayHold reports whether a commit may be held. It may not if it would wait for a reader that
 // has been reading for longRead.
 func (c *checkpointer) mayHold() bool {
@@ -313,41 +190,6 @@ func (c *checkpointer) mayHold() bool {
 		return false
 	}
 	return !time.Now().Before(c.outsideUntil)
-}
-
-// truncate empties a WAL whose file is longer than necessary, if no connection writes.
-func (c *checkpointer) truncate() {
-	c.move()
-	l := c.pool.lanes.writer
-	if c.conn == nil || !c.mayHold() || !l.TryTurn() {
-		return
-	}
-	defer l.ReleaseTurn()
-	if c.commits.Load() != c.seenCommits {
-		return // a connection has written after all
-	}
-	if _, _, outcome := c.checkpoint(sqlite3.CHECKPOINT_TRUNCATE); outcome == checkpointDone {
-		c.recordReset(0)
-	}
-}
-
-// probe retries a failing checkpoint now, and waits for it.
-func (c *checkpointer) probe(ctx context.Context) {
-	if c == nil || !c.started.Load() || !c.pool.failures.on[failedCheckpoint].Load() {
-		return
-	}
-	done := make(chan struct{})
-	select {
-	case c.probes <- done:
-	case <-ctx.Done():
-		return
-	case <-c.ctx.Done():
-		return
-	}
-	select {
-	case <-done:
-	case <-ctx.Done():
-	}
 }
 
 // close closes the connection until a commit wakes the checkpointer. No connection can leave

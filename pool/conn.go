@@ -2,16 +2,13 @@ package pool
 
 import (
 	"context"
-	"errors"
 	"sync/atomic"
 	"time"
 
-	"github.com/ncruces/go-sqlite3"
-
 	"github.com/sqlitemw/sqlitemw/driver"
-	"github.com/sqlitemw/sqlitemw/driver/wrap"
 	"github.com/sqlitemw/sqlitemw/pool/core"
-	"github.com/sqlitemw/sqlitemw/tracing/instrument"
+	"github.com/sqlitemw/sqlitemw/pool/internal/route"
+	"github.com/sqlitemw/sqlitemw/pool/internal/stepgate"
 )
 
 // A conn is a physical connection of a lane, idle or leased to one caller.
@@ -31,9 +28,8 @@ type conn struct {
 	session sessionState
 	writes  writeState
 
-	hotSince   time.Time // readers: start of use without pauses; see yieldToWriter
-	seenWrites uint64    // readers: the gate's count of writes at the last lease
-	schema     uint64    // file.schema when it last dropped its cached statements
+	pace   stepgate.Reader // of a reader
+	schema uint64          // file.schema when it last dropped its cached statements
 
 	// Of the current lease.
 	calls       context.Context // context of the last call
@@ -55,7 +51,7 @@ type initialState struct {
 
 // A sessionState is what queries have left on a writer.
 type sessionState struct {
-	marks          marks
+	marks          route.Marks
 	schemaChanging bool // it may have changed the schema, or is about to
 	recheckPragmas bool // a pragma has been set since pragmasDiffer was computed
 	pragmasDiffer  bool // writePragmas have changed
@@ -74,13 +70,8 @@ type activity struct {
 	tx        atomic.Bool  // a transaction of BeginTx is open
 	txStart   atomic.Int64 // Unix nanoseconds; 0 if there is no transaction, or no limit needs it
 	readStart atomic.Int64 // Unix nanoseconds; 0 means since the lease began
-	last      atomic.Pointer[parsedQuery]
+	last      atomic.Pointer[route.Query]
 }
-
-var (
-	_ core.Session = &conn{}
-	_ wrap.Gate    = &conn{}
-)
 
 // leased returns the connection that a lane has lent.
 func leased(c *core.Conn, err error) (*conn, error) {
@@ -99,7 +90,7 @@ func (c *conn) release() { c.lane.Release(&c.Conn) }
 // Taking implements [core.Session].
 func (c *conn) Taking(now time.Time) {
 	if c.reads {
-		c.pool.steps.yieldToWriter(c, now)
+		c.pool.steps.YieldToWriter(&c.pace, now.Sub(c.IdleSince()), now)
 	}
 }
 
@@ -112,34 +103,10 @@ func (c *conn) Begun() {
 	c.rawLent = false
 }
 
-// Returning implements [core.Session].
-func (c *conn) Returning() {
-	if c.inGate { // after a panic
-		c.Leave()
-	}
-	if c.session.schemaChanging {
-		c.session.schemaChanging = false
-		c.pool.base.file.schema.Add(1)
-	}
-	if !c.Lease().Panicked() {
-		c.checkWrites()
-	}
-}
-
 // Ended implements [core.Session].
 func (c *conn) Ended() {
 	c.doing.last.Store(nil) // the query may be long
 	c.calls = nil
-}
-
-// Closing implements [core.Session].
-func (c *conn) Closing(ctx context.Context, background bool) {
-	if c.session.marks != 0 {
-		c.pool.recordMarksLost(c)
-	}
-	if background && !c.Lease().Panicked() {
-		c.SQLite().SetInterrupt(context.WithoutCancel(ctx)) // the context of Term
-	}
 }
 
 // Kept implements [core.Session].
@@ -153,185 +120,9 @@ func (c *conn) Activity() core.Activity {
 // summary returns the summary of the last query, which contains no values.
 func (c *conn) summary() string {
 	if t := c.doing.last.Load(); t != nil {
-		return t.summary()
+		return t.Summary()
 	}
 	return ""
-}
-
-// Enter implements [wrap.Gate].
-func (c *conn) Enter() error {
-	if err := c.Stopped(); err != nil {
-		return err
-	}
-	if c.inGate {
-		return nil
-	}
-	c.called = true
-	c.checkWrites()
-	if c.reads {
-		c.pool.steps.enter()
-	} else {
-		c.pool.steps.enterWriter()
-	}
-	c.inGate = true
-	return nil
-}
-
-// Leave implements [wrap.Gate].
-func (c *conn) Leave() {
-	if !c.inGate {
-		return
-	}
-	c.inGate = false
-	if !c.Lease().Panicked() {
-		c.updateTxStart()
-	}
-	if c.reads {
-		c.pool.steps.leave()
-	} else {
-		c.pool.steps.leaveWriter()
-	}
-}
-
-// Failed implements [wrap.Gate].
-func (c *conn) Failed(err error) error {
-	c.pool.recordFileLost(err)
-	// If the context has ended, the caller has given up.
-	if errors.Is(err, sqlite3.BUSY) && (c.calls == nil || c.calls.Err() == nil) {
-		c.pool.recordBusy(c, err)
-	}
-	c.recordWriteErr(err)
-	return c.withTimeLimit(err)
-}
-
-// Panicked implements [wrap.Gate].
-func (c *conn) Panicked() {
-	if s := c.shell.Load(); s != nil {
-		s.panicked()
-	}
-}
-
-// leaseContext is the context of a call on a leased connection. It ends with the caller's
-// context, and when the pool takes the connection away.
-type leaseContext struct {
-	context.Context
-	conn  *conn
-	began time.Time // zero if there is no StatementTimeout
-}
-
-var _ instrument.LeaseContext = &leaseContext{}
-
-// Caller implements [instrument.LeaseContext].
-func (w *leaseContext) Caller() context.Context { return w.Context }
-
-func (w *leaseContext) Err() error {
-	if w.conn.Stopped() != nil {
-		return context.Canceled
-	}
-	if err := w.Context.Err(); err != nil {
-		return err
-	}
-	if w.statementTimedOut() {
-		return context.DeadlineExceeded
-	}
-	return nil
-}
-
-// context returns the context for a call with this query. It does not wrap the context of an
-// empty query. That may be a savepoint, which ncruces' driver recognizes by the type of the
-// context.
-func (c *conn) context(ctx context.Context, t *parsedQuery) context.Context {
-	if t != nil {
-		if t.query == "" {
-			return ctx
-		}
-		c.doing.last.Store(t)
-	}
-	if c.called && !c.doing.tx.Load() && c.doing.txStart.Load() == 0 && c.Lease().OpenRows() == 0 {
-		// This is not the first call: nothing has been read since the last one.
-		c.doing.readStart.Store(time.Now().UnixNano())
-	}
-	c.calls, c.timedOut = ctx, nil
-	w := &leaseContext{Context: ctx, conn: c}
-	if c.pool.cfg.StatementTimeout > 0 {
-		w.began = time.Now()
-	}
-	return w
-}
-
-// CleanUp implements [core.Session].
-func (c *conn) CleanUp() (why wrap.Reason) {
-	if !c.needsCleanUp() {
-		return ""
-	}
-	dirty := false
-	// A callback of SQLite may panic, especially in a rollback. No call of the program is left that
-	// could report it.
-	c.pool.recoverPanics(c.pool.places.callback, func() { c.Lease().Use(func() { why, dirty = c.cleanUp() }) })
-	if dirty {
-		c.pool.recordDirty(c, why)
-	}
-	return why
-}
-
-// needsCleanUp reports whether cleanUp has something to do.
-func (c *conn) needsCleanUp() bool {
-	asked := c.called
-	c.called = false
-	return c.session.recheckJournal || c.session.recheckMarks || asked && !c.inNoTransaction() || c.reads && (c.Changed() || !c.initial.watched && c.Prepared())
-}
-
-// inNoTransaction reports whether no transaction is open.
-func (c *conn) inNoTransaction() bool {
-	raw := c.SQLite()
-	return raw.GetAutocommit() && (!c.reads || raw.TxnState("") == sqlite3.TXN_NONE)
-}
-
-// cleanUp prepares a connection that is given back for its next user. dirty reports whether the
-// program had left a transaction open. If the connection must be closed, why is the reason. A
-// reader that has changed since it was opened must be closed.
-func (c *conn) cleanUp() (why wrap.Reason, dirty bool) {
-	raw := c.SQLite()
-	if old := raw.SetInterrupt(context.Background()); old != context.Background() {
-		defer raw.SetInterrupt(old)
-	}
-	if c.session.recheckJournal {
-		c.session.recheckJournal = false
-		defer c.pool.afterJournal(c)
-	}
-	if c.session.recheckMarks {
-		c.session.recheckMarks = false
-		defer c.pool.recheckMarks(c)
-	}
-	why, dirty = c.rollBack()
-	if c.reads && why == "" && (dirty || c.isChanged()) {
-		why = wrap.ReasonDirty
-	}
-	return why, dirty
-}
-
-// rollBack ends open transactions and statements. Its results are those of cleanUp.
-func (c *conn) rollBack() (why wrap.Reason, dirty bool) {
-	raw := c.SQLite()
-	if raw.GetAutocommit() {
-		if c.inNoTransaction() {
-			return "", false
-		}
-		// A statement that is not closed keeps its read transaction open.
-		c.Reset()
-		if c.inNoTransaction() {
-			return "", false
-		}
-		return wrap.ReasonDirty, false
-	}
-	if c.pool.cfg.Dirty == DirtyDiscard {
-		return wrap.ReasonDirty, true
-	}
-	c.Reset()
-	if err := raw.Exec("ROLLBACK"); err != nil || !raw.GetAutocommit() {
-		return wrap.ReasonDirty, true
-	}
-	return "", true
 }
 
 // recordSchemaChange records a query that may have changed the schema, or a later one that may

@@ -11,21 +11,10 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	sqlitemw "github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 	"github.com/sqlitemw/sqlitemw/pool/core"
-)
-
-// Name is the name under which this package registers its driver.
-const Name = "sqlitemw-pool"
-
-// NameMattn and NameModernc are the driver names for programs of github.com/mattn/go-sqlite3
-// and of modernc.org/sqlite; see [driver.Compat].
-const (
-	NameMattn   = "sqlitemw-pool-mattn"
-	NameModernc = "sqlitemw-pool-modernc"
 )
 
 func init() {
@@ -244,9 +233,6 @@ func (c *connector) Driver() driver.Driver {
 	}
 	return d
 }
-
-// closeWithin is how long Close waits for connections in use.
-const closeWithin = 10 * time.Second
 
 // Close closes the pool if the connector owns it, and cancels an opening. (*sql.DB).Close calls
 // it without waiting for connections in use.

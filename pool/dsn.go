@@ -72,11 +72,6 @@ func (k *poolKeys) refuse(format string, args ...any) {
 	k.problems = append(k.problems, errDSN{fmt.Errorf(format, args...)})
 }
 
-// poolKey is the prefix of the pool's keys.
-const poolKey = "_pool_"
-
-func isPoolKey(key string) bool { return strings.HasPrefix(strings.ToLower(key), poolKey) }
-
 // dsnKeys are the pool's keys. Each function sets its field to the value, or returns which
 // values are allowed.
 var dsnKeys = map[string]func(c *Config, value string) (remedy string){

@@ -57,6 +57,15 @@ func (e engine) Reasons() []string {
 	return e.reasons()
 }
 
+// Examine implements [core.Engine]. With probe, it retries a failing checkpoint immediately.
+func (e engine) Examine(ctx context.Context, probe bool) HealthReport {
+	r := e.examine(ctx)
+	if probe && r.Health != HealthDown {
+		e.probeCheckpoint(ctx)
+	}
+	return r
+}
+
 // Maintain implements [core.Engine].
 func (e engine) Maintain(ctx context.Context, now time.Time) {
 	if e.cfg.takesAway() {
@@ -117,6 +126,9 @@ func (e engine) Closed(ctx context.Context) (err error) {
 	_ = e.guard.Call(ctx, e.places.meter, func() error { e.base.stopMetrics(); return nil })
 	return err
 }
+
+// closeWithin is how long Close waits for connections in use.
+const closeWithin = 10 * time.Second
 
 // Close calls [Pool.Shutdown] with a timeout of ten seconds.
 func (p *Pool) Close() error {

@@ -3,6 +3,9 @@ package pool
 import (
 	"errors"
 	"fmt"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
 
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/pool/core"
@@ -57,3 +60,31 @@ type DirtyError struct {
 func (e *DirtyError) Error() string {
 	return fmt.Sprintf("pool: a transaction that a query began was rolled back when its checkout ended (the last query was %q): use BeginTx, or one connection of db.Conn for the whole transaction", e.Last)
 }
+
+// A TimeLimitError says which limit was exceeded, and by which connection. It matches
+// [ErrTimeLimit] and wraps [sqlite3.INTERRUPT].
+type TimeLimitError struct {
+	Setting string        // "StatementTimeout", "TxTimeout" or "MaxReadAge"
+	Limit   time.Duration // the setting's value
+	Took    time.Duration // duration when the pool noticed
+	Conn    driver.ConnID
+	Last    string // db.query.summary of the connection's last query
+}
+
+func (e *TimeLimitError) Error() string {
+	last := ""
+	if e.Last != "" {
+		last = fmt.Sprintf(", last %q", e.Last)
+	}
+	what := map[string]string{
+		"StatementTimeout": "a statement has taken", "TxTimeout": "a transaction has lasted", "MaxReadAge": "rows or a transaction have been open for",
+	}[e.Setting]
+	return fmt.Sprintf("pool: %s %s on connection %d%s, longer than Config.%s allows (%s): it is ended",
+		what, e.Took.Round(time.Millisecond), e.Conn, last, e.Setting, e.Limit)
+}
+
+// Is reports whether target is [ErrTimeLimit].
+func (e *TimeLimitError) Is(target error) bool { return target == ErrTimeLimit }
+
+// Unwrap returns [sqlite3.INTERRUPT].
+func (e *TimeLimitError) Unwrap() error { return sqlite3.INTERRUPT }

@@ -1,6 +1,10 @@
 package pool
 
-import "github.com/ncruces/go-sqlite3"
+import (
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/sqlitemw/sqlitemw/pool/internal/route"
+)
 
 // IdleReaders returns the SQLite connections of the idle readers. The test must be the pool's
 // only caller.
@@ -17,19 +21,19 @@ func (p *Pool) IdleReaders() []*sqlite3.Conn {
 	return list
 }
 
-// The rest of this file exports how classify classifies a query, for tests outside the package.
+// The rest of this file exports what package route says of a query, for tests outside the package.
 
 // ReaderPrepares reports whether a query may be prepared on a reader.
-func ReaderPrepares(query string) bool { return classify(query).preparable }
+func ReaderPrepares(text string) bool { return route.Parse(text).Preparable }
 
 // ReaderRuns reports whether a query goes to a reader, and whether SQLite is asked first.
-func ReaderRuns(query string) (runs, asks bool) {
-	where := classify(query).route
-	return where != toWriter, where == toAsk
+func ReaderRuns(text string) (runs, asks bool) {
+	where := route.Parse(text).Route
+	return where != route.ToWriter, where == route.Ask
 }
 
 // LeavesPragma, LeavesObjects and LeavesJournal report which marks a query may leave on its
 // connection.
-func LeavesPragma(query string) bool  { return classify(query).marks&markPragma != 0 }
-func LeavesObjects(query string) bool { return classify(query).marks&markVisible != 0 }
-func LeavesJournal(query string) bool { return classify(query).marks&markJournal != 0 }
+func LeavesPragma(text string) bool  { return route.Parse(text).Marks&route.Pragma != 0 }
+func LeavesObjects(text string) bool { return route.Parse(text).Marks&route.Visible != 0 }
+func LeavesJournal(text string) bool { return route.Parse(text).Marks&route.Journal != 0 }

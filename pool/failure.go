@@ -16,6 +16,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/redact"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/pool/internal/route"
 )
 
 // A failure is a kind of operation of the pool that fails, from its first error until it
@@ -223,7 +224,7 @@ func (c *conn) cannotWrite(err error) bool {
 	case sqlite3.CANTOPEN:
 		// The file may be a journal. But ATTACH and VACUUM INTO name files of the program.
 		t := c.doing.last.Load()
-		return t == nil || t.marks&markAttach == 0 && !strings.HasPrefix(c.summary(), "VACUUM")
+		return t == nil || t.Marks&route.Attach == 0 && !strings.HasPrefix(c.summary(), "VACUUM")
 	}
 	return false
 }

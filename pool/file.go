@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"io/fs"
 	"os"
 	"slices"
 	"sync"
@@ -67,4 +68,16 @@ func (f *file) close(p *Pool) {
 	if len(f.pools) == 0 {
 		files.open = slices.DeleteFunc(files.open, func(other *file) bool { return other == f })
 	}
+}
+
+// isOpen reports whether a pool of this process has the file open.
+func isOpen(info fs.FileInfo) bool {
+	files.Lock()
+	defer files.Unlock()
+	for _, f := range files.open {
+		if os.SameFile(f.info, info) {
+			return true
+		}
+	}
+	return false
 }

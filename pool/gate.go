@@ -1,172 +1,146 @@
 package pool
 
 import (
-	"runtime"
-	"sync"
-	"sync/atomic"
+	"context"
+	"errors"
 	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/pool/core"
+	"github.com/sqlitemw/sqlitemw/pool/internal/route"
+	"github.com/sqlitemw/sqlitemw/tracing/instrument"
 )
 
-// A stepGate limits how many readers run inside SQLite at the same time. More readers than
-// processors gain nothing, and they take the processor from the writer, for which all other
-// callers wait. A reader passes the gate for each step and never holds it between rows. So the
-// program's own time does not block others.
-//
-// The limit is soft: a reader that has waited for readerPatience enters anyway. The reason is
-// that a step may wait for a reader outside, as a user function that queries does. The limit
-// has no order either: a running reader goes on, because switching at each step would take
-// longer than the step.
-type stepGate struct {
-	most    int32 // readers at the same time, while no writer is inside
-	running atomic.Int32
-	writing atomic.Int32  // writers inside: 0 or 1
-	writes  atomic.Uint64 // counts entries of writers
-	writers atomic.Int32  // writers that have their turn or wait for it
-	waiting atomic.Int32
-	waking  atomic.Bool   // a waiting reader has been woken and has not tried yet
-	waits   atomic.Uint64 // counts readers that had to wait
-
-	mu    sync.Mutex      // guards queue
-	queue []chan struct{} // the first has waited longest
-}
-
-// readerPatience is how long a reader respects the limit.
-const readerPatience = 5 * time.Millisecond
-
-func newStepGate() *stepGate { return &stepGate{most: int32(runtime.GOMAXPROCS(0))} }
-
-// limit returns the current limit. It leaves a processor to a running writer.
-func (g *stepGate) limit() int32 {
-	if g.writing.Load() > 0 {
-		return max(1, g.most-1)
-	}
-	return g.most
-}
-
-// A connection that is leased again within hotGap may be used by readers that never block. When
-// this has gone on for hotAfter, yieldToWriter assumes that they do not.
-const (
-	hotGap   = 30 * time.Microsecond
-	hotAfter = 200 * time.Microsecond
+var (
+	_ core.Session = &conn{}
+	_ wrap.Gate    = &conn{}
 )
 
-// yieldToWriter is called when a reader's connection is leased. Readers that never block keep
-// their processors for ten milliseconds each, while the next writer may only need a processor.
-// So the reader yields to it under these conditions: a writer is waiting or has its turn, none
-// is inside, and none has been inside since the reader's last query.
-//
-// Readers that do block need not yield, however many there are. Yielding puts the goroutine
-// into the runtime's global queue. A processor looks there only at every 61st switch, as long
-// as it has other goroutines to run. That is the case where one writer makes the next one
-// ready. Yielding may then take a millisecond.
-func (g *stepGate) yieldToWriter(c *conn, now time.Time) {
-	if g.shouldYield(c, now.Sub(c.IdleSince()), now) {
-		runtime.Gosched()
+// Enter implements [wrap.Gate].
+func (c *conn) Enter() error {
+	if err := c.Stopped(); err != nil {
+		return err
 	}
-}
-
-func (g *stepGate) shouldYield(c *conn, rest time.Duration, now time.Time) bool {
-	writes := g.writes.Load()
-	stuck := writes == c.seenWrites && g.writers.Load() > 0 && g.writing.Load() == 0
-	c.seenWrites = writes
-	if rest >= hotGap {
-		c.hotSince = now
-		return false
+	if c.inGate {
+		return nil
 	}
-	return stuck && now.Sub(c.hotSince) >= hotAfter
-}
-
-// enter lets a reader in.
-func (g *stepGate) enter() {
-	if !g.try() {
-		g.wait()
+	c.called = true
+	c.checkWrites()
+	if c.reads {
+		c.pool.steps.Enter()
+	} else {
+		c.pool.steps.EnterWriter()
 	}
+	c.inGate = true
+	return nil
 }
 
-func (g *stepGate) try() bool {
-	for {
-		n := g.running.Load()
-		if n >= g.limit() {
-			return false
-		}
-		if g.running.CompareAndSwap(n, n+1) {
-			return true
-		}
-	}
-}
-
-func (g *stepGate) wait() {
-	g.waits.Add(1)
-	turn := make(chan struct{}, 1)
-	timer := time.NewTimer(readerPatience)
-	defer timer.Stop()
-	g.mu.Lock()
-	// Count it before trying again: a leaving reader looks at waiting after it has left.
-	g.waiting.Add(1)
-	defer g.waiting.Add(-1)
-	g.queue = append(g.queue, turn)
-	for !g.try() {
-		g.mu.Unlock()
-		select {
-		case <-turn:
-			g.mu.Lock()
-			g.waking.Store(false)
-			g.queue = append([]chan struct{}{turn}, g.queue...) // it has waited longest
-		case <-timer.C:
-			g.mu.Lock()
-			g.remove(turn)
-			g.running.Add(1)
-			g.mu.Unlock()
-			return
-		}
-	}
-	g.remove(turn)
-	g.mu.Unlock()
-}
-
-// remove removes a waiting reader from the queue. A reader that has been woken is not in the
-// queue any more, and has tried.
-func (g *stepGate) remove(turn chan struct{}) {
-	for i, other := range g.queue {
-		if other == turn {
-			g.queue = append(g.queue[:i], g.queue[i+1:]...)
-			return
-		}
-	}
-	g.waking.Store(false)
-}
-
-// leave lets a reader out.
-func (g *stepGate) leave() {
-	g.running.Add(-1)
-	g.serve()
-}
-
-// serve wakes the first waiting reader, unless another one has been woken already.
-func (g *stepGate) serve() {
-	if g.waiting.Load() == 0 || g.waking.Load() {
+// Leave implements [wrap.Gate].
+func (c *conn) Leave() {
+	if !c.inGate {
 		return
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if len(g.queue) > 0 && !g.waking.Load() {
-		turn := g.queue[0]
-		g.queue = g.queue[1:]
-		g.waking.Store(true)
-		turn <- struct{}{}
+	c.inGate = false
+	if !c.Lease().Panicked() {
+		c.updateTxStart()
+	}
+	if c.reads {
+		c.pool.steps.Leave()
+	} else {
+		c.pool.steps.LeaveWriter()
 	}
 }
 
-// enterWriter and leaveWriter are called around each step of the writer, which never waits.
-func (g *stepGate) enterWriter() {
-	g.writing.Add(1)
-	g.writes.Add(1)
+// Failed implements [wrap.Gate].
+func (c *conn) Failed(err error) error {
+	c.pool.recordFileLost(err)
+	// If the context has ended, the caller has given up.
+	if errors.Is(err, sqlite3.BUSY) && (c.calls == nil || c.calls.Err() == nil) {
+		c.pool.recordBusy(c, err)
+	}
+	c.recordWriteErr(err)
+	return c.withTimeLimit(err)
 }
 
-func (g *stepGate) leaveWriter() {
-	g.writing.Add(-1)
-	g.serve()
+// Panicked implements [wrap.Gate].
+func (c *conn) Panicked() {
+	if s := c.shell.Load(); s != nil {
+		s.panicked()
+	}
 }
 
-// addWriters adds n to the number of writers that have their turn or wait for it.
-func (g *stepGate) addWriters(n int32) { g.writers.Add(n) }
+// leaseContext is the context of a call on a leased connection. It ends with the caller's
+// context, and when the pool takes the connection away.
+type leaseContext struct {
+	context.Context
+	conn  *conn
+	began time.Time // zero if there is no StatementTimeout
+}
+
+var _ instrument.LeaseContext = &leaseContext{}
+
+// Caller implements [instrument.LeaseContext].
+func (w *leaseContext) Caller() context.Context { return w.Context }
+
+func (w *leaseContext) Err() error {
+	if w.conn.Stopped() != nil {
+		return context.Canceled
+	}
+	if err := w.Context.Err(); err != nil {
+		return err
+	}
+	if w.statementTimedOut() {
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
+// context returns the context for a call with this query. It does not wrap the context of an
+// empty query. That may be a savepoint, which ncruces' driver recognizes by the type of the
+// context.
+func (c *conn) context(ctx context.Context, t *route.Query) context.Context {
+	if t != nil {
+		if t.Text == "" {
+			return ctx
+		}
+		c.doing.last.Store(t)
+	}
+	if c.called && !c.doing.tx.Load() && c.doing.txStart.Load() == 0 && c.Lease().OpenRows() == 0 {
+		// This is not the first call: nothing has been read since the last one.
+		c.doing.readStart.Store(time.Now().UnixNano())
+	}
+	c.calls, c.timedOut = ctx, nil
+	w := &leaseContext{Context: ctx, conn: c}
+	if c.pool.cfg.StatementTimeout > 0 {
+		w.began = time.Now()
+	}
+	return w
+}
+
+// Copies implements [wrap.Gate].
+func (c *conn) Copies() bool { return c.pool.cfg.takesAway() }
+
+// Hold implements [wrap.Gate].
+func (c *conn) Hold() error {
+	if !c.pool.cfg.takesAway() {
+		return nil
+	}
+	if s := c.shell.Load(); s != nil {
+		s.callMu.Lock()
+		c.lockedShell = s
+	}
+	if c.takenAway {
+		return c.Stopped()
+	}
+	return nil
+}
+
+// Drop implements [wrap.Gate].
+func (c *conn) Drop() {
+	if s := c.lockedShell; s != nil {
+		c.lockedShell = nil
+		s.callMu.Unlock()
+	}
+}

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 	"github.com/sqlitemw/sqlitemw/pool/core"
+	"github.com/sqlitemw/sqlitemw/pool/internal/route"
 )
 
 // HealthCheck reads a page of the database and checks that the database is as configured. It
@@ -28,15 +28,6 @@ import (
 // Several goroutines may call HealthCheck. One of them checks; the others wait as long as their
 // contexts allow.
 func (p *Pool) HealthCheck(ctx context.Context) error { return p.core.HealthCheck(ctx) }
-
-// Examine implements [core.Engine]. With probe, it retries a failing checkpoint immediately.
-func (e engine) Examine(ctx context.Context, probe bool) HealthReport {
-	r := e.examine(ctx)
-	if probe && r.Health != HealthDown {
-		e.probeCheckpoint(ctx)
-	}
-	return r
-}
 
 // examine runs one check.
 func (p *Pool) examine(ctx context.Context) HealthReport {
@@ -136,7 +127,7 @@ func readPage(raw *sqlite3.Conn) error {
 // writePragmasDiffer reports whether the program has changed a pragma that affects the writes
 // of all callers. It returns false if the writer is in use.
 func (p *Pool) writePragmasDiffer(ctx context.Context) (changed bool) {
-	if marks(p.routing.marks.Load())&markPragma != 0 {
+	if route.Marks(p.routing.marks.Load())&route.Pragma != 0 {
 		_, _ = p.withIdleWriter(ctx, false, func(c *conn) error {
 			changed = writePragmas(c.SQLite()) != c.initial.writePragmas
 			return nil
@@ -206,42 +197,4 @@ func inBackground(ctx context.Context, c driver.PoolConn) {
 	if !c.Lease().Panicked() {
 		c.SQLite().SetInterrupt(context.WithoutCancel(ctx))
 	}
-}
-
-// A keeper is a connection that keeps an in-memory database alive as long as the pool is open.
-// No caller uses it. A nil keeper does nothing.
-type keeper struct {
-	mu   sync.Mutex      // held while conn is used
-	conn driver.PoolConn // nil once closed
-}
-
-func newKeeper(ctx context.Context, c *driver.Connector) (*keeper, error) {
-	conn, err := c.Dial(ctx, nil)
-	if err != nil {
-		return nil, err
-	}
-	return &keeper{conn: conn}, nil
-}
-
-func (k *keeper) use(f func(driver.PoolConn) error) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.conn == nil {
-		return ErrClosed
-	}
-	return f(k.conn)
-}
-
-func (k *keeper) close() error {
-	if k == nil {
-		return nil
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.conn == nil {
-		return nil
-	}
-	conn := k.conn
-	k.conn = nil
-	return conn.Lease().CloseFor(wrap.ReasonPoolClosed)
 }

@@ -52,8 +52,8 @@ func (c *checkpointer) hold(raw *sqlite3.Conn) {
 		return
 	}
 	c.resting.Store(false)
-	c.pool.steps.leaveWriter() // readers may use its processor
-	defer c.pool.steps.enterWriter()
+	c.pool.steps.LeaveWriter() // readers may use its processor
+	defer c.pool.steps.EnterWriter()
 	p := &heldCommit{done: make(chan struct{}), gone: make(chan struct{})}
 	ctx := raw.GetInterrupt()
 	timer := time.NewTimer(3 * longPause) // two for readers, one for a running checkpoint

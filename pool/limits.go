@@ -12,34 +12,6 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// A TimeLimitError says which limit was exceeded, and by which connection. It matches
-// [ErrTimeLimit] and wraps [sqlite3.INTERRUPT].
-type TimeLimitError struct {
-	Setting string        // "StatementTimeout", "TxTimeout" or "MaxReadAge"
-	Limit   time.Duration // the setting's value
-	Took    time.Duration // duration when the pool noticed
-	Conn    driver.ConnID
-	Last    string // db.query.summary of the connection's last query
-}
-
-func (e *TimeLimitError) Error() string {
-	last := ""
-	if e.Last != "" {
-		last = fmt.Sprintf(", last %q", e.Last)
-	}
-	what := map[string]string{
-		"StatementTimeout": "a statement has taken", "TxTimeout": "a transaction has lasted", "MaxReadAge": "rows or a transaction have been open for",
-	}[e.Setting]
-	return fmt.Sprintf("pool: %s %s on connection %d%s, longer than Config.%s allows (%s): it is ended",
-		what, e.Took.Round(time.Millisecond), e.Conn, last, e.Setting, e.Limit)
-}
-
-// Is reports whether target is [ErrTimeLimit].
-func (e *TimeLimitError) Is(target error) bool { return target == ErrTimeLimit }
-
-// Unwrap returns [sqlite3.INTERRUPT].
-func (e *TimeLimitError) Unwrap() error { return sqlite3.INTERRUPT }
-
 // takesAway reports whether the pool may take a connection away while it is in use. Then the
 // pool and the holder must exclude each other; see shell.callMu.
 func (c *Config) takesAway() bool { return c.TxTimeout > 0 || c.MaxReadAge > 0 }
@@ -166,32 +138,6 @@ func (c *conn) takeAway() {
 func (s *shell) endTimedOutTx(c *conn) {
 	if c.timedOut != nil && s.tx == c && !c.Lease().Panicked() && c.SQLite().GetAutocommit() {
 		c.Stop(c.timedOut, wrap.ReasonTimeLimit)
-	}
-}
-
-// Copies implements [wrap.Gate].
-func (c *conn) Copies() bool { return c.pool.cfg.takesAway() }
-
-// Hold implements [wrap.Gate].
-func (c *conn) Hold() error {
-	if !c.pool.cfg.takesAway() {
-		return nil
-	}
-	if s := c.shell.Load(); s != nil {
-		s.callMu.Lock()
-		c.lockedShell = s
-	}
-	if c.takenAway {
-		return c.Stopped()
-	}
-	return nil
-}
-
-// Drop implements [wrap.Gate].
-func (c *conn) Drop() {
-	if s := c.lockedShell; s != nil {
-		c.lockedShell = nil
-		s.callMu.Unlock()
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/pool/internal/route"
 )
 
 // This file handles session state: changes that the program makes on the writer's connection
@@ -16,42 +17,42 @@ import (
 
 // pinnedToWriter reports whether queries must go to the writer, because they must see its
 // session state.
-func (p *Pool) pinnedToWriter() bool { return marks(p.routing.marks.Load())&markVisible != 0 }
+func (p *Pool) pinnedToWriter() bool { return route.Marks(p.routing.marks.Load())&route.Visible != 0 }
 
 // afterQuery records the effects of a query on its connection. done is false if the query is
 // executed later, when its rows are stepped.
-func (p *Pool) afterQuery(c *conn, t *parsedQuery, done bool) {
+func (p *Pool) afterQuery(c *conn, t *route.Query, done bool) {
 	if c.Lease().Panicked() {
 		return // the connection is closed, and its session state is lost
 	}
-	if (c.session.schemaChanging || t.marks&markSchema != 0) && !c.reads {
+	if (c.session.schemaChanging || t.Marks&route.Schema != 0) && !c.reads {
 		c.recordSchemaChange(done)
 	}
-	if t.marks == 0 {
+	if t.Marks == 0 {
 		return
 	}
-	if t.marks&markJournal != 0 && !c.reads {
+	if t.Marks&route.Journal != 0 && !c.reads {
 		c.session.recheckJournal = true // in case the query is executed later, when its row is stepped
 		p.afterJournal(c)
 	}
-	if t.marks&markUndo != 0 && !c.reads {
+	if t.Marks&route.Undo != 0 && !c.reads {
 		c.session.recheckMarks = true
 	}
-	if m := t.marks & markConn; m != 0 {
-		p.mark(c, m, t.summary())
+	if m := t.Marks & route.OfConn; m != 0 {
+		p.mark(c, m, t.Summary())
 	}
 }
 
 // mark records session state on the writer's connection. A marked reader is not leased again.
 // what describes the change in the log.
-func (p *Pool) mark(c *conn, m marks, what string) {
+func (p *Pool) mark(c *conn, m route.Marks, what string) {
 	if c.reads {
 		c.Lease().Retire(wrap.ReasonDirty) // no other caller may find it changed
 		return
 	}
-	c.session.recheckJournal = c.session.recheckJournal || m&markRaw != 0
-	c.session.recheckPragmas = c.session.recheckPragmas || m&markPragma != 0
-	if c.session.marks&m == m && m&markPragma == 0 {
+	c.session.recheckJournal = c.session.recheckJournal || m&route.Raw != 0
+	c.session.recheckPragmas = c.session.recheckPragmas || m&route.Pragma != 0
+	if c.session.marks&m == m && m&route.Pragma == 0 {
 		return
 	}
 	first := c.session.marks&m != m
@@ -72,7 +73,7 @@ func (p *Pool) recordMarksLost(c *conn) {
 
 // unmark sets the pool's marks to left, if the writer's lane has at most this many open
 // connections. If it has more, others may have the same marks.
-func (p *Pool) unmark(left marks, most int) {
+func (p *Pool) unmark(left route.Marks, most int) {
 	if p.lanes.writer.Count().Open <= most {
 		p.routing.marks.Store(uint32(left))
 	}
@@ -83,14 +84,14 @@ func (p *Pool) unmark(left marks, most int) {
 // until the connection is closed.
 func (p *Pool) recheckMarks(c *conn) {
 	m := c.session.marks
-	if m&markAttach != 0 && attached(c.SQLite()) == c.initial.attached {
-		m &^= markAttach
+	if m&route.Attach != 0 && attached(c.SQLite()) == c.initial.attached {
+		m &^= route.Attach
 	}
-	if m&markTemp != 0 {
+	if m&route.Temp != 0 {
 		var n int64
 		err := row(c.SQLite(), "SELECT count(*) FROM sqlite_temp_schema", func(st *sqlite3.Stmt) { n = st.ColumnInt64(0) })
 		if err == nil && n == 0 {
-			m &^= markTemp
+			m &^= route.Temp
 		}
 	}
 	if m != c.session.marks {

@@ -4,36 +4,18 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
-	"fmt"
-	"sync"
+	"errors"
 
 	"github.com/ncruces/go-sqlite3"
 	sqlite3driver "github.com/ncruces/go-sqlite3/driver"
 
 	sqlitemw "github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/pool/internal/route"
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
 
-// A shell is a connection as database/sql sees it. It leases a connection from the pool when it
-// first needs one, and gives it back when database/sql gives back the shell. An idle shell
-// costs nothing.
-//
-// The first request of a checkout decides its lane. Once the checkout has leased the writer, it
-// keeps it until the end, because later queries may depend on that connection.
-type shell struct {
-	pool   *Pool
-	pinned wrap.Lane // the lane of Reader or Writer; LaneNone for DB
-
-	writer, reader *conn // leased connections, or nil
-	tx             *conn // connection of the open transaction, or nil
-	calling        *conn // connection of the running call, or of a call that has panicked
-	broken         bool  // a panic has passed, and its connection has been given back
-
-	// callMu is held during calls on the leased connections. So the pool does not take a
-	// connection away during a call. database/sql makes one call at a time.
-	callMu sync.Mutex
-}
+// This file has the methods of a [shell] that database/sql calls.
 
 var (
 	_ sqlitemw.Conn             = &shell{}
@@ -53,7 +35,7 @@ func (s *shell) ExecContext(ctx context.Context, query string, args []driver.Nam
 	s.callMu.Lock()
 	defer s.callMu.Unlock()
 	defer s.panicked()
-	t := s.pool.queries.of(query)
+	t := s.pool.queries.Of(query)
 	c, err := s.forExec(ctx, t)
 	if err != nil {
 		return nil, err
@@ -62,7 +44,7 @@ func (s *shell) ExecContext(ctx context.Context, query string, args []driver.Nam
 	if query == "" {
 		c.rawLent = true // it may be a savepoint, which uses SQLite's connection
 	}
-	if t.marks&markJournal != 0 {
+	if t.Marks&route.Journal != 0 {
 		s.pool.beforeJournal(c)
 	}
 	res, err := c.ExecContext(c.context(ctx, t), query, args)
@@ -93,20 +75,20 @@ func (s *shell) QueryContext(ctx context.Context, query string, args []driver.Na
 }
 
 func (s *shell) query(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	t := s.pool.queries.of(query)
+	t := s.pool.queries.Of(query)
 	c, err := s.forQuery(ctx, t)
 	if err != nil {
 		return nil, err
 	}
 	s.calling = c
-	if t.marks&markJournal != 0 {
+	if t.Marks&route.Journal != 0 {
 		s.pool.beforeJournal(c)
 	}
 	rows, err := c.QueryContext(c.context(ctx, t), query, args)
 	s.pool.afterQuery(c, t, false)
 	s.calling = nil
 	s.endTimedOutTx(c)
-	if !t.begins || err != nil { // a BEGIN is executed later, when its rows are stepped
+	if !t.Begins || err != nil { // a BEGIN is executed later, when its rows are stepped
 		s.offerTurn()
 	}
 	return rows, err
@@ -120,7 +102,7 @@ func (s *shell) PrepareContext(ctx context.Context, query string) (driver.Stmt, 
 	defer s.callMu.Unlock()
 	defer s.panicked()
 	query = s.pool.preparable(query)
-	t := s.pool.queries.of(query)
+	t := s.pool.queries.Of(query)
 	c, err := s.forPrepare(ctx, t)
 	if err != nil {
 		return nil, err
@@ -226,153 +208,31 @@ func (t *tx) end() {
 }
 
 // forExec leases the connection for an Exec.
-func (s *shell) forExec(ctx context.Context, t *parsedQuery) (*conn, error) {
+func (s *shell) forExec(ctx context.Context, t *route.Query) (*conn, error) {
 	if s.tx != nil {
 		return s.tx, nil
 	}
 	if err := s.pool.takeDirtyErr(); err != nil {
 		return nil, err
 	}
-	if t.query == "" {
+	if t.Text == "" {
 		return s.forRead(ctx) // there is nothing to execute
 	}
 	return s.forWrite(ctx)
 }
 
 // forQuery leases the connection for a Query.
-func (s *shell) forQuery(ctx context.Context, t *parsedQuery) (*conn, error) {
+func (s *shell) forQuery(ctx context.Context, t *route.Query) (*conn, error) {
 	if s.tx != nil {
 		return s.tx, nil
 	}
 	if err := s.pool.takeDirtyErr(); err != nil {
 		return nil, err
 	}
-	if t.route == toWriter {
+	if t.Route == route.ToWriter {
 		return s.forWrite(ctx)
 	}
 	return s.routeBySQLite(ctx, t)
-}
-
-// forRead leases a reader. It uses the writer instead if the checkout has leased it, or if the
-// query may depend on session state.
-func (s *shell) forRead(ctx context.Context) (*conn, error) {
-	switch {
-	case s.tx != nil:
-		return s.tx, nil
-	case s.broken:
-		return nil, errBroken
-	case s.writer != nil, s.pinned == wrap.LaneWriter, s.pinned == wrap.LaneNone && s.pool.pinnedToWriter():
-		return s.forWrite(ctx)
-	case s.reader != nil:
-		return s.refreshSchema(s.reader), nil
-	}
-	lane := s.pool.forReaders()
-	if !lane.Reads() {
-		return s.forWrite(ctx)
-	}
-	c, err := leased(lane.Acquire(ctx))
-	if err != nil {
-		return nil, err
-	}
-	s.reader = c
-	c.shell.Store(s)
-	return s.refreshSchema(c), nil
-}
-
-// forWrite leases the writer. First it gives back the checkout's reader, unless that has open
-// rows. Otherwise callers that wait for a reader would also wait for the writer.
-func (s *shell) forWrite(ctx context.Context) (*conn, error) {
-	switch {
-	case s.tx != nil:
-		return s.tx, nil
-	case s.broken:
-		return nil, errBroken
-	case s.writer != nil:
-		return s.reclaimTurn(ctx)
-	case s.pinned == wrap.LaneReader && s.pool.forReaders().Reads():
-		return s.forRead(ctx)
-	}
-	if s.reader != nil && s.reader.Lease().OpenRows() == 0 {
-		s.giveBack(&s.reader)
-	}
-	c, err := leased(s.pool.lanes.writer.Acquire(ctx))
-	if err != nil {
-		return nil, err
-	}
-	s.writer = c
-	c.shell.Store(s)
-	return c, nil
-}
-
-// refreshSchema calls conn.refreshSchema as part of the running call.
-func (s *shell) refreshSchema(c *conn) *conn {
-	s.calling = c
-	c.refreshSchema()
-	s.calling = nil
-	return c
-}
-
-// panicked gives back the connections that a panic has passed through. It is deferred by calls,
-// and called when a connection has ended. In most cases database/sql does not give them back,
-// and the lane would lose them forever.
-//
-// It also gives back the other leased connection, unless that has open rows or a transaction,
-// which may go on. After that, the checkout fails every call.
-//
-// If a hook panics too when the connection is given back, the pool reports that panic. The
-// program sees the first one.
-func (s *shell) panicked() {
-	if c := s.calling; c != nil {
-		s.calling = nil
-		if !c.Lease().Spared() {
-			c.Lease().Break()
-		}
-	}
-	for _, leased := range []**conn{&s.reader, &s.writer} {
-		if c := *leased; c != nil && c.Lease().Ended() {
-			s.broken = true
-			s.pool.recoverPanics(s.pool.places.afterRelease, func() { s.giveBack(leased) })
-		}
-	}
-	if !s.broken {
-		return
-	}
-	for _, leased := range []**conn{&s.reader, &s.writer} {
-		if c := *leased; c != nil && c != s.tx && c.Lease().OpenRows() == 0 {
-			s.pool.recoverPanics(s.pool.places.afterRelease, func() { s.giveBack(leased) })
-		}
-	}
-}
-
-// panickedOrLost is panicked for calls whose panic would make database/sql keep a lock forever.
-// It returns such a panic as an error.
-func (s *shell) panickedOrLost(finished *bool, err *error) {
-	s.panicked()
-	if *finished || !wrap.Lost() {
-		return
-	}
-	if v := recover(); v != nil {
-		*err = wrap.NewPanicError(v)
-	}
-}
-
-// errBroken is the error of a checkout after a panic, when a call would lease another
-// connection.
-var errBroken = fmt.Errorf("pool: %w", wrap.ErrPanicked)
-
-func (s *shell) giveBack(leased **conn) {
-	if c := *leased; c != nil {
-		*leased = nil
-		c.shell.Store(nil)
-		c.release()
-	}
-}
-
-// release ends the checkout.
-func (s *shell) release() {
-	s.tx = nil
-	defer s.giveBack(&s.writer) // also if a hook panics
-	s.giveBack(&s.reader)
 }
 
 // Ping reads a page.
@@ -450,7 +310,7 @@ func (s *shell) Raw() *sqlite3.Conn {
 		panic(err)
 	}
 	c.rawLent = true
-	s.pool.mark(c, markRaw, "Raw")
+	s.pool.mark(c, route.Raw, "Raw")
 	return c.Raw()
 }
 
@@ -475,4 +335,74 @@ func (s *shell) Prepare(query string) (driver.Stmt, error) {
 // Deprecated: use BeginTx.
 func (s *shell) Begin() (driver.Tx, error) {
 	return s.BeginTx(context.Background(), driver.TxOptions{})
+}
+
+// A stmt is a prepared statement of the program. It holds only the query. Each connection that
+// executes the query caches a statement of its own.
+type stmt struct {
+	shell  *shell
+	query  string
+	inputs int
+	closed bool
+	made   wrap.Callers // stack of the call that prepared it
+}
+
+var (
+	_ driver.StmtExecContext   = &stmt{}
+	_ driver.StmtQueryContext  = &stmt{}
+	_ driver.NamedValueChecker = &stmt{}
+)
+
+var errStmtClosed = errors.New("pool: the statement is closed")
+
+// ExecContext implements [driver.StmtExecContext]. For a statement of a transaction or of a
+// *sql.Conn, a panic is returned as an error. Otherwise these could never be closed.
+func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (_ driver.Result, err error) {
+	if s.closed {
+		return nil, errStmtClosed
+	}
+	finished, held := false, s.shell.tx != nil
+	defer func() {
+		if !finished && (held || s.made.OfConn()) {
+			if v := recover(); v != nil {
+				err = wrap.NewPanicError(v)
+			}
+		}
+	}()
+	res, err := s.shell.ExecContext(ctx, s.query, args)
+	finished = true
+	return res, err
+}
+
+func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	if s.closed {
+		return nil, errStmtClosed
+	}
+	return s.shell.QueryContext(ctx, s.query, args)
+}
+
+func (s *stmt) NumInput() int                            { return s.inputs }
+func (s *stmt) CheckNamedValue(*driver.NamedValue) error { return nil }
+
+func (s *stmt) Close() error {
+	s.closed = true
+	return nil
+}
+
+// Deprecated: use ExecContext.
+func (s *stmt) Exec(args []driver.Value) (driver.Result, error) {
+	return s.ExecContext(context.Background(), namedValues(args))
+}
+
+// Deprecated: use QueryContext.
+func (s *stmt) Query(args []driver.Value) (driver.Rows, error) {
+	return s.QueryContext(context.Background(), namedValues(args))
+}
+
+func namedValues(values []driver.Value) []driver.NamedValue {
+	args := make([]driver.NamedValue, len(values))
+	for i, v := range values {
+		args[i] = driver.NamedValue{Ordinal: i + 1, Value: v}
+	}
+	return args
 }

@@ -23,7 +23,7 @@ func (p *Pool) Stats() Stats {
 		s.Cache.Evictions += c.Evictions
 		s.Cache.Invalidations += c.Invalidations
 	}
-	s.StepWaits = p.steps.waits.Load()
+	s.StepWaits = p.steps.Waits()
 	s.Pages = p.wal()
 	return s
 }

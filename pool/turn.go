@@ -1,11 +1,10 @@
 package pool
 
 import (
-	"context"
-
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/pool/internal/route"
 )
 
 // A checkout that has leased the writer keeps its connection until it ends, but not always the
@@ -19,7 +18,7 @@ import (
 // allows it.
 func (s *shell) offerTurn() {
 	c := s.writer
-	if c == nil || s.tx != nil || s.pool.routing.keepTurns || s.pinned != wrap.LaneNone || c.session.marks&markVisible != 0 || !s.pool.forReaders().Reads() ||
+	if c == nil || s.tx != nil || s.pool.routing.keepTurns || s.pinned != wrap.LaneNone || c.session.marks&route.Visible != 0 || !s.pool.forReaders().Reads() ||
 		c.Lease().Panicked() || !c.SQLite().GetAutocommit() || c.writePragmasDiffer() {
 		return
 	}
@@ -44,11 +43,4 @@ func writePragmas(raw *sqlite3.Conn) (is [3]bool) {
 		_ = row(raw, "PRAGMA "+name, func(st *sqlite3.Stmt) { is[i] = st.ColumnBool(0) })
 	}
 	return is
-}
-
-// reclaimTurn returns the writer, with its turn. If another caller has taken the turn, it waits
-// for a new one.
-func (s *shell) reclaimTurn(ctx context.Context) (*conn, error) {
-	c := s.writer
-	return c, c.lane.Reclaim(ctx, &c.Conn)
 }

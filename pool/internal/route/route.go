@@ -1,64 +1,84 @@
-package pool
+// Package route says what the pool knows about a query before SQLite prepares it: on which lane it
+// may run, and what it may leave behind on its connection.
+package route
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/sqlitemw/sqlitemw/tracing"
 	"github.com/sqlitemw/sqlitemw/tracing/budget"
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
 
-// A route is the lane for a query.
-type route uint32
+// A Route is the lane for a query.
+type Route uint32
 
 const (
-	toWriter route = iota + 1 // writes, changes the connection, or needs what only the writer knows
-	toReader                  // only reads
-	toAsk                     // SQLite decides when it has prepared the query
+	ToWriter Route = iota + 1 // writes, changes the connection, or needs what only the writer knows
+	ToReader                  // only reads
+	Ask                       // SQLite decides when it has prepared the query
 )
 
-// marks are the changes that a query may leave behind on its connection.
-type marks uint32
+// Marks are the changes that a query may leave behind on its connection.
+type Marks uint32
 
 const (
-	markPragma  marks = 1 << iota // a pragma has been set
-	markAttach                    // a file has been attached or detached
-	markTemp                      // there may be temporary objects
-	markRaw                       // the program has had SQLite's connection
-	markJournal                   // the journal mode may have changed
-	markResults                   // a pragma that changes the results of queries has been set
-	markUndo                      // one of these may have been undone
-	markSchema                    // the schema may have changed, which all connections see
+	Pragma  Marks = 1 << iota // a pragma has been set
+	Attach                    // a file has been attached or detached
+	Temp                      // there may be temporary objects
+	Raw                       // the program has had SQLite's connection
+	Journal                   // the journal mode may have changed
+	Results                   // a pragma that changes the results of queries has been set
+	Undo                      // one of these may have been undone
+	Schema                    // the schema may have changed, which all connections see
 
 	// Changes that queries must see, so that they must use the writer.
-	markVisible = markAttach | markTemp | markRaw | markResults
+	Visible = Attach | Temp | Raw | Results
 
 	// Changes that only this connection has.
-	markConn = markVisible | markPragma
+	OfConn = Visible | Pragma
 )
 
-// A parsedQuery is what the pool knows about a query. It is the same for all connections.
-type parsedQuery struct {
-	query   string
-	route   route // according to the parser
-	verdict verdict
-	marks   marks
+// A Query is what the pool knows about a query. It is the same for all connections.
+type Query struct {
+	Text    string
+	Route   Route // according to the parser
+	Verdict Verdict
+	Marks   Marks
 
 	// Preparing it changes nothing and works on any connection.
-	preparable bool
+	Preparable bool
 
 	// It begins a transaction.
-	begins bool
+	Begins bool
 }
 
-// summary returns what errors and events show of the query. It contains no values.
-func (t *parsedQuery) summary() string { return tracing.Summary(t.query) }
+// Summary returns what errors and events show of the query. It contains no values.
+func (t *Query) Summary() string { return tracing.Summary(t.Text) }
 
-// queryCache caches parsed queries. Their number and size are limited, for each pool and for
+// A Verdict caches the lane that SQLite decided for a query when it prepared it. It is valid
+// for one version of the schema. Only SQLite knows whether a view asks for what only the writer
+// knows, and whether only the writer has a function.
+type Verdict struct{ v atomic.Uint64 }
+
+// Of returns the verdict for a version of the schema, or 0 if there is none.
+func (v *Verdict) Of(schema uint64) Route {
+	const bits = 2
+	if n := v.v.Load(); n>>bits == schema {
+		return Route(n & (1<<bits - 1))
+	}
+	return 0
+}
+
+// Set sets the verdict for a version of the schema.
+func (v *Verdict) Set(schema uint64, r Route) { v.v.Store(schema<<2 | uint64(r)) }
+
+// A Cache keeps parsed queries. Their number and size are limited, for each pool and for
 // the process. The zero value is ready to use, and is safe for concurrent use.
-type queryCache struct {
+type Cache struct {
 	mu    sync.RWMutex // guards the fields below
-	kept  map[string]*parsedQuery
+	kept  map[string]*Query
 	share *budget.Share
 }
 
@@ -75,14 +95,15 @@ const (
 	maxCachedQueryLen = 16 << 10
 )
 
-func (ts *queryCache) of(query string) *parsedQuery {
+// Of returns what is known about a query.
+func (ts *Cache) Of(query string) *Query {
 	ts.mu.RLock()
 	t := ts.kept[query]
 	ts.mu.RUnlock()
 	if t != nil {
 		return t
 	}
-	t = classify(query)
+	t = Parse(query)
 	if len(query) <= maxCachedQueryLen {
 		ts.keep(t)
 	}
@@ -90,26 +111,26 @@ func (ts *queryCache) of(query string) *parsedQuery {
 }
 
 // keep caches a query. It may drop others.
-func (ts *queryCache) keep(t *parsedQuery) {
+func (ts *Cache) keep(t *Query) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	if ts.kept == nil {
-		ts.kept, ts.share = make(map[string]*parsedQuery), queryBudget.Share()
+		ts.kept, ts.share = make(map[string]*Query), queryBudget.Share()
 	}
-	budget.Keep(ts.share, ts.kept, maxCachedQueries, t.query, t, queryBytes)
+	budget.Keep(ts.share, ts.kept, maxCachedQueries, t.Text, t, queryBytes)
 }
 
-// classify parses a query without preparing it, because SQLite executes a PRAGMA while
+// Parse parses a query without preparing it, because SQLite executes a PRAGMA while
 // preparing it. A query goes to a reader only if it can be nothing but a single query
 // statement. A reader refuses to write, so a misread query fails and does no damage.
-func classify(query string) *parsedQuery {
-	t := &parsedQuery{query: query, route: toWriter}
+func Parse(query string) *Query {
+	t := &Query{Text: query, Route: ToWriter}
 	statements := sqltext.SQLite.Statements(query)
 	first, ok := statements.Next()
 	if !ok {
 		return t
 	}
-	t.begins = !first.Explain && (first.Verb == sqltext.Begin || first.Verb == sqltext.Savepoint)
+	t.Begins = !first.Explain && (first.Verb == sqltext.Begin || first.Verb == sqltext.Savepoint)
 	t.addMarks(first)
 	alone := true
 	for st, ok := statements.Next(); ok; st, ok = statements.Next() {
@@ -119,34 +140,34 @@ func classify(query string) *parsedQuery {
 	if !alone || !first.Verb.Rows() || needsWriter(query, first) {
 		return t
 	}
-	t.preparable = true
+	t.Preparable = true
 	switch {
 	case first.With:
-		t.route = toAsk
+		t.Route = Ask
 	case first.Verb == sqltext.Select:
-		t.route = toReader
+		t.Route = ToReader
 	}
 	return t
 }
 
 // addMarks adds the marks of a statement.
-func (t *parsedQuery) addMarks(st sqltext.Statement) {
+func (t *Query) addMarks(st sqltext.Statement) {
 	if st.Explain && st.Verb != sqltext.Pragma { // SQLite executes an explained PRAGMA
 		return
 	}
 	switch st.Verb {
 	case sqltext.Attach:
-		t.marks |= markAttach
+		t.Marks |= Attach
 	case sqltext.Detach:
-		t.marks |= markAttach | markUndo
+		t.Marks |= Attach | Undo
 	case sqltext.Drop:
-		t.marks |= markSchema | markUndo
+		t.Marks |= Schema | Undo
 	case sqltext.Alter, sqltext.Vacuum, sqltext.Reindex, sqltext.Analyze:
-		t.marks |= markSchema
+		t.Marks |= Schema
 	case sqltext.Create:
-		t.marks |= markSchema
-		if createsTemp(t.query, st) {
-			t.marks |= markTemp
+		t.Marks |= Schema
+		if createsTemp(t.Text, st) {
+			t.Marks |= Temp
 		}
 	case sqltext.Pragma:
 		t.addPragmaMarks(st)
@@ -175,8 +196,8 @@ func createsTemp(query string, st sqltext.Statement) bool {
 
 // addPragmaMarks adds the marks of a PRAGMA. Only one with a value has any, unless the value is
 // an argument of its query, or is stored in the file.
-func (t *parsedQuery) addPragmaMarks(st sqltext.Statement) {
-	c := sqltext.SQLite.CursorOf(t.query, st)
+func (t *Query) addPragmaMarks(st sqltext.Statement) {
+	c := sqltext.SQLite.CursorOf(t.Text, st)
 	c.Advance()
 	c.Advance()
 	if next, _ := c.Peek(); next.Kind == sqltext.Dot {
@@ -192,14 +213,14 @@ func (t *parsedQuery) addPragmaMarks(st sqltext.Statement) {
 	}
 	switch name {
 	case "journal_mode":
-		t.marks |= markJournal
+		t.Marks |= Journal
 	case "case_sensitive_like", "count_changes", "empty_result_callbacks", "full_column_names",
 		"reverse_unordered_selects", "short_column_names":
-		t.marks |= markPragma | markResults
+		t.Marks |= Pragma | Results
 	case "wal_checkpoint", "optimize", "incremental_vacuum",
 		"application_id", "user_version", "schema_version", "auto_vacuum", "page_size", "encoding":
 	default:
-		t.marks |= markPragma
+		t.Marks |= Pragma
 	}
 }
 

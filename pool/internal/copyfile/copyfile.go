@@ -1,4 +1,5 @@
-package pool
+// Package copyfile makes files that are complete copies of a database, or do not exist.
+package copyfile
 
 import (
 	"bytes"
@@ -12,11 +13,12 @@ import (
 	"syscall"
 )
 
-// A backupFile is a copy of the database in progress. It has a temporary name until it is
+// A File is a copy of a database in progress. It has a temporary name until it is
 // complete.
-type backupFile struct {
-	path      string // final name
-	temporary string // name until then
+type File struct {
+	path      string                 // final name
+	isOpen    func(fs.FileInfo) bool // see Vacant
+	temporary string                 // name until then; see Temporary
 
 	// file stays open from the beginning, so that its sync reports every write that has failed
 	// since. It is closed after SQLite has closed the file, because closing it drops SQLite's
@@ -24,10 +26,10 @@ type backupFile struct {
 	file *os.File
 }
 
-// newCopy creates an empty file beside path. SQLite treats it as a new database.
-func newCopy(path string, permissions fs.FileMode) (*backupFile, error) {
+// New creates an empty file beside path. SQLite treats it as a new database.
+func New(path string, permissions fs.FileMode, isOpen func(fs.FileInfo) bool) (*File, error) {
 	removeStale(path)
-	t := &backupFile{path: path, temporary: temporaryFor(path)}
+	t := &File{path: path, temporary: temporaryFor(path), isOpen: isOpen}
 	live.add(t.temporary)
 	var err error
 	if t.file, err = os.OpenFile(t.temporary, os.O_RDWR|os.O_CREATE|os.O_EXCL, permissions); err != nil {
@@ -37,8 +39,8 @@ func newCopy(path string, permissions fs.FileMode) (*backupFile, error) {
 	return t, nil
 }
 
-// complete checks the copy's header and size, and syncs it. SQLite must have closed it.
-func (t *backupFile) complete(pages int) error {
+// Complete checks the copy's header and size, and syncs it. SQLite must have closed it.
+func (t *File) Complete(pages int) error {
 	if err := checkCopied(t.file, pages); err != nil {
 		return err
 	}
@@ -76,9 +78,9 @@ func checkCopied(f *os.File, pages int) error {
 	return nil
 }
 
-// publish gives the copy its final name, and makes that durable.
-func (t *backupFile) publish(replace bool) error {
-	if err := vacant(t.path, replace); err != nil { // it may have been created meanwhile
+// Publish gives the copy its final name, and makes that durable.
+func (t *File) Publish(replace bool) error {
+	if err := Vacant(t.path, replace, t.isOpen); err != nil { // it may have been created meanwhile
 		return err
 	}
 	if err := t.link(replace); err != nil {
@@ -94,26 +96,26 @@ func (t *backupFile) publish(replace bool) error {
 	return nil
 }
 
-func (t *backupFile) link(replace bool) error {
+func (t *File) link(replace bool) error {
 	if replace {
 		return os.Rename(t.temporary, t.path)
 	}
 	switch err := os.Link(t.temporary, t.path); {
-	case err == nil: // discard removes the temporary name
+	case err == nil: // Discard removes the temporary name
 		return nil
 	case errors.Is(err, fs.ErrExist):
 		return err
 	}
 	// There are no hard links here. A rename replaces a file that has been created meanwhile, so
 	// check again immediately before it.
-	if err := vacant(t.path, false); err != nil {
+	if err := Vacant(t.path, false, t.isOpen); err != nil {
 		return err
 	}
 	return os.Rename(t.temporary, t.path)
 }
 
-// discard removes the temporary file and its side files. After publish, there are none.
-func (t *backupFile) discard() {
+// Discard removes the temporary file and its side files. After Publish, there are none.
+func (t *File) Discard() {
 	if t.file != nil {
 		t.file.Close()
 	}
@@ -143,9 +145,9 @@ func syncDir(dir string) error {
 // sideSuffixes are the suffixes of a database and of SQLite's files beside it.
 var sideSuffixes = []string{"", "-journal", "-wal", "-shm"}
 
-// vacant returns an error if the copy cannot be put at path because of an existing file. With
-// replace, path may be a regular file that no pool has open.
-func vacant(path string, replace bool) error {
+// Vacant returns an error if the copy cannot be put at path because of an existing file. With
+// replace, path may be a regular file that is not open, according to isOpen.
+func Vacant(path string, replace bool, isOpen func(fs.FileInfo) bool) error {
 	for _, ending := range sideSuffixes {
 		name := path + ending
 		info, err := os.Lstat(name)
@@ -164,25 +166,5 @@ func vacant(path string, replace bool) error {
 	return nil
 }
 
-// isOpen reports whether a pool of this process has the file open.
-func isOpen(info fs.FileInfo) bool {
-	files.Lock()
-	defer files.Unlock()
-	for _, f := range files.open {
-		if os.SameFile(f.info, info) {
-			return true
-		}
-	}
-	return false
-}
-
-// permissions returns those of the database file. A user who must not read the database must
-// not read the copy.
-func (p *Pool) permissions() fs.FileMode {
-	if p.base.path != "" {
-		if info, err := os.Stat(p.base.path); err == nil {
-			return info.Mode().Perm()
-		}
-	}
-	return 0o644
-}
+// Temporary returns the name of the file until it is published.
+func (t *File) Temporary() string { return t.temporary }

@@ -1,4 +1,4 @@
-package pool
+package copyfile
 
 import (
 	"crypto/rand"

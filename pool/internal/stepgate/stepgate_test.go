@@ -1,4 +1,4 @@
-package pool
+package stepgate
 
 import (
 	"math/rand/v2"
@@ -14,13 +14,13 @@ import (
 // others enter in order, as soon as one leaves.
 func TestStepGateServesInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := &stepGate{most: 2}
-		g.enter()
-		g.enter()
+		g := &Gate{most: 2}
+		g.Enter()
+		g.Enter()
 		var order []int
 		for i := range 3 {
 			go func() {
-				g.enter()
+				g.Enter()
 				order = append(order, i)
 			}()
 			synctest.Wait()
@@ -29,7 +29,7 @@ func TestStepGateServesInOrder(t *testing.T) {
 			t.Fatalf("%v entered beyond the limit", order)
 		}
 		for i := range 3 {
-			g.leave()
+			g.Leave()
 			synctest.Wait()
 			if len(order) != i+1 || order[i] != i {
 				t.Fatalf("after %d left: %v", i+1, order)
@@ -38,8 +38,8 @@ func TestStepGateServesInOrder(t *testing.T) {
 		if n := g.waits.Load(); n != 3 {
 			t.Errorf("%d waits were counted", n)
 		}
-		g.leave()
-		g.leave()
+		g.Leave()
+		g.Leave()
 		if g.running.Load() != 0 || g.waiting.Load() != 0 {
 			t.Errorf("%d inside, %d waiting", g.running.Load(), g.waiting.Load())
 		}
@@ -50,38 +50,38 @@ func TestStepGateServesInOrder(t *testing.T) {
 // inside. When the writer leaves, a waiting reader enters.
 func TestStepGateLeavesRoomForWriter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := &stepGate{most: 2}
-		g.enterWriter()
-		g.enter()
+		g := &Gate{most: 2}
+		g.EnterWriter()
+		g.Enter()
 		in := false
 		go func() {
-			g.enter()
+			g.Enter()
 			in = true
 		}()
 		synctest.Wait()
 		if in {
 			t.Fatal("a second reader entered beside the writer")
 		}
-		g.leaveWriter()
+		g.LeaveWriter()
 		synctest.Wait()
 		if !in {
 			t.Fatal("the reader waits though the writer has left")
 		}
-		g.leave()
-		g.leave()
+		g.Leave()
+		g.Leave()
 
-		one := &stepGate{most: 1}
-		one.enterWriter()
-		one.enter() // otherwise no reader could ever enter beside a writer
-		one.leave()
-		one.leaveWriter()
+		one := &Gate{most: 1}
+		one.EnterWriter()
+		one.Enter() // otherwise no reader could ever enter beside a writer
+		one.Leave()
+		one.LeaveWriter()
 	})
 }
 
 // TestStepGateReadersYield checks that readers that never block yield to a writer that cannot
 // get in, and only to such a writer. Yielding is expensive for a reader that has to come back.
 func TestStepGateReadersYield(t *testing.T) {
-	g, c := &stepGate{most: 2}, &conn{}
+	g, c := &Gate{most: 2}, &Reader{}
 	now := time.Now()
 	lend := func(rest time.Duration) bool {
 		now = now.Add(rest)
@@ -99,20 +99,20 @@ func TestStepGateReadersYield(t *testing.T) {
 	if n := run(10 * hotAfter); n != 0 {
 		t.Errorf("%d yields without a writer", n)
 	}
-	g.addWriters(1)
+	g.AddWriters(1)
 	if !lend(time.Microsecond) {
 		t.Error("readers that never block do not yield to a waiting writer")
 	}
-	g.enterWriter()
+	g.EnterWriter()
 	if n := run(10 * hotAfter); n != 0 {
 		t.Errorf("%d yields to a writer that is inside", n)
 	}
-	g.leaveWriter()
+	g.LeaveWriter()
 	if !lend(time.Microsecond) {
 		t.Error("readers do not yield to the writer's next step")
 	}
-	g.enterWriter()
-	g.leaveWriter()
+	g.EnterWriter()
+	g.LeaveWriter()
 	if lend(time.Microsecond) {
 		t.Error("a reader yields though a writer has been inside since the last query")
 	}
@@ -134,10 +134,10 @@ func TestStepGateReadersYield(t *testing.T) {
 // is, because the readers inside may wait for it.
 func TestStepGateIsPatient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := &stepGate{most: 1}
-		g.enter()
+		g := &Gate{most: 1}
+		g.Enter()
 		began := time.Now()
-		g.enter()
+		g.Enter()
 		if d := time.Since(began); d != readerPatience {
 			t.Errorf("it entered after %v", d)
 		}
@@ -145,46 +145,46 @@ func TestStepGateIsPatient(t *testing.T) {
 			t.Errorf("%d are inside", n)
 		}
 		// The number is below the limit again only after both have left.
-		g.leave()
+		g.Leave()
 		in := false
 		go func() {
-			g.enter()
+			g.Enter()
 			in = true
 		}()
 		synctest.Wait()
 		if in {
 			t.Error("a third reader entered beside the second")
 		}
-		g.leave()
+		g.Leave()
 		synctest.Wait()
 		if !in {
 			t.Error("the third reader waits though the gate is free")
 		}
-		g.leave()
+		g.Leave()
 	})
 }
 
 // TestStepGateStorm checks that no wake-up and no place is lost. After many readers have
 // entered and left, some of them because of readerPatience, the gate is empty again.
 func TestStepGateStorm(t *testing.T) {
-	g := &stepGate{most: 2}
+	g := &Gate{most: 2}
 	var wg sync.WaitGroup
 	var slow atomic.Int32
 	for range 16 {
 		wg.Go(func() {
 			for i := range 500 {
 				if rand.IntN(50) == 0 {
-					g.enterWriter()
+					g.EnterWriter()
 					runtime.Gosched()
-					g.leaveWriter()
+					g.LeaveWriter()
 					continue
 				}
-				g.enter()
+				g.Enter()
 				if i%250 == 0 && slow.Add(1) < 8 {
 					time.Sleep(2 * readerPatience) // so that some waits exceed readerPatience
 				}
 				runtime.Gosched()
-				g.leave()
+				g.Leave()
 			}
 		})
 	}

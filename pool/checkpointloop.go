@@ -1,0 +1,166 @@
+package pool
+
+import (
+	"context"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// committed is called at the end of each commit with the length of the WAL in pages.
+func (c *checkpointer) committed(raw *sqlite3.Conn, pages int64) {
+	c.commits.Add(1)
+	if before := c.length.Swap(pages); pages < before { // it has been reset
+		c.next.Store(c.softLimit())
+	}
+	switch {
+	case pages < c.softLimit():
+	case c.holdNext.Load(), pages >= c.hardLimit() && !c.noHold.Load():
+		c.hold(raw)
+	case pages >= c.next.Load():
+		c.wake()
+	}
+}
+
+// start starts the goroutine. stop ends it.
+func (c *checkpointer) start() {
+	if c == nil {
+		return
+	}
+	c.pool.guard.Start(c.ctx, c.job, c.run)
+	c.started.Store(true)
+}
+
+// stop ends the goroutine, which closes its connection. It waits as long as ctx allows, and
+// reports whether the goroutine has ended.
+func (c *checkpointer) stop(ctx context.Context) bool {
+	if c == nil {
+		return true
+	}
+	c.cancel()
+	return c.job.Ended(ctx)
+}
+
+// The goroutine looks after the WAL every tickEvery, as long as needsTicks. After
+// truncateAfterTicks ticks without a commit (one second), it may truncate the file. After
+// slowAfterTicks (one minute), it ticks every slowTickEvery.
+const (
+	tickEvery          = 250 * time.Millisecond
+	truncateAfterTicks = 4
+	slowAfterTicks     = 240
+	slowTickEvery      = 2 * time.Second
+)
+
+func (c *checkpointer) run(ctx context.Context) {
+	c.jobCtx = ctx
+	defer c.close()
+	timer := time.NewTimer(tickEvery) // an earlier process may have left a WAL
+	defer timer.Stop()
+	for {
+		var do func()
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.due:
+			do = func() { c.withConn(c.move) }
+		case p := <-c.heldCommits:
+			do = func() {
+				defer close(p.done)
+				c.withConn(func() { c.resetWAL(p) })
+			}
+		case done := <-c.probes:
+			c.retry = time.Time{}
+			do = func() {
+				defer close(done)
+				c.withConn(c.move)
+			}
+		case <-timer.C:
+			do = c.tick
+		}
+		_ = c.pool.guard.Protect(c.job.Name(), do) // a panic ends only this piece of work
+		switch {
+		case !c.needsTicks():
+			timer.Stop()
+		case c.idleTicks >= slowAfterTicks:
+			timer.Reset(slowTickEvery)
+		default:
+			timer.Reset(tickEvery)
+		}
+	}
+}
+
+// needsTicks reports whether there is work even if no commit comes: a failure that may end by
+// itself, or a file that is longer than necessary.
+func (c *checkpointer) needsTicks() bool {
+	return !c.resting.Load() && (c.noHold.Load() || c.pool.failing() || c.isLong())
+}
+
+// isLong reports whether the WAL's file is longer than SQLite's own checkpoints leave it.
+func (c *checkpointer) isLong() bool {
+	return c.pool.wal().Bytes > min(c.pool.walBytes(checkpointPages), c.pool.walLimit())
+}
+
+func (c *checkpointer) tick() {
+	if n := c.commits.Load(); n != c.seenCommits {
+		c.seenCommits, c.idleTicks = n, 0
+	} else {
+		c.idleTicks++
+	}
+	if c.idleTicks >= truncateAfterTicks && c.isLong() {
+		c.withConn(c.truncate)
+	} else if c.noHold.Load() || c.pool.failing() {
+		c.withConn(c.move)
+	}
+}
+
+// move runs a checkpoint while the writer goes on. Then it asks to hold the next commit, if the
+// WAL is long enough and no commit was held just now.
+func (c *checkpointer) move() {
+	frames, moved, outcome := c.checkpoint(sqlite3.CHECKPOINT_PASSIVE)
+	if outcome != checkpointDone {
+		return
+	}
+	c.next.Store(int64(frames) + c.softLimit())
+	yields := !c.mayHold()
+	c.noHold.Store(yields)
+	if yields && moved < frames {
+		c.pool.checkWALLength(int64(frames))
+		return
+	}
+	c.holdNext.Store(int64(frames) >= c.softLimit() && !time.Now().Before(c.noHoldUntil))
+}
+
+// truncate empties a WAL whose file is longer than necessary, if no connection writes.
+func (c *checkpointer) truncate() {
+	c.move()
+	l := c.pool.lanes.writer
+	if c.conn == nil || !c.mayHold() || !l.TryTurn() {
+		return
+	}
+	defer l.ReleaseTurn()
+	if c.commits.Load() != c.seenCommits {
+		return // a connection has written after all
+	}
+	if _, _, outcome := c.checkpoint(sqlite3.CHECKPOINT_TRUNCATE); outcome == checkpointDone {
+		c.recordReset(0)
+	}
+}
+
+// probe retries a failing checkpoint now, and waits for it.
+func (c *checkpointer) probe(ctx context.Context) {
+	if c == nil || !c.started.Load() || !c.pool.failures.on[failedCheckpoint].Load() {
+		return
+	}
+	done := make(chan struct{})
+	select {
+	case c.probes <- done:
+	case <-ctx.Done():
+		return
+	case <-c.ctx.Done():
+		return
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}

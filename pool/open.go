@@ -1,0 +1,225 @@
+package pool
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/pool/core"
+	"github.com/sqlitemw/sqlitemw/pool/internal/stepgate"
+)
+
+// Open opens a pool, with MinConns connections configured and checked. ctx limits only Open.
+//
+// Open fails with [ErrInvalidConfig]. It fails with [ErrNotFound] if the file is missing and
+// must not be created. It fails with an [*OpenError] if the database cannot be opened, and with
+// [ErrHealthCheck] if it cannot be read. After an error, nothing is left open.
+func Open(ctx context.Context, cfg Config) (*Pool, error) {
+	plan, err := cfg.plan()
+	if err != nil {
+		return nil, err
+	}
+	return plan.open(ctx)
+}
+
+// open opens the pool of the plan.
+func (plan *plan) open(ctx context.Context) (*Pool, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("pool: open: %w", err)
+	}
+	cfg := plan.config
+	if file := plan.dsn.File(); cfg.MustExist && file != "" {
+		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+			remedy := "leave MustExist unset"
+			if _, ok := plan.dsn.Param("mode"); ok {
+				remedy = "write mode=rwc"
+			}
+			return nil, fmt.Errorf("%w: %q: create it, or %s", ErrNotFound, plan.dsn.Database(), remedy)
+		}
+	}
+	p := &Pool{plan: plan, cfg: cfg, steps: stepgate.New()}
+	p.errors = driver.Config{Compat: cfg.Compat, MapError: cfg.MapError}.ErrorMap()
+	p.core = core.New(engine{p}, plan.core())
+	p.guard, p.logger, p.recorder = p.core.Guard(), p.core.Logger(), p.core.Recorder()
+	p.places = places{
+		init:          p.guard.NewPlace("Config.Init", core.UsesConn),
+		term:          p.guard.NewPlace("Config.Term", core.UsesConn),
+		beforeConnect: p.guard.NewPlace("Config.Hooks.BeforeConnect", core.UsesNoConn),
+		afterConnect:  p.guard.NewPlace("Config.Hooks.AfterConnect", core.UsesConn),
+		afterRelease:  p.core.ReleasePlace(),
+		callback:      p.guard.NewPlace("a callback of SQLite's", core.UsesConn),
+		meter:         p.guard.NewPlace("the meter provider of Config.Tracing", core.NoHook),
+	}
+	p.jobs = jobs{
+		limits:    p.guard.NewJob("ending transactions and rows that exceed their limits"),
+		walChecks: p.guard.NewJob("checking the length of the WAL"),
+	}
+	opened := false
+	defer func() { // also if Init or a hook panics
+		if !opened {
+			p.abandon()
+		}
+	}()
+	if err := p.open(ctx); err != nil {
+		return nil, err
+	}
+	opened = true
+	p.db = p.facade(wrap.LaneNone)
+	p.readerDB = p.facade(wrap.LaneReader)
+	p.writerDB = p.facade(wrap.LaneWriter)
+	p.checkpoints.start()
+	p.core.Start(ctx)
+	p.logger.Info("pool: open", "max", cfg.MaxConns, "min", cfg.MinConns, "lanes", p.countLanes())
+	return p, nil
+}
+
+func (p *Pool) open(ctx context.Context) error {
+	connector := func(s source) (*driver.Connector, error) {
+		s.config.Recorder, s.config.Logger = p.recorder, p.logger
+		return s.dsn.NewConnector(s.config)
+	}
+	writer, reader, upkeep := p.plan.writer, p.plan.reader, p.plan.upkeep
+	for _, s := range []*source{&writer, &reader, &upkeep} {
+		s.config.Init, s.config.Term = p.guarded(p.places.init, s.config.Init), p.guarded(p.places.term, s.config.Term)
+	}
+	p.wals = walHook{pool: p, keeper: p.plan.walKeeper()}
+	if p.wals.keeper == keptByCheckpointer {
+		p.checkpoints = newCheckpointer(p)
+	}
+	writer.config.Init = p.wals.install(writer.config.Init)
+	w, err := connector(writer)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalidConfig, err)
+	}
+	if p.plan.dsn.Memory() {
+		if p.base.keeper, err = newKeeper(ctx, w); err != nil {
+			return err
+		}
+	}
+	p.lanes.caches = append(p.lanes.caches, w)
+	p.lanes.writer = p.core.AddLane(p.writerLane(w))
+	// The first connection creates a missing file. Only then can the file be identified.
+	c, err := leased(p.lanes.writer.Dial(ctx, nil))
+	if err != nil {
+		return err
+	}
+	if p.plan.dsn.File() != "" { // SQLite's name for it, with links resolved
+		p.base.path = c.SQLite().Filename("main").String()
+	}
+	p.base.file = openFile(p, p.base.path)
+	if !p.plan.readOnly { // a read-only pool never writes, so it need not wait for writers
+		p.lanes.writer.SetQueue(p.base.file.writers)
+	}
+	if p.base.pageSize, err = pageSize(c.SQLite()); err != nil {
+		p.lanes.writer.Close(&c.Conn, wrap.ReasonOther)
+		return &OpenError{File: p.cfg.Name, Err: err}
+	}
+	p.lanes.writer.Push(&c.Conn)
+
+	if n := p.plan.readers; n > 0 {
+		r, err := connector(reader)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrInvalidConfig, err)
+		}
+		r.Follow(w)
+		r.Watch()
+		if p.lanes.upkeep, err = connector(upkeep); err != nil {
+			return fmt.Errorf("%w: %w", ErrInvalidConfig, err)
+		}
+		p.lanes.upkeep.Follow(w)
+		p.lanes.caches = append(p.lanes.caches, r)
+		p.lanes.readers = p.core.AddLane(p.readerLane(r, n))
+		for range min(p.cfg.MinConns-1, n) {
+			c, err := p.lanes.readers.Dial(ctx, nil)
+			if err != nil {
+				return err
+			}
+			p.lanes.readers.Push(c)
+		}
+	}
+	p.base.stopMetrics = w.Limits(p.limits)
+	return p.HealthCheck(ctx)
+}
+
+// writerLane returns the lane of the writer, or of the connection for everything.
+func (p *Pool) writerLane(w *driver.Connector) core.LaneConfig {
+	stalls := core.StallsTakeOffers
+	if p.plan.readers == 0 {
+		stalls = core.StallsWait // no checkout offers its turn
+	}
+	return core.LaneConfig{
+		Name:   wrap.LaneWriter,
+		Source: &dialer{w, p},
+		Turns:  1,
+		// The writer counts as the first connection, because closing the last one of a file removes
+		// its WAL.
+		Keep:    func() int { return min(p.cfg.MinConns, 1) },
+		MaxIdle: 1,
+		Stalls:  stalls,
+		Demand:  func(n int) { p.steps.AddWriters(int32(n)) },
+		Timeout: sqlite3.BUSY,
+	}
+}
+
+// readerLane returns the lane of at most n readers.
+func (p *Pool) readerLane(r *driver.Connector, n int) core.LaneConfig {
+	return core.LaneConfig{
+		Name:   wrap.LaneReader,
+		Reads:  true,
+		Source: &dialer{r, p},
+		Turns:  n,
+		Keep: func() int {
+			if p.forReaders() != p.lanes.readers {
+				return 0
+			}
+			return min(p.cfg.MinConns-1, p.lanes.readers.Turns())
+		},
+		Most:    func() int { return p.core.MaxConns() - 1 },
+		Stalls:  core.StallsExtend,
+		Running: func() bool { return p.steps.Running() },
+	}
+}
+
+// guarded returns Init or Term wrapped in the guard. The context of SQLite's connection tells
+// the guard which goroutine runs it.
+func (p *Pool) guarded(at *core.Place, f func(*sqlite3.Conn) error) func(*sqlite3.Conn) error {
+	if f == nil {
+		return nil
+	}
+	return func(raw *sqlite3.Conn) error {
+		return p.guard.Call(raw.GetInterrupt(), at, func() error { return f(raw) })
+	}
+}
+
+// abandon closes everything that a failed Open has opened.
+func (p *Pool) abandon() {
+	if p.base.stopMetrics != nil {
+		p.base.stopMetrics()
+	}
+	p.checkpoints.stop(context.Background())
+	p.core.Abandon(func() {
+		p.base.keeper.close()
+		if p.base.file != nil {
+			p.base.file.close(p)
+		}
+	})
+}
+
+// facade returns a *sql.DB over the pool. It uses only the lane pinned, or all lanes if that is
+// LaneNone.
+func (p *Pool) facade(pinned wrap.Lane) *sql.DB {
+	db := sql.OpenDB(&connector{opened: p, pinned: pinned})
+	db.SetMaxIdleConns(idleShells)
+	return db
+}
+
+// idleShells is how many idle shells a facade keeps. Keeping a shell costs almost nothing;
+// creating one costs more.
+const idleShells = 256
