@@ -28,6 +28,12 @@
 //
 // Each case is played on the bare driver twice. A case that differs from itself is thus
 // reported as a fault of the suite, and not of the wrapper.
+//
+// # Compatibility
+//
+// From the first release on, what is exported here keeps its name and its meaning within a major
+// version, as Go's own promise says (https://go.dev/doc/go1compat). Texts of errors and log lines
+// may change. Nothing has been released yet.
 package conformance
 
 import (

@@ -360,4 +360,10 @@
 // (*sql.Conn).Raw passes a [Conn], which also implements ncruces' driver.Conn. It has all
 // methods of *sqlite3.Conn, so that backups, blobs, hooks and functions work as on the
 // plain driver.
+//
+// # Compatibility
+//
+// From the first release on, what is exported here keeps its name and its meaning within a major
+// version, as Go's own promise says (https://go.dev/doc/go1compat). Texts of errors and log lines
+// may change. Nothing has been released yet.
 package driver

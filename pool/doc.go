@@ -333,4 +333,10 @@
 //
 //	var log pool.EventLog
 //	sql.Register("mine", &driver.Driver{Config: driver.Config{Recorder: &log}})
+//
+// # Compatibility
+//
+// From the first release on, what is exported here keeps its name and its meaning within a major
+// version, as Go's own promise says (https://go.dev/doc/go1compat). Texts of errors and log lines
+// may change. Nothing has been released yet.
 package pool

@@ -8,8 +8,6 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/sqlitemw/sqlitemw/driver"
-	"github.com/sqlitemw/sqlitemw/driver/wrap"
-	"github.com/sqlitemw/sqlitemw/pool/core"
 	"github.com/sqlitemw/sqlitemw/pool/internal/route"
 )
 
@@ -119,11 +117,6 @@ func (p *Pool) probeCheckpoint(ctx context.Context) {
 	p.checkpoints.probe(ctx)
 }
 
-// readPage makes SQLite read the file. "SELECT 1" would not.
-func readPage(raw *sqlite3.Conn) error {
-	return row(raw, "PRAGMA schema_version", func(*sqlite3.Stmt) {})
-}
-
 // writePragmasDiffer reports whether the program has changed a pragma that affects the writes
 // of all callers. It returns false if the writer is in use.
 func (p *Pool) writePragmasDiffer(ctx context.Context) (changed bool) {
@@ -134,67 +127,4 @@ func (p *Pool) writePragmasDiffer(ctx context.Context) (changed bool) {
 		})
 	}
 	return changed
-}
-
-// withIdleWriter calls f with the writer, and reports whether it did. It does not if the writer
-// is in use. If the writer's connection is not open, it opens it if open is set.
-func (p *Pool) withIdleWriter(ctx context.Context, open bool, f func(*conn) error) (did bool, err error) {
-	l := p.lanes.writer
-	lent, did, err := l.TakeIdle(ctx, open)
-	if lent == nil {
-		return did, err
-	}
-	defer l.ReleaseTurn()
-	c := connOf(lent)
-	defer func() {
-		if c.Lease().Panicked() {
-			l.CloseIn(ctx, lent, wrap.ReasonPanic)
-		} else {
-			l.Push(lent)
-		}
-	}()
-	c.Lease().Use(func() { err = f(c) })
-	return true, err
-}
-
-// errInUse means that the only possible connection is in use.
-var errInUse = errors.New("pool: in use")
-
-// withOwnConn calls f with a connection that no caller uses: a new one, or the keeper of an
-// in-memory database. With locking_mode=exclusive, it is the writer if that is idle; otherwise
-// the error is errInUse.
-func (p *Pool) withOwnConn(ctx context.Context, f func(driver.PoolConn) error) error {
-	switch {
-	case p.base.keeper != nil:
-		return p.base.keeper.use(f)
-	case p.plan.exclusive:
-		did, err := p.withIdleWriter(ctx, true, func(c *conn) error { return f(c) })
-		if !did {
-			return errInUse
-		}
-		return err
-	}
-	connector := p.lanes.caches[0]
-	if p.forReaders().Reads() {
-		connector = p.lanes.caches[1]
-	}
-	c, err := connector.Dial(ctx, nil)
-	if err != nil {
-		return err
-	}
-	inBackground(ctx, c)
-	defer c.Lease().CloseFor(wrap.ReasonOther)
-	c.Lease().Use(func() { err = f(c) })
-	return err
-}
-
-// inBackground tells a connection that the pool itself uses it, with context ctx, which Term gets.
-func inBackground(ctx context.Context, c driver.PoolConn) {
-	if core.JobOf(ctx) == nil {
-		return
-	}
-	c.Lease().InBackground()
-	if !c.Lease().Panicked() {
-		c.SQLite().SetInterrupt(context.WithoutCancel(ctx))
-	}
 }

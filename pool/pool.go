@@ -17,6 +17,12 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool/internal/stepgate"
 )
 
+// Files in reading order: tx.go, manager.go, connector.go, mapped.go, acquire.go, open.go, engine.go,
+// stats.go, resize.go, shell.go, verdict.go, turn.go, backup.go, checkpoint.go, dial.go, cleanup.go,
+// connstate.go, gate.go, health.go, checkpointloop.go, heldcommit.go, checkpointer.go, wal.go,
+// limits.go, filelost.go, failure.go, reading.go, ownconn.go, checkout.go, marks.go, pool.go, dsn.go,
+// config.go, plan.go, names.go, aliases.go, conn.go, file.go and errors.go.
+
 // Pool is a pool of connections to one database: one writer and several readers. If readers are
 // not possible, it has one connection for everything; see the package documentation. All
 // methods are safe for concurrent use.

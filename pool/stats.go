@@ -2,7 +2,6 @@ package pool
 
 import (
 	"log/slog"
-	"os"
 
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/pool/core"
@@ -78,25 +77,6 @@ var (
 	_ core.HoldersView = &Pool{}
 	_ core.WaitersView = &Pool{}
 )
-
-// walHeader and frameHeader are the sizes of a WAL's header and of the header of each frame.
-// https://sqlite.org/fileformat2.html#walformat
-const (
-	walHeader   = 32
-	frameHeader = 24
-)
-
-// wal returns the size of the WAL's file.
-func (p *Pool) wal() WALStats {
-	if p.base.path == "" {
-		return WALStats{}
-	}
-	info, err := os.Stat(p.base.path + "-wal")
-	if err != nil || info.Size() < walHeader {
-		return WALStats{}
-	}
-	return WALStats{Bytes: info.Size(), Frames: (info.Size() - walHeader) / (p.base.pageSize + frameHeader)}
-}
 
 // limits returns the limits for metrics.
 func (p *Pool) limits() instrument.PoolLimits {

@@ -1,8 +1,6 @@
 package pool
 
 import (
-	"github.com/ncruces/go-sqlite3"
-
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 	"github.com/sqlitemw/sqlitemw/pool/internal/route"
 )
@@ -35,12 +33,4 @@ func (c *conn) writePragmasDiffer() bool {
 		c.session.recheckPragmas = false
 	}
 	return c.session.recheckPragmas || c.session.pragmasDiffer
-}
-
-// writePragmas returns the pragmas that affect what a connection writes.
-func writePragmas(raw *sqlite3.Conn) (is [3]bool) {
-	for i, name := range [...]string{"foreign_keys", "ignore_check_constraints", "recursive_triggers"} {
-		_ = row(raw, "PRAGMA "+name, func(st *sqlite3.Stmt) { is[i] = st.ColumnBool(0) })
-	}
-	return is
 }

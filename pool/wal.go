@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -273,4 +274,23 @@ func (p *Pool) checkWAL(raw *sqlite3.Conn) {
 	default:
 		p.checkWALLength(int64(frames))
 	}
+}
+
+// walHeader and frameHeader are the sizes of a WAL's header and of the header of each frame.
+// https://sqlite.org/fileformat2.html#walformat
+const (
+	walHeader   = 32
+	frameHeader = 24
+)
+
+// wal returns the size of the WAL's file.
+func (p *Pool) wal() WALStats {
+	if p.base.path == "" {
+		return WALStats{}
+	}
+	info, err := os.Stat(p.base.path + "-wal")
+	if err != nil || info.Size() < walHeader {
+		return WALStats{}
+	}
+	return WALStats{Bytes: info.Size(), Frames: (info.Size() - walHeader) / (p.base.pageSize + frameHeader)}
 }

@@ -149,4 +149,10 @@
 // The package keeps the attributes that it builds from a query for the next call of the same
 // query. A database keeps at most 512 queries, each of at most 16 KiB, and at most 4 MiB in
 // all. A connection keeps at most 256 KiB, and the process 96 MiB.
+//
+// # Compatibility
+//
+// From the first release on, what is exported here keeps its name and its meaning within a major
+// version, as Go's own promise says (https://go.dev/doc/go1compat). Texts of errors and log lines
+// may change. Nothing has been released yet.
 package tracing

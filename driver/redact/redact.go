@@ -5,6 +5,8 @@
 // A secret may stand in the wrong place: after a "?" that should be an "&", in a mistyped
 // key, or in the name of another system's database. So the package shows only what is known
 // to be harmless. It does not remove known secrets and show the rest.
+//
+// This package makes no promise of compatibility yet.
 package redact
 
 import (

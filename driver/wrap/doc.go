@@ -33,4 +33,10 @@
 // # Events
 //
 // A [Recorder] records the events in a connection's life; see [Kind].
+//
+// # Compatibility
+//
+// From the first release on, what is exported here keeps its name and its meaning within a major
+// version, as Go's own promise says (https://go.dev/doc/go1compat). Texts of errors and log lines
+// may change. Nothing has been released yet.
 package wrap

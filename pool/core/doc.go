@@ -10,26 +10,31 @@
 // the turn a connection. What a lane lends is a [Session] of the [Engine]. A session embeds a
 // [Conn], in which the lane keeps its own records.
 //
-// Files in reading order: config.go, engine.go and view.go say what goes in and out. queue.go
-// has turns, and turn.go those that their holders offer to others. conn.go has the record of a
-// connection and of its use. lane.go lends, opening.go opens, release.go takes back. stall.go
-// and graph.go deal with callers that wait for each other, acquireerror.go says why a caller
-// got nothing. pool.go, health.go, maintain.go and shutdown.go are about all lanes of a pool.
-// stats.go, eventlog.go and log.go report. guard.go and mailbox.go keep functions of the program
-// that panic or block away from the pool. observe.go is for databases that database/sql pools.
+// Each file has one of these nouns, and refers only to files that come later. Files in reading
+// order: view.go, observe.go, pool.go, shutdown.go, maintain.go, check.go, acquire.go,
+// acquireerror.go, graph.go, holder.go, stall.go, offer.go, opening.go, dial.go, registry.go,
+// release.go, extra.go, lane.go, conn.go, turn.go, shared.go, log.go, stats.go, engine.go,
+// health.go, queue.go, caller.go, mailbox.go, guard.go, eventlog.go, config.go and errors.go.
+//
+// The calls of a use go down: [Lane.Acquire] waits in the queue, takes an idle connection or
+// opens one, and lends it; [Lane.Release] takes it back. Maintenance, health checks and the end
+// of a pool stand above the lanes. What all of them share is below: the configuration, the
+// engine, the log, the statistics, and the guard, which keeps functions of the program that
+// panic or block away from the pool.
 //
 // # Locks
 //
 // In this order; a goroutine that holds one of them takes only later ones:
 //
-//   - Pool.end.mu: the end of the pool
-//   - the lock of the list of all pools of the process
+//   - drain.mu: the beginning of the end
 //   - Lane.mu: the connections of a lane
+//   - the lock of the list of all lanes of the process
 //   - Queue.mu: turns and waiters
 //   - Conn.mu: the use of a connection
-//   - healthState.mu, guard.mu, the mutexes of mailbox, counters and EventLog: leaves
+//   - checker.mu, Guard.mu, and the mutexes of mailbox, counters and EventLog: under these, no
+//     other lock is taken
 //
-// No lock is held while a function of the program or of the engine is called, with these
+// No lock is held while a function of the program or of the engine is called, with two
 // exceptions, which must not block: [Session.Kept] is called with Lane.mu held, and
 // [Session.Activity] with Conn.mu.
 package core

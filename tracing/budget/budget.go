@@ -1,6 +1,8 @@
 // Package budget bounds how many bytes caches keep: each cache, and all caches of a process
 // together. It imports no other package of this module. The packages that cache what they
 // know of queries use it.
+//
+// This package makes no promise of compatibility yet.
 package budget
 
 import (

@@ -78,4 +78,6 @@
 // literals. So there is no fallback: never pass another engine's query to SQLite's dialect.
 // For other engines there is only [Binds], which tells whether a query has a placeholder for
 // an argument.
+//
+// This package makes no promise of compatibility yet.
 package sqltext
