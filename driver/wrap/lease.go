@@ -37,16 +37,16 @@ type Acquisition struct {
 }
 
 // Acquisition starts an acquire for the call with context ctx. End it with [Lease.Lend],
-// [Acquisition.Resumed], [Acquisition.Failed] or [Acquisition.Panicked].
+// [Acquisition.Resume], [Acquisition.Fail] or [Acquisition.Panic].
 func (o *Opener) Acquisition(ctx context.Context, lane Lane) *Acquisition {
 	return &Acquisition{opener: o, spans: o.db.Acquiring(ctx), lane: lane, began: time.Now()}
 }
 
-// Queued records the place in the queue where the wait begins, from 1.
-func (a *Acquisition) Queued(position int) { a.queue = position }
+// Queue records the place in the queue where the wait begins, from 1.
+func (a *Acquisition) Queue(position int) { a.queue = position }
 
-// Waited records the end of the wait, with or without a connection.
-func (a *Acquisition) Waited() { a.waited = time.Since(a.began) }
+// EndWait records the end of the wait, with or without a connection.
+func (a *Acquisition) EndWait() { a.waited = time.Since(a.began) }
 
 // Took returns the time since the acquire began.
 func (a *Acquisition) Took() time.Duration { return time.Since(a.began) }
@@ -54,9 +54,9 @@ func (a *Acquisition) Took() time.Duration { return time.Since(a.began) }
 // Place returns the place in the queue where the wait began; 0 if the acquire did not wait.
 func (a *Acquisition) Place() int { return a.queue }
 
-// Failed ends an acquire that got no connection. timedOut says that it waited too long.
-// Failed does nothing if the acquire has ended.
-func (a *Acquisition) Failed(ctx context.Context, err error, timedOut bool) {
+// Fail ends an acquire that got no connection. timedOut says that it waited too long.
+// Fail does nothing if the acquire has ended.
+func (a *Acquisition) Fail(ctx context.Context, err error, timedOut bool) {
 	if a.done {
 		return
 	}
@@ -74,9 +74,9 @@ func (a *Acquisition) Failed(ctx context.Context, err error, timedOut bool) {
 	a.recordEnd(ctx, now, kind, got, a.opener.errorText(err))
 }
 
-// Panicked ends an acquire that a panic passed through. It does nothing if the acquire has
+// Panic ends an acquire that a panic passed through. It does nothing if the acquire has
 // ended.
-func (a *Acquisition) Panicked(ctx context.Context) {
+func (a *Acquisition) Panic(ctx context.Context) {
 	if a.done {
 		return
 	}
@@ -104,8 +104,8 @@ func (a *Acquisition) result(now time.Time) instrument.Acquired {
 	return instrument.Acquired{New: a.opened, Lane: string(a.lane), Queue: a.queue, Wait: a.waited, Took: now.Sub(a.began)}
 }
 
-// Resumed ends an acquire that got a new turn for a connection that is already lent.
-func (a *Acquisition) Resumed(l Lease) {
+// Resume ends an acquire that got a new turn for a connection that is already lent.
+func (a *Acquisition) Resume(l Lease) {
 	got := a.result(time.Now())
 	got.Conn = uint64(l.conn.id)
 	a.spans.Done(got)

@@ -33,7 +33,7 @@ func (l *Lane) Acquire(ctx context.Context) (c *Conn, err error) {
 	var a *wrap.Acquisition
 	if w != nil {
 		a = l.opts.Source.Acquisition(ctx, l.opts.Name)
-		a.Queued(place)
+		a.Queue(place)
 		if err := l.waitForTurn(ctx, a, w); err != nil {
 			return nil, err
 		}
@@ -65,19 +65,8 @@ func (l *Lane) refuse(ctx context.Context, err error) error { return l.failAcqui
 // is no connection to wait for.
 func (l *Lane) refuseLost(ctx context.Context, err error) error {
 	l.engine.Noticed(err)
-	l.opts.Source.Acquisition(ctx, l.opts.Name).Failed(ctx, err, false)
+	l.opts.Source.Acquisition(ctx, l.opts.Name).Fail(ctx, err, false)
 	return err
-}
-
-// failAcquire ends an acquire with an [*AcquireError] around err. If a is nil, the acquire took
-// no time.
-func (l *Lane) failAcquire(ctx context.Context, a *wrap.Acquisition, err error) error {
-	if a == nil {
-		a = l.opts.Source.Acquisition(ctx, l.opts.Name)
-	}
-	failure := l.explain(ctx, l, err, a.Took(), a.Place())
-	a.Failed(ctx, failure, errors.Is(err, ErrAcquireTimeout))
-	return failure
 }
 
 // waitForTurn waits until w has its turn.
@@ -99,7 +88,7 @@ func (l *Lane) waitForTurn(ctx context.Context, a *wrap.Acquisition, w *waiter) 
 	select {
 	case err = <-w.ready:
 		if err == nil {
-			a.Waited()
+			a.EndWait()
 			return nil
 		}
 		told = true
@@ -111,95 +100,12 @@ func (l *Lane) waitForTurn(ctx context.Context, a *wrap.Acquisition, w *waiter) 
 	if !told && l.queue.leave(w) {
 		l.releaseTurn(w.extra) // to the next waiter
 	}
-	a.Waited()
+	a.EndWait()
 	if lost := (lostError{}); errors.As(err, &lost) {
-		a.Failed(ctx, lost.error, false)
+		a.Fail(ctx, lost.error, false)
 		return lost.error
 	}
 	return l.failAcquire(ctx, a, err)
-}
-
-// take uses a turn to lend a connection. If it fails, it releases the turn.
-func (l *Lane) take(ctx context.Context, a *wrap.Acquisition, extra bool) (_ *Conn, err error) {
-	var c *Conn
-	lent, failed := false, false
-	defer func() {
-		if !lent {
-			l.releaseTurn(extra)
-		}
-	}()
-	defer func() { // a hook or Init may panic
-		if lent || failed {
-			return
-		}
-		if a != nil {
-			a.Panicked(ctx)
-		}
-		if c != nil {
-			l.Close(c, wrap.ReasonHook)
-		}
-	}()
-	var refusedSince time.Time
-	for {
-		now := time.Now()
-		var why wrap.Reason
-		if c, why, err = l.popForUse(now); err != nil {
-			failed = true
-			return nil, l.failAcquire(ctx, a, err)
-		}
-		if c == nil {
-			if a == nil {
-				a = l.opts.Source.Acquisition(ctx, l.opts.Name)
-			}
-			if c, err = l.open(ctx, a); err != nil {
-				failed = true
-				if err == ErrClosed || err == ErrAcquireTimeout || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-					return nil, l.failAcquire(ctx, a, err)
-				}
-				a.Failed(ctx, err, false)
-				return nil, err
-			}
-			now = time.Now()
-		} else {
-			if why == "" && l.isInvalid(ctx, c, now) {
-				why = wrap.ReasonInvalid
-			}
-			if why != "" {
-				l.closeAndClear(&c, why)
-				continue
-			}
-		}
-		if f := l.cfg.Hooks.BeforeAcquire; f != nil && !f(ctx, c.info(now, l.opts.Name)) {
-			l.closeAndClear(&c, wrap.ReasonHook)
-			if refusedSince.IsZero() {
-				refusedSince = now
-			}
-			err := ctx.Err()
-			if d := l.cfg.AcquireTimeout; err == nil && d > 0 && now.Sub(refusedSince) >= d {
-				err = ErrAcquireTimeout
-			}
-			if err != nil { // or the loop would never end
-				failed = true
-				return nil, l.failAcquire(ctx, a, err)
-			}
-			continue
-		}
-		c.session.Taking(now)
-		c.extra, c.idleSince = extra, time.Time{}
-		owner := ownerOf(ctx)
-		c.session.Lease().Lend(ctx, a, l.opts.Name, now)
-		lent = true
-		c.begin(owner, now, l.cfg.TrackStacks)
-		return c, nil
-	}
-}
-
-// closeAndClear closes *c. It sets *c to nil first, so that a deferred function does not close
-// it again after a panic.
-func (l *Lane) closeAndClear(c **Conn, why wrap.Reason) {
-	old := *c
-	*c = nil
-	l.Close(old, why)
 }
 
 // TakeIdle takes a turn and an idle connection, for the pool itself, if both are free. If none is
@@ -222,22 +128,6 @@ func (l *Lane) TakeIdle(ctx context.Context, open bool) (c *Conn, did bool, err 
 	}
 	c, err = l.Dial(ctx, nil)
 	return c, true, err
-}
-
-// isInvalid reports whether a connection that has been idle for ValidateAfter fails to read a
-// page. If the call has ended meanwhile, the connection is not to blame.
-func (l *Lane) isInvalid(ctx context.Context, c *Conn, now time.Time) bool {
-	d := l.cfg.ValidateAfter
-	return d > 0 && now.Sub(c.idleSince) >= d && !l.ping(ctx, c) && ctx.Err() == nil
-}
-
-// ping makes an idle connection read a page, without a span.
-func (l *Lane) ping(ctx context.Context, c *Conn) bool {
-	if err := c.session.Lease().Probe(ctx); err != nil {
-		return false
-	}
-	c.answered = time.Now()
-	return true
 }
 
 // Reclaim ends an offer of the holder of c. If another caller has taken the turn, it waits for a
@@ -274,11 +164,11 @@ func (l *Lane) requeue(ctx context.Context, c *Conn) error {
 		return nil
 	}
 	a := l.opts.Source.Acquisition(ctx, l.opts.Name)
-	a.Queued(place)
+	a.Queue(place)
 	if err := l.waitForTurn(ctx, a, w); err != nil {
 		return err
 	}
-	a.Resumed(c.session.Lease())
+	a.Resume(c.session.Lease())
 	return nil
 }
 
@@ -293,14 +183,14 @@ func (l *Lane) AcquireOwn(ctx context.Context, source Source) (*Conn, error) {
 	lent := false
 	defer func() {
 		if !lent {
-			a.Panicked(ctx) // does nothing if a.Failed has been called
+			a.Panic(ctx) // does nothing if a.Fail has been called
 			l.addOwn(-1)
 			l.drain.wake() // a Shutdown may wait for this opening
 		}
 	}()
 	c, err := l.dialFrom(ctx, source, a.Opening())
 	if err != nil {
-		a.Failed(ctx, err, false)
+		a.Fail(ctx, err, false)
 		return nil, err
 	}
 	now := time.Now()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
@@ -50,8 +51,9 @@ func (e *AcquireError) Error() string {
 	if e.Connect != nil {
 		cause += fmt.Sprintf(" (%v)", e.Connect)
 	}
-	return fmt.Sprintf("pool: acquire a %s of %q: %v after %s at place %d of the queue, %d waiting; cause: %s; %s",
-		e.Lane, e.Pool, e.Err, e.Waited.Round(time.Millisecond), e.Place, e.Waiting, cause, describeHolders(e.Holders))
+	why := strings.TrimPrefix(e.Err.Error(), "pool: ")
+	return fmt.Sprintf("pool: acquire a %s of %q: %s after %s at place %d of the queue, %d waiting; cause: %s; %s",
+		e.Lane, e.Pool, why, e.Waited.Round(time.Millisecond), e.Place, e.Waiting, cause, describeHolders(e.Holders))
 }
 
 // Unwrap returns Err.

@@ -12,7 +12,7 @@
 //
 // Each file has one of these nouns, and refers only to files that come later. Files in reading
 // order: view.go, observe.go, pool.go, shutdown.go, maintain.go, check.go, acquire.go,
-// acquireerror.go, graph.go, holder.go, stall.go, offer.go, opening.go, dial.go, registry.go,
+// taking.go, acquireerror.go, graph.go, holder.go, stall.go, offer.go, opening.go, dial.go, registry.go,
 // release.go, extra.go, lane.go, conn.go, turn.go, shared.go, log.go, stats.go, engine.go,
 // health.go, queue.go, caller.go, mailbox.go, guard.go, eventlog.go, config.go and errors.go.
 //
