@@ -31,7 +31,7 @@ func (c *Conn) ID() sqlitemw.ConnID {
 // Acquire returns a checkout. As a call of [Pool.DB] does, it leases a connection at its first
 // use, from the lane for that use. So Acquire does not wait.
 func (p *Pool) Acquire(ctx context.Context) (*Conn, error) {
-	c, err := p.db.Conn(ctx)
+	c, err := p.facades.db.Conn(ctx)
 	if err != nil {
 		return nil, p.openError(err)
 	}
@@ -40,18 +40,18 @@ func (p *Pool) Acquire(ctx context.Context) (*Conn, error) {
 
 // AcquireRead waits for a reader and returns it.
 func (p *Pool) AcquireRead(ctx context.Context) (*Conn, error) {
-	return p.acquireFrom(ctx, p.readerDB, (*shell).forRead)
+	return p.acquireFrom(ctx, p.facades.reader, (*shell).forRead)
 }
 
 // AcquireWrite waits for the writer and returns it.
 func (p *Pool) AcquireWrite(ctx context.Context) (*Conn, error) {
-	return p.acquireFrom(ctx, p.writerDB, (*shell).forWrite)
+	return p.acquireFrom(ctx, p.facades.writer, (*shell).forWrite)
 }
 
 // TryAcquire returns the writer, which can do everything, if it is available immediately.
 // Otherwise ok is false.
 func (p *Pool) TryAcquire(ctx context.Context) (_ *Conn, ok bool, err error) {
-	c, err := p.acquireFrom(ctx, p.writerDB, func(s *shell, ctx context.Context) (*conn, error) {
+	c, err := p.acquireFrom(ctx, p.facades.writer, func(s *shell, ctx context.Context) (*conn, error) {
 		c, err := leased(p.lanes.writer.TryAcquire(ctx))
 		if c == nil || err != nil {
 			return nil, err

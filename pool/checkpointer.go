@@ -36,20 +36,27 @@ type checkpointer struct {
 	heldCommits chan *heldCommit
 	probes      chan chan struct{}
 
-	// Used by commits.
-	length   atomic.Int64  // of the WAL after the latest commit, in pages
-	commits  atomic.Uint64 // number of commits
-	next     atomic.Int64  // the length at which a commit wakes the goroutine
-	holdNext atomic.Bool   // hold the next commit
-	noHold   atomic.Bool   // hold no commit, however long the WAL is
-	open     atomic.Bool   // conn is open
-	resting  atomic.Bool   // conn stays closed until a commit wakes the goroutine
+	commits commitState
+	loop    loopState
 
 	mu   sync.Mutex // guards conn; held while it is used
 	conn driver.PoolConn
+}
 
-	// Used only by the goroutine.
-	jobCtx       context.Context // ctx with the goroutine's job
+// A commitState is what commits tell the checkpointer, and what it asks of them.
+type commitState struct {
+	length   atomic.Int64  // of the WAL after the latest commit, in pages
+	count    atomic.Uint64 // number of commits
+	next     atomic.Int64  // the length at which a commit wakes the goroutine
+	holdNext atomic.Bool   // hold the next commit
+	noHold   atomic.Bool   // hold no commit, however long the WAL is
+	open     atomic.Bool   // the connection is open
+	resting  atomic.Bool   // the connection stays closed until a commit wakes the goroutine
+}
+
+// A loopState is used only by the checkpointer's goroutine.
+type loopState struct {
+	jobCtx       context.Context // the checkpointer's, with the goroutine's job
 	seenCommits  uint64          // commits at the latest tick
 	idleTicks    int             // ticks since then without a commit
 	noHoldUntil  time.Time       // do not set holdNext before
@@ -72,7 +79,7 @@ func newCheckpointer(p *Pool) *checkpointer {
 // Making the file longer is what is slow.
 func (c *checkpointer) softLimit() int64 {
 	pages := int64(checkpointPages)
-	if c.open.Load() {
+	if c.commits.open.Load() {
 		pages = checkpointPages * 3 / 4
 	}
 	return min(pages, c.hardLimit()/2)
@@ -85,8 +92,8 @@ func (c *checkpointer) hardLimit() int64 { return c.pool.walPages(c.pool.walLimi
 
 // wake makes the goroutine run a checkpoint.
 func (c *checkpointer) wake() {
-	c.next.Store(c.length.Load() + c.softLimit())
-	c.resting.Store(false)
+	c.commits.next.Store(c.commits.length.Load() + c.softLimit())
+	c.commits.resting.Store(false)
 	select {
 	case c.due <- struct{}{}:
 	default: // already woken
@@ -94,7 +101,7 @@ func (c *checkpointer) wake() {
 }
 
 // isOverLimit reports whether the WAL exceeded its limit at the latest commit.
-func (c *checkpointer) isOverLimit() bool { return c.length.Load() >= c.hardLimit() }
+func (c *checkpointer) isOverLimit() bool { return c.commits.length.Load() >= c.hardLimit() }
 
 // withConn calls f with c.mu held and the connection open. It opens the connection if
 // necessary, and does nothing if that fails.
@@ -104,7 +111,7 @@ func (c *checkpointer) withConn(f func()) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.resting.Load() || c.conn == nil {
+	if c.commits.resting.Load() || c.conn == nil {
 		return
 	}
 	defer func() {
@@ -118,7 +125,7 @@ func (c *checkpointer) withConn(f func()) {
 // ensureConn opens the connection if it is not open, and reports whether it is. It does not
 // hold c.mu meanwhile, because Init may never return.
 func (c *checkpointer) ensureConn() bool {
-	if c.resting.Load() || time.Now().Before(c.retry) {
+	if c.commits.resting.Load() || time.Now().Before(c.loop.retry) {
 		return false
 	}
 	c.mu.Lock()
@@ -127,7 +134,7 @@ func (c *checkpointer) ensureConn() bool {
 	if open {
 		return true
 	}
-	conn, err := c.pool.lanes.upkeep.Dial(c.jobCtx, nil)
+	conn, err := c.pool.lanes.upkeep.Dial(c.loop.jobCtx, nil)
 	if err != nil {
 		if c.pool.checkpointed(err) == checkpointFailed {
 			c.mu.Lock()
@@ -136,12 +143,12 @@ func (c *checkpointer) ensureConn() bool {
 		}
 		return false
 	}
-	inBackground(c.jobCtx, conn)
+	inBackground(c.loop.jobCtx, conn)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.conn = conn
-	c.open.Store(true)
-	if c.resting.Load() { // close has been called meanwhile
+	c.commits.open.Store(true)
+	if c.commits.resting.Load() { // close has been called meanwhile
 		c.closeLocked()
 	}
 	return true
@@ -151,7 +158,7 @@ func (c *checkpointer) ensureConn() bool {
 // not checkpointDone, it may have moved pages.
 func (c *checkpointer) checkpoint(mode sqlite3.CheckpointMode) (frames, moved int, outcome checkpointOutcome) {
 	raw := c.conn.SQLite()
-	old := raw.SetInterrupt(c.jobCtx)
+	old := raw.SetInterrupt(c.loop.jobCtx)
 	defer raw.SetInterrupt(old)
 	err := c.pool.sameFile()
 	if err == nil {
@@ -167,7 +174,7 @@ func (c *checkpointer) checkpoint(mode sqlite3.CheckpointMode) (frames, moved in
 	outcome = c.pool.checkpointed(err)
 	switch outcome {
 	case checkpointDone:
-		c.backOff = 0
+		c.loop.backOff = 0
 	case checkpointFailed:
 		c.startBackOff()
 	}
@@ -176,10 +183,10 @@ func (c *checkpointer) checkpoint(mode sqlite3.CheckpointMode) (frames, moved in
 
 // startBackOff delays the next checkpoint, and lets no commit wait for it.
 func (c *checkpointer) startBackOff() {
-	c.noHold.Store(true)
-	c.holdNext.Store(false)
-	c.backOff = min(max(2*c.backOff, firstCheckpointBackOff), maxCheckpointBackOff)
-	c.retry = time.Now().Add(c.backOff)
+	c.commits.noHold.Store(true)
+	c.commits.holdNext.Store(false)
+	c.loop.backOff = min(max(2*c.loop.backOff, firstCheckpointBackOff), maxCheckpointBackOff)
+	c.loop.retry = time.Now().Add(c.loop.backOff)
 	c.closeLocked() // the file may be another one by then
 }
 
@@ -189,7 +196,7 @@ func (c *checkpointer) mayHold() bool {
 	if oldest := c.pool.oldestReading(); oldest != nil && oldest.lasted >= longRead {
 		return false
 	}
-	return !time.Now().Before(c.outsideUntil)
+	return !time.Now().Before(c.loop.outsideUntil)
 }
 
 // close closes the connection until a commit wakes the checkpointer. No connection can leave
@@ -200,7 +207,7 @@ func (c *checkpointer) close() {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.resting.Store(true)
+	c.commits.resting.Store(true)
 	c.closeLocked()
 }
 
@@ -208,6 +215,6 @@ func (c *checkpointer) closeLocked() {
 	if c.conn != nil {
 		_ = c.conn.Lease().CloseFor(wrap.ReasonPoolClosed)
 		c.conn = nil
-		c.open.Store(false)
+		c.commits.open.Store(false)
 	}
 }

@@ -9,15 +9,15 @@ import (
 
 // committed is called at the end of each commit with the length of the WAL in pages.
 func (c *checkpointer) committed(raw *sqlite3.Conn, pages int64) {
-	c.commits.Add(1)
-	if before := c.length.Swap(pages); pages < before { // it has been reset
-		c.next.Store(c.softLimit())
+	c.commits.count.Add(1)
+	if before := c.commits.length.Swap(pages); pages < before { // it has been reset
+		c.commits.next.Store(c.softLimit())
 	}
 	switch {
 	case pages < c.softLimit():
-	case c.holdNext.Load(), pages >= c.hardLimit() && !c.noHold.Load():
+	case c.commits.holdNext.Load(), pages >= c.hardLimit() && !c.commits.noHold.Load():
 		c.hold(raw)
-	case pages >= c.next.Load():
+	case pages >= c.commits.next.Load():
 		c.wake()
 	}
 }
@@ -52,7 +52,7 @@ const (
 )
 
 func (c *checkpointer) run(ctx context.Context) {
-	c.jobCtx = ctx
+	c.loop.jobCtx = ctx
 	defer c.close()
 	timer := time.NewTimer(tickEvery) // an earlier process may have left a WAL
 	defer timer.Stop()
@@ -69,7 +69,7 @@ func (c *checkpointer) run(ctx context.Context) {
 				c.withConn(func() { c.resetWAL(p) })
 			}
 		case done := <-c.probes:
-			c.retry = time.Time{}
+			c.loop.retry = time.Time{}
 			do = func() {
 				defer close(done)
 				c.withConn(c.move)
@@ -81,7 +81,7 @@ func (c *checkpointer) run(ctx context.Context) {
 		switch {
 		case !c.needsTicks():
 			timer.Stop()
-		case c.idleTicks >= slowAfterTicks:
+		case c.loop.idleTicks >= slowAfterTicks:
 			timer.Reset(slowTickEvery)
 		default:
 			timer.Reset(tickEvery)
@@ -92,7 +92,7 @@ func (c *checkpointer) run(ctx context.Context) {
 // needsTicks reports whether there is work even if no commit comes: a failure that may end by
 // itself, or a file that is longer than necessary.
 func (c *checkpointer) needsTicks() bool {
-	return !c.resting.Load() && (c.noHold.Load() || c.pool.failing() || c.isLong())
+	return !c.commits.resting.Load() && (c.commits.noHold.Load() || c.pool.failing() || c.isLong())
 }
 
 // isLong reports whether the WAL's file is longer than SQLite's own checkpoints leave it.
@@ -101,14 +101,14 @@ func (c *checkpointer) isLong() bool {
 }
 
 func (c *checkpointer) tick() {
-	if n := c.commits.Load(); n != c.seenCommits {
-		c.seenCommits, c.idleTicks = n, 0
+	if n := c.commits.count.Load(); n != c.loop.seenCommits {
+		c.loop.seenCommits, c.loop.idleTicks = n, 0
 	} else {
-		c.idleTicks++
+		c.loop.idleTicks++
 	}
-	if c.idleTicks >= truncateAfterTicks && c.isLong() {
+	if c.loop.idleTicks >= truncateAfterTicks && c.isLong() {
 		c.withConn(c.truncate)
-	} else if c.noHold.Load() || c.pool.failing() {
+	} else if c.commits.noHold.Load() || c.pool.failing() {
 		c.withConn(c.move)
 	}
 }
@@ -120,14 +120,14 @@ func (c *checkpointer) move() {
 	if outcome != checkpointDone {
 		return
 	}
-	c.next.Store(int64(frames) + c.softLimit())
+	c.commits.next.Store(int64(frames) + c.softLimit())
 	yields := !c.mayHold()
-	c.noHold.Store(yields)
+	c.commits.noHold.Store(yields)
 	if yields && moved < frames {
 		c.pool.checkWALLength(int64(frames))
 		return
 	}
-	c.holdNext.Store(int64(frames) >= c.softLimit() && !time.Now().Before(c.noHoldUntil))
+	c.commits.holdNext.Store(int64(frames) >= c.softLimit() && !time.Now().Before(c.loop.noHoldUntil))
 }
 
 // truncate empties a WAL whose file is longer than necessary, if no connection writes.
@@ -138,7 +138,7 @@ func (c *checkpointer) truncate() {
 		return
 	}
 	defer l.ReleaseTurn()
-	if c.commits.Load() != c.seenCommits {
+	if c.commits.count.Load() != c.loop.seenCommits {
 		return // a connection has written after all
 	}
 	if _, _, outcome := c.checkpoint(sqlite3.CHECKPOINT_TRUNCATE); outcome == checkpointDone {
@@ -148,7 +148,7 @@ func (c *checkpointer) truncate() {
 
 // probe retries a failing checkpoint now, and waits for it.
 func (c *checkpointer) probe(ctx context.Context) {
-	if c == nil || !c.started.Load() || !c.pool.failures.on[failedCheckpoint].Load() {
+	if c == nil || !c.started.Load() || !c.pool.base.failures.on[failedCheckpoint].Load() {
 		return
 	}
 	done := make(chan struct{})

@@ -10,7 +10,7 @@ import (
 
 // Returning implements [core.Session].
 func (c *conn) Returning() {
-	if c.inGate { // after a panic
+	if c.lease.inGate { // after a panic
 		c.Leave()
 	}
 	if c.session.schemaChanging {
@@ -39,8 +39,8 @@ func (c *conn) CleanUp() (why wrap.Reason) {
 
 // needsCleanUp reports whether cleanUp has something to do.
 func (c *conn) needsCleanUp() bool {
-	asked := c.called
-	c.called = false
+	asked := c.lease.called
+	c.lease.called = false
 	return c.session.recheckJournal || c.session.recheckMarks || asked && !c.inNoTransaction() || c.reads && (c.Changed() || !c.initial.watched && c.Prepared())
 }
 

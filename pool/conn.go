@@ -30,10 +30,18 @@ type conn struct {
 	session sessionState
 	writes  writeState
 
-	pace   stepgate.Reader // of a reader
-	schema uint64          // file.schema when it last dropped its cached statements
+	reader readerState
+	lease  leaseState
+}
 
-	// Of the current lease.
+// A readerState is of a reader.
+type readerState struct {
+	pace   stepgate.Reader
+	schema uint64 // file.schema when it last dropped its cached statements
+}
+
+// A leaseState is of the current lease. Only its holder uses it.
+type leaseState struct {
 	calls       context.Context // context of the last call
 	called      bool            // it has been called since it was leased or opened
 	inGate      bool            // it has passed the step gate, or had when it panicked
@@ -92,7 +100,7 @@ func (c *conn) release() { c.lane.Release(&c.Conn) }
 // Taking implements [core.Session].
 func (c *conn) Taking(now time.Time) {
 	if c.reads {
-		c.pool.steps.YieldToWriter(&c.pace, now.Sub(c.IdleSince()), now)
+		c.pool.routing.steps.YieldToWriter(&c.reader.pace, now.Sub(c.IdleSince()), now)
 	}
 }
 
@@ -102,13 +110,13 @@ func (c *conn) Begun() {
 	c.doing.readStart.Store(0)
 	c.doing.txStart.Store(0)
 	c.doing.last.Store(nil)
-	c.rawLent = false
+	c.lease.rawLent = false
 }
 
 // Ended implements [core.Session].
 func (c *conn) Ended() {
 	c.doing.last.Store(nil) // the query may be long
-	c.calls = nil
+	c.lease.calls = nil
 }
 
 // Kept implements [core.Session].
@@ -138,8 +146,8 @@ func (c *conn) recordSchemaChange(done bool) {
 // refreshSchema makes a reader see schema changes by other connections. SQLite sees them only
 // when a statement is stepped, which is too late for the query to fail.
 func (c *conn) refreshSchema() *conn {
-	if n := c.pool.base.file.schema.Load(); n != c.schema {
-		c.schema = n
+	if n := c.pool.base.file.schema.Load(); n != c.reader.schema {
+		c.reader.schema = n
 		c.Forget()
 		// If this fails, the program's query reports the error.
 		_ = c.SQLite().Exec("SELECT 1 FROM sqlite_schema LIMIT 1")

@@ -38,8 +38,9 @@ func (d *dialer) Open(ctx context.Context, l *core.Lane, o *wrap.Opening, opened
 			return nil, p.hookError("AfterConnect", err)
 		}
 	}
-	c := &conn{PoolConn: dialled, pool: p, lane: l, reads: l.Reads(), called: true} // Init and hooks have called it
-	c.recordInitialState()                                                          // an authorizer of the program may panic
+	c := &conn{PoolConn: dialled, pool: p, lane: l, reads: l.Reads()} // Init and hooks have called it
+	c.lease.called = true
+	c.recordInitialState() // an authorizer of the program may panic
 	dialled.Lease().SetGate(c)
 	return c, nil
 }

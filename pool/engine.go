@@ -69,18 +69,18 @@ func (e engine) Examine(ctx context.Context, probe bool) HealthReport {
 // Maintain implements [core.Engine].
 func (e engine) Maintain(ctx context.Context, now time.Time) {
 	if e.cfg.takesAway() {
-		e.guard.Start(ctx, e.jobs.limits, func(context.Context) { e.enforceLimits(now) })
+		e.guard.Start(ctx, e.lanes.limits, func(context.Context) { e.enforceLimits(now) })
 	}
 	if e.walMayExceedLimit() {
-		e.guard.Start(ctx, e.jobs.walChecks, e.watchWAL)
+		e.guard.Start(ctx, e.wals.checks, e.watchWAL)
 	}
 }
 
 // Stop implements [core.Engine].
 func (e engine) Stop(ctx context.Context) bool {
-	ended := e.jobs.limits.Ended(ctx)
-	ended = e.jobs.walChecks.Ended(ctx) && ended
-	return e.checkpoints.stop(ctx) && ended
+	ended := e.lanes.limits.Ended(ctx)
+	ended = e.wals.checks.Ended(ctx) && ended
+	return e.wals.checkpointer.stop(ctx) && ended
 }
 
 // BeforeClose implements [core.Engine].
@@ -121,7 +121,7 @@ func (e engine) optimize(ctx context.Context) {
 func (e engine) Closed(ctx context.Context) (err error) {
 	_ = e.guard.Protect("closing the keeper of a memory database", func() { err = e.base.keeper.close() })
 	e.base.file.close(e.Pool)
-	err = errors.Join(err, e.db.Close(), e.readerDB.Close(), e.writerDB.Close())
+	err = errors.Join(err, e.facades.db.Close(), e.facades.reader.Close(), e.facades.writer.Close())
 	// Last, because it calls the program's meter provider.
 	_ = e.guard.Call(ctx, e.places.meter, func() error { e.base.stopMetrics(); return nil })
 	return err

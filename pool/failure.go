@@ -61,20 +61,20 @@ type cause struct {
 // recordFailure records that an operation of this kind has failed.
 func (p *Pool) recordFailure(kind int, c cause) {
 	now := time.Now()
-	p.failures.mu.Lock()
-	f := p.failures.now[kind]
+	p.base.failures.mu.Lock()
+	f := p.base.failures.now[kind]
 	begins := f == nil
 	if begins {
 		f = &failure{since: now}
-		p.failures.now[kind] = f
-		p.failures.on[kind].Store(true)
+		p.base.failures.now[kind] = f
+		p.base.failures.on[kind].Store(true)
 		if kind == failedWrite {
-			p.failures.writes.Add(1)
+			p.base.failures.writes.Add(1)
 		}
 	}
 	f.count++
 	f.last, f.why = now, c.why
-	p.failures.mu.Unlock()
+	p.base.failures.mu.Unlock()
 	if !begins {
 		return
 	}
@@ -91,14 +91,14 @@ func (p *Pool) recordFailure(kind int, c cause) {
 
 // recordSuccess records that an operation of this kind has succeeded, which ends its failure.
 func (p *Pool) recordSuccess(kind int) {
-	if !p.failures.on[kind].Load() {
+	if !p.base.failures.on[kind].Load() {
 		return
 	}
-	p.failures.mu.Lock()
-	f := p.failures.now[kind]
-	p.failures.now[kind] = nil
-	p.failures.on[kind].Store(false)
-	p.failures.mu.Unlock()
+	p.base.failures.mu.Lock()
+	f := p.base.failures.now[kind]
+	p.base.failures.now[kind] = nil
+	p.base.failures.on[kind].Store(false)
+	p.base.failures.mu.Unlock()
 	if f == nil {
 		return
 	}
@@ -118,10 +118,10 @@ var failureNames = [failureKinds]struct{ begins, ends string }{
 // reasons returns the descriptions of the current failures for [Pool.Health].
 func (p *Pool) reasons() []string {
 	now := time.Now()
-	p.failures.mu.Lock()
-	defer p.failures.mu.Unlock()
+	p.base.failures.mu.Lock()
+	defer p.base.failures.mu.Unlock()
 	var list []string
-	for kind, f := range p.failures.now {
+	for kind, f := range p.base.failures.now {
 		if f == nil {
 			continue
 		}
@@ -148,8 +148,8 @@ func (p *Pool) reasons() []string {
 
 // failing reports whether there is any failure.
 func (p *Pool) failing() bool {
-	for kind := range p.failures.on {
-		if p.failures.on[kind].Load() {
+	for kind := range p.base.failures.on {
+		if p.base.failures.on[kind].Load() {
 			return true
 		}
 	}
@@ -244,7 +244,7 @@ func (c *conn) recordWriteErr(err error) {
 // countWrites records how many pages the connection has written so far.
 func (c *conn) countWrites() (n int64) {
 	n, _, _ = c.SQLite().Status(sqlite3.DBSTATUS_CACHE_WRITE, false)
-	c.writes.pagesWritten, c.writes.writtenAtFailure = n, c.pool.failures.writes.Load()
+	c.writes.pagesWritten, c.writes.writtenAtFailure = n, c.pool.base.failures.writes.Load()
 	return n
 }
 
@@ -252,10 +252,10 @@ func (c *conn) countWrites() (n int64) {
 // check, without a recorded error. While no writes fail, it costs one atomic load.
 func (c *conn) checkWrites() {
 	p := c.pool
-	if c.reads || !p.failures.on[failedWrite].Load() {
+	if c.reads || !p.base.failures.on[failedWrite].Load() {
 		return
 	}
-	known, before := c.writes.writtenAtFailure == p.failures.writes.Load(), c.writes.pagesWritten
+	known, before := c.writes.writtenAtFailure == p.base.failures.writes.Load(), c.writes.pagesWritten
 	if now := c.countWrites(); known && now > before {
 		p.recordSuccess(failedWrite)
 	}

@@ -23,33 +23,33 @@ func (c *conn) Enter() error {
 	if err := c.Stopped(); err != nil {
 		return err
 	}
-	if c.inGate {
+	if c.lease.inGate {
 		return nil
 	}
-	c.called = true
+	c.lease.called = true
 	c.checkWrites()
 	if c.reads {
-		c.pool.steps.Enter()
+		c.pool.routing.steps.Enter()
 	} else {
-		c.pool.steps.EnterWriter()
+		c.pool.routing.steps.EnterWriter()
 	}
-	c.inGate = true
+	c.lease.inGate = true
 	return nil
 }
 
 // Leave implements [wrap.Gate].
 func (c *conn) Leave() {
-	if !c.inGate {
+	if !c.lease.inGate {
 		return
 	}
-	c.inGate = false
+	c.lease.inGate = false
 	if !c.Lease().Panicked() {
 		c.updateTxStart()
 	}
 	if c.reads {
-		c.pool.steps.Leave()
+		c.pool.routing.steps.Leave()
 	} else {
-		c.pool.steps.LeaveWriter()
+		c.pool.routing.steps.LeaveWriter()
 	}
 }
 
@@ -57,7 +57,7 @@ func (c *conn) Leave() {
 func (c *conn) Failed(err error) error {
 	c.pool.recordFileLost(err)
 	// If the context has ended, the caller has given up.
-	if errors.Is(err, sqlite3.BUSY) && (c.calls == nil || c.calls.Err() == nil) {
+	if errors.Is(err, sqlite3.BUSY) && (c.lease.calls == nil || c.lease.calls.Err() == nil) {
 		c.pool.recordBusy(c, err)
 	}
 	c.recordWriteErr(err)
@@ -107,11 +107,11 @@ func (c *conn) context(ctx context.Context, t *route.Query) context.Context {
 		}
 		c.doing.last.Store(t)
 	}
-	if c.called && !c.doing.tx.Load() && c.doing.txStart.Load() == 0 && c.Lease().OpenRows() == 0 {
+	if c.lease.called && !c.doing.tx.Load() && c.doing.txStart.Load() == 0 && c.Lease().OpenRows() == 0 {
 		// This is not the first call: nothing has been read since the last one.
 		c.doing.readStart.Store(time.Now().UnixNano())
 	}
-	c.calls, c.timedOut = ctx, nil
+	c.lease.calls, c.lease.timedOut = ctx, nil
 	w := &leaseContext{Context: ctx, conn: c}
 	if c.pool.cfg.StatementTimeout > 0 {
 		w.began = time.Now()
@@ -129,9 +129,9 @@ func (c *conn) Hold() error {
 	}
 	if s := c.shell.Load(); s != nil {
 		s.callMu.Lock()
-		c.lockedShell = s
+		c.lease.lockedShell = s
 	}
-	if c.takenAway {
+	if c.lease.takenAway {
 		return c.Stopped()
 	}
 	return nil
@@ -139,8 +139,8 @@ func (c *conn) Hold() error {
 
 // Drop implements [wrap.Gate].
 func (c *conn) Drop() {
-	if s := c.lockedShell; s != nil {
-		c.lockedShell = nil
+	if s := c.lease.lockedShell; s != nil {
+		c.lease.lockedShell = nil
 		s.callMu.Unlock()
 	}
 }

@@ -103,7 +103,7 @@ func (p *Pool) checkSize(c driver.PoolConn) error {
 // probeCheckpoint retries a failing checkpoint now, without waiting for the back-off or for the
 // next commit.
 func (p *Pool) probeCheckpoint(ctx context.Context) {
-	if !p.failures.on[failedCheckpoint].Load() {
+	if !p.base.failures.on[failedCheckpoint].Load() {
 		return
 	}
 	if p.wals.keeper == keptByCommits {
@@ -114,7 +114,7 @@ func (p *Pool) probeCheckpoint(ctx context.Context) {
 		})
 		return
 	}
-	p.checkpoints.probe(ctx)
+	p.wals.checkpointer.probe(ctx)
 }
 
 // writePragmasDiffer reports whether the program has changed a pragma that affects the writes

@@ -51,9 +51,9 @@ func (c *checkpointer) hold(raw *sqlite3.Conn) {
 	if !c.started.Load() {
 		return
 	}
-	c.resting.Store(false)
-	c.pool.steps.LeaveWriter() // readers may use its processor
-	defer c.pool.steps.EnterWriter()
+	c.commits.resting.Store(false)
+	c.pool.routing.steps.LeaveWriter() // readers may use its processor
+	defer c.pool.routing.steps.EnterWriter()
 	p := &heldCommit{done: make(chan struct{}), gone: make(chan struct{})}
 	ctx := raw.GetInterrupt()
 	timer := time.NewTimer(3 * longPause) // two for readers, one for a running checkpoint
@@ -80,7 +80,7 @@ func (c *checkpointer) hold(raw *sqlite3.Conn) {
 // resetWAL makes the next writer start at the beginning of the WAL, while a commit is held.
 func (c *checkpointer) resetWAL(p *heldCommit) {
 	began := time.Now()
-	patient := c.length.Load() >= c.hardLimit() && !c.noHold.Load()
+	patient := c.commits.length.Load() >= c.hardLimit() && !c.commits.noHold.Load()
 	var all time.Time // when everything was moved
 	for wait := firstPoll; ; wait = min(2*wait, maxPoll) {
 		frames, moved, outcome := c.checkpoint(sqlite3.CHECKPOINT_RESTART)
@@ -101,12 +101,12 @@ func (c *checkpointer) resetWAL(p *heldCommit) {
 			c.giveUpReset()
 			return
 		case !patient && took >= shortPause:
-			c.holdNext.Store(false)
-			c.noHoldUntil = now.Add(pausesBetween * took)
+			c.commits.holdNext.Store(false)
+			c.loop.noHoldUntil = now.Add(pausesBetween * took)
 			return
-		case patient && (all.IsZero() && took >= longPause || !all.IsZero() && now.Sub(all) >= longPause || c.heldFor+took >= 3*longPause):
-			c.outsideWait = min(max(2*c.outsideWait, firstOutsideWait), maxOutsideWait)
-			c.outsideUntil = now.Add(c.outsideWait)
+		case patient && (all.IsZero() && took >= longPause || !all.IsZero() && now.Sub(all) >= longPause || c.loop.heldFor+took >= 3*longPause):
+			c.loop.outsideWait = min(max(2*c.loop.outsideWait, firstOutsideWait), maxOutsideWait)
+			c.loop.outsideUntil = now.Add(c.loop.outsideWait)
 			c.giveUpReset()
 			return
 		}
@@ -115,7 +115,7 @@ func (c *checkpointer) resetWAL(p *heldCommit) {
 		case <-timer.C:
 		case <-p.gone:
 			timer.Stop()
-			c.heldFor += took
+			c.loop.heldFor += took
 			return
 		case <-c.ctx.Done():
 			timer.Stop()
@@ -126,19 +126,19 @@ func (c *checkpointer) resetWAL(p *heldCommit) {
 
 // giveUpReset lets commits go on although the WAL exceeds its limit, and reports that.
 func (c *checkpointer) giveUpReset() {
-	c.holdNext.Store(false)
-	c.noHold.Store(true)
-	c.pool.checkWALLength(c.length.Load())
+	c.commits.holdNext.Store(false)
+	c.commits.noHold.Store(true)
+	c.pool.checkWALLength(c.commits.length.Load())
 }
 
 // recordReset records that the next writer starts at the beginning of the WAL, or that the WAL
 // is empty. took is how long the commit was held.
 func (c *checkpointer) recordReset(took time.Duration) {
-	c.holdNext.Store(false)
-	c.noHold.Store(false)
-	c.length.Store(0)
-	c.next.Store(c.softLimit())
-	c.noHoldUntil = time.Now().Add(pausesBetween * took)
-	c.heldFor, c.outsideWait, c.outsideUntil = 0, 0, time.Time{}
+	c.commits.holdNext.Store(false)
+	c.commits.noHold.Store(false)
+	c.commits.length.Store(0)
+	c.commits.next.Store(c.softLimit())
+	c.loop.noHoldUntil = time.Now().Add(pausesBetween * took)
+	c.loop.heldFor, c.loop.outsideWait, c.loop.outsideUntil = 0, 0, time.Time{}
 	c.pool.recordSuccess(failedWAL)
 }

@@ -114,10 +114,10 @@ func (c *conn) takeAway() {
 		return
 	}
 	defer s.callMu.Unlock()
-	if c.shell.Load() != s || c.takenAway || c.rawLent || c.Lease().Panicked() {
+	if c.shell.Load() != s || c.lease.takenAway || c.lease.rawLent || c.Lease().Panicked() {
 		return
 	}
-	c.takenAway = true
+	c.lease.takenAway = true
 	c.pool.recoverPanics(c.pool.places.callback, func() {
 		c.Lease().Use(func() {
 			raw := c.SQLite()
@@ -136,8 +136,8 @@ func (c *conn) takeAway() {
 // has rolled back the transaction. Otherwise the next statements would be executed outside a
 // transaction.
 func (s *shell) endTimedOutTx(c *conn) {
-	if c.timedOut != nil && s.tx == c && !c.Lease().Panicked() && c.SQLite().GetAutocommit() {
-		c.Stop(c.timedOut, wrap.ReasonTimeLimit)
+	if c.lease.timedOut != nil && s.tx == c && !c.Lease().Panicked() && c.SQLite().GetAutocommit() {
+		c.Stop(c.lease.timedOut, wrap.ReasonTimeLimit)
 	}
 }
 
@@ -151,8 +151,8 @@ func (c *conn) withTimeLimit(err error) error {
 	if errors.As(c.Stopped(), &limit) {
 		return fmt.Errorf("%w: %w", limit, err)
 	}
-	if c.timedOut != nil {
-		return fmt.Errorf("%w: %w", c.timedOut, err)
+	if c.lease.timedOut != nil {
+		return fmt.Errorf("%w: %w", c.lease.timedOut, err)
 	}
 	return err
 }
@@ -168,9 +168,9 @@ func (w *leaseContext) statementTimedOut() bool {
 	if took <= limit {
 		return false
 	}
-	if w.conn.timedOut == nil {
-		w.conn.timedOut = w.conn.limit("StatementTimeout", limit, took)
-		w.conn.pool.recordTimeLimit(w.conn, w.conn.timedOut, false)
+	if w.conn.lease.timedOut == nil {
+		w.conn.lease.timedOut = w.conn.limit("StatementTimeout", limit, took)
+		w.conn.pool.recordTimeLimit(w.conn, w.conn.lease.timedOut, false)
 	}
 	return true
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/pool/core"
 )
 
 // PrimaryName is the name of a [Manager]'s primary pool.
@@ -159,6 +160,16 @@ func (m *Manager) Get(name string) (*Pool, bool) {
 
 // Names returns the sorted names of all pools.
 func (m *Manager) Names() []string { return slices.Sorted(maps.Keys(m.all())) }
+
+// Views returns the pools for a status page, in the order of their names in the Manager.
+func (m *Manager) Views() []core.View {
+	pools := m.all()
+	views := make([]core.View, 0, len(pools))
+	for _, name := range slices.Sorted(maps.Keys(pools)) {
+		views = append(views, pools[name])
+	}
+	return views
+}
 
 // all returns all pools by name.
 func (m *Manager) all() map[string]*Pool {

@@ -80,6 +80,16 @@ func TestManagerKeepsPoolsByName(t *testing.T) {
 	if got, want := m.Names(), []string{"memory", pool.PrimaryName, "sessions"}; !slices.Equal(got, want) {
 		t.Errorf("names %q, want %q", got, want)
 	}
+	var viewed []string
+	for _, v := range m.Views() {
+		viewed = append(viewed, v.Name())
+		if h := v.Health().Health; h != pool.HealthOK || v.Stats().Open < 1 || len(v.Events()) == 0 {
+			t.Errorf("the view of %q is %v, with %+v", v.Name(), h, v.Stats())
+		}
+	}
+	if want := []string{"memory", pool.PrimaryName, "its own"}; !slices.Equal(viewed, want) {
+		t.Errorf("views of %q, want %q", viewed, want)
+	}
 	if a, b := primary.Config().Name, sessions.Config().Name; a != pool.PrimaryName || b != "its own" {
 		t.Errorf("the pools have the names %q and %q", a, b)
 	}

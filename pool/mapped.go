@@ -9,10 +9,10 @@ import (
 
 // outermost returns the connection for database/sql: s, or s with mapped errors.
 func outermost(s *shell) driver.Conn {
-	if s.pool.errors == nil {
+	if s.pool.plan.errors == nil {
 		return s
 	}
-	return &mappedShell{wrap.NewMappedConn(s, s.pool.errors, s.pool.cfg.Compat.PanicMap(), s.pool.cfg.Compat.Options), unmapped{s}}
+	return &mappedShell{wrap.NewMappedConn(s, s.pool.plan.errors, s.pool.cfg.Compat.PanicMap(), s.pool.cfg.Compat.Options), unmapped{s}}
 }
 
 // A mappedShell is a shell whose errors are mapped.

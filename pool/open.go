@@ -44,8 +44,7 @@ func (plan *plan) open(ctx context.Context) (*Pool, error) {
 			return nil, fmt.Errorf("%w: %q: create it, or %s", ErrNotFound, plan.dsn.Database(), remedy)
 		}
 	}
-	p := &Pool{plan: plan, cfg: cfg, steps: stepgate.New()}
-	p.errors = driver.Config{Compat: cfg.Compat, MapError: cfg.MapError}.ErrorMap()
+	p := &Pool{plan: plan, cfg: cfg, routing: routing{steps: stepgate.New()}}
 	p.core = core.New(engine{p}, plan.core())
 	p.guard, p.logger, p.recorder = p.core.Guard(), p.core.Logger(), p.core.Recorder()
 	p.places = places{
@@ -57,10 +56,8 @@ func (plan *plan) open(ctx context.Context) (*Pool, error) {
 		callback:      p.guard.NewPlace("a callback of SQLite's", core.UsesConn),
 		meter:         p.guard.NewPlace("the meter provider of Config.Tracing", core.NoHook),
 	}
-	p.jobs = jobs{
-		limits:    p.guard.NewJob("ending transactions and rows that exceed their limits"),
-		walChecks: p.guard.NewJob("checking the length of the WAL"),
-	}
+	p.lanes.limits = p.guard.NewJob("ending transactions and rows that exceed their limits")
+	p.wals = walHook{pool: p, keeper: plan.walKeeper(), checks: p.guard.NewJob("checking the length of the WAL")}
 	opened := false
 	defer func() { // also if Init or a hook panics
 		if !opened {
@@ -71,10 +68,10 @@ func (plan *plan) open(ctx context.Context) (*Pool, error) {
 		return nil, err
 	}
 	opened = true
-	p.db = p.facade(wrap.LaneNone)
-	p.readerDB = p.facade(wrap.LaneReader)
-	p.writerDB = p.facade(wrap.LaneWriter)
-	p.checkpoints.start()
+	p.facades.db = p.facade(wrap.LaneNone)
+	p.facades.reader = p.facade(wrap.LaneReader)
+	p.facades.writer = p.facade(wrap.LaneWriter)
+	p.wals.checkpointer.start()
 	p.core.Start(ctx)
 	p.logger.Info("pool: open", "max", cfg.MaxConns, "min", cfg.MinConns, "lanes", p.countLanes())
 	return p, nil
@@ -89,9 +86,8 @@ func (p *Pool) open(ctx context.Context) error {
 	for _, s := range []*source{&writer, &reader, &upkeep} {
 		s.config.Init, s.config.Term = p.guarded(p.places.init, s.config.Init), p.guarded(p.places.term, s.config.Term)
 	}
-	p.wals = walHook{pool: p, keeper: p.plan.walKeeper()}
 	if p.wals.keeper == keptByCheckpointer {
-		p.checkpoints = newCheckpointer(p)
+		p.wals.checkpointer = newCheckpointer(p)
 	}
 	writer.config.Init = p.wals.install(writer.config.Init)
 	w, err := connector(writer)
@@ -163,7 +159,7 @@ func (p *Pool) writerLane(w *driver.Connector) core.LaneConfig {
 		Keep:    func() int { return min(p.cfg.MinConns, 1) },
 		MaxIdle: 1,
 		Stalls:  stalls,
-		Demand:  func(n int) { p.steps.AddWriters(int32(n)) },
+		Demand:  func(n int) { p.routing.steps.AddWriters(int32(n)) },
 		Timeout: sqlite3.BUSY,
 	}
 }
@@ -183,7 +179,7 @@ func (p *Pool) readerLane(r *driver.Connector, n int) core.LaneConfig {
 		},
 		Most:    func() int { return p.core.MaxConns() - 1 },
 		Stalls:  core.StallsExtend,
-		Running: func() bool { return p.steps.Running() },
+		Running: func() bool { return p.routing.steps.Running() },
 	}
 }
 
@@ -203,7 +199,7 @@ func (p *Pool) abandon() {
 	if p.base.stopMetrics != nil {
 		p.base.stopMetrics()
 	}
-	p.checkpoints.stop(context.Background())
+	p.wals.checkpointer.stop(context.Background())
 	p.core.Abandon(func() {
 		p.base.keeper.close()
 		if p.base.file != nil {

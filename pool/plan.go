@@ -14,6 +14,7 @@ import (
 	"github.com/ncruces/go-sqlite3/vfs"
 
 	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
 // A plan contains everything that follows from a Config. It is computed once. After that,
@@ -21,6 +22,7 @@ import (
 type plan struct {
 	config Config // with all defaults resolved
 	dsn    *driver.DSN
+	errors wrap.ErrorMap // of Config.Compat and Config.MapError
 
 	syncs    bool // Config.Synchronous follows the journal mode
 	readOnly bool // no connection writes to the database
@@ -51,6 +53,7 @@ func newPlan(c Config, dsn *driver.DSN, ps problems) (*plan, error) {
 			ps.add("MustExist is true, and Path says mode=rwc, which creates a missing file: say mode=rw, or leave one of them out")
 		}
 	}
+	p.errors = driver.Config{Compat: p.config.Compat, MapError: c.MapError}.ErrorMap()
 	name := p.config.Name
 	p.readSettings()
 	ps.durations(c, p.config)

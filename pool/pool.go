@@ -33,21 +33,13 @@ type Pool struct {
 	guard    *core.Guard
 	logger   *slog.Logger
 	recorder driver.Recorder
-	errors   wrap.ErrorMap // of Config.Compat and Config.MapError
 	places   places
-	jobs     jobs
 
-	queries route.Cache
-	steps   *stepgate.Gate
 	base    base
 	lanes   lanes
 	routing routing
-
-	db, readerDB, writerDB *sql.DB
-
-	wals        walHook
-	checkpoints *checkpointer // nil unless wals.keeper is keptByCheckpointer
-	failures    failures
+	wals    walHook
+	facades facades
 }
 
 // A base is the open database.
@@ -57,6 +49,7 @@ type base struct {
 	keeper      *keeper     // of an in-memory database
 	lost        atomic.Bool // the file is lost, and that has been reported
 	pageSize    int64
+	failures    failures
 	stopMetrics func()
 }
 
@@ -66,35 +59,38 @@ type lanes struct {
 	readers *core.Lane          // nil if there is one lane
 	one     atomic.Bool         // the database is not in WAL mode, even if readers is set
 	upkeep  *driver.Connector   // for checkpoints and backups; nil if readers is nil
-	caches  []*driver.Connector // whose statement caches Stats counts
+	caches  []*driver.Connector // whose statement caches Stats counts: the writer's, the readers'
+	limits  *core.Job           // ends what exceeds its limits
 }
 
-// routing is what decides the lane of a query, beside the query.
+// routing is what decides the lane of a query.
 type routing struct {
+	queries            route.Cache
+	steps              *stepgate.Gate
 	marks              atomic.Uint32          // session state of the writer's connection
 	writerCapabilities atomic.Pointer[string] // nil if they are those of readers
 	pendingDirty       atomic.Pointer[error]  // error for the next statement; see DirtyFail
 	keepTurns          bool                   // checkouts never offer their turn; for tests
 }
 
+// facades are the pool's *sql.DBs.
+type facades struct{ db, reader, writer *sql.DB }
+
 // places are the functions of the program that this package calls.
 type places struct {
 	init, term, beforeConnect, afterConnect, afterRelease, callback, meter *core.Place
 }
 
-// jobs are the regular work of this package.
-type jobs struct{ limits, walChecks *core.Job }
-
 // DB returns the *sql.DB for all uses. It sends each call to the right lane. It is the same
 // value every time. Closing it closes only this *sql.DB; [Pool.Close] closes it too.
-func (p *Pool) DB() *sql.DB { return p.db }
+func (p *Pool) DB() *sql.DB { return p.facades.db }
 
 // Reader returns the *sql.DB that uses only readers. Writes fail there with sqlite3.READONLY,
 // unless the pool has one lane.
-func (p *Pool) Reader() *sql.DB { return p.readerDB }
+func (p *Pool) Reader() *sql.DB { return p.facades.reader }
 
 // Writer returns the *sql.DB that sends every call to the writer.
-func (p *Pool) Writer() *sql.DB { return p.writerDB }
+func (p *Pool) Writer() *sql.DB { return p.facades.writer }
 
 // Config returns the configuration in force, with all defaults resolved.
 func (p *Pool) Config() Config {

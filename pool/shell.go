@@ -35,14 +35,14 @@ func (s *shell) ExecContext(ctx context.Context, query string, args []driver.Nam
 	s.callMu.Lock()
 	defer s.callMu.Unlock()
 	defer s.panicked()
-	t := s.pool.queries.Of(query)
+	t := s.pool.routing.queries.Of(query)
 	c, err := s.forExec(ctx, t)
 	if err != nil {
 		return nil, err
 	}
 	s.calling = c
 	if query == "" {
-		c.rawLent = true // it may be a savepoint, which uses SQLite's connection
+		c.lease.rawLent = true // it may be a savepoint, which uses SQLite's connection
 	}
 	if t.Marks&route.Journal != 0 {
 		s.pool.beforeJournal(c)
@@ -75,7 +75,7 @@ func (s *shell) QueryContext(ctx context.Context, query string, args []driver.Na
 }
 
 func (s *shell) query(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	t := s.pool.queries.Of(query)
+	t := s.pool.routing.queries.Of(query)
 	c, err := s.forQuery(ctx, t)
 	if err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func (s *shell) PrepareContext(ctx context.Context, query string) (driver.Stmt, 
 	defer s.callMu.Unlock()
 	defer s.panicked()
 	query = s.pool.preparable(query)
-	t := s.pool.queries.Of(query)
+	t := s.pool.routing.queries.Of(query)
 	c, err := s.forPrepare(ctx, t)
 	if err != nil {
 		return nil, err
@@ -309,7 +309,7 @@ func (s *shell) Raw() *sqlite3.Conn {
 	if err != nil {
 		panic(err)
 	}
-	c.rawLent = true
+	c.lease.rawLent = true
 	s.pool.mark(c, route.Raw, "Raw")
 	return c.Raw()
 }

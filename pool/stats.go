@@ -22,7 +22,7 @@ func (p *Pool) Stats() Stats {
 		s.Cache.Evictions += c.Evictions
 		s.Cache.Invalidations += c.Invalidations
 	}
-	s.StepWaits = p.steps.Waits()
+	s.StepWaits = p.routing.steps.Waits()
 	s.Pages = p.wal()
 	return s
 }

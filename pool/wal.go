@@ -86,10 +86,12 @@ const smallestPage = 512
 
 // A walHook is the hook of the connections that write.
 type walHook struct {
-	pool   *Pool
-	keeper walKeeper
-	retry  atomic.Int64 // keptByCommits: no checkpoint before, after a failed one; Unix nanoseconds
-	wait   time.Duration
+	pool         *Pool
+	keeper       walKeeper
+	checkpointer *checkpointer // nil unless keeper is keptByCheckpointer
+	checks       *core.Job     // of the WAL's length
+	retry        atomic.Int64  // keptByCommits: no checkpoint before, after a failed one; Unix nanoseconds
+	wait         time.Duration
 }
 
 // install returns an init that installs the hook before it calls the program's. If the program
@@ -117,7 +119,7 @@ func (h *walHook) committed(raw *sqlite3.Conn, schema string, pages int) error {
 			_, _, _ = raw.WALCheckpoint(schema, sqlite3.CHECKPOINT_PASSIVE)
 		}
 	case h.keeper == keptByCheckpointer:
-		p.checkpoints.committed(raw, int64(pages))
+		p.wals.checkpointer.committed(raw, int64(pages))
 	case h.keeper == keptByCommits && int64(pages) >= min(checkpointPages, p.walPages(p.walLimit())):
 		h.checkpoint(raw)
 	default:
@@ -198,7 +200,7 @@ func (p *Pool) checkWALLength(pages int64) {
 	}
 	if p.walBytes(pages) <= p.walLimit() || p.cfg.JournalSizeLimit < 0 {
 		p.recordSuccess(failedWAL)
-	} else if !p.failures.on[failedCheckpoint].Load() {
+	} else if !p.base.failures.on[failedCheckpoint].Load() {
 		// Otherwise that failure reports the reason and the length.
 		p.recordFailure(failedWAL, p.checkpointBlocker())
 	}
@@ -251,7 +253,7 @@ func (p *Pool) watchWAL(ctx context.Context) {
 // walMayExceedLimit reports whether the WAL's file exceeds its limit, and the checkpointer does
 // not already look after it.
 func (p *Pool) walMayExceedLimit() bool {
-	if p.base.path == "" || p.wals.keeper == keptByCheckpointer && p.checkpoints.isOverLimit() {
+	if p.base.path == "" || p.wals.keeper == keptByCheckpointer && p.wals.checkpointer.isOverLimit() {
 		return false
 	}
 	beyond := p.wal().Bytes > p.walLimit()

@@ -20,7 +20,7 @@ func (l *Lane) Acquire(ctx context.Context) (c *Conn, err error) {
 			}
 		}()
 	}
-	if l.refusing.Load() {
+	if l.ending.refusing.Load() {
 		return nil, l.refuse(ctx, ErrClosed)
 	}
 	if err := l.engine.Lost(); err != nil {
@@ -43,7 +43,7 @@ func (l *Lane) Acquire(ctx context.Context) (c *Conn, err error) {
 
 // TryAcquire is Acquire without waiting for a turn. It returns nil if none is free.
 func (l *Lane) TryAcquire(ctx context.Context) (*Conn, error) {
-	if l.refusing.Load() {
+	if l.ending.refusing.Load() {
 		return nil, l.refuse(ctx, ErrClosed)
 	}
 	if err := l.engine.Lost(); err != nil {
@@ -175,7 +175,7 @@ func (l *Lane) requeue(ctx context.Context, c *Conn) error {
 // AcquireOwn opens a connection from source for the pool itself, for one use, and lends it. It
 // is not one of the lane's and needs no turn. The caller must [Lane.ReleaseOwn] it.
 func (l *Lane) AcquireOwn(ctx context.Context, source Source) (*Conn, error) {
-	if l.refusing.Load() {
+	if l.ending.refusing.Load() {
 		return nil, l.refuse(ctx, ErrClosed)
 	}
 	a := source.Acquisition(ctx, l.opts.Name)
@@ -217,5 +217,5 @@ func (l *Lane) ReleaseOwn(c *Conn) {
 func (l *Lane) addOwn(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.ownConns += n
+	l.beyond.own += n
 }

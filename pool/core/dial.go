@@ -29,7 +29,7 @@ func (l *Lane) Dial(ctx context.Context, o *wrap.Opening) (*Conn, error) {
 // dialFrom is Dial with a source other than the lane's.
 func (l *Lane) dialFrom(ctx context.Context, source Source, o *wrap.Opening) (dialled *Conn, err error) {
 	l.mu.Lock()
-	if l.refusing.Load() {
+	if l.ending.refusing.Load() {
 		l.mu.Unlock()
 		return nil, ErrClosed
 	}
@@ -60,7 +60,7 @@ func (l *Lane) dialFrom(ctx context.Context, source Source, o *wrap.Opening) (di
 		if err == nil || !errors.Is(ctx.Err(), context.Canceled) {
 			l.dials.last.err, l.dials.last.when = err, time.Now()
 		}
-		late := c != nil && l.closed // Shutdown has not waited for this opening
+		late := c != nil && l.ending.closed // Shutdown has not waited for this opening
 		if c != nil && !late {
 			l.all = append(l.all, c)
 		}

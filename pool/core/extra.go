@@ -20,19 +20,19 @@ var extraMemory atomic.Int64 // reserved by extra readers
 // reserveLocked counts one more connection beyond the limit, and reports whether that is
 // allowed. l.mu must be held.
 func (l *Lane) reserveLocked() bool {
-	if l.extra >= maxExtra {
+	if l.beyond.turns >= maxExtra {
 		return false
 	}
 	if n := l.cfg.ConnMemory; extraMemory.Add(n) > maxExtraMemory {
 		extraMemory.Add(-n)
 		return false
 	}
-	l.extra++
+	l.beyond.turns++
 	return true
 }
 
 // unreserveLocked undoes reserveLocked. l.mu must be held.
 func (l *Lane) unreserveLocked() {
-	l.extra--
+	l.beyond.turns--
 	extraMemory.Add(-l.cfg.ConnMemory)
 }

@@ -19,7 +19,7 @@ func TestConnectionsBeyondTheLimit(t *testing.T) {
 		t.Errorf("%d connections are let in, want %d", admitted, want)
 	}
 	for _, l := range pools {
-		for l.extra > 0 {
+		for l.beyond.turns > 0 {
 			l.unreserveLocked()
 		}
 	}

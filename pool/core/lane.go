@@ -75,18 +75,27 @@ type Lane struct {
 	queue   *Queue
 	explain explainer
 
-	refusing atomic.Bool // new acquires fail; set with mu held
+	ending laneEnd
 
 	mu         sync.Mutex // guards the fields below
 	idle       []*Conn    // the one used last comes last
 	all        []*Conn    // idle and in use
 	generation uint64     // connections of an older one are closed when they are not in use
-	closed     bool
-	waiting    int // waiters of this lane
 	dials      dials
 	stall      stall
-	extra      int // turns beyond the limit
-	ownConns   int // connections of AcquireOwn, which need no turn
+	beyond     beyond
+}
+
+// A laneEnd is the end of a lane. Lane.mu is held when a field is set.
+type laneEnd struct {
+	refusing atomic.Bool // new acquires fail
+	closed   bool        // connections are closed when they are not in use
+}
+
+// beyond counts what is beyond a lane's limit.
+type beyond struct {
+	turns int
+	own   int // connections of AcquireOwn, which need no turn
 }
 
 // An explainer returns the error of an acquire in lane l that err has ended, after a wait from a
@@ -111,7 +120,7 @@ type dials struct {
 func (l *Lane) popForUse(now time.Time) (*Conn, wrap.Reason, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.refusing.Load() {
+	if l.ending.refusing.Load() {
 		return nil, "", ErrClosed
 	}
 	c := l.popLocked()
@@ -145,7 +154,7 @@ func (l *Lane) popLocked() *Conn {
 // closed for its age. l.mu must be held.
 func (l *Lane) closeReason(c *Conn, now time.Time) wrap.Reason {
 	switch {
-	case l.closed:
+	case l.ending.closed:
 		return wrap.ReasonPoolClosed
 	case c.generation != l.generation:
 		return wrap.ReasonReset
@@ -175,6 +184,7 @@ type opening struct {
 
 // A stall is the watch over the callers that wait in a lane. The lane's mutex guards it.
 type stall struct {
+	waiting  int         // waiters of the lane
 	timer    *time.Timer // nil if no caller waits
 	id       uint64      // identifies the timer, because it may fire after Stop
 	released uint64      // the queue's count of released turns when timer was set
@@ -196,7 +206,7 @@ type LaneCount struct {
 func (l *Lane) Count() LaneCount {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return LaneCount{len(l.all) + l.dials.open, len(l.idle), l.dials.open, l.dials.alone, l.dials.closing, l.waiting, l.extra}
+	return LaneCount{len(l.all) + l.dials.open, len(l.idle), l.dials.open, l.dials.alone, l.dials.closing, l.stall.waiting, l.beyond.turns}
 }
 
 // Conns returns all connections, in use or idle. Unless a connection is the caller's, the caller
@@ -228,7 +238,7 @@ func (l *Lane) SetTurns(n int) { l.queue.resize(n) }
 // surplus reports whether there are too many connections. It does not count those beyond the
 // limit, which are closed at their release, nor those of AcquireOwn. l.mu must be held.
 func (l *Lane) surplus() bool {
-	return l.opts.Most != nil && len(l.all)+l.dials.open-l.extra-l.ownConns > l.opts.Most()
+	return l.opts.Most != nil && len(l.all)+l.dials.open-l.beyond.turns-l.beyond.own > l.opts.Most()
 }
 
 // Replace makes all connections be replaced by new ones: each is closed when it is not in use.

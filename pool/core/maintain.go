@@ -21,11 +21,17 @@ type maintainer struct {
 	done   chan struct{}
 	every  time.Duration
 
-	reaps, fills, pings, checks *Job
+	jobs maintenance
 
 	checked time.Time
+	filling filling
+}
 
-	// Used by the job fills.
+// A maintenance is the regular work that calls functions of the program.
+type maintenance struct{ reaps, fills, pings, checks *Job }
+
+// filling is used only by the job fills.
+type filling struct {
 	retry   time.Time     // open no connections before
 	backOff time.Duration // the latest wait for retry
 }
@@ -40,7 +46,8 @@ const (
 func newMaintainer(s *shared, lanes []*Lane, check *checker) *maintainer {
 	ctx, cancel := context.WithCancel(context.Background())
 	now := time.Now()
-	m := &maintainer{shared: s, lanes: lanes, check: check, cancel: cancel, done: make(chan struct{}), every: s.cfg.round(), checked: now,
+	m := &maintainer{shared: s, lanes: lanes, check: check, cancel: cancel, done: make(chan struct{}), every: s.cfg.round(), checked: now}
+	m.jobs = maintenance{
 		reaps:  s.guard.NewJob("closing connections that are idle or old"),
 		fills:  s.guard.NewJob("opening connections in the background"),
 		pings:  s.guard.NewJob("pinging idle connections"),
@@ -59,7 +66,7 @@ func (m *maintainer) stop() {
 // ended waits until all jobs have ended. It returns false if ctx ends first.
 func (m *maintainer) ended(ctx context.Context) (all bool) {
 	all = true
-	for _, j := range []*Job{m.reaps, m.fills, m.pings, m.checks} {
+	for _, j := range []*Job{m.jobs.reaps, m.jobs.fills, m.jobs.pings, m.jobs.checks} {
 		all = j.Ended(ctx) && all
 	}
 	return all
@@ -82,17 +89,17 @@ func (m *maintainer) run(ctx context.Context) {
 // round starts the work that is due. Work that calls functions of the program runs in jobs.
 func (m *maintainer) round(ctx context.Context, now time.Time) {
 	if slices.ContainsFunc(m.lanes, func(l *Lane) bool { return l.isReapable(now) }) {
-		m.guard.Start(ctx, m.reaps, func(ctx context.Context) {
+		m.guard.Start(ctx, m.jobs.reaps, func(ctx context.Context) {
 			for _, l := range m.lanes {
 				l.reap(ctx, now)
 			}
 		})
 	}
 	if slices.ContainsFunc(m.lanes, func(l *Lane) bool { return l.Count().Open < l.opts.Keep() }) {
-		m.guard.Start(ctx, m.fills, func(ctx context.Context) { m.fill(ctx, now) })
+		m.guard.Start(ctx, m.jobs.fills, func(ctx context.Context) { m.fill(ctx, now) })
 	}
 	if m.cfg.KeepAlive > 0 {
-		m.guard.Start(ctx, m.pings, func(ctx context.Context) {
+		m.guard.Start(ctx, m.jobs.pings, func(ctx context.Context) {
 			for _, l := range m.lanes {
 				l.keepAlive(ctx, now)
 			}
@@ -109,7 +116,7 @@ func (m *maintainer) round(ctx context.Context, now time.Time) {
 	if d := m.cfg.HealthInterval; d > 0 && now.Sub(m.checked) >= d {
 		m.checked = now
 		// check itself reports its result.
-		m.guard.Start(ctx, m.checks, func(ctx context.Context) { _ = m.check.check(ctx, false) })
+		m.guard.Start(ctx, m.jobs.checks, func(ctx context.Context) { _ = m.check.check(ctx, false) })
 	}
 }
 
@@ -170,19 +177,19 @@ func (l *Lane) reapable(now time.Time, keep int) (int, wrap.Reason) {
 
 // fill opens connections until as many are open as must be.
 func (m *maintainer) fill(ctx context.Context, now time.Time) {
-	if now.Before(m.retry) || m.engine.Lost() != nil {
+	if now.Before(m.filling.retry) || m.engine.Lost() != nil {
 		return
 	}
-	if now.Sub(m.retry) > maxBackOff { // the last failure was long ago
-		m.backOff = 0
+	if now.Sub(m.filling.retry) > maxBackOff { // the last failure was long ago
+		m.filling.backOff = 0
 	}
 	for _, l := range m.lanes {
 		for l.Count().Open < l.opts.Keep() {
 			opened, err := l.openIdle(ctx)
 			if err != nil {
-				m.backOff = min(max(2*m.backOff, firstBackOff), maxBackOff)
-				m.retry = now.Add(m.backOff)
-				m.logger.Error("pool: a connection could not be opened in the background", "lane", l.opts.Name, "error", m.engine.Describe(err), "again in", m.backOff)
+				m.filling.backOff = min(max(2*m.filling.backOff, firstBackOff), maxBackOff)
+				m.filling.retry = now.Add(m.filling.backOff)
+				m.logger.Error("pool: a connection could not be opened in the background", "lane", l.opts.Name, "error", m.engine.Describe(err), "again in", m.filling.backOff)
 				return
 			}
 			if !opened {
@@ -190,7 +197,7 @@ func (m *maintainer) fill(ctx context.Context, now time.Time) {
 			}
 		}
 	}
-	m.backOff = 0
+	m.filling.backOff = 0
 }
 
 // openIdle opens an idle connection, unless all turns are taken. It does not keep a turn

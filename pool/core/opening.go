@@ -70,7 +70,7 @@ func EndOf(ctx context.Context) error {
 func (l *Lane) openingFor(ctx context.Context, a *wrap.Acquisition) (*opening, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.refusing.Load() {
+	if l.ending.refusing.Load() {
 		return nil, ErrClosed
 	}
 	now := time.Now()
@@ -160,7 +160,7 @@ func (o *opening) leave() bool {
 	default:
 	}
 	o.hasWaiter = false
-	if l.refusing.Load() { // no later caller will use it
+	if l.ending.refusing.Load() { // no later caller will use it
 		o.cancel()
 	}
 	return true

@@ -217,7 +217,7 @@ func (c *closer) idle() bool {
 // refuseAll makes all waiting and new acquires of the lane fail with ErrClosed.
 func (l *Lane) refuseAll() {
 	l.mu.Lock()
-	l.refusing.Store(true)
+	l.ending.refusing.Store(true)
 	l.mu.Unlock()
 	l.queue.abort(l, ErrClosed)
 	l.dropOpenings(false)
@@ -227,8 +227,8 @@ func (l *Lane) refuseAll() {
 // returns false if a close has not returned.
 func (l *Lane) shut(ctx context.Context) (closed bool) {
 	l.mu.Lock()
-	l.refusing.Store(true)
-	l.closed = true
+	l.ending.refusing.Store(true)
+	l.ending.closed = true
 	l.stall.stop()
 	l.mu.Unlock()
 	j := JobOf(ctx)

@@ -15,12 +15,12 @@ const (
 func (l *Lane) addWaiting(n int) (refusing bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.waiting += n
+	l.stall.waiting += n
 	l.sums.addWaiting(n)
 	s := &l.stall
 	switch {
 	case l.opts.Stalls == StallsWait:
-	case l.waiting == 0:
+	case l.stall.waiting == 0:
 		s.stop()
 	case s.timer == nil:
 		s.released = l.queue.count().released
@@ -32,7 +32,7 @@ func (l *Lane) addWaiting(n int) (refusing bool) {
 		}
 		s.timer = time.AfterFunc(first, func() { l.resolveStall(of) })
 	}
-	return l.refusing.Load()
+	return l.ending.refusing.Load()
 }
 
 func (s *stall) stop() {
@@ -58,7 +58,7 @@ func (l *Lane) extend(of uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := &l.stall
-	if s.timer == nil || s.id != of || l.closed {
+	if s.timer == nil || s.id != of || l.ending.closed {
 		return
 	}
 	next := stallAfter
@@ -82,7 +82,7 @@ func (l *Lane) extend(of uint64) {
 func (l *Lane) takeOffers(of uint64) {
 	l.mu.Lock()
 	s := &l.stall
-	over := s.timer == nil || s.id != of || l.closed
+	over := s.timer == nil || s.id != of || l.ending.closed
 	released := s.released
 	l.mu.Unlock()
 	if over {
