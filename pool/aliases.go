@@ -3,7 +3,6 @@ package pool
 import (
 	"context"
 	"database/sql"
-	"time"
 
 	"github.com/sqlitemw/sqlitemw/pool/core"
 )
@@ -41,8 +40,11 @@ type (
 	// CacheStats count the uses of the statement caches.
 	CacheStats = core.CacheStats
 
-	// A Histogram counts durations; see [HistogramBounds].
+	// A Histogram counts durations.
 	Histogram = core.Histogram
+
+	// A Bucket is a part of a [Histogram].
+	Bucket = core.Bucket
 
 	// Health is the state of a pool.
 	Health = core.Health
@@ -92,9 +94,6 @@ const DefaultEvents = core.DefaultEvents
 
 // NewEventLog returns an EventLog that keeps the latest size events; see [core.NewEventLog].
 func NewEventLog(size int) *EventLog { return core.NewEventLog(size) }
-
-// HistogramBounds returns the bounds of a [Histogram].
-func HistogramBounds() []time.Duration { return core.HistogramBounds() }
 
 // WithOwner names the caller that acquires connections with the context, such as a request, a
 // job or a worker; see [core.WithOwner].

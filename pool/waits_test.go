@@ -124,7 +124,7 @@ func TestAcquireTimeoutOfAReader(t *testing.T) {
 		if errors.As(err, &code) {
 			t.Errorf("the error has the code %v", code)
 		}
-		if n := p.Stats().Overflows; n != 0 {
+		if n := p.Stats().ExtraReaders; n != 0 {
 			t.Errorf("%d were let in though one reader is inside SQLite", n)
 		}
 		close(let)
@@ -419,8 +419,8 @@ func TestStalledReadersAreLetIn(t *testing.T) {
 		if len(served) != 0 {
 			t.Error("the first waiter was let in beyond the limit")
 		}
-		if s := p.Stats(); s.Overflows != 1 || l.closedFor(driver.ReasonOverflow) != 1 || s.Readers != 2 {
-			t.Errorf("%d overflows, %d closed, %d readers are left", s.Overflows, l.closedFor(driver.ReasonOverflow), s.Readers)
+		if s := p.Stats(); s.ExtraReaders != 1 || l.closedFor(driver.ReasonOverflow) != 1 || s.Readers != 2 {
+			t.Errorf("%d overflows, %d closed, %d readers are left", s.ExtraReaders, l.closedFor(driver.ReasonOverflow), s.Readers)
 		}
 		outer[0].Close()
 		if got := <-served; got != "first <nil>" {
@@ -448,8 +448,8 @@ func TestNestedQueriesEnd(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if s := p.Stats(); s.Overflows == 0 || s.Readers > 4 || s.Timeouts != 0 {
-			t.Errorf("%d overflows, %d readers are left, %d timeouts", s.Overflows, s.Readers, s.Timeouts)
+		if s := p.Stats(); s.ExtraReaders == 0 || s.Readers > 4 || s.Timeouts != 0 {
+			t.Errorf("%d overflows, %d readers are left, %d timeouts", s.ExtraReaders, s.Readers, s.Timeouts)
 		}
 		l.settled(t, p)
 	})

@@ -27,7 +27,7 @@ func (q *Queue) takeOffer(released uint64) {
 				return
 			}
 			if c.turn.take(func() bool { return c.session.Lease().OpenRows() == 0 }) {
-				l.sums.addOverflow()
+				l.sums.addTaken()
 				q.release(false)
 				return
 			}

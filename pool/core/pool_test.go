@@ -229,14 +229,8 @@ func TestStatsMatchEvents(t *testing.T) {
 		sum.Events, sum.PeakWaiting = uint64(len(events)), 2
 		sum.Open, sum.Idle, sum.Writers = 1, 1, 1
 		sum.UseTimes, sum.WaitTimes = s.UseTimes, s.WaitTimes
-		total := func(h core.Histogram) (n uint64) {
-			for _, count := range h {
-				n += count
-			}
-			return n
-		}
-		if total(s.UseTimes) != sum.Releases+sum.Discards || total(s.WaitTimes) != sum.Acquires {
-			t.Errorf("%d uses and %d waits in the histograms", total(s.UseTimes), total(s.WaitTimes))
+		if s.UseTimes.Count() != sum.Releases+sum.Discards || s.WaitTimes.Count() != sum.Acquires {
+			t.Errorf("%d uses and %d waits in the histograms", s.UseTimes.Count(), s.WaitTimes.Count())
 		}
 		if !reflect.DeepEqual(s, sum) {
 			t.Errorf("stats  %+v\nevents %+v", s, sum)
@@ -256,14 +250,20 @@ func TestHistogram(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		e := started(t, core.Config{}, writer())
 		l := e.lane()
-		for _, d := range append([]time.Duration{0}, core.HistogramBounds()...) {
+		lengths := []time.Duration{0}
+		for _, b := range (core.Histogram{}).Buckets() {
+			if b.Below > 0 {
+				lengths = append(lengths, b.Below)
+			}
+		}
+		for _, d := range lengths {
 			acquire(t, l)
 			time.Sleep(d)
 			l.Release(e.pool.Lanes()[0].Conns()[0])
 		}
-		for i, n := range e.pool.Stats().UseTimes {
-			if n != 1 {
-				t.Errorf("%d uses in bucket %d, want 1", n, i)
+		for i, b := range e.pool.Stats().UseTimes.Buckets() {
+			if b.Count != 1 {
+				t.Errorf("%d uses in bucket %d, want 1", b.Count, i)
 			}
 		}
 	})

@@ -68,7 +68,7 @@ func (l *Lane) extend(of uint64) {
 	if (l.opts.Running == nil || !l.opts.Running()) && l.reserveLocked() {
 		if l.queue.serveLast(l, s.released) {
 			s.extended = true
-			l.sums.addOverflow()
+			l.sums.addExtra()
 			next = stallNext
 		} else {
 			l.unreserveLocked()

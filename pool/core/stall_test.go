@@ -46,8 +46,8 @@ func TestStallsExtend(t *testing.T) {
 		checkClosedFor(t, e, more, wrap.ReasonOverflow)
 		l.Release(c)
 		checkOpen(t, c)
-		if s := e.pool.Stats(); s.Overflows != 2 || l.Count().Extra != 0 {
-			t.Errorf("%d overflows, %d beyond the limit", s.Overflows, l.Count().Extra)
+		if s := e.pool.Stats(); s.ExtraReaders != 2 || l.Count().Extra != 0 {
+			t.Errorf("%d extra readers, %d beyond the limit", s.ExtraReaders, l.Count().Extra)
 		}
 	})
 }
@@ -77,8 +77,8 @@ func TestNoExtensionWhileRunning(t *testing.T) {
 		for _, c := range []*core.Conn{b, first.conn, extra} {
 			l.Release(c)
 		}
-		if s := e.pool.Stats(); s.Overflows != 1 {
-			t.Errorf("%d overflows", s.Overflows)
+		if s := e.pool.Stats(); s.ExtraReaders != 1 {
+			t.Errorf("%d extra readers", s.ExtraReaders)
 		}
 	})
 }
@@ -146,8 +146,8 @@ func TestOfferedTurnIsTaken(t *testing.T) {
 			t.Error("the connection was not kept")
 		}
 		l.Release(first)
-		if s := e.pool.Stats(); s.Overflows != 1 {
-			t.Errorf("%d overflows", s.Overflows)
+		if s := e.pool.Stats(); s.TurnsTaken != 1 {
+			t.Errorf("%d turns were taken", s.TurnsTaken)
 		}
 	})
 }
@@ -264,7 +264,7 @@ func TestOfferedTurnsOfSharedQueue(t *testing.T) {
 		b.lane().Release(other)
 		back.returns(t)
 		a.lane().Release(c)
-		if a.pool.Stats().Overflows != 1 || b.pool.Stats().Overflows != 0 {
+		if a.pool.Stats().TurnsTaken != 1 || b.pool.Stats().TurnsTaken != 0 {
 			t.Error("the taken turn was counted for the wrong pool")
 		}
 	})

@@ -3,7 +3,6 @@ package core
 import (
 	"database/sql"
 	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -48,7 +47,8 @@ type Stats struct {
 	Timeouts          uint64        // acquires that waited for too long
 	Cancels           uint64        // acquires whose context ended first
 	Refusals          uint64        // acquires that failed for another reason
-	Overflows         uint64        // readers beyond the limit, and turns taken from idle checkouts
+	ExtraReaders      uint64        // readers let in beyond the limit, because callers waited for each other
+	TurnsTaken        uint64        // turns taken from checkouts that ran nothing
 	Leaks, LeaksEnded uint64        // connections held for LeakAfter; of these, given back
 	TimeLimits        uint64        // statements, transactions and rows that exceeded a time limit
 	Warnings          uint64        // data source names with no or an unexpected effect
@@ -106,26 +106,51 @@ type CacheStats struct {
 	Invalidations uint64 // statements removed because the schema or the connection may have changed
 }
 
-// A Histogram counts durations. Element i counts those below HistogramBounds()[i] and not below
-// the bound before. The last element counts the durations beyond all bounds.
-type Histogram [13]uint64
+// A Histogram counts durations. It is a copy and does not change.
+type Histogram struct {
+	counts [len(histogramBounds) + 1]uint64
+}
 
-var histogramBounds = [len(Histogram{}) - 1]time.Duration{
+// A Bucket is a part of a [Histogram].
+type Bucket struct {
+	Below time.Duration // the durations are below this, and not below that of the bucket before; 0 for the last, which has no bound
+	Count uint64
+}
+
+var histogramBounds = [...]time.Duration{
 	10 * time.Microsecond, 100 * time.Microsecond, time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond,
 	50 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond, time.Second, 5 * time.Second, 10 * time.Second, 30 * time.Second,
 }
 
-// HistogramBounds returns the bounds of a [Histogram].
-func HistogramBounds() []time.Duration { return slices.Clone(histogramBounds[:]) }
+// Buckets returns the buckets, with the shortest durations first. There may be others in a later
+// version.
+func (h Histogram) Buckets() []Bucket {
+	buckets := make([]Bucket, len(h.counts))
+	for i, n := range h.counts {
+		buckets[i].Count = n
+		if i < len(histogramBounds) {
+			buckets[i].Below = histogramBounds[i]
+		}
+	}
+	return buckets
+}
+
+// Count returns how many durations there are.
+func (h Histogram) Count() (n uint64) {
+	for _, count := range h.counts {
+		n += count
+	}
+	return n
+}
 
 func (h *Histogram) add(d time.Duration) {
 	for i, bound := range histogramBounds {
 		if d < bound {
-			h[i]++
+			h.counts[i]++
 			return
 		}
 	}
-	h[len(h)-1]++
+	h.counts[len(h.counts)-1]++
 }
 
 // A ledger records every event once: in the sums, in the log, and for the program's Recorder.
@@ -175,11 +200,18 @@ func (c *counters) addWaiting(n int) {
 	c.stats.PeakWaiting = max(c.stats.PeakWaiting, c.stats.Waiting)
 }
 
-// addOverflow counts a reader beyond the limit, or a turn taken from a checkout.
-func (c *counters) addOverflow() {
+// addExtra counts a reader let in beyond the limit.
+func (c *counters) addExtra() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.stats.Overflows++
+	c.stats.ExtraReaders++
+}
+
+// addTaken counts a turn taken from a checkout.
+func (c *counters) addTaken() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stats.TurnsTaken++
 }
 
 // add counts e. It does not change e.
