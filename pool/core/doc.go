@@ -34,7 +34,7 @@
 //   - checker.mu, Guard.mu, and the mutexes of mailbox, counters and EventLog: under these, no
 //     other lock is taken
 //
-// No lock is held while a function of the program or of the engine is called, with two
-// exceptions, which must not block: [Session.Kept] is called with Lane.mu held, and
-// [Session.Activity] with Conn.mu.
+// No lock is held while a function of the program or of the engine is called, with these
+// exceptions, which must not block: [Session.Kept], LaneConfig.Most and LaneConfig.Running are
+// called with Lane.mu held, and [Session.Activity] with Conn.mu.
 package core

@@ -14,7 +14,7 @@ type View interface {
 // HoldersView is implemented by a [View] that knows who holds its connections.
 type HoldersView interface{ Holders() []Holder }
 
-// WaitersView is implemented by a [View] that knows who waits for its connections.
+// WaitersView is implemented by a [View] that knows the waiters for its connections.
 type WaitersView interface{ Waiters() []Waiter }
 
 var (
