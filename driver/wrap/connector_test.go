@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"fmt"
 	"io"
 	"slices"
 	"testing"
@@ -28,15 +29,28 @@ func TestDriverWithoutConnectors(t *testing.T) {
 	if calls := f.Asked(); len(calls) != 0 {
 		t.Errorf("a new connector must open nothing, but called the parent: %v", calls)
 	}
-	if connector.Driver() != d {
-		t.Errorf("Driver must return the driver that made the connector, got %T", connector.Driver())
+	if got, want := fmt.Sprintf("%T", connector.Driver()), fmt.Sprintf("%T", d); got != want {
+		t.Errorf("Driver must return a driver of the type that made the connector, %s, got %s", want, got)
 	}
+	if detach := d.(wrap.Attacher).Attach(wrap.RecorderFunc(func(wrap.Event) {})); detach != nil {
+		t.Error("a driver that belongs to no connector must not take a Recorder")
+	}
+	connects := 0
+	detach := connector.Driver().(wrap.Attacher).Attach(wrap.RecorderFunc(func(e wrap.Event) {
+		if e.Kind == wrap.KindConnect {
+			connects++
+		}
+	}))
+	defer detach()
 	db := sql.OpenDB(connector)
 	if err := db.Ping(); err != nil {
 		t.Error(err)
 	}
 	if err := db.Close(); err != nil {
 		t.Error(err)
+	}
+	if connects != 1 {
+		t.Errorf("the Recorder of the connector's driver has %d connects, want 1", connects)
 	}
 	if calls := f.Asked(); len(calls) == 0 || calls[0] != "base Open(the name)" {
 		t.Errorf("the parent must open the name, but the calls were %v", calls)
