@@ -203,7 +203,7 @@ func TestBlockedHook(t *testing.T) {
 		l.Release(c)
 		time.Sleep(13*time.Second - 1)
 		checkOpen(t, c)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		checkClosedFor(t, e, c, wrap.ReasonIdle)
 		close(blocks)
 	})

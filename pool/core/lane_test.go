@@ -163,7 +163,7 @@ func TestAcquireTimeout(t *testing.T) {
 				w := begin(t, l)
 				time.Sleep(10*time.Second - 1)
 				w.waits(t)
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 				err := w.fails(t)
 				if failure := explained(t, err); !errors.Is(err, core.ErrAcquireTimeout) || failure.Waited != 10*time.Second || failure.Cause != test.want {
 					t.Errorf("%v, waited %s, cause %q; want a timeout after 10 s, cause %q", err, failure.Waited, failure.Cause, test.want)

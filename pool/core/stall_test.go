@@ -25,7 +25,7 @@ func TestStallsExtend(t *testing.T) {
 		first, last := begin(t, l), begin(t, l)
 		time.Sleep(20*time.Millisecond - 1)
 		last.waits(t)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		extra := last.got(t)
 		first.waits(t)
 		time.Sleep(time.Millisecond)

@@ -46,8 +46,8 @@ type storm struct {
 
 func (s *storm) run(closes bool) {
 	var n atomic.Uint64
-	random := func(below int) time.Duration { // for the toy, which has no generator of its own
-		return time.Duration(rand.New(rand.NewPCG(s.seed, n.Add(1))).IntN(below))
+	random := func(below int) int { // for the toy, which has no generator of its own
+		return rand.New(rand.NewPCG(s.seed, n.Add(1))).IntN(below)
 	}
 	cfg := writer()
 	cfg.Turns, cfg.Stalls, cfg.MaxIdle = int(s.most), s.stalls, 2
@@ -58,7 +58,7 @@ func (s *storm) run(closes bool) {
 		KeepAlive: 80 * time.Millisecond, HealthInterval: 80 * time.Millisecond, LeakAfter: 80 * time.Millisecond}, cfg)
 	e.opening = func(ctx context.Context) error {
 		select {
-		case <-time.After(random(3) * time.Millisecond):
+		case <-time.After(time.Duration(random(3)) * time.Millisecond):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
