@@ -182,8 +182,8 @@
 // [Pool.LogEvents] writes them to a slog.Logger. Config.Recorder is called with each. Slow
 // subscribers lose events; the loss is counted.
 //
-// [Pool.Stats] returns totals. [Pool.Holders] returns the current holders of connections. Spans
-// and metrics are those of package tracing. The acquire span includes the wait in the queue,
+// [Pool.Stats] returns totals. [Pool.Holders] returns the current holders of connections, and
+// [Pool.Waiters] the calls that wait for one. Spans and metrics are those of package tracing. The acquire span includes the wait in the queue,
 // and the pool measures db.client.connection.wait_time, pending_requests and timeouts.
 //
 // # Health and upkeep
@@ -308,7 +308,7 @@
 // # Observing a database of "sqlitemw"
 //
 // [Observe] records the connections of a database that was opened with sql.Open("sqlitemw",
-// ...):
+// ...), or with any driver that package driver/wrap wraps:
 //
 //	db, err := sql.Open("sqlitemw", dsn)
 //	obs, err := pool.Observe(ctx, db, pool.ObserveConfig{})
