@@ -101,12 +101,12 @@ func (c *conn) checkpoint(ctx context.Context, mode sqlite3.CheckpointMode) (r C
 	case errors.Is(err, sqlite3.BUSY), errors.Is(err, sqlite3.INTERRUPT): // patience has ended
 		r.Busy = true
 	case err != nil:
-		c.pool.checkpointed(err)
+		c.pool.wals.Checkpointed(err)
 		return CheckpointResult{}, fmt.Errorf("pool: checkpoint: %w", err)
 	case r.Frames < 0:
 		return CheckpointResult{}, ErrNoWAL
 	default:
-		c.pool.checkpointed(nil)
+		c.pool.wals.Checkpointed(nil)
 	}
 	r.Frames, r.Moved = max(r.Frames, 0), max(r.Moved, 0) // negative if unknown
 	r.Busy = r.Busy || r.Moved < r.Frames

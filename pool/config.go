@@ -299,14 +299,13 @@ func nameOf(kind string, n int, names []string) string {
 }
 
 const (
-	defaultMinConns         = 1
-	defaultMaxConns         = 10
-	defaultAcquireTimeout   = 30 * time.Second
-	defaultIdleTimeout      = 600 * time.Second
-	defaultMaxLifetime      = 1800 * time.Second
-	defaultLifetimeJitter   = 0.1
-	defaultBusyTimeout      = 5 * time.Second
-	defaultJournalSizeLimit = 64 << 20
+	defaultMinConns       = 1
+	defaultMaxConns       = 10
+	defaultAcquireTimeout = 30 * time.Second
+	defaultIdleTimeout    = 600 * time.Second
+	defaultMaxLifetime    = 1800 * time.Second
+	defaultLifetimeJitter = 0.1
+	defaultBusyTimeout    = 5 * time.Second
 )
 
 // never is what every negative duration becomes in a resolved Config.

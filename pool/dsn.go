@@ -11,6 +11,7 @@ import (
 
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/redact"
+	"github.com/sqlitemw/sqlitemw/pool/internal/walkeeper"
 )
 
 // parseDSN parses a DSN of sql.Open. The pool's keys in it set fields of base. The rest of the
@@ -185,7 +186,7 @@ func jitterKey(c *Config, value string) string {
 func bytesKey(c *Config, value string) string {
 	n, err := strconv.ParseInt(value, 10, 64)
 	if err != nil {
-		return fmt.Sprintf("use a number of bytes, 0 for %d, or -1 for any number", defaultJournalSizeLimit)
+		return fmt.Sprintf("use a number of bytes, 0 for %d, or -1 for any number", walkeeper.DefaultLimit)
 	}
 	c.JournalSizeLimit = max(n, -1)
 	return ""

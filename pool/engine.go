@@ -61,7 +61,7 @@ func (e engine) Reasons() []string {
 func (e engine) Examine(ctx context.Context, probe bool) HealthReport {
 	r := e.examine(ctx)
 	if probe && r.Health != HealthDown {
-		e.probeCheckpoint(ctx)
+		e.wals.Probe(ctx)
 	}
 	return r
 }
@@ -71,16 +71,13 @@ func (e engine) Maintain(ctx context.Context, now time.Time) {
 	if e.cfg.takesAway() {
 		e.guard.Start(ctx, e.lanes.limits, func(context.Context) { e.enforceLimits(now) })
 	}
-	if e.walMayExceedLimit() {
-		e.guard.Start(ctx, e.wals.checks, e.watchWAL)
-	}
+	e.wals.Maintain(ctx)
 }
 
 // Stop implements [core.Engine].
 func (e engine) Stop(ctx context.Context) bool {
 	ended := e.lanes.limits.Ended(ctx)
-	ended = e.wals.checks.Ended(ctx) && ended
-	return e.wals.checkpointer.stop(ctx) && ended
+	return e.wals.Stop(ctx) && ended
 }
 
 // BeforeClose implements [core.Engine].

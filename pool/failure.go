@@ -131,16 +131,16 @@ func (p *Pool) reasons() []string {
 			list = append(list, fmt.Sprintf("writes to %q fail, %d in the last %v: %s", p.fileName(), f.count, span, f.why))
 		case failedCheckpoint:
 			text := fmt.Sprintf("checkpoints of %q fail, %d in the last %v: %s", p.fileName(), f.count, span, f.why)
-			if n := p.wal().Bytes; n > 0 {
+			if n := p.wals.Stats().Bytes; n > 0 {
 				text += "; the WAL has " + bytesOf(n)
-				if limit := p.walLimit(); n > limit && p.cfg.JournalSizeLimit >= 0 {
+				if limit := p.wals.Limit(); n > limit && p.cfg.JournalSizeLimit >= 0 {
 					text += ", more than its limit, " + bytesOf(limit) + " (Config.JournalSizeLimit)"
 				}
 			}
 			list = append(list, text)
 		case failedWAL:
 			list = append(list, fmt.Sprintf("the WAL of %q has %s, for %v more than its limit, %s (Config.JournalSizeLimit): %s",
-				p.fileName(), bytesOf(p.wal().Bytes), span, bytesOf(p.walLimit()), f.why))
+				p.fileName(), bytesOf(p.wals.Stats().Bytes), span, bytesOf(p.wals.Limit()), f.why))
 		}
 	}
 	return list

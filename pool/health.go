@@ -60,7 +60,7 @@ func (p *Pool) examine(ctx context.Context) HealthReport {
 			degraded("the journal mode is %s, not wal: there is one lane", mode)
 		}
 		if mode == "wal" {
-			p.checkWAL(raw)
+			p.wals.Check(raw)
 		}
 		return nil
 	})
@@ -98,23 +98,6 @@ func (p *Pool) checkSize(c driver.PoolConn) error {
 		p.recordFileLost(err)
 	}
 	return err
-}
-
-// probeCheckpoint retries a failing checkpoint now, without waiting for the back-off or for the
-// next commit.
-func (p *Pool) probeCheckpoint(ctx context.Context) {
-	if !p.base.failures.on[failedCheckpoint].Load() {
-		return
-	}
-	if p.wals.keeper == keptByCommits {
-		_, _ = p.withIdleWriter(ctx, false, func(c *conn) error {
-			p.wals.retry.Store(0)
-			p.wals.checkpoint(c.SQLite())
-			return nil
-		})
-		return
-	}
-	p.wals.checkpointer.probe(ctx)
 }
 
 // writePragmasDiffer reports whether the program has changed a pragma that affects the writes

@@ -117,7 +117,7 @@ func attached(raw *sqlite3.Conn) string {
 // cannot leave WAL mode while they are open.
 func (p *Pool) beforeJournal(c *conn) {
 	if p.lanes.readers != nil && !c.reads {
-		p.wals.checkpointer.close()
+		p.wals.Rest()
 		for c := p.lanes.readers.Pop(); c != nil; c = p.lanes.readers.Pop() {
 			p.lanes.readers.Close(c, wrap.ReasonReset)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 	"github.com/sqlitemw/sqlitemw/pool/core"
 	"github.com/sqlitemw/sqlitemw/pool/internal/stepgate"
+	"github.com/sqlitemw/sqlitemw/pool/internal/walkeeper"
 )
 
 // Open opens a pool, with MinConns connections configured and checked. ctx limits only Open.
@@ -57,7 +58,7 @@ func (plan *plan) open(ctx context.Context) (*Pool, error) {
 		meter:         p.guard.NewPlace("the meter provider of Config.Tracing", core.NoHook),
 	}
 	p.lanes.limits = p.guard.NewJob("ending transactions and rows that exceed their limits")
-	p.wals = walHook{pool: p, keeper: plan.walKeeper(), checks: p.guard.NewJob("checking the length of the WAL")}
+	p.wals = walkeeper.New(walHost{p}, walkeeper.Config{Kind: plan.walKind(), Guard: p.guard, Limit: cfg.JournalSizeLimit})
 	opened := false
 	defer func() { // also if Init or a hook panics
 		if !opened {
@@ -71,7 +72,7 @@ func (plan *plan) open(ctx context.Context) (*Pool, error) {
 	p.facades.db = p.facade(wrap.LaneNone)
 	p.facades.reader = p.facade(wrap.LaneReader)
 	p.facades.writer = p.facade(wrap.LaneWriter)
-	p.wals.checkpointer.start()
+	p.wals.Start()
 	p.core.Start(ctx)
 	p.logger.Info("pool: open", "max", cfg.MaxConns, "min", cfg.MinConns, "lanes", p.countLanes())
 	return p, nil
@@ -86,10 +87,7 @@ func (p *Pool) open(ctx context.Context) error {
 	for _, s := range []*source{&writer, &reader, &upkeep} {
 		s.config.Init, s.config.Term = p.guarded(p.places.init, s.config.Init), p.guarded(p.places.term, s.config.Term)
 	}
-	if p.wals.keeper == keptByCheckpointer {
-		p.wals.checkpointer = newCheckpointer(p)
-	}
-	writer.config.Init = p.wals.install(writer.config.Init)
+	writer.config.Init = p.wals.Install(writer.config.Init)
 	w, err := connector(writer)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalidConfig, err)
@@ -113,10 +111,12 @@ func (p *Pool) open(ctx context.Context) error {
 	if !p.plan.readOnly { // a read-only pool never writes, so it need not wait for writers
 		p.lanes.writer.SetQueue(p.base.file.writers)
 	}
-	if p.base.pageSize, err = pageSize(c.SQLite()); err != nil {
+	size, err := pageSize(c.SQLite())
+	if err != nil {
 		p.lanes.writer.Close(&c.Conn, wrap.ReasonOther)
 		return &OpenError{File: p.cfg.Name, Err: err}
 	}
+	p.wals.Opened(p.base.path, size)
 	p.lanes.writer.Push(&c.Conn)
 
 	if n := p.plan.readers; n > 0 {
@@ -199,7 +199,7 @@ func (p *Pool) abandon() {
 	if p.base.stopMetrics != nil {
 		p.base.stopMetrics()
 	}
-	p.wals.checkpointer.stop(context.Background())
+	p.wals.Stop(context.Background())
 	p.core.Abandon(func() {
 		p.base.keeper.close()
 		if p.base.file != nil {

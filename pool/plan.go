@@ -15,6 +15,7 @@ import (
 
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/pool/internal/walkeeper"
 )
 
 // A plan contains everything that follows from a Config. It is computed once. After that,
@@ -209,7 +210,7 @@ func (p *plan) setDefaults() {
 	c.TrackStacks = c.TrackStacks || c.LeakAfter > 0
 
 	if _, ok := p.pragma("journal_size_limit"); !ok {
-		c.JournalSizeLimit = cmp.Or(max(c.JournalSizeLimit, -1), defaultJournalSizeLimit)
+		c.JournalSizeLimit = cmp.Or(max(c.JournalSizeLimit, -1), walkeeper.DefaultLimit)
 	}
 	c.StatementCache = cmp.Or(max(c.StatementCache, -1), driver.DefaultStatementCache)
 	c.MemoryLimit = cmp.Or(c.MemoryLimit, driver.DefaultMemoryLimit)
@@ -349,4 +350,18 @@ func synchronousOf(value string) (Synchronous, bool) {
 	}
 	i := slices.Index(synchronousNames, value)
 	return Synchronous(i), i > int(SynchronousDefault) // SQLite has no keyword for the default
+}
+
+// walKind returns how the WAL is kept short. It returns BySQLite if there is no WAL to keep.
+func (p *plan) walKind() walkeeper.Kind {
+	auto, said := p.pragma("wal_autocheckpoint")
+	switch pages, _ := auto.Int(); {
+	case p.readOnly || p.dsn.Memory() || said && pages > 0:
+		return walkeeper.BySQLite
+	case said:
+		return walkeeper.Outside
+	case p.readers > 0:
+		return walkeeper.ByCheckpointer
+	}
+	return walkeeper.ByCommits
 }

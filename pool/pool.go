@@ -15,11 +15,12 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool/core"
 	"github.com/sqlitemw/sqlitemw/pool/internal/route"
 	"github.com/sqlitemw/sqlitemw/pool/internal/stepgate"
+	"github.com/sqlitemw/sqlitemw/pool/internal/walkeeper"
 )
 
 // Files in reading order: tx.go, manager.go, connector.go, mapped.go, acquire.go, open.go, engine.go,
 // stats.go, resize.go, shell.go, verdict.go, turn.go, backup.go, checkpoint.go, dial.go, cleanup.go,
-// connstate.go, gate.go, health.go, checkpointloop.go, heldcommit.go, checkpointer.go, wal.go,
+// connstate.go, gate.go, health.go, walhost.go,
 // limits.go, filelost.go, failure.go, reading.go, ownconn.go, checkout.go, marks.go, pool.go, dsn.go,
 // config.go, plan.go, names.go, aliases.go, conn.go, file.go and errors.go.
 
@@ -38,7 +39,7 @@ type Pool struct {
 	base    base
 	lanes   lanes
 	routing routing
-	wals    walHook
+	wals    *walkeeper.Keeper
 	facades facades
 }
 
@@ -48,7 +49,6 @@ type base struct {
 	path        string      // of the file; empty if there is none
 	keeper      *keeper     // of an in-memory database
 	lost        atomic.Bool // the file is lost, and that has been reported
-	pageSize    int64
 	failures    failures
 	stopMetrics func()
 }

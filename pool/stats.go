@@ -23,7 +23,7 @@ func (p *Pool) Stats() Stats {
 		s.Cache.Invalidations += c.Invalidations
 	}
 	s.StepWaits = p.routing.steps.Waits()
-	s.Pages = p.wal()
+	s.Pages = p.wals.Stats()
 	return s
 }
 

@@ -1,4 +1,4 @@
-package pool
+package walkeeper
 
 import (
 	"context"
@@ -27,7 +27,9 @@ import (
 // Without a reset, the WAL would grow with each commit. A commit that makes the file longer
 // takes about twice as long to sync.
 type checkpointer struct {
-	pool        *Pool
+	host        Host
+	size        *size
+	guard       *core.Guard
 	ctx         context.Context // ends in stop
 	cancel      context.CancelFunc
 	job         *core.Job
@@ -41,6 +43,14 @@ type checkpointer struct {
 
 	mu   sync.Mutex // guards conn; held while it is used
 	conn driver.PoolConn
+}
+
+// A heldCommit is a commit that is held at its end while the WAL is reset. It keeps the
+// writer's turn, so that no other commit comes between. Its transaction is complete, and SQLite
+// holds no lock for it.
+type heldCommit struct {
+	done chan struct{} // closed by the checkpointer
+	gone chan struct{} // closed by the commit when it stops waiting
 }
 
 // A commitState is what commits tell the checkpointer, and what it asks of them.
@@ -67,8 +77,8 @@ type loopState struct {
 	backOff      time.Duration   // the latest wait for retry
 }
 
-func newCheckpointer(p *Pool) *checkpointer {
-	c := &checkpointer{pool: p, due: make(chan struct{}, 1), heldCommits: make(chan *heldCommit), probes: make(chan chan struct{}), job: p.guard.NewJob("the checkpointer")}
+func newCheckpointer(host Host, s *size, g *core.Guard) *checkpointer {
+	c := &checkpointer{host: host, size: s, guard: g, due: make(chan struct{}, 1), heldCommits: make(chan *heldCommit), probes: make(chan chan struct{}), job: g.NewJob("the checkpointer")}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
@@ -88,7 +98,7 @@ func (c *checkpointer) softLimit() int64 {
 // hardLimit is the length in pages from which on each commit is held until the WAL is reset.
 // The WAL then stays within twice its limit: the held transaction has been written, and the
 // next may be as long again.
-func (c *checkpointer) hardLimit() int64 { return c.pool.walPages(c.pool.walLimit()) }
+func (c *checkpointer) hardLimit() int64 { return c.size.pages(c.size.Limit()) }
 
 // wake makes the goroutine run a checkpoint.
 func (c *checkpointer) wake() {
@@ -134,16 +144,15 @@ func (c *checkpointer) ensureConn() bool {
 	if open {
 		return true
 	}
-	conn, err := c.pool.lanes.upkeep.Dial(c.loop.jobCtx, nil)
+	conn, err := c.host.Dial(c.loop.jobCtx)
 	if err != nil {
-		if c.pool.checkpointed(err) == checkpointFailed {
+		if checkpointed(c.host, err) == Failed {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			c.startBackOff()
 		}
 		return false
 	}
-	inBackground(c.loop.jobCtx, conn)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.conn = conn
@@ -155,12 +164,12 @@ func (c *checkpointer) ensureConn() bool {
 }
 
 // checkpoint runs a checkpoint of SQLite that waits for no other connection. Even if outcome is
-// not checkpointDone, it may have moved pages.
-func (c *checkpointer) checkpoint(mode sqlite3.CheckpointMode) (frames, moved int, outcome checkpointOutcome) {
+// not Done, it may have moved pages.
+func (c *checkpointer) checkpoint(mode sqlite3.CheckpointMode) (frames, moved int, outcome Outcome) {
 	raw := c.conn.SQLite()
 	old := raw.SetInterrupt(c.loop.jobCtx)
 	defer raw.SetInterrupt(old)
-	err := c.pool.sameFile()
+	err := c.host.SameFile()
 	if err == nil {
 		err = raw.BusyTimeout(0) // resetWAL does the waiting, if any
 	}
@@ -171,11 +180,11 @@ func (c *checkpointer) checkpoint(mode sqlite3.CheckpointMode) (frames, moved in
 		runtime.Gosched()
 		frames, moved, err = raw.WALCheckpoint("main", mode)
 	}
-	outcome = c.pool.checkpointed(err)
+	outcome = checkpointed(c.host, err)
 	switch outcome {
-	case checkpointDone:
+	case Done:
 		c.loop.backOff = 0
-	case checkpointFailed:
+	case Failed:
 		c.startBackOff()
 	}
 	return frames, moved, outcome
@@ -191,9 +200,9 @@ func (c *checkpointer) startBackOff() {
 }
 
 // mayHold reports whether a commit may be held. It may not if it would wait for a reader that
-// has been reading for longRead.
+// has been reading for LongRead.
 func (c *checkpointer) mayHold() bool {
-	if oldest := c.pool.oldestReading(); oldest != nil && oldest.lasted >= longRead {
+	if c.host.LongestReading() >= LongRead {
 		return false
 	}
 	return !time.Now().Before(c.loop.outsideUntil)

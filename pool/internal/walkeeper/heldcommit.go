@@ -1,4 +1,4 @@
-package pool
+package walkeeper
 
 import (
 	"time"
@@ -6,25 +6,17 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// A heldCommit is a commit that is held at its end while the WAL is reset. It keeps the
-// writer's turn, so that no other commit comes between. Its transaction is complete, and SQLite
-// holds no lock for it.
-type heldCommit struct {
-	done chan struct{} // closed by the checkpointer
-	gone chan struct{} // closed by the commit when it stops waiting
-}
-
 // A WAL that is longer than checkpointPages but within its limit is reset only if that is
 // quick. Readers of single rows finish within shortPause. After a pause, there is none for
 // pausesBetween times as long. So pauses cost writers at most a twentieth of their time.
 //
 // From the limit on, the commit waits for readers, for longPause each: first for those that
-// read pages not yet moved, then for those that have begun since. longPause is longRead plus
+// read pages not yet moved, then for those that have begun since. longPause is LongRead plus
 // the delay that a loaded machine may have.
 const (
 	shortPause    = 5 * time.Millisecond
 	pausesBetween = 20
-	longPause     = longRead + 100*time.Millisecond
+	longPause     = LongRead + 100*time.Millisecond
 )
 
 // Between two attempts to reset the WAL, the checkpointer waits as long as readers of single
@@ -52,8 +44,8 @@ func (c *checkpointer) hold(raw *sqlite3.Conn) {
 		return
 	}
 	c.commits.resting.Store(false)
-	c.pool.routing.steps.LeaveWriter() // readers may use its processor
-	defer c.pool.routing.steps.EnterWriter()
+	c.host.PauseWriter() // readers may use its processor
+	defer c.host.ResumeWriter()
 	p := &heldCommit{done: make(chan struct{}), gone: make(chan struct{})}
 	ctx := raw.GetInterrupt()
 	timer := time.NewTimer(3 * longPause) // two for readers, one for a running checkpoint
@@ -87,10 +79,10 @@ func (c *checkpointer) resetWAL(p *heldCommit) {
 		now := time.Now()
 		took := now.Sub(began)
 		switch outcome {
-		case checkpointDone:
+		case Done:
 			c.recordReset(took)
 			return
-		case checkpointFailed:
+		case Failed:
 			return
 		}
 		if all.IsZero() && frames > 0 && moved == frames {
@@ -128,7 +120,7 @@ func (c *checkpointer) resetWAL(p *heldCommit) {
 func (c *checkpointer) giveUpReset() {
 	c.commits.holdNext.Store(false)
 	c.commits.noHold.Store(true)
-	c.pool.checkWALLength(c.commits.length.Load())
+	c.size.checkLength(c.host, c.commits.length.Load())
 }
 
 // recordReset records that the next writer starts at the beginning of the WAL, or that the WAL
@@ -140,5 +132,5 @@ func (c *checkpointer) recordReset(took time.Duration) {
 	c.commits.next.Store(c.softLimit())
 	c.loop.noHoldUntil = time.Now().Add(pausesBetween * took)
 	c.loop.heldFor, c.loop.outsideWait, c.loop.outsideUntil = 0, 0, time.Time{}
-	c.pool.recordSuccess(failedWAL)
+	c.host.Fits()
 }

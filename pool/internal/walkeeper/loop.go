@@ -1,4 +1,4 @@
-package pool
+package walkeeper
 
 import (
 	"context"
@@ -27,7 +27,7 @@ func (c *checkpointer) start() {
 	if c == nil {
 		return
 	}
-	c.pool.guard.Start(c.ctx, c.job, c.run)
+	c.guard.Start(c.ctx, c.job, c.run)
 	c.started.Store(true)
 }
 
@@ -77,7 +77,7 @@ func (c *checkpointer) run(ctx context.Context) {
 		case <-timer.C:
 			do = c.tick
 		}
-		_ = c.pool.guard.Protect(c.job.Name(), do) // a panic ends only this piece of work
+		_ = c.guard.Protect(c.job.Name(), do) // a panic ends only this piece of work
 		switch {
 		case !c.needsTicks():
 			timer.Stop()
@@ -92,12 +92,12 @@ func (c *checkpointer) run(ctx context.Context) {
 // needsTicks reports whether there is work even if no commit comes: a failure that may end by
 // itself, or a file that is longer than necessary.
 func (c *checkpointer) needsTicks() bool {
-	return !c.commits.resting.Load() && (c.commits.noHold.Load() || c.pool.failing() || c.isLong())
+	return !c.commits.resting.Load() && (c.commits.noHold.Load() || c.host.Failing() || c.isLong())
 }
 
 // isLong reports whether the WAL's file is longer than SQLite's own checkpoints leave it.
 func (c *checkpointer) isLong() bool {
-	return c.pool.wal().Bytes > min(c.pool.walBytes(checkpointPages), c.pool.walLimit())
+	return c.size.Stats().Bytes > min(c.size.bytes(checkpointPages), c.size.Limit())
 }
 
 func (c *checkpointer) tick() {
@@ -108,7 +108,7 @@ func (c *checkpointer) tick() {
 	}
 	if c.loop.idleTicks >= truncateAfterTicks && c.isLong() {
 		c.withConn(c.truncate)
-	} else if c.commits.noHold.Load() || c.pool.failing() {
+	} else if c.commits.noHold.Load() || c.host.Failing() {
 		c.withConn(c.move)
 	}
 }
@@ -117,14 +117,14 @@ func (c *checkpointer) tick() {
 // WAL is long enough and no commit was held just now.
 func (c *checkpointer) move() {
 	frames, moved, outcome := c.checkpoint(sqlite3.CHECKPOINT_PASSIVE)
-	if outcome != checkpointDone {
+	if outcome != Done {
 		return
 	}
 	c.commits.next.Store(int64(frames) + c.softLimit())
 	yields := !c.mayHold()
 	c.commits.noHold.Store(yields)
 	if yields && moved < frames {
-		c.pool.checkWALLength(int64(frames))
+		c.size.checkLength(c.host, int64(frames))
 		return
 	}
 	c.commits.holdNext.Store(int64(frames) >= c.softLimit() && !time.Now().Before(c.loop.noHoldUntil))
@@ -133,22 +133,21 @@ func (c *checkpointer) move() {
 // truncate empties a WAL whose file is longer than necessary, if no connection writes.
 func (c *checkpointer) truncate() {
 	c.move()
-	l := c.pool.lanes.writer
-	if c.conn == nil || !c.mayHold() || !l.TryTurn() {
+	if c.conn == nil || !c.mayHold() || !c.host.TryTurn() {
 		return
 	}
-	defer l.ReleaseTurn()
+	defer c.host.ReleaseTurn()
 	if c.commits.count.Load() != c.loop.seenCommits {
 		return // a connection has written after all
 	}
-	if _, _, outcome := c.checkpoint(sqlite3.CHECKPOINT_TRUNCATE); outcome == checkpointDone {
+	if _, _, outcome := c.checkpoint(sqlite3.CHECKPOINT_TRUNCATE); outcome == Done {
 		c.recordReset(0)
 	}
 }
 
 // probe retries a failing checkpoint now, and waits for it.
 func (c *checkpointer) probe(ctx context.Context) {
-	if c == nil || !c.started.Load() || !c.pool.base.failures.on[failedCheckpoint].Load() {
+	if c == nil || !c.started.Load() || !c.host.CheckpointsFail() {
 		return
 	}
 	done := make(chan struct{})

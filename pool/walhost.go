@@ -1,0 +1,107 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/pool/internal/walkeeper"
+)
+
+// A walHost is the pool for its WAL's keeper.
+type walHost struct{ *Pool }
+
+var _ walkeeper.Host = walHost{}
+
+// Dial implements [walkeeper.Host].
+func (h walHost) Dial(ctx context.Context) (driver.PoolConn, error) {
+	c, err := h.lanes.upkeep.Dial(ctx, nil)
+	if err == nil {
+		inBackground(ctx, c)
+	}
+	return c, err
+}
+
+// WithIdleWriter implements [walkeeper.Host].
+func (h walHost) WithIdleWriter(ctx context.Context, f func(*sqlite3.Conn)) bool {
+	did, _ := h.withIdleWriter(ctx, false, func(c *conn) error {
+		f(c.SQLite())
+		return nil
+	})
+	return did
+}
+
+// WithOwnConn implements [walkeeper.Host].
+func (h walHost) WithOwnConn(ctx context.Context, f func(*sqlite3.Conn) error) error {
+	return h.withOwnConn(ctx, func(c driver.PoolConn) error { return f(c.SQLite()) })
+}
+
+// TryTurn implements [walkeeper.Host].
+func (h walHost) TryTurn() bool { return h.lanes.writer.TryTurn() }
+
+// ReleaseTurn implements [walkeeper.Host].
+func (h walHost) ReleaseTurn() { h.lanes.writer.ReleaseTurn() }
+
+// PauseWriter implements [walkeeper.Host].
+func (h walHost) PauseWriter() { h.routing.steps.LeaveWriter() }
+
+// ResumeWriter implements [walkeeper.Host].
+func (h walHost) ResumeWriter() { h.routing.steps.EnterWriter() }
+
+// SameFile implements [walkeeper.Host].
+func (h walHost) SameFile() error { return h.sameFile() }
+
+// LongestReading implements [walkeeper.Host].
+func (h walHost) LongestReading() time.Duration {
+	if oldest := h.oldestReading(); oldest != nil {
+		return oldest.lasted
+	}
+	return 0
+}
+
+// Checkpointed implements [walkeeper.Host].
+func (h walHost) Checkpointed(err error) {
+	if err == nil {
+		h.recordSuccess(failedCheckpoint)
+		return
+	}
+	h.recordFailure(failedCheckpoint, cause{why: h.describeErr(err), status: statusOf(err)})
+}
+
+// TooLong implements [walkeeper.Host].
+func (h walHost) TooLong() { h.recordFailure(failedWAL, h.checkpointBlocker()) }
+
+// Fits implements [walkeeper.Host].
+func (h walHost) Fits() { h.recordSuccess(failedWAL) }
+
+// CheckpointsFail implements [walkeeper.Host].
+func (h walHost) CheckpointsFail() bool { return h.base.failures.on[failedCheckpoint].Load() }
+
+// Failing implements [walkeeper.Host].
+func (h walHost) Failing() bool { return h.failing() }
+
+// checkpointBlocker returns the probable cause of a WAL that cannot be reset.
+func (p *Pool) checkpointBlocker() cause {
+	oldest := p.oldestReading()
+	if oldest != nil && oldest.lasted >= walkeeper.LongRead {
+		return cause{why: oldest.String(), holder: oldest}
+	}
+	if p.wals.Kind() == walkeeper.Outside {
+		return cause{why: "wal_autocheckpoint is off, and no other program has moved it to the database"}
+	}
+	return cause{why: "another process, or a connection outside the pools, has been reading or writing for long"}
+}
+
+// statusOf returns how events describe an error: its code, or else its type.
+func statusOf(err error) string {
+	var code sqlite3.ExtendedErrorCode
+	if errors.As(err, &code) {
+		return strconv.Itoa(int(code))
+	}
+	return fmt.Sprintf("%T", err)
+}
