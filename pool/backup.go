@@ -5,19 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
-	"github.com/ncruces/go-sqlite3"
-
-	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/redact"
 	"github.com/sqlitemw/sqlitemw/pool/internal/copyfile"
 )
-
-// backupStep is how many pages are copied between two checks of the context. With pages of 4
-// KiB, that is one megabyte, which takes milliseconds.
-const backupStep = 256
 
 // BackupOptions configures [Pool.BackupTo]. The zero value is what [Pool.Backup] uses.
 type BackupOptions struct {
@@ -96,13 +88,13 @@ func (p *Pool) backup(ctx context.Context, path string, opts BackupOptions) (err
 		return err
 	}
 	defer func() { done() }()
-	t, err := copyfile.New(path, p.permissions(), isOpen)
+	t, err := copyfile.New(path, p.base.path, isOpen)
 	if err != nil {
 		return err
 	}
 	defer t.Discard()
 	c.SetDefaultOwner("Backup")
-	pages, err := c.copyTo(ctx, t.Temporary())
+	pages, err := c.copyTo(ctx, t)
 	if err != nil {
 		return err
 	}
@@ -131,64 +123,21 @@ func (p *Pool) leaseForCopy(ctx context.Context) (c *conn, done func(), err erro
 	return c, c.release, nil
 }
 
-// copyTo copies the main database to a file, and returns its number of pages. It does so in one
-// read transaction. Otherwise each write of another connection would restart the copy.
-func (c *conn) copyTo(ctx context.Context, path string) (pages int, err error) {
+// copyTo copies the main database to a file, and returns its number of pages.
+func (c *conn) copyTo(ctx context.Context, t *copyfile.File) (pages int, err error) {
 	raw := c.SQLite()
 	old := raw.SetInterrupt(&leaseContext{Context: ctx, conn: c})
 	defer raw.SetInterrupt(old)
 	c.doing.tx.Store(true)
 	defer c.doing.tx.Store(false)
-	err = c.runStoppable(ctx, func() error { return begin(raw) })
-	if err != nil {
-		return 0, err
-	}
-	defer func() {
-		if c.Lease().Panicked() {
-			return // the connection is closed
-		}
-		raw.SetInterrupt(context.Background())
-		if endErr := raw.Exec("ROLLBACK"); err == nil {
-			err = endErr
-		}
-	}()
-	// No program uses the file yet, and it is synced when it is complete. So it needs neither a
-	// journal nor SQLite's syncs.
-	to := driver.FileURI(path) + "?_pragma=journal_mode(off)&_pragma=synchronous(off)"
-	var b *sqlite3.Backup
-	err = c.runStoppable(ctx, func() error {
-		b, err = raw.BackupInit("main", to)
-		return err
-	})
-	if err != nil {
-		return 0, err
-	}
-	for done := false; !done && err == nil; {
-		err = c.runStoppable(ctx, func() error {
+	return t.Copy(raw, func(step func() error) error {
+		return c.runStoppable(ctx, func() error {
 			if err := c.pool.sameFile(); err != nil {
 				return err
 			}
-			done, err = b.Step(backupStep)
-			return err
+			return step()
 		})
-	}
-	pages = b.PageCount()
-	if closeErr := b.Close(); err == nil {
-		err = closeErr
-	}
-	return pages, err
-}
-
-// begin begins a read transaction and starts its read.
-func begin(raw *sqlite3.Conn) error {
-	if err := raw.Exec("BEGIN"); err != nil {
-		return err
-	}
-	err := readPage(raw)
-	if err != nil {
-		_ = raw.Exec("ROLLBACK")
-	}
-	return err
+	})
 }
 
 // runStoppable calls f inside the step gate. It fails without calling f if ctx has ended or the
@@ -206,15 +155,4 @@ func (c *conn) runStoppable(ctx context.Context, f func() error) (err error) {
 		return stopped // instead of the error of an interrupt
 	}
 	return err
-}
-
-// permissions returns those of the database file. A user who must not read the database must
-// not read the copy.
-func (p *Pool) permissions() fs.FileMode {
-	if p.base.path != "" {
-		if info, err := os.Stat(p.base.path); err == nil {
-			return info.Mode().Perm()
-		}
-	}
-	return 0o644
 }

@@ -106,7 +106,7 @@ func (s *shell) panicked() {
 	for _, leased := range []**conn{&s.reader, &s.writer} {
 		if c := *leased; c != nil && c.Lease().Ended() {
 			s.broken = true
-			s.pool.recoverPanics(s.pool.places.afterRelease, func() { s.giveBack(leased) })
+			_ = s.pool.guard.Recover(s.pool.places.afterRelease, func() { s.giveBack(leased) })
 		}
 	}
 	if !s.broken {
@@ -114,7 +114,7 @@ func (s *shell) panicked() {
 	}
 	for _, leased := range []**conn{&s.reader, &s.writer} {
 		if c := *leased; c != nil && c != s.tx && c.Lease().OpenRows() == 0 {
-			s.pool.recoverPanics(s.pool.places.afterRelease, func() { s.giveBack(leased) })
+			_ = s.pool.guard.Recover(s.pool.places.afterRelease, func() { s.giveBack(leased) })
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
+
+	"github.com/sqlitemw/sqlitemw/pool/internal/inspect"
 )
 
 // checkpointPatience is how long a complete checkpoint waits for readers and writers that block
@@ -84,7 +86,7 @@ func (c *conn) checkpoint(ctx context.Context, mode sqlite3.CheckpointMode) (r C
 		if err := c.pool.sameFile(); err != nil {
 			return err
 		}
-		if err := readPage(raw); err != nil { // or SQLite may not know of the WAL yet
+		if err := inspect.ReadPage(raw); err != nil { // or SQLite may not know of the WAL yet
 			return err
 		}
 		r.Frames, r.Moved, err = raw.WALCheckpoint("main", mode)

@@ -30,7 +30,7 @@ func (c *conn) CleanUp() (why wrap.Reason) {
 	dirty := false
 	// A callback of SQLite may panic, especially in a rollback. No call of the program is left that
 	// could report it.
-	c.pool.recoverPanics(c.pool.places.callback, func() { c.Lease().Use(func() { why, dirty = c.cleanUp() }) })
+	_ = c.pool.guard.Recover(c.pool.places.callback, func() { c.Lease().Use(func() { why, dirty = c.cleanUp() }) })
 	if dirty {
 		c.pool.recordDirty(c, why)
 	}

@@ -5,8 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/ncruces/go-sqlite3"
-
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/pool/core"
 	"github.com/sqlitemw/sqlitemw/pool/internal/route"
@@ -72,7 +70,7 @@ type sessionState struct {
 // A writeState tells whether a writer has written since writes failed.
 type writeState struct {
 	pagesWritten     int64  // when checkWrites last ran
-	writtenAtFailure uint64 // failures.writes when checkWrites last ran
+	writtenAtFailure uint64 // how many failures of writes had begun when checkWrites last ran
 }
 
 // An activity is what a lease does. Any goroutine may read it.
@@ -153,12 +151,4 @@ func (c *conn) refreshSchema() *conn {
 		_ = c.SQLite().Exec("SELECT 1 FROM sqlite_schema LIMIT 1")
 	}
 	return c
-}
-
-// writePragmas returns the pragmas that affect what a connection writes.
-func writePragmas(raw *sqlite3.Conn) (is [3]bool) {
-	for i, name := range [...]string{"foreign_keys", "ignore_check_constraints", "recursive_triggers"} {
-		_ = row(raw, "PRAGMA "+name, func(st *sqlite3.Stmt) { is[i] = st.ColumnBool(0) })
-	}
-	return is
 }

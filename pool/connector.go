@@ -8,9 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"runtime/debug"
-	"sync"
-	"sync/atomic"
 
 	sqlitemw "github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
@@ -85,8 +82,7 @@ func (d *Driver) OpenConnector(name string) (driver.Connector, error) {
 	if err != nil {
 		return nil, err
 	}
-	ended, end := context.WithCancel(context.Background())
-	return &connector{config: cfg, plan: plan, driver: d, owns: true, ended: ended, end: end}, nil
+	return &connector{config: cfg, driver: d, own: core.NewOpener(plan.open, cmp.Or(cfg.Logger, slog.Default()))}, nil
 }
 
 // A connector makes shells. Those of [Pool.DB], Reader and Writer use an open pool. Those of
@@ -95,28 +91,8 @@ type connector struct {
 	pinned wrap.Lane
 	config Config
 	driver *Driver
-	owns   bool
-
-	// If it owns its pool.
-	plan  *plan
-	ended context.Context
-	end   context.CancelFunc
-
-	mu      sync.Mutex // guards the fields below
-	opened  *Pool
-	opening *poolOpening // nil if the pool is not being opened
-}
-
-// A poolOpening is a pool that is being opened on a separate goroutine. If a call does not wait
-// until the end, the opening goes on for the next call.
-type poolOpening struct {
-	done        chan struct{} // closed when the opening has ended; then the fields below are set
-	pool        *Pool
-	err         error // also nil if the pool was closed immediately; see closed
-	closed      error
-	panicked    *any // the value of a panic in a hook or Init
-	panicRaised atomic.Bool
-	waiting     atomic.Int64 // number of calls that wait
+	opened *Pool               // nil if it owns its pool
+	own    *core.Opener[*Pool] // of the pool that it owns; nil if it owns none
 }
 
 var (
@@ -142,84 +118,18 @@ func (c *connector) errors() wrap.ErrorMap {
 }
 
 func (c *connector) pool(ctx context.Context) (*Pool, error) {
-	if !c.owns {
+	if c.own == nil {
 		return c.opened, nil
 	}
-	if p := c.get(); p != nil {
-		return p, nil // its methods report that it is closed
-	}
-	o := c.start(ctx)
-	defer o.waiting.Add(-1)
-	select {
-	case <-o.done:
-	case <-ctx.Done():
-		return nil, core.EndOf(ctx)
-	case <-c.ended.Done():
-		return nil, ErrClosed
-	}
-	if o.panicked != nil {
-		if o.panicRaised.Swap(true) || wrap.OnOwnGoroutine() {
-			return nil, wrap.NewPanicError(*o.panicked)
-		}
-		panic(*o.panicked)
-	}
-	if c.ended.Err() != nil {
-		return nil, ErrClosed
-	}
-	return o.pool, o.err
-}
-
-// start returns the current opening, or starts one for the call with context ctx. After an
-// error, the next call starts another.
-func (c *connector) start(ctx context.Context) *poolOpening {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.opening != nil {
-		c.opening.waiting.Add(1)
-		return c.opening
-	}
-	o := &poolOpening{done: make(chan struct{}), pool: c.opened}
-	o.waiting.Add(1)
-	if c.opened != nil || c.ended.Err() != nil {
-		close(o.done)
-		return o
-	}
-	c.opening = o
-	go c.open(context.WithoutCancel(ctx), o)
-	return o
-}
-
-func (c *connector) open(ctx context.Context, o *poolOpening) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(c.ended, cancel)()
-	o.err = core.ErrGoexit // in case plan.open does not return
-	defer func() {
-		if v := recover(); v != nil {
-			o.panicked = &v
-			if o.waiting.Load() == 0 {
-				cmp.Or(c.config.Logger, slog.Default()).Error("pool: a panic was recovered, and the next call opens the pool again", "in", "opening the pool", "panic", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
-			}
-		}
-		c.mu.Lock()
-		late := c.ended.Err() != nil
-		if !late {
-			c.opened, c.opening = o.pool, nil
-		}
-		c.mu.Unlock()
-		if late && o.pool != nil { // Close may have stopped waiting
-			o.closed = o.pool.Close()
-		}
-		close(o.done)
-	}()
-	o.pool, o.err = c.plan.open(ctx)
+	return c.own.Wait(ctx)
 }
 
 // get returns the pool if it is open, or nil.
 func (c *connector) get() *Pool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.opened
+	if c.own == nil {
+		return c.opened
+	}
+	return c.own.Get()
 }
 
 // String describes the database.
@@ -228,7 +138,7 @@ func (c *connector) String() string { return fmt.Sprintf("pool: %v", c.config) }
 // Driver returns a [*Driver] from which [Of] gets the pool.
 func (c *connector) Driver() driver.Driver {
 	d := &Driver{Config: c.config, of: c}
-	if !c.owns && c.opened != nil { // an owned pool may still be being opened
+	if c.opened != nil { // an owned pool may still be being opened
 		d.Config = c.opened.Config()
 	}
 	return d
@@ -237,29 +147,10 @@ func (c *connector) Driver() driver.Driver {
 // Close closes the pool if the connector owns it, and cancels an opening. (*sql.DB).Close calls
 // it without waiting for connections in use.
 func (c *connector) Close() error {
-	if !c.owns {
+	if c.own == nil {
 		return nil
 	}
-	c.end()
-	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
-	defer cancel()
-	c.mu.Lock()
-	o := c.opening
-	c.mu.Unlock()
-	if o != nil {
-		select {
-		case <-o.done:
-			if o.closed != nil {
-				return o.closed
-			}
-		case <-ctx.Done():
-			return fmt.Errorf("pool: close: the pool is still being opened: %w", ctx.Err())
-		}
-	}
-	if p := c.get(); p != nil {
-		return p.Shutdown(ctx)
-	}
-	return nil
+	return c.own.Close(closeWithin)
 }
 
 // Of returns the pool of a database that was opened through this package. It returns nil for

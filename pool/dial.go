@@ -9,6 +9,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 	"github.com/sqlitemw/sqlitemw/pool/core"
+	"github.com/sqlitemw/sqlitemw/pool/internal/inspect"
 )
 
 // A dialer opens connections for a lane of the pool, or for the pool itself.
@@ -48,9 +49,9 @@ func (d *dialer) Open(ctx context.Context, l *core.Lane, o *wrap.Opening, opened
 // recordInitialState records the state of a connection when it is opened.
 func (c *conn) recordInitialState() {
 	raw := c.SQLite()
-	c.initial.attached = attached(raw)
+	c.initial.attached = inspect.Attached(raw)
 	if !c.reads {
-		c.initial.writePragmas = writePragmas(raw)
+		c.initial.writePragmas = inspect.WritePragmas(raw)
 		c.pool.recordCapabilities(raw, false)
 		return
 	}
@@ -60,6 +61,6 @@ func (c *conn) recordInitialState() {
 	others := strings.Count(c.initial.attached, "\n") - 1
 	raw.Limit(sqlite3.LIMIT_ATTACHED, max(others, 0))
 	if c.initial.watched = c.Watch(); !c.initial.watched {
-		c.initial.state = connState(raw)
+		c.initial.state = inspect.State(raw)
 	}
 }

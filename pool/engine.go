@@ -29,6 +29,7 @@ func (p *plan) core() core.Config {
 		KeepAlive:      c.KeepAlive,
 		LeakAfter:      c.LeakAfter,
 		HealthInterval: c.HealthInterval,
+		Failures:       failureKinds,
 		Limits:         []time.Duration{c.TxTimeout, c.MaxReadAge},
 		TrackStacks:    c.TrackStacks,
 		Exclusive:      p.exclusive,
@@ -48,14 +49,6 @@ func (e engine) Noticed(err error) { e.recordFileLost(err) }
 
 // Describe implements [core.Engine].
 func (e engine) Describe(err error) string { return e.logErr(err) }
-
-// Reasons implements [core.Engine].
-func (e engine) Reasons() []string {
-	if !e.failing() {
-		return nil
-	}
-	return e.reasons()
-}
 
 // Examine implements [core.Engine]. With probe, it retries a failing checkpoint immediately.
 func (e engine) Examine(ctx context.Context, probe bool) HealthReport {
@@ -102,7 +95,7 @@ func (e engine) optimize(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, core.EngineTimeout)
 	defer cancel()
 	c := connOf(lent)
-	e.recoverPanics(e.places.callback, func() {
+	_ = e.guard.Recover(e.places.callback, func() {
 		c.Lease().Use(func() {
 			raw := c.SQLite()
 			old := raw.SetInterrupt(ctx)

@@ -5,155 +5,68 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/redact"
-	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/pool/core"
+	"github.com/sqlitemw/sqlitemw/pool/internal/inspect"
 	"github.com/sqlitemw/sqlitemw/pool/internal/route"
 )
-
-// A failure is a kind of operation of the pool that fails, from its first error until it
-// succeeds again. Meanwhile the pool's health is degraded. An event and a log line report its
-// begin and its end.
-type failure struct {
-	since time.Time
-	last  time.Time
-	count int    // number of errors since
-	why   string // for people; without values of the program
-}
 
 // The kinds of failures.
 const (
 	failedWrite = iota
 	failedCheckpoint
 	failedWAL
-	failureKinds
 )
 
-var failureReasons = [failureKinds]driver.Reason{driver.ReasonWrite, driver.ReasonCheckpoint, driver.ReasonWAL}
-
-// failures are the current failures of a pool.
-type failures struct {
-	mu  sync.Mutex // guards now, and changes of on
-	now [failureKinds]*failure
-
-	on     [failureKinds]atomic.Bool // whether now is set; read without mu
-	writes atomic.Uint64             // how many failures of writes have begun
-}
-
-// A cause is the reason of a failure, for events and logs.
-type cause struct {
-	why    string // for people
-	status string // see [driver.Event].Err
-	conn   driver.ConnID
-	lane   wrap.Lane
-	trace  trace.TraceID
-	holder *reading // the reading that blocks; nil if unknown
+var failureKinds = []core.FailureKind{
+	failedWrite:      {Reason: driver.ReasonWrite, Begins: "writes fail", Ends: "writes succeed again", InCalls: true},
+	failedCheckpoint: {Reason: driver.ReasonCheckpoint, Begins: "checkpoints fail", Ends: "checkpoints succeed again"},
+	failedWAL:        {Reason: driver.ReasonWAL, Begins: "the WAL is longer than its limit", Ends: "the WAL is within its limit again"},
 }
 
 // recordFailure records that an operation of this kind has failed.
-func (p *Pool) recordFailure(kind int, c cause) {
-	now := time.Now()
-	p.base.failures.mu.Lock()
-	f := p.base.failures.now[kind]
-	begins := f == nil
-	if begins {
-		f = &failure{since: now}
-		p.base.failures.now[kind] = f
-		p.base.failures.on[kind].Store(true)
-		if kind == failedWrite {
-			p.base.failures.writes.Add(1)
-		}
-	}
-	f.count++
-	f.last, f.why = now, c.why
-	p.base.failures.mu.Unlock()
-	if !begins {
-		return
-	}
-	e := driver.Event{Time: now, Kind: driver.KindFailing, Reason: failureReasons[kind], Err: c.status, Conn: c.conn, Lane: c.lane, Trace: c.trace, Background: kind != failedWrite}
-	attrs := []any{"file", p.fileName(), "error", c.why}
-	if h := c.holder; h != nil {
-		e.Holder, e.Trace = h.Conn, h.Trace
-		attrs = append(attrs, "holder", h.Conn, "lane", h.Lane, "reads", h.lasted, "owner", h.Owner, "last", h.Last, "trace", h.Trace)
-	}
-	p.recorder.Record(e)
-	p.core.HealthMayChange(kind != failedWrite)
-	p.logger.Error("pool: "+failureNames[kind].begins, attrs...)
+func (p *Pool) recordFailure(kind int, c core.FailureCause) {
+	c.File = p.fileName()
+	p.core.Fail(kind, c)
 }
 
 // recordSuccess records that an operation of this kind has succeeded, which ends its failure.
 func (p *Pool) recordSuccess(kind int) {
-	if !p.base.failures.on[kind].Load() {
-		return
+	if p.core.Fails(kind) {
+		p.core.Succeed(kind, p.fileName())
 	}
-	p.base.failures.mu.Lock()
-	f := p.base.failures.now[kind]
-	p.base.failures.now[kind] = nil
-	p.base.failures.on[kind].Store(false)
-	p.base.failures.mu.Unlock()
-	if f == nil {
-		return
-	}
-	now := time.Now()
-	took := now.Sub(f.since)
-	p.recorder.Record(driver.Event{Time: now, Kind: driver.KindRecovered, Reason: failureReasons[kind], Duration: took, Background: kind != failedWrite})
-	p.core.HealthMayChange(kind != failedWrite)
-	p.logger.Info("pool: "+failureNames[kind].ends, "file", p.fileName(), "after", took, "failures", f.count)
 }
 
-var failureNames = [failureKinds]struct{ begins, ends string }{
-	failedWrite:      {"writes fail", "writes succeed again"},
-	failedCheckpoint: {"checkpoints fail", "checkpoints succeed again"},
-	failedWAL:        {"the WAL is longer than its limit", "the WAL is within its limit again"},
-}
-
-// reasons returns the descriptions of the current failures for [Pool.Health].
-func (p *Pool) reasons() []string {
+// Reasons implements [core.Engine]. It describes the current failures.
+func (e engine) Reasons() []string {
 	now := time.Now()
-	p.base.failures.mu.Lock()
-	defer p.base.failures.mu.Unlock()
 	var list []string
-	for kind, f := range p.base.failures.now {
-		if f == nil {
-			continue
-		}
-		span := now.Sub(f.since).Round(time.Millisecond)
-		switch kind {
+	for _, f := range e.core.Failures() {
+		span := now.Sub(f.Since).Round(time.Millisecond)
+		switch f.Kind {
 		case failedWrite:
-			list = append(list, fmt.Sprintf("writes to %q fail, %d in the last %v: %s", p.fileName(), f.count, span, f.why))
+			list = append(list, fmt.Sprintf("writes to %q fail, %d in the last %v: %s", e.fileName(), f.Count, span, f.Why))
 		case failedCheckpoint:
-			text := fmt.Sprintf("checkpoints of %q fail, %d in the last %v: %s", p.fileName(), f.count, span, f.why)
-			if n := p.wals.Stats().Bytes; n > 0 {
+			text := fmt.Sprintf("checkpoints of %q fail, %d in the last %v: %s", e.fileName(), f.Count, span, f.Why)
+			if n := e.wals.Stats().Bytes; n > 0 {
 				text += "; the WAL has " + bytesOf(n)
-				if limit := p.wals.Limit(); n > limit && p.cfg.JournalSizeLimit >= 0 {
+				if limit := e.wals.Limit(); n > limit && e.cfg.JournalSizeLimit >= 0 {
 					text += ", more than its limit, " + bytesOf(limit) + " (Config.JournalSizeLimit)"
 				}
 			}
 			list = append(list, text)
 		case failedWAL:
 			list = append(list, fmt.Sprintf("the WAL of %q has %s, for %v more than its limit, %s (Config.JournalSizeLimit): %s",
-				p.fileName(), bytesOf(p.wals.Stats().Bytes), span, bytesOf(p.wals.Limit()), f.why))
+				e.fileName(), bytesOf(e.wals.Stats().Bytes), span, bytesOf(e.wals.Limit()), f.Why))
 		}
 	}
 	return list
-}
-
-// failing reports whether there is any failure.
-func (p *Pool) failing() bool {
-	for kind := range p.base.failures.on {
-		if p.base.failures.on[kind].Load() {
-			return true
-		}
-	}
-	return false
 }
 
 // fileName returns the name of the database for people.
@@ -174,25 +87,14 @@ func (p *Pool) describeErr(err error) string {
 	}
 	text := p.logErr(err)
 	var code sqlite3.ExtendedErrorCode
-	if errors.As(err, &code) && failedCalls[code] != "" {
-		text += " in a " + failedCalls[code]
+	if errors.As(err, &code) {
+		text += inspect.CallOf(code)
 	}
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
 		text += ": " + errno.Error()
 	}
 	return strings.TrimPrefix(text, "sqlite3: ")
-}
-
-// failedCalls describe codes for which SQLite has the same text.
-var failedCalls = map[sqlite3.ExtendedErrorCode]string{
-	sqlite3.IOERR_WRITE:     "write",
-	sqlite3.IOERR_FSYNC:     "sync",
-	sqlite3.IOERR_DIR_FSYNC: "sync of the directory",
-	sqlite3.IOERR_TRUNCATE:  "truncation",
-	sqlite3.IOERR_DELETE:    "removal",
-	sqlite3.IOERR_READ:      "read",
-	sqlite3.IOERR_SHMSIZE:   "change of the size of the shared memory",
 }
 
 // cannotWrite reports whether an error on the writer means that SQLite cannot write. A mistake
@@ -237,14 +139,14 @@ func (c *conn) recordWriteErr(err error) {
 	}
 	p := c.pool
 	id := c.Trace()
-	p.recordFailure(failedWrite, cause{why: p.describeErr(err), status: c.Lease().Status(err), conn: c.ID(), lane: c.lane.Name(), trace: id})
+	p.recordFailure(failedWrite, core.FailureCause{Why: p.describeErr(err), Status: c.Lease().Status(err), Conn: c.ID(), Lane: c.lane.Name(), Trace: id})
 	c.countWrites()
 }
 
 // countWrites records how many pages the connection has written so far.
 func (c *conn) countWrites() (n int64) {
 	n, _, _ = c.SQLite().Status(sqlite3.DBSTATUS_CACHE_WRITE, false)
-	c.writes.pagesWritten, c.writes.writtenAtFailure = n, c.pool.base.failures.writes.Load()
+	c.writes.pagesWritten, c.writes.writtenAtFailure = n, c.pool.core.FailuresBegun(failedWrite)
 	return n
 }
 
@@ -252,10 +154,10 @@ func (c *conn) countWrites() (n int64) {
 // check, without a recorded error. While no writes fail, it costs one atomic load.
 func (c *conn) checkWrites() {
 	p := c.pool
-	if c.reads || !p.base.failures.on[failedWrite].Load() {
+	if c.reads || !p.core.Fails(failedWrite) {
 		return
 	}
-	known, before := c.writes.writtenAtFailure == p.base.failures.writes.Load(), c.writes.pagesWritten
+	known, before := c.writes.writtenAtFailure == p.core.FailuresBegun(failedWrite), c.writes.pagesWritten
 	if now := c.countWrites(); known && now > before {
 		p.recordSuccess(failedWrite)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/pool/internal/inspect"
 	"github.com/sqlitemw/sqlitemw/pool/internal/route"
 )
 
@@ -49,13 +50,13 @@ func (p *Pool) examine(ctx context.Context) HealthReport {
 		raw := c.SQLite()
 		old := raw.SetInterrupt(ctx)
 		defer raw.SetInterrupt(old)
-		if err := readPage(raw); err != nil {
+		if err := inspect.ReadPage(raw); err != nil {
 			return err
 		}
 		if err := p.checkSize(c); err != nil {
 			return err
 		}
-		mode, ok := journalMode(raw)
+		mode, ok := inspect.JournalMode(raw)
 		if want := !p.cfg.DisableWAL && p.lanes.readers != nil; ok && want && mode != "wal" {
 			degraded("the journal mode is %s, not wal: there is one lane", mode)
 		}
@@ -105,7 +106,7 @@ func (p *Pool) checkSize(c driver.PoolConn) error {
 func (p *Pool) writePragmasDiffer(ctx context.Context) (changed bool) {
 	if route.Marks(p.routing.marks.Load())&route.Pragma != 0 {
 		_, _ = p.withIdleWriter(ctx, false, func(c *conn) error {
-			changed = writePragmas(c.SQLite()) != c.initial.writePragmas
+			changed = inspect.WritePragmas(c.SQLite()) != c.initial.writePragmas
 			return nil
 		})
 	}

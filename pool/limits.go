@@ -118,7 +118,7 @@ func (c *conn) takeAway() {
 		return
 	}
 	c.lease.takenAway = true
-	c.pool.recoverPanics(c.pool.places.callback, func() {
+	_ = c.pool.guard.Recover(c.pool.places.callback, func() {
 		c.Lease().Use(func() {
 			raw := c.SQLite()
 			old := raw.SetInterrupt(context.Background())

@@ -1,14 +1,13 @@
 package pool
 
 import (
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/pool/internal/inspect"
 	"github.com/sqlitemw/sqlitemw/pool/internal/route"
 )
 
@@ -84,12 +83,12 @@ func (p *Pool) unmark(left route.Marks, most int) {
 // until the connection is closed.
 func (p *Pool) recheckMarks(c *conn) {
 	m := c.session.marks
-	if m&route.Attach != 0 && attached(c.SQLite()) == c.initial.attached {
+	if m&route.Attach != 0 && inspect.Attached(c.SQLite()) == c.initial.attached {
 		m &^= route.Attach
 	}
 	if m&route.Temp != 0 {
 		var n int64
-		err := row(c.SQLite(), "SELECT count(*) FROM sqlite_temp_schema", func(st *sqlite3.Stmt) { n = st.ColumnInt64(0) })
+		err := inspect.Rows(c.SQLite(), "SELECT count(*) FROM sqlite_temp_schema", func(st *sqlite3.Stmt) { n = st.ColumnInt64(0) })
 		if err == nil && n == 0 {
 			m &^= route.Temp
 		}
@@ -99,18 +98,6 @@ func (p *Pool) recheckMarks(c *conn) {
 		p.unmark(m, 1)
 		p.logger.Info("pool: a change of session state on the writer is undone", "conn", c.ID())
 	}
-}
-
-// attached returns the names and files of a connection's databases. It omits the temporary
-// database, which SQLite opens when it is first used.
-func attached(raw *sqlite3.Conn) string {
-	var list strings.Builder
-	_ = row(raw, "PRAGMA database_list", func(st *sqlite3.Stmt) {
-		if name := st.ColumnText(1); name != "temp" {
-			fmt.Fprintf(&list, "%q %q\n", name, st.ColumnText(2))
-		}
-	})
-	return list.String()
 }
 
 // beforeJournal closes the idle readers and the checkpointer's connection, because SQLite
@@ -127,7 +114,7 @@ func (p *Pool) beforeJournal(c *conn) {
 // afterJournal updates the number of lanes after a possible change of the journal mode. Readers
 // beside a writer need WAL mode.
 func (p *Pool) afterJournal(c *conn) {
-	mode, ok := journalMode(c.SQLite())
+	mode, ok := inspect.JournalMode(c.SQLite())
 	if !ok {
 		return
 	}
@@ -149,7 +136,7 @@ func (p *Pool) keepsCommits(raw *sqlite3.Conn, journal bool) {
 		old, now = now, old
 	}
 	is := ""
-	if err := row(raw, "PRAGMA synchronous", func(st *sqlite3.Stmt) { is = st.ColumnText(0) }); err != nil {
+	if err := inspect.Rows(raw, "PRAGMA synchronous", func(st *sqlite3.Stmt) { is = st.ColumnText(0) }); err != nil {
 		return
 	}
 	if s, ok := synchronousOf(is); !ok || s != old {
@@ -158,9 +145,4 @@ func (p *Pool) keepsCommits(raw *sqlite3.Conn, journal bool) {
 	// Inside a transaction, SQLite refuses this. But there the journal mode cannot have changed
 	// either.
 	_ = raw.Exec("PRAGMA synchronous=" + now.String())
-}
-
-func journalMode(raw *sqlite3.Conn) (mode string, ok bool) {
-	err := row(raw, "PRAGMA journal_mode", func(st *sqlite3.Stmt) { mode = strings.ToLower(st.ColumnText(0)) })
-	return mode, err == nil && mode != ""
 }

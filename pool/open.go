@@ -13,6 +13,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 	"github.com/sqlitemw/sqlitemw/pool/core"
+	"github.com/sqlitemw/sqlitemw/pool/internal/inspect"
 	"github.com/sqlitemw/sqlitemw/pool/internal/stepgate"
 	"github.com/sqlitemw/sqlitemw/pool/internal/walkeeper"
 )
@@ -111,7 +112,7 @@ func (p *Pool) open(ctx context.Context) error {
 	if !p.plan.readOnly { // a read-only pool never writes, so it need not wait for writers
 		p.lanes.writer.SetQueue(p.base.file.writers)
 	}
-	size, err := pageSize(c.SQLite())
+	size, err := inspect.PageSize(c.SQLite())
 	if err != nil {
 		p.lanes.writer.Close(&c.Conn, wrap.ReasonOther)
 		return &OpenError{File: p.cfg.Name, Err: err}

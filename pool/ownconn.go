@@ -5,8 +5,6 @@ import (
 	"errors"
 	"sync"
 
-	"github.com/ncruces/go-sqlite3"
-
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 	"github.com/sqlitemw/sqlitemw/pool/core"
@@ -75,11 +73,6 @@ func inBackground(ctx context.Context, c driver.PoolConn) {
 	if !c.Lease().Panicked() {
 		c.SQLite().SetInterrupt(context.WithoutCancel(ctx))
 	}
-}
-
-// readPage makes SQLite read the file. "SELECT 1" would not.
-func readPage(raw *sqlite3.Conn) error {
-	return row(raw, "PRAGMA schema_version", func(*sqlite3.Stmt) {})
 }
 
 // A keeper is a connection that keeps an in-memory database alive as long as the pool is open.

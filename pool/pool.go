@@ -49,7 +49,6 @@ type base struct {
 	path        string      // of the file; empty if there is none
 	keeper      *keeper     // of an in-memory database
 	lost        atomic.Bool // the file is lost, and that has been reported
-	failures    failures
 	stopMetrics func()
 }
 
@@ -119,24 +118,6 @@ func (p *Pool) countLanes() int {
 	return 2
 }
 
-func pageSize(raw *sqlite3.Conn) (n int64, err error) {
-	err = row(raw, "PRAGMA page_size", func(st *sqlite3.Stmt) { n = st.ColumnInt64(0) })
-	return n, err
-}
-
-// row executes one of the pool's own queries and calls read for each row.
-func row(raw *sqlite3.Conn, query string, read func(*sqlite3.Stmt)) error {
-	st, _, err := raw.Prepare(query)
-	if err != nil {
-		return err
-	}
-	defer st.Close()
-	for st.Step() {
-		read(st)
-	}
-	return st.Err()
-}
-
 // recordBusy records an event for a call that failed because the database is locked.
 func (p *Pool) recordBusy(c *conn, err error) {
 	e := driver.Event{Time: time.Now(), Kind: driver.KindBusy, Conn: c.ID(), Lane: c.lane.Name(), Err: c.Lease().Status(err)}
@@ -187,9 +168,6 @@ func (p *Pool) takeDirtyErr() error {
 // String returns the pool's name, as errors show it.
 func (p *Pool) String() string { return fmt.Sprintf("pool: %q", p.cfg.Name) }
 
-// recoverPanics calls f and reports its panic; see [core.Guard.Recover].
-func (p *Pool) recoverPanics(at *core.Place, f func()) { _ = p.guard.Recover(at, f) }
-
 func (p *Pool) hookError(hook string, err error) error {
 	return &OpenError{File: p.cfg.Name, Err: fmt.Errorf("Config.Hooks.%s: %w", hook, err)}
 }
@@ -205,11 +183,5 @@ func (p *Pool) logErr(err error) string {
 	if errors.As(err, &code) {
 		return code.Error()
 	}
-	if blocked := (*BlockedError)(nil); errors.As(err, &blocked) {
-		return blocked.Error()
-	}
-	if panicked := (*wrap.PanicError)(nil); errors.As(err, &panicked) {
-		return fmt.Sprintf("panic: %T", panicked.Value)
-	}
-	return fmt.Sprintf("%T", err)
+	return core.Describe(err)
 }

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/pool/internal/inspect"
 	"github.com/sqlitemw/sqlitemw/pool/internal/route"
 )
 
@@ -29,7 +30,7 @@ func (s *shell) offerTurn() {
 func (c *conn) writePragmasDiffer() bool {
 	// While rows are open, a PRAGMA may not have been executed yet.
 	if c.session.recheckPragmas && c.Lease().OpenRows() == 0 {
-		c.Lease().Use(func() { c.session.pragmasDiffer = writePragmas(c.SQLite()) != c.initial.writePragmas })
+		c.Lease().Use(func() { c.session.pragmasDiffer = inspect.WritePragmas(c.SQLite()) != c.initial.writePragmas })
 		c.session.recheckPragmas = false
 	}
 	return c.session.recheckPragmas || c.session.pragmasDiffer

@@ -3,13 +3,12 @@ package pool
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/pool/internal/inspect"
 	"github.com/sqlitemw/sqlitemw/pool/internal/route"
-	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
 
 // routeBySQLite leases the connection for a query that only reads, according to the parser. It
@@ -29,7 +28,7 @@ func (s *shell) routeBySQLite(ctx context.Context, t *route.Query) (*conn, error
 		return s.routeUnprepared(ctx, t, schema, c, err)
 	}
 	if !c.initial.watched {
-		c.Lease().Use(func() { answer.Session = usesSession(c.SQLite(), t.Text) })
+		c.Lease().Use(func() { answer.Session = inspect.UsesSession(c.SQLite(), t.Text) })
 	}
 	if answer.ReadOnly && !answer.Session {
 		t.Verdict.Set(schema, route.ToReader)
@@ -79,16 +78,4 @@ func (s *shell) routeUnprepared(ctx context.Context, t *route.Query, schema uint
 		t.Verdict.Set(schema, route.ToWriter)
 	}
 	return c, nil
-}
-
-// usesSession returns Answer.Session for a connection that is not watched.
-func usesSession(raw *sqlite3.Conn, query string) (asks bool) {
-	const opcode, function = 1, 5
-	_ = row(raw, "EXPLAIN "+query, func(st *sqlite3.Stmt) {
-		if op := st.ColumnText(opcode); op == "Function" || op == "PureFunc" {
-			name, _, _ := strings.Cut(st.ColumnText(function), "(")
-			asks = asks || sqltext.IsSessionFunction(name)
-		}
-	})
-	return asks
 }

@@ -2,7 +2,6 @@ package pool
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/pool/core"
 	"github.com/sqlitemw/sqlitemw/pool/internal/walkeeper"
 )
 
@@ -70,7 +70,7 @@ func (h walHost) Checkpointed(err error) {
 		h.recordSuccess(failedCheckpoint)
 		return
 	}
-	h.recordFailure(failedCheckpoint, cause{why: h.describeErr(err), status: statusOf(err)})
+	h.recordFailure(failedCheckpoint, core.FailureCause{Why: h.describeErr(err), Status: statusOf(err)})
 }
 
 // TooLong implements [walkeeper.Host].
@@ -80,28 +80,27 @@ func (h walHost) TooLong() { h.recordFailure(failedWAL, h.checkpointBlocker()) }
 func (h walHost) Fits() { h.recordSuccess(failedWAL) }
 
 // CheckpointsFail implements [walkeeper.Host].
-func (h walHost) CheckpointsFail() bool { return h.base.failures.on[failedCheckpoint].Load() }
+func (h walHost) CheckpointsFail() bool { return h.core.Fails(failedCheckpoint) }
 
 // Failing implements [walkeeper.Host].
-func (h walHost) Failing() bool { return h.failing() }
+func (h walHost) Failing() bool { return len(h.core.Failures()) > 0 }
 
 // checkpointBlocker returns the probable cause of a WAL that cannot be reset.
-func (p *Pool) checkpointBlocker() cause {
+func (p *Pool) checkpointBlocker() core.FailureCause {
 	oldest := p.oldestReading()
 	if oldest != nil && oldest.lasted >= walkeeper.LongRead {
-		return cause{why: oldest.String(), holder: oldest}
+		return core.FailureCause{Why: oldest.String(), Holder: &oldest.Holder, Reads: oldest.lasted}
 	}
 	if p.wals.Kind() == walkeeper.Outside {
-		return cause{why: "wal_autocheckpoint is off, and no other program has moved it to the database"}
+		return core.FailureCause{Why: "wal_autocheckpoint is off, and no other program has moved it to the database"}
 	}
-	return cause{why: "another process, or a connection outside the pools, has been reading or writing for long"}
+	return core.FailureCause{Why: "another process, or a connection outside the pools, has been reading or writing for long"}
 }
 
 // statusOf returns how events describe an error: its code, or else its type.
 func statusOf(err error) string {
-	var code sqlite3.ExtendedErrorCode
-	if errors.As(err, &code) {
-		return strconv.Itoa(int(code))
+	if _, code, ok := driver.Code(err); ok {
+		return strconv.Itoa(code)
 	}
 	return fmt.Sprintf("%T", err)
 }

@@ -28,6 +28,9 @@ type Config struct {
 	// frequent enough for all of them.
 	Limits []time.Duration
 
+	// Failures are the kinds of failures that the engine reports; see [Pool.Fail].
+	Failures []FailureKind
+
 	TrackStacks bool  // holders have the stacks of their callers
 	Exclusive   bool  // the first connection to the database locks out all others
 	ConnMemory  int64 // address space that a connection reserves, in bytes
@@ -36,6 +39,14 @@ type Config struct {
 	Logger   *slog.Logger
 	Recorder wrap.Recorder // the program's; nil if it has none
 	Hooks    Hooks
+}
+
+// A FailureKind is a kind of operation of the engine that may fail for some time, such as writes.
+// Meanwhile [Engine.Reasons] should say so. An event and a log line report the begin and the end.
+type FailureKind struct {
+	Reason       wrap.Reason
+	Begins, Ends string // log messages, such as "writes fail" and "writes succeed again"
+	InCalls      bool   // calls of the program find out, not goroutines of the pool
 }
 
 // Hooks are functions of the program that the pool calls. Any of them may be nil.

@@ -11,7 +11,7 @@
 // [Conn], in which the lane keeps its own records.
 //
 // Each file has one of these nouns, and refers only to files that come later. Files in reading
-// order: view.go, observe.go, pool.go, shutdown.go, maintain.go, check.go, acquire.go,
+// order: view.go, observe.go, opener.go, pool.go, shutdown.go, maintain.go, failures.go, check.go, acquire.go,
 // taking.go, acquireerror.go, graph.go, holder.go, stall.go, offer.go, opening.go, dial.go, registry.go,
 // release.go, extra.go, lane.go, conn.go, turn.go, shared.go, log.go, stats.go, engine.go,
 // health.go, queue.go, caller.go, mailbox.go, guard.go, eventlog.go, config.go and errors.go.

@@ -335,6 +335,17 @@ func (e *BlockedError) Error() string {
 	return fmt.Sprintf("pool: %s has not returned for %s: it is not called again on the pool's own goroutines until it does", e.Function, e.For.Round(time.Millisecond))
 }
 
+// Describe returns the type of an error, or what the core itself says, for [Engine.Describe].
+func Describe(err error) string {
+	if blocked := (*BlockedError)(nil); errors.As(err, &blocked) {
+		return blocked.Error()
+	}
+	if panicked := (*wrap.PanicError)(nil); errors.As(err, &panicked) {
+		return fmt.Sprintf("panic: %T", panicked.Value)
+	}
+	return fmt.Sprintf("%T", err)
+}
+
 func (at *Place) blockedError() error {
 	return &BlockedError{at.name, time.Since(time.Unix(0, at.since.Load()))}
 }

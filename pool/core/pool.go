@@ -18,12 +18,14 @@ type Pool struct {
 	check    *checker
 	maintain *maintainer // nil before Start
 	end      *closer     // nil before Start
+	failures *failures
 }
 
 // New returns a pool for engine, without lanes. If it is not started, [Pool.Abandon] ends it.
 func New(engine Engine, cfg Config) *Pool {
 	s := newShared(engine, cfg)
-	return &Pool{shared: s, check: &checker{shared: s, job: s.guard.NewJob("the health check")}}
+	check := &checker{shared: s, job: s.guard.NewJob("the health check")}
+	return &Pool{shared: s, check: check, failures: &failures{shared: s, check: check, kinds: make([]failureState, len(cfg.Failures))}}
 }
 
 // AddLane adds a lane to a pool that has not been started.
@@ -154,6 +156,23 @@ func (p *Pool) SetHealth(r HealthReport) { p.check.set(r) }
 // HealthMayChange records an event if the health differs from that of the latest event.
 // background says that the caller may be a goroutine of the pool.
 func (p *Pool) HealthMayChange(background bool) { p.check.mayChange(background) }
+
+// Fail records that an operation of that kind, an index in Config.Failures, has failed. Succeed
+// records that one has succeeded, which ends the failure; file is the name of the database for
+// people. While nothing fails, Succeed costs one atomic load.
+func (p *Pool) Fail(kind int, c FailureCause) { p.failures.fail(kind, c) }
+
+// Succeed ends a failure; see Fail.
+func (p *Pool) Succeed(kind int, file string) { p.failures.succeed(kind, file) }
+
+// Fails reports whether operations of that kind fail.
+func (p *Pool) Fails(kind int) bool { return p.failures.kinds[kind].on.Load() }
+
+// Failures returns the current failures.
+func (p *Pool) Failures() []Failure { return p.failures.current() }
+
+// FailuresBegun returns how many failures of that kind have begun.
+func (p *Pool) FailuresBegun(kind int) uint64 { return p.failures.kinds[kind].begun.Load() }
 
 // LogEvents writes every event from now on to logger, on a separate goroutine, until stop is
 // called or the pool is shut down. If there are kinds, it writes only events of these. A nil

@@ -3,6 +3,7 @@ package copyfile
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -11,6 +12,11 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/pool/internal/inspect"
 )
 
 // A File is a copy of a database in progress. It has a temporary name until it is
@@ -26,17 +32,85 @@ type File struct {
 	file *os.File
 }
 
-// New creates an empty file beside path. SQLite treats it as a new database.
-func New(path string, permissions fs.FileMode, isOpen func(fs.FileInfo) bool) (*File, error) {
+// New creates an empty file beside path. SQLite treats it as a new database. The file has the
+// permissions of the database original: a user who must not read the one must not read the other.
+// original is empty if the database is not in a file.
+func New(path, original string, isOpen func(fs.FileInfo) bool) (*File, error) {
 	removeStale(path)
 	t := &File{path: path, temporary: temporaryFor(path), isOpen: isOpen}
 	live.add(t.temporary)
 	var err error
-	if t.file, err = os.OpenFile(t.temporary, os.O_RDWR|os.O_CREATE|os.O_EXCL, permissions); err != nil {
+	if t.file, err = os.OpenFile(t.temporary, os.O_RDWR|os.O_CREATE|os.O_EXCL, permissionsOf(original)); err != nil {
 		live.remove(t.temporary)
 		return nil, err
 	}
 	return t, nil
+}
+
+// backupStep is how many pages are copied between two checks of the context. With pages of 4
+// KiB, that is one megabyte, which takes milliseconds.
+const backupStep = 256
+
+func permissionsOf(name string) fs.FileMode {
+	if info, err := os.Stat(name); name != "" && err == nil {
+		return info.Mode().Perm()
+	}
+	return 0o644
+}
+
+// Copy copies the main database of a connection to the file, and returns its number of pages. It
+// does so in one read transaction. Otherwise each write of another connection would restart the
+// copy. run calls each step, or refuses it with an error.
+func (t *File) Copy(raw *sqlite3.Conn, run func(step func() error) error) (pages int, err error) {
+	if err := run(func() error { return begin(raw) }); err != nil {
+		return 0, err
+	}
+	ended := false
+	defer func() {
+		if !ended {
+			return // a panic has passed, and the connection is closed
+		}
+		raw.SetInterrupt(context.Background())
+		if endErr := raw.Exec("ROLLBACK"); err == nil {
+			err = endErr
+		}
+	}()
+	// No program uses the file yet, and it is synced when it is complete. So it needs neither a
+	// journal nor SQLite's syncs.
+	to := driver.FileURI(t.temporary) + "?_pragma=journal_mode(off)&_pragma=synchronous(off)"
+	var b *sqlite3.Backup
+	err = run(func() error {
+		b, err = raw.BackupInit("main", to)
+		return err
+	})
+	if err != nil {
+		ended = true
+		return 0, err
+	}
+	for done := false; !done && err == nil; {
+		err = run(func() error {
+			done, err = b.Step(backupStep)
+			return err
+		})
+	}
+	pages = b.PageCount()
+	if closeErr := b.Close(); err == nil {
+		err = closeErr
+	}
+	ended = true
+	return pages, err
+}
+
+// begin begins a read transaction and starts its read.
+func begin(raw *sqlite3.Conn) error {
+	if err := raw.Exec("BEGIN"); err != nil {
+		return err
+	}
+	err := inspect.ReadPage(raw)
+	if err != nil {
+		_ = raw.Exec("ROLLBACK")
+	}
+	return err
 }
 
 // Complete checks the copy's header and size, and syncs it. SQLite must have closed it.

@@ -12,6 +12,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 	"github.com/sqlitemw/sqlitemw/pool/core"
+	"github.com/sqlitemw/sqlitemw/pool/internal/inspect"
 )
 
 // A checkpointer moves the content of the WAL to the database while the writer goes on. It has
@@ -174,7 +175,7 @@ func (c *checkpointer) checkpoint(mode sqlite3.CheckpointMode) (frames, moved in
 		err = raw.BusyTimeout(0) // resetWAL does the waiting, if any
 	}
 	if err == nil {
-		err = readPage(raw) // or SQLite may not know of the WAL yet
+		err = inspect.ReadPage(raw) // or SQLite may not know of the WAL yet
 	}
 	if err == nil {
 		runtime.Gosched()

@@ -112,6 +112,3 @@ func checkpointed(host Host, err error) Outcome {
 	host.Checkpointed(err)
 	return Failed
 }
-
-// readPage makes SQLite read the file. "SELECT 1" would not.
-func readPage(raw *sqlite3.Conn) error { return raw.Exec("PRAGMA schema_version") }

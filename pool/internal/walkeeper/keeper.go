@@ -12,6 +12,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/sqlitemw/sqlitemw/pool/core"
+	"github.com/sqlitemw/sqlitemw/pool/internal/inspect"
 )
 
 // SQLite calls a hook after each commit with the length of the WAL. The hook decides
@@ -156,7 +157,7 @@ func (k *Keeper) watch(ctx context.Context) {
 	_ = k.host.WithOwnConn(bounded, func(raw *sqlite3.Conn) error {
 		old := raw.SetInterrupt(bounded)
 		defer raw.SetInterrupt(old)
-		if err := readPage(raw); err != nil {
+		if err := inspect.ReadPage(raw); err != nil {
 			return err
 		}
 		k.Check(raw)

@@ -1,0 +1,142 @@
+// Package inspect asks a connection of SQLite for its state, for the pool.
+package inspect
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
+)
+
+// Rows executes a query and calls read for each row.
+func Rows(raw *sqlite3.Conn, query string, read func(*sqlite3.Stmt)) error {
+	st, _, err := raw.Prepare(query)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	for st.Step() {
+		read(st)
+	}
+	return st.Err()
+}
+
+// ReadPage makes SQLite read the file. "SELECT 1" would not.
+func ReadPage(raw *sqlite3.Conn) error {
+	return Rows(raw, "PRAGMA schema_version", func(*sqlite3.Stmt) {})
+}
+
+// PageSize returns the page size of the main database, in bytes.
+func PageSize(raw *sqlite3.Conn) (n int64, err error) {
+	err = Rows(raw, "PRAGMA page_size", func(st *sqlite3.Stmt) { n = st.ColumnInt64(0) })
+	return n, err
+}
+
+// JournalMode returns the journal mode in lower case. ok is false if it is unknown.
+func JournalMode(raw *sqlite3.Conn) (mode string, ok bool) {
+	err := Rows(raw, "PRAGMA journal_mode", func(st *sqlite3.Stmt) { mode = strings.ToLower(st.ColumnText(0)) })
+	return mode, err == nil && mode != ""
+}
+
+// WritePragmas returns the pragmas that affect what a connection writes.
+func WritePragmas(raw *sqlite3.Conn) (is [3]bool) {
+	for i, name := range [...]string{"foreign_keys", "ignore_check_constraints", "recursive_triggers"} {
+		_ = Rows(raw, "PRAGMA "+name, func(st *sqlite3.Stmt) { is[i] = st.ColumnBool(0) })
+	}
+	return is
+}
+
+// Attached returns the names and files of a connection's databases. It omits the temporary
+// database, which SQLite opens when it is first used.
+func Attached(raw *sqlite3.Conn) string {
+	var list strings.Builder
+	_ = Rows(raw, "PRAGMA database_list", func(st *sqlite3.Stmt) {
+		if name := st.ColumnText(1); name != "temp" {
+			fmt.Fprintf(&list, "%q %q\n", name, st.ColumnText(2))
+		}
+	})
+	return list.String()
+}
+
+// State describes the parts of a connection that a query can change. It takes about 100 µs.
+//
+// It does not contain the busy timeout. With tracing.Config.Details, a handler of package
+// driver replaces the busy timeout most of the time.
+func State(raw *sqlite3.Conn) string {
+	var b strings.Builder
+	b.WriteString(Attached(raw))
+	for _, name := range [...]string{
+		"analysis_limit", "automatic_index", "cache_size", "cache_spill", "cell_size_check", "checkpoint_fullfsync",
+		"count_changes", "defer_foreign_keys", "empty_result_callbacks", "foreign_keys", "full_column_names", "fullfsync",
+		"hard_heap_limit", "ignore_check_constraints", "journal_size_limit", "legacy_alter_table", "locking_mode",
+		"max_page_count", "query_only", "read_uncommitted", "recursive_triggers", "reverse_unordered_selects",
+		"secure_delete", "short_column_names", "soft_heap_limit", "synchronous", "temp_store", "threads",
+		"trusted_schema", "wal_autocheckpoint", "writable_schema",
+	} {
+		describe(&b, raw, "PRAGMA "+name)
+	}
+	describe(&b, raw, "SELECT 'a' LIKE 'A'") // because PRAGMA case_sensitive_like cannot be read
+	describe(&b, raw, "SELECT type, name, sql FROM sqlite_temp_schema")
+	return b.String()
+}
+
+// Capabilities describes what queries can name on a connection outside its main database. It
+// takes about 300 µs.
+func Capabilities(raw *sqlite3.Conn) string {
+	var b strings.Builder
+	b.WriteString(Attached(raw))
+	describe(&b, raw, "SELECT name, narg FROM pragma_function_list WHERE NOT builtin ORDER BY 1, 2")
+	describe(&b, raw, "SELECT name FROM pragma_module_list WHERE name NOT LIKE 'pragma\\_%' ESCAPE '\\' ORDER BY 1")
+	describe(&b, raw, "SELECT name FROM pragma_collation_list ORDER BY 1")
+	describe(&b, raw, "SELECT name FROM sqlite_temp_schema ORDER BY 1")
+	return b.String()
+}
+
+// describe appends the results of a query, or its error.
+func describe(b *strings.Builder, raw *sqlite3.Conn, query string) {
+	err := Rows(raw, query, func(st *sqlite3.Stmt) {
+		for i := range st.ColumnCount() {
+			b.WriteString(st.ColumnText(i))
+			b.WriteByte(0)
+		}
+	})
+	if err != nil {
+		b.WriteString(err.Error())
+	}
+	b.WriteByte('\n')
+}
+
+// UsesSession reports whether a query calls a function whose result depends on what the connection
+// has done, such as last_insert_rowid.
+func UsesSession(raw *sqlite3.Conn, query string) (asks bool) {
+	const opcode, function = 1, 5
+	_ = Rows(raw, "EXPLAIN "+query, func(st *sqlite3.Stmt) {
+		if op := st.ColumnText(opcode); op == "Function" || op == "PureFunc" {
+			name, _, _ := strings.Cut(st.ColumnText(function), "(")
+			asks = asks || sqltext.IsSessionFunction(name)
+		}
+	})
+	return asks
+}
+
+// CallOf returns in which call of the operating system an error of this code occurred, such as " in
+// a write", if SQLite has the same text for several.
+func CallOf(code sqlite3.ExtendedErrorCode) string {
+	if call := failedCalls[code]; call != "" {
+		return " in a " + call
+	}
+	return ""
+}
+
+// failedCalls describe codes for which SQLite has the same text.
+var failedCalls = map[sqlite3.ExtendedErrorCode]string{
+	sqlite3.IOERR_WRITE:     "write",
+	sqlite3.IOERR_FSYNC:     "sync",
+	sqlite3.IOERR_DIR_FSYNC: "sync of the directory",
+	sqlite3.IOERR_TRUNCATE:  "truncation",
+	sqlite3.IOERR_DELETE:    "removal",
+	sqlite3.IOERR_READ:      "read",
+	sqlite3.IOERR_SHMSIZE:   "change of the size of the shared memory",
+}
