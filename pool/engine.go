@@ -42,7 +42,7 @@ func (p *plan) core() core.Config {
 }
 
 // Lost implements [core.Engine].
-func (e engine) Lost() error { return e.lanes.caches[0].FileLost() }
+func (e engine) Lost() error { return e.lanes.writes.FileLost() }
 
 // Noticed implements [core.Engine].
 func (e engine) Noticed(err error) { e.recordFileLost(err) }

@@ -36,13 +36,6 @@ func (p *Pool) recordFailure(kind int, c core.FailureCause) {
 	p.core.Fail(kind, c)
 }
 
-// recordSuccess records that an operation of this kind has succeeded, which ends its failure.
-func (p *Pool) recordSuccess(kind int) {
-	if p.core.Fails(kind) {
-		p.core.Succeed(kind, p.fileName())
-	}
-}
-
 // Reasons implements [core.Engine]. It describes the current failures.
 func (e engine) Reasons() []string {
 	now := time.Now()
@@ -159,6 +152,6 @@ func (c *conn) checkWrites() {
 	}
 	known, before := c.writes.writtenAtFailure == p.core.FailuresBegun(failedWrite), c.writes.pagesWritten
 	if now := c.countWrites(); known && now > before {
-		p.recordSuccess(failedWrite)
+		p.core.Succeed(failedWrite)
 	}
 }

@@ -26,13 +26,13 @@ func (p *Pool) checkFile() error {
 	if p.base.path == "" {
 		return nil
 	}
-	err := p.lanes.caches[0].LookAfterFile()
+	err := p.lanes.writes.LookAfterFile()
 	p.recordFileLost(err)
 	return err
 }
 
 // isFileLost reports whether a connection has found that the file is lost.
-func (p *Pool) isFileLost() bool { return p.base.path != "" && p.lanes.caches[0].FileLost() != nil }
+func (p *Pool) isFileLost() bool { return p.base.path != "" && p.lanes.writes.FileLost() != nil }
 
 // recordFileLost reports that the file is lost: to health, log and events, once. It ends all
 // waits and closes the idle readers. By then every call fails.

@@ -98,7 +98,7 @@ func (p *Pool) open(ctx context.Context) error {
 			return err
 		}
 	}
-	p.lanes.caches = append(p.lanes.caches, w)
+	p.lanes.writes = w
 	p.lanes.writer = p.core.AddLane(p.writerLane(w))
 	// The first connection creates a missing file. Only then can the file be identified.
 	c, err := leased(p.lanes.writer.Dial(ctx, nil))
@@ -131,7 +131,7 @@ func (p *Pool) open(ctx context.Context) error {
 			return fmt.Errorf("%w: %w", ErrInvalidConfig, err)
 		}
 		p.lanes.upkeep.Follow(w)
-		p.lanes.caches = append(p.lanes.caches, r)
+		p.lanes.reads = r
 		p.lanes.readers = p.core.AddLane(p.readerLane(r, n))
 		for range min(p.cfg.MinConns-1, n) {
 			c, err := p.lanes.readers.Dial(ctx, nil)

@@ -50,9 +50,9 @@ func (p *Pool) withOwnConn(ctx context.Context, f func(driver.PoolConn) error) e
 		}
 		return err
 	}
-	connector := p.lanes.caches[0]
+	connector := p.lanes.writes
 	if p.forReaders().Reads() {
-		connector = p.lanes.caches[1]
+		connector = p.lanes.reads
 	}
 	c, err := connector.Dial(ctx, nil)
 	if err != nil {

@@ -55,11 +55,12 @@ type base struct {
 // lanes are the pool's lanes.
 type lanes struct {
 	writer  *core.Lane
-	readers *core.Lane          // nil if there is one lane
-	one     atomic.Bool         // the database is not in WAL mode, even if readers is set
-	upkeep  *driver.Connector   // for checkpoints and backups; nil if readers is nil
-	caches  []*driver.Connector // whose statement caches Stats counts: the writer's, the readers'
-	limits  *core.Job           // ends what exceeds its limits
+	readers *core.Lane        // nil if there is one lane
+	one     atomic.Bool       // the database is not in WAL mode, even if readers is set
+	upkeep  *driver.Connector // for checkpoints and backups; nil if readers is nil
+	writes  *driver.Connector // of writer
+	reads   *driver.Connector // of readers; nil if readers is nil
+	limits  *core.Job         // ends what exceeds its limits
 }
 
 // routing is what decides the lane of a query.

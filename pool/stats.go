@@ -15,7 +15,10 @@ func (p *Pool) Stats() Stats {
 	if p.countLanes() == 1 {
 		s.Max = 1
 	}
-	for _, connector := range p.lanes.caches {
+	for _, connector := range []*driver.Connector{p.lanes.writes, p.lanes.reads} {
+		if connector == nil {
+			continue
+		}
 		c := connector.CacheStats()
 		s.Cache.Hits += c.Hits
 		s.Cache.Misses += c.Misses

@@ -67,7 +67,7 @@ func (h walHost) LongestReading() time.Duration {
 // Checkpointed implements [walkeeper.Host].
 func (h walHost) Checkpointed(err error) {
 	if err == nil {
-		h.recordSuccess(failedCheckpoint)
+		h.core.Succeed(failedCheckpoint)
 		return
 	}
 	h.recordFailure(failedCheckpoint, core.FailureCause{Why: h.describeErr(err), Status: statusOf(err)})
@@ -77,13 +77,13 @@ func (h walHost) Checkpointed(err error) {
 func (h walHost) TooLong() { h.recordFailure(failedWAL, h.checkpointBlocker()) }
 
 // Fits implements [walkeeper.Host].
-func (h walHost) Fits() { h.recordSuccess(failedWAL) }
+func (h walHost) Fits() { h.core.Succeed(failedWAL) }
 
 // CheckpointsFail implements [walkeeper.Host].
 func (h walHost) CheckpointsFail() bool { return h.core.Fails(failedCheckpoint) }
 
 // Failing implements [walkeeper.Host].
-func (h walHost) Failing() bool { return len(h.core.Failures()) > 0 }
+func (h walHost) Failing() bool { return h.core.Failing() }
 
 // checkpointBlocker returns the probable cause of a WAL that cannot be reset.
 func (p *Pool) checkpointBlocker() core.FailureCause {

@@ -93,7 +93,7 @@ func (l *Lane) waitForTurn(ctx context.Context, a *wrap.Acquisition, w *waiter) 
 		}
 		told = true
 	case <-ctx.Done():
-		err = EndOf(ctx)
+		err = endOf(ctx)
 	case <-late:
 		err = ErrAcquireTimeout
 	}

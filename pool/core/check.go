@@ -15,19 +15,18 @@ import (
 type checker struct {
 	*shared
 	job      *Job          // the running check
-	mu       sync.Mutex    // guards last and reported, and the creation of checking
+	checking chan struct{} // holds one token: that of the running check
+	mu       sync.Mutex    // guards the fields below
 	last     HealthReport  // without [Engine.Reasons]
 	reported Health        // health in the latest event
-	checking chan struct{} // holds one token: that of the running check
+}
+
+func newChecker(s *shared) *checker {
+	return &checker{shared: s, job: s.guard.NewJob("the health check"), checking: make(chan struct{}, 1)}
 }
 
 // begin waits until no other check runs.
 func (h *checker) begin(ctx context.Context) error {
-	h.mu.Lock()
-	if h.checking == nil {
-		h.checking = make(chan struct{}, 1)
-	}
-	h.mu.Unlock()
 	select {
 	case h.checking <- struct{}{}:
 		return nil
@@ -38,8 +37,8 @@ func (h *checker) begin(ctx context.Context) error {
 
 func (h *checker) end() { <-h.checking }
 
-// check is [Pool.HealthCheck]. With probe, the engine tries again immediately what it would not try so
-// soon. The pool's own checks do not ask for that, because it would defeat a back-off.
+// check is [Pool.HealthCheck]. With probe, the engine tries again immediately what it would not
+// try so soon. The pool's own checks do not ask for that, because it would defeat a back-off.
 func (h *checker) check(ctx context.Context, probe bool) error {
 	if h.drain.begun.Load() {
 		return ErrClosed

@@ -16,6 +16,7 @@ type Failure struct {
 	Since time.Time
 	Count int    // number of errors since
 	Why   string // for people; without values of the program
+	File  string // name of the database for people
 }
 
 // A FailureCause is the reason of a failure, for events and logs.
@@ -52,7 +53,7 @@ func (f *failures) fail(kind int, c FailureCause) {
 	f.mu.Lock()
 	begins := state.now == nil
 	if begins {
-		state.now = &Failure{Kind: kind, Since: now}
+		state.now = &Failure{Kind: kind, Since: now, File: c.File}
 		state.on.Store(true)
 		state.begun.Add(1)
 	}
@@ -74,7 +75,7 @@ func (f *failures) fail(kind int, c FailureCause) {
 }
 
 // succeed records that an operation has succeeded, which ends its failure.
-func (f *failures) succeed(kind int, file string) {
+func (f *failures) succeed(kind int) {
 	what, state := f.cfg.Failures[kind], &f.kinds[kind]
 	if !state.on.Load() {
 		return
@@ -91,7 +92,7 @@ func (f *failures) succeed(kind int, file string) {
 	took := now.Sub(was.Since)
 	f.recorder.Record(wrap.Event{Time: now, Kind: wrap.KindRecovered, Reason: what.Reason, Duration: took, Background: !what.InCalls})
 	f.check.mayChange(!what.InCalls)
-	f.logger.Info("pool: "+what.Ends, "file", file, "after", took, "failures", was.Count)
+	f.logger.Info("pool: "+what.Ends, "file", was.File, "after", took, "failures", was.Count)
 }
 
 // current returns the current failures.

@@ -26,7 +26,7 @@ func TestFailures(t *testing.T) {
 			}
 			return list
 		}
-		p.Succeed(writes, "a.db")
+		p.Succeed(writes)
 		if events := reported(); len(events) != 0 || len(p.Failures()) != 0 {
 			t.Errorf("without a failure, the events are %+v and the failures %+v", events, p.Failures())
 		}
@@ -45,8 +45,8 @@ func TestFailures(t *testing.T) {
 			t.Errorf("the failures are %+v, want %+v", got, want)
 		}
 		p.Fail(syncs, core.FailureCause{Why: "no"})
-		p.Succeed(writes, "a.db")
-		p.Succeed(writes, "a.db")
+		p.Succeed(writes)
+		p.Succeed(writes)
 		events = reported()
 		if len(events) != 3 || events[2].Kind != wrap.KindRecovered || events[2].Duration != time.Second || !events[1].Background {
 			t.Errorf("the events are %+v", events)

@@ -244,7 +244,7 @@ func (g *Guard) Call(ctx context.Context, at *Place, f func() error) error {
 	}
 	done := make(chan error, 1)
 	go func() {
-		err := ErrGoexit
+		err := errGoexit
 		defer func() { done <- err }()
 		err = g.inside(nil, at, f)
 	}()
@@ -286,8 +286,8 @@ func (g *Guard) inside(j *Job, at *Place, f func() error) (err error) {
 	return f()
 }
 
-// ErrGoexit is the error of a function of the program that has called runtime.Goexit.
-var ErrGoexit = errors.New("pool: a function of the program has called runtime.Goexit")
+// errGoexit is the error of a function of the program that has called runtime.Goexit.
+var errGoexit = errors.New("pool: a function of the program has called runtime.Goexit")
 
 // Recover calls f. It recovers a panic, reports it, and returns it. It is used when the
 // program has already seen another panic, or when f runs as part of a release.

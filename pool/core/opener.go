@@ -73,7 +73,7 @@ func (o *Opener[P]) Wait(ctx context.Context) (P, error) {
 	select {
 	case <-a.done:
 	case <-ctx.Done():
-		return none, EndOf(ctx)
+		return none, endOf(ctx)
 	case <-o.ended.Done():
 		return none, ErrClosed
 	}
@@ -114,7 +114,7 @@ func (o *Opener[P]) run(ctx context.Context, a *poolOpening[P]) {
 	defer cancel()
 	defer context.AfterFunc(o.ended, cancel)()
 	var none P
-	a.err = ErrGoexit // in case open does not return
+	a.err = errGoexit // in case open does not return
 	defer func() {
 		if v := recover(); v != nil {
 			a.panicked = &v

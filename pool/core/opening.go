@@ -18,7 +18,7 @@ const openingPatience = 5 * time.Second
 
 // open opens a connection for an acquire in its remaining time, or waits for an opening that no
 // acquire waits for. It raises a panic of a hook or of Init. If ctx ends, it returns the error
-// of EndOf.
+// of endOf.
 func (l *Lane) open(ctx context.Context, a *wrap.Acquisition) (*Conn, error) {
 	if JobOf(ctx) != nil { // already on a goroutine of the pool
 		return l.Dial(ctx, a.Opening())
@@ -36,7 +36,7 @@ func (l *Lane) open(ctx context.Context, a *wrap.Acquisition) (*Conn, error) {
 	select {
 	case <-o.done:
 	case <-ctx.Done():
-		err = EndOf(ctx)
+		err = endOf(ctx)
 	case <-late:
 		err = ErrAcquireTimeout
 	case <-o.dropped:
@@ -55,9 +55,9 @@ func (l *Lane) open(ctx context.Context, a *wrap.Acquisition) (*Conn, error) {
 	return o.conn, o.err
 }
 
-// EndOf returns the error of an ended context. If its cause is another error, both are wrapped,
+// endOf returns the error of an ended context. If its cause is another error, both are wrapped,
 // on one line.
-func EndOf(ctx context.Context) error {
+func endOf(ctx context.Context) error {
 	err := ctx.Err()
 	if cause := context.Cause(ctx); !errors.Is(cause, err) {
 		return fmt.Errorf("%w: %w", err, cause)

@@ -24,7 +24,7 @@ type Pool struct {
 // New returns a pool for engine, without lanes. If it is not started, [Pool.Abandon] ends it.
 func New(engine Engine, cfg Config) *Pool {
 	s := newShared(engine, cfg)
-	check := &checker{shared: s, job: s.guard.NewJob("the health check")}
+	check := newChecker(s)
 	return &Pool{shared: s, check: check, failures: &failures{shared: s, check: check, kinds: make([]failureState, len(cfg.Failures))}}
 }
 
@@ -157,16 +157,25 @@ func (p *Pool) SetHealth(r HealthReport) { p.check.set(r) }
 // background says that the caller may be a goroutine of the pool.
 func (p *Pool) HealthMayChange(background bool) { p.check.mayChange(background) }
 
-// Fail records that an operation of that kind, an index in Config.Failures, has failed. Succeed
-// records that one has succeeded, which ends the failure; file is the name of the database for
-// people. While nothing fails, Succeed costs one atomic load.
+// Fail records that an operation of that kind, an index in Config.Failures, has failed.
 func (p *Pool) Fail(kind int, c FailureCause) { p.failures.fail(kind, c) }
 
-// Succeed ends a failure; see Fail.
-func (p *Pool) Succeed(kind int, file string) { p.failures.succeed(kind, file) }
+// Succeed records that an operation of that kind has succeeded, which ends its failure. If it does
+// not fail, Succeed costs one atomic load.
+func (p *Pool) Succeed(kind int) { p.failures.succeed(kind) }
 
 // Fails reports whether operations of that kind fail.
 func (p *Pool) Fails(kind int) bool { return p.failures.kinds[kind].on.Load() }
+
+// Failing reports whether operations of any kind fail.
+func (p *Pool) Failing() bool {
+	for kind := range p.failures.kinds {
+		if p.Fails(kind) {
+			return true
+		}
+	}
+	return false
+}
 
 // Failures returns the current failures.
 func (p *Pool) Failures() []Failure { return p.failures.current() }
