@@ -111,7 +111,7 @@ func (s setup) run(t *testing.T, p program) (text, why string) {
 	}
 	a := &app{db: db, driver: s.driver, dsn: dsn}
 	why = a.run(p)
-	if n := db.Stats().InUse; n != a.leaks && why == "" {
+	if n := settledInUse(db, a.leaks); n != a.leaks && why == "" {
 		t.Errorf("%s: %d connections in use at the end, want %d", s.name, n, a.leaks)
 	}
 	err = db.Close()
@@ -126,4 +126,16 @@ func (s setup) run(t *testing.T, p program) (text, why string) {
 		s.check(t, a)
 	}
 	return a.transcript.String(), why
+}
+
+// settledInUse waits until db has no more than want connections in use, for up to two minutes,
+// and returns the number in use. A transaction whose context has ended is rolled back by a
+// goroutine of database/sql, which returns the connection after the program's calls have
+// returned.
+func settledInUse(db *sql.DB, want int) int {
+	n := db.Stats().InUse
+	for deadline := time.Now().Add(2 * time.Minute); n > want && time.Now().Before(deadline); n = db.Stats().InUse {
+		time.Sleep(time.Millisecond)
+	}
+	return n
 }
