@@ -29,7 +29,7 @@ var secretDSNs = []string{
 	"file:x.db?_key=a&_pragma_key=b&_pragma_cipher_page_size=4096&cipher=sqlcipher&key=c&password=d&auth_token=e&authToken=f&_vfs=g&_writable=h",
 	"file:x.db?vfs=adiantum&textkey=a&hexkey=b&key=c&_fk=1",
 	"file:x.db?vfs=adiantum&_pragma=textkey('a')&_pragma=hexkey('b')&_pragma=key(c)&_pragma=rekey(d)&_fk=1",
-	"file:x.db?_pool_name=a&_pool_min=1&_pool_max=2&_pool_max_waiters=3&_pool_events=4&_pool_acquire_timeout=5s&_pool_idle_timeout=6&_pool_max_lifetime=1h",
+	"file:x.db?_pool_name=a&_pool_min=1&_pool_max=2&_pool_max_waiters=3&_pool_events=4&_pool_acquire_timeout=5s&_pool_idle_timeout=6s&_pool_max_lifetime=1h",
 	"file:x.db?_pool_busy_timeout=1s&_pool_validate_after=1s&_pool_keepalive=1s&_pool_leak_after=1s&_pool_health_interval=1s&_pool_must_exist=0",
 	"file:x.db?_pool_wal=1&_pool_lifetime_jitter=0.5&_pool_journal_size_limit=9&_pool_memory_limit=67108864&_pool_dirty=repair&_pool_synchronous=full",
 	"FILE:x.db?mode=rwc&_fk=1&_pragma=key(a)", "sqlite:x.db?_fk=1", "sqlite3://x.db?mode=rwc&_key=a", "x.db?_fk=1&_pragma=key(a)",

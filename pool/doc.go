@@ -26,6 +26,9 @@
 //     _pool_memory_limit, _pool_dirty
 //   - others: _pool_name, _pool_events
 //
+// A duration has a unit, as in 30s, 500ms or 5m. A number without a unit is refused. 0 means
+// the default, and never or a negative number means never.
+//
 // The other fields exist only in Config. To set them for sql.Open, register a [Driver] with a
 // Config. A _pool_name that looks as if it had parameters is refused. Errors and log lines show
 // only the parts of a DSN that package driver lists, and quote names.

@@ -137,24 +137,23 @@ func countKey(field func(*Config) *int) func(*Config, string) string {
 	}
 }
 
-// durationKey reads a duration as Go writes it, a number of seconds, or never.
+// durationKey reads a duration as Go writes it, or never. Other libraries read a number without
+// a unit as seconds, milliseconds or nanoseconds, so it is refused. Zero and negative numbers
+// need no unit: they mean the default and never.
 func durationKey(field func(*Config) *time.Duration) func(*Config, string) string {
 	return func(c *Config, value string) string {
 		d, err := time.ParseDuration(value)
-		if err != nil {
-			var seconds int64
-			seconds, err = strconv.ParseInt(value, 10, 64)
-			if d = time.Duration(seconds) * time.Second; seconds < 0 {
-				d = never
-			} else if seconds > math.MaxInt64/int64(time.Second) {
-				return fmt.Sprintf("use %d seconds at most, or never", math.MaxInt64/int64(time.Second))
-			}
-		}
 		if strings.EqualFold(value, "never") {
 			d, err = never, nil
 		}
 		if err != nil {
-			return `use a duration such as 30s or 5m, whole seconds, 0 for the default, or never`
+			d, err = time.ParseDuration(value + "s")
+			switch {
+			case err != nil || d > 0 && redact.Value(value) != value:
+				return "use a duration with a unit, such as 30s or 5m, 0 for the default, or never"
+			case d > 0:
+				return fmt.Sprintf("it has no unit: write %ss for seconds, or %[1]sms for milliseconds", value)
+			}
 		}
 		*field(c) = max(d, never)
 		return ""

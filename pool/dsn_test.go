@@ -283,7 +283,7 @@ func TestParseDSN(t *testing.T) {
 		{"file:a?_pool_max=3#x", Config{Path: "file:a#x", MaxConns: 3}},
 		{"file:a?_pragma=cache_size%285%29&_pool_min=2&&mode=ro&%5fpool_max=%33&_txlock=exclusive", Config{Path: "file:a?mode=ro&_txlock=exclusive&_pragma=cache_size%285%29", MinConns: 2, MaxConns: 3}},
 		{"file:a?_pool_name=my+pool%21", Config{Path: "file:a", Name: "my pool!"}},
-		{"file:a?_pool_acquire_timeout=1500ms&_pool_idle_timeout=90&_pool_max_lifetime=never&_pool_busy_timeout=-1",
+		{"file:a?_pool_acquire_timeout=1500ms&_pool_idle_timeout=90s&_pool_max_lifetime=Never&_pool_busy_timeout=-1",
 			Config{Path: "file:a", AcquireTimeout: 1500 * time.Millisecond, IdleTimeout: 90 * time.Second, MaxLifetime: never, BusyTimeout: never}},
 		{"file:a?_pool_validate_after=5m&_pool_keepalive=1h&_pool_leak_after=-5s&_pool_health_interval=0",
 			Config{Path: "file:a", ValidateAfter: 5 * time.Minute, KeepAlive: time.Hour, LeakAfter: never}},
@@ -321,9 +321,11 @@ func TestParseDSNRefuses(t *testing.T) {
 		"file:a?_pool_max%3Btextkey=s3cr3t":                   {`"_pool_max..."`, "not known"},
 		"file:a?_pool_name=":                                  {"_pool_name", `""`, "leave it out"},
 		"file:a?_pool_idle_timeout=soon":                      {"_pool_idle_timeout", `"soon"`, "30s", "never"},
-		"file:a?_pool_idle_timeout=9223372037":                {"_pool_idle_timeout", `"9223372037"`, "9223372036 seconds at most"},
-		"file:a?_pool_idle_timeout=9223372036854775808":       {"_pool_idle_timeout", "9223372036 seconds"},
-		"file:a?_pool_idle_timeout=1.5":                       {"_pool_idle_timeout", `"1.5"`, "30s"},
+		"file:a?_pool_idle_timeout=":                          {"_pool_idle_timeout", `""`, "with a unit", "30s"},
+		"file:a?_pool_idle_timeout=9223372037":                {"_pool_idle_timeout", `"9223372037"`, "with a unit"},
+		"file:a?_pool_idle_timeout=9223372036854775808":       {"_pool_idle_timeout", "with a unit"},
+		"file:a?_pool_idle_timeout=1.5":                       {"_pool_idle_timeout", `"1.5"`, "no unit", "1.5s", "1.5ms"},
+		"file:a?_pool_idle_timeout=1m30":                      {"_pool_idle_timeout", "with a unit"},
 		"file:a?_pool_lifetime_jitter=NaN":                    {"_pool_lifetime_jitter", `"NaN"`, "fraction"},
 		"file:a?_pool_lifetime_jitter=1.1":                    {"_pool_lifetime_jitter", `"1.1"`, "fraction"},
 		"file:a?_pool_wal=wal":                                {"_pool_wal", `"wal"`, "on or off"},
@@ -351,6 +353,54 @@ func TestParseDSNRefuses(t *testing.T) {
 			t.Errorf("%s: %v", dsn, err)
 		}
 	}
+}
+
+// TestDSNDurationsNeedUnits checks for every key whose field is a duration: A number without a
+// unit is refused, and the error names the key, the value and what to write. Zero, never and
+// negative numbers need no unit.
+func TestDSNDurationsNeedUnits(t *testing.T) {
+	durations := 0
+	for key := range dsnKeys {
+		d, _, ps := parseDSN("file:a?"+key+"=1h", Config{})
+		if ps.err() != nil || reflect.DeepEqual(d, Config{Path: "file:a"}) || d.Name != "" {
+			continue // not a duration
+		}
+		durations++
+		for value, says := range map[string][]string{
+			"30": {key, `"30"`, "no unit", "30s", "30ms"}, "+5": {key, `"+5"`, "+5s"}, "0.5": {key, `"0.5"`, "0.5s"}, "1h1": {key, "with a unit"},
+			"30 s": {key, "with a unit"}, "1e3": {key, "with a unit"}, "": {key, "with a unit"}, "s": {key, "with a unit"}, "forever": {key, "never"},
+		} {
+			_, err := (&Driver{}).OpenConnector("file:a?" + key + "=" + url.QueryEscape(value))
+			if !errors.Is(err, ErrInvalidConfig) || !errors.Is(err, driver.ErrDSN) {
+				t.Errorf("%s=%s: %v", key, value, err)
+				continue
+			}
+			for _, s := range says {
+				if !strings.Contains(err.Error(), s) {
+					t.Errorf("%s=%s: %v\ndoes not say %q", key, value, err, s)
+				}
+			}
+		}
+		for _, value := range []string{"0", "-1", "-30", "never", "1h", "90m", "1.5h"} {
+			if _, _, ps := parseDSN("file:a?"+key+"="+value, Config{}); ps.err() != nil {
+				t.Errorf("%s=%s: %v", key, value, ps.err())
+			}
+		}
+	}
+	if fields := len(durationFields()); durations != fields {
+		t.Errorf("%d keys are durations, Config has %d", durations, fields)
+	}
+}
+
+// durationFields returns the names of the durations of a Config.
+func durationFields() []string {
+	var names []string
+	for f := range reflect.TypeFor[Config]().Fields() {
+		if f.Type == reflect.TypeFor[time.Duration]() {
+			names = append(names, f.Name)
+		}
+	}
+	return names
 }
 
 // formatDSN writes a configuration as a DSN. Its Path must be a URI.
@@ -397,7 +447,7 @@ func FuzzParseDSN(f *testing.F) {
 	for _, dsn := range []string{
 		"", ":memory:", "a.db", "a b%?.db", "app.db?_pool_max=3", "file:", "file:a?", "file:a?&_pool_max=3&#x", "file:a%?_pool_max=%zz",
 		"file:///a.db?mode=ro&_pool_name=x+y%26&_pool_min=1&_pool_max=4#_pool_events=1", "file:a?_pool_wal=off&_pool_must_exist=1&_txlock=exclusive",
-		"file:a?_pool_acquire_timeout=30s&_pool_idle_timeout=-1&_pool_max_lifetime=never&_pool_busy_timeout=90", "file:/x?vfs=memdb&_pool_events=9",
+		"file:a?_pool_acquire_timeout=30s&_pool_idle_timeout=-1&_pool_max_lifetime=never&_pool_busy_timeout=90", "file:a?_pool_busy_timeout=90s", "file:/x?vfs=memdb&_pool_events=9",
 		"file:a?_pool_lifetime_jitter=1e-3&_pool_dirty=fail&_pool_synchronous=2&_pool_journal_size_limit=-9", "file:a?_pool_lifetime_jitter=-0x1p-2",
 		"file::memory:?cache=shared&_pool_max=5", "file:a?_pragma=journal_mode('wal')&_sync=1&_pragma=main.busy_timeout=5&_pool_leak_after=5h&_pool_keepalive=1us",
 		`C:\a b\c.db`, "file:C:\\a", "//x/y", "file:a?_pool_validate_after=1s&_pool_health_interval=1m&_pool_max_waiters=3&mode=memory",
