@@ -80,9 +80,19 @@ type Config struct {
 	// immediately. Zero means any number.
 	MaxWaiters int
 
-	// DisableWAL does not set WAL mode. The journal mode is then that of Path or Pragmas, or that
-	// of the file: a file in WAL mode stays in it unless the pragma journal_mode changes it.
-	// False sets WAL mode if the database supports it and may be written.
+	// DisableWAL forbids WAL mode, for example because the file is on a network file system. The
+	// journal mode is then that of the pragma journal_mode in Path or Pragmas, or else that of
+	// the file, or delete for a new one.
+	//
+	// If the file is in WAL mode and no pragma changes that, [Open] fails with [ErrInvalidConfig]
+	// before anything is changed. To convert the file, set the pragma journal_mode to delete; no
+	// other connection may have it open then. A pool that would set WAL mode cannot open a file
+	// that another pool of the process has open with DisableWAL. If another process sets WAL
+	// mode later, the pool's health is degraded.
+	//
+	// False sets WAL mode if the database supports it and may be written, unless the pragma sets
+	// another mode. Where the pool cannot set WAL mode, the field has no effect, and a file in
+	// WAL mode is used as it is: with a read-only database, nolock=1, or a VFS other than "os".
 	DisableWAL bool
 
 	// MustExist makes [Open] fail with [ErrNotFound] if the file is missing. False creates it.

@@ -305,8 +305,8 @@
 //     There are no file locks either, so Path must contain nolock=1.
 //   - 32 bits: as above.
 //   - Network file systems: WAL mode is not safe, and the pool cannot detect them. Set
-//     DisableWAL, which means one lane, and use the file from one machine. If the file is in
-//     WAL mode, also set the pragma journal_mode(delete).
+//     DisableWAL, which means one lane, and use the file from one machine. A file that is in
+//     WAL mode is then refused; the pragma journal_mode(delete) converts it.
 //
 // # Observing a database of "sqlitemw"
 //

@@ -60,6 +60,9 @@ func (p *Pool) examine(ctx context.Context) HealthReport {
 		if want := !p.cfg.DisableWAL && p.lanes.readers != nil; ok && want && mode != "wal" {
 			degraded("the journal mode is %s, not wal: there is one lane", mode)
 		}
+		if ok && mode == "wal" && p.plan.refusesWAL {
+			degraded("the journal mode is wal, although DisableWAL is true: another connection has changed it")
+		}
 		if mode == "wal" {
 			p.wals.Check(raw)
 		}

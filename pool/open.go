@@ -20,7 +20,8 @@ import (
 
 // Open opens a pool, with MinConns connections configured and checked. ctx limits only Open.
 //
-// Open fails with [ErrInvalidConfig]. It fails with [ErrNotFound] if the file is missing and
+// Open fails with [ErrInvalidConfig], also if Config.DisableWAL is true and the file is in WAL
+// mode. It fails with [ErrNotFound] if the file is missing and
 // must not be created. It fails with an [*OpenError] if the database cannot be opened, and with
 // [ErrHealthCheck] if it cannot be read. After an error, nothing is left open.
 func Open(ctx context.Context, cfg Config) (*Pool, error) {
@@ -93,6 +94,9 @@ func (p *Pool) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalidConfig, err)
 	}
+	if err := p.checkJournalMode(ctx); err != nil {
+		return err
+	}
 	if p.plan.dsn.Memory() {
 		if p.base.keeper, err = newKeeper(ctx, w); err != nil {
 			return err
@@ -103,6 +107,10 @@ func (p *Pool) open(ctx context.Context) error {
 	// The first connection creates a missing file. Only then can the file be identified.
 	c, err := leased(p.lanes.writer.Dial(ctx, nil))
 	if err != nil {
+		return err
+	}
+	if err := p.refuseWAL(c); err != nil { // the file has changed since checkJournalMode
+		p.lanes.writer.Close(&c.Conn, wrap.ReasonOther)
 		return err
 	}
 	if p.plan.dsn.File() != "" { // SQLite's name for it, with links resolved

@@ -29,6 +29,8 @@ type plan struct {
 	readOnly bool // no connection writes to the database
 	wal      bool // the pool sets WAL mode
 
+	refusesWAL bool // Config.DisableWAL forbids WAL mode
+
 	exclusive bool // the first connection locks out all others
 	readers   int  // largest number of readers; 0 if one connection is for everything
 
@@ -65,7 +67,7 @@ func newPlan(c Config, dsn *driver.DSN, ps problems) (*plan, error) {
 	_, said := p.pragma("synchronous")
 	p.syncs = c.Synchronous == SynchronousDefault && !said
 	p.readOnly = p.isReadOnly()
-	p.wal = p.setsWAL()
+	ps.journalMode(p)
 	locking, _ := p.pragma("locking_mode")
 	p.exclusive = strings.EqualFold(locking.Value, "exclusive")
 	p.readers = p.countReaders()
@@ -143,12 +145,17 @@ func (p *plan) queryOnly() bool {
 	return ok && query.On()
 }
 
-func (p *plan) setsWAL() bool {
-	if p.config.DisableWAL || !vfs.SupportsSharedMemory || p.dsn.Memory() || !p.dsn.IsOS() || p.dsn.On("nolock") || p.readOnly {
-		return false
+// journalMode sets what Config.DisableWAL decides. It has no meaning where the pool sets no WAL
+// mode anyway: such a pool leaves the file as it is.
+func (ps *problems) journalMode(p *plan) {
+	mode, said := p.pragma("journal_mode")
+	wal := strings.EqualFold(mode.Value, "wal")
+	able := vfs.SupportsSharedMemory && !p.dsn.Memory() && p.dsn.IsOS() && !p.dsn.On("nolock") && !p.readOnly
+	p.wal = able && !p.config.DisableWAL && (wal || !said)
+	p.refusesWAL = able && p.config.DisableWAL && !said
+	if able && p.config.DisableWAL && wal {
+		ps.add("DisableWAL is true, and Path or Pragmas set the pragma journal_mode to wal: leave one of them out")
 	}
-	mode, ok := p.pragma("journal_mode")
-	return !ok || strings.EqualFold(mode.Value, "wal")
 }
 
 func (p *plan) countReaders() int {
@@ -288,9 +295,8 @@ func (p *plan) driverConfig(ps []driver.Pragma) driver.Config {
 // set. Otherwise the driver's default would depend on whether the DSN has any other pragma.
 func (p *plan) pragmas() []driver.Pragma {
 	c := p.config
-	busy := (max(c.BusyTimeout, 0) + time.Millisecond - 1) / time.Millisecond
 	ps := []driver.Pragma{
-		{Name: "busy_timeout", Value: strconv.FormatInt(int64(busy), 10)},
+		{Name: "busy_timeout", Value: strconv.FormatInt(p.busyMilliseconds(), 10)},
 		{Name: "journal_size_limit", Value: strconv.FormatInt(c.JournalSizeLimit, 10)},
 	}
 	if c.Compat == driver.CompatNone {
@@ -300,6 +306,11 @@ func (p *plan) pragmas() []driver.Pragma {
 		ps = append(ps, driver.Pragma{Name: "synchronous", Value: c.Synchronous.String()})
 	}
 	return ps
+}
+
+// busyMilliseconds returns the value of the pragma busy_timeout.
+func (p *plan) busyMilliseconds() int64 {
+	return int64((max(p.config.BusyTimeout, 0) + time.Millisecond - 1) / time.Millisecond)
 }
 
 // mayWantKey reports whether the VFS may need a key that Config.Init gives. SQLite reads the
