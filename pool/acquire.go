@@ -7,6 +7,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	sqlitemw "github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
 // A Conn is a checkout: a *sql.Conn of a pool. The caller must Close or Release it, which do
@@ -31,7 +32,7 @@ func (c *Conn) ID() sqlitemw.ConnID {
 // Acquire returns a checkout. As a call of [Pool.DB] does, it leases a connection at its first
 // use, from the lane for that use. So Acquire does not wait.
 func (p *Pool) Acquire(ctx context.Context) (*Conn, error) {
-	c, err := p.facades.db.Conn(ctx)
+	c, err := p.ownDB().Conn(ctx)
 	if err != nil {
 		return nil, p.openError(err)
 	}
@@ -40,18 +41,18 @@ func (p *Pool) Acquire(ctx context.Context) (*Conn, error) {
 
 // AcquireRead waits for a reader and returns it.
 func (p *Pool) AcquireRead(ctx context.Context) (*Conn, error) {
-	return p.acquireFrom(ctx, p.facades.reader, (*shell).forRead)
+	return p.acquireFrom(ctx, p.facade(&p.facades.own.reader, wrap.LaneReader), (*shell).forRead)
 }
 
 // AcquireWrite waits for the writer and returns it.
 func (p *Pool) AcquireWrite(ctx context.Context) (*Conn, error) {
-	return p.acquireFrom(ctx, p.facades.writer, (*shell).forWrite)
+	return p.acquireFrom(ctx, p.facade(&p.facades.own.writer, wrap.LaneWriter), (*shell).forWrite)
 }
 
 // TryAcquire returns the writer, which can do everything, if it is available immediately.
 // Otherwise ok is false.
 func (p *Pool) TryAcquire(ctx context.Context) (_ *Conn, ok bool, err error) {
-	c, err := p.acquireFrom(ctx, p.facades.writer, func(s *shell, ctx context.Context) (*conn, error) {
+	c, err := p.acquireFrom(ctx, p.facade(&p.facades.own.writer, wrap.LaneWriter), func(s *shell, ctx context.Context) (*conn, error) {
 		c, err := leased(p.lanes.writer.TryAcquire(ctx))
 		if c == nil || err != nil {
 			return nil, err

@@ -85,13 +85,14 @@ func (d *Driver) OpenConnector(name string) (driver.Connector, error) {
 	return &connector{config: cfg, driver: d, own: core.NewOpener(plan.open, cmp.Or(cfg.Logger, slog.Default()))}, nil
 }
 
-// A connector makes shells. Those of [Pool.DB], Reader and Writer use an open pool. Those of
+// A connector makes shells. Those of the facades use an open pool. Those of
 // sql.Open open their own pool, and close it.
 type connector struct {
 	pinned wrap.Lane
 	config Config
 	driver *Driver
 	opened *Pool               // nil if it owns its pool
+	facade *facade             // of which it is the connector; nil if it is of NewDB or owns its pool
 	own    *core.Opener[*Pool] // of the pool that it owns; nil if it owns none
 }
 
@@ -148,6 +149,7 @@ func (c *connector) Driver() driver.Driver {
 // it without waiting for connections in use.
 func (c *connector) Close() error {
 	if c.own == nil {
+		c.opened.facadeClosed(c)
 		return nil
 	}
 	return c.own.Close(closeWithin)

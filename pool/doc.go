@@ -126,7 +126,9 @@
 //   - Raw of a *sql.Conn passes a value with a Raw method, as in package driver, but without
 //     the methods of *sqlite3.Conn. The method returns the writer's connection. It panics with
 //     an [*AcquireError] if it cannot get it. [Pool.Raw] takes a context and returns an error.
-//   - db.Close of DB, Reader and Writer closes only that *sql.DB. [Pool.Close] closes all.
+//   - db.Close of DB, Reader and Writer closes only that *sql.DB, with a warning. The pool goes
+//     on, and its methods still work. Give libraries that close what they are given
+//     [Pool.NewDB]. [Pool.Close] closes all.
 //
 // # Opening
 //

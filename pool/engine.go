@@ -111,7 +111,7 @@ func (e engine) optimize(ctx context.Context) {
 func (e engine) Closed(ctx context.Context) (err error) {
 	_ = e.guard.Protect("closing the keeper of a memory database", func() { err = e.base.keeper.close() })
 	e.base.file.close(e.Pool)
-	err = errors.Join(err, e.facades.db.Close(), e.facades.reader.Close(), e.facades.writer.Close())
+	err = errors.Join(err, e.closeFacades())
 	// Last, because it calls the program's meter provider.
 	_ = e.guard.Call(ctx, e.places.meter, func() error { e.base.stopMetrics(); return nil })
 	return err
@@ -130,7 +130,7 @@ func (p *Pool) Close() error {
 // Shutdown closes the pool. New and waiting acquires fail with [ErrClosed]. Connections in use
 // may be used until ctx ends. Then Shutdown takes them away: their running calls end as if they
 // were canceled, and later calls fail with ErrClosed. When Shutdown has finished, calls of DB,
-// Reader and Writer fail as on any closed *sql.DB. Readers are closed first. The writer then
+// Reader, Writer and NewDB fail as on any closed *sql.DB. Readers are closed first. The writer then
 // runs PRAGMA optimize. If it is the last connection to the file, closing it removes the WAL.
 //
 // Shutdown returns at most half a second after ctx has ended, whatever functions of the program

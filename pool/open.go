@@ -2,7 +2,6 @@ package pool
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -71,9 +70,6 @@ func (plan *plan) open(ctx context.Context) (*Pool, error) {
 		return nil, err
 	}
 	opened = true
-	p.facades.db = p.facade(wrap.LaneNone)
-	p.facades.reader = p.facade(wrap.LaneReader)
-	p.facades.writer = p.facade(wrap.LaneWriter)
 	p.wals.Start()
 	p.core.Start(ctx)
 	p.logger.Info("pool: open", "max", cfg.MaxConns, "min", cfg.MinConns, "lanes", p.countLanes())
@@ -216,15 +212,3 @@ func (p *Pool) abandon() {
 		}
 	})
 }
-
-// facade returns a *sql.DB over the pool. It uses only the lane pinned, or all lanes if that is
-// LaneNone.
-func (p *Pool) facade(pinned wrap.Lane) *sql.DB {
-	db := sql.OpenDB(&connector{opened: p, pinned: pinned})
-	db.SetMaxIdleConns(idleShells)
-	return db
-}
-
-// idleShells is how many idle shells a facade keeps. Keeping a shell costs almost nothing;
-// creating one costs more.
-const idleShells = 256

@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,7 +20,7 @@ import (
 // Files in reading order: tx.go, manager.go, connector.go, mapped.go, acquire.go, open.go, engine.go,
 // stats.go, resize.go, shell.go, verdict.go, turn.go, backup.go, checkpoint.go, dial.go, cleanup.go,
 // connstate.go, gate.go, health.go, walhost.go, journalmode.go,
-// limits.go, filelost.go, failure.go, reading.go, ownconn.go, checkout.go, marks.go, pool.go, dsn.go,
+// limits.go, filelost.go, failure.go, reading.go, ownconn.go, checkout.go, marks.go, pool.go, facade.go, dsn.go,
 // config.go, plan.go, names.go, aliases.go, conn.go, file.go and errors.go.
 
 // Pool is a pool of connections to one database: one writer and several readers. If readers are
@@ -73,24 +72,10 @@ type routing struct {
 	keepTurns          bool                   // checkouts never offer their turn; for tests
 }
 
-// facades are the pool's *sql.DBs.
-type facades struct{ db, reader, writer *sql.DB }
-
 // places are the functions of the program that this package calls.
 type places struct {
 	init, term, beforeConnect, afterConnect, afterRelease, callback, meter *core.Place
 }
-
-// DB returns the *sql.DB for all uses. It sends each call to the right lane. It is the same
-// value every time. Closing it closes only this *sql.DB; [Pool.Close] closes it too.
-func (p *Pool) DB() *sql.DB { return p.facades.db }
-
-// Reader returns the *sql.DB that uses only readers. Writes fail there with sqlite3.READONLY,
-// unless the pool has one lane.
-func (p *Pool) Reader() *sql.DB { return p.facades.reader }
-
-// Writer returns the *sql.DB that sends every call to the writer.
-func (p *Pool) Writer() *sql.DB { return p.facades.writer }
 
 // Config returns the configuration in force, with all defaults resolved.
 func (p *Pool) Config() Config {

@@ -60,7 +60,7 @@ func (p *Pool) WithTx(ctx context.Context, opts *sql.TxOptions, f func(*sql.Tx) 
 
 // try runs the transaction once.
 func (p *Pool) try(ctx context.Context, opts *sql.TxOptions, f func(*sql.Tx) error) error {
-	tx, err := p.facades.db.BeginTx(ctx, opts)
+	tx, err := p.ownDB().BeginTx(ctx, opts)
 	if err != nil {
 		return p.openError(err)
 	}

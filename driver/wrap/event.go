@@ -94,7 +94,8 @@ const (
 	KindTimeLimit
 
 	// KindWarning occurs once for each part of a data source name that has no effect, or a
-	// surprising one. The cause may also be the database. The reason names it.
+	// surprising one. The cause may also be the database. The reason names it. It also occurs
+	// once if the program closes a *sql.DB of an open pool; the reason is ReasonDatabaseClosed.
 	KindWarning
 )
 
