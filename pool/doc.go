@@ -35,7 +35,8 @@
 //
 // By default, every connection has foreign keys on and synchronous FULL (EXTRA without a WAL).
 // It has a busy timeout of 5 seconds and a journal size limit of 64 MiB. A file is in WAL mode.
-// Config and its Path can change all of that. [Manager] keeps several pools.
+// Config and its Path can change all of that. [Manager] keeps several pools by name;
+// [Manager.Open] returns the pool of a name, and opens it at its first use.
 //
 // # Lanes
 //

@@ -35,6 +35,7 @@ type managed struct {
 	pool   *Pool              // nil while it is being opened, or if that has failed
 	cancel context.CancelFunc // cancels the opening
 	opened chan struct{}      // closed when the opening has ended
+	err    error              // why it has failed, for other callers; set before opened is closed
 }
 
 var defaultManager Manager
@@ -46,7 +47,43 @@ func Default() *Manager { return &defaultManager }
 // others. A second one is refused with [ErrExists] before anything is opened. Of two concurrent
 // calls, one succeeds.
 func (m *Manager) OpenPrimary(ctx context.Context, cfg Config) (*Pool, error) {
-	return m.open(ctx, PrimaryName, cfg)
+	return m.add(ctx, PrimaryName, cfg)
+}
+
+// Open returns the pool of this name. If it is not open, Open opens it with [Open] and keeps it
+// as [Manager.Add] does. If another call is opening it, Open waits for that call, as long as ctx
+// allows. So of many concurrent calls, one opens the pool, and all return it.
+//
+// cfg is used only to open the pool. A pool that is open is returned as it is, even if its
+// configuration is another one. A pool that its owner has closed, or whose file is lost, is
+// replaced by a new one.
+//
+// If the opening fails, all calls that have waited for it return its error, and the next call
+// tries again. If it fails because the context of the call that opens has ended, or because a
+// hook panics there, one of the other calls opens the pool instead. Open fails with
+// [ErrInvalidConfig] if the name is empty or [PrimaryName], with [ErrClosed] if the Manager is
+// closed, and with the context's error.
+func (m *Manager) Open(ctx context.Context, name string, cfg Config) (*Pool, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	for {
+		p, taken, err := m.open(ctx, name, cfg)
+		if taken == nil {
+			return p, err
+		}
+		if p := m.poolOf(taken); p != nil {
+			return p, nil
+		}
+		select {
+		case <-taken.opened:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("pool: open %q: another call has not opened it yet: %w", name, ctx.Err())
+		}
+		if taken.err != nil {
+			return nil, taken.err
+		}
+	}
 }
 
 // Add opens a pool with [Open] and keeps it under this name. The name is also its Config.Name
@@ -57,22 +94,39 @@ func (m *Manager) OpenPrimary(ctx context.Context, cfg Config) (*Pool, error) {
 // [ErrClosed] if the Manager is closed. If the Manager is closed meanwhile, Add closes the pool
 // again and returns ErrClosed. All other errors are those of Open; the name is then free again.
 func (m *Manager) Add(ctx context.Context, name string, cfg Config) (*Pool, error) {
-	switch name {
-	case "":
-		return nil, fmt.Errorf("%w: the pool's name is empty: give it a name", ErrInvalidConfig)
-	case PrimaryName:
-		return nil, fmt.Errorf("%w: the name %q is the primary pool's: use OpenPrimary, or another name", ErrInvalidConfig, name)
+	if err := checkName(name); err != nil {
+		return nil, err
 	}
-	return m.open(ctx, name, cfg)
+	return m.add(ctx, name, cfg)
 }
 
-func (m *Manager) open(ctx context.Context, name string, cfg Config) (*Pool, error) {
-	ctx, cancel := context.WithCancel(ctx)
+// checkName returns an error if name is not one for Open and Add.
+func checkName(name string) error {
+	switch name {
+	case "":
+		return fmt.Errorf("%w: the pool's name is empty: give it a name", ErrInvalidConfig)
+	case PrimaryName:
+		return fmt.Errorf("%w: the name %q is the primary pool's: use OpenPrimary, or another name", ErrInvalidConfig, name)
+	}
+	return nil
+}
+
+func (m *Manager) add(ctx context.Context, name string, cfg Config) (*Pool, error) {
+	p, taken, err := m.open(ctx, name, cfg)
+	if taken != nil {
+		return nil, fmt.Errorf("%w: %q: use that one, or Remove it first", ErrExists, name)
+	}
+	return p, err
+}
+
+// open opens a pool, unless the name is taken.
+func (m *Manager) open(caller context.Context, name string, cfg Config) (_ *Pool, taken *managed, _ error) {
+	ctx, cancel := context.WithCancel(caller)
 	defer cancel()
 	e := &managed{cancel: cancel, opened: make(chan struct{})}
-	old, err := m.reserve(name, e)
-	if err != nil {
-		return nil, err
+	old, taken, err := m.reserve(name, e)
+	if err != nil || taken != nil {
+		return nil, taken, err
 	}
 	defer close(e.opened)
 	defer m.free(name, e) // also if a hook panics
@@ -85,33 +139,43 @@ func (m *Manager) open(ctx context.Context, name string, cfg Config) (*Pool, err
 	p, err := Open(ctx, cfg)
 	switch {
 	case err == nil && m.keep(e, p):
-		return p, nil
+		return p, nil, nil
 	case err == nil:
 		err = p.Close()
 	case !m.isClosed():
-		return nil, err
+		if caller.Err() == nil { // otherwise the error is only this caller's
+			e.err = err
+		}
+		return nil, nil, err
 	}
-	return nil, errors.Join(managerClosed(name), err)
+	return nil, nil, errors.Join(managerClosed(name), err)
 }
 
-// reserve reserves a name, so that a concurrent call opens nothing. It returns the previous
-// pool of that name if that must still be shut down.
-func (m *Manager) reserve(name string, e *managed) (old *Pool, err error) {
+// reserve reserves a name, so that a concurrent call opens nothing, unless it is taken. It returns
+// the previous pool of that name if that must still be shut down.
+func (m *Manager) reserve(name string, e *managed) (old *Pool, taken *managed, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
-		return nil, managerClosed(name)
+		return nil, nil, managerClosed(name)
 	}
 	if taken := m.pools[name]; taken != nil {
 		if old = taken.pool; old == nil || !old.Closed() && !old.isFileLost() {
-			return nil, fmt.Errorf("%w: %q: use that one, or Remove it first", ErrExists, name)
+			return nil, taken, nil
 		}
 	}
 	if m.pools == nil {
 		m.pools = make(map[string]*managed)
 	}
 	m.pools[name] = e
-	return old, nil
+	return old, nil, nil
+}
+
+// poolOf returns the pool of a name that is taken, or nil if it is being opened.
+func (m *Manager) poolOf(e *managed) *Pool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return e.pool
 }
 
 // keep sets the pool of a reserved name. It returns false if the Manager has been closed.
