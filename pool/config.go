@@ -209,6 +209,11 @@ type Config struct {
 	// for at most 20 milliseconds. Nil means [slog.Default] at the time when the pool is opened.
 	Logger *slog.Logger
 
+	// LifecycleLevel is the level of the log lines that say that the pool has been opened and
+	// closed. Zero means [slog.LevelInfo]. [slog.LevelDebug] is for programs with many pools;
+	// warnings and errors keep their levels.
+	LifecycleLevel slog.Level
+
 	// Hooks are called when connections are opened, acquired, released and closed.
 	Hooks Hooks
 }

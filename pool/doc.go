@@ -24,7 +24,7 @@
 //   - checks: _pool_validate_after, _pool_keepalive, _pool_leak_after, _pool_health_interval
 //   - database: _pool_must_exist, _pool_wal, _pool_synchronous, _pool_journal_size_limit,
 //     _pool_memory_limit, _pool_dirty
-//   - others: _pool_name, _pool_events
+//   - others: _pool_name, _pool_events, _pool_log
 //
 // A duration has a unit, as in 30s, 500ms or 5m. A number without a unit is refused. 0 means
 // the default, and never or a negative number means never.
@@ -187,6 +187,10 @@
 // [Pool.Subscribe] delivers them as they are recorded, through a channel or a range loop.
 // [Pool.LogEvents] writes them to a slog.Logger. Config.Recorder is called with each. Slow
 // subscribers lose events; the loss is counted.
+//
+// When a pool is opened, one log line names the file, the lanes, why there is one lane, the
+// journal mode, synchronous and the timeouts. When it is closed, there is another line. In a
+// program with many pools, Config.LifecycleLevel or _pool_log=off puts both at level Debug.
 //
 // [Pool.Stats] returns totals. [Pool.Holders] returns the current holders of connections, and
 // [Pool.Waiters] the calls that wait for one. Spans and metrics are those of package tracing. The acquire span includes the wait in the queue,

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"fmt"
+	"log/slog"
 	"maps"
 	"math"
 	"slices"
@@ -84,23 +85,28 @@ var dsnKeys = map[string]func(c *Config, value string) (remedy string){
 		c.Name = value
 		return ""
 	},
-	"_pool_min":                countKey(func(c *Config) *int { return &c.MinConns }),
-	"_pool_max":                countKey(func(c *Config) *int { return &c.MaxConns }),
-	"_pool_max_waiters":        countKey(func(c *Config) *int { return &c.MaxWaiters }),
-	"_pool_events":             countKey(func(c *Config) *int { return &c.Events }),
-	"_pool_acquire_timeout":    durationKey(func(c *Config) *time.Duration { return &c.AcquireTimeout }),
-	"_pool_idle_timeout":       durationKey(func(c *Config) *time.Duration { return &c.IdleTimeout }),
-	"_pool_max_lifetime":       durationKey(func(c *Config) *time.Duration { return &c.MaxLifetime }),
-	"_pool_busy_timeout":       durationKey(func(c *Config) *time.Duration { return &c.BusyTimeout }),
-	"_pool_validate_after":     durationKey(func(c *Config) *time.Duration { return &c.ValidateAfter }),
-	"_pool_keepalive":          durationKey(func(c *Config) *time.Duration { return &c.KeepAlive }),
-	"_pool_statement_timeout":  durationKey(func(c *Config) *time.Duration { return &c.StatementTimeout }),
-	"_pool_tx_timeout":         durationKey(func(c *Config) *time.Duration { return &c.TxTimeout }),
-	"_pool_max_read_age":       durationKey(func(c *Config) *time.Duration { return &c.MaxReadAge }),
-	"_pool_leak_after":         durationKey(func(c *Config) *time.Duration { return &c.LeakAfter }),
-	"_pool_health_interval":    durationKey(func(c *Config) *time.Duration { return &c.HealthInterval }),
-	"_pool_must_exist":         boolKey(func(c *Config, on bool) { c.MustExist = on }),
-	"_pool_wal":                boolKey(func(c *Config, on bool) { c.DisableWAL = !on }),
+	"_pool_min":               countKey(func(c *Config) *int { return &c.MinConns }),
+	"_pool_max":               countKey(func(c *Config) *int { return &c.MaxConns }),
+	"_pool_max_waiters":       countKey(func(c *Config) *int { return &c.MaxWaiters }),
+	"_pool_events":            countKey(func(c *Config) *int { return &c.Events }),
+	"_pool_acquire_timeout":   durationKey(func(c *Config) *time.Duration { return &c.AcquireTimeout }),
+	"_pool_idle_timeout":      durationKey(func(c *Config) *time.Duration { return &c.IdleTimeout }),
+	"_pool_max_lifetime":      durationKey(func(c *Config) *time.Duration { return &c.MaxLifetime }),
+	"_pool_busy_timeout":      durationKey(func(c *Config) *time.Duration { return &c.BusyTimeout }),
+	"_pool_validate_after":    durationKey(func(c *Config) *time.Duration { return &c.ValidateAfter }),
+	"_pool_keepalive":         durationKey(func(c *Config) *time.Duration { return &c.KeepAlive }),
+	"_pool_statement_timeout": durationKey(func(c *Config) *time.Duration { return &c.StatementTimeout }),
+	"_pool_tx_timeout":        durationKey(func(c *Config) *time.Duration { return &c.TxTimeout }),
+	"_pool_max_read_age":      durationKey(func(c *Config) *time.Duration { return &c.MaxReadAge }),
+	"_pool_leak_after":        durationKey(func(c *Config) *time.Duration { return &c.LeakAfter }),
+	"_pool_health_interval":   durationKey(func(c *Config) *time.Duration { return &c.HealthInterval }),
+	"_pool_must_exist":        boolKey(func(c *Config, on bool) { c.MustExist = on }),
+	"_pool_wal":               boolKey(func(c *Config, on bool) { c.DisableWAL = !on }),
+	"_pool_log": boolKey(func(c *Config, on bool) {
+		if c.LifecycleLevel = slog.LevelInfo; !on {
+			c.LifecycleLevel = slog.LevelDebug
+		}
+	}),
 	"_pool_lifetime_jitter":    jitterKey,
 	"_pool_journal_size_limit": bytesKey,
 	"_pool_memory_limit":       memoryKey,

@@ -36,6 +36,7 @@ func (p *plan) core() core.Config {
 		ConnMemory:     c.MemoryLimit,
 		Events:         c.Events,
 		Logger:         c.Logger,
+		LifecycleLevel: c.LifecycleLevel,
 		Recorder:       c.Recorder,
 		Hooks:          core.Hooks{BeforeAcquire: c.Hooks.BeforeAcquire, AfterRelease: c.Hooks.AfterRelease, BeforeClose: c.Hooks.BeforeClose},
 	}

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
+	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/driver/redact"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 	"github.com/sqlitemw/sqlitemw/pool/core"
 	"github.com/sqlitemw/sqlitemw/pool/internal/inspect"
@@ -72,8 +75,32 @@ func (plan *plan) open(ctx context.Context) (*Pool, error) {
 	opened = true
 	p.wals.Start()
 	p.core.Start(ctx)
-	p.logger.Info("pool: open", "max", cfg.MaxConns, "min", cfg.MinConns, "lanes", p.countLanes())
+	p.logOpen(ctx)
 	return p, nil
+}
+
+// logOpen writes the log line of an opened pool. It has what decides how calls wait and what a
+// commit survives.
+func (p *Pool) logOpen(ctx context.Context) {
+	cfg, file := p.cfg, p.plan.dsn.Database()
+	if p.base.path != "" {
+		file = redact.Name(p.base.path)
+	}
+	attrs := []slog.Attr{slog.String("file", file), slog.Int("max", cfg.MaxConns), slog.Int("min", cfg.MinConns), slog.Int("lanes", p.countLanes())}
+	if why := p.plan.whyOneLane; why != "" {
+		attrs = append(attrs, slog.String("one_lane", why))
+	}
+	attrs = append(attrs, slog.String("journal_mode", p.base.opened.journalMode), slog.String("synchronous", p.base.opened.synchronous),
+		slog.Any("busy_timeout", orNever(cfg.BusyTimeout)), slog.Any("acquire_timeout", orNever(cfg.AcquireTimeout)))
+	p.logger.LogAttrs(ctx, cfg.LifecycleLevel, "pool: open", attrs...)
+}
+
+// orNever returns a duration of a resolved Config for a log line: itself, or "never".
+func orNever(d time.Duration) any {
+	if d < 0 {
+		return "never"
+	}
+	return d
 }
 
 func (p *Pool) open(ctx context.Context) error {
@@ -121,6 +148,8 @@ func (p *Pool) open(ctx context.Context) error {
 		p.lanes.writer.Close(&c.Conn, wrap.ReasonOther)
 		return &OpenError{File: p.cfg.Name, Err: err}
 	}
+	p.base.opened.journalMode, _ = inspect.JournalMode(c.SQLite())
+	p.base.opened.synchronous = inspect.Synchronous(c.SQLite())
 	p.wals.Opened(p.base.path, size)
 	p.lanes.writer.Push(&c.Conn)
 

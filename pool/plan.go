@@ -34,6 +34,8 @@ type plan struct {
 	exclusive bool // the first connection locks out all others
 	readers   int  // largest number of readers; 0 if one connection is for everything
 
+	whyOneLane string // why readers is 0
+
 	writer source
 	reader source // zero if there are no readers
 	upkeep source // for checkpoints and backups; zero if there are no readers
@@ -70,7 +72,10 @@ func newPlan(c Config, dsn *driver.DSN, ps problems) (*plan, error) {
 	ps.journalMode(p)
 	locking, _ := p.pragma("locking_mode")
 	p.exclusive = strings.EqualFold(locking.Value, "exclusive")
-	p.readers = p.countReaders()
+	p.whyOneLane = p.oneLane()
+	if p.whyOneLane == "" {
+		p.readers = cmp.Or(p.config.MaxConns, defaultMaxConns) - 1
+	}
 	p.setDefaults()
 
 	p.writer = p.forWriter()
@@ -158,11 +163,30 @@ func (ps *problems) journalMode(p *plan) {
 	}
 }
 
-func (p *plan) countReaders() int {
-	if !p.wal || p.exclusive {
-		return 0
+// oneLane returns why one connection is for everything. It returns "" if there are readers.
+func (p *plan) oneLane() string {
+	mode, _ := p.pragma("journal_mode")
+	switch {
+	case p.dsn.Memory():
+		return "the database is in memory"
+	case !vfs.SupportsSharedMemory:
+		return "this platform has no shared memory for a WAL"
+	case !p.dsn.IsOS():
+		return `the VFS is not "os"`
+	case p.dsn.On("nolock"):
+		return "nolock=1"
+	case p.readOnly:
+		return "read-only"
+	case p.config.DisableWAL:
+		return "DisableWAL"
+	case !p.wal:
+		return "journal_mode=" + strings.ToLower(mode.Value)
+	case p.exclusive:
+		return "locking_mode=exclusive"
+	case p.config.MaxConns == 1:
+		return "MaxConns is 1"
 	}
-	return max(cmp.Or(p.config.MaxConns, defaultMaxConns)-1, 0)
+	return ""
 }
 
 // longPath is how long a Path may be to be kept as written. A longer one is replaced by the text

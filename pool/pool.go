@@ -49,6 +49,7 @@ type base struct {
 	keeper      *keeper     // of an in-memory database
 	lost        atomic.Bool // the file is lost, and that has been reported
 	stopMetrics func()
+	opened      struct{ journalMode, synchronous string } // pragmas of the first connection
 }
 
 // lanes are the pool's lanes.

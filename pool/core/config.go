@@ -36,9 +36,10 @@ type Config struct {
 	ConnMemory  int64 // address space that a connection reserves, in bytes
 	Events      int   // events that are kept
 
-	Logger   *slog.Logger
-	Recorder wrap.Recorder // the program's; nil if it has none
-	Hooks    Hooks
+	Logger         *slog.Logger
+	LifecycleLevel slog.Level    // of the log line of Shutdown; zero is slog.LevelInfo
+	Recorder       wrap.Recorder // the program's; nil if it has none
+	Hooks          Hooks
 }
 
 // A FailureKind is a kind of operation of the engine that may fail for some time, such as writes.

@@ -37,7 +37,7 @@ func (c *closer) shutdown(ctx context.Context) error {
 	began := time.Now()
 	finished, left := c.closeInBackground(ctx)
 	c.recorder.Record(wrap.Event{Time: time.Now(), Kind: wrap.KindShutdown, Duration: time.Since(began), Background: true})
-	c.logger.Info("pool: closed", "took", time.Since(began), "left", left != nil || !finished)
+	c.logger.Log(ctx, c.cfg.LifecycleLevel, "pool: closed", "took", time.Since(began), "left", left != nil || !finished)
 	finished = c.flushAll(ctx) && finished
 	var failure *ShutdownError
 	if !errors.As(left, &failure) && !finished {

@@ -40,6 +40,17 @@ func JournalMode(raw *sqlite3.Conn) (mode string, ok bool) {
 	return mode, err == nil && mode != ""
 }
 
+// Synchronous returns SQLite's keyword for the synchronous of the main database, or "" if it is
+// unknown.
+func Synchronous(raw *sqlite3.Conn) (keyword string) {
+	_ = Rows(raw, "PRAGMA synchronous", func(st *sqlite3.Stmt) {
+		if n := st.ColumnInt(0); n >= 0 && n <= 3 {
+			keyword = [...]string{"off", "normal", "full", "extra"}[n]
+		}
+	})
+	return keyword
+}
+
 // WritePragmas returns the pragmas that affect what a connection writes.
 func WritePragmas(raw *sqlite3.Conn) (is [3]bool) {
 	for i, name := range [...]string{"foreign_keys", "ignore_check_constraints", "recursive_triggers"} {
