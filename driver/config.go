@@ -61,7 +61,9 @@ type Config struct {
 	Tracing *tracing.Tracer
 
 	// PoolName is the attribute db.client.connection.pool.name of metrics. Empty means the
-	// pool name of Tracing, or else the name of the database.
+	// pool name of Tracing, or else the name of the database. The latter gets a suffix, as in
+	// "app.db#2", if another pool of the process has that name: a *sql.DB takes it with its
+	// first connection and has it until it is closed.
 	PoolName string
 
 	// Recorder records every event in a connection's life. Nil means none.

@@ -392,9 +392,10 @@ func (c *Connector) Driver() driver.Driver {
 	return &Driver{Config: c.config, connector: c}
 }
 
-// Close closes the plain driver's connector, if it can be closed. It does not close open
-// connections. database/sql calls it in (*sql.DB).Close.
+// Close closes the plain driver's connector, if it can be closed, and makes the name of the pool
+// in metrics free for another Connector. It does not close open connections. database/sql calls it in (*sql.DB).Close.
 func (c *Connector) Close() error {
+	c.opener.Close()
 	if closer, ok := c.base.(io.Closer); ok {
 		return closer.Close()
 	}

@@ -1,11 +1,13 @@
 package driver
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
 
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
 // Name is the name under which this package registers its driver.
@@ -34,7 +36,13 @@ var (
 
 // Open opens a connection that belongs to no [sql.DB].
 func (d *Driver) Open(name string) (driver.Conn, error) {
-	c, err := d.OpenConnector(name)
+	parsed, err := DSNReader{Compat: d.Config.Compat}.Parse(name)
+	if err != nil {
+		return nil, err
+	}
+	cfg := d.Config // one pool name for all such connections, not one for each
+	cfg.PoolName = cmp.Or(cfg.PoolName, cmp.Or(cfg.Tracing, tracing.Default()).Config().PoolName, parsed.Database())
+	c, err := parsed.NewConnector(cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -31,8 +31,13 @@ type Config struct {
 	// names a shared one: cache=shared, or vfs=memdb and a name that begins with "/".
 	Path string
 
-	// Name identifies the pool in logs, errors and metrics. Empty means Path without its
-	// parameters.
+	// Name identifies the pool in logs, errors, statistics and metrics.
+	//
+	// Empty means Path without its parameters, or the name in the [Manager]. If another open pool
+	// of the process has that name, as with two pools on one file, the name gets the first free
+	// suffix, as in "app.db#2". So their metrics do not share series. [Pool.Name] returns the
+	// name. It is free again when the pool is closed. A Name that is set is used as it is, also
+	// if another pool has it.
 	Name string
 
 	// MinConns is how many connections the pool keeps open. Zero means 1.

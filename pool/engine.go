@@ -115,6 +115,7 @@ func (e engine) Closed(ctx context.Context) (err error) {
 	err = errors.Join(err, e.closeFacades())
 	// Last, because it calls the program's meter provider.
 	_ = e.guard.Call(ctx, e.places.meter, func() error { e.base.stopMetrics(); return nil })
+	e.base.name.Release()
 	return err
 }
 

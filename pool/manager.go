@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -86,8 +85,8 @@ func (m *Manager) Open(ctx context.Context, name string, cfg Config) (*Pool, err
 	}
 }
 
-// Add opens a pool with [Open] and keeps it under this name. The name is also its Config.Name
-// if that is empty. Close closes the pool, unless its owner has done so before.
+// Add opens a pool with [Open] and keeps it under this name. The name is also the default of
+// its Config.Name. Close closes the pool, unless its owner has done so before.
 //
 // Add fails before it opens anything: with [ErrExists] if the name is taken, also by a pool
 // that is being opened; with [ErrInvalidConfig] if the name is empty or [PrimaryName]; with
@@ -135,8 +134,7 @@ func (m *Manager) open(caller context.Context, name string, cfg Config) (_ *Pool
 			old.logger.Error("pool: a pool whose file is lost was shut down with an error; another is opened in its place", "error", old.logErr(err))
 		}
 	}
-	cfg.Name = cmp.Or(cfg.Name, name)
-	p, err := Open(ctx, cfg)
+	p, err := openAs(ctx, name, cfg)
 	switch {
 	case err == nil && m.keep(e, p):
 		return p, nil, nil
@@ -149,6 +147,19 @@ func (m *Manager) open(caller context.Context, name string, cfg Config) (_ *Pool
 		return nil, nil, err
 	}
 	return nil, nil, errors.Join(managerClosed(name), err)
+}
+
+// openAs is [Open] with another default for Config.Name.
+func openAs(ctx context.Context, name string, cfg Config) (*Pool, error) {
+	plan, err := cfg.plan()
+	if err != nil {
+		return nil, err
+	}
+	if !plan.named {
+		plan.managed = true
+		plan = plan.withName(name)
+	}
+	return plan.open(ctx)
 }
 
 // reserve reserves a name, so that a concurrent call opens nothing, unless it is taken. It returns

@@ -18,6 +18,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool/internal/inspect"
 	"github.com/sqlitemw/sqlitemw/pool/internal/stepgate"
 	"github.com/sqlitemw/sqlitemw/pool/internal/walkeeper"
+	"github.com/sqlitemw/sqlitemw/tracing/instrument"
 )
 
 // Open opens a pool, with MinConns connections configured and checked. ctx limits only Open.
@@ -49,7 +50,10 @@ func (plan *plan) open(ctx context.Context) (*Pool, error) {
 			return nil, fmt.Errorf("%w: %q: create it, or %s", ErrNotFound, plan.dsn.Database(), remedy)
 		}
 	}
-	p := &Pool{plan: plan, cfg: cfg, routing: routing{steps: stepgate.New()}}
+	name := plan.takeName()
+	plan = plan.withName(name.String())
+	cfg = plan.config
+	p := &Pool{plan: plan, cfg: cfg, base: base{name: name}, routing: routing{steps: stepgate.New()}}
 	p.core = core.New(engine{p}, plan.core())
 	p.guard, p.logger, p.recorder = p.core.Guard(), p.core.Logger(), p.core.Recorder()
 	p.places = places{
@@ -77,6 +81,14 @@ func (plan *plan) open(ctx context.Context) (*Pool, error) {
 	p.core.Start(ctx)
 	p.logOpen(ctx)
 	return p, nil
+}
+
+// takeName takes the name of the pool: Config.Name, or a default that no other pool has.
+func (p *plan) takeName() *instrument.PoolName {
+	if p.named {
+		return instrument.SharePoolName(p.config.Name)
+	}
+	return instrument.TakePoolName(p.config.Name)
 }
 
 // logOpen writes the log line of an opened pool. It has what decides how calls wait and what a
@@ -146,7 +158,7 @@ func (p *Pool) open(ctx context.Context) error {
 	size, err := inspect.PageSize(c.SQLite())
 	if err != nil {
 		p.lanes.writer.Close(&c.Conn, wrap.ReasonOther)
-		return &OpenError{File: p.cfg.Name, Err: err}
+		return &OpenError{File: p.plan.dsn.Database(), Err: err}
 	}
 	p.base.opened.journalMode, _ = inspect.JournalMode(c.SQLite())
 	p.base.opened.synchronous = inspect.Synchronous(c.SQLite())
@@ -239,5 +251,6 @@ func (p *Pool) abandon() {
 		if p.base.file != nil {
 			p.base.file.close(p)
 		}
+		p.base.name.Release()
 	})
 }

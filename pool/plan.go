@@ -16,6 +16,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 	"github.com/sqlitemw/sqlitemw/pool/internal/walkeeper"
+	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
 // A plan contains everything that follows from a Config. It is computed once. After that,
@@ -24,6 +25,9 @@ type plan struct {
 	config Config // with all defaults resolved
 	dsn    *driver.DSN
 	errors wrap.ErrorMap // of Config.Compat and Config.MapError
+	named  bool          // the program has set Config.Name
+
+	managed bool // the default of Config.Name is the name in a Manager
 
 	syncs    bool // Config.Synchronous follows the journal mode
 	readOnly bool // no connection writes to the database
@@ -59,7 +63,7 @@ func newPlan(c Config, dsn *driver.DSN, ps problems) (*plan, error) {
 		}
 	}
 	p.errors = driver.Config{Compat: p.config.Compat, MapError: c.MapError}.ErrorMap()
-	name := p.config.Name
+	p.named = p.config.Name != ""
 	p.readSettings()
 	ps.durations(c, p.config)
 	if err := ps.err(); err != nil {
@@ -85,13 +89,24 @@ func newPlan(c Config, dsn *driver.DSN, ps problems) (*plan, error) {
 		sources = append(sources, &p.reader, &p.upkeep)
 	}
 	for _, s := range sources {
-		s.config.PoolName = name
 		if _, err := s.dsn.NewConnector(driver.Config{Pragmas: s.config.Pragmas}); err != nil {
 			ps.add("Path: %w", err)
 			break
 		}
 	}
 	return p, ps.err()
+}
+
+// withName returns p with this name of the pool.
+func (p *plan) withName(name string) *plan {
+	named := *p
+	named.config.Name = name
+	if t := cmp.Or(p.config.Tracing, tracing.Default()); p.named || p.managed || t.Config().PoolName == "" {
+		for _, s := range []*source{&named.writer, &named.reader, &named.upkeep} {
+			s.config.PoolName = name
+		}
+	}
+	return &named
 }
 
 // pragma returns the pragma of the main database with this name that Path or Pragmas set.

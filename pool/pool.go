@@ -15,6 +15,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool/internal/route"
 	"github.com/sqlitemw/sqlitemw/pool/internal/stepgate"
 	"github.com/sqlitemw/sqlitemw/pool/internal/walkeeper"
+	"github.com/sqlitemw/sqlitemw/tracing/instrument"
 )
 
 // Files in reading order: tx.go, manager.go, connector.go, mapped.go, acquire.go, open.go, engine.go,
@@ -44,6 +45,7 @@ type Pool struct {
 
 // A base is the open database.
 type base struct {
+	name        *instrument.PoolName
 	file        *file
 	path        string      // of the file; empty if there is none
 	keeper      *keeper     // of an in-memory database
@@ -156,7 +158,7 @@ func (p *Pool) takeDirtyErr() error {
 func (p *Pool) String() string { return fmt.Sprintf("pool: %q", p.cfg.Name) }
 
 func (p *Pool) hookError(hook string, err error) error {
-	return &OpenError{File: p.cfg.Name, Err: fmt.Errorf("Config.Hooks.%s: %w", hook, err)}
+	return &OpenError{File: p.plan.dsn.Database(), Err: fmt.Errorf("Config.Hooks.%s: %w", hook, err)}
 }
 
 // logErr returns what a log line may show of an error: its type and code. The text may quote

@@ -17,7 +17,8 @@ type Source struct {
 	Namespace string
 
 	// Pool is db.client.connection.pool.name. Empty means [Config].PoolName, or else the
-	// Namespace, or else the System.
+	// Namespace, or else the System. The last two get a suffix, as in "app.db#2", if another
+	// pool of the process has that name.
 	Pool string
 
 	// Classify classifies an error that is not nil, on the goroutine of the call. If Classify

@@ -73,8 +73,10 @@ type Config struct {
 	// boundaries for short calls.
 	DurationBuckets []float64
 
-	// PoolName is db.client.connection.pool.name. Empty means the database's namespace.
-	// [Source].Pool takes precedence.
+	// PoolName is db.client.connection.pool.name. Empty means the database's namespace, with a
+	// suffix, as in "app.db#2", if another pool of the process has that name. All databases of
+	// the Tracer share a PoolName, and so the series of their metrics. [Source].Pool takes
+	// precedence.
 	PoolName string
 
 	// Exceptions emits each failed call to LoggerProvider, as a log record named

@@ -1,6 +1,7 @@
 package wrap
 
 import (
+	"cmp"
 	"context"
 	"database/sql/driver"
 	"io"
@@ -43,7 +44,9 @@ var (
 )
 
 func (d *wrappedDriver) Open(name string) (driver.Conn, error) {
-	c, err := d.OpenConnector(name)
+	cfg := d.cfg
+	cfg.Source.Pool = cfg.poolName() // one name for all such connections
+	c, err := (&wrappedDriver{parent: d.parent, cfg: cfg}).OpenConnector(name)
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +62,12 @@ func (d *wrappedDriver) OpenConnector(name string) (driver.Connector, error) {
 		return &wrappedConnector{parent, NewOpener(d.cfg), d}, nil
 	}
 	return &wrappedConnector{nameConnector{d.parent, name}, NewOpener(d.cfg), d}, nil
+}
+
+// poolName returns the name of the pool without the suffix that makes it unique.
+func (c Config) poolName() string {
+	t := cmp.Or(c.Tracing, tracing.Default())
+	return cmp.Or(c.Source.Pool, t.Config().PoolName, c.Source.Namespace, c.Source.System)
 }
 
 // nameConnector is a connector for a driver without connectors, like database/sql's own.
@@ -98,6 +107,7 @@ func (c *wrappedConnector) Driver() driver.Driver {
 }
 
 func (c *wrappedConnector) Close() error {
+	c.opener.Close()
 	if closer, ok := c.parent.(io.Closer); ok {
 		return closer.Close()
 	}

@@ -18,7 +18,8 @@ import (
 )
 
 // An Opener opens the wrapped connections of one database. A package that knows the engine
-// builds its connector on it. An Opener is safe for concurrent use and need not be closed.
+// builds its connector on it. An Opener is safe for concurrent use. It need not be closed; see
+// [Opener.Close].
 type Opener struct {
 	db           *instrument.Database
 	classify     func(error) tracing.ErrorClass
@@ -40,6 +41,10 @@ func NewOpener(cfg Config) *Opener {
 	}
 	return o
 }
+
+// Close says that no more connections are opened. Then another database may have the name of this
+// one's pool in metrics. Connections that are open may still be used.
+func (o *Opener) Close() { o.db.Close() }
 
 // Attach sends every event from now on to r, until detach is called. An event that another
 // goroutine is recording at that time may still reach r afterwards.

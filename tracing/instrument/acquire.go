@@ -24,6 +24,7 @@ type Acquiring struct {
 // Acquiring starts an acquire for the call with context ctx. The acquire has a span if ctx
 // has a sampled span, and unless Config.Acquire is tracing.AcquireNone.
 func (d *Database) Acquiring(ctx context.Context) Acquiring {
+	d.takeName()
 	a := Acquiring{db: d, in: d.tracer.instruments()}
 	if a.in != nil {
 		a.in.pending.Add(context.Background(), 1, d.pool.added...)
@@ -111,6 +112,7 @@ type PoolLimits struct{ Max, IdleMin, IdleMax int }
 // Limits has a pool's limits observed until stop is called. The current meter provider
 // observes them; another one takes over as soon as it is seen.
 func (d *Database) Limits(limits func() PoolLimits) (stop func()) {
+	d.takeName()
 	w := &limitsWatch{labels: d.pool.observed, limits: limits}
 	t := d.tracer
 	i := t.instruments()

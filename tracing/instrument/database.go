@@ -3,6 +3,7 @@ package instrument
 import (
 	"cmp"
 	"context"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -25,7 +26,9 @@ type Database struct {
 	system    string
 	sqlite    bool // describe can read its queries
 
-	pool      poolLabels
+	pool      poolLabels // set by takeName, unless the pool has been named
+	taken     *PoolName  // set by takeName; nil if the pool has been named
+	naming    sync.Once  // of takeName
 	summaries struct {
 		sync.Mutex
 		labels map[string]bool
@@ -55,13 +58,34 @@ func (t *tracer) database(src tracing.Source) *Database {
 		sqlite:    src.System == "sqlite",
 		attrs:     attrs,
 		common:    trace.WithAttributes(attrs...),
-		pool:      newPoolLabels(attrs, cmp.Or(src.Pool, t.cfg.PoolName, src.Namespace, src.System)),
+	}
+	if name := cmp.Or(src.Pool, t.cfg.PoolName); name != "" {
+		d.naming.Do(func() { d.pool = newPoolLabels(attrs, name) })
 	}
 	d.begin = d.operation("BEGIN")
 	d.commit = d.operation("COMMIT")
 	d.rollback = d.operation("ROLLBACK")
 	d.ping = d.operation("PING")
 	return d
+}
+
+// takeName gives the pool a name when it opens its first connection, unless it has been named.
+// The name is free again after [Database.Close], or when the Database is garbage-collected.
+func (d *Database) takeName() {
+	d.naming.Do(func() {
+		d.taken = TakePoolName(cmp.Or(d.namespace, d.system))
+		d.pool = newPoolLabels(d.attrs, d.taken.String())
+		runtime.AddCleanup(d, (*PoolName).Release, d.taken)
+	})
+}
+
+// Close says that no more connections are opened, so that another pool may have the name of this
+// one. Connections that are open may still be used.
+func (d *Database) Close() {
+	d.naming.Do(func() { d.pool = newPoolLabels(d.attrs, cmp.Or(d.namespace, d.system)) })
+	if d.taken != nil {
+		d.taken.Release()
+	}
 }
 
 // An operation is a span's name, and the attributes that are known before the span starts. It

@@ -41,6 +41,7 @@ func (d *Database) Dial(ctx context.Context) Dial {
 
 // dial starts a connect span as a child of the span in under, for the call with context ctx.
 func (d *Database) dial(ctx, under context.Context) Dial {
+	d.takeName()
 	dial := Dial{db: d}
 	if d.tracer.measures() {
 		dial.since = time.Now()
