@@ -119,7 +119,8 @@
 // db.operation.name; a prepare has both. Failures also have error.type and
 // db.response.status_code. Metrics of connections have db.client.connection.pool.name. No
 // label contains a query or a value. Each database has at most 1000 different summaries as
-// labels. Exemplars lead to the spans of calls.
+// labels. Exemplars lead to the spans of calls. Config.MetricAttributes adds attributes of the
+// caller's context to the metrics of calls and acquires.
 //
 // # Logs
 //

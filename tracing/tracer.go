@@ -61,8 +61,19 @@ type Config struct {
 	Filter func(ctx context.Context, operation, query string) bool
 
 	// ContextAttributes, if not nil, returns attributes for the span of the call with context
-	// ctx. Samplers see them; metrics do not have them.
+	// ctx. Samplers see them; metrics have only those that MetricAttributes names. It runs on
+	// the goroutine of the call.
 	ContextAttributes func(ctx context.Context) []attribute.KeyValue
+
+	// MetricAttributes are the keys of the ContextAttributes that these metrics have too:
+	// db.client.operation.duration, db.client.response.returned_rows and, in a pool that
+	// measures its acquires, db.client.connection.wait_time and timeouts. Nil means none. Where
+	// a metric has an attribute of the same key already, that one stays.
+	//
+	// Name only attributes with few values, such as a route, a job or a class of tenants:
+	// each combination of values is a series of its own. An identifier of a user or a request
+	// makes series without limit, until the SDK's cardinality limit merges them.
+	MetricAttributes []attribute.Key
 
 	// MeterProvider measures calls and connections. If nil, the global provider measures
 	// them; it may be installed or replaced at any time.
@@ -163,6 +174,15 @@ func New(cfg Config) (*Tracer, error) {
 			return nil, &ConfigError{Field: "Attributes", Value: kv, Remedy: "give every attribute a key and a value"}
 		}
 	}
+	for _, key := range cfg.MetricAttributes {
+		if !key.Defined() {
+			return nil, &ConfigError{Field: "MetricAttributes", Value: key, Remedy: "give every key a name"}
+		}
+	}
+	if len(cfg.MetricAttributes) > 0 && cfg.ContextAttributes == nil {
+		return nil, &ConfigError{Field: "MetricAttributes", Value: cfg.MetricAttributes, Remedy: "set ContextAttributes, which returns their values"}
+	}
+	cfg.MetricAttributes = slices.Clone(cfg.MetricAttributes)
 	return &Tracer{cfg: cfg}, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
@@ -19,6 +20,8 @@ type Acquiring struct {
 	db   *Database
 	call Call
 	in   *instruments // the instruments that count it as pending
+
+	labels []attribute.KeyValue // of the context, for metrics
 }
 
 // Acquiring starts an acquire for the call with context ctx. The acquire has a span if ctx
@@ -27,6 +30,7 @@ func (d *Database) Acquiring(ctx context.Context) Acquiring {
 	d.takeName()
 	a := Acquiring{db: d, in: d.tracer.instruments()}
 	if a.in != nil {
+		a.labels = d.tracer.contextLabels(ctx)
 		a.in.pending.Add(context.Background(), 1, d.pool.added...)
 	}
 	if d.tracer.cfg.Acquire != tracing.AcquireNone && d.traced(ctx) {
@@ -71,7 +75,11 @@ func (a *Acquiring) Done(got Acquired) {
 func (a *Acquiring) Failed(err error, got Acquired) {
 	a.end(got)
 	if a.in != nil && got.TimedOut {
-		a.in.timeouts.Add(context.Background(), 1, a.db.pool.added...)
+		opts := a.db.pool.added
+		if len(a.labels) > 0 {
+			opts = []metric.AddOption{withContext(a.labels, a.db.pool.attrs)}
+		}
+		a.in.timeouts.Add(context.Background(), 1, opts...)
 	}
 	a.call.End(err)
 }
@@ -88,14 +96,23 @@ func (a *Acquiring) end(got Acquired) {
 	}
 	if a.in != nil {
 		a.in.pending.Add(context.Background(), -1, a.db.pool.added...)
-		a.in.waitTime.Record(context.Background(), got.Took.Seconds(), a.db.pool.recorded...)
+		a.db.waited(a.in, got.Took, a.labels)
 	}
+}
+
+// waited measures an acquire.
+func (d *Database) waited(i *instruments, took time.Duration, labels []attribute.KeyValue) {
+	opts := d.pool.recorded
+	if len(labels) > 0 {
+		opts = []metric.RecordOption{withContext(labels, d.pool.attrs)}
+	}
+	i.waitTime.Record(context.Background(), took.Seconds(), opts...)
 }
 
 // AcquiredAtOnce records an acquire that took no time.
 func (c *Conn) AcquiredAtOnce(ctx context.Context, lane string) {
 	if i := c.db.tracer.instruments(); i != nil {
-		i.waitTime.Record(context.Background(), 0, c.db.pool.recorded...)
+		c.db.waited(i, 0, c.db.tracer.contextLabels(ctx))
 	}
 	if c.db.tracer.cfg.Acquire != tracing.AcquireAll {
 		return

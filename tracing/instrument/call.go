@@ -46,6 +46,7 @@ type Call struct {
 	args        []driver.NamedValue
 	watch       *Watch
 	engineAttrs []attribute.KeyValue // from the engine, see Teller
+	labels      []attribute.KeyValue // of the context, for metrics
 
 	attrs []attribute.KeyValue // the buffer of setEndAttributes, reused by the next call
 }

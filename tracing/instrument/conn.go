@@ -123,15 +123,19 @@ func (c *Conn) begin(ctx context.Context, out sinks, op *operation, query string
 	call.db, call.conn, call.op, call.ctx, call.within = c.db, c, op, ctx, ctx
 	call.open, call.tx, call.txCtx = true, c.tx, c.txCtx
 	call.attrsAtEnd = attrsAtEnd || c.tx != 0 || t.cfg.Details
-	if out.spans != nil && (!t.cfg.OnlyWithParent || trace.SpanContextFromContext(ctx).IsValid()) {
+	traced := out.spans != nil && (!t.cfg.OnlyWithParent || trace.SpanContextFromContext(ctx).IsValid())
+	var attrs []attribute.KeyValue
+	if t.cfg.ContextAttributes != nil && (traced || len(t.cfg.MetricAttributes) > 0 && t.measures()) {
+		attrs = t.cfg.ContextAttributes(ctx)
+		call.labels = t.labelsOf(attrs)
+	}
+	if traced {
 		opts := op.options
 		if !call.attrsAtEnd {
 			opts = c.options(op)
 		}
-		if t.cfg.ContextAttributes != nil {
-			if attrs := t.cfg.ContextAttributes(ctx); len(attrs) > 0 {
-				opts = append(opts[:len(opts):len(opts)], trace.WithAttributes(attrs...))
-			}
+		if len(attrs) > 0 {
+			opts = append(opts[:len(opts):len(opts)], trace.WithAttributes(attrs...))
 		}
 		if c.beginSpan.IsValid() && c.beginSpan.TraceID() != trace.SpanContextFromContext(ctx).TraceID() {
 			opts = append(opts[:len(opts):len(opts)], trace.WithLinks(trace.Link{SpanContext: c.beginSpan}))

@@ -136,13 +136,18 @@ func (c *Call) measure(took time.Duration, typ string, class tracing.ErrorClass)
 	if i == nil {
 		return
 	}
-	opts := c.op.recorded()
-	if typ != "" {
-		attrs := append(c.op.labels[:len(c.op.labels):len(c.op.labels)], errorTypeAttribute(typ))
+	var opts []metric.RecordOption
+	if typ == "" && len(c.labels) == 0 {
+		opts = c.op.recorded()
+	} else {
+		attrs := c.op.labels[:len(c.op.labels):len(c.op.labels)]
+		if typ != "" {
+			attrs = append(attrs, errorTypeAttribute(typ))
+		}
 		if class.StatusCode != "" {
 			attrs = append(attrs, statusAttribute(class.StatusCode))
 		}
-		opts = []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(attrs...))}
+		opts = []metric.RecordOption{withContext(c.labels, attrs)}
 	}
 	i.duration.Record(c.within, took.Seconds(), opts...)
 	if c.query {
@@ -217,6 +222,7 @@ func (c *Conn) Moved(to ConnState) {
 
 // poolLabels are the labels of connections' metrics.
 type poolLabels struct {
+	attrs    []attribute.KeyValue
 	recorded []metric.RecordOption
 	added    []metric.AddOption
 	observed []metric.ObserveOption
@@ -229,6 +235,7 @@ func newPoolLabels(attrs []attribute.KeyValue, name string) poolLabels {
 		return metric.WithAttributeSet(attribute.NewSet(append(attrs[:len(attrs):len(attrs)], more...)...))
 	}
 	p := poolLabels{
+		attrs:    attrs,
 		recorded: []metric.RecordOption{set()},
 		added:    []metric.AddOption{set()},
 		observed: []metric.ObserveOption{set()},

@@ -26,12 +26,18 @@ func TestNewRefuses(t *testing.T) {
 		"QueryText":  {QueryText: 9},
 		"Acquire":    {Acquire: 9},
 		"Attributes": {Attributes: []attribute.KeyValue{{}}},
+
+		"MetricAttributes": {MetricAttributes: []attribute.Key{"http.route"}}, // nothing returns a value for it
 	} {
 		_, err := tracing.New(cfg)
 		var e *tracing.ConfigError
 		if !errors.As(err, &e) || e.Field != field || e.Remedy == "" || !strings.Contains(err.Error(), field) {
 			t.Errorf("%s: %v", field, err)
 		}
+	}
+	noKey := tracing.Config{MetricAttributes: []attribute.Key{""}, ContextAttributes: func(context.Context) []attribute.KeyValue { return nil }}
+	if _, err := tracing.New(noKey); err == nil {
+		t.Error("an empty key is accepted")
 	}
 	if _, err := tracing.New(tracing.Config{}); err != nil {
 		t.Errorf("the zero Config: %v", err)
