@@ -28,7 +28,7 @@ func valuesOf(t *testing.T, reader sdkmetric.Reader, metric string, key attribut
 	add := func(set attribute.Set) {
 		value := "-"
 		if v, ok := set.Value(key); ok {
-			value = v.Emit()
+			value = v.String()
 		}
 		values = append(values, value)
 	}
