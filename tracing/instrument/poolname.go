@@ -1,18 +1,24 @@
 package instrument
 
 import (
-	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 )
 
 // poolNames are the names of the process's pools. Two pools with the same name would share the
 // series of all metrics of connections.
+//
+// A name without its suffix has an entry in free: the first suffix that may be free. All before
+// it are in use. So taking a name takes the same time however many pools there are.
 var poolNames = struct {
 	sync.Mutex
 	users map[string]int
-}{users: make(map[string]int)}
+	free  map[string]int
+}{users: make(map[string]int), free: make(map[string]int)}
 
-// A PoolName is a name that a pool has until it calls Release.
+// A PoolName is a name that a pool has until it calls Release. All methods are safe for
+// concurrent use.
 type PoolName struct {
 	name     string
 	released bool // guarded by poolNames
@@ -23,12 +29,12 @@ type PoolName struct {
 func TakePoolName(name string) *PoolName {
 	poolNames.Lock()
 	defer poolNames.Unlock()
-	free := name
-	for n := 2; poolNames.users[free] > 0; n++ {
-		free = fmt.Sprintf("%s#%d", name, n)
+	n := max(poolNames.free[name], 1)
+	for poolNames.users[withSuffix(name, n)] > 0 {
+		n++
 	}
-	poolNames.users[free]++
-	return &PoolName{name: free}
+	poolNames.free[name] = n + 1
+	return addPoolName(withSuffix(name, n))
 }
 
 // SharePoolName takes exactly this name, which the program has chosen. Other pools may have it
@@ -36,6 +42,10 @@ func TakePoolName(name string) *PoolName {
 func SharePoolName(name string) *PoolName {
 	poolNames.Lock()
 	defer poolNames.Unlock()
+	return addPoolName(name)
+}
+
+func addPoolName(name string) *PoolName {
 	poolNames.users[name]++
 	return &PoolName{name: name}
 }
@@ -51,7 +61,24 @@ func (n *PoolName) Release() {
 		return
 	}
 	n.released = true
-	if poolNames.users[n.name]--; poolNames.users[n.name] == 0 {
-		delete(poolNames.users, n.name)
+	if poolNames.users[n.name]--; poolNames.users[n.name] > 0 {
+		return
 	}
+	delete(poolNames.users, n.name)
+	delete(poolNames.free, n.name) // the name itself is free again
+	if i := strings.LastIndexByte(n.name, '#'); i >= 0 {
+		name := n.name[:i]
+		suffix, err := strconv.Atoi(n.name[i+1:])
+		if free, ok := poolNames.free[name]; ok && err == nil && suffix > 1 && suffix < free {
+			poolNames.free[name] = suffix
+		}
+	}
+}
+
+// withSuffix returns the nth name that is made of name.
+func withSuffix(name string, n int) string {
+	if n == 1 {
+		return name
+	}
+	return name + "#" + strconv.Itoa(n)
 }
