@@ -22,7 +22,7 @@ import (
 // stats.go, resize.go, shell.go, verdict.go, turn.go, backup.go, checkpoint.go, dial.go, cleanup.go,
 // connstate.go, gate.go, health.go, walhost.go, journalmode.go,
 // limits.go, filelost.go, failure.go, reading.go, ownconn.go, checkout.go, marks.go, pool.go, facade.go, dsn.go,
-// config.go, plan.go, names.go, aliases.go, conn.go, file.go and errors.go.
+// config.go, hooks.go, plan.go, names.go, aliases.go, conn.go, file.go and errors.go.
 
 // Pool is a pool of connections to one database: one writer and several readers. If readers are
 // not possible, it has one connection for everything; see the package documentation. All
