@@ -95,10 +95,9 @@ func (p *Pool) openError(err error) error {
 	return err
 }
 
-// Raw calls f with SQLite's connection of the writer, which f must not keep. The pool assumes
-// that f leaves the connection as it was. That differs from (*sql.Conn).Raw, which may be
-// called by code that does not know the pool. To set something on every connection, use
-// Config.Init.
+// Raw calls f with SQLite's connection of the writer, which f must not keep. What f leaves on the
+// connection is session state; see the package documentation. To set something on every
+// connection, use Config.Init.
 func (p *Pool) Raw(ctx context.Context, f func(*sqlite3.Conn) error) (err error) {
 	c, err := leased(p.lanes.writer.Acquire(ctx))
 	if err != nil {
@@ -108,7 +107,7 @@ func (p *Pool) Raw(ctx context.Context, f func(*sqlite3.Conn) error) (err error)
 	if err := c.Enter(); err != nil {
 		return err
 	}
-	c.session.recheckJournal = true // f may set another journal mode
+	p.beforeRaw(c)
 	c.session.schemaChanging = true
 	done := false
 	defer func() {
@@ -124,7 +123,6 @@ func (p *Pool) Raw(ctx context.Context, f func(*sqlite3.Conn) error) (err error)
 		c.recordWriteErr(err)
 	}
 	raw.SetInterrupt(context.Background())
-	p.recordCapabilities(raw, true)
 	done = true
 	return err
 }

@@ -28,15 +28,14 @@ type shell struct {
 	callMu sync.Mutex
 }
 
-// forRead leases a reader. It uses the writer instead if the checkout has leased it, or if the
-// query may depend on session state.
+// forRead leases a reader. It uses the writer instead if the checkout has leased it.
 func (s *shell) forRead(ctx context.Context) (*conn, error) {
 	switch {
 	case s.tx != nil:
 		return s.tx, nil
 	case s.broken:
 		return nil, errBroken
-	case s.writer != nil, s.pinned == wrap.LaneWriter, s.pinned == wrap.LaneNone && s.pool.pinnedToWriter():
+	case s.writer != nil, s.pinned == wrap.LaneWriter:
 		return s.forWrite(ctx)
 	case s.reader != nil:
 		return s.refreshSchema(s.reader), nil

@@ -41,7 +41,7 @@ func (c *conn) CleanUp() (why wrap.Reason) {
 func (c *conn) needsCleanUp() bool {
 	asked := c.lease.called
 	c.lease.called = false
-	return c.session.recheckJournal || c.session.recheckMarks || asked && !c.inNoTransaction() || c.reads && (c.Changed() || !c.initial.watched && c.Prepared())
+	return c.session.recheckJournal || c.session.stale || c.session.unreported() || asked && !c.inNoTransaction() || c.reads && (c.Changed() || !c.initial.watched && c.Prepared())
 }
 
 // inNoTransaction reports whether no transaction is open.
@@ -62,11 +62,13 @@ func (c *conn) cleanUp() (why wrap.Reason, dirty bool) {
 		c.session.recheckJournal = false
 		defer c.pool.afterJournal(c)
 	}
-	if c.session.recheckMarks {
-		c.session.recheckMarks = false
-		defer c.pool.recheckMarks(c)
-	}
 	why, dirty = c.rollBack()
+	if why == "" {
+		if c.session.stale {
+			c.pool.refreshSession(c)
+		}
+		c.pool.reportSession(c)
+	}
 	if c.reads && why == "" && (dirty || c.isChanged()) {
 		why = wrap.ReasonDirty
 	}
@@ -99,8 +101,8 @@ func (c *conn) rollBack() (why wrap.Reason, dirty bool) {
 
 // Closing implements [core.Session].
 func (c *conn) Closing(ctx context.Context, background bool) {
-	if c.session.marks != 0 {
-		c.pool.recordMarksLost(c)
+	if c.session.exists() {
+		c.pool.recordSessionLost(c)
 	}
 	if background && !c.Lease().Panicked() {
 		c.SQLite().SetInterrupt(context.WithoutCancel(ctx)) // the context of Term

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/pool/core"
+	"github.com/sqlitemw/sqlitemw/pool/internal/inspect"
 	"github.com/sqlitemw/sqlitemw/pool/internal/route"
 	"github.com/sqlitemw/sqlitemw/pool/internal/stepgate"
 )
@@ -51,20 +52,10 @@ type leaseState struct {
 
 // An initialState is the state of a connection when it was opened.
 type initialState struct {
-	attached     string  // files attached
-	watched      bool    // readers: an authorizer reports what is prepared
-	state        string  // readers, if not watched: connState
-	writePragmas [3]bool // writer: see writePragmas
-}
-
-// A sessionState is what queries have left on a writer.
-type sessionState struct {
-	marks          route.Marks
-	schemaChanging bool // it may have changed the schema, or is about to
-	recheckPragmas bool // a pragma has been set since pragmasDiffer was computed
-	pragmasDiffer  bool // writePragmas have changed
-	recheckMarks   bool // at its release, find out whether its marks still apply
-	recheckJournal bool // at its release, read the journal mode
+	watched bool             // readers: an authorizer reports what is prepared
+	state   string           // readers, if not watched: connState
+	objects *inspect.Objects // writers
+	pragmas inspect.Pragmas  // writers
 }
 
 // A writeState tells whether a writer has written since writes failed.
@@ -118,7 +109,7 @@ func (c *conn) Ended() {
 }
 
 // Kept implements [core.Session].
-func (c *conn) Kept() bool { return c.session.marks != 0 }
+func (c *conn) Kept() bool { return c.session.exists() }
 
 // Activity implements [core.Session].
 func (c *conn) Activity() core.Activity {

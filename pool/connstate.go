@@ -15,11 +15,14 @@ func (c *conn) isChanged() bool {
 	return c.Changed() || !c.initial.watched && inspect.State(c.SQLite()) != c.initial.state
 }
 
+// programConfigures reports whether the program has the connections when they are opened.
+func (p *Pool) programConfigures() bool { return p.cfg.Init != nil || p.cfg.Hooks.AfterConnect != nil }
+
 // recordCapabilities records what the writer can prepare, if it may be able to prepare more
-// than a reader. That is so if the program has had its connection: in Config.Init, in a hook,
-// or by Raw (raws).
-func (p *Pool) recordCapabilities(raw *sqlite3.Conn, raws bool) {
-	if p.plan.readers == 0 || !raws && p.cfg.Init == nil && p.cfg.Hooks.AfterConnect == nil {
+// than a reader. That is so if the program has had its connection when it was opened, or if it has
+// session state that queries can name but the pool does not know (more).
+func (p *Pool) recordCapabilities(raw *sqlite3.Conn, more bool) {
+	if p.plan.readers == 0 || !more && !p.programConfigures() {
 		p.routing.writerCapabilities.Store(nil)
 		return
 	}

@@ -49,16 +49,19 @@ func (d *dialer) Open(ctx context.Context, l *core.Lane, o *wrap.Opening, opened
 // recordInitialState records the state of a connection when it is opened.
 func (c *conn) recordInitialState() {
 	raw := c.SQLite()
-	c.initial.attached = inspect.Attached(raw)
 	if !c.reads {
-		c.initial.writePragmas = inspect.WritePragmas(raw)
+		c.initial.pragmas = inspect.PragmasOf(raw)
+		c.initial.objects = inspect.NoObjects(raw)
+		if c.pool.programConfigures() {
+			c.initial.objects = inspect.ObjectsOf(raw)
+		}
 		c.pool.recordCapabilities(raw, false)
 		return
 	}
 	// mode=ro applies only to the main database. A file that a query attaches, also by VACUUM
 	// INTO, would be created and opened for writing. So no more files may be attached than Init
 	// has attached.
-	others := strings.Count(c.initial.attached, "\n") - 1
+	others := strings.Count(inspect.Attached(raw), "\n") - 1
 	raw.Limit(sqlite3.LIMIT_ATTACHED, max(others, 0))
 	if c.initial.watched = c.Watch(); !c.initial.watched {
 		c.initial.state = inspect.State(raw)

@@ -61,6 +61,20 @@ func (e *DirtyError) Error() string {
 	return fmt.Sprintf("pool: a transaction that a query began was rolled back when its checkout ended (the last query was %q): use BeginTx, or one connection of db.Conn for the whole transaction", e.Last)
 }
 
+// A SessionError is the error of a query that names session state, such as a temporary table or an
+// attached database, of a connection that another call holds. The query got another connection.
+type SessionError struct {
+	Name string // a name that only that connection knows
+	Err  error  // SQLite's error
+}
+
+func (e *SessionError) Error() string {
+	return fmt.Sprintf("%v (only a connection that another call holds knows %q: close the rows or the *sql.Conn of that call first, or query through it; what every connection needs belongs into Config.Init)", e.Err, e.Name)
+}
+
+// Unwrap returns Err.
+func (e *SessionError) Unwrap() error { return e.Err }
+
 // A TimeLimitError says which limit was exceeded, and by which connection. It matches
 // [ErrTimeLimit] and wraps [sqlite3.INTERRUPT].
 type TimeLimitError struct {

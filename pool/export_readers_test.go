@@ -35,5 +35,5 @@ func ReaderRuns(text string) (runs, asks bool) {
 // LeavesPragma, LeavesObjects and LeavesJournal report which marks a query may leave on its
 // connection.
 func LeavesPragma(text string) bool  { return route.Parse(text).Marks&route.Pragma != 0 }
-func LeavesObjects(text string) bool { return route.Parse(text).Marks&route.Visible != 0 }
+func LeavesObjects(text string) bool { return route.Parse(text).Marks&(route.Attach|route.Temp) != 0 }
 func LeavesJournal(text string) bool { return route.Parse(text).Marks&route.Journal != 0 }

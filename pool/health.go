@@ -9,7 +9,6 @@ import (
 
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/pool/internal/inspect"
-	"github.com/sqlitemw/sqlitemw/pool/internal/route"
 )
 
 // HealthCheck reads a page of the database and checks that the database is as configured. It
@@ -107,9 +106,9 @@ func (p *Pool) checkSize(c driver.PoolConn) error {
 // writePragmasDiffer reports whether the program has changed a pragma that affects the writes
 // of all callers. It returns false if the writer is in use.
 func (p *Pool) writePragmasDiffer(ctx context.Context) (changed bool) {
-	if route.Marks(p.routing.marks.Load())&route.Pragma != 0 {
+	if p.routing.changed.Load() {
 		_, _ = p.withIdleWriter(ctx, false, func(c *conn) error {
-			changed = inspect.WritePragmas(c.SQLite()) != c.initial.writePragmas
+			changed = c.session.affectWrites
 			return nil
 		})
 	}

@@ -21,7 +21,7 @@ import (
 // Files in reading order: tx.go, manager.go, connector.go, mapped.go, acquire.go, open.go, engine.go,
 // stats.go, resize.go, shell.go, verdict.go, turn.go, backup.go, checkpoint.go, dial.go, cleanup.go,
 // connstate.go, gate.go, health.go, walhost.go, journalmode.go,
-// limits.go, filelost.go, failure.go, reading.go, ownconn.go, checkout.go, marks.go, pool.go, facade.go, dsn.go,
+// limits.go, filelost.go, failure.go, reading.go, ownconn.go, checkout.go, session.go, pool.go, facade.go, dsn.go,
 // config.go, hooks.go, plan.go, names.go, aliases.go, conn.go, file.go and errors.go.
 
 // Pool is a pool of connections to one database: one writer and several readers. If readers are
@@ -69,7 +69,7 @@ type lanes struct {
 type routing struct {
 	queries            route.Cache
 	steps              *stepgate.Gate
-	marks              atomic.Uint32          // session state of the writer's connection
+	session                                   // of the writers' connections
 	writerCapabilities atomic.Pointer[string] // nil if they are those of readers
 	pendingDirty       atomic.Pointer[error]  // error for the next statement; see DirtyFail
 	keepTurns          bool                   // checkouts never offer their turn; for tests

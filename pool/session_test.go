@@ -1,57 +1,360 @@
 package pool_test
 
 import (
+	"bytes"
+	"database/sql"
+	"errors"
+	"log/slog"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
 
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// TestQueriesGoBackToReaders checks that queries go to the writer only as long as a file that
-// the program attached, or a temporary object, exists.
-func TestQueriesGoBackToReaders(t *testing.T) {
-	for name, tc := range map[string]struct{ make, undo string }{
-		"a file":            {"ATTACH ':memory:' AS other", "DETACH other"},
-		"a temporary table": {"CREATE TEMP TABLE x (a)", "DROP TABLE x"},
-		"both":              {"CREATE TEMP TABLE x (a); ATTACH ':memory:' AS other", "DROP TABLE temp.x; DETACH other"},
+// laneOf executes a query on DB and returns the lane that it used, and its error.
+func laneOf(p *pool.Pool, l *ledger, query string) (driver.Lane, error) {
+	err := drain(p.DB().Query(query))
+	return l.last(driver.KindAcquire).Lane, err
+}
+
+// TestOnlyQueriesOfSessionStateGoToTheWriter checks that a query goes to the writer if it names
+// something that only the writer has, as long as that exists. All others stay on readers.
+func TestOnlyQueriesOfSessionStateGoToTheWriter(t *testing.T) {
+	for name, tc := range map[string]struct{ make, query, undo string }{
+		"a file":                  {"ATTACH ':memory:' AS other", "SELECT count(*) FROM other.sqlite_schema", "DETACH other"},
+		"a table of a file":       {"ATTACH ':memory:' AS other; CREATE TABLE other.x (a)", "SELECT count(*) FROM x", "DETACH other"},
+		"a later table of a file": {"ATTACH ':memory:' AS other; SELECT 1; CREATE TABLE other.x (a)", `SELECT count(*) FROM "X"`, "DETACH other"},
+		"a temporary table":       {"CREATE TEMP TABLE x (a)", "SELECT count(*) FROM x", "DROP TABLE x"},
+		"a temporary view":        {"CREATE TEMP VIEW x AS SELECT 1", "SELECT count(*) FROM t, x", "DROP VIEW x"},
+		"one that hides another":  {"CREATE TEMP TABLE t (a)", "SELECT count(*) FROM t", "DROP TABLE temp.t"},
+		"several":                 {"CREATE TEMP TABLE y (a); CREATE TEMP TABLE x (a)", "SELECT count(*) FROM x", "DROP TABLE x"},
+		"LIKE":                    {"PRAGMA case_sensitive_like = 1", "SELECT 'a' LIKE 'A'", "PRAGMA case_sensitive_like = 0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, l := pooled(t, pool.Config{})
-			lane := func() driver.Event {
+			must(t, p.DB(), "CREATE TABLE t (a)")
+			must(t, p.DB(), "CREATE TABLE other (a)")
+			check := func(when, query string, want driver.Lane) {
 				t.Helper()
-				var n int
-				if err := p.DB().QueryRow("SELECT 1").Scan(&n); err != nil {
-					t.Fatal(err)
+				if lane, _ := laneOf(p, l, query); lane != want {
+					t.Errorf("%s, %q goes to the %s", when, query, lane)
 				}
-				return l.last(driver.KindAcquire)
 			}
-			if e := lane(); e.Lane != "reader" {
-				t.Fatalf("before, a query goes to the %s", e.Lane)
-			}
+			check("before", tc.query, "reader")
 			must(t, p.DB(), tc.make)
-			if e := lane(); e.Lane != "writer" {
-				t.Errorf("with it, a query goes to the %s", e.Lane)
+			check("with it", tc.query, "writer")
+			check("with it", tc.query, "writer")
+			for _, query := range []string{"SELECT 1", "SELECT count(*) FROM main.t", "SELECT x.a FROM other AS x", "SELECT 'x', count(*) FROM other", "WITH y AS (SELECT a FROM other) SELECT 1"} {
+				check("with it", query, "reader")
 			}
 			must(t, p.DB(), tc.undo)
-			if e := lane(); e.Lane != "reader" {
-				t.Errorf("without it, a query goes to the %s", e.Lane)
+			check("without it", tc.query, "reader")
+		})
+	}
+}
+
+// TestSessionStateOfACheckoutLetsOthersBe checks that other callers read and write beside a
+// checkout that has left session state and does nothing.
+func TestSessionStateOfACheckoutLetsOthersBe(t *testing.T) {
+	raw := func(f func(*sqlite3.Conn) error) func(*testing.T, *sql.Conn) {
+		return func(t *testing.T, c *sql.Conn) {
+			rawOf(t, c, f)
+			if err := c.PingContext(t.Context()); err != nil { // the pool learns only then that Raw is over
+				t.Fatal(err)
+			}
+		}
+	}
+	exec := func(query string) func(*testing.T, *sql.Conn) {
+		return func(t *testing.T, c *sql.Conn) { must(t, c, query) }
+	}
+	for name, leave := range map[string]func(*testing.T, *sql.Conn){
+		"a temporary table": exec("CREATE TEMP TABLE x (a)"),
+		"a file":            exec("ATTACH ':memory:' AS other"),
+		"a pragma":          exec("PRAGMA cache_size = 123"),
+		"LIKE":              exec("PRAGMA case_sensitive_like = 1"),
+		"Raw":               raw(func(*sqlite3.Conn) error { return nil }),
+		"Raw of a query":    raw(func(c *sqlite3.Conn) error { return c.Exec("SELECT 1") }),
+		"Raw of a table":    raw(func(c *sqlite3.Conn) error { return c.Exec("CREATE TEMP TABLE x (a)") }),
+		"a function": raw(func(c *sqlite3.Conn) error {
+			return c.CreateFunction("seven", 0, 0, func(ctx sqlite3.Context, _ ...sqlite3.Value) { ctx.ResultInt(7) })
+		}),
+		"a collation": raw(func(c *sqlite3.Conn) error { return c.CreateCollation("mine", bytes.Compare) }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, l := pooled(t, pool.Config{AcquireTimeout: time.Second})
+				must(t, p.DB(), "CREATE TABLE t (a)")
+				c, err := p.DB().Conn(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				leave(t, c)
+				others := func(when string) {
+					t.Helper()
+					if lane, err := laneOf(p, l, "SELECT count(*) FROM t"); lane != "reader" || err != nil {
+						t.Errorf("%s, a query goes to the %s: %v", when, lane, err)
+					}
+					if _, err := p.DB().Exec("INSERT INTO t VALUES (1)"); err != nil {
+						t.Errorf("%s, a write: %v", when, err)
+					}
+				}
+				others("while it is held")
+				if _, err := c.ExecContext(t.Context(), "INSERT INTO t VALUES (1)"); err != nil {
+					t.Errorf("its own write: %v", err)
+				}
+				others("after it has written")
+				if err := c.Close(); err != nil {
+					t.Fatal(err)
+				}
+				others("afterwards")
+				p.Reset()
+				others("after a reset")
+			})
+		})
+	}
+}
+
+// TestRawLeavesNoMark checks that queries go to readers after Raw has changed nothing, also while
+// the writer is in use and within rows.
+func TestRawLeavesNoMark(t *testing.T) {
+	for name, raw := range map[string]func(t *testing.T, p *pool.Pool){
+		"Pool.Raw": func(t *testing.T, p *pool.Pool) {
+			if err := p.Raw(t.Context(), func(c *sqlite3.Conn) error { return c.Exec("SELECT 1") }); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"Conn.Raw": func(t *testing.T, p *pool.Pool) {
+			c, err := p.DB().Conn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			rawOf(t, c, func(c *sqlite3.Conn) error { return c.Exec("PRAGMA cache_size = 5; PRAGMA cache_size = -2000") })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lines := &logged{}
+			p, l := pooled(t, pool.Config{Logger: slog.New(lines), Pragmas: []driver.Pragma{{Name: "cache_size", Value: "-2000"}}})
+			must(t, p.DB(), "CREATE TABLE t (a)")
+			must(t, p.DB(), "INSERT INTO t VALUES (1)")
+			raw(t, p)
+			tx, err := p.DB().Begin()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tx.Rollback()
+			rows, err := p.DB().Query("SELECT a FROM t")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer rows.Close()
+			if lane, err := laneOf(p, l, "SELECT count(*) FROM t"); lane != "reader" || err != nil {
+				t.Errorf("a query goes to the %s: %v", lane, err)
+			}
+			if n := p.Stats().SessionChanges; n != 0 {
+				t.Errorf("%d session changes are counted", n)
 			}
 		})
 	}
 }
 
-// TestQueriesStayWithWhatIsLeft checks that queries stay on the writer if only one of two
-// changes is undone.
-func TestQueriesStayWithWhatIsLeft(t *testing.T) {
+// TestRedefinedFunction checks that queries that name a function that Raw has redefined see the
+// new one, and that only these go to the writer.
+func TestRedefinedFunction(t *testing.T) {
 	p, l := pooled(t, pool.Config{})
-	must(t, p.DB(), "CREATE TEMP TABLE x (a); CREATE TEMP TABLE y (a)")
-	must(t, p.DB(), "DROP TABLE x")
-	var n int
-	if err := p.DB().QueryRow("SELECT count(*) FROM y").Scan(&n); err != nil {
+	const query = "SELECT upper('a')"
+	if s := mustScan[string](t, p.DB(), query); s != "A" {
+		t.Fatalf("upper returns %q", s)
+	}
+	err := p.Raw(t.Context(), func(c *sqlite3.Conn) error {
+		return c.CreateFunction("upper", 1, 0, func(ctx sqlite3.Context, _ ...sqlite3.Value) { ctx.ResultText("mine") })
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if e := l.last(driver.KindAcquire); e.Lane != "writer" {
-		t.Errorf("a query goes to the %s", e.Lane)
+	if s := mustScan[string](t, p.DB(), query); s != "mine" {
+		t.Errorf("upper returns %q", s)
+	}
+	if lane, _ := laneOf(p, l, "SELECT lower('A')"); lane != "reader" {
+		t.Errorf("another query goes to the %s", lane)
+	}
+}
+
+// TestSessionStateWithinRows checks what happens within the rows of a query that names session
+// state. What names nothing of it works, also a write. What does fails at once, with advice,
+// because it gets another connection. Within a *sql.Conn, everything works.
+func TestSessionStateWithinRows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := pooled(t, pool.Config{})
+		must(t, p.DB(), "CREATE TABLE t (a)")
+		must(t, p.DB(), "INSERT INTO t VALUES (1), (2), (3)")
+		must(t, p.DB(), "ATTACH ':memory:' AS two")
+		must(t, p.DB(), "CREATE TABLE two.price (a); INSERT INTO price VALUES (1), (2), (3)")
+		rows, err := p.DB().Query("SELECT t.a FROM t JOIN two.price USING (a)")
+		if err != nil {
+			t.Fatal(err)
+		}
+		began, n := time.Now(), 0
+		for rows.Next() {
+			n++
+			if got := mustScan[int](t, p.DB(), "SELECT count(*) FROM t WHERE a < 4"); got != 3 {
+				t.Errorf("%d rows", got)
+			}
+			must(t, p.DB(), "INSERT INTO t VALUES (4)")
+			err := p.DB().QueryRow("SELECT count(*) FROM two.price").Scan(new(int))
+			var told *pool.SessionError
+			if !errors.As(err, &told) || told.Name != "two" || !errors.Is(err, sqlite3.ERROR) || !strings.Contains(err.Error(), "no such table: two.price") {
+				t.Errorf("a query of the attached file: %v", err)
+			}
+			if _, err := p.DB().Exec("DELETE FROM price"); !errors.As(err, &told) || told.Name != "price" {
+				t.Errorf("a write to the attached file: %v", err)
+			}
+			if err := p.DB().QueryRow("SELECT nothing").Scan(new(int)); err == nil || errors.As(err, &told) {
+				t.Errorf("a query with a mistake: %v", err)
+			}
+		}
+		if err := rows.Err(); err != nil || n != 3 {
+			t.Errorf("%d rows: %v", n, err)
+		}
+		rows.Close()
+		if d := time.Since(began); d > time.Second {
+			t.Errorf("it took %v", d)
+		}
+		if n := mustScan[int](t, p.DB(), "SELECT count(*) FROM two.price"); n != 3 {
+			t.Errorf("%d rows afterwards", n)
+		}
+
+		c, err := p.DB().Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if rows, err = c.QueryContext(t.Context(), "SELECT a FROM two.price"); err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			if n := mustScan[int](t, c, "SELECT count(*) FROM two.price"); n != 3 {
+				t.Errorf("%d rows within those of a Conn", n)
+			}
+			must(t, c, "INSERT INTO t VALUES (5)")
+		}
+		if err := rows.Err(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestSessionStateIsBounded checks that at most one connection with session state is idle, however
+// many checkouts leave some.
+func TestSessionStateIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := pooled(t, pool.Config{})
+		var conns []*sql.Conn
+		for range 5 {
+			c, err := p.DB().Conn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			must(t, c, "CREATE TEMP TABLE x (a)")
+			conns = append(conns, c)
+		}
+		for _, c := range conns {
+			if n := mustScan[int](t, c, "SELECT count(*) FROM x"); n != 0 {
+				t.Errorf("%d rows", n)
+			}
+			c.Close()
+		}
+		if n := p.Stats().Writers; n > 2 {
+			t.Errorf("%d writers are open", n)
+		}
+		if n := mustScan[int](t, p.DB(), "SELECT count(*) FROM x"); n != 0 {
+			t.Errorf("%d rows", n)
+		}
+	})
+}
+
+// TestSessionWarnings checks that there is a warning, and an event, only for a checkout that leaves
+// a value that differs from the configured one.
+func TestSessionWarnings(t *testing.T) {
+	const change, noEffect = "a change of session state", "has no effect inside a transaction"
+	for _, tc := range []struct {
+		queries []string // of one checkout
+		want    string   // part of the warning; empty for none
+	}{
+		{[]string{"PRAGMA foreign_keys = off"}, change},
+		{[]string{"PRAGMA foreign_keys = off", "PRAGMA foreign_keys = on"}, ""},
+		{[]string{"PRAGMA foreign_keys = off; PRAGMA foreign_keys = on"}, ""},
+		{[]string{"PRAGMA foreign_keys = on"}, ""},
+		{[]string{"PRAGMA foreign_keys(1)"}, ""},
+		{[]string{"PRAGMA cache_size = 77"}, change},
+		{[]string{"PRAGMA busy_timeout = 77"}, change},
+		{[]string{"PRAGMA busy_timeout = 5000"}, ""},
+		{[]string{"PRAGMA synchronous = full"}, ""},
+		{[]string{"PRAGMA synchronous = off"}, change},
+		{[]string{"PRAGMA temp_store = 2"}, change},
+		{[]string{"PRAGMA case_sensitive_like = 1"}, change},
+		{[]string{"PRAGMA case_sensitive_like = 0"}, ""},
+		{[]string{"PRAGMA journal_mode = wal"}, ""},
+		{[]string{"PRAGMA user_version = 3"}, ""},
+		{[]string{"PRAGMA nonsense = 3"}, ""},
+		{[]string{"PRAGMA wal_checkpoint(TRUNCATE)"}, ""},
+		{[]string{"PRAGMA optimize"}, ""},
+		{[]string{"PRAGMA defer_foreign_keys = on"}, ""},
+		{[]string{"VACUUM"}, ""},
+		{[]string{"ANALYZE"}, ""},
+		{[]string{"CREATE TEMP TABLE x (a)"}, change},
+		{[]string{"CREATE TEMP TABLE x (a)", "DROP TABLE x"}, ""},
+		{[]string{"BEGIN", "CREATE TEMP TABLE x (a)", "ROLLBACK"}, ""},
+		{[]string{"ATTACH ':memory:' AS other"}, change},
+		{[]string{"ATTACH ':memory:' AS other", "DETACH other"}, ""},
+		{[]string{"BEGIN", "PRAGMA foreign_keys = off", "COMMIT"}, noEffect},
+		{[]string{"BEGIN", "PRAGMA foreign_keys = on", "COMMIT"}, ""},
+		{[]string{"BEGIN; PRAGMA foreign_keys = off; COMMIT"}, noEffect},
+		{[]string{"PRAGMA foreign_keys = off; BEGIN; COMMIT; PRAGMA foreign_keys = on"}, ""},
+		{[]string{"SAVEPOINT s", "PRAGMA foreign_keys = no", "RELEASE s"}, noEffect},
+		{[]string{"BEGIN", "PRAGMA cache_size = 77", "COMMIT"}, change},
+	} {
+		for _, way := range []string{"Exec", "Query"} {
+			t.Run(way+" "+strings.Join(tc.queries, ", "), func(t *testing.T) {
+				lines := &logged{}
+				p, _ := pooled(t, pool.Config{Logger: slog.New(lines)})
+				must(t, p.DB(), "CREATE TABLE t (a)")
+				c, err := p.DB().Conn(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, query := range tc.queries {
+					if way == "Query" && !strings.Contains(query, ";") {
+						if err := drain(c.QueryContext(t.Context(), query)); err != nil {
+							t.Fatal(err)
+						}
+						continue
+					}
+					must(t, c, query)
+				}
+				c.Close()
+				var got []string
+				lines.mu.Lock()
+				for _, line := range lines.lines {
+					if strings.Contains(line, change+" stays") || strings.Contains(line, noEffect) {
+						got = append(got, line)
+					}
+				}
+				lines.mu.Unlock()
+				if want := tc.want != ""; want != (len(got) == 1) || want && !strings.Contains(got[0], tc.want) || !want && len(got) > 0 {
+					t.Errorf("warnings %q, want %q", got, tc.want)
+				}
+				if n := p.Stats().SessionChanges; (n == 1) != (tc.want == change) {
+					t.Errorf("%d session changes are counted", n)
+				}
+			})
+		}
 	}
 }
 

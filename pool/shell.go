@@ -44,15 +44,13 @@ func (s *shell) ExecContext(ctx context.Context, query string, args []driver.Nam
 	if query == "" {
 		c.lease.rawLent = true // it may be a savepoint, which uses SQLite's connection
 	}
-	if t.Marks&route.Journal != 0 {
-		s.pool.beforeJournal(c)
-	}
+	s.pool.beforeQuery(c, t)
 	res, err := c.ExecContext(c.context(ctx, t), query, args)
 	s.pool.afterQuery(c, t, true)
 	s.calling = nil
 	s.endTimedOutTx(c)
 	s.offerTurn()
-	return res, err
+	return res, s.explain(c, t, err)
 }
 
 // QueryContext implements [driver.QueryerContext]. A panic of the query is raised by its rows,
@@ -81,17 +79,15 @@ func (s *shell) query(ctx context.Context, query string, args []driver.NamedValu
 		return nil, err
 	}
 	s.calling = c
-	if t.Marks&route.Journal != 0 {
-		s.pool.beforeJournal(c)
-	}
+	s.pool.beforeQuery(c, t)
 	rows, err := c.QueryContext(c.context(ctx, t), query, args)
 	s.pool.afterQuery(c, t, false)
 	s.calling = nil
 	s.endTimedOutTx(c)
 	if !t.Begins || err != nil { // a BEGIN is executed later, when its rows are stepped
-		s.offerTurn()
+		s.offerTurnAfterQuery(t)
 	}
-	return rows, err
+	return rows, s.explain(c, t, err)
 }
 
 // PrepareContext prepares the query on a connection that is available without waiting for the
@@ -118,7 +114,7 @@ func (s *shell) PrepareContext(ctx context.Context, query string) (driver.Stmt, 
 	s.calling = nil
 	s.offerTurn()
 	if err != nil {
-		return nil, err
+		return nil, s.explain(c, t, err)
 	}
 	st := &stmt{shell: s, query: query, inputs: n}
 	st.made.Note()
@@ -244,6 +240,7 @@ func (s *shell) Ping(ctx context.Context) (err error) {
 	c, err := s.forRead(ctx)
 	if err == nil {
 		err = c.Ping(c.context(ctx, nil))
+		s.pool.afterCall(c)
 		s.offerTurn()
 	}
 	finished = true
@@ -296,8 +293,7 @@ func (s *shell) Close() error {
 func (s *shell) CheckNamedValue(*driver.NamedValue) error { return nil }
 
 // Raw returns SQLite's connection of the writer, because the program may do anything with it.
-// From then on, queries go to the writer, where they see what the program has done. Raw may
-// wait like an acquire. It reports an error by a panic, with the error of the acquire or a
+// What it leaves on the connection is session state. Raw may wait like an acquire. It reports an error by a panic, with the error of the acquire or a
 // [*TimeLimitError]; [Pool.Raw] returns its error.
 func (s *shell) Raw() *sqlite3.Conn {
 	s.callMu.Lock()
@@ -310,7 +306,7 @@ func (s *shell) Raw() *sqlite3.Conn {
 		panic(err)
 	}
 	c.lease.rawLent = true
-	s.pool.mark(c, route.Raw, "Raw")
+	s.pool.beforeRaw(c)
 	return c.Raw()
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	sqlitemw "github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 	"github.com/sqlitemw/sqlitemw/pool/internal/inspect"
 	"github.com/sqlitemw/sqlitemw/pool/internal/route"
@@ -14,8 +15,12 @@ import (
 // routeBySQLite leases the connection for a query that only reads, according to the parser. It
 // prepares the query on a reader, once for each version of the schema, to get SQLite's verdict.
 func (s *shell) routeBySQLite(ctx context.Context, t *route.Query) (*conn, error) {
-	schema := s.pool.base.file.schema.Load() // before the reader checks it
+	schema := s.pool.schema() // before the reader checks it
 	known := t.Verdict.Of(schema)
+	if known == 0 && s.pinned == wrap.LaneNone && s.pool.routing.names.Load().In(t.Text) {
+		known = route.ToWriter
+		t.Verdict.Set(schema, known)
+	}
 	if known == route.ToWriter {
 		return s.forWrite(ctx)
 	}
@@ -38,6 +43,20 @@ func (s *shell) routeBySQLite(ctx context.Context, t *route.Query) (*conn, error
 	return s.forWrite(ctx)
 }
 
+// explain returns the error of a query, as a [*SessionError] if the query names something that only
+// another connection has. It leaves errors as they are that the program expects of another driver,
+// or has mapped.
+func (s *shell) explain(c *conn, t *route.Query, err error) error {
+	names := s.pool.routing.names.Load()
+	if err == nil || names == nil || s.pool.cfg.MapError != nil || s.pool.cfg.Compat != sqlitemw.CompatNone || !errors.Is(err, sqlite3.ERROR) || c.session.names.In(t.Text) {
+		return err
+	}
+	if name, ok := names.Find(t.Text); ok {
+		return &SessionError{name, err}
+	}
+	return err
+}
+
 // forPrepare leases the connection on which a query is prepared. That is a reader, unless
 // preparing the query would execute it, or only the writer can prepare it.
 func (s *shell) forPrepare(ctx context.Context, t *route.Query) (*conn, error) {
@@ -50,7 +69,10 @@ func (s *shell) forPrepare(ctx context.Context, t *route.Query) (*conn, error) {
 	if !t.Preparable {
 		return s.forWrite(ctx)
 	}
-	schema := s.pool.base.file.schema.Load()
+	schema := s.pool.schema()
+	if s.pinned == wrap.LaneNone && s.pool.routing.names.Load().In(t.Text) {
+		return s.forWrite(ctx)
+	}
 	c, err := s.forRead(ctx)
 	if err != nil || !c.reads || s.pinned == wrap.LaneReader || s.pool.routing.writerCapabilities.Load() == nil || t.Verdict.Of(schema) == route.ToReader {
 		return c, err

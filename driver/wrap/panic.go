@@ -184,6 +184,27 @@ func OnOwnGoroutine() bool {
 // program's functions.
 const stackDepth = 512
 
+// QueriedByDB reports whether the running query was issued by a *sql.DB itself: not by a Conn, a Tx
+// or a Stmt. Then nothing else uses the connection until the rows are closed. The function reads
+// the stack, which takes some microseconds.
+func QueriedByDB() bool {
+	const depth = 32
+	var pcs [depth]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
+	for {
+		frame, more := frames.Next()
+		switch frame.Function {
+		case "database/sql.(*DB).query":
+			return true
+		case "database/sql.(*Conn).QueryContext", "database/sql.(*Tx).QueryContext", "database/sql.(*Stmt).QueryContext":
+			return false
+		}
+		if !more {
+			return false
+		}
+	}
+}
+
 // onStack reports whether one of these functions of database/sql is on the stack.
 func onStack(names ...string) bool {
 	pcs := make([]uintptr, stackDepth)

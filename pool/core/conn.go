@@ -27,6 +27,7 @@ type Conn struct {
 	extra      bool      // its turn is beyond the lane's limit
 
 	turn    turn                 // of the holder
+	lasting atomic.Bool          // an offer of the turn stands while rows are open
 	stopped atomic.Pointer[stop] // set once, when the pool takes the connection away
 
 	mu  sync.Mutex // guards use
@@ -83,6 +84,7 @@ func (c *Conn) begin(owner string, now time.Time, tracked bool) {
 	}
 	id := c.session.Lease().Trace()
 	c.session.Begun()
+	c.lasting.Store(false)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.use = use{on: true, since: now, trace: id, owner: owner, stack: stack}
@@ -97,8 +99,18 @@ func (c *Conn) end(now time.Time) (leaked bool, held time.Duration) {
 	return c.use.leakReported, now.Sub(c.use.since)
 }
 
-// Offer lets other callers take the holder's turn until [Lane.Reclaim].
+// Offer lets other callers take the holder's turn until [Lane.Reclaim], while no rows are open.
 func (c *Conn) Offer() { c.turn.offer() }
+
+// OfferWithRows is Offer for a use that does nothing any more but read its open rows. The turn may
+// be taken while they are open.
+func (c *Conn) OfferWithRows() {
+	c.lasting.Store(true)
+	c.turn.offer()
+}
+
+// mayTake reports whether an offer of the turn stands.
+func (c *Conn) mayTake() bool { return c.lasting.Load() || c.session.Lease().OpenRows() == 0 }
 
 // reclaimAtEnd reports whether a connection that is given back still has its turn, which can
 // then no longer be taken.

@@ -34,7 +34,8 @@ type LaneConfig struct {
 	Keep func() int
 	Most func() int
 
-	// MaxIdle is how many connections without state may be idle; 0 for any number.
+	// MaxIdle is how many connections may be idle; 0 for any number. One more may be if it has state
+	// that the program would miss.
 	MaxIdle int
 
 	// Stalls says what helps callers that wait while nothing moves.

@@ -26,7 +26,7 @@ func (q *Queue) takeOffer(released uint64) {
 			if q.count().released != released {
 				return
 			}
-			if c.turn.take(func() bool { return c.session.Lease().OpenRows() == 0 }) {
+			if c.turn.take(c.mayTake) {
 				l.sums.addTaken()
 				q.release(false)
 				return

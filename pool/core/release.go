@@ -77,6 +77,8 @@ func (l *Lane) Push(c *Conn) {
 	l.push(c)
 }
 
+func (c *Conn) kept() bool { return c.session.Kept() }
+
 // push adds a connection to the idle ones, in the order of last use. It closes the connection
 // instead if that is too old, if the lane is closed or too large, or if enough others are idle.
 func (l *Lane) push(c *Conn) {
@@ -96,7 +98,7 @@ func (l *Lane) pushLocked(c *Conn) wrap.Reason {
 	case why != "":
 	case l.surplus():
 		why = wrap.ReasonShrunk
-	case l.opts.MaxIdle > 0 && len(l.idle) >= l.opts.MaxIdle && !c.session.Kept():
+	case l.opts.MaxIdle > 0 && len(l.idle) >= l.opts.MaxIdle && (!c.session.Kept() || slices.ContainsFunc(l.idle, (*Conn).kept)):
 		why = wrap.ReasonOverflow
 	default:
 		i := len(l.idle)

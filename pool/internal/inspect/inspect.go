@@ -3,6 +3,7 @@ package inspect
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ncruces/go-sqlite3"
@@ -51,12 +52,57 @@ func Synchronous(raw *sqlite3.Conn) (keyword string) {
 	return keyword
 }
 
-// WritePragmas returns the pragmas that affect what a connection writes.
-func WritePragmas(raw *sqlite3.Conn) (is [3]bool) {
-	for i, name := range [...]string{"foreign_keys", "ignore_check_constraints", "recursive_triggers"} {
-		_ = Rows(raw, "PRAGMA "+name, func(st *sqlite3.Stmt) { is[i] = st.ColumnBool(0) })
+// connPragmas are the pragmas of a connection that can be read.
+var connPragmas = [...]string{
+	"analysis_limit", "automatic_index", "cache_size", "cache_spill", "cell_size_check", "checkpoint_fullfsync",
+	"count_changes", "defer_foreign_keys", "empty_result_callbacks", "foreign_keys", "full_column_names", "fullfsync",
+	"hard_heap_limit", "ignore_check_constraints", "journal_size_limit", "legacy_alter_table", "locking_mode",
+	"max_page_count", "query_only", "read_uncommitted", "recursive_triggers", "reverse_unordered_selects",
+	"secure_delete", "short_column_names", "soft_heap_limit", "synchronous", "temp_store", "threads",
+	"trusted_schema", "wal_autocheckpoint", "writable_schema", "busy_timeout",
+}
+
+// Pragmas are the values of a connection's pragmas. It takes about 100 µs to read them.
+type Pragmas [len(connPragmas)]string
+
+// PragmasOf returns the pragmas of a connection.
+func PragmasOf(raw *sqlite3.Conn) (p Pragmas) {
+	for i, name := range connPragmas {
+		p[i] = Pragma(raw, name)
 	}
-	return is
+	return p
+}
+
+// Pragma returns the value of a pragma, or an empty string if that cannot be read.
+func Pragma(raw *sqlite3.Conn, name string) (value string) {
+	_ = Rows(raw, "PRAGMA "+name, func(st *sqlite3.Stmt) { value = st.ColumnText(0) })
+	return value
+}
+
+// Changed returns the names of the pragmas that differ from initial. It leaves out those that are
+// not the connection's alone, or not for longer than a transaction.
+func (p *Pragmas) Changed(initial *Pragmas) (names []string) {
+	for i, name := range connPragmas {
+		switch {
+		case p[i] == initial[i], name == "defer_foreign_keys", name == "hard_heap_limit", name == "soft_heap_limit":
+		case name == "busy_timeout" && (initial[i] == "0" || p[i] == "0"): // a busy handler may replace it
+		default:
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// Set changes the value of a pragma in p.
+func (p *Pragmas) Set(name, value string) {
+	if i := slices.Index(connPragmas[:], name); i >= 0 {
+		p[i] = value
+	}
+}
+
+// AffectsWrites reports whether a pragma affects what a connection writes.
+func AffectsWrites(pragma string) bool {
+	return pragma == "foreign_keys" || pragma == "ignore_check_constraints" || pragma == "recursive_triggers"
 }
 
 // Attached returns the names and files of a connection's databases. It omits the temporary
@@ -78,15 +124,11 @@ func Attached(raw *sqlite3.Conn) string {
 func State(raw *sqlite3.Conn) string {
 	var b strings.Builder
 	b.WriteString(Attached(raw))
-	for _, name := range [...]string{
-		"analysis_limit", "automatic_index", "cache_size", "cache_spill", "cell_size_check", "checkpoint_fullfsync",
-		"count_changes", "defer_foreign_keys", "empty_result_callbacks", "foreign_keys", "full_column_names", "fullfsync",
-		"hard_heap_limit", "ignore_check_constraints", "journal_size_limit", "legacy_alter_table", "locking_mode",
-		"max_page_count", "query_only", "read_uncommitted", "recursive_triggers", "reverse_unordered_selects",
-		"secure_delete", "short_column_names", "soft_heap_limit", "synchronous", "temp_store", "threads",
-		"trusted_schema", "wal_autocheckpoint", "writable_schema",
-	} {
-		describe(&b, raw, "PRAGMA "+name)
+	pragmas := PragmasOf(raw)
+	pragmas.Set("busy_timeout", "")
+	for _, value := range pragmas {
+		b.WriteString(value)
+		b.WriteByte('\n')
 	}
 	describe(&b, raw, "SELECT 'a' LIKE 'A'") // because PRAGMA case_sensitive_like cannot be read
 	describe(&b, raw, "SELECT type, name, sql FROM sqlite_temp_schema")

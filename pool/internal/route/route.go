@@ -3,6 +3,7 @@
 package route
 
 import (
+	"strconv"
 	"sync"
 	"sync/atomic"
 
@@ -27,17 +28,12 @@ const (
 	Pragma  Marks = 1 << iota // a pragma has been set
 	Attach                    // a file has been attached or detached
 	Temp                      // there may be temporary objects
-	Raw                       // the program has had SQLite's connection
 	Journal                   // the journal mode may have changed
-	Results                   // a pragma that changes the results of queries has been set
 	Undo                      // one of these may have been undone
 	Schema                    // the schema may have changed, which all connections see
 
-	// Changes that queries must see, so that they must use the writer.
-	Visible = Attach | Temp | Raw | Results
-
 	// Changes that only this connection has.
-	OfConn = Visible | Pragma
+	OfConn = Pragma | Attach | Temp
 )
 
 // A Query is what the pool knows about a query. It is the same for all connections.
@@ -52,7 +48,23 @@ type Query struct {
 
 	// It begins a transaction.
 	Begins bool
+
+	// ForeignKeys is what it sets the pragma foreign_keys to, and InTx whether it does so inside a
+	// transaction that it has begun, where the pragma has no effect.
+	ForeignKeys Switch
+	InTx        bool
+
+	inTx bool // while parsing: it has begun a transaction
 }
+
+// A Switch is a value of a pragma that is on or off.
+type Switch uint8
+
+const (
+	NotSet Switch = iota
+	On
+	Off
+)
 
 // Summary returns what errors and events show of the query. It contains no values.
 func (t *Query) Summary() string { return tracing.Summary(t.Text) }
@@ -156,6 +168,10 @@ func (t *Query) addMarks(st sqltext.Statement) {
 		return
 	}
 	switch st.Verb {
+	case sqltext.Begin, sqltext.Savepoint:
+		t.inTx = true
+	case sqltext.Commit, sqltext.Rollback:
+		t.inTx = false
 	case sqltext.Attach:
 		t.Marks |= Attach
 	case sqltext.Detach:
@@ -212,16 +228,33 @@ func (t *Query) addPragmaMarks(st sqltext.Statement) {
 		return
 	}
 	switch name {
+	case "foreign_keys":
+		t.Marks |= Pragma
+		if !t.InTx {
+			c.Advance()
+			t.ForeignKeys, t.InTx = switchOf(sqltext.Unquote(c.Written())), t.inTx
+		}
 	case "journal_mode":
 		t.Marks |= Journal
-	case "case_sensitive_like", "count_changes", "empty_result_callbacks", "full_column_names",
-		"reverse_unordered_selects", "short_column_names":
-		t.Marks |= Pragma | Results
 	case "wal_checkpoint", "optimize", "incremental_vacuum",
 		"application_id", "user_version", "schema_version", "auto_vacuum", "page_size", "encoding":
 	default:
 		t.Marks |= Pragma
 	}
+}
+
+// switchOf returns the meaning of a pragma's value, as SQLite reads it.
+func switchOf(value string) Switch {
+	switch sqltext.Fold(value) {
+	case "", "0", "off", "no", "false":
+		return Off
+	case "on", "yes", "true":
+		return On
+	}
+	if n, err := strconv.Atoi(value); err == nil && n != 0 {
+		return On
+	}
+	return Off
 }
 
 // needsWriter reports whether a statement that reads or writes rows names something that only

@@ -1,0 +1,255 @@
+package pool
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/pool/internal/inspect"
+	"github.com/sqlitemw/sqlitemw/pool/internal/route"
+)
+
+// This file handles session state: changes that the program makes on a writer's connection and
+// that only this connection has. They are the checkout's that made them while it lasts, and the
+// next callers' of the connection after that.
+
+// A sessionState is what a writer's connection has that others have not.
+type sessionState struct {
+	names        *route.Names // what queries can name only there; nil if nothing
+	pragmas      []string     // pragmas that differ from their initial values
+	affectWrites bool         // one of pragmas affects what the connection writes
+
+	reported *sessionState // as it was when it was last reported; nil means that there was none
+
+	stale          bool   // the fields above may be out of date
+	cause          string // the query that made them so
+	schemaChanging bool   // it may have changed the schema, or is about to
+	recheckJournal bool   // at its release, read the journal mode
+}
+
+// A session is the session state of all connections of the writer.
+type session struct {
+	names   atomic.Pointer[route.Names] // of all of them; nil if there are none
+	changed atomic.Bool                 // a pragma differs on one of them
+	epoch   atomic.Uint64               // counts changes of names
+
+	mu    sync.Mutex // guards conns
+	conns map[*conn]sessionState
+}
+
+// publish makes the session state of a connection known to all callers.
+func (s *session) publish(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conns == nil {
+		s.conns = map[*conn]sessionState{}
+	}
+	delete(s.conns, c)
+	if c.session.exists() {
+		s.conns[c] = c.session
+	}
+	var names *route.Names
+	changed := false
+	for _, of := range s.conns {
+		names = names.With(of.names)
+		changed = changed || len(of.pragmas) > 0
+	}
+	s.changed.Store(changed)
+	if old := s.names.Swap(names); names.More(old) || old.More(names) {
+		s.epoch.Add(1)
+	}
+}
+
+// schema returns the version of what queries can name: of the file's schema, and of the session
+// state of the writers.
+func (p *Pool) schema() uint64 { return p.base.file.schema.Load() + p.routing.epoch.Load() }
+
+// exists reports whether there is session state that the program would miss.
+func (s *sessionState) exists() bool { return s.names != nil || len(s.pragmas) > 0 }
+
+// unreported reports whether the state has changed since it was last reported.
+func (s *sessionState) unreported() bool {
+	if s.reported == nil {
+		return s.exists()
+	}
+	return s.names != s.reported.names || !slices.Equal(s.pragmas, s.reported.pragmas)
+}
+
+// beforeQuery prepares for the effects of a query on its connection.
+func (p *Pool) beforeQuery(c *conn, t *route.Query) {
+	if t.Marks&route.Journal != 0 {
+		p.beforeJournal(c)
+	}
+	if t.ForeignKeys != route.NotSet && (t.InTx || !c.SQLite().GetAutocommit()) {
+		p.warnForeignKeys(c, t)
+	}
+}
+
+// warnForeignKeys reports a PRAGMA foreign_keys that SQLite ignores, because it is executed inside
+// a transaction. https://sqlite.org/pragma.html#pragma_foreign_keys
+func (p *Pool) warnForeignKeys(c *conn, t *route.Query) {
+	is := route.NotSet
+	c.Lease().Use(func() {
+		_ = inspect.Rows(c.SQLite(), "PRAGMA foreign_keys", func(st *sqlite3.Stmt) {
+			if is = route.Off; st.ColumnBool(0) {
+				is = route.On
+			}
+		})
+	})
+	if is == route.NotSet || is == t.ForeignKeys {
+		return
+	}
+	p.logger.Warn("pool: PRAGMA foreign_keys has no effect inside a transaction; execute it before BEGIN, in the same *sql.Conn",
+		"conn", c.ID(), "foreign_keys", map[route.Switch]string{route.On: "on", route.Off: "off"}[is])
+}
+
+// afterQuery records the effects of a query on its connection. done is false if the query is
+// executed later, when its rows are stepped.
+func (p *Pool) afterQuery(c *conn, t *route.Query, done bool) {
+	if c.Lease().Panicked() {
+		return // the connection is closed, and its session state is lost
+	}
+	if c.reads {
+		if t.Marks&route.OfConn != 0 {
+			c.Lease().Retire(wrap.ReasonDirty) // no other caller may find it changed
+		}
+		return
+	}
+	if c.session.schemaChanging || t.Marks&route.Schema != 0 {
+		c.recordSchemaChange(done)
+	}
+	if t.Marks&route.Journal != 0 {
+		c.session.recheckJournal = true // in case the query is executed later, when its row is stepped
+		p.afterJournal(c)
+	}
+	if t.Marks&route.OfConn != 0 || t.Marks&(route.Undo|route.Schema) != 0 && c.session.exists() {
+		c.session.stale, c.session.cause = true, t.Summary()
+	}
+	p.afterCall(c)
+}
+
+// afterCall finds out what session state a connection has, if a call may have changed it.
+func (p *Pool) afterCall(c *conn) {
+	if c.session.stale && !c.Lease().Panicked() && c.Lease().OpenRows() == 0 && c.SQLite().GetAutocommit() {
+		c.Lease().Use(func() { p.refreshSession(c) })
+	}
+}
+
+// beforeRaw prepares for what the program may do with SQLite's connection.
+func (p *Pool) beforeRaw(c *conn) {
+	if c.reads {
+		c.Lease().Retire(wrap.ReasonDirty)
+		return
+	}
+	if !c.initial.objects.Extended() {
+		c.Lease().Use(func() { c.initial.objects.Extend(c.SQLite()) })
+	}
+	c.session.recheckJournal = true
+	c.session.stale, c.session.cause = true, "Raw"
+}
+
+// refreshSession finds out what session state a writer's connection has. Only its holder may call
+// it, outside transactions.
+func (p *Pool) refreshSession(c *conn) {
+	raw := c.SQLite()
+	objects := inspect.ObjectsOf(raw)
+	if c.initial.objects.Extended() {
+		objects.Extend(raw)
+	}
+	pragmas := inspect.PragmasOf(raw)
+	c.session.stale = false
+	c.session.names = objects.Beyond(c.initial.objects)
+	c.session.pragmas = pragmas.Changed(&c.initial.pragmas)
+	c.session.affectWrites = slices.ContainsFunc(c.session.pragmas, inspect.AffectsWrites)
+	p.recordCapabilities(raw, c.session.names.Incomplete())
+	p.routing.publish(c)
+}
+
+// reportSession reports how the session state differs from what was last reported. It is called
+// when the connection is given back, because until then the state is the checkout's own.
+func (p *Pool) reportSession(c *conn) {
+	old := c.session.reported
+	if old == nil {
+		if !c.session.exists() {
+			return
+		}
+		old = &sessionState{}
+	}
+	c.session.reported = nil
+	if c.session.exists() {
+		c.session.reported = &sessionState{names: c.session.names, pragmas: c.session.pragmas}
+	}
+	switch {
+	case c.session.names.More(old.names) || slices.ContainsFunc(c.session.pragmas, func(name string) bool { return !slices.Contains(old.pragmas, name) }):
+		p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindSession, Conn: c.ID(), Lane: c.lane.Name()})
+		p.logger.Warn("pool: a change of session state stays on the writer until it is undone or the pool is reset; to change every connection, use Config.Init or Config.Pragmas",
+			"conn", c.ID(), "change", c.session.cause)
+	case old.names.More(c.session.names) || len(old.pragmas) > len(c.session.pragmas):
+		p.logger.Info("pool: a change of session state on the writer is undone", "conn", c.ID())
+	}
+}
+
+// recordSessionLost reports that a connection with session state is closed.
+func (p *Pool) recordSessionLost(c *conn) {
+	c.session = sessionState{}
+	p.routing.publish(c)
+	if !p.programConfigures() {
+		p.routing.writerCapabilities.Store(nil)
+	}
+	p.logger.Warn("pool: the session state of the writer is lost, because its connection was closed", "conn", c.ID())
+}
+
+// beforeJournal closes the idle readers and the checkpointer's connection, because SQLite
+// cannot leave WAL mode while they are open.
+func (p *Pool) beforeJournal(c *conn) {
+	if p.lanes.readers != nil && !c.reads {
+		p.wals.Rest()
+		for c := p.lanes.readers.Pop(); c != nil; c = p.lanes.readers.Pop() {
+			p.lanes.readers.Close(c, wrap.ReasonReset)
+		}
+	}
+}
+
+// afterJournal updates the number of lanes after a possible change of the journal mode. Readers
+// beside a writer need WAL mode.
+func (p *Pool) afterJournal(c *conn) {
+	mode, ok := inspect.JournalMode(c.SQLite())
+	if !ok {
+		return
+	}
+	one := mode != "wal"
+	p.keepsCommits(c.SQLite(), one)
+	if !c.reads && !slices.Contains(c.session.pragmas, "synchronous") && !c.session.stale {
+		c.initial.pragmas.Set("synchronous", inspect.Pragma(c.SQLite(), "synchronous"))
+	}
+	if p.lanes.readers != nil && p.lanes.one.Swap(one) != one {
+		p.logger.Warn("pool: the journal mode has changed, and with it the lanes", "mode", mode, "lanes", p.countLanes())
+	}
+}
+
+// keepsCommits sets synchronous to the value of [SynchronousDefault] in the new journal mode,
+// unless the program has changed it. journal is true if the new mode is not WAL.
+func (p *Pool) keepsCommits(raw *sqlite3.Conn, journal bool) {
+	if !p.plan.syncs || p.base.keeper != nil {
+		return
+	}
+	old, now := SynchronousExtra, SynchronousFull
+	if journal {
+		old, now = now, old
+	}
+	is := ""
+	if err := inspect.Rows(raw, "PRAGMA synchronous", func(st *sqlite3.Stmt) { is = st.ColumnText(0) }); err != nil {
+		return
+	}
+	if s, ok := synchronousOf(is); !ok || s != old {
+		return
+	}
+	// Inside a transaction, SQLite refuses this. But there the journal mode cannot have changed
+	// either.
+	_ = raw.Exec("PRAGMA synchronous=" + now.String())
+}
