@@ -108,7 +108,6 @@ func (p *Pool) Raw(ctx context.Context, f func(*sqlite3.Conn) error) (err error)
 		return err
 	}
 	p.beforeRaw(c)
-	c.session.schemaChanging = true
 	done := false
 	defer func() {
 		c.Leave()

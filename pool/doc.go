@@ -55,6 +55,7 @@
 //   - Any of these: writer, if it names last_insert_rowid, changes, total_changes, temp,
 //     sqlite_temp_schema, sqlite_temp_master or a pragma_ function, or if another statement
 //     follows.
+//   - Any of these: writer, if it names session state of the writer; see below.
 //   - INSERT, REPLACE, UPDATE and DELETE, also with RETURNING: writer.
 //   - PRAGMA, ATTACH, BEGIN, DDL and everything else: writer.
 //   - Exec of any query except an empty one: writer.
@@ -84,8 +85,32 @@
 // connection after each use that prepared a statement, which takes 0.1 ms.
 //
 // A checkout that has leased the writer keeps it until the checkout ends. While it runs nothing
-// and has no transaction and no rows open, other callers may write. [Pool.Reader] and
-// [Pool.Writer] work as DB does, but each uses one lane only.
+// and has no transaction and no rows open, other callers may write, on another connection. They
+// may also write while rows of a query of DB itself are open, if the query only reads: no call of
+// such a checkout follows. A checkout that has changed foreign_keys, ignore_check_constraints or
+// recursive_triggers keeps others from writing until it ends, and so does Raw until the next call.
+// [Pool.Reader] and [Pool.Writer] work as DB does, but each uses one lane only.
+//
+// # Session state
+//
+// Session state is what a program changes on one connection: a PRAGMA, an attached database, a
+// temporary object, and what Raw leaves. It is always the writer's. As long as the checkout that
+// made it lasts, it is that checkout's own; then the next callers' of the writer. Each change that
+// a checkout leaves logs a warning and records an event, if the value differs from the configured
+// one. [Pool.Reset] and the end of the connection undo it. The pool keeps at most one idle
+// connection with session state.
+//
+// The pool reads what the connection has after each change, and after Raw. Queries of others stay
+// on readers, except those that name something that only this connection has: a temporary table or
+// view, an attached database, a table found only there, or a function, and LIKE if
+// case_sensitive_like has changed. While a database is attached or Raw has added a collation, the
+// writer also gets queries that a reader cannot prepare. All queries go to the writer once a
+// checkout has ended that has changed full_column_names, short_column_names, count_changes,
+// empty_result_callbacks or reverse_unordered_selects.
+//
+// A query that names session state while another checkout holds its connection waits for it, or
+// gets another connection as any writer does. There it fails with a [*SessionError] around SQLite's
+// error. To set something on every connection, use Config.Init and Config.Pragmas.
 //
 // A query sees everything that was committed before it began. A query on a reader does not see
 // what an open transaction has written.
@@ -108,11 +133,8 @@
 //   - Readers that wait for each other, as nested queries do, are let in beyond MaxConns: up to
 //     128. On 32-bit systems, they are also limited to 512 MiB in all pools together; see
 //     Config.MemoryLimit.
-//   - Session state: PRAGMA, ATTACH and temporary objects change the writer for all later
-//     callers, until they are undone. Each change logs a warning and records an event. A PRAGMA
-//     on DB does not reach the readers. While a file is attached or a temporary object exists,
-//     queries of DB go to the writer too. After Raw() of a *sql.Conn, they do so until
-//     [Pool.Reset]. To set something on every connection, use Config.Init and Config.Pragmas.
+//   - Session state, such as that of PRAGMA and ATTACH, is the writer's, for all later callers,
+//     until it is undone. A PRAGMA on DB does not reach the readers.
 //   - A transaction begun with Exec of BEGIN must end in the same checkout of db.Conn. If it is
 //     left open, it is rolled back and logged as an error; see Config.Dirty.
 //   - last_insert_rowid() and changes() return the values of the writer, which other callers

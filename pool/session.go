@@ -23,6 +23,7 @@ type sessionState struct {
 	names        *route.Names // what queries can name only there; nil if nothing
 	pragmas      []string     // pragmas that differ from their initial values
 	affectWrites bool         // one of pragmas affects what the connection writes
+	affectReads  bool         // one of pragmas affects the results of all queries, and its checkout has ended
 
 	reported *sessionState // as it was when it was last reported; nil means that there was none
 
@@ -57,6 +58,9 @@ func (s *session) publish(c *conn) {
 	changed := false
 	for _, of := range s.conns {
 		names = names.With(of.names)
+		if of.affectReads {
+			names = names.With(&route.Names{Any: true})
+		}
 		changed = changed || len(of.pragmas) > 0
 	}
 	s.changed.Store(changed)
@@ -149,7 +153,7 @@ func (p *Pool) beforeRaw(c *conn) {
 	if !c.initial.objects.Extended() {
 		c.Lease().Use(func() { c.initial.objects.Extend(c.SQLite()) })
 	}
-	c.session.recheckJournal = true
+	c.session.recheckJournal, c.session.schemaChanging = true, true
 	c.session.stale, c.session.cause = true, "Raw"
 }
 
@@ -166,6 +170,7 @@ func (p *Pool) refreshSession(c *conn) {
 	c.session.names = objects.Beyond(c.initial.objects)
 	c.session.pragmas = pragmas.Changed(&c.initial.pragmas)
 	c.session.affectWrites = slices.ContainsFunc(c.session.pragmas, inspect.AffectsWrites)
+	c.session.affectReads = c.session.affectReads && slices.ContainsFunc(c.session.pragmas, inspect.AffectsReads)
 	p.recordCapabilities(raw, c.session.names.Incomplete())
 	p.routing.publish(c)
 }
@@ -179,6 +184,10 @@ func (p *Pool) reportSession(c *conn) {
 			return
 		}
 		old = &sessionState{}
+	}
+	if slices.ContainsFunc(c.session.pragmas, inspect.AffectsReads) {
+		c.session.affectReads = true
+		p.routing.publish(c)
 	}
 	c.session.reported = nil
 	if c.session.exists() {

@@ -58,6 +58,31 @@ func TestOnlyQueriesOfSessionStateGoToTheWriter(t *testing.T) {
 	}
 }
 
+// TestPragmasThatChangeAllResults checks that queries of others see a pragma that changes all
+// results once its checkout has ended, and not before.
+func TestPragmasThatChangeAllResults(t *testing.T) {
+	p, l := pooled(t, pool.Config{})
+	must(t, p.DB(), "CREATE TABLE t (a)")
+	c, err := p.DB().Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(when string, want driver.Lane, column string) {
+		t.Helper()
+		got := columnsOf(t, func() (*sql.Rows, error) { return p.DB().Query("SELECT a, count(*) FROM t") })
+		if lane := l.last(driver.KindAcquire).Lane; lane != want || !strings.Contains(got, column) {
+			t.Errorf("%s, a query goes to the %s and has columns %q", when, lane, got)
+		}
+	}
+	must(t, c, "PRAGMA short_column_names = off")
+	must(t, c, "PRAGMA full_column_names = on")
+	check("while the checkout lasts", "reader", "a")
+	c.Close()
+	check("afterwards", "writer", "t.a")
+	must(t, p.DB(), "PRAGMA full_column_names = off; PRAGMA short_column_names = on")
+	check("without it", "reader", "a")
+}
+
 // TestSessionStateOfACheckoutLetsOthersBe checks that other callers read and write beside a
 // checkout that has left session state and does nothing.
 func TestSessionStateOfACheckoutLetsOthersBe(t *testing.T) {

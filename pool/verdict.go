@@ -51,7 +51,7 @@ func (s *shell) explain(c *conn, t *route.Query, err error) error {
 	if err == nil || names == nil || s.pool.cfg.MapError != nil || s.pool.cfg.Compat != sqlitemw.CompatNone || !errors.Is(err, sqlite3.ERROR) || c.session.names.In(t.Text) {
 		return err
 	}
-	if name, ok := names.Find(t.Text); ok {
+	if name, _ := names.Find(t.Text); name != "" {
 		return &SessionError{name, err}
 	}
 	return err

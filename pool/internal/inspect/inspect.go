@@ -105,6 +105,15 @@ func AffectsWrites(pragma string) bool {
 	return pragma == "foreign_keys" || pragma == "ignore_check_constraints" || pragma == "recursive_triggers"
 }
 
+// AffectsReads reports whether a pragma affects the results of all queries.
+func AffectsReads(pragma string) bool {
+	switch pragma {
+	case "count_changes", "empty_result_callbacks", "full_column_names", "reverse_unordered_selects", "short_column_names":
+		return true
+	}
+	return false
+}
+
 // Attached returns the names and files of a connection's databases. It omits the temporary
 // database, which SQLite opens when it is first used.
 func Attached(raw *sqlite3.Conn) string {

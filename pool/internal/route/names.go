@@ -14,7 +14,7 @@ type Names struct {
 	Tables    map[string]bool // temporary tables and views, modules, and tables of no other database than an attached one
 	Functions map[string]bool
 	Like      bool // PRAGMA case_sensitive_like has changed what LIKE means
-	Any       bool // there are too many names to keep
+	Any       bool // every query needs it: a pragma changes all results, or there are too many names to keep
 	Others    bool // there is more that only this connection has, such as a collation
 }
 
@@ -25,7 +25,7 @@ func (n *Names) In(query string) bool {
 }
 
 // Find returns the first name of n that a query names. It may find a name that the query uses for
-// something else, such as a common table expression. The name is empty if there are too many.
+// something else, such as a common table expression. The name is empty if n.Any is set.
 func (n *Names) Find(query string) (name string, ok bool) {
 	if n == nil || n.Any {
 		return "", n != nil
@@ -113,7 +113,8 @@ func (n *Names) With(other *Names) *Names {
 }
 
 func union(a, b map[string]bool) map[string]bool {
-	both := maps.Clone(a)
+	both := make(map[string]bool, len(a)+len(b))
+	maps.Copy(both, a)
 	maps.Copy(both, b)
 	return both
 }
