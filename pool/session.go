@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -98,7 +99,7 @@ func (p *Pool) beforeQuery(c *conn, t *route.Query) {
 // a transaction. https://sqlite.org/pragma.html#pragma_foreign_keys
 func (p *Pool) warnForeignKeys(c *conn, t *route.Query) {
 	is := route.NotSet
-	c.Lease().Use(func() {
+	c.inspect(func() {
 		_ = inspect.Rows(c.SQLite(), "PRAGMA foreign_keys", func(st *sqlite3.Stmt) {
 			if is = route.Off; st.ColumnBool(0) {
 				is = route.On
@@ -140,8 +141,19 @@ func (p *Pool) afterQuery(c *conn, t *route.Query, done bool) {
 // afterCall finds out what session state a connection has, if a call may have changed it.
 func (p *Pool) afterCall(c *conn) {
 	if c.session.stale && !c.Lease().Panicked() && c.Lease().OpenRows() == 0 && c.SQLite().GetAutocommit() {
-		c.Lease().Use(func() { p.refreshSession(c) })
+		c.inspect(func() { p.refreshSession(c) })
 	}
+}
+
+// inspect calls f, which reads the state of the connection for the pool, whether or not the context
+// of the last call has ended.
+func (c *conn) inspect(f func()) {
+	c.Lease().Use(func() {
+		raw := c.SQLite()
+		old := raw.SetInterrupt(context.Background())
+		defer raw.SetInterrupt(old)
+		f()
+	})
 }
 
 // beforeRaw prepares for what the program may do with SQLite's connection.
@@ -151,7 +163,7 @@ func (p *Pool) beforeRaw(c *conn) {
 		return
 	}
 	if !c.initial.objects.Extended() {
-		c.Lease().Use(func() { c.initial.objects.Extend(c.SQLite()) })
+		c.inspect(func() { c.initial.objects.Extend(c.SQLite()) })
 	}
 	c.session.recheckJournal, c.session.schemaChanging = true, true
 	c.session.stale, c.session.cause = true, "Raw"
