@@ -41,7 +41,7 @@ func (c *conn) CleanUp() (why wrap.Reason) {
 func (c *conn) needsCleanUp() bool {
 	asked := c.lease.called
 	c.lease.called = false
-	return c.session.recheckJournal || c.session.stale || c.session.unreported() || asked && !c.inNoTransaction() || c.reads && (c.Changed() || !c.initial.watched && c.Prepared())
+	return c.session.recheckJournal || c.session.stale || c.session.differs() || asked && !c.inNoTransaction() || c.reads && (c.Changed() || !c.initial.watched && c.Prepared())
 }
 
 // inNoTransaction reports whether no transaction is open.
@@ -67,7 +67,7 @@ func (c *conn) cleanUp() (why wrap.Reason, dirty bool) {
 		if c.session.stale {
 			c.pool.refreshSession(c)
 		}
-		c.pool.reportSession(c)
+		c.pool.leaveSession(c)
 	}
 	if c.reads && why == "" && (dirty || c.isChanged()) {
 		why = wrap.ReasonDirty
@@ -101,7 +101,7 @@ func (c *conn) rollBack() (why wrap.Reason, dirty bool) {
 
 // Closing implements [core.Session].
 func (c *conn) Closing(ctx context.Context, background bool) {
-	if c.session.exists() {
+	if c.session.exist() {
 		c.pool.recordSessionLost(c)
 	}
 	if background && !c.Lease().Panicked() {

@@ -109,7 +109,7 @@ func (c *conn) Ended() {
 }
 
 // Kept implements [core.Session].
-func (c *conn) Kept() bool { return c.session.exists() }
+func (c *conn) Kept() bool { return c.session.exist() || c.session.left.exist() }
 
 // Activity implements [core.Session].
 func (c *conn) Activity() core.Activity {

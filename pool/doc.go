@@ -101,8 +101,8 @@
 // connection with session state.
 //
 // The pool reads what the connection has after each change, and after Raw. Queries of others stay
-// on readers, except those that name something that only this connection has: a temporary table or
-// view, an attached database, a table found only there, or a function, and LIKE if
+// on readers, except those that name something that an ended checkout has left there: a temporary
+// table or view, an attached database, a table found only there, or a function, and LIKE if
 // case_sensitive_like has changed. While a database is attached or Raw has added a collation, the
 // writer also gets queries that a reader cannot prepare. All queries go to the writer once a
 // checkout has ended that has changed full_column_names, short_column_names, count_changes,
@@ -110,7 +110,7 @@
 //
 // A query that names session state while another checkout holds its connection waits for it, or
 // gets another connection as any writer does. There it fails with a [*SessionError] around SQLite's
-// error. To set something on every connection, use Config.Init and Config.Pragmas.
+// error. It also fails so in a read-only transaction, which has a reader. To set something on every connection, use Config.Init and Config.Pragmas.
 //
 // A query sees everything that was committed before it began. A query on a reader does not see
 // what an open transaction has written.

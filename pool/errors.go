@@ -62,13 +62,20 @@ func (e *DirtyError) Error() string {
 }
 
 // A SessionError is the error of a query that names session state, such as a temporary table or an
-// attached database, of a connection that another call holds. The query got another connection.
+// attached database, and got a connection that does not have it. Either another call holds the one
+// that has, or the query is in a read-only transaction.
 type SessionError struct {
-	Name string // a name that only that connection knows
-	Err  error  // SQLite's error
+	Name string // a name that only the other connection knows
+	Err  error  // SQLite's error; in a read-only transaction, one of this package
 }
 
+// errReadOnlyTx is the Err of a SessionError in a read-only transaction.
+var errReadOnlyTx = errors.New("pool: a read-only transaction does not see the session state of the writer")
+
 func (e *SessionError) Error() string {
+	if e.Err == errReadOnlyTx {
+		return fmt.Sprintf("%v, to which %q belongs: begin the transaction without ReadOnly", e.Err, e.Name)
+	}
 	return fmt.Sprintf("%v (only a connection that another call holds knows %q: close the rows or the *sql.Conn of that call first, or query through it; what every connection needs belongs into Config.Init)", e.Err, e.Name)
 }
 

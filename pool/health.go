@@ -108,7 +108,7 @@ func (p *Pool) checkSize(c driver.PoolConn) error {
 func (p *Pool) writePragmasDiffer(ctx context.Context) (changed bool) {
 	if p.routing.changed.Load() {
 		_, _ = p.withIdleWriter(ctx, false, func(c *conn) error {
-			changed = c.session.affectWrites
+			changed = c.session.affectWrites()
 			return nil
 		})
 	}

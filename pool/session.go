@@ -21,24 +21,41 @@ import (
 
 // A sessionState is what a writer's connection has that others have not.
 type sessionState struct {
-	names        *route.Names // what queries can name only there; nil if nothing
-	pragmas      []string     // pragmas that differ from their initial values
-	affectWrites bool         // one of pragmas affects what the connection writes
-	affectReads  bool         // one of pragmas affects the results of all queries, and its checkout has ended
+	changes         // as they are now
+	left    changes // as the last checkout has left them
+	stale   bool    // changes may be out of date
+	cause   string  // the query that made them so
 
-	reported *sessionState // as it was when it was last reported; nil means that there was none
-
-	stale          bool   // the fields above may be out of date
-	cause          string // the query that made them so
-	schemaChanging bool   // it may have changed the schema, or is about to
-	recheckJournal bool   // at its release, read the journal mode
+	schemaChanging bool // it may have changed the schema, or is about to
+	recheckJournal bool // at its release, read the journal mode
 }
+
+// changes are how a connection differs from what it was when it was opened.
+type changes struct {
+	names   *route.Names // what queries can name only there; nil if nothing
+	pragmas []string     // pragmas with other values
+}
+
+// exist reports whether there are changes, which the program would miss.
+func (c *changes) exist() bool { return c.names != nil || len(c.pragmas) > 0 }
+
+// more reports whether c has changes that other has not.
+func (c *changes) more(other *changes) bool {
+	return c.names.More(other.names) || slices.ContainsFunc(c.pragmas, func(name string) bool { return !slices.Contains(other.pragmas, name) })
+}
+
+// affectWrites reports whether a pragma affects what the connection writes.
+func (c *changes) affectWrites() bool { return slices.ContainsFunc(c.pragmas, inspect.AffectsWrites) }
+
+// differs reports whether the state is not what the last checkout has left.
+func (s *sessionState) differs() bool { return s.more(&s.left) || s.left.more(&s.changes) }
 
 // A session is the session state of all connections of the writer.
 type session struct {
-	names   atomic.Pointer[route.Names] // of all of them; nil if there are none
-	changed atomic.Bool                 // a pragma differs on one of them
-	epoch   atomic.Uint64               // counts changes of names
+	left    atomic.Pointer[route.Names] // what ended checkouts have left; nil if nothing
+	names   atomic.Pointer[route.Names] // this, and what checkouts have that last
+	changed atomic.Bool                 // a pragma differs
+	epoch   atomic.Uint64               // counts changes of left
 
 	mu    sync.Mutex // guards conns
 	conns map[*conn]sessionState
@@ -52,20 +69,22 @@ func (s *session) publish(c *conn) {
 		s.conns = map[*conn]sessionState{}
 	}
 	delete(s.conns, c)
-	if c.session.exists() {
+	if c.session.exist() || c.session.left.exist() {
 		s.conns[c] = c.session
 	}
-	var names *route.Names
+	var left, names *route.Names
 	changed := false
 	for _, of := range s.conns {
 		names = names.With(of.names)
-		if of.affectReads {
-			names = names.With(&route.Names{Any: true})
+		left = left.With(of.left.names)
+		if slices.ContainsFunc(of.left.pragmas, inspect.AffectsReads) {
+			left = left.With(&route.Names{Any: true})
 		}
 		changed = changed || len(of.pragmas) > 0
 	}
 	s.changed.Store(changed)
-	if old := s.names.Swap(names); names.More(old) || old.More(names) {
+	s.names.Store(names)
+	if old := s.left.Swap(left); left.More(old) || old.More(left) {
 		s.epoch.Add(1)
 	}
 }
@@ -73,17 +92,6 @@ func (s *session) publish(c *conn) {
 // schema returns the version of what queries can name: of the file's schema, and of the session
 // state of the writers.
 func (p *Pool) schema() uint64 { return p.base.file.schema.Load() + p.routing.epoch.Load() }
-
-// exists reports whether there is session state that the program would miss.
-func (s *sessionState) exists() bool { return s.names != nil || len(s.pragmas) > 0 }
-
-// unreported reports whether the state has changed since it was last reported.
-func (s *sessionState) unreported() bool {
-	if s.reported == nil {
-		return s.exists()
-	}
-	return s.names != s.reported.names || !slices.Equal(s.pragmas, s.reported.pragmas)
-}
 
 // beforeQuery prepares for the effects of a query on its connection.
 func (p *Pool) beforeQuery(c *conn, t *route.Query) {
@@ -132,7 +140,7 @@ func (p *Pool) afterQuery(c *conn, t *route.Query, done bool) {
 		c.session.recheckJournal = true // in case the query is executed later, when its row is stepped
 		p.afterJournal(c)
 	}
-	if t.Marks&route.OfConn != 0 || t.Marks&(route.Undo|route.Schema) != 0 && c.session.exists() {
+	if t.Marks&route.OfConn != 0 || t.Marks&(route.Undo|route.Schema) != 0 && c.session.exist() {
 		c.session.stale, c.session.cause = true, t.Summary()
 	}
 	p.afterCall(c)
@@ -181,36 +189,22 @@ func (p *Pool) refreshSession(c *conn) {
 	c.session.stale = false
 	c.session.names = objects.Beyond(c.initial.objects)
 	c.session.pragmas = pragmas.Changed(&c.initial.pragmas)
-	c.session.affectWrites = slices.ContainsFunc(c.session.pragmas, inspect.AffectsWrites)
-	c.session.affectReads = c.session.affectReads && slices.ContainsFunc(c.session.pragmas, inspect.AffectsReads)
 	p.recordCapabilities(raw, c.session.names.Incomplete())
 	p.routing.publish(c)
 }
 
-// reportSession reports how the session state differs from what was last reported. It is called
-// when the connection is given back, because until then the state is the checkout's own.
-func (p *Pool) reportSession(c *conn) {
-	old := c.session.reported
-	if old == nil {
-		if !c.session.exists() {
-			return
-		}
-		old = &sessionState{}
-	}
-	if slices.ContainsFunc(c.session.pragmas, inspect.AffectsReads) {
-		c.session.affectReads = true
-		p.routing.publish(c)
-	}
-	c.session.reported = nil
-	if c.session.exists() {
-		c.session.reported = &sessionState{names: c.session.names, pragmas: c.session.pragmas}
-	}
+// leaveSession makes the session state of a checkout that ends that of the next ones, and reports
+// it.
+func (p *Pool) leaveSession(c *conn) {
+	is, was := c.session.changes, c.session.left
+	c.session.left = is
+	p.routing.publish(c)
 	switch {
-	case c.session.names.More(old.names) || slices.ContainsFunc(c.session.pragmas, func(name string) bool { return !slices.Contains(old.pragmas, name) }):
+	case is.more(&was):
 		p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindSession, Conn: c.ID(), Lane: c.lane.Name()})
 		p.logger.Warn("pool: a change of session state stays on the writer until it is undone or the pool is reset; to change every connection, use Config.Init or Config.Pragmas",
 			"conn", c.ID(), "change", c.session.cause)
-	case old.names.More(c.session.names) || len(old.pragmas) > len(c.session.pragmas):
+	case was.more(&is):
 		p.logger.Info("pool: a change of session state on the writer is undone", "conn", c.ID())
 	}
 }

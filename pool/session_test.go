@@ -236,7 +236,7 @@ func TestSessionStateWithinRows(t *testing.T) {
 			if !errors.As(err, &told) || told.Name != "two" || !errors.Is(err, sqlite3.ERROR) || !strings.Contains(err.Error(), "no such table: two.price") {
 				t.Errorf("a query of the attached file: %v", err)
 			}
-			if _, err := p.DB().Exec("DELETE FROM price"); !errors.As(err, &told) || told.Name != "price" {
+			if _, err := p.DB().Exec("DELETE FROM two.price"); !errors.As(err, &told) || told.Name != "two" {
 				t.Errorf("a write to the attached file: %v", err)
 			}
 			if err := p.DB().QueryRow("SELECT nothing").Scan(new(int)); err == nil || errors.As(err, &told) {
@@ -273,6 +273,35 @@ func TestSessionStateWithinRows(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestSessionStateInReadOnlyTransactions checks that a read-only transaction does not read something
+// else in place of session state, and that it stays on a reader.
+func TestSessionStateInReadOnlyTransactions(t *testing.T) {
+	p, l := pooled(t, pool.Config{})
+	must(t, p.DB(), "CREATE TABLE t (a)")
+	must(t, p.DB(), "CREATE TABLE u (a)")
+	must(t, p.DB(), "CREATE TEMP TABLE t (a)")
+	tx, err := p.DB().BeginTx(t.Context(), &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	if lane := l.last(driver.KindAcquire).Lane; lane != "reader" {
+		t.Errorf("it has a %s", lane)
+	}
+	mustScan[int](t, tx, "SELECT count(*) FROM u")
+	mustScan[int](t, tx, "SELECT count(*) FROM main.t")
+	var told *pool.SessionError
+	if err := tx.QueryRow("SELECT count(*) FROM t").Scan(new(int)); !errors.As(err, &told) || !strings.Contains(err.Error(), "without ReadOnly") {
+		t.Errorf("Query: %v", err)
+	}
+	if _, err := tx.Exec("SELECT count(*) FROM t"); !errors.As(err, &told) {
+		t.Errorf("Exec: %v", err)
+	}
+	if _, err := tx.Prepare("SELECT count(*) FROM t"); !errors.As(err, &told) {
+		t.Errorf("Prepare: %v", err)
+	}
 }
 
 // TestSessionStateIsBounded checks that at most one connection with session state is idle, however

@@ -155,7 +155,7 @@ func (s *shell) begin(ctx context.Context, opts driver.TxOptions) (driver.Tx, er
 	if err != nil {
 		return nil, err
 	}
-	if opts.ReadOnly && sql.IsolationLevel(opts.Isolation) == sql.LevelDefault {
+	if opts.ReadOnly && sql.IsolationLevel(opts.Isolation) == sql.LevelDefault && !s.pool.routing.left.Load().All() {
 		c, err = s.forRead(ctx)
 	} else {
 		c, err = s.forWrite(ctx)
@@ -206,7 +206,7 @@ func (t *tx) end() {
 // forExec leases the connection for an Exec.
 func (s *shell) forExec(ctx context.Context, t *route.Query) (*conn, error) {
 	if s.tx != nil {
-		return s.tx, nil
+		return s.tx, s.mayUse(t)
 	}
 	if err := s.pool.takeDirtyErr(); err != nil {
 		return nil, err
@@ -220,7 +220,7 @@ func (s *shell) forExec(ctx context.Context, t *route.Query) (*conn, error) {
 // forQuery leases the connection for a Query.
 func (s *shell) forQuery(ctx context.Context, t *route.Query) (*conn, error) {
 	if s.tx != nil {
-		return s.tx, nil
+		return s.tx, s.mayUse(t)
 	}
 	if err := s.pool.takeDirtyErr(); err != nil {
 		return nil, err

@@ -44,4 +44,4 @@ func (s *shell) mayOffer() bool {
 // writePragmasDiffer reports whether a changed pragma on the connection affects writes, above
 // all foreign_keys. Then the checkout keeps its turn, so that no other connection writes
 // without the setting. While rows are open, a PRAGMA may not have been executed yet.
-func (c *conn) writePragmasDiffer() bool { return c.session.stale || c.session.affectWrites }
+func (c *conn) writePragmasDiffer() bool { return c.session.stale || c.session.affectWrites() }

@@ -17,7 +17,7 @@ import (
 func (s *shell) routeBySQLite(ctx context.Context, t *route.Query) (*conn, error) {
 	schema := s.pool.schema() // before the reader checks it
 	known := t.Verdict.Of(schema)
-	if known == 0 && s.pinned == wrap.LaneNone && s.pool.routing.names.Load().In(t.Text) {
+	if known == 0 && s.pinned == wrap.LaneNone && s.pool.routing.left.Load().In(t.Text) {
 		known = route.ToWriter
 		t.Verdict.Set(schema, known)
 	}
@@ -43,6 +43,18 @@ func (s *shell) routeBySQLite(ctx context.Context, t *route.Query) (*conn, error
 	return s.forWrite(ctx)
 }
 
+// mayUse returns the error of a query in the open transaction that names session state, if the
+// transaction is read-only and so has a reader. The reader might have something else of that name.
+func (s *shell) mayUse(t *route.Query) error {
+	if !s.tx.reads || s.pinned != wrap.LaneNone {
+		return nil
+	}
+	if name, _ := s.pool.routing.left.Load().Find(t.Text); name != "" {
+		return &SessionError{name, errReadOnlyTx}
+	}
+	return nil
+}
+
 // explain returns the error of a query, as a [*SessionError] if the query names something that only
 // another connection has. It leaves errors as they are that the program expects of another driver,
 // or has mapped.
@@ -61,7 +73,7 @@ func (s *shell) explain(c *conn, t *route.Query, err error) error {
 // preparing the query would execute it, or only the writer can prepare it.
 func (s *shell) forPrepare(ctx context.Context, t *route.Query) (*conn, error) {
 	if s.tx != nil {
-		return s.tx, nil
+		return s.tx, s.mayUse(t)
 	}
 	if err := s.pool.takeDirtyErr(); err != nil {
 		return nil, err
@@ -70,7 +82,7 @@ func (s *shell) forPrepare(ctx context.Context, t *route.Query) (*conn, error) {
 		return s.forWrite(ctx)
 	}
 	schema := s.pool.schema()
-	if s.pinned == wrap.LaneNone && s.pool.routing.names.Load().In(t.Text) {
+	if s.pinned == wrap.LaneNone && s.pool.routing.left.Load().In(t.Text) {
 		return s.forWrite(ctx)
 	}
 	c, err := s.forRead(ctx)

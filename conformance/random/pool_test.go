@@ -40,10 +40,13 @@ var pooledKinds = slices.DeleteFunc(slices.Clone(kinds), func(k kind) bool {
 //     those of its own that other calls report.
 //   - The methods that the plain driver's connection has in addition to Raw.
 //   - Transactions that queries begin, in Raw.
+//   - Read-only transactions, once there may be an attached database or temporary tables. They
+//     would not see those.
 //   - A statement that was prepared before the schema changed. A pool prepares it when it is
 //     executed. So it fails earlier if its table is gone, and has other errors without
 //     arguments. Its rows remain after it is closed.
 func asPooled(p program) program {
+	session := false
 	reads, old, of, prepared := map[string]bool{}, map[string]bool{}, map[string]string{}, []string(nil)
 	p.steps = slices.Clone(p.steps)
 	for i, s := range p.steps {
@@ -52,8 +55,11 @@ func asPooled(p program) program {
 		}
 	}
 	p.steps = slices.DeleteFunc(p.steps, func(s step) bool {
+		if s.text != nil && (strings.Contains(s.text.sql, "TEMP") || strings.Contains(s.text.sql, "ATTACH")) {
+			session = true
+		}
 		switch {
-		case s.verb == begin && reads[s.on]:
+		case s.verb == begin && (reads[s.on] || session && s.opts == sql.TxOptions{ReadOnly: true}):
 			return true
 		case s.verb == begin:
 			reads[s.to] = s.opts == sql.TxOptions{ReadOnly: true}

@@ -24,6 +24,9 @@ func (n *Names) In(query string) bool {
 	return ok
 }
 
+// All reports whether every query needs n.
+func (n *Names) All() bool { return n != nil && n.Any }
+
 // Find returns the first name of n that a query names. It may find a name that the query uses for
 // something else, such as a common table expression. The name is empty if n.Any is set.
 func (n *Names) Find(query string) (name string, ok bool) {
