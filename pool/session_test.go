@@ -365,6 +365,8 @@ func TestSessionWarnings(t *testing.T) {
 		{[]string{"CREATE TEMP TABLE x (a)"}, change},
 		{[]string{"CREATE TEMP TABLE x (a)", "DROP TABLE x"}, ""},
 		{[]string{"BEGIN", "CREATE TEMP TABLE x (a)", "ROLLBACK"}, ""},
+		{[]string{"CREATE TEMP TRIGGER x AFTER INSERT ON t BEGIN SELECT 1; END"}, change},
+		{[]string{"CREATE TEMP TRIGGER x AFTER INSERT ON t BEGIN SELECT 1; END; DROP TRIGGER x"}, ""},
 		{[]string{"ATTACH ':memory:' AS other"}, change},
 		{[]string{"ATTACH ':memory:' AS other", "DETACH other"}, ""},
 		{[]string{"BEGIN", "PRAGMA foreign_keys = off", "COMMIT"}, noEffect},

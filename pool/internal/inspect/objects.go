@@ -13,6 +13,7 @@ import (
 type Objects struct {
 	attached  map[string]string // databases and their files
 	temporary map[string]bool   // tables and views
+	triggers  map[string]bool   // temporary ones
 	foreign   map[string]bool   // tables of attached databases that main has not
 	like      bool              // LIKE is case-sensitive
 	tooMany   bool              // some names are missing
@@ -46,6 +47,7 @@ func ObjectsOf(raw *sqlite3.Conn) *Objects {
 		}
 	})
 	o.temporary = o.names(raw, "SELECT name FROM sqlite_temp_schema WHERE type IN ('table', 'view')")
+	o.triggers = o.names(raw, "SELECT name FROM sqlite_temp_schema WHERE type = 'trigger'")
 	for name := range o.attached {
 		quoted := `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
 		found := o.names(raw, "SELECT name FROM "+quoted+".sqlite_schema AS a WHERE type IN ('table', 'view')"+
@@ -103,7 +105,7 @@ func (o *Objects) Beyond(initial *Objects) *route.Names {
 		Functions: without(o.functions, initial.functions),
 		Like:      o.like != initial.like,
 		Any:       o.tooMany && !initial.tooMany,
-		Others:    o.collations != initial.collations,
+		Others:    o.collations != initial.collations || len(without(o.triggers, initial.triggers)) > 0,
 	}
 	for name, file := range o.attached {
 		if before, ok := initial.attached[name]; !ok || before != file {

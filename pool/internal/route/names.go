@@ -15,7 +15,7 @@ type Names struct {
 	Functions map[string]bool
 	Like      bool // PRAGMA case_sensitive_like has changed what LIKE means
 	Any       bool // every query needs it: a pragma changes all results, or there are too many names to keep
-	Others    bool // there is more that only this connection has, such as a collation
+	Others    bool // there is more that only this connection has: a collation or a temporary trigger
 }
 
 // In reports whether a query names one of n.
