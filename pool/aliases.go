@@ -20,7 +20,7 @@ type (
 	// writer, unless the pool is closed, it also matches sqlite3.BUSY.
 	AcquireError = core.AcquireError
 
-	// A Cause is the probable reason why an acquire failed.
+	// A Cause is the reason why an acquire failed, from what happened during the wait.
 	Cause = core.Cause
 
 	// A ShutdownError lists what was still in use when Shutdown could not wait any longer, and was
@@ -74,10 +74,13 @@ const (
 	CauseQueueFull = core.CauseQueueFull
 	CauseCancelled = core.CauseCancelled
 	CauseConnect   = core.CauseConnect
+	CauseHook      = core.CauseHook
 	CauseCycle     = core.CauseCycle
+	CauseIdle      = core.CauseIdle
 	CauseLeak      = core.CauseLeak
 	CauseSlow      = core.CauseSlow
 	CauseOverload  = core.CauseOverload
+	CauseUpkeep    = core.CauseUpkeep
 	CauseOther     = core.CauseOther
 )
 

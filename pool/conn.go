@@ -47,7 +47,6 @@ type leaseState struct {
 	timedOut    *TimeLimitError // of the last call; nil if it was in time
 	takenAway   bool            // see takeAway
 	lockedShell *shell          // the shell whose callMu its rows hold
-	rawLent     bool            // the holder has SQLite's connection, or a savepoint
 }
 
 // An initialState is the state of a connection when it was opened.
@@ -70,7 +69,13 @@ type activity struct {
 	txStart   atomic.Int64 // Unix nanoseconds; 0 if there is no transaction, or no limit needs it
 	readStart atomic.Int64 // Unix nanoseconds; 0 means since the lease began
 	last      atomic.Pointer[route.Query]
+	steps     atomic.Uint64 // twice the number of entries into SQLite, plus 1 while one is under way
+	raw       atomic.Bool   // the holder has SQLite's connection, or a savepoint
 }
+
+// enter and leave record that the holder's call enters SQLite and leaves it.
+func (a *activity) enter() { a.steps.Store(a.steps.Load()&^1 + 3) }
+func (a *activity) leave() { a.steps.Store(a.steps.Load() &^ 1) }
 
 // leased returns the connection that a lane has lent.
 func leased(c *core.Conn, err error) (*conn, error) {
@@ -99,7 +104,9 @@ func (c *conn) Begun() {
 	c.doing.readStart.Store(0)
 	c.doing.txStart.Store(0)
 	c.doing.last.Store(nil)
-	c.lease.rawLent = false
+	if c.doing.raw.Load() { // a store takes longer
+		c.doing.raw.Store(false)
+	}
 }
 
 // Ended implements [core.Session].
@@ -113,7 +120,12 @@ func (c *conn) Kept() bool { return c.session.exist() || c.session.left.exist() 
 
 // Activity implements [core.Session].
 func (c *conn) Activity() core.Activity {
-	return core.Activity{Last: c.summary(), Tx: c.doing.tx.Load()}
+	steps := c.doing.steps.Load()
+	a := core.Activity{Tx: c.doing.tx.Load(), Steps: steps / 2, Running: steps%2 == 1, Unseen: c.doing.raw.Load()}
+	if t := c.doing.last.Load(); t != nil {
+		a.Last = t
+	}
+	return a
 }
 
 // summary returns the summary of the last query, which contains no values.

@@ -187,10 +187,28 @@
 //
 // A call that cannot acquire a connection fails with an [*AcquireError]. It lists the holders
 // of the connections, with times and queries. It also has the number of waiters and the
-// probable cause. It wraps [ErrAcquireTimeout], [ErrQueueFull] (Config.MaxWaiters), [ErrClosed]
-// or the context's error, also while a connection is being opened. For the writer, it also
-// matches sqlite3.BUSY, so that code that handles a locked database handles it. [WithOwner]
-// gives holders a name. Errors of SQLite reach the program unchanged.
+// cause, and ends with advice. It wraps [ErrAcquireTimeout], [ErrDeadlock], [ErrQueueFull]
+// (Config.MaxWaiters), [ErrClosed] or the context's error, also while a connection is being
+// opened. For the writer, it also matches sqlite3.BUSY, so that code that handles a locked
+// database handles it. [WithOwner] gives holders a name. Errors of SQLite reach the program
+// unchanged.
+//
+// The cause is what happened during the wait:
+//
+//   - idle: the holders have not called SQLite. Often the caller is one of them: it has rows
+//     or a transaction open, and asks the database instead of the transaction.
+//   - leak: the same, and Config.LeakAfter has reported a holder.
+//   - cycle: the caller waits for itself, or callers wait for each other, and none has called
+//     SQLite. Callers are known by [WithOwner] or by their trace. With owners, the wait ends
+//     early, with ErrDeadlock.
+//   - slow: the holders are inside a statement, or use their connections all the time.
+//   - overload: connections are released, but there are too many waiters.
+//   - other: another pool of this process has the write lock of the file.
+//   - upkeep: a backup or a checkpoint of the pool has the connection.
+//   - connect: no connection could be opened.
+//   - hook: Config.Hooks.BeforeAcquire refused every connection.
+//   - cancelled: the caller's context ended. The holders are those of the wait.
+//   - queue full, closed: the call did not wait, or Shutdown ended the wait.
 //
 // A panic in a call passes to the program as in package driver, whose rules apply. The
 // connection is closed, its turn is released, and the checkout returns [driver.ErrPanicked].

@@ -30,6 +30,10 @@ var (
 	// ErrAcquireTimeout is the reason of an [AcquireError] after a wait of Config.AcquireTimeout.
 	ErrAcquireTimeout = core.ErrAcquireTimeout
 
+	// ErrDeadlock is the reason of an [AcquireError] if the caller waits for itself, or callers
+	// wait for each other, and only the failure of a wait can end that; see [WithOwner].
+	ErrDeadlock = core.ErrDeadlock
+
 	// ErrTimeLimit is wrapped by the error of every call that has exceeded
 	// Config.StatementTimeout, Config.TxTimeout or Config.MaxReadAge; see [TimeLimitError].
 	ErrTimeLimit = errors.New("pool: time limit exceeded")

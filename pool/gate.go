@@ -27,6 +27,7 @@ func (c *conn) Enter() error {
 		return nil
 	}
 	c.lease.called = true
+	c.doing.enter()
 	c.checkWrites()
 	if c.reads {
 		c.pool.routing.steps.Enter()
@@ -43,6 +44,7 @@ func (c *conn) Leave() {
 		return
 	}
 	c.lease.inGate = false
+	c.doing.leave()
 	if !c.Lease().Panicked() {
 		c.updateTxStart()
 	}

@@ -114,7 +114,7 @@ func (c *conn) takeAway() {
 		return
 	}
 	defer s.callMu.Unlock()
-	if c.shell.Load() != s || c.lease.takenAway || c.lease.rawLent || c.Lease().Panicked() {
+	if c.shell.Load() != s || c.lease.takenAway || c.doing.raw.Load() || c.Lease().Panicked() {
 		return
 	}
 	c.lease.takenAway = true

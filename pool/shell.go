@@ -42,7 +42,7 @@ func (s *shell) ExecContext(ctx context.Context, query string, args []driver.Nam
 	}
 	s.calling = c
 	if query == "" {
-		c.lease.rawLent = true // it may be a savepoint, which uses SQLite's connection
+		c.doing.raw.Store(true) // it may be a savepoint, which uses SQLite's connection
 	}
 	s.pool.beforeQuery(c, t)
 	res, err := c.ExecContext(c.context(ctx, t), query, args)
@@ -305,7 +305,7 @@ func (s *shell) Raw() *sqlite3.Conn {
 	if err != nil {
 		panic(err)
 	}
-	c.lease.rawLent = true
+	c.doing.raw.Store(true)
 	s.pool.beforeRaw(c)
 	return c.Raw()
 }

@@ -79,7 +79,7 @@ func TestAcquireTimeoutNamesTheHolder(t *testing.T) {
 			errors.Is(err, sqlite3.LOCKED) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, pool.ErrClosed) {
 			t.Errorf("the error matches too few or too many errors: %v", err)
 		}
-		if e.Pool != "shop" || e.Lane != "writer" || e.Waited != 2*time.Second || e.Place != 1 || e.Waiting != 0 || e.Cause != pool.CauseSlow || len(e.Holders) != 1 {
+		if e.Pool != "shop" || e.Lane != "writer" || e.Waited != 2*time.Second || e.Place != 1 || e.Waiting != 0 || e.Cause != pool.CauseIdle || len(e.Holders) != 1 {
 			t.Fatalf("%+v", e)
 		}
 		h := e.Holders[0]
@@ -89,7 +89,7 @@ func TestAcquireTimeoutNamesTheHolder(t *testing.T) {
 		if len(h.Stack) == 0 || !strings.Contains(h.Stack[0], "TestAcquireTimeoutNamesTheHolder") {
 			t.Errorf("stack %q", h.Stack)
 		}
-		for _, part := range []string{`a writer of "shop"`, `writer of "shop", connection ` + h.Conn.String(), "3s", `by "job 7"`, "SELECT secrets", "in a transaction", "1 rows open", h.Trace.String(), "waits_test.go", "slow"} {
+		for _, part := range []string{`a writer of "shop"`, `held: connection ` + h.Conn.String(), "3s", `by "job 7"`, "SELECT secrets", "in a transaction", "1 rows open", h.Trace.String(), "waits_test.go", "idle", "close the rows or use the transaction before asking the database again"} {
 			if !strings.Contains(err.Error(), part) {
 				t.Errorf("the error does not contain %q: %v", part, err)
 			}
@@ -184,13 +184,13 @@ func TestAcquireErrorCauses(t *testing.T) {
 			}
 			return err
 		}},
-		{"a holder does nothing", pool.CauseLeak, func(t *testing.T, p *pool.Pool) error {
+		{"a holder does nothing", pool.CauseIdle, func(t *testing.T, p *pool.Pool) error {
 			hold(t, p, t.Context())
 			later(time.Minute)
 			_, err := p.DB().Exec("DELETE FROM t")
 			return err
 		}},
-		{"a holder is slow", pool.CauseSlow, func(t *testing.T, p *pool.Pool) error {
+		{"a transaction does nothing", pool.CauseIdle, func(t *testing.T, p *pool.Pool) error {
 			tx, err := hold(t, p, t.Context()).BeginTx(t.Context(), nil)
 			if err != nil {
 				t.Fatal(err)

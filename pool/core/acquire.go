@@ -59,7 +59,9 @@ func (l *Lane) TryAcquire(ctx context.Context) (*Conn, error) {
 	return c, err
 }
 
-func (l *Lane) refuse(ctx context.Context, err error) error { return l.failAcquire(ctx, nil, err) }
+func (l *Lane) refuse(ctx context.Context, err error) error {
+	return l.failAcquire(ctx, nil, outcome{err: err})
+}
 
 // refuseLost ends an acquire because the database is gone. It returns err itself, because there
 // is no connection to wait for.
@@ -71,33 +73,22 @@ func (l *Lane) refuseLost(ctx context.Context, err error) error {
 
 // waitForTurn waits until w has its turn.
 func (l *Lane) waitForTurn(ctx context.Context, a *wrap.Acquisition, w *waiter) error {
-	l.queue.setCaller(w, callerOf(ctx), time.Now())
+	caller := callerOf(ctx)
+	l.queue.setCaller(w, ctx, caller, time.Now())
 	refusing := l.addWaiting(1)
 	defer l.addWaiting(-1)
 	if refusing { // refuseAll ran before w was counted
 		l.queue.abort(l, ErrClosed)
 	}
-	var late <-chan time.Time
-	if d := l.cfg.AcquireTimeout; d > 0 {
-		timer := time.NewTimer(d)
-		defer timer.Stop()
-		late = timer.C
+	p := l.newPatience(ctx, caller)
+	defer p.stop()
+	told, err := p.wait(ctx, w)
+	if err == nil {
+		a.EndWait()
+		return nil
 	}
-	var err error
-	told := false
-	select {
-	case err = <-w.ready:
-		if err == nil {
-			a.EndWait()
-			return nil
-		}
-		told = true
-	case <-ctx.Done():
-		err = endOf(ctx)
-	case <-late:
-		err = ErrAcquireTimeout
-	}
-	if !told && l.queue.leave(w) {
+	gotTurn := !told && l.queue.leave(w)
+	if gotTurn {
 		l.releaseTurn(w.extra) // to the next waiter
 	}
 	a.EndWait()
@@ -105,7 +96,7 @@ func (l *Lane) waitForTurn(ctx context.Context, a *wrap.Acquisition, w *waiter) 
 		a.Fail(ctx, lost.error, false)
 		return lost.error
 	}
-	return l.failAcquire(ctx, a, err)
+	return l.failAcquire(ctx, a, outcome{err: err, before: &p.before, suspects: p.suspects, gotTurn: gotTurn})
 }
 
 // TakeIdle takes a turn and an idle connection, for the pool itself, if both are free. If none is
@@ -152,7 +143,7 @@ func (l *Lane) requeue(ctx context.Context, c *Conn) error {
 	}
 	w, place, err := l.queue.joinAs(l, l.cfg.MaxWaiters, true)
 	if err != nil {
-		return l.failAcquire(ctx, nil, err)
+		return l.failAcquire(ctx, nil, outcome{err: err})
 	}
 	if stopped := c.Stopped(); stopped != nil {
 		if w == nil || l.queue.leave(w) {
@@ -195,9 +186,10 @@ func (l *Lane) AcquireOwn(ctx context.Context, source Source) (*Conn, error) {
 	}
 	now := time.Now()
 	owner := ownerOf(ctx)
+	c.turn.dispense()
 	c.session.Lease().Lend(ctx, a, l.opts.Name, now)
 	lent = true
-	c.begin(owner, now, l.cfg.TrackStacks)
+	c.begin(ctx, owner, now, l.cfg.TrackStacks)
 	return c, nil
 }
 

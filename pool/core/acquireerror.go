@@ -4,56 +4,80 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"math"
 	"strings"
 	"time"
 
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// A Cause is the probable reason why an acquire failed.
-type Cause string
-
-const (
-	CauseClosed    Cause = "closed"     // the pool is closed
-	CauseQueueFull Cause = "queue full" // Config.MaxWaiters calls were waiting
-	CauseCancelled Cause = "cancelled"  // by the caller, before it had waited long
-	CauseConnect   Cause = "connect"    // no connection could be opened; see AcquireError.Connect
-	CauseCycle     Cause = "cycle"      // holders wait for each other; see [WithOwner]
-	CauseLeak      Cause = "leak"       // a connection is held for long, and not used
-	CauseSlow      Cause = "slow"       // a connection is held for long, and used
-	CauseOverload  Cause = "overload"   // connections are released, but there are too many waiters
-	CauseOther     Cause = "other"      // another pool of this process holds the file's write lock
-)
-
 // An AcquireError says why a call got no connection, and who held the connections.
 //
-// It wraps [ErrAcquireTimeout] if the wait was too long, [ErrQueueFull], [ErrClosed], or the
-// context's error if that ended the wait. Unless the pool is closed, it also matches an error of
-// the engine: for SQLite's writer that is sqlite3.BUSY. So code that handles a locked database
-// handles it.
+// It wraps [ErrAcquireTimeout] if the wait was too long, [ErrDeadlock], [ErrQueueFull],
+// [ErrClosed], or the context's error if that ended the wait. Unless the pool is closed, it also
+// matches an error of the engine: for SQLite's writer that is sqlite3.BUSY. So code that handles
+// a locked database handles it.
 type AcquireError struct {
 	Pool    string
 	Lane    wrap.Lane
 	Waited  time.Duration
-	Place   int   // in the queue when the wait began, from 1
-	Waiting int   // number of waiters when the wait ended
-	Cause   Cause // the probable cause
+	Place   int    // in the queue when the wait began, from 1; 0 if the call had no place
+	Waiting int    // number of waiters when the wait ended
+	Cause   Cause  // from what happened during the wait
+	Advice  string // what the program can do about the cause
 	Holders []Holder
 	Connect error // why the last attempt to open a connection failed; nil if it did not
 	Err     error
 
-	also error // LaneConfig.Timeout
+	why  string // what the pool has seen; empty if the cause says it all
+	also error  // LaneConfig.Timeout
 }
 
 func (e *AcquireError) Error() string {
-	cause := string(e.Cause)
-	if e.Connect != nil {
-		cause += fmt.Sprintf(" (%v)", e.Connect)
+	var b strings.Builder
+	why := strings.TrimPrefix(strings.TrimPrefix(e.Err.Error(), "pool: "), "acquire ")
+	fmt.Fprintf(&b, "pool: acquire a %s of %q: %s", e.Lane, e.Pool, why)
+	if e.Place > 0 || e.Waited > 0 {
+		fmt.Fprintf(&b, " after %s", e.Waited.Round(time.Millisecond))
 	}
-	why := strings.TrimPrefix(e.Err.Error(), "pool: ")
-	return fmt.Sprintf("pool: acquire a %s of %q: %s after %s at place %d of the queue, %d waiting; cause: %s; %s",
-		e.Lane, e.Pool, why, e.Waited.Round(time.Millisecond), e.Place, e.Waiting, cause, describeHolders(e.Holders))
+	if e.Place > 0 {
+		fmt.Fprintf(&b, " as the %s in the queue", ordinal(e.Place))
+	}
+	fmt.Fprintf(&b, ", %d waiting; cause: %s", e.Waiting, e.Cause)
+	if e.why != "" {
+		fmt.Fprintf(&b, ": %s", e.why)
+	}
+	if e.Connect != nil {
+		fmt.Fprintf(&b, " (%v)", e.Connect)
+	}
+	if len(e.Holders) > 0 {
+		fmt.Fprintf(&b, "; held: %s", describeHolders(e.Holders, e.describeHolder))
+	}
+	if e.Advice != "" {
+		fmt.Fprintf(&b, "; %s", e.Advice)
+	}
+	return b.String()
+}
+
+// describeHolder describes a holder. It does not repeat the pool and the lane of e.
+func (e *AcquireError) describeHolder(h Holder) string {
+	if h.Pool == e.Pool && h.Lane == e.Lane {
+		return h.describe()
+	}
+	return h.String()
+}
+
+// ordinal returns "first", "second" and so on.
+func ordinal(n int) string {
+	words := []string{"first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"}
+	if n <= len(words) {
+		return words[n-1]
+	}
+	suffix := "th"
+	if d := n % 10; d >= 1 && d <= 3 && n/10%10 != 1 {
+		suffix = []string{"st", "nd", "rd"}[d-1]
+	}
+	return fmt.Sprintf("%d%s", n, suffix)
 }
 
 // Unwrap returns Err.
@@ -71,64 +95,74 @@ func (e *AcquireError) As(target any) bool {
 
 func (e *AcquireError) matchesEngine() bool { return e.also != nil && !errors.Is(e.Err, ErrClosed) }
 
-// newAcquireError is the explainer of all lanes. It returns an [*AcquireError].
-func newAcquireError(ctx context.Context, l *Lane, err error, waited time.Duration, place int) error {
+// newAcquireError returns the [*AcquireError] of an acquire of the call with context ctx.
+func newAcquireError(ctx context.Context, l *Lane, o outcome, waited time.Duration, place int) error {
+	now := time.Now()
+	count := l.queue.count()
 	e := &AcquireError{
 		Pool:    l.cfg.Name,
 		Lane:    l.opts.Name,
 		Waited:  waited,
 		Place:   place,
-		Waiting: l.queue.count().waiting,
-		Err:     err,
+		Waiting: count.waiting,
+		Err:     o.err,
 		also:    l.opts.Timeout,
 	}
-	ours := l.holders()
-	longestFirst(ours)
-	e.Holders = slices.Clone(ours)
-	for _, other := range l.queue.Lanes() {
-		if other != l {
-			e.Holders = append(e.Holders, other.holders()...)
+	cycle := o.findCycle(ctx, l)
+	after := l.look(math.MaxInt)
+	after.noteEnded()
+	o.ctx, o.lane, o.turns, o.cycle = ctx, l, count.limit, len(cycle)
+	o.opening, o.failed = l.connecting(now.Add(-waited))
+	v := causeOf(o, &after)
+	e.Cause, e.why, e.Advice = v.cause, v.why, v.advice
+	if v.cause == CauseConnect {
+		e.Connect = o.failed
+	}
+	if v.cause == CauseCycle {
+		for _, s := range cycle {
+			h := s.holder(now)
+			h.WaitsFor = s.waits.lane.title()
+			e.Holders = append(e.Holders, h)
 		}
+	} else {
+		e.Holders = o.holders(&after, now)
 	}
 	longestFirst(e.Holders)
-	l.findCause(ctx, e, ours)
 	return e
 }
 
-// findCause sets e.Cause. ours are the holders of this lane, the longest first.
-func (l *Lane) findCause(ctx context.Context, e *AcquireError, ours []Holder) {
+// findCycle returns the holders that wait for each other, and that the caller waits for. A waiter
+// looks for them during its wait. At its end, they are a cycle only if they have done nothing
+// since then.
+func (o outcome) findCycle(ctx context.Context, l *Lane) []stuck {
 	switch {
-	case errors.Is(e.Err, ErrClosed):
-		e.Cause = CauseClosed
-		return
-	case errors.Is(e.Err, ErrQueueFull):
-		e.Cause = CauseQueueFull
-		return
+	case errors.Is(o.err, ErrDeadlock):
+		return o.suspects
+	case o.before == nil || !errors.Is(o.err, ErrAcquireTimeout):
+		return nil
 	}
-	if cycle := deadlock(pendingWait{callerOf(ctx), l}); cycle != nil {
-		e.Cause, e.Holders = CauseCycle, cycle
-		return
+	if now := deadlock(pendingWait{callerOf(ctx), l, ctx}); confirms(o.suspects, now) {
+		return now
 	}
-	if opening, failed := l.connecting(time.Now().Add(-e.Waited)); failed != nil || opening && len(e.Holders) == 0 {
-		e.Cause, e.Connect = CauseConnect, failed
-		return
-	}
-	e.Cause = l.causeOfHolders(e, ours)
+	return nil
 }
 
-// causeOfHolders returns the cause that the holders suggest. ours are those of this lane, the
-// longest first.
-func (l *Lane) causeOfHolders(e *AcquireError, ours []Holder) Cause {
-	long := max(l.cfg.LeakAfter, e.Waited/2, time.Second)
-	switch {
-	case len(ours) == 0:
-		return CauseOther
-	case ours[0].Held >= long && ours[0].Rows == 0 && !ours[0].Tx:
-		return CauseLeak
-	case ours[0].Held >= long:
-		return CauseSlow
-	case errors.Is(e.Err, ErrAcquireTimeout):
-		return CauseOverload
+// holders describes the leases that explain the outcome. Those that have ended meanwhile are
+// among them if no other has a turn, and if the caller's context has ended: then database/sql may
+// just have ended them too.
+func (o outcome) holders(after *snapshot, now time.Time) (list []Holder) {
+	for _, s := range after.leases {
+		list = append(list, s.holder(now))
 	}
-	return CauseCancelled
+	if o.before == nil || len(list) > 0 && errors.Is(o.err, ErrAcquireTimeout) {
+		return list
+	}
+	for _, s := range o.before.leases {
+		if s.hasTurn && !s.half && after.find(s) == nil {
+			h := s.holder(o.before.when)
+			h.gone = true
+			list = append(list, h)
+		}
+	}
+	return list
 }

@@ -29,16 +29,43 @@ func (a callerID) is(b callerID) bool {
 // job or a worker. The name appears in errors and in the holders of a pool.
 //
 // All leases and waits with the same name are taken to be of one caller that does one thing at
-// a time. If that caller holds a connection and waits for another, then a waiter for the first
-// also waits for the second. Without names, the same applies to leases and waits in the same
-// trace.
+// a time; several goroutines need several names. If that caller holds a connection and waits for
+// another, then a waiter for the first also waits for the second. If callers with names wait for
+// each other, or one for itself, one of the waits fails after a tenth of a second, with an
+// [AcquireError] that wraps [ErrDeadlock]. It does not if a holder has called the engine
+// meanwhile, or if its connection may be taken from it: by a limit of the pool, or by
+// database/sql when the context of the holder's rows or transaction ends, if that may be before
+// the wait ends.
+//
+// Without names, leases and waits in the same trace are taken to be of one caller. That decides
+// only the [Cause] of a wait that has timed out.
 func WithOwner(ctx context.Context, name string) context.Context {
-	return context.WithValue(ctx, ownerKey{}, name)
+	return context.WithValue(ctx, ownerKey{}, &owner{name, ctx})
+}
+
+// An owner is the value of [WithOwner] in a context.
+type owner struct {
+	name   string
+	parent context.Context // of the context with the name
 }
 
 type ownerKey struct{}
 
 func ownerOf(ctx context.Context) string {
-	name, _ := ctx.Value(ownerKey{}).(string)
-	return name
+	if o, ok := ctx.Value(ownerKey{}).(*owner); ok {
+		return o.name
+	}
+	return ""
+}
+
+// endsWith reports whether ctx cannot end before a wait with the context wait ends too. It may
+// report false although that is so.
+func endsWith(ctx, wait context.Context) bool {
+	done := ctx.Done()
+	if done == nil || done == wait.Done() {
+		return true
+	}
+	a, _ := ctx.Value(ownerKey{}).(*owner)
+	b, _ := wait.Value(ownerKey{}).(*owner)
+	return a != nil && b != nil && done == a.parent.Done() && done == b.parent.Done()
 }

@@ -43,12 +43,18 @@ type stop struct {
 // A use describes the current use of a connection, for errors, events and Stats.
 type use struct {
 	on           bool
+	number       uint64 // of the use, of this connection
 	since        time.Time
 	trace        trace.TraceID
-	owner        string // see WithOwner
+	owner        string          // see WithOwner
+	ctx          context.Context // of the acquire
 	stack        []uintptr
 	leakReported bool
+	byPool       bool // the pool itself uses the connection, for a backup or a checkpoint
 }
+
+// caller returns the caller of the use.
+func (u *use) caller() callerID { return callerID{u.trace, u.owner} }
 
 // Core returns c, for a session that embeds it.
 func (c *Conn) Core() *Conn { return c }
@@ -74,9 +80,9 @@ func (c *Conn) Stopped() error {
 	return nil
 }
 
-// begin starts the use of a connection that has been lent. owner is the caller's name. With
-// tracked, its stack is recorded.
-func (c *Conn) begin(owner string, now time.Time, tracked bool) {
+// begin starts the use of a connection that has been lent to the call with context ctx. owner is
+// the caller's name. With tracked, its stack is recorded.
+func (c *Conn) begin(ctx context.Context, owner string, now time.Time, tracked bool) {
 	var stack []uintptr
 	if tracked {
 		var pcs [32]uintptr
@@ -87,7 +93,7 @@ func (c *Conn) begin(owner string, now time.Time, tracked bool) {
 	c.lasting.Store(false)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.use = use{on: true, since: now, trace: id, owner: owner, stack: stack}
+	c.use = use{on: true, number: c.use.number + 1, since: now, trace: id, owner: owner, ctx: ctx, stack: stack}
 }
 
 // end ends the use. It returns whether a leak was reported, and how long the use was.
@@ -95,7 +101,7 @@ func (c *Conn) end(now time.Time) (leaked bool, held time.Duration) {
 	c.session.Ended()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.use.on, c.use.stack = false, nil
+	c.use.on, c.use.ctx, c.use.stack = false, nil, nil
 	return c.use.leakReported, now.Sub(c.use.since)
 }
 
@@ -127,10 +133,12 @@ func (c *Conn) Trace() trace.TraceID {
 	return c.use.trace
 }
 
-// SetDefaultOwner sets the owner of the use, if the caller has set none.
+// SetDefaultOwner records that the pool itself uses the connection, and for what. That is the
+// owner of the use, if the caller has set none.
 func (c *Conn) SetDefaultOwner(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.use.byPool = true
 	if c.use.owner == "" {
 		c.use.owner = name
 	}
@@ -210,12 +218,19 @@ type Session interface {
 	// closed for its age or for being idle.
 	Kept() bool
 
-	// Activity returns what a connection in use is doing. Any goroutine may call it.
+	// Activity returns what a connection in use is doing. Any goroutine may call it. It is called
+	// whenever a caller begins to wait, so it must be quick.
 	Activity() Activity
 }
 
 // An Activity is what a connection in use is doing.
 type Activity struct {
-	Last string // summary of the last query; empty if there was none
-	Tx   bool   // a transaction is open
+	Last    Summarizer // the last query; nil if there was none
+	Tx      bool       // a transaction is open
+	Steps   uint64     // how often the engine has been entered, since the connection was opened
+	Running bool       // a call or a step is inside the engine
+	Unseen  bool       // the holder may enter the engine without Steps being counted
 }
+
+// A Summarizer is a query that can be summarized without its values.
+type Summarizer interface{ Summary() string }

@@ -1,26 +1,53 @@
 package core_test
 
 import (
+	"context"
+	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sqlitemw/sqlitemw/pool/core"
 )
 
-// TestDeadlockOfPools checks that a deadlock of two callers with two pools is reported as a
-// cycle, with the lanes that the holders wait for.
+// deadlockEnds is when a waiter that waits for itself must have failed. It must not have failed
+// after half of that.
+const deadlockEnds = 100 * time.Millisecond
+
+// oneFails checks that exactly one of two waits has failed because of a deadlock, and returns it
+// first.
+func oneFails(t *testing.T, a, b *call) (failed, waits *call) {
+	t.Helper()
+	time.Sleep(deadlockEnds / 2)
+	a.waits(t)
+	b.waits(t)
+	time.Sleep(deadlockEnds / 2)
+	synctest.Wait()
+	if !a.done.Load() {
+		a, b = b, a
+	}
+	failure := explained(t, a.fails(t))
+	if !errors.Is(failure, core.ErrDeadlock) || errors.Is(failure, core.ErrAcquireTimeout) || failure.Cause != core.CauseCycle {
+		t.Errorf("cause %q: %v", failure.Cause, failure)
+	}
+	b.waits(t)
+	return a, b
+}
+
+// TestDeadlockOfPools checks that a deadlock of two callers with two pools ends with the failure
+// of one wait, and that its error has the lanes that the holders wait for.
 func TestDeadlockOfPools(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		a := started(t, core.Config{Name: "a", AcquireTimeout: time.Second}, writer())
+		a := started(t, core.Config{Name: "a", AcquireTimeout: time.Minute}, writer())
 		b := started(t, core.Config{Name: "b"}, writer())
 		atA, atB := acquireAs(t, a.lane(), "x"), acquireAs(t, b.lane(), "y")
-		fromX := beginAs(t, b.lane(), "x")
-		fromY := beginAs(t, a.lane(), "y")
-		time.Sleep(time.Second)
-		failure := explained(t, fromY.fails(t))
-		if failure.Cause != core.CauseCycle || len(failure.Holders) != 2 {
-			t.Fatalf("cause %q, holders %v", failure.Cause, failure.Holders)
+		fromX, fromY := beginAs(t, b.lane(), "x"), beginAs(t, a.lane(), "y")
+		failed, waits := oneFails(t, fromX, fromY)
+		failure := explained(t, failed.err)
+		if len(failure.Holders) != 2 {
+			t.Fatalf("holders %v", failure.Holders)
 		}
 		for _, h := range failure.Holders {
 			want := map[string]string{"x": `writer of "b"`, "y": `writer of "a"`}[h.Owner]
@@ -28,9 +55,15 @@ func TestDeadlockOfPools(t *testing.T) {
 				t.Errorf("holder %q waits for %q, want %q", h.Owner, h.WaitsFor, want)
 			}
 		}
-		b.lane().Release(atB)
-		b.lane().Release(fromX.got(t))
-		a.lane().Release(atA)
+		if failed == fromX { // it gives up, and the other goes on
+			a.lane().Release(atA)
+			a.lane().Release(waits.got(t))
+			b.lane().Release(atB)
+		} else {
+			b.lane().Release(atB)
+			b.lane().Release(waits.got(t))
+			a.lane().Release(atA)
+		}
 	})
 }
 
@@ -40,19 +73,16 @@ func TestNoDeadlockIfOneHolderContinues(t *testing.T) {
 	for _, waits := range []string{"x", "z", ""} {
 		t.Run("waits="+waits, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				e := started(t, core.Config{}, readers(2))
+				e := started(t, core.Config{AcquireTimeout: time.Second}, readers(2))
 				l := e.lane()
 				x, y := acquireAs(t, l, "x"), acquireAs(t, l, "y")
 				w := beginAs(t, l, waits)
-				w.cancel(nil)
-				if cause := explained(t, w.fails(t)).Cause; cause != core.CauseCancelled {
-					t.Errorf("cause %q", cause)
+				time.Sleep(time.Second)
+				if failure := explained(t, w.fails(t)); failure.Cause != core.CauseIdle || !errors.Is(failure, core.ErrAcquireTimeout) {
+					t.Error(failure)
 				}
-				w, other := beginAs(t, l, "x"), beginAs(t, l, "y")
-				w.cancel(nil)
-				if cause := explained(t, w.fails(t)).Cause; cause != core.CauseCycle {
-					t.Errorf("cause %q, want a cycle when both holders wait", cause)
-				}
+				fromX, fromY := beginAs(t, l, "x"), beginAs(t, l, "y")
+				_, other := oneFails(t, fromX, fromY)
 				l.Release(x)
 				l.Release(other.got(t))
 				l.Release(y)
@@ -65,15 +95,15 @@ func TestNoDeadlockIfOneHolderContinues(t *testing.T) {
 // turns is not known, as for a turn of the pool itself.
 func TestNoDeadlockWithUnknownHolder(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		l := started(t, core.Config{}, readers(2)).lane()
+		l := started(t, core.Config{AcquireTimeout: time.Second}, readers(2)).lane()
 		c := acquireAs(t, l, "x")
 		if !l.TryTurn() {
 			t.Fatal("no turn is free")
 		}
 		w := beginAs(t, l, "x")
-		w.cancel(nil)
-		if cause := explained(t, w.fails(t)).Cause; cause != core.CauseCancelled {
-			t.Errorf("cause %q", cause)
+		time.Sleep(time.Second)
+		if failure := explained(t, w.fails(t)); failure.Cause != core.CauseIdle || !errors.Is(failure, core.ErrAcquireTimeout) {
+			t.Error(failure)
 		}
 		l.ReleaseTurn()
 		l.Release(c)
@@ -86,18 +116,121 @@ func TestDeadlockWithoutTurn(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		cfg := writer()
 		cfg.Stalls = core.StallsTakeOffers
-		l := started(t, core.Config{}, cfg).lane()
+		l := started(t, core.Config{AcquireTimeout: time.Second}, cfg).lane()
 		x := acquireAs(t, l, "x")
 		x.Offer()
 		y := beginAs(t, l, "y")
 		time.Sleep(2 * time.Millisecond)
 		w := beginAs(t, l, "y") // waits for itself
-		w.cancel(nil)
+		time.Sleep(time.Second)
 		failure := explained(t, w.fails(t))
 		if failure.Cause != core.CauseCycle || len(failure.Holders) != 1 || failure.Holders[0].Owner != "y" {
 			t.Errorf("cause %q, holders %v", failure.Cause, failure.Holders)
 		}
 		l.Release(y.got(t))
 		l.Release(x)
+	})
+}
+
+// TestUncertainDeadlock checks that a wait for itself does not end early if something else than
+// its failure may end it. At AcquireTimeout, it is a cycle only if the holder has done nothing.
+func TestUncertainDeadlock(t *testing.T) {
+	named := func(ctx context.Context) context.Context { return core.WithOwner(ctx, "x") }
+	traced := func(ctx context.Context) context.Context { return inTrace(ctx, 1) }
+	for _, test := range []struct {
+		name           string
+		holder, waiter func(context.Context) context.Context
+		cfg            core.Config
+		lane           core.LaneConfig
+		meanwhile      func(c *core.Conn) // every 30 ms
+		want           core.Cause
+	}{
+		{"only traces", traced, traced, core.Config{}, writer(), nil, core.CauseCycle},
+		{"a name, and a trace", func(ctx context.Context) context.Context { return named(traced(ctx)) }, traced, core.Config{}, writer(), nil, core.CauseCycle},
+		{"the pool ends what lasts too long", named, named, core.Config{Limits: []time.Duration{0, time.Hour}}, writer(), nil, core.CauseCycle},
+		{"the holder's context may end first", func(ctx context.Context) context.Context {
+			ctx, cancel := context.WithCancel(named(ctx))
+			context.AfterFunc(ctx, cancel)
+			return ctx
+		}, named, core.Config{}, writer(), nil, core.CauseCycle},
+		{"the holder works", named, named, core.Config{}, writer(), func(c *core.Conn) { toyOf(c).steps.Add(1) }, core.CauseSlow},
+		{"the holder is inside the engine", named, named, core.Config{}, writer(), func(c *core.Conn) { toyOf(c).running.Store(true) }, core.CauseSlow},
+		{"only traces, and the holder works", traced, traced, core.Config{}, writer(), func(c *core.Conn) { toyOf(c).steps.Add(1) }, core.CauseSlow},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				test.cfg.AcquireTimeout = time.Second
+				l := started(t, test.cfg, test.lane).lane()
+				ctx := test.holder(t.Context())
+				c, err := l.Acquire(ctx)
+				if err != nil {
+					t.Fatal(err)
+				}
+				w := startCall(test.waiter(t.Context()), l.Acquire)
+				for range 33 {
+					time.Sleep(30 * time.Millisecond)
+					if test.meanwhile != nil {
+						test.meanwhile(c)
+					}
+				}
+				w.waits(t)
+				time.Sleep(10 * time.Millisecond)
+				failure := explained(t, w.fails(t))
+				if !errors.Is(failure, core.ErrAcquireTimeout) || failure.Waited != time.Second || failure.Cause != test.want {
+					t.Errorf("want %s, got %s: %v", test.want, failure.Cause, failure)
+				}
+				l.Release(c)
+			})
+		})
+	}
+}
+
+// TestDeadlockOfOneContext checks that a wait for itself ends early if rows or a transaction of
+// the holder cannot end before the wait does: they have no context that ends, or the same.
+func TestDeadlockOfOneContext(t *testing.T) {
+	for name, parent := range map[string]func(context.Context) context.Context{
+		"background": func(context.Context) context.Context { return context.Background() },
+		"canceled by the same": func(ctx context.Context) context.Context {
+			ctx, cancel := context.WithTimeout(ctx, time.Hour)
+			context.AfterFunc(ctx, cancel)
+			return ctx
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := started(t, core.Config{}, writer()).lane()
+				ctx := core.WithOwner(parent(t.Context()), "x")
+				c, err := l.Acquire(ctx)
+				if err != nil {
+					t.Fatal(err)
+				}
+				began := time.Now()
+				if _, err := l.Acquire(ctx); !errors.Is(err, core.ErrDeadlock) || time.Since(began) != deadlockEnds {
+					t.Errorf("after %v: %v", time.Since(began), err)
+				}
+				l.Release(c)
+			})
+		})
+	}
+}
+
+// TestNoDeadlockOfReaders checks that a reader that waits for itself is let in, and does not
+// fail, although it has a name.
+func TestNoDeadlockOfReaders(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		cfg := readers(1)
+		cfg.Stalls = core.StallsExtend
+		var running atomic.Bool
+		running.Store(true)
+		cfg.Running = running.Load
+		l := started(t, core.Config{}, cfg).lane()
+		c := acquireAs(t, l, "x")
+		w := beginAs(t, l, "x")
+		time.Sleep(time.Second)
+		w.waits(t)
+		running.Store(false)
+		time.Sleep(time.Second)
+		l.Release(w.got(t))
+		l.Release(c)
 	})
 }

@@ -11,10 +11,11 @@
 // [Conn], in which the lane keeps its own records.
 //
 // Each file has one of these nouns, and refers only to files that come later. Files in reading
-// order: view.go, observe.go, opener.go, pool.go, shutdown.go, maintain.go, failures.go, check.go, acquire.go,
-// taking.go, acquireerror.go, graph.go, holder.go, stall.go, offer.go, opening.go, dial.go, registry.go,
-// release.go, extra.go, lane.go, conn.go, turn.go, shared.go, log.go, stats.go, engine.go,
-// health.go, queue.go, caller.go, mailbox.go, guard.go, eventlog.go, config.go and errors.go.
+// order: view.go, observe.go, opener.go, pool.go, shutdown.go, maintain.go, failures.go, check.go,
+// acquire.go, taking.go, acquireerror.go, patience.go, cause.go, graph.go, holder.go, snapshot.go,
+// stall.go, offer.go, opening.go, dial.go, registry.go, release.go, extra.go, lane.go, conn.go,
+// turn.go, shared.go, log.go, stats.go, engine.go, health.go, queue.go, caller.go, mailbox.go,
+// guard.go, eventlog.go, config.go and errors.go.
 //
 // The calls of a use go down: [Lane.Acquire] waits in the queue, takes an idle connection or
 // opens one, and lends it; [Lane.Release] takes it back. Maintenance, health checks and the end
@@ -27,6 +28,7 @@
 // In this order; a goroutine that holds one of them takes only later ones:
 //
 //   - drain.mu: the beginning of the end
+//   - deadlocks: the end of a deadlock
 //   - Lane.mu: the connections of a lane
 //   - the lock of the list of all lanes of the process
 //   - Queue.mu: turns and waiters
@@ -36,5 +38,5 @@
 //
 // No lock is held while a function of the program or of the engine is called, with these
 // exceptions, which must not block: [Session.Kept], LaneConfig.Most and LaneConfig.Running are
-// called with Lane.mu held, and [Session.Activity] with Conn.mu.
+// called with Lane.mu held, and [Session.Activity] with Lane.mu and Conn.mu.
 package core

@@ -18,6 +18,10 @@ var (
 	// ErrAcquireTimeout is the reason of an [AcquireError] after a wait of Config.AcquireTimeout.
 	ErrAcquireTimeout = errors.New("pool: acquire timed out")
 
+	// ErrDeadlock is the reason of an [AcquireError] if the caller waits for itself, or callers
+	// wait for each other, and only the failure of a wait can end that; see [WithOwner].
+	ErrDeadlock = errors.New("pool: deadlock")
+
 	// ErrNotObservable is returned by [Observe] for a database of another driver.
 	ErrNotObservable = errors.New("pool: cannot observe this database")
 )

@@ -25,13 +25,23 @@ type Holder struct {
 	Rows     int           // number of open rows
 	Tx       bool          // whether a transaction of BeginTx is open
 	Stack    []string      // of the caller, innermost first; nil unless stacks are tracked
-	since    time.Time
-	WaitsFor string // in a cycle: the lane that it waits for, such as writer of "app.db"
+	WaitsFor string        // in a cycle: the lane that it waits for, such as writer of "app.db"
+
+	since time.Time
+	gone  bool // it has been released, and the rest is what it was when the wait began
 }
 
 func (h Holder) String() string {
+	return fmt.Sprintf("%s of %q, %s", h.Lane, h.Pool, h.describe())
+}
+
+// describe is String without the lane and the pool.
+func (h Holder) describe() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s of %q, connection %s for %s", h.Lane, h.Pool, h.Conn, h.Held.Round(time.Millisecond))
+	fmt.Fprintf(&b, "connection %s for %s", h.Conn, h.Held.Round(time.Millisecond))
+	if h.gone {
+		b.WriteString(" when the wait began")
+	}
 	if h.Owner != "" {
 		fmt.Fprintf(&b, " by %q", h.Owner)
 	}
@@ -86,26 +96,31 @@ func (l *Lane) holding(which func(*Conn) bool) (list []Holder) {
 
 // Holder describes the current use of a connection. ok is false if there is none.
 func (l *Lane) Holder(c *Conn, now time.Time) (h Holder, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.use.on {
+	s, ok := c.sight(l)
+	if !ok {
 		return Holder{}, false
 	}
-	does := c.session.Activity()
-	lease := c.session.Lease()
-	return Holder{
-		since: c.use.since,
-		Conn:  lease.ID(),
-		Pool:  l.cfg.Name,
-		Lane:  l.opts.Name,
-		Held:  max(now.Sub(c.use.since), 0), // the use may have begun after now
-		Last:  does.Last,
-		Trace: c.use.trace,
-		Owner: c.use.owner,
-		Rows:  lease.OpenRows(),
-		Tx:    does.Tx,
-		Stack: frames(c.use.stack),
-	}, true
+	return s.holder(now), true
+}
+
+// holder describes the lease for the program.
+func (s sighting) holder(now time.Time) Holder {
+	h := Holder{
+		Conn:  s.id,
+		Pool:  s.lane.cfg.Name,
+		Lane:  s.lane.opts.Name,
+		Held:  max(now.Sub(s.use.since), 0), // the use may have begun after now
+		Trace: s.use.trace,
+		Owner: s.use.owner,
+		Rows:  s.rows,
+		Tx:    s.does.Tx,
+		Stack: frames(s.use.stack),
+		since: s.use.since,
+	}
+	if s.does.Last != nil {
+		h.Last = s.does.Last.Summary()
+	}
+	return h
 }
 
 // Since returns when the use began.
@@ -130,14 +145,14 @@ func frames(stack []uintptr) []string {
 	}
 }
 
-func describeHolders(list []Holder) string {
+func describeHolders(list []Holder, describe func(Holder) string) string {
 	if len(list) == 0 {
 		return "no connection is held"
 	}
 	const most = 5
 	var texts []string
 	for _, h := range list[:min(len(list), most)] {
-		texts = append(texts, h.String())
+		texts = append(texts, describe(h))
 	}
 	if n := len(list) - most; n > 0 {
 		texts = append(texts, fmt.Sprintf("and %d more", n))

@@ -74,7 +74,7 @@ type Lane struct {
 	*shared
 	opts    LaneConfig
 	queue   *Queue
-	explain explainer
+	refused atomic.Uint64 // connections that Hooks.BeforeAcquire has refused
 
 	ending laneEnd
 
@@ -98,10 +98,6 @@ type beyond struct {
 	turns int
 	own   int // connections of AcquireOwn, which need no turn
 }
-
-// An explainer returns the error of an acquire in lane l that err has ended, after a wait from a
-// place in the queue.
-type explainer func(ctx context.Context, l *Lane, err error, waited time.Duration, place int) error
 
 // dials are the connections that a lane is opening or closing.
 type dials struct {

@@ -135,20 +135,47 @@ func TestAcquireTimeout(t *testing.T) {
 		use  func(t *testing.T, l *core.Lane) (end func())
 		want core.Cause
 	}{
-		{"leak", func(t *testing.T, l *core.Lane) func() {
+		{"idle", func(t *testing.T, l *core.Lane) func() {
 			c := acquire(t, l)
 			return func() { l.Release(c) }
-		}, core.CauseLeak},
-		{"slow transaction", func(t *testing.T, l *core.Lane) func() {
+		}, core.CauseIdle},
+		{"idle transaction", func(t *testing.T, l *core.Lane) func() {
 			c := acquire(t, l)
 			toyOf(c).tx.Store(true)
 			return func() { l.Release(c) }
-		}, core.CauseSlow},
-		{"slow rows", func(t *testing.T, l *core.Lane) func() {
+		}, core.CauseIdle},
+		{"idle rows", func(t *testing.T, l *core.Lane) func() {
 			c := acquire(t, l)
 			rows := openRows(t, c)
 			return func() { rows.Close(); l.Release(c) }
+		}, core.CauseIdle},
+		{"idle from the first half of the wait on", func(t *testing.T, l *core.Lane) func() {
+			first, second := acquire(t, l), begin(t, l)
+			time.AfterFunc(4*time.Second, func() { l.Release(first) })
+			return func() { l.Release(second.got(t)) }
+		}, core.CauseIdle},
+		{"many short statements", func(t *testing.T, l *core.Lane) func() {
+			c := acquire(t, l)
+			toyOf(c).tx.Store(true)
+			time.AfterFunc(9*time.Second, func() { toyOf(c).steps.Add(1) })
+			return func() { l.Release(c) }
 		}, core.CauseSlow},
+		{"a long statement", func(t *testing.T, l *core.Lane) func() {
+			c := acquire(t, l)
+			toyOf(c).running.Store(true)
+			return func() { l.Release(c) }
+		}, core.CauseSlow},
+		{"the pool itself", func(t *testing.T, l *core.Lane) func() {
+			c := acquire(t, l)
+			c.SetDefaultOwner("Backup")
+			return func() { l.Release(c) }
+		}, core.CauseUpkeep},
+		{"a turn without a connection", func(t *testing.T, l *core.Lane) func() {
+			if !l.TryTurn() {
+				t.Fatal("no turn is free")
+			}
+			return l.ReleaseTurn
+		}, core.CauseUpkeep},
 		{"overload", func(t *testing.T, l *core.Lane) func() {
 			first, second := acquire(t, l), begin(t, l)
 			time.AfterFunc(7*time.Second, func() { l.Release(first) })
@@ -353,7 +380,7 @@ func TestPoolsShareQueue(t *testing.T) {
 		first, second, third := begin(t, b.lane()), begin(t, a.lane()), begin(t, b.lane())
 		first.cancel(nil)
 		failure := explained(t, first.fails(t))
-		if failure.Cause != core.CauseOther || len(failure.Holders) != 1 || failure.Holders[0].Pool != "a" || failure.Holders[0].Owner != "holder" {
+		if failure.Cause != core.CauseCancelled || !strings.Contains(failure.Error(), "another pool of this process") || len(failure.Holders) != 1 || failure.Holders[0].Pool != "a" || failure.Holders[0].Owner != "holder" {
 			t.Errorf("%+v", failure)
 		}
 		third.waits(t)

@@ -30,7 +30,7 @@ func New(engine Engine, cfg Config) *Pool {
 
 // AddLane adds a lane to a pool that has not been started.
 func (p *Pool) AddLane(cfg LaneConfig) *Lane {
-	l := &Lane{shared: p.shared, opts: cfg, queue: cfg.Queue, explain: newAcquireError}
+	l := &Lane{shared: p.shared, opts: cfg, queue: cfg.Queue}
 	if l.queue == nil {
 		l.queue = NewQueue(cfg.Turns)
 	}

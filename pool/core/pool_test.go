@@ -101,16 +101,16 @@ func TestSameTraceIsSameCaller(t *testing.T) {
 		{"a", "", core.CauseCycle},
 		{"", "a", core.CauseCycle},
 		{"a", "a", core.CauseCycle},
-		{"a", "b", core.CauseCancelled},
+		{"a", "b", core.CauseIdle},
 	} {
 		bubble(t, func(t *testing.T) {
-			l := started(t, core.Config{}, writer()).lane()
+			l := started(t, core.Config{AcquireTimeout: time.Second}, writer()).lane()
 			c, err := l.Acquire(core.WithOwner(inTrace(t.Context(), 1), test.holder))
 			if err != nil {
 				t.Fatal(err)
 			}
 			w := startCall(core.WithOwner(inTrace(t.Context(), 1), test.waiter), l.Acquire)
-			w.cancel(nil)
+			time.Sleep(time.Second)
 			if cause := explained(t, w.fails(t)).Cause; cause != test.want {
 				t.Errorf("holder %q, waiter %q: cause %q, want %q", test.holder, test.waiter, cause, test.want)
 			}

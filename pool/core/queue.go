@@ -1,6 +1,7 @@
 package core
 
 import (
+	"context"
 	"sync"
 	"time"
 )
@@ -23,6 +24,7 @@ type Queue struct {
 type waiter struct {
 	lane       any // the caller's; a queue may serve several lanes
 	caller     callerID
+	ctx        context.Context // of the caller
 	since      time.Time
 	ready      chan error
 	prev, next *waiter
@@ -62,16 +64,17 @@ func (q *Queue) joinAs(lane any, most int, hasConn bool) (w *waiter, place int, 
 	return w, q.waiting, nil
 }
 
-// setCaller sets the caller of w, which waits from now on.
-func (q *Queue) setCaller(w *waiter, who callerID, now time.Time) {
+// setCaller sets the caller of w, which waits from now on with the context ctx.
+func (q *Queue) setCaller(w *waiter, ctx context.Context, who callerID, now time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	w.caller, w.since = who, now
+	w.ctx, w.caller, w.since = ctx, who, now
 }
 
 // A wait is a waiter, and its place in the queue, from 1.
 type wait struct {
 	caller callerID
+	ctx    context.Context // nil if it has only just joined
 	place  int
 	since  time.Time // zero if it has only just joined
 }
@@ -83,7 +86,7 @@ func (q *Queue) waits(lane any) (list []wait) {
 	place := 0
 	for w := q.first; w != nil; w = w.next {
 		if place++; w.lane == lane {
-			list = append(list, wait{w.caller, place, w.since})
+			list = append(list, wait{w.caller, w.ctx, place, w.since})
 		}
 	}
 	return list

@@ -260,7 +260,7 @@ type ShutdownError struct {
 func (e *ShutdownError) Error() string {
 	var what []string
 	if len(e.Holders) > 0 || len(e.Blocked) == 0 {
-		what = append(what, describeHolders(e.Holders))
+		what = append(what, describeHolders(e.Holders, Holder.String))
 	}
 	if len(e.Blocked) > 0 {
 		what = append(what, "not returned: "+strings.Join(e.Blocked, "; "))

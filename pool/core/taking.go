@@ -59,7 +59,7 @@ func (t *taking) end(ctx context.Context) {
 // fail ends the acquire with an [*AcquireError] around err.
 func (t *taking) fail(ctx context.Context, err error) error {
 	t.failed = true
-	return t.lane.failAcquire(ctx, t.acquisition, err)
+	return t.lane.failAcquire(ctx, t.acquisition, outcome{err: err, refused: !t.refusedSince.IsZero()})
 }
 
 // discard closes the picked connection.
@@ -118,6 +118,7 @@ func (t *taking) admit(ctx context.Context, now time.Time) (bool, error) {
 		return true, nil
 	}
 	t.discard(wrap.ReasonHook)
+	l.refused.Add(1)
 	if t.refusedSince.IsZero() {
 		t.refusedSince = now
 	}
@@ -139,17 +140,16 @@ func (t *taking) lend(ctx context.Context, now time.Time, extra bool) {
 	owner := ownerOf(ctx)
 	c.session.Lease().Lend(ctx, t.acquisition, t.lane.opts.Name, now)
 	t.lent = true
-	c.begin(owner, now, t.lane.cfg.TrackStacks)
+	c.begin(ctx, owner, now, t.lane.cfg.TrackStacks)
 }
 
-// failAcquire ends an acquire with an [*AcquireError] around err. If a is nil, the acquire took
-// no time.
-func (l *Lane) failAcquire(ctx context.Context, a *wrap.Acquisition, err error) error {
+// failAcquire ends an acquire with an [*AcquireError]. If a is nil, the acquire took no time.
+func (l *Lane) failAcquire(ctx context.Context, a *wrap.Acquisition, o outcome) error {
 	if a == nil {
 		a = l.opts.Source.Acquisition(ctx, l.opts.Name)
 	}
-	failure := l.explain(ctx, l, err, a.Took(), a.Place())
-	a.Fail(ctx, failure, errors.Is(err, ErrAcquireTimeout))
+	failure := newAcquireError(ctx, l, o, a.Took(), a.Place())
+	a.Fail(ctx, failure, errors.Is(o.err, ErrAcquireTimeout))
 	return failure
 }
 

@@ -171,8 +171,10 @@ type toyConn struct {
 	closes   atomic.Int32 // number of times that the engine's connection has been closed
 	closeErr error        // of the engine's connection
 	kept, tx atomic.Bool  // results of Kept and Activity
-	mu       sync.Mutex   // guards calls
-	calls    []string     // of the methods of Session
+	steps    atomic.Uint64
+	running  atomic.Bool
+	mu       sync.Mutex // guards calls
+	calls    []string   // of the methods of Session
 }
 
 func (c *toyConn) add(call string) {
@@ -181,13 +183,19 @@ func (c *toyConn) add(call string) {
 	c.calls = append(c.calls, call)
 }
 
-func (c *toyConn) Lease() wrap.Lease       { return c.wrapped.Lease() }
-func (c *toyConn) Taking(time.Time)        { c.add("Taking") }
-func (c *toyConn) Begun()                  { c.add("Begun") }
-func (c *toyConn) Returning()              { c.add("Returning") }
-func (c *toyConn) Ended()                  { c.add("Ended") }
-func (c *toyConn) Kept() bool              { return c.kept.Load() }
-func (c *toyConn) Activity() core.Activity { return core.Activity{Last: "toy", Tx: c.tx.Load()} }
+func (c *toyConn) Lease() wrap.Lease { return c.wrapped.Lease() }
+func (c *toyConn) Taking(time.Time)  { c.add("Taking") }
+func (c *toyConn) Begun()            { c.add("Begun") }
+func (c *toyConn) Returning()        { c.add("Returning") }
+func (c *toyConn) Ended()            { c.add("Ended") }
+func (c *toyConn) Kept() bool        { return c.kept.Load() }
+func (c *toyConn) Activity() core.Activity {
+	return core.Activity{Last: toyQuery{}, Tx: c.tx.Load(), Steps: c.steps.Load(), Running: c.running.Load()}
+}
+
+type toyQuery struct{}
+
+func (toyQuery) Summary() string { return "toy" }
 
 func (c *toyConn) CleanUp() wrap.Reason {
 	c.add("CleanUp")

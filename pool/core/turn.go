@@ -21,6 +21,9 @@ func (t *turn) offer() { t.v.Store((t.v.Load()/turnStates+1)*turnStates + turnOf
 // hold sets the state to turnHeld, for a new use or a new turn.
 func (t *turn) hold() { t.v.Store(t.v.Load() / turnStates * turnStates) }
 
+// dispense sets the state to turnTaken, for a use that needs no turn.
+func (t *turn) dispense() { t.v.Store(t.v.Load()/turnStates*turnStates + turnTaken) }
+
 // reclaim ends an offer. It reports whether the holder still has the turn, which can then no
 // longer be taken.
 func (t *turn) reclaim() bool {
