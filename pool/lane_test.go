@@ -372,7 +372,7 @@ func TestResize(t *testing.T) {
 		lease()
 		lease()
 		lease()
-		if s := p.Stats(); s.Max != 6 || p.Config().MaxConns != 6 || s.Readers != 5 || s.ExtraReaders != 0 {
+		if s := p.Stats(); s.Max != 6 || p.Config().MaxConns != 6 || s.Readers != 5 || s.Overflows != 0 {
 			t.Fatalf("%+v", s)
 		}
 		for _, c := range held[:3] {

@@ -377,8 +377,8 @@ func (m *model) check() {
 	if s.Acquires != s.Releases+s.Discards+uint64(len(m.held)) {
 		m.t.Errorf("%d acquires, %d releases, %d discards, %d in use", s.Acquires, s.Releases, s.Discards, len(m.held))
 	}
-	if int(s.ExtraReaders) != m.l.closedFor(driver.ReasonOverflow)+extra && m.l.closedFor(driver.ReasonPanic)+m.l.closedFor(driver.ReasonReset) == 0 {
-		m.t.Errorf("%d overflows, %d in use now, %d closed", s.ExtraReaders, extra, m.l.closedFor(driver.ReasonOverflow))
+	if int(s.Overflows) != m.l.closedFor(driver.ReasonOverflow)+extra && m.l.closedFor(driver.ReasonPanic)+m.l.closedFor(driver.ReasonReset) == 0 {
+		m.t.Errorf("%d overflows, %d in use now, %d closed", s.Overflows, extra, m.l.closedFor(driver.ReasonOverflow))
 	}
 	m.l.check(m.t, m.p)
 }

@@ -128,7 +128,7 @@ func TestSoak(t *testing.T) {
 		t.Errorf("%d timeouts", s.Timeouts)
 	}
 	t.Logf("%d written, %d read, %d given up; %d waits, %d cancels, %d overflows, closed for %v",
-		wrote.Load(), read.Load(), gaveUp.Load(), s.Waits, s.Cancels, s.ExtraReaders+s.TurnsTaken, s.ClosedFor)
+		wrote.Load(), read.Load(), gaveUp.Load(), s.Waits, s.Cancels, s.Overflows+s.TurnsTaken, s.ClosedFor)
 	for name, list := range map[string][]time.Duration{"writers": writeWaits, "readers": readWaits} {
 		if len(list) == 0 {
 			t.Errorf("%s did nothing", name)

@@ -166,7 +166,7 @@ func TestEverythingAtOnce(t *testing.T) {
 	}
 	l.settled(t, p)
 	s := p.Stats()
-	t.Logf("%d acquires, %d waits, %d cancels, %d overflows, %d closed for %v", s.Acquires, s.Waits, s.Cancels, s.ExtraReaders+s.TurnsTaken, s.Closes, s.ClosedFor)
+	t.Logf("%d acquires, %d waits, %d cancels, %d overflows, %d closed for %v", s.Acquires, s.Waits, s.Cancels, s.Overflows+s.TurnsTaken, s.Closes, s.ClosedFor)
 	if s.Timeouts != 0 || l.closedFor(driver.ReasonPanic) == 0 {
 		t.Errorf("%d timeouts, closed for %v", s.Timeouts, s.ClosedFor)
 	}

@@ -89,7 +89,7 @@ func TestAcquireTimeoutNamesTheHolder(t *testing.T) {
 		if len(h.Stack) == 0 || !strings.Contains(h.Stack[0], "TestAcquireTimeoutNamesTheHolder") {
 			t.Errorf("stack %q", h.Stack)
 		}
-		for _, part := range []string{`a writer of "shop"`, `held: connection ` + h.Conn.String(), "3s", `by "job 7"`, "SELECT secrets", "in a transaction", "1 rows open", h.Trace.String(), "waits_test.go", "idle", "close the rows or use the transaction before asking the database again"} {
+		for _, part := range []string{`a writer of "shop"`, `held: connection ` + h.Conn.String(), "3s", `by "job 7"`, "SELECT secrets", "in a transaction", "with open rows of a query", h.Trace.String(), "waits_test.go", "idle", "close the rows or use the transaction before asking the database again"} {
 			if !strings.Contains(err.Error(), part) {
 				t.Errorf("the error does not contain %q: %v", part, err)
 			}
@@ -124,7 +124,7 @@ func TestAcquireTimeoutOfAReader(t *testing.T) {
 		if errors.As(err, &code) {
 			t.Errorf("the error has the code %v", code)
 		}
-		if n := p.Stats().ExtraReaders; n != 0 {
+		if n := p.Stats().Overflows; n != 0 {
 			t.Errorf("%d were let in though one reader is inside SQLite", n)
 		}
 		close(let)
@@ -419,8 +419,8 @@ func TestStalledReadersAreLetIn(t *testing.T) {
 		if len(served) != 0 {
 			t.Error("the first waiter was let in beyond the limit")
 		}
-		if s := p.Stats(); s.ExtraReaders != 1 || l.closedFor(driver.ReasonOverflow) != 1 || s.Readers != 2 {
-			t.Errorf("%d overflows, %d closed, %d readers are left", s.ExtraReaders, l.closedFor(driver.ReasonOverflow), s.Readers)
+		if s := p.Stats(); s.Overflows != 1 || l.closedFor(driver.ReasonOverflow) != 1 || s.Readers != 2 {
+			t.Errorf("%d overflows, %d closed, %d readers are left", s.Overflows, l.closedFor(driver.ReasonOverflow), s.Readers)
 		}
 		outer[0].Close()
 		if got := <-served; got != "first <nil>" {
@@ -448,8 +448,8 @@ func TestNestedQueriesEnd(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if s := p.Stats(); s.ExtraReaders == 0 || s.Readers > 4 || s.Timeouts != 0 {
-			t.Errorf("%d overflows, %d readers are left, %d timeouts", s.ExtraReaders, s.Readers, s.Timeouts)
+		if s := p.Stats(); s.Overflows == 0 || s.Readers > 4 || s.Timeouts != 0 {
+			t.Errorf("%d overflows, %d readers are left, %d timeouts", s.Overflows, s.Readers, s.Timeouts)
 		}
 		l.settled(t, p)
 	})

@@ -219,7 +219,7 @@ func TestAcquireErrorText(t *testing.T) {
 		{AcquireError{Err: ErrAcquireTimeout, Waited: time.Second, Place: 12, Waiting: 2, Cause: CauseOther, Holders: []Holder{elsewhere}, Advice: "do it"},
 			`pool: acquire a writer of "a": timed out after 1s as the 12th in the queue, 2 waiting; cause: other; held: writer of "b", connection 4 for 1s; do it`},
 		{AcquireError{Err: context.Canceled, Waited: time.Second, Place: 2, Cause: CauseCancelled, Holders: []Holder{gone}, Advice: "do it"},
-			`pool: acquire a writer of "a": context canceled after 1s as the second in the queue, 0 waiting; cause: cancelled; held: connection 5 for 0s when the wait began, 1 rows open; do it`},
+			`pool: acquire a writer of "a": context canceled after 1s as the second in the queue, 0 waiting; cause: cancelled; held: connection 5 for 0s when the wait began, with open rows of a query; do it`},
 		{AcquireError{Err: ErrQueueFull, Waiting: 2, Cause: CauseQueueFull, Advice: "do it"},
 			`pool: acquire a writer of "a": the queue is full, 2 waiting; cause: queue full; do it`},
 		{AcquireError{Err: ErrAcquireTimeout, Waited: time.Second, Cause: CauseConnect, why: "why", Connect: errors.New("broken"), Advice: "do it"},

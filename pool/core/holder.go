@@ -52,7 +52,11 @@ func (h Holder) describe() string {
 		b.WriteString(", in a transaction")
 	}
 	if h.Rows > 0 {
-		fmt.Fprintf(&b, ", %d rows open", h.Rows)
+		of := "a query"
+		if h.Rows > 1 {
+			of = fmt.Sprintf("%d queries", h.Rows)
+		}
+		fmt.Fprintf(&b, ", with open rows of %s", of)
 	}
 	if h.Trace.IsValid() {
 		fmt.Fprintf(&b, ", trace %s", h.Trace)

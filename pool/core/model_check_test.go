@@ -87,7 +87,7 @@ func countsOf(s core.Stats) string {
 	return fmt.Sprintf("open %d, in use %d, idle %d, waits %d, connects %d, acquires %d, releases %d, discards %d, closes %d %v, "+
 		"peaks %d and %d, waiting %d, cancels %d, refusals %d, extra readers %d, turns taken %d, errors %d",
 		s.Open, s.InUse, s.Idle, s.Waits, s.Connects, s.Acquires, s.Releases, s.Discards, s.Closes, s.ClosedFor,
-		s.PeakInUse, s.PeakWaiting, s.Waiting, s.Cancels, s.Refusals, s.ExtraReaders, s.TurnsTaken, s.ConnectErrors+s.CloseErrors+s.Timeouts+s.Panics+s.Leaks)
+		s.PeakInUse, s.PeakWaiting, s.Waiting, s.Cancels, s.Refusals, s.Overflows, s.TurnsTaken, s.ConnectErrors+s.CloseErrors+s.Timeouts+s.Panics+s.Leaks)
 }
 
 // end shuts the pool down while its connections are in use, gives them back and checks that

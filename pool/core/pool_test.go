@@ -61,7 +61,7 @@ func TestHoldersAndWaiters(t *testing.T) {
 		if stack := h[1].Stack; len(stack) == 0 || !strings.Contains(stack[0], "TestHoldersAndWaiters") {
 			t.Errorf("stack %q", stack)
 		}
-		for _, part := range []string{`reader of "toys"`, `by "two"`, `last "toy"`, "1 rows open", "trace 02", "pool_test.go"} {
+		for _, part := range []string{`reader of "toys"`, `by "two"`, `last "toy"`, "with open rows of a query", "trace 02", "pool_test.go"} {
 			if !strings.Contains(h[1].String(), part) {
 				t.Errorf("%q does not contain %q", h[1], part)
 			}

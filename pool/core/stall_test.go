@@ -46,8 +46,8 @@ func TestStallsExtend(t *testing.T) {
 		checkClosedFor(t, e, more, wrap.ReasonOverflow)
 		l.Release(c)
 		checkOpen(t, c)
-		if s := e.pool.Stats(); s.ExtraReaders != 2 || l.Count().Extra != 0 {
-			t.Errorf("%d extra readers, %d beyond the limit", s.ExtraReaders, l.Count().Extra)
+		if s := e.pool.Stats(); s.Overflows != 2 || l.Count().Extra != 0 {
+			t.Errorf("%d extra readers, %d beyond the limit", s.Overflows, l.Count().Extra)
 		}
 	})
 }
@@ -77,8 +77,8 @@ func TestNoExtensionWhileRunning(t *testing.T) {
 		for _, c := range []*core.Conn{b, first.conn, extra} {
 			l.Release(c)
 		}
-		if s := e.pool.Stats(); s.ExtraReaders != 1 {
-			t.Errorf("%d extra readers", s.ExtraReaders)
+		if s := e.pool.Stats(); s.Overflows != 1 {
+			t.Errorf("%d extra readers", s.Overflows)
 		}
 	})
 }

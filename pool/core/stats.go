@@ -47,7 +47,7 @@ type Stats struct {
 	Timeouts          uint64        // acquires that waited for too long
 	Cancels           uint64        // acquires whose context ended first
 	Refusals          uint64        // acquires that failed for another reason
-	ExtraReaders      uint64        // readers let in beyond the limit, because callers waited for each other
+	Overflows         uint64        // readers let in beyond the limit, because callers waited for each other
 	TurnsTaken        uint64        // turns taken from checkouts that ran nothing
 	Leaks, LeaksEnded uint64        // connections held for LeakAfter; of these, given back
 	TimeLimits        uint64        // statements, transactions and rows that exceeded a time limit
@@ -204,7 +204,7 @@ func (c *counters) addWaiting(n int) {
 func (c *counters) addExtra() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.stats.ExtraReaders++
+	c.stats.Overflows++
 }
 
 // addTaken counts a turn taken from a checkout.
