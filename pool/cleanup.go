@@ -101,7 +101,7 @@ func (c *conn) rollBack() (why wrap.Reason, dirty bool) {
 
 // Closing implements [core.Session].
 func (c *conn) Closing(ctx context.Context, background bool) {
-	if c.session.exist() {
+	if c.session.exist() || c.session.left.exist() {
 		c.pool.recordSessionLost(c)
 	}
 	if background && !c.Lease().Panicked() {

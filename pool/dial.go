@@ -55,7 +55,7 @@ func (c *conn) recordInitialState() {
 		if c.pool.programConfigures() {
 			c.initial.objects = inspect.ObjectsOf(raw)
 		}
-		c.pool.recordCapabilities(raw, false)
+		c.pool.recordCapabilities(raw, nil)
 		return
 	}
 	// mode=ro applies only to the main database. A file that a query attaches, also by VACUUM

@@ -88,7 +88,8 @@
 // and has no transaction and no rows open, other callers may write, on another connection. They
 // may also write while rows of a query of DB itself are open, if the query only reads: no call of
 // such a checkout follows. A checkout that has changed foreign_keys, ignore_check_constraints or
-// recursive_triggers keeps others from writing until it ends, and so does Raw until the next call.
+// recursive_triggers, or finds it changed, keeps others from writing until it ends. So does one
+// that finds a temporary trigger or a pragma that changes all results, and Raw until the next call.
 // [Pool.Reader] and [Pool.Writer] work as DB does, but each uses one lane only.
 //
 // # Session state
@@ -98,7 +99,7 @@
 // made it lasts, it is that checkout's own; then the next callers' of the writer. Each change that
 // a checkout leaves logs a warning and records an event, if the value differs from the configured
 // one. [Pool.Reset] and the end of the connection undo it. The pool keeps at most one idle
-// connection with session state.
+// connection with session state, the one that was given back last.
 //
 // The pool reads what the connection has after each change, and after Raw. Queries of others stay
 // on readers, except those that name something that an ended checkout has left there: a temporary
@@ -108,9 +109,16 @@
 // checkout has ended that has changed full_column_names, short_column_names, count_changes,
 // empty_result_callbacks or reverse_unordered_selects.
 //
-// A query that names session state while another checkout holds its connection waits for it, or
-// gets another connection as any writer does. There it fails with a [*SessionError] around SQLite's
-// error. It also fails so in a read-only transaction, which has a reader. To set something on every connection, use Config.Init and Config.Pragmas.
+// A query that names such state waits while another checkout uses its connection. It fails with a
+// [*SessionError] if that checkout does nothing for a tenth of a second, because it may wait for
+// the query: the query may be within its rows. It also fails so in a transaction that has another
+// connection, such as a read-only one. To set something on every connection, use Config.Init and
+// Config.Pragmas.
+//
+// The pool does not see what Raw changes under the same name: a function of Config.Init or a
+// collation that is defined again. It does not see a function that Raw defines instead of SQLite's,
+// or LIKE, if a view or a generated column uses it, nor hooks and other settings of the connection.
+// All of these are the writer's alone, and end with its connection.
 //
 // A query sees everything that was committed before it began. A query on a reader does not see
 // what an open transaction has written.

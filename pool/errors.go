@@ -66,15 +66,26 @@ func (e *DirtyError) Error() string {
 }
 
 // A SessionError is the error of a query that names session state, such as a temporary table or an
-// attached database, and got a connection that does not have it. Either another call holds the one
-// that has, or the query is in a read-only transaction.
+// attached database, and cannot have the connection that has it. Either another call holds that, or
+// the query is in a transaction on another one.
 type SessionError struct {
 	Name string // a name that only the other connection knows
-	Err  error  // SQLite's error; in a read-only transaction, one of this package
+	Err  error  // SQLite's error, the context's, or one of this package that matches sqlite3.ERROR
 }
 
-// errReadOnlyTx is the Err of a SessionError in a read-only transaction.
-var errReadOnlyTx = errors.New("pool: a read-only transaction does not see the session state of the writer")
+// The Err of a SessionError that SQLite did not detect.
+const (
+	errElsewhere  sessionReason = "pool: another call holds the connection that the query needs"
+	errReadOnlyTx sessionReason = "pool: a read-only transaction does not see the session state of the writer"
+)
+
+// A sessionReason is an error that code for SQLite's errors handles as one in the query.
+type sessionReason string
+
+func (r sessionReason) Error() string { return string(r) }
+
+// Unwrap returns [sqlite3.ERROR].
+func (r sessionReason) Unwrap() error { return sqlite3.ERROR }
 
 func (e *SessionError) Error() string {
 	if e.Err == errReadOnlyTx {

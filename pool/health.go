@@ -59,7 +59,7 @@ func (p *Pool) examine(ctx context.Context) HealthReport {
 		if want := !p.cfg.DisableWAL && p.lanes.readers != nil; ok && want && mode != "wal" {
 			degraded("the journal mode is %s, not wal: there is one lane", mode)
 		}
-		if ok && mode == "wal" && p.plan.refusesWAL {
+		if ok && mode == "wal" && p.plan.forbidsWAL {
 			degraded("the journal mode is wal, although DisableWAL is true: another connection has changed it")
 		}
 		if mode == "wal" {

@@ -81,7 +81,7 @@ func withoutWAL(info fs.FileInfo) *Pool {
 			continue
 		}
 		for _, p := range f.pools {
-			if p.plan.refusesWAL {
+			if p.plan.forbidsWAL {
 				return p
 			}
 		}

@@ -132,27 +132,31 @@ func TestDisableWALMode(t *testing.T) {
 
 // TestDisableWALExcludes checks that settings and pools that contradict DisableWAL are refused.
 func TestDisableWALExcludes(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "a.db")
-	for name, cfg := range map[string]pool.Config{
-		"Path":    {Path: "file:" + path + "?_pragma=journal_mode(WAL)", DisableWAL: true},
-		"Pragmas": {Path: path, DisableWAL: true, Pragmas: []driver.Pragma{{Name: "journal_mode", Value: "wal"}}},
-		"mattn":   {Path: path + "?_journal=wal", DisableWAL: true, Compat: driver.CompatMattn},
-	} {
-		if err := cfg.Validate(); !errors.Is(err, pool.ErrInvalidConfig) || !strings.Contains(err.Error(), "journal_mode") || !strings.Contains(err.Error(), "leave one of them out") {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	p, _ := pooled(t, pool.Config{Path: path, DisableWAL: true})
-	must(t, p.DB(), "CREATE TABLE t(a)")
-	if _, err := pool.Open(t.Context(), pool.Config{Path: path}); !errors.Is(err, pool.ErrInvalidConfig) || !strings.Contains(err.Error(), "DisableWAL") {
-		t.Error(err)
-	}
-	pooled(t, pool.Config{Path: path, DisableWAL: true})
-	if mode := mustScan[string](t, p.DB(), "PRAGMA journal_mode"); mode != "delete" {
-		t.Errorf("the journal mode is %s", mode)
-	}
-	must(t, p.DB(), "PRAGMA journal_mode=wal") // as another process could
-	if err := p.HealthCheck(t.Context()); err != nil || p.Health().Health != pool.HealthDegraded || !strings.Contains(strings.Join(p.Health().Reasons, ""), "DisableWAL") {
-		t.Errorf("%v, %+v", err, p.Health())
+	for _, params := range []string{"", "?_pragma=journal_mode(delete)"} {
+		t.Run(params, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "a.db")
+			for name, cfg := range map[string]pool.Config{
+				"Path":    {Path: "file:" + path + "?_pragma=journal_mode(WAL)", DisableWAL: true},
+				"Pragmas": {Path: path, DisableWAL: true, Pragmas: []driver.Pragma{{Name: "journal_mode", Value: "wal"}}},
+				"mattn":   {Path: path + "?_journal=wal", DisableWAL: true, Compat: driver.CompatMattn},
+			} {
+				if err := cfg.Validate(); !errors.Is(err, pool.ErrInvalidConfig) || !strings.Contains(err.Error(), "journal_mode") || !strings.Contains(err.Error(), "leave one of them out") {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			p, _ := pooled(t, pool.Config{Path: "file:" + path + params, DisableWAL: true})
+			must(t, p.DB(), "CREATE TABLE t(a)")
+			if _, err := pool.Open(t.Context(), pool.Config{Path: path}); !errors.Is(err, pool.ErrInvalidConfig) || !strings.Contains(err.Error(), "DisableWAL") {
+				t.Error(err)
+			}
+			pooled(t, pool.Config{Path: "file:" + path + params, DisableWAL: true})
+			if mode := mustScan[string](t, p.DB(), "PRAGMA journal_mode"); mode != "delete" {
+				t.Errorf("the journal mode is %s", mode)
+			}
+			must(t, p.DB(), "PRAGMA journal_mode=wal") // as another process could
+			if err := p.HealthCheck(t.Context()); err != nil || p.Health().Health != pool.HealthDegraded || !strings.Contains(strings.Join(p.Health().Reasons, ""), "DisableWAL") {
+				t.Errorf("%v, %+v", err, p.Health())
+			}
+		})
 	}
 }

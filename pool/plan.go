@@ -33,7 +33,8 @@ type plan struct {
 	readOnly bool // no connection writes to the database
 	wal      bool // the pool sets WAL mode
 
-	refusesWAL bool // Config.DisableWAL forbids WAL mode
+	forbidsWAL bool // Config.DisableWAL forbids WAL mode
+	refusesWAL bool // and no pragma converts a file in WAL mode
 
 	exclusive bool // the first connection locks out all others
 	readers   int  // largest number of readers; 0 if one connection is for everything
@@ -172,7 +173,8 @@ func (ps *problems) journalMode(p *plan) {
 	wal := strings.EqualFold(mode.Value, "wal")
 	able := vfs.SupportsSharedMemory && !p.dsn.Memory() && p.dsn.IsOS() && !p.dsn.On("nolock") && !p.readOnly
 	p.wal = able && !p.config.DisableWAL && (wal || !said)
-	p.refusesWAL = able && p.config.DisableWAL && !said
+	p.forbidsWAL = able && p.config.DisableWAL
+	p.refusesWAL = p.forbidsWAL && !said
 	if able && p.config.DisableWAL && wal {
 		ps.add("DisableWAL is true, and Path or Pragmas set the pragma journal_mode to wal: leave one of them out")
 	}

@@ -24,6 +24,7 @@ type sessionState struct {
 	changes         // as they are now
 	left    changes // as the last checkout has left them
 	stale   bool    // changes may be out of date
+	later   bool    // a query that changes them is executed when its rows are stepped
 	cause   string  // the query that made them so
 
 	schemaChanging bool // it may have changed the schema, or is about to
@@ -42,6 +43,11 @@ func (c *changes) exist() bool { return c.names != nil || len(c.pragmas) > 0 }
 // more reports whether c has changes that other has not.
 func (c *changes) more(other *changes) bool {
 	return c.names.More(other.names) || slices.ContainsFunc(c.pragmas, func(name string) bool { return !slices.Contains(other.pragmas, name) })
+}
+
+// affectAll reports whether calls of others that name nothing must see them.
+func (c *changes) affectAll() bool {
+	return c.names != nil && c.names.Triggers || slices.ContainsFunc(c.pragmas, inspect.AffectsReads)
 }
 
 // affectWrites reports whether a pragma affects what the connection writes.
@@ -87,6 +93,22 @@ func (s *session) publish(c *conn) {
 	if old := s.left.Swap(left); left.More(old) || old.More(left) {
 		s.epoch.Add(1)
 	}
+}
+
+// elsewhere returns a name in a query that belongs to what an ended checkout has left on another
+// connection than c, and that connection. It returns nil if there is none.
+func (s *session) elsewhere(c *conn, query string) (name string, other *conn) {
+	if !s.left.Load().In(query) {
+		return "", nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for other, of := range s.conns {
+		if name, _ := of.left.names.Find(query); name != "" && other != c && !c.session.names.Has(name) {
+			return name, other
+		}
+	}
+	return "", nil
 }
 
 // schema returns the version of what queries can name: of the file's schema, and of the session
@@ -142,14 +164,17 @@ func (p *Pool) afterQuery(c *conn, t *route.Query, done bool) {
 	}
 	if t.Marks&route.OfConn != 0 || t.Marks&(route.Undo|route.Schema) != 0 && c.session.exist() {
 		c.session.stale, c.session.cause = true, t.Summary()
+		c.session.later = c.session.later || !done && t.Marks&route.Attach != 0
 	}
 	p.afterCall(c)
 }
 
 // afterCall finds out what session state a connection has, if a call may have changed it.
 func (p *Pool) afterCall(c *conn) {
-	if c.session.stale && !c.Lease().Panicked() && c.Lease().OpenRows() == 0 && c.SQLite().GetAutocommit() {
+	if c.session.stale && !c.Lease().Panicked() && c.SQLite().GetAutocommit() {
+		c.session.later = c.session.later && c.Lease().OpenRows() > 0
 		c.inspect(func() { p.refreshSession(c) })
+		c.session.stale = c.session.later
 	}
 }
 
@@ -189,8 +214,8 @@ func (p *Pool) refreshSession(c *conn) {
 	c.session.stale = false
 	c.session.names = objects.Beyond(c.initial.objects)
 	c.session.pragmas = pragmas.Changed(&c.initial.pragmas)
-	p.recordCapabilities(raw, c.session.names.Incomplete())
 	p.routing.publish(c)
+	p.recordCapabilities(raw, c.session.names)
 }
 
 // leaveSession makes the session state of a checkout that ends that of the next ones, and reports
@@ -213,7 +238,7 @@ func (p *Pool) leaveSession(c *conn) {
 func (p *Pool) recordSessionLost(c *conn) {
 	c.session = sessionState{}
 	p.routing.publish(c)
-	if !p.programConfigures() {
+	if !p.programConfigures() && !p.routing.names.Load().Incomplete() {
 		p.routing.writerCapabilities.Store(nil)
 	}
 	p.logger.Warn("pool: the session state of the writer is lost, because its connection was closed", "conn", c.ID())

@@ -2,10 +2,12 @@ package pool_test
 
 import (
 	"bytes"
+	"context"
 	"database/sql"
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -233,7 +235,7 @@ func TestSessionStateWithinRows(t *testing.T) {
 			must(t, p.DB(), "INSERT INTO t VALUES (4)")
 			err := p.DB().QueryRow("SELECT count(*) FROM two.price").Scan(new(int))
 			var told *pool.SessionError
-			if !errors.As(err, &told) || told.Name != "two" || !errors.Is(err, sqlite3.ERROR) || !strings.Contains(err.Error(), "no such table: two.price") {
+			if !errors.As(err, &told) || told.Name != "two" || !errors.Is(err, sqlite3.ERROR) || !strings.Contains(err.Error(), "close the rows") {
 				t.Errorf("a query of the attached file: %v", err)
 			}
 			if _, err := p.DB().Exec("DELETE FROM two.price"); !errors.As(err, &told) || told.Name != "two" {
@@ -271,6 +273,212 @@ func TestSessionStateWithinRows(t *testing.T) {
 		}
 		if err := rows.Err(); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestSessionStateElsewhere checks that a query that names session state never reads or writes
+// something else of that name, while another checkout has the connection. It fails if that checkout
+// does nothing, and has the right connection afterwards.
+func TestSessionStateElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := pooled(t, pool.Config{})
+		for _, query := range []string{"CREATE TABLE t (a)", "CREATE TABLE z (a)", "INSERT INTO t VALUES ('main')", "CREATE TEMP TABLE t (a)", "INSERT INTO t VALUES ('temp')", "PRAGMA case_sensitive_like = 1"} {
+			must(t, p.DB(), query)
+		}
+		c, err := p.DB().Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		must(t, c, "INSERT INTO z VALUES (1)") // it has the connection, and does nothing
+		fails := func(what string, err error) {
+			t.Helper()
+			var told *pool.SessionError
+			if !errors.As(err, &told) || !errors.Is(err, sqlite3.ERROR) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		began := time.Now()
+		fails("Query", drain(p.DB().Query("SELECT a FROM t")))
+		fails("LIKE", drain(p.DB().Query("SELECT 'a' LIKE 'A'")))
+		_, err = p.DB().Exec("DELETE FROM t")
+		fails("Exec", err)
+		_, err = p.DB().Prepare("SELECT a FROM t")
+		fails("Prepare", err)
+		tx, err := p.DB().Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = tx.Exec("INSERT INTO t VALUES ('tx')")
+		fails("Exec in a transaction", err)
+		fails("Query in a transaction", drain(tx.Query("SELECT a FROM t")))
+		must(t, tx, "INSERT INTO main.t VALUES ('tx')")
+		if err := tx.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(began); d > time.Second {
+			t.Errorf("it took %v", d)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		if err := drain(p.DB().QueryContext(ctx, "SELECT a FROM t")); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Query with a deadline: %v", err)
+		}
+		if s := mustScan[string](t, c, "SELECT a FROM t"); s != "temp" {
+			t.Errorf("the checkout reads %q", s)
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if s := mustScan[string](t, p.DB(), "SELECT group_concat(a) FROM t"); s != "temp" {
+			t.Errorf("afterwards, t has %q", s)
+		}
+		if s := mustScan[string](t, p.DB(), "SELECT group_concat(a) FROM main.t"); s != "main,tx" {
+			t.Errorf("afterwards, main.t has %q", s)
+		}
+	})
+}
+
+// TestSessionStateOfManyCallers checks that callers that use session state at the same time wait
+// for each other, and all find it.
+func TestSessionStateOfManyCallers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := pooled(t, pool.Config{})
+		for _, query := range []string{"CREATE TABLE t (a)", "INSERT INTO t VALUES ('main')", "CREATE TEMP TABLE t (a)", "INSERT INTO t VALUES ('temp')"} {
+			must(t, p.DB(), query)
+		}
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				for range 30 {
+					var s string
+					if err := p.DB().QueryRow("SELECT a FROM t").Scan(&s); err != nil || s != "temp" {
+						t.Errorf("%q, %v", s, err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
+// TestE1ForeignKeysBesideOtherState checks that foreign_keys, when a checkout has switched it off,
+// is off for the next one, whatever state another connection of the writer has.
+func TestE1ForeignKeysBesideOtherState(t *testing.T) {
+	for name, other := range map[string]string{"none": "SELECT 1", "a pragma": "PRAGMA cache_size = 77", "a temporary table": "CREATE TEMP TABLE x (a)"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, _ := pooled(t, pool.Config{})
+				must(t, p.DB(), other)
+				a, err := p.DB().Conn(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				must(t, a, "CREATE TABLE t (a)")
+				b, err := p.DB().Conn(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				must(t, b, "PRAGMA foreign_keys = off")
+				a.Close()
+				b.Close()
+				if n := intOf(t, p.DB(), "PRAGMA foreign_keys"); n != 0 {
+					t.Errorf("foreign_keys is %d", n)
+				}
+			})
+		})
+	}
+}
+
+// TestIdleConnLetsOthersWrite checks that other callers write beside a *sql.Conn that does nothing,
+// after calls whose effects the pool must find out.
+func TestIdleConnLetsOthersWrite(t *testing.T) {
+	inTx := func(t *testing.T, c *sql.Conn, end func(*sql.Tx) error, queries ...string) {
+		tx, err := c.BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, query := range queries {
+			must(t, tx, query)
+		}
+		if err := end(tx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, leave := range map[string]func(*testing.T, *sql.Conn){
+		"a transaction":             func(t *testing.T, c *sql.Conn) { inTx(t, c, (*sql.Tx).Commit, "CREATE TEMP TABLE x (a)") },
+		"a transaction rolled back": func(t *testing.T, c *sql.Conn) { inTx(t, c, (*sql.Tx).Rollback, "CREATE TEMP TABLE x (a)") },
+		"a pragma in a transaction": func(t *testing.T, c *sql.Conn) { inTx(t, c, (*sql.Tx).Commit, "PRAGMA foreign_keys = on") },
+		"a pragma by Query":         func(t *testing.T, c *sql.Conn) { mustScan[int](t, c, "PRAGMA busy_timeout = 5000") },
+		"a transaction by SQL":      func(t *testing.T, c *sql.Conn) { mustExec(t, c, "BEGIN", "CREATE TEMP TABLE x (a)", "COMMIT") },
+		"a table beside rows": func(t *testing.T, c *sql.Conn) {
+			rows, err := c.QueryContext(t.Context(), "SELECT 1 UNION SELECT 2")
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows.Next()
+			must(t, c, "CREATE TEMP TABLE x (a)")
+			rows.Close()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, _ := pooled(t, pool.Config{AcquireTimeout: time.Second})
+				must(t, p.DB(), "CREATE TABLE t (a)")
+				c, err := p.DB().Conn(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				must(t, c, "INSERT INTO t VALUES (1)") // it has the writer
+				leave(t, c)
+				must(t, p.DB(), "INSERT INTO t VALUES (1)")
+			})
+		})
+	}
+}
+
+// TestSessionStateOfAClosedConnection checks that queries go to readers again when the connection
+// with session state is closed, also if its last checkout has removed the state before.
+func TestSessionStateOfAClosedConnection(t *testing.T) {
+	p, l := pooled(t, pool.Config{Dirty: pool.DirtyDiscard})
+	must(t, p.DB(), "CREATE TABLE t (a)")
+	must(t, p.DB(), "CREATE TEMP TABLE t (a)")
+	c, err := p.DB().Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, c, "DROP TABLE temp.t", "BEGIN")
+	c.Close()
+	if lane, err := laneOf(p, l, "SELECT a FROM t"); lane != "reader" || err != nil {
+		t.Errorf("a query goes to the %s: %v", lane, err)
+	}
+}
+
+// TestSessionStateOfTwoConnections checks that a connection without session state does not hide
+// that another has some.
+func TestSessionStateOfTwoConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := pooled(t, pool.Config{})
+		must(t, p.DB(), "CREATE TABLE t (a)")
+		err := p.Raw(t.Context(), func(c *sqlite3.Conn) error { return c.CreateCollation("mine", bytes.Compare) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := p.DB().Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		must(t, c, "INSERT INTO t VALUES (1)")
+		d, err := p.DB().Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		must(t, d, "PRAGMA foreign_keys = on")
+		d.Close()
+		c.Close()
+		if n := intOf(t, p.DB(), "SELECT count(*) FROM t ORDER BY a COLLATE mine"); n != 1 {
+			t.Errorf("%d rows", n)
 		}
 	})
 }

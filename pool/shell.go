@@ -200,6 +200,9 @@ func (t *tx) end() {
 	t.shell.tx = nil
 	t.conn.doing.tx.Store(false)
 	t.shell.panicked()
+	if !t.shell.broken {
+		t.shell.pool.afterCall(t.conn)
+	}
 	t.shell.offerTurn()
 }
 
@@ -214,7 +217,7 @@ func (s *shell) forExec(ctx context.Context, t *route.Query) (*conn, error) {
 	if t.Text == "" {
 		return s.forRead(ctx) // there is nothing to execute
 	}
-	return s.forWrite(ctx)
+	return s.forWriteOf(ctx, t)
 }
 
 // forQuery leases the connection for a Query.
@@ -226,7 +229,7 @@ func (s *shell) forQuery(ctx context.Context, t *route.Query) (*conn, error) {
 		return nil, err
 	}
 	if t.Route == route.ToWriter {
-		return s.forWrite(ctx)
+		return s.forWriteOf(ctx, t)
 	}
 	return s.routeBySQLite(ctx, t)
 }

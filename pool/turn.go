@@ -38,7 +38,7 @@ func (s *shell) offerTurnAfterQuery(t *route.Query) {
 func (s *shell) mayOffer() bool {
 	c := s.writer
 	return c != nil && s.tx == nil && !s.pool.routing.keepTurns && s.pinned == wrap.LaneNone && s.pool.forReaders().Reads() &&
-		!c.Lease().Panicked() && c.SQLite().GetAutocommit() && !c.writePragmasDiffer()
+		!c.Lease().Panicked() && c.SQLite().GetAutocommit() && !c.writePragmasDiffer() && !(c.session.left.exist() && c.session.affectAll())
 }
 
 // writePragmasDiffer reports whether a changed pragma on the connection affects writes, above

@@ -22,7 +22,7 @@ func (s *shell) routeBySQLite(ctx context.Context, t *route.Query) (*conn, error
 		t.Verdict.Set(schema, known)
 	}
 	if known == route.ToWriter {
-		return s.forWrite(ctx)
+		return s.forWriteOf(ctx, t)
 	}
 	c, err := s.forRead(ctx)
 	if err != nil || !c.reads || known == route.ToReader || s.pinned == wrap.LaneReader {
@@ -40,19 +40,7 @@ func (s *shell) routeBySQLite(ctx context.Context, t *route.Query) (*conn, error
 		return c, nil
 	}
 	t.Verdict.Set(schema, route.ToWriter)
-	return s.forWrite(ctx)
-}
-
-// mayUse returns the error of a query in the open transaction that names session state, if the
-// transaction is read-only and so has a reader. The reader might have something else of that name.
-func (s *shell) mayUse(t *route.Query) error {
-	if !s.tx.reads || s.pinned != wrap.LaneNone {
-		return nil
-	}
-	if name, _ := s.pool.routing.left.Load().Find(t.Text); name != "" {
-		return &SessionError{name, errReadOnlyTx}
-	}
-	return nil
+	return s.forWriteOf(ctx, t)
 }
 
 // explain returns the error of a query, as a [*SessionError] if the query names something that only
@@ -79,11 +67,11 @@ func (s *shell) forPrepare(ctx context.Context, t *route.Query) (*conn, error) {
 		return nil, err
 	}
 	if !t.Preparable {
-		return s.forWrite(ctx)
+		return s.forWriteOf(ctx, t)
 	}
 	schema := s.pool.schema()
 	if s.pinned == wrap.LaneNone && s.pool.routing.left.Load().In(t.Text) {
-		return s.forWrite(ctx)
+		return s.forWriteOf(ctx, t)
 	}
 	c, err := s.forRead(ctx)
 	if err != nil || !c.reads || s.pinned == wrap.LaneReader || s.pool.routing.writerCapabilities.Load() == nil || t.Verdict.Of(schema) == route.ToReader {
@@ -102,12 +90,14 @@ func (s *shell) routeUnprepared(ctx context.Context, t *route.Query, schema uint
 	if !errors.Is(err, sqlite3.ERROR) || !s.pool.writerHasMore(reader) {
 		return reader, nil
 	}
-	c, err := s.forWrite(ctx)
+	c, err := s.forWriteOf(ctx, t)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := c.Ask(ctx, t.Text); err != nil {
-		t.Verdict.Set(schema, route.ToReader) // the reader reports the error without delay
+		if !s.pool.routing.left.Load().Incomplete() {
+			t.Verdict.Set(schema, route.ToReader) // the reader reports the error without delay
+		}
 	} else {
 		t.Verdict.Set(schema, route.ToWriter)
 	}

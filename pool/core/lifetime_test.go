@@ -134,6 +134,31 @@ func TestKeptConnections(t *testing.T) {
 	})
 }
 
+// TestOneKeptConnection checks that of two connections with state that the program would miss, the
+// one given back last stays, and that it is lent before others.
+func TestOneKeptConnection(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		cfg := readers(3)
+		cfg.MaxIdle = 1
+		e := started(t, core.Config{}, cfg)
+		l := e.lane()
+		c := acquireAll(t, l, 3)
+		toyOf(c[1]).kept.Store(true)
+		toyOf(c[2]).kept.Store(true)
+		l.Release(c[1])
+		time.Sleep(time.Second)
+		l.Release(c[0]) // enough others are idle
+		checkClosedFor(t, e, c[0], wrap.ReasonOverflow)
+		l.Release(c[2])
+		checkClosedFor(t, e, c[1], wrap.ReasonOverflow)
+		checkOpen(t, c[2])
+		if acquire(t, l) != c[2] {
+			t.Error("the kept connection was not lent")
+		}
+		l.Release(c[2])
+	})
+}
+
 // TestMaxIdle checks that a connection is closed when it is given back, if enough others are
 // idle.
 func TestMaxIdle(t *testing.T) {

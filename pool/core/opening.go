@@ -139,7 +139,7 @@ func (o *opening) end() (wanted bool) {
 	var why wrap.Reason
 	if !wanted && o.conn != nil {
 		o.conn.idleSince = time.Now()
-		why = l.pushLocked(o.conn)
+		_, why = l.pushLocked(o.conn)
 	}
 	l.mu.Unlock()
 	if why != "" {

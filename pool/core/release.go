@@ -79,35 +79,44 @@ func (l *Lane) Push(c *Conn) {
 
 func (c *Conn) kept() bool { return c.session.Kept() }
 
-// push adds a connection to the idle ones, in the order of last use. It closes the connection
-// instead if that is too old, if the lane is closed or too large, or if enough others are idle.
+// push adds a connection to the idle ones, in the order of last use, but one with state that the
+// program would miss after the others, so that it is lent next. It closes the connection instead
+// if that is too old, if the lane is closed or too large, or if enough others are idle. Of two with
+// state, it closes the older one.
 func (l *Lane) push(c *Conn) {
 	l.mu.Lock()
-	why := l.pushLocked(c)
+	surplus, why := l.pushLocked(c)
 	l.mu.Unlock()
-	if why != "" {
-		l.Close(c, why)
+	if surplus != nil {
+		l.Close(surplus, why)
 	}
 }
 
-// pushLocked is push, but returns the reason if the connection must be closed. l.mu must be
-// held.
-func (l *Lane) pushLocked(c *Conn) wrap.Reason {
-	why := l.closeReason(c, c.idleSince)
+// pushLocked is push, but returns the connection that must be closed, and the reason. l.mu must
+// be held.
+func (l *Lane) pushLocked(c *Conn) (surplus *Conn, why wrap.Reason) {
+	why = l.closeReason(c, c.idleSince)
+	kept := c.kept()
 	switch {
 	case why != "":
+		return c, why
 	case l.surplus():
-		why = wrap.ReasonShrunk
-	case l.opts.MaxIdle > 0 && len(l.idle) >= l.opts.MaxIdle && (!c.session.Kept() || slices.ContainsFunc(l.idle, (*Conn).kept)):
-		why = wrap.ReasonOverflow
-	default:
-		i := len(l.idle)
-		for i > 0 && l.idle[i-1].idleSince.After(c.idleSince) {
-			i--
+		return c, wrap.ReasonShrunk
+	case l.opts.MaxIdle > 0 && len(l.idle) >= l.opts.MaxIdle:
+		if !kept {
+			return c, wrap.ReasonOverflow
 		}
-		l.idle = slices.Insert(l.idle, i, c)
+		if i := slices.IndexFunc(l.idle, (*Conn).kept); i >= 0 {
+			surplus, why = l.idle[i], wrap.ReasonOverflow
+			l.idle = slices.Delete(l.idle, i, i+1)
+		}
 	}
-	return why
+	i := len(l.idle)
+	for i > 0 && (l.idle[i-1].kept() && !kept || l.idle[i-1].kept() == kept && l.idle[i-1].idleSince.After(c.idleSince)) {
+		i--
+	}
+	l.idle = slices.Insert(l.idle, i, c)
+	return surplus, why
 }
 
 // releaseTurn releases a turn.

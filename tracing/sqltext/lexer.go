@@ -70,6 +70,17 @@ func (c *Cursor) Name() bool {
 	return c.Token.Kind == Word && !c.Key.Reserved || c.Token.Kind == Quoted
 }
 
+// beginsWindow reports whether the current token, WINDOW, begins a WINDOW clause. Otherwise it is a
+// name, as for SQLite: it is a keyword only before a name and AS.
+func (c *Cursor) beginsWindow() bool {
+	next := *c
+	if next.Advance(); !next.Name() {
+		return false
+	}
+	next.Advance()
+	return next.Key.Word == "AS"
+}
+
 // ObjectName reports whether the current token can name a table or a schema. Where only such
 // a name can stand, SQLite also accepts a string.
 func (c *Cursor) ObjectName() bool { return c.Name() || c.Token.Kind == String }

@@ -208,7 +208,11 @@ func (f *frame) clause(c *Cursor, depth int) Role {
 		}
 	case "IN":
 		f.want = Member
-	case "WHERE", "GROUP", "HAVING", "WINDOW", "ORDER", "LIMIT", "SET", "RETURNING", "UNION", "EXCEPT", "INTERSECT":
+	case "WINDOW":
+		if f.from && c.beginsWindow() {
+			f.from = false
+		}
+	case "WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "SET", "RETURNING", "UNION", "EXCEPT", "INTERSECT":
 		f.from = false
 	}
 	return OtherRole

@@ -105,7 +105,8 @@ func (o *Objects) Beyond(initial *Objects) *route.Names {
 		Functions: without(o.functions, initial.functions),
 		Like:      o.like != initial.like,
 		Any:       o.tooMany && !initial.tooMany,
-		Others:    o.collations != initial.collations || len(without(o.triggers, initial.triggers)) > 0,
+		Others:    o.collations != initial.collations,
+		Triggers:  len(without(o.triggers, initial.triggers)) > 0,
 	}
 	for name, file := range o.attached {
 		if before, ok := initial.attached[name]; !ok || before != file {
@@ -117,7 +118,7 @@ func (o *Objects) Beyond(initial *Objects) *route.Names {
 			n.Tables[name] = true
 		}
 	}
-	if len(n.Schemas)+len(n.Tables)+len(n.Functions) == 0 && !n.Like && !n.Any && !n.Others {
+	if len(n.Schemas)+len(n.Tables)+len(n.Functions) == 0 && !n.Like && !n.Any && !n.Others && !n.Triggers {
 		return nil
 	}
 	return n

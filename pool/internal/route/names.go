@@ -3,6 +3,7 @@ package route
 import (
 	"cmp"
 	"maps"
+	"strings"
 
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
@@ -15,7 +16,8 @@ type Names struct {
 	Functions map[string]bool
 	Like      bool // PRAGMA case_sensitive_like has changed what LIKE means
 	Any       bool // every query needs it: a pragma changes all results, or there are too many names to keep
-	Others    bool // there is more that only this connection has: a collation or a temporary trigger
+	Others    bool // there is more that only this connection has: a collation
+	Triggers  bool // there are temporary triggers, which no query names
 }
 
 // In reports whether a query names one of n.
@@ -64,8 +66,11 @@ func (n *Names) findIn(query string, st sqltext.Statement) (name string, ok bool
 		case table && !main && n.Tables[before.name], c.Token.Kind == sqltext.LeftParen && n.Functions[before.name]:
 			return before.name, true
 		}
-		if n.Like && (c.Key.Word == "LIKE" || before.name == "like" && c.Token.Kind == sqltext.LeftParen) {
+		if before.name == "like" && c.Token.Kind == sqltext.LeftParen && n.Like {
 			return "like", true
+		}
+		if name := operatorOf(&c); name != "" && (n.Functions[name] || name == "like" && n.Like) {
+			return name, true
 		}
 		if c.Token.Kind == sqltext.Dot {
 			before.name = ""
@@ -81,6 +86,24 @@ func (n *Names) findIn(query string, st sqltext.Statement) (name string, ok bool
 	return "", false
 }
 
+// operatorOf returns the function that the current token calls without parentheses, or an empty
+// string. https://sqlite.org/lang_expr.html#the_like_glob_regexp_match_and_extract_operators
+func operatorOf(c *sqltext.Cursor) string {
+	switch c.Key.Word {
+	case "LIKE", "GLOB", "REGEXP", "MATCH", "CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP":
+		return sqltext.Fold(c.Key.Word)
+	}
+	if c.Token.End-c.Token.Start <= len("->>") && strings.HasPrefix(c.Written(), "->") {
+		return c.Written()
+	}
+	return ""
+}
+
+// Has reports whether n has a name that Find has found.
+func (n *Names) Has(name string) bool {
+	return n != nil && (n.Schemas[name] || n.Tables[name] || n.Functions[name] || n.Like && name == "like")
+}
+
 // Incomplete reports whether queries can name more than n has: a collation, or a table that another
 // process creates in an attached database.
 func (n *Names) Incomplete() bool { return n != nil && (n.Others || len(n.Schemas) > 0) }
@@ -94,7 +117,7 @@ func (n *Names) More(old *Names) bool {
 		old = &Names{}
 	}
 	return more(n.Schemas, old.Schemas) || more(n.Tables, old.Tables) || more(n.Functions, old.Functions) ||
-		n.Like && !old.Like || n.Any && !old.Any || n.Others && !old.Others
+		n.Like && !old.Like || n.Any && !old.Any || n.Others && !old.Others || n.Triggers && !old.Triggers
 }
 
 func more(list, old map[string]bool) bool {
@@ -112,7 +135,7 @@ func (n *Names) With(other *Names) *Names {
 		return cmp.Or(n, other)
 	}
 	return &Names{union(n.Schemas, other.Schemas), union(n.Tables, other.Tables), union(n.Functions, other.Functions),
-		n.Like || other.Like, n.Any || other.Any, n.Others || other.Others}
+		n.Like || other.Like, n.Any || other.Any, n.Others || other.Others, n.Triggers || other.Triggers}
 }
 
 func union(a, b map[string]bool) map[string]bool {

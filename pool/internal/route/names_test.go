@@ -7,7 +7,7 @@ func TestFind(t *testing.T) {
 	names := &Names{
 		Schemas:   map[string]bool{"two": true},
 		Tables:    map[string]bool{"x": true, "my table": true},
-		Functions: map[string]bool{"seven": true},
+		Functions: map[string]bool{"seven": true, "glob": true, "->>": true, "current_date": true},
 		Like:      true,
 	}
 	for query, want := range map[string]string{
