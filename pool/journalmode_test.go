@@ -153,6 +153,9 @@ func TestDisableWALExcludes(t *testing.T) {
 			if mode := mustScan[string](t, p.DB(), "PRAGMA journal_mode"); mode != "delete" {
 				t.Errorf("the journal mode is %s", mode)
 			}
+			if params != "" {
+				return // the pragma converts the file again
+			}
 			must(t, p.DB(), "PRAGMA journal_mode=wal") // as another process could
 			if err := p.HealthCheck(t.Context()); err != nil || p.Health().Health != pool.HealthDegraded || !strings.Contains(strings.Join(p.Health().Reasons, ""), "DisableWAL") {
 				t.Errorf("%v, %+v", err, p.Health())
