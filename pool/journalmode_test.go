@@ -133,7 +133,7 @@ func TestDisableWALMode(t *testing.T) {
 // TestDisableWALExcludes checks that settings and pools that contradict DisableWAL are refused.
 func TestDisableWALExcludes(t *testing.T) {
 	for _, params := range []string{"", "?_pragma=journal_mode(delete)"} {
-		t.Run(params, func(t *testing.T) {
+		t.Run("params "+strings.Trim(params, "?()"), func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "a.db")
 			for name, cfg := range map[string]pool.Config{
 				"Path":    {Path: "file:" + path + "?_pragma=journal_mode(WAL)", DisableWAL: true},
