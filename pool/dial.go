@@ -51,7 +51,8 @@ func (c *conn) recordInitialState() {
 	raw := c.SQLite()
 	if !c.reads {
 		c.initial.pragmas = inspect.PragmasOf(raw)
-		c.initial.objects = inspect.NoObjects(raw)
+		like, _ := c.pool.plan.pragma("case_sensitive_like")
+		c.initial.objects = inspect.NoObjects(like.On())
 		if c.pool.programConfigures() {
 			c.initial.objects = inspect.ObjectsOf(raw)
 		}

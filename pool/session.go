@@ -206,11 +206,12 @@ func (p *Pool) beforeRaw(c *conn) {
 // it, outside transactions.
 func (p *Pool) refreshSession(c *conn) {
 	raw := c.SQLite()
+	pragmas := inspect.PragmasOf(raw)
+	defer pragmas.Restore(raw)
 	objects := inspect.ObjectsOf(raw)
 	if c.initial.objects.Extended() {
 		objects.Extend(raw)
 	}
-	pragmas := inspect.PragmasOf(raw)
 	c.session.stale = false
 	c.session.names = objects.Beyond(c.initial.objects)
 	c.session.pragmas = pragmas.Changed(&c.initial.pragmas)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
@@ -47,7 +48,7 @@ var modes = map[string]mode{
 	"pool-backup":   {doors: []string{doorPool}, cfg: pool.Config{HealthInterval: gameHealth}, backup: true},
 	"pool-idle":     {doors: []string{doorPool}, idle: true},
 	"pool-reset":    {doors: []string{doorPool}, cfg: pool.Config{MinConns: 3}, reset: true},
-	"pool-delete":   {doors: []string{doorPool}, cfg: pool.Config{DisableWAL: true, HealthInterval: gameHealth}},
+	"pool-delete":   {doors: []string{doorPool}, cfg: pool.Config{DisableWAL: true, Pragmas: []driver.Pragma{{Name: "journal_mode", Value: "delete"}}, HealthInterval: gameHealth}},
 	"pool-held":     {doors: []string{doorPool}, cfg: pool.Config{HealthInterval: gameHealth}, held: true},
 	"manager":       {doors: []string{doorPool}, cfg: pool.Config{HealthInterval: gameHealth}, manager: true},
 	"shared":        {doors: []string{doorPool, doorDSN, doorDriver}, cfg: pool.Config{MaxConns: 4}},

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -106,13 +107,22 @@ const busy = 100
 // Own reports whether sql is a query that a pool executes for itself. With these it checks what
 // a program may have changed on the writer connection.
 func Own(sql string) bool {
-	switch sql {
-	case "PRAGMA journal_mode", "PRAGMA database_list", "SELECT count(*) FROM sqlite_temp_schema",
-		"PRAGMA synchronous", "PRAGMA foreign_keys", "PRAGMA ignore_check_constraints", "PRAGMA recursive_triggers":
-		return true
+	if pragma, ok := strings.CutPrefix(sql, "PRAGMA "); ok {
+		return slices.Contains(ownPragmas, pragma)
 	}
-	return false
+	for _, table := range []string{"sqlite_temp_schema WHERE type", "pragma_function_list", "pragma_module_list", "pragma_collation_list"} {
+		if strings.HasPrefix(sql, "SELECT name FROM "+table) {
+			return true
+		}
+	}
+	return sql == "SELECT 'a' LIKE 'A'" || strings.HasPrefix(sql, "SELECT name FROM ") && strings.Contains(sql, ".sqlite_schema AS a WHERE type IN")
 }
+
+var ownPragmas = strings.Fields(`journal_mode database_list analysis_limit automatic_index busy_timeout cache_size cache_spill
+	cell_size_check checkpoint_fullfsync count_changes defer_foreign_keys empty_result_callbacks foreign_keys full_column_names
+	fullfsync hard_heap_limit ignore_check_constraints journal_size_limit legacy_alter_table locking_mode max_page_count
+	query_only read_uncommitted recursive_triggers reverse_unordered_selects secure_delete short_column_names
+	soft_heap_limit synchronous temp_store threads trusted_schema wal_autocheckpoint writable_schema`)
 
 // Unplayed are cases that cannot be played, and why. Either a call would wait for its own
 // goroutine until the timeout, or the plain driver with a pool's settings does not do what the

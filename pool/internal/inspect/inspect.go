@@ -100,6 +100,14 @@ func (p *Pragmas) Set(name, value string) {
 	}
 }
 
+// Restore sets defer_foreign_keys again, if it was set, because the end of any statement that reads
+// a table resets it.
+func (p *Pragmas) Restore(raw *sqlite3.Conn) {
+	if i := slices.Index(connPragmas[:], "defer_foreign_keys"); p[i] == "1" {
+		_ = raw.Exec("PRAGMA defer_foreign_keys=on")
+	}
+}
+
 // AffectsWrites reports whether a pragma affects what a connection writes.
 func AffectsWrites(pragma string) bool {
 	return pragma == "foreign_keys" || pragma == "ignore_check_constraints" || pragma == "recursive_triggers"

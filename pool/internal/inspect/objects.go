@@ -30,24 +30,28 @@ const (
 	maxObjectBytes = 1 << 20
 )
 
-// NoObjects returns the objects of a connection that has none of its own.
-func NoObjects(raw *sqlite3.Conn) *Objects {
-	o := &Objects{}
-	o.readLike(raw)
-	return o
-}
+// NoObjects returns the objects of a connection that has none of its own. like is the value of
+// PRAGMA case_sensitive_like.
+func NoObjects(like bool) *Objects { return &Objects{like: like} }
 
 // ObjectsOf returns the objects of a connection, without functions, modules and collations. See
 // [Objects.Extend] for those.
 func ObjectsOf(raw *sqlite3.Conn) *Objects {
 	o := &Objects{attached: map[string]string{}}
+	temp := false // the temporary database is open
 	_ = Rows(raw, "PRAGMA database_list", func(st *sqlite3.Stmt) {
-		if name := sqltext.Fold(st.ColumnText(1)); name != "main" && name != "temp" {
+		switch name := sqltext.Fold(st.ColumnText(1)); name {
+		case "main":
+		case "temp":
+			temp = true
+		default:
 			o.attached[name] = st.ColumnText(2)
 		}
 	})
-	o.temporary = o.names(raw, "SELECT name FROM sqlite_temp_schema WHERE type IN ('table', 'view')")
-	o.triggers = o.names(raw, "SELECT name FROM sqlite_temp_schema WHERE type = 'trigger'")
+	if temp { // otherwise reading its schema would open it, which database_list shows
+		o.temporary = o.names(raw, "SELECT name FROM sqlite_temp_schema WHERE type IN ('table', 'view')")
+		o.triggers = o.names(raw, "SELECT name FROM sqlite_temp_schema WHERE type = 'trigger'")
+	}
 	for name := range o.attached {
 		quoted := `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
 		found := o.names(raw, "SELECT name FROM "+quoted+".sqlite_schema AS a WHERE type IN ('table', 'view')"+
