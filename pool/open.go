@@ -162,6 +162,7 @@ func (p *Pool) open(ctx context.Context) error {
 	}
 	p.base.opened.journalMode, _ = inspect.JournalMode(c.SQLite())
 	p.base.opened.synchronous = inspect.Synchronous(c.SQLite())
+	c.initial.pragmas.Restore(c.SQLite())
 	p.wals.Opened(p.base.path, size)
 	p.lanes.writer.Push(&c.Conn)
 

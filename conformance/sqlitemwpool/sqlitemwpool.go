@@ -110,8 +110,9 @@ func Own(sql string) bool {
 	if pragma, ok := strings.CutPrefix(sql, "PRAGMA "); ok {
 		return slices.Contains(ownPragmas, pragma)
 	}
-	for _, table := range []string{"sqlite_temp_schema WHERE type", "pragma_function_list", "pragma_module_list", "pragma_collation_list"} {
-		if strings.HasPrefix(sql, "SELECT name FROM "+table) {
+	for _, query := range []string{"name FROM sqlite_temp_schema WHERE type", "name FROM sqlite_temp_schema ORDER", "name FROM pragma_function_list", "name, narg FROM pragma_function_list",
+		"name FROM pragma_module_list", "name FROM pragma_collation_list"} {
+		if strings.HasPrefix(sql, "SELECT "+query) {
 			return true
 		}
 	}
@@ -234,7 +235,6 @@ var Deviations = map[string]string{
 	"raw/found by Savepoint":        raw,
 	"raw/found by SetInterrupt":     raw,
 	"raw/found by Stmts":            raw,
-	"raw/function":                  oneWriter,
 	"raw/methods":                   raw,
 	"raw/statements":                statements,
 

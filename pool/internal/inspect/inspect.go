@@ -52,10 +52,11 @@ func Synchronous(raw *sqlite3.Conn) (keyword string) {
 	return keyword
 }
 
-// connPragmas are the pragmas of a connection that can be read.
+// connPragmas are the pragmas of a connection that can be read. The first is read first, because
+// others reset it.
 var connPragmas = [...]string{
-	"analysis_limit", "automatic_index", "cache_size", "cache_spill", "cell_size_check", "checkpoint_fullfsync",
-	"count_changes", "defer_foreign_keys", "empty_result_callbacks", "foreign_keys", "full_column_names", "fullfsync",
+	"defer_foreign_keys", "analysis_limit", "automatic_index", "cache_size", "cache_spill", "cell_size_check", "checkpoint_fullfsync",
+	"count_changes", "empty_result_callbacks", "foreign_keys", "full_column_names", "fullfsync",
 	"hard_heap_limit", "ignore_check_constraints", "journal_size_limit", "legacy_alter_table", "locking_mode",
 	"max_page_count", "query_only", "read_uncommitted", "recursive_triggers", "reverse_unordered_selects",
 	"secure_delete", "short_column_names", "soft_heap_limit", "synchronous", "temp_store", "threads",
@@ -67,9 +68,11 @@ type Pragmas [len(connPragmas)]string
 
 // PragmasOf returns the pragmas of a connection.
 func PragmasOf(raw *sqlite3.Conn) (p Pragmas) {
-	for i, name := range connPragmas {
-		p[i] = Pragma(raw, name)
+	p[0] = Pragma(raw, connPragmas[0])
+	for i, name := range connPragmas[1:] {
+		p[i+1] = Pragma(raw, name)
 	}
+	p.Restore(raw)
 	return p
 }
 
@@ -100,10 +103,10 @@ func (p *Pragmas) Set(name, value string) {
 	}
 }
 
-// Restore sets defer_foreign_keys again, if it was set, because the end of any statement that reads
-// a table resets it.
+// Restore sets defer_foreign_keys again, if it was set, because the end of a statement that reads
+// the file resets it.
 func (p *Pragmas) Restore(raw *sqlite3.Conn) {
-	if i := slices.Index(connPragmas[:], "defer_foreign_keys"); p[i] == "1" {
+	if p[0] == "1" {
 		_ = raw.Exec("PRAGMA defer_foreign_keys=on")
 	}
 }
@@ -134,6 +137,12 @@ func Attached(raw *sqlite3.Conn) string {
 	return list.String()
 }
 
+// hasTemp reports whether the temporary database is open. To read its schema would open it.
+func hasTemp(raw *sqlite3.Conn) (open bool) {
+	_ = Rows(raw, "PRAGMA database_list", func(st *sqlite3.Stmt) { open = open || st.ColumnText(1) == "temp" })
+	return open
+}
+
 // State describes the parts of a connection that a query can change. It takes about 100 µs.
 //
 // It does not contain the busy timeout. With tracing.Config.Details, a handler of package
@@ -160,7 +169,9 @@ func Capabilities(raw *sqlite3.Conn) string {
 	describe(&b, raw, "SELECT name, narg FROM pragma_function_list WHERE NOT builtin ORDER BY 1, 2")
 	describe(&b, raw, "SELECT name FROM pragma_module_list WHERE name NOT LIKE 'pragma\\_%' ESCAPE '\\' ORDER BY 1")
 	describe(&b, raw, "SELECT name FROM pragma_collation_list ORDER BY 1")
-	describe(&b, raw, "SELECT name FROM sqlite_temp_schema ORDER BY 1")
+	if hasTemp(raw) {
+		describe(&b, raw, "SELECT name FROM sqlite_temp_schema ORDER BY 1")
+	}
 	return b.String()
 }
 

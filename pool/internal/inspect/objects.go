@@ -38,17 +38,14 @@ func NoObjects(like bool) *Objects { return &Objects{like: like} }
 // [Objects.Extend] for those.
 func ObjectsOf(raw *sqlite3.Conn) *Objects {
 	o := &Objects{attached: map[string]string{}}
-	temp := false // the temporary database is open
 	_ = Rows(raw, "PRAGMA database_list", func(st *sqlite3.Stmt) {
 		switch name := sqltext.Fold(st.ColumnText(1)); name {
-		case "main":
-		case "temp":
-			temp = true
+		case "main", "temp":
 		default:
 			o.attached[name] = st.ColumnText(2)
 		}
 	})
-	if temp { // otherwise reading its schema would open it, which database_list shows
+	if hasTemp(raw) {
 		o.temporary = o.names(raw, "SELECT name FROM sqlite_temp_schema WHERE type IN ('table', 'view')")
 		o.triggers = o.names(raw, "SELECT name FROM sqlite_temp_schema WHERE type = 'trigger'")
 	}
