@@ -109,7 +109,8 @@ type Config struct {
 
 	// BusyTimeout is how long SQLite waits for a lock of another process; within the pool,
 	// callers wait in queues. Zero means 5 seconds, or half of AcquireTimeout if that is less.
-	// Negative means not at all. It is rounded up to milliseconds.
+	// Negative means not at all. It is rounded up to milliseconds. It must be less than
+	// AcquireTimeout.
 	BusyTimeout time.Duration
 
 	// ValidateAfter makes a connection that has been idle for that long read a page before it is

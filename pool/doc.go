@@ -86,8 +86,8 @@
 //
 // A checkout that has leased the writer keeps it until the checkout ends. While it runs nothing
 // and has no transaction and no rows open, other callers may write, on another connection. They
-// may also write while rows of a query of DB itself are open, if the query only reads: no call of
-// such a checkout follows. A checkout that has changed foreign_keys, ignore_check_constraints or
+// may also write while rows of a SELECT by DB itself are open: no call of such a checkout
+// follows. A checkout that has changed foreign_keys, ignore_check_constraints or
 // recursive_triggers, or finds it changed, keeps others from writing until it ends. So does one
 // that finds a temporary trigger or a pragma that changes all results, and Raw until the next call.
 // [Pool.Reader] and [Pool.Writer] work as DB does, but each uses one lane only.
@@ -228,7 +228,7 @@
 // [Pool.Events] returns the latest events:
 //
 //   - connect, acquire, release and close, each with durations and a reason;
-//   - timeout, cancel, refuse, dirty, session, busy, time-limit, and leak (with
+//   - timeout, cancel, refuse, dirty, session, busy, time-limit, and leak and leak-end (with
 //     Config.LeakAfter);
 //   - health, failing, recovered, file-lost, panic, reset, warning and shutdown.
 //
@@ -241,8 +241,9 @@
 // program with many pools, Config.LifecycleLevel or _pool_log=off puts both at level Debug.
 //
 // [Pool.Stats] returns totals. [Pool.Holders] returns the current holders of connections, and
-// [Pool.Waiters] the calls that wait for one. Spans and metrics are those of package tracing. The acquire span includes the wait in the queue,
-// and the pool measures db.client.connection.wait_time, pending_requests and timeouts.
+// [Pool.Waiters] the calls that wait for one. Spans and metrics are those of package tracing. The
+// acquire span includes the wait in the queue, and the pool measures
+// db.client.connection.wait_time, pending_requests and timeouts.
 //
 // # Health and upkeep
 //

@@ -28,7 +28,7 @@ func (s *shell) offerTurn() {
 func (s *shell) offerTurnAfterQuery(t *route.Query) {
 	switch c := s.writer; {
 	case !s.mayOffer():
-	case t.Route != route.ToWriter && c.Lease().OpenRows() == 1 && c.SQLite().TxnState("") != sqlite3.TXN_WRITE && wrap.QueriedByDB():
+	case t.Selects && c.Lease().OpenRows() == 1 && c.SQLite().TxnState("") != sqlite3.TXN_WRITE && wrap.QueriedByDB():
 		c.OfferWithRows()
 	default:
 		c.Offer()

@@ -118,6 +118,53 @@ func TestBusyKeeperKeepsTurn(t *testing.T) {
 	}
 }
 
+// TestRowsOfDBLetOthersWrite checks that other callers write while rows of a SELECT by DB are open,
+// also if only the writer can answer it. Rows of a Conn, and rows that write, keep the turn.
+func TestRowsOfDBLetOthersWrite(t *testing.T) {
+	type source interface {
+		QueryContext(context.Context, string, ...any) (*sql.Rows, error)
+	}
+	for query, lets := range map[string]bool{
+		"SELECT last_insert_rowid()":                true,
+		"SELECT changes() UNION SELECT 5":           true,
+		"SELECT name FROM pragma_table_list()":      true,
+		"WITH x AS (SELECT changes()) SELECT 1":     true,
+		"PRAGMA table_info(t)":                      false,
+		"INSERT INTO t VALUES (1), (2) RETURNING a": false,
+	} {
+		t.Run(query, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, _ := pooled(t, pool.Config{AcquireTimeout: time.Second})
+				must(t, p.DB(), "CREATE TABLE t(a)")
+				c, err := p.DB().Conn(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				for _, from := range []source{p.DB(), c} {
+					rows, err := from.QueryContext(t.Context(), query)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if !rows.Next() {
+						t.Error("there are no rows")
+					}
+					_, err = p.DB().Exec("INSERT INTO t VALUES (3)")
+					if want := lets && from == source(p.DB()); want != (err == nil) || err != nil && !errors.Is(err, pool.ErrAcquireTimeout) {
+						t.Errorf("of %T, another caller writes: %v", from, err)
+					}
+					for rows.Next() {
+					}
+					if err := rows.Err(); err != nil {
+						t.Error(err)
+					}
+					rows.Close()
+				}
+			})
+		})
+	}
+}
+
 // TestManyKeepers checks many checkouts that keep their connections: taken turns are
 // requested again, and again in order. Every caller is served, and one writes at a time.
 func TestManyKeepers(t *testing.T) {

@@ -49,6 +49,9 @@ type Query struct {
 	// It begins a transaction.
 	Begins bool
 
+	// It is a single SELECT, so that its rows write nothing.
+	Selects bool
+
 	// ForeignKeys is what it sets the pragma foreign_keys to, and InTx whether it does so inside a
 	// transaction that it has begun, where the pragma has no effect.
 	ForeignKeys Switch
@@ -149,6 +152,7 @@ func Parse(query string) *Query {
 		alone = false
 		t.addMarks(st)
 	}
+	t.Selects = alone && first.Verb == sqltext.Select
 	if !alone || !first.Verb.Rows() || needsWriter(query, first) {
 		return t
 	}
