@@ -26,7 +26,7 @@ func (l *Lane) Acquire(ctx context.Context) (c *Conn, err error) {
 	if err := l.engine.Lost(); err != nil {
 		return nil, l.refuseLost(ctx, err)
 	}
-	w, place, err := l.queue.join(l, l.cfg.MaxWaiters)
+	w, place, err := l.Queue().join(l, l.cfg.MaxWaiters)
 	if err != nil {
 		return nil, l.refuse(ctx, err)
 	}
@@ -49,7 +49,7 @@ func (l *Lane) TryAcquire(ctx context.Context) (*Conn, error) {
 	if err := l.engine.Lost(); err != nil {
 		return nil, l.refuseLost(ctx, err)
 	}
-	if !l.queue.try() {
+	if !l.Queue().try() {
 		return nil, nil
 	}
 	c, err := l.take(ctx, nil, false)
@@ -74,11 +74,11 @@ func (l *Lane) refuseLost(ctx context.Context, err error) error {
 // waitForTurn waits until w has its turn.
 func (l *Lane) waitForTurn(ctx context.Context, a *wrap.Acquisition, w *waiter) error {
 	caller := callerOf(ctx)
-	l.queue.setCaller(w, ctx, caller, time.Now())
+	l.Queue().setCaller(w, ctx, caller, time.Now())
 	refusing := l.addWaiting(1)
 	defer l.addWaiting(-1)
 	if refusing { // refuseAll ran before w was counted
-		l.queue.abort(l, ErrClosed)
+		l.Queue().abort(l, ErrClosed)
 	}
 	p := l.newPatience(ctx, caller)
 	defer p.stop()
@@ -87,7 +87,7 @@ func (l *Lane) waitForTurn(ctx context.Context, a *wrap.Acquisition, w *waiter) 
 		a.EndWait()
 		return nil
 	}
-	gotTurn := !told && l.queue.leave(w)
+	gotTurn := !told && l.Queue().leave(w)
 	if gotTurn {
 		l.releaseTurn(w.extra) // to the next waiter
 	}
@@ -103,7 +103,7 @@ func (l *Lane) waitForTurn(ctx context.Context, a *wrap.Acquisition, w *waiter) 
 // idle and open is set, it opens one. did reports whether it had a turn and, without a connection,
 // tried to open one. The caller of a connection must Push or Close it, and then ReleaseTurn.
 func (l *Lane) TakeIdle(ctx context.Context, open bool) (c *Conn, did bool, err error) {
-	if !l.queue.try() {
+	if !l.Queue().try() {
 		return nil, false, nil
 	}
 	defer func() { // also if a hook panics
@@ -141,12 +141,12 @@ func (l *Lane) requeue(ctx context.Context, c *Conn) error {
 	if err := l.engine.Lost(); err != nil {
 		return l.refuseLost(ctx, err)
 	}
-	w, place, err := l.queue.joinAs(l, l.cfg.MaxWaiters, true)
+	w, place, err := l.Queue().joinAs(l, l.cfg.MaxWaiters, true)
 	if err != nil {
 		return l.failAcquire(ctx, nil, outcome{err: err})
 	}
 	if stopped := c.Stopped(); stopped != nil {
-		if w == nil || l.queue.leave(w) {
+		if w == nil || l.Queue().leave(w) {
 			l.releaseTurn(false)
 		}
 		return stopped

@@ -98,7 +98,7 @@ func (e *AcquireError) matchesEngine() bool { return e.also != nil && !errors.Is
 // newAcquireError returns the [*AcquireError] of an acquire of the call with context ctx.
 func newAcquireError(ctx context.Context, l *Lane, o outcome, waited time.Duration, place int) error {
 	now := time.Now()
-	count := l.queue.count()
+	count := l.Queue().count()
 	e := &AcquireError{
 		Pool:    l.cfg.Name,
 		Lane:    l.opts.Name,

@@ -107,12 +107,12 @@ func drawGraph(of pendingWait) graph {
 	g := graph{}
 	waits := []pendingWait{of}
 	for _, l := range allLanes() {
-		for _, w := range l.queue.waits(l) {
+		for _, w := range l.Queue().waits(l) {
 			waits = append(waits, pendingWait{w.caller, l, w.ctx})
 		}
 		for _, s := range l.appendLeases(nil, math.MaxInt) {
 			if s.hasTurn {
-				g[l.queue] = append(g[l.queue], edge{holder: s})
+				g[l.Queue()] = append(g[l.Queue()], edge{holder: s})
 			}
 		}
 	}
@@ -143,7 +143,7 @@ func (g graph) deadlock(l *Lane) []stuck {
 	}
 	stuckIn := func(e edge) *pendingWait {
 		for i := range e.waits {
-			if dead[e.waits[i].lane.queue] {
+			if dead[e.waits[i].lane.Queue()] {
 				return &e.waits[i]
 			}
 		}
@@ -158,17 +158,17 @@ func (g graph) deadlock(l *Lane) []stuck {
 			}
 		}
 	}
-	if !dead[l.queue] {
+	if !dead[l.Queue()] {
 		return nil
 	}
 	var found []stuck
-	seen := []*Queue{l.queue}
+	seen := []*Queue{l.Queue()}
 	for i := 0; i < len(seen); i++ {
 		for _, e := range g[seen[i]] {
 			wants := stuckIn(e)
 			found = append(found, stuck{e.holder, *wants})
-			if !slices.Contains(seen, wants.lane.queue) {
-				seen = append(seen, wants.lane.queue)
+			if !slices.Contains(seen, wants.lane.Queue()) {
+				seen = append(seen, wants.lane.Queue())
 			}
 		}
 	}

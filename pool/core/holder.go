@@ -178,7 +178,7 @@ type Waiter struct {
 func waitersOf(lanes []*Lane) (list []Waiter) {
 	now := time.Now()
 	for _, l := range lanes {
-		for _, w := range l.queue.waits(l) {
+		for _, w := range l.Queue().waits(l) {
 			if !w.since.IsZero() {
 				list = append(list, Waiter{l.cfg.Name, l.opts.Name, w.place, max(now.Sub(w.since), 0), w.caller.trace, w.caller.owner})
 			}

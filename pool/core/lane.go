@@ -73,7 +73,7 @@ const (
 type Lane struct {
 	*shared
 	opts    LaneConfig
-	queue   *Queue
+	queue   atomic.Pointer[Queue]
 	refused atomic.Uint64 // connections that Hooks.BeforeAcquire has refused
 
 	ending laneEnd
@@ -220,17 +220,18 @@ func (l *Lane) Name() wrap.Lane { return l.opts.Name }
 // Reads reports whether the lane is for readers.
 func (l *Lane) Reads() bool { return l.opts.Reads }
 
-// SetQueue makes the lane use another queue. No caller may have used the lane yet.
-func (l *Lane) SetQueue(q *Queue) { l.queue = q }
+// SetQueue makes the lane use another queue. No caller may have used the lane yet, but callers of
+// other lanes may look at it already.
+func (l *Lane) SetQueue(q *Queue) { l.queue.Store(q) }
 
 // Queue returns the queue for the lane's connections.
-func (l *Lane) Queue() *Queue { return l.queue }
+func (l *Lane) Queue() *Queue { return l.queue.Load() }
 
 // Turns returns how many callers may use connections of the lane at the same time.
-func (l *Lane) Turns() int { return l.queue.count().limit }
+func (l *Lane) Turns() int { return l.Queue().count().limit }
 
 // SetTurns changes the number of turns. Callers that wait still get one.
-func (l *Lane) SetTurns(n int) { l.queue.resize(n) }
+func (l *Lane) SetTurns(n int) { l.Queue().resize(n) }
 
 // surplus reports whether there are too many connections. It does not count those beyond the
 // limit, which are closed at their release, nor those of AcquireOwn. l.mu must be held.
@@ -248,7 +249,7 @@ func (l *Lane) Replace() {
 // Abandon makes all waits end with err, which is that of [Engine.Lost], and replaces all
 // connections.
 func (l *Lane) Abandon(err error) {
-	l.queue.abortAll(l, lostError{err})
+	l.Queue().abortAll(l, lostError{err})
 	l.Replace()
 }
 

@@ -437,3 +437,24 @@ func TestAcquireOwn(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// TestSetQueueBesideWait checks that a pool can be opened, and its lane get another queue, while
+// callers of other pools wait. The race detector finds it if not.
+func TestSetQueueBesideWait(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := started(t, core.Config{AcquireTimeout: time.Second}, writer()).lane()
+		c := acquireAs(t, l, "x")
+		opened := newToy(core.Config{}, writer())
+		done := make(chan error)
+		go func() {
+			_, err := l.Acquire(core.WithOwner(t.Context(), "x"))
+			done <- err
+		}()
+		opened.lane().SetQueue(core.NewQueue(1))
+		if err := <-done; !errors.Is(err, core.ErrDeadlock) {
+			t.Error(err)
+		}
+		l.Release(c)
+		start(t, opened)
+	})
+}

@@ -205,7 +205,7 @@ func (m *maintainer) fill(ctx context.Context, now time.Time) {
 // another connection, and a surplus one is closed. With an exclusive connection, openIdle does
 // keep the turn, because there can be only one connection.
 func (l *Lane) openIdle(ctx context.Context) (bool, error) {
-	if !l.queue.try() {
+	if !l.Queue().try() {
 		return false, nil
 	}
 	if l.cfg.Exclusive {
@@ -228,7 +228,7 @@ func (l *Lane) openIdle(ctx context.Context) (bool, error) {
 // time, and holds a turn for each, so that callers do not find the lane empty.
 func (l *Lane) keepAlive(ctx context.Context, now time.Time) {
 	for range l.Count().Idle {
-		if !l.queue.try() {
+		if !l.Queue().try() {
 			return
 		}
 		c := l.popOldest(now.Add(-l.cfg.KeepAlive))

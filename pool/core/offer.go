@@ -49,11 +49,11 @@ func extraWriterMemory() (bytes int64) {
 // TryTurn takes a turn if no caller waits for it, and either it is free or a holder offers it.
 // The caller must call [Lane.ReleaseTurn].
 func (l *Lane) TryTurn() bool {
-	if l.queue.try() {
+	if l.Queue().try() {
 		return true
 	}
-	l.queue.takeOffer(l.queue.count().released)
-	return l.queue.try()
+	l.Queue().takeOffer(l.Queue().count().released)
+	return l.Queue().try()
 }
 
 // ReleaseTurn releases a turn of TryTurn.

@@ -130,7 +130,7 @@ func (p *patience) endDeadlock(w *waiter) (ended bool, err error) {
 		return false, nil
 	}
 	p.suspects = again
-	if p.lane.queue.leave(w) {
+	if p.lane.Queue().leave(w) {
 		return true, nil
 	}
 	return true, ErrDeadlock

@@ -30,10 +30,11 @@ func New(engine Engine, cfg Config) *Pool {
 
 // AddLane adds a lane to a pool that has not been started.
 func (p *Pool) AddLane(cfg LaneConfig) *Lane {
-	l := &Lane{shared: p.shared, opts: cfg, queue: cfg.Queue}
-	if l.queue == nil {
-		l.queue = NewQueue(cfg.Turns)
+	l := &Lane{shared: p.shared, opts: cfg}
+	if cfg.Queue == nil {
+		cfg.Queue = NewQueue(cfg.Turns)
 	}
+	l.SetQueue(cfg.Queue)
 	register(l)
 	if cfg.Reads {
 		p.lanes = slices.Insert(p.lanes, 0, l) // readers are closed before writers

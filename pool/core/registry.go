@@ -33,7 +33,7 @@ func allLanes() []*Lane {
 // Lanes returns the lanes that use the queue, of all pools.
 func (q *Queue) Lanes() (list []*Lane) {
 	for _, l := range allLanes() {
-		if l.queue == q {
+		if l.Queue() == q {
 			list = append(list, l)
 		}
 	}

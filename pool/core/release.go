@@ -126,7 +126,7 @@ func (l *Lane) releaseTurn(extra bool) {
 		l.unreserveLocked()
 		l.mu.Unlock()
 	}
-	l.queue.release(extra)
+	l.Queue().release(extra)
 	l.drain.wake()
 }
 

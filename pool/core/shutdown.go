@@ -138,7 +138,7 @@ func (c *closer) close(ctx context.Context) error {
 			for _, lent := range l.Conns() {
 				lent.Stop(ErrClosed, wrap.ReasonPoolClosed)
 			}
-			l.queue.abortAll(l, ErrClosed)
+			l.Queue().abortAll(l, ErrClosed)
 			l.dropOpenings(true)
 		}
 		// Running calls end when SQLite next checks, which it does often. But a program that
@@ -219,7 +219,7 @@ func (l *Lane) refuseAll() {
 	l.mu.Lock()
 	l.ending.refusing.Store(true)
 	l.mu.Unlock()
-	l.queue.abort(l, ErrClosed)
+	l.Queue().abort(l, ErrClosed)
 	l.dropOpenings(false)
 }
 

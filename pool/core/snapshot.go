@@ -35,10 +35,10 @@ const mostWatched = 32
 
 // look takes a snapshot of the lane's queue, with at most so many leases.
 func (l *Lane) look(most int) snapshot {
-	count := l.queue.count()
+	count := l.Queue().count()
 	s := snapshot{when: time.Now(), released: count.released, refused: l.refused.Load(), leases: make([]sighting, 0, min(count.taken, most))}
 	for _, other := range allLanes() {
-		if other.queue == l.queue {
+		if other.Queue() == l.Queue() {
 			s.leases = other.appendLeases(s.leases, most)
 		}
 	}

@@ -23,7 +23,7 @@ func (l *Lane) addWaiting(n int) (refusing bool) {
 	case l.stall.waiting == 0:
 		s.stop()
 	case s.timer == nil:
-		s.released = l.queue.count().released
+		s.released = l.Queue().count().released
 		s.id++
 		of := s.id
 		first := stallAfter
@@ -66,7 +66,7 @@ func (l *Lane) extend(of uint64) {
 		next = stallNext
 	}
 	if (l.opts.Running == nil || !l.opts.Running()) && l.reserveLocked() {
-		if l.queue.serveLast(l, s.released) {
+		if l.Queue().serveLast(l, s.released) {
 			s.extended = true
 			l.sums.addExtra()
 			next = stallNext
@@ -74,7 +74,7 @@ func (l *Lane) extend(of uint64) {
 			l.unreserveLocked()
 		}
 	}
-	s.released = l.queue.count().released
+	s.released = l.Queue().count().released
 	s.timer.Reset(next)
 }
 
@@ -88,11 +88,11 @@ func (l *Lane) takeOffers(of uint64) {
 	if over {
 		return
 	}
-	l.queue.takeOffer(released)
+	l.Queue().takeOffer(released)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if s.timer != nil && s.id == of {
-		s.released = l.queue.count().released
+		s.released = l.Queue().count().released
 		s.timer.Reset(takeTurnAfter)
 	}
 }
