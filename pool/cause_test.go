@@ -27,6 +27,24 @@ func TestCauses(t *testing.T) {
 		}
 		return func() { rows.Close() }
 	}
+	returning := func(t *testing.T, db *sql.DB, ctx context.Context) (end func()) {
+		rows, err := db.QueryContext(ctx, "INSERT INTO t VALUES (3), (4) RETURNING a")
+		if err != nil || !rows.Next() {
+			t.Fatal(err)
+		}
+		return func() { rows.Close() }
+	}
+	connRows := func(t *testing.T, db *sql.DB, ctx context.Context) (end func()) {
+		c, err := db.Conn(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, err := c.QueryContext(ctx, "INSERT INTO t VALUES (3), (4) RETURNING a")
+		if err != nil || !rows.Next() {
+			t.Fatal(err)
+		}
+		return func() { rows.Close(); c.Close() }
+	}
 	openTx := func(t *testing.T, db *sql.DB, ctx context.Context) (end func()) {
 		tx, err := db.BeginTx(ctx, nil)
 		if err != nil {
@@ -146,6 +164,12 @@ func TestCauses(t *testing.T) {
 	}{
 		{"exec within rows", pool.Config{MaxConns: 1}, openRows, nil, nil, nil, pool.CauseIdle, adviseSelf},
 		{"exec within rows, in memory", memory, openRows, nil, nil, nil, pool.CauseIdle, adviseSelf},
+		{"exec within rows of a write", pool.Config{}, returning, nil, nil, nil, pool.CauseIdle, "with open rows of a query"},
+		{"exec within rows of a connection", pool.Config{}, connRows, nil, nil, nil, pool.CauseIdle, adviseSelf},
+		{"exec within rows of a write, leaked", pool.Config{LeakAfter: 100 * time.Millisecond}, returning, nil, nil, nil, pool.CauseLeak, "reported as leaked"},
+		{"exec within rows of a write, of the same context", pool.Config{}, returning, in(0), in(0), nil, pool.CauseIdle, "the caller seems to wait for itself"},
+		{"exec within rows of a write, the same owner", pool.Config{}, returning, as("me"), as("me"), pool.ErrDeadlock, pool.CauseCycle, adviseSelf},
+		{"exec within rows of a connection, the same owner", pool.Config{}, connRows, as("me"), as("me"), pool.ErrDeadlock, pool.CauseCycle, adviseSelf},
 		{"exec beside a transaction, 1 connection", pool.Config{MaxConns: 1}, openTx, nil, nil, nil, pool.CauseIdle, adviseSelf},
 		{"exec beside a transaction, 2 connections", pool.Config{MaxConns: 2}, openTx, nil, nil, nil, pool.CauseIdle, adviseSelf},
 		{"exec beside a transaction, 3 connections", pool.Config{MaxConns: 3}, openTx, nil, nil, nil, pool.CauseIdle, adviseSelf},

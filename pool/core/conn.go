@@ -118,6 +118,9 @@ func (c *Conn) OfferWithRows() {
 // mayTake reports whether an offer of the turn stands.
 func (c *Conn) mayTake() bool { return c.lasting.Load() || c.session.Lease().OpenRows() == 0 }
 
+// hasTurn reports whether the holder has the turn, and no other caller may take it.
+func (c *Conn) hasTurn() bool { return c.turn.isHeld() || c.turn.isOffered() && !c.mayTake() }
+
 // reclaimAtEnd reports whether a connection that is given back still has its turn, which can
 // then no longer be taken.
 func (c *Conn) reclaimAtEnd() bool {

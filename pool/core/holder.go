@@ -86,7 +86,7 @@ func longestFirst(list []Holder) {
 func (l *Lane) holders() []Holder { return l.holding(func(*Conn) bool { return true }) }
 
 // Blockers returns the holders that also have the turn, and so block other callers.
-func (l *Lane) Blockers() []Holder { return l.holding(func(c *Conn) bool { return c.turn.isHeld() }) }
+func (l *Lane) Blockers() []Holder { return l.holding((*Conn).hasTurn) }
 
 func (l *Lane) holding(which func(*Conn) bool) (list []Holder) {
 	now := time.Now()

@@ -24,7 +24,7 @@ type sighting struct {
 	use     use
 	does    Activity
 	rows    int
-	hasTurn bool
+	hasTurn bool // see Conn.hasTurn
 	half    bool // seen first after half of the wait, not when it began
 	ended   bool // the context of the acquire has ended
 }
@@ -102,5 +102,5 @@ func (c *Conn) sight(l *Lane) (s sighting, ok bool) {
 		return sighting{}, false
 	}
 	lease := c.session.Lease()
-	return sighting{lane: l, conn: c, id: lease.ID(), use: c.use, does: c.session.Activity(), rows: lease.OpenRows(), hasTurn: c.turn.isHeld()}, true
+	return sighting{lane: l, conn: c, id: lease.ID(), use: c.use, does: c.session.Activity(), rows: lease.OpenRows(), hasTurn: c.hasTurn()}, true
 }

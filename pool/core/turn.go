@@ -16,6 +16,8 @@ const (
 
 func (t *turn) isHeld() bool { return t.v.Load()%turnStates == turnHeld }
 
+func (t *turn) isOffered() bool { return t.v.Load()%turnStates == turnOffered }
+
 func (t *turn) offer() { t.v.Store((t.v.Load()/turnStates+1)*turnStates + turnOffered) }
 
 // hold sets the state to turnHeld, for a new use or a new turn.
