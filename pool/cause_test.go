@@ -176,7 +176,7 @@ func TestCauses(t *testing.T) {
 		{"exec beside a transaction, in memory", memory, openTx, nil, nil, nil, pool.CauseIdle, adviseSelf},
 		{"exec beside a connection that keeps its turn", pool.Config{}, openConn, nil, nil, nil, pool.CauseIdle, "close the connection, or use it"},
 		{"the same context", pool.Config{}, openTx, in(0), in(0), nil, pool.CauseIdle, "the caller seems to wait for itself"},
-		{"the same trace", pool.Config{}, openTx, in(1), in(1), nil, pool.CauseCycle, "the caller waits for itself"},
+		{"the same trace", pool.Config{}, openTx, in(1), in(1), nil, pool.CauseCycle, "the caller seems to wait for itself, because the holder has the same trace"},
 		{"another trace", pool.Config{}, openTx, in(1), in(2), nil, pool.CauseIdle, adviseSelf},
 		{"the same owner", pool.Config{}, openTx, as("me"), as("me"), pool.ErrDeadlock, pool.CauseCycle, "the caller waits for itself"},
 		{"the same owner, in memory", memory, openRows, as("me"), as("me"), pool.ErrDeadlock, pool.CauseCycle, adviseSelf},

@@ -111,7 +111,8 @@ func newAcquireError(ctx context.Context, l *Lane, o outcome, waited time.Durati
 	cycle := o.findCycle(ctx, l)
 	after := l.look(math.MaxInt)
 	after.noteEnded()
-	o.ctx, o.lane, o.turns, o.cycle = ctx, l, count.limit, len(cycle)
+	o.ctx, o.lane, o.turns = ctx, l, count.limit
+	o.cycle, o.byTrace = callersOf(cycle)
 	o.opening, o.failed = l.connecting(now.Add(-waited))
 	v := causeOf(o, &after)
 	e.Cause, e.why, e.Advice = v.cause, v.why, v.advice
@@ -133,7 +134,7 @@ func newAcquireError(ctx context.Context, l *Lane, o outcome, waited time.Durati
 
 // findCycle returns the holders that wait for each other, and that the caller waits for. A waiter
 // looks for them during its wait. At its end, they are a cycle only if they have done nothing
-// since then.
+// since then, nor since all of them wait.
 func (o outcome) findCycle(ctx context.Context, l *Lane) []stuck {
 	switch {
 	case errors.Is(o.err, ErrDeadlock):
@@ -141,7 +142,7 @@ func (o outcome) findCycle(ctx context.Context, l *Lane) []stuck {
 	case o.before == nil || !errors.Is(o.err, ErrAcquireTimeout):
 		return nil
 	}
-	if now := deadlock(pendingWait{callerOf(ctx), l, ctx}); confirms(o.suspects, now) {
+	if now := deadlock(pendingWait{caller: callerOf(ctx), lane: l, ctx: ctx}); confirms(o.suspects, now) && o.before.isUnchangedIn(now) {
 		return now
 	}
 	return nil

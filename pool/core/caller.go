@@ -16,6 +16,9 @@ func callerOf(ctx context.Context) callerID {
 	return callerID{trace.SpanContextFromContext(ctx).TraceID(), ownerOf(ctx)}
 }
 
+// isKnown reports whether anything identifies the caller.
+func (a callerID) isKnown() bool { return a.owner != "" || a.trace.IsValid() }
+
 // is reports whether a and b are the same caller. Owner names take precedence over traces,
 // because several callers may work in one trace.
 func (a callerID) is(b callerID) bool {

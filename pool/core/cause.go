@@ -46,7 +46,8 @@ type outcome struct {
 	turns   int   // limit of the queue
 	opening bool  // a connection of the lane is being opened
 	failed  error // of the last attempt to open one, if that ended during the wait
-	cycle   int   // number of holders that wait for each other, and that the caller waits for
+	cycle   int   // number of callers that wait for each other, of which the waiter is one
+	byTrace bool  // some of them are known only by their traces
 }
 
 // What a program can do. Each is one sentence.
@@ -181,8 +182,12 @@ func (o outcome) judge(list []party, after *snapshot) verdict {
 		return o.connect()
 	case after.refused > o.before.refused && none && released == 0:
 		return verdict{CauseHook, "Config.Hooks.BeforeAcquire refused the connections", adviseHook}
+	case o.cycle == 1 && o.byTrace:
+		return verdict{CauseCycle, seemsToWait + "trace", adviseIdle(list)}
 	case o.cycle == 1:
 		return verdict{CauseCycle, "the caller waits for itself", adviseIdle(list)}
+	case o.cycle > 1 && o.byTrace:
+		return verdict{CauseCycle, "the holders seem to wait for each other, because waiters have the same traces", adviseOrder}
 	case o.cycle > 1:
 		return verdict{CauseCycle, "the holders wait for each other", adviseOrder}
 	case len(gone) > 0 && released <= uint64(len(gone)):
@@ -259,6 +264,8 @@ func (o outcome) overload(released uint64) verdict {
 	return verdict{CauseOverload, why, adviseWriters}
 }
 
+const seemsToWait = "the caller seems to wait for itself, because the holder has the same "
+
 // seemsCaller returns why a lease seems to be the waiter's own, or an empty string. That is not
 // certain, because goroutines may share a context or a trace.
 func (o outcome) seemsCaller(p party) string {
@@ -273,7 +280,7 @@ func (o outcome) seemsCaller(p party) string {
 	default:
 		return ""
 	}
-	return "the caller seems to wait for itself, because the holder has the same " + with
+	return seemsToWait + with
 }
 
 // sameContext reports whether a and b end together, or are the same context, other than one

@@ -48,7 +48,8 @@ type use struct {
 	trace        trace.TraceID
 	owner        string          // see WithOwner
 	ctx          context.Context // of the acquire
-	stack        []uintptr
+	stack        *stack          // nil unless stacks are tracked
+	deadlocks    int             // how many waits for it, or of its caller, have failed with ErrDeadlock
 	leakReported bool
 	byPool       bool // the pool itself uses the connection, for a backup or a checkpoint
 }
@@ -83,17 +84,17 @@ func (c *Conn) Stopped() error {
 // begin starts the use of a connection that has been lent to the call with context ctx. owner is
 // the caller's name. With tracked, its stack is recorded.
 func (c *Conn) begin(ctx context.Context, owner string, now time.Time, tracked bool) {
-	var stack []uintptr
+	var at *stack
 	if tracked {
-		var pcs [32]uintptr
-		stack = append(stack, pcs[:runtime.Callers(3, pcs[:])]...)
+		at = &stack{}
+		at.depth = runtime.Callers(3, at.pcs[:])
 	}
 	id := c.session.Lease().Trace()
 	c.session.Begun()
 	c.lasting.Store(false)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.use = use{on: true, number: c.use.number + 1, since: now, trace: id, owner: owner, ctx: ctx, stack: stack}
+	c.use = use{on: true, number: c.use.number + 1, since: now, trace: id, owner: owner, ctx: ctx, stack: at}
 }
 
 // end ends the use. It returns whether a leak was reported, and how long the use was.
@@ -117,6 +118,22 @@ func (c *Conn) OfferWithRows() {
 
 // mayTake reports whether an offer of the turn stands.
 func (c *Conn) mayTake() bool { return c.lasting.Load() || c.session.Lease().OpenRows() == 0 }
+
+// blocksFor reports whether the caller uses the connection and has its turn.
+func (c *Conn) blocksFor(caller callerID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.use.on && caller.is(c.use.caller()) && c.hasTurn()
+}
+
+// addDeadlock counts a deadlock in the use with that number, which may have ended.
+func (c *Conn) addDeadlock(number uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.use.number == number {
+		c.use.deadlocks++
+	}
+}
 
 // hasTurn reports whether the holder has the turn, and no other caller may take it.
 func (c *Conn) hasTurn() bool { return c.turn.isHeld() || c.turn.isOffered() && !c.mayTake() }

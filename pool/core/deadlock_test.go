@@ -3,6 +3,7 @@ package core_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -63,6 +64,129 @@ func TestDeadlockOfPools(t *testing.T) {
 			b.lane().Release(atB)
 			b.lane().Release(waits.got(t))
 			a.lane().Release(atA)
+		}
+	})
+}
+
+// TestDeadlockBystander checks that callers that only wait behind a deadlock do not fail because of
+// it, and get no cycle as the cause at their timeout. One wait of the deadlock fails.
+func TestDeadlockBystander(t *testing.T) {
+	for _, n := range []int{1, 20} {
+		for _, as := range []struct {
+			name string
+			in   func(ctx context.Context, i int) context.Context
+		}{
+			{"named", func(ctx context.Context, i int) context.Context {
+				return core.WithOwner(ctx, fmt.Sprint("bystander ", i))
+			}},
+			{"named, in one trace", func(ctx context.Context, i int) context.Context {
+				return core.WithOwner(inTrace(ctx, 9), fmt.Sprint("bystander ", i))
+			}},
+			{"traced", func(ctx context.Context, i int) context.Context { return inTrace(ctx, byte(10+i)) }},
+			{"unknown", func(ctx context.Context, _ int) context.Context { return ctx }},
+		} {
+			for _, ring := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%d %s, ring=%v", n, as.name, ring), func(t *testing.T) {
+					bubble(t, func(t *testing.T) {
+						cfg := core.Config{AcquireTimeout: time.Second}
+						a, b := started(t, cfg, writer()).lane(), started(t, cfg, writer()).lane()
+						me := func(ctx context.Context) context.Context { return core.WithOwner(inTrace(ctx, 9), "x") }
+						atA, err := a.Acquire(me(t.Context()))
+						if err != nil {
+							t.Fatal(err)
+						}
+						var bystanders []*call
+						for i := range n {
+							bystanders = append(bystanders, startCall(as.in(t.Context(), i), a.Acquire))
+						}
+						time.Sleep(10 * time.Millisecond)
+						if ring {
+							atB := acquireAs(t, b, "y")
+							_, waits := oneFails(t, startCall(me(t.Context()), b.Acquire), beginAs(t, a, "y"))
+							time.Sleep(time.Second)
+							if failure := explained(t, waits.fails(t)); failure.Cause == core.CauseCycle {
+								t.Errorf("the wait that was not failed: %v", failure)
+							}
+							b.Release(atB)
+						} else {
+							self := startCall(me(t.Context()), a.Acquire)
+							time.Sleep(deadlockEnds)
+							if err := self.fails(t); !errors.Is(err, core.ErrDeadlock) {
+								t.Error(err)
+							}
+							time.Sleep(time.Second)
+						}
+						for i, c := range bystanders {
+							if failure := explained(t, c.fails(t)); !errors.Is(failure, core.ErrAcquireTimeout) || failure.Cause != core.CauseIdle {
+								t.Errorf("bystander %d: %v", i, failure)
+							}
+						}
+						a.Release(atA)
+					})
+				})
+			}
+		}
+	}
+}
+
+// TestDeadlockBystanderAtTimeout checks the same for a cycle that lasts until the timeout, because
+// the callers are known only by their traces.
+func TestDeadlockBystanderAtTimeout(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := started(t, core.Config{AcquireTimeout: time.Second}, writer()).lane()
+		c, err := l.Acquire(inTrace(t.Context(), 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		self := startCall(inTrace(t.Context(), 1), l.Acquire)
+		other := startCall(inTrace(t.Context(), 2), l.Acquire)
+		named := beginAs(t, l, "bystander")
+		time.Sleep(time.Second)
+		if failure := explained(t, self.fails(t)); failure.Cause != core.CauseCycle || !strings.Contains(failure.Error(), "the caller seems to wait for itself, because the holder has the same trace") {
+			t.Error(failure)
+		}
+		for _, w := range []*call{other, named} {
+			if failure := explained(t, w.fails(t)); failure.Cause != core.CauseIdle || strings.Contains(failure.Error(), "itself") {
+				t.Error(failure)
+			}
+		}
+		l.Release(c)
+	})
+}
+
+// TestDeadlocksEndOneByOne checks that of several waits of one caller for itself, only one fails at
+// a time: the caller may continue then.
+func TestDeadlocksEndOneByOne(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := started(t, core.Config{}, writer()).lane()
+		c := acquireAs(t, l, "x")
+		waits := []*call{beginAs(t, l, "x"), beginAs(t, l, "x"), beginAs(t, l, "x")}
+		count := func() (n int) {
+			for _, w := range waits {
+				if w.done.Load() {
+					n++
+				}
+			}
+			return n
+		}
+		time.Sleep(deadlockEnds)
+		synctest.Wait()
+		if n := count(); n != 1 {
+			t.Errorf("%d waits have failed, want 1", n)
+		}
+		time.Sleep(deadlockEnds)
+		synctest.Wait()
+		if n := count(); n != 2 {
+			t.Errorf("%d waits have failed, want 2", n)
+		}
+		l.Release(c)
+		for _, w := range waits {
+			synctest.Wait()
+			if w.conn != nil {
+				l.Release(w.conn)
+			} else if !errors.Is(w.err, core.ErrDeadlock) {
+				t.Error(w.err)
+			}
 		}
 	})
 }
@@ -137,6 +261,14 @@ func TestDeadlockWithoutTurn(t *testing.T) {
 func TestUncertainDeadlock(t *testing.T) {
 	named := func(ctx context.Context) context.Context { return core.WithOwner(ctx, "x") }
 	traced := func(ctx context.Context) context.Context { return inTrace(ctx, 1) }
+	atFirst := func() func(*core.Conn) { // for 300 ms
+		n := 0
+		return func(c *core.Conn) {
+			if n++; n <= 10 {
+				toyOf(c).steps.Add(1)
+			}
+		}
+	}
 	for _, test := range []struct {
 		name           string
 		holder, waiter func(context.Context) context.Context
@@ -155,6 +287,8 @@ func TestUncertainDeadlock(t *testing.T) {
 		}, named, core.Config{}, writer(), nil, core.CauseCycle},
 		{"the holder works", named, named, core.Config{}, writer(), func(c *core.Conn) { toyOf(c).steps.Add(1) }, core.CauseSlow},
 		{"the holder is inside the engine", named, named, core.Config{}, writer(), func(c *core.Conn) { toyOf(c).running.Store(true) }, core.CauseSlow},
+		{"the holder works at first, and the pool ends what lasts too long", named, named, core.Config{Limits: []time.Duration{time.Hour}}, writer(), atFirst(), core.CauseSlow},
+		{"only traces, and the holder works at first", traced, traced, core.Config{}, writer(), atFirst(), core.CauseSlow},
 		{"only traces, and the holder works", traced, traced, core.Config{}, writer(), func(c *core.Conn) { toyOf(c).steps.Add(1) }, core.CauseSlow},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -118,7 +119,7 @@ func (s sighting) holder(now time.Time) Holder {
 		Owner: s.use.owner,
 		Rows:  s.rows,
 		Tx:    s.does.Tx,
-		Stack: frames(s.use.stack),
+		Stack: s.use.stack.frames(),
 		since: s.use.since,
 	}
 	if s.does.Last != nil {
@@ -130,14 +131,28 @@ func (s sighting) holder(now time.Time) Holder {
 // Since returns when the use began.
 func (h Holder) Since() time.Time { return h.since }
 
+// A stack is where a caller has acquired a connection.
+type stack struct {
+	pcs   [32]uintptr
+	depth int
+
+	describe sync.Once // because thousands of waits may fail at the same time
+	texts    []string
+}
+
 // frames describes the functions of a stack, without those of database/sql and without methods
 // of the pool.
-func frames(stack []uintptr) []string {
-	if len(stack) == 0 {
+func (s *stack) frames() []string {
+	if s == nil {
 		return nil
 	}
+	s.describe.Do(func() { s.texts = describeFrames(s.pcs[:s.depth]) })
+	return slices.Clone(s.texts)
+}
+
+func describeFrames(pcs []uintptr) []string {
 	var list []string
-	frames := runtime.CallersFrames(stack)
+	frames := runtime.CallersFrames(pcs)
 	for {
 		f, more := frames.Next()
 		if !strings.HasPrefix(f.Function, "database/sql.") && !strings.HasPrefix(f.Function, "github.com/sqlitemw/sqlitemw/pool.(") && !strings.HasPrefix(f.Function, "github.com/sqlitemw/sqlitemw/pool/core.(") {

@@ -126,14 +126,28 @@ func (p *patience) endDeadlock(w *waiter) (ended bool, err error) {
 	deadlocks.Lock()
 	defer deadlocks.Unlock()
 	again := deadlock(p.of)
-	if !confirms(p.suspects, again) || !areCertain(again) {
+	if countDeadlocks(again) != countDeadlocks(p.suspects) {
+		p.suspect = p.now + deadlockAfter // the end of another wait may be enough
+	}
+	if !confirms(p.suspects, again) || !p.before.isUnchangedIn(again) || !areCertain(again) {
 		return false, nil
 	}
 	p.suspects = again
 	if p.lane.Queue().leave(w) {
 		return true, nil
 	}
+	for _, s := range again {
+		s.conn.addDeadlock(s.use.number)
+	}
 	return true, ErrDeadlock
+}
+
+// countDeadlocks counts the deadlocks that holders have been part of.
+func countDeadlocks(list []stuck) (n int) {
+	for _, s := range list {
+		n += s.use.deadlocks
+	}
+	return n
 }
 
 func (p *patience) stop() {

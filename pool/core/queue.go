@@ -92,6 +92,15 @@ func (q *Queue) waits(lane any) (list []wait) {
 	return list
 }
 
+// eachWaiter calls f with each waiter. f must not call the queue.
+func (q *Queue) eachWaiter(f func(*waiter)) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for w := q.first; w != nil; w = w.next {
+		f(w)
+	}
+}
+
 // try takes a turn if one is free and no caller waits.
 func (q *Queue) try() bool {
 	q.mu.Lock()
