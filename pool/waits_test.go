@@ -162,7 +162,7 @@ func TestAcquireErrorCauses(t *testing.T) {
 			_, err := p.DB().ExecContext(ctx, "DELETE FROM t")
 			return err
 		}},
-		{"others do not", pool.CauseOverload, func(t *testing.T, p *pool.Pool) error {
+		{"others do not", pool.CauseIdle, func(t *testing.T, p *pool.Pool) error {
 			errs := make(chan error)
 			first := hold(t, p, pool.WithOwner(traced(t.Context(), 1), "you"))
 			go func() { // gets the writer meanwhile

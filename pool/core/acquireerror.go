@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,12 +52,21 @@ func (e *AcquireError) Error() string {
 		fmt.Fprintf(&b, " (%v)", e.Connect)
 	}
 	if len(e.Holders) > 0 {
-		fmt.Fprintf(&b, "; held: %s", describeHolders(e.Holders, e.describeHolder))
+		fmt.Fprintf(&b, "; held: %s", describeHolders(latest(e.Holders), e.describeHolder))
 	}
 	if e.Advice != "" {
 		fmt.Fprintf(&b, "; %s", e.Advice)
 	}
 	return b.String()
+}
+
+// latest returns the holders without those that have released a connection that another holds now.
+func latest(list []Holder) []Holder {
+	held := map[wrap.ConnID]bool{}
+	for _, h := range list {
+		held[h.Conn] = held[h.Conn] || !h.gone
+	}
+	return slices.DeleteFunc(slices.Clone(list), func(h Holder) bool { return h.gone && held[h.Conn] })
 }
 
 // describeHolder describes a holder. It does not repeat the pool and the lane of e.
@@ -159,7 +169,7 @@ func (o outcome) holders(after *snapshot, now time.Time) (list []Holder) {
 		return list
 	}
 	for _, s := range o.before.leases {
-		if s.hasTurn && !s.half && after.find(s) == nil {
+		if s.hasTurn && s.first == 0 && after.find(s) == nil {
 			h := s.holder(o.before.when)
 			h.gone = true
 			list = append(list, h)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"time"
 )
 
 // A Cause is the reason why an acquire failed, as far as the pool has seen it during the wait.
@@ -64,6 +65,7 @@ const (
 	adviseLeakConn  = "close the connection where that holder acquired it"
 	adviseStatement = "shorten the statement, or set Config.StatementTimeout"
 	adviseUse       = "shorten the transaction or the loop over the rows, or set Config.TxTimeout or Config.MaxReadAge"
+	adviseRaw       = "return from Raw, and close the connection or make its next call"
 	adviseWriters   = "shorten the transactions, or raise Config.AcquireTimeout"
 	adviseReaders   = "shorten the queries, or raise Config.MaxConns or Config.AcquireTimeout"
 	adviseUpkeep    = "repeat the call when the backup or checkpoint has ended, or raise Config.AcquireTimeout"
@@ -113,7 +115,7 @@ func (o outcome) connect() verdict {
 // A party is a lease that had a turn when a wait ended, or, if it is gone, when the wait began.
 type party struct {
 	sighting
-	before *sighting // nil if it began in the second half of the wait
+	before *sighting // nil if no look of the wait saw it
 	gone   bool
 }
 
@@ -136,25 +138,36 @@ func parties(before, after *snapshot) (list []party) {
 	return list
 }
 
-// isIdle reports whether the holder has called nothing since the wait began. When the context of
-// a transaction ends, database/sql rolls it back, which is not the holder's call.
+// isIdle reports whether the holder has called nothing since a look at it. When the context of a
+// transaction ends, database/sql rolls it back, which is not the holder's call.
 func (p party) isIdle() bool {
 	if p.before == nil || p.gone || p.use.byPool || p.does.Unseen {
 		return false
 	}
-	steps := p.does.Steps - p.before.does.Steps
-	return steps == 0 && !p.does.Running || steps == 1 && p.ended && !p.before.does.Running
+	steps := p.does.Steps - p.before.quiet.steps
+	return steps == 0 && !p.does.Running || steps == 1 && p.ended && !p.before.quiet.running
+}
+
+// isIdleFor reports whether the holder has been idle for long enough to explain the wait: for half
+// of it, or since it came, if few uses ended before.
+func (p party) isIdleFor(few bool) bool {
+	return p.isIdle() && (p.before.quiet.look <= lookHalf || few && p.before.first == p.before.quiet.look)
 }
 
 // judge returns the cause of a wait for parties.
 func (o outcome) judge(list []party, after *snapshot) verdict {
 	var kept, idle, running, unseen, elsewhere, upkeep, gone []party
+	released := after.released - o.before.released
+	if o.gotTurn {
+		released--
+	}
+	few := released <= uint64(o.turns)
 	for _, p := range list {
 		if p.gone {
 			gone = append(gone, p)
 			continue
 		}
-		if p.before != nil {
+		if p.before != nil && p.before.first <= lookHalf {
 			kept = append(kept, p)
 		}
 		switch {
@@ -164,17 +177,13 @@ func (o outcome) judge(list []party, after *snapshot) verdict {
 			upkeep = append(upkeep, p)
 		}
 		switch {
-		case p.isIdle():
+		case p.isIdleFor(few):
 			idle = append(idle, p)
-		case p.does.Running:
-			running = append(running, p)
 		case p.does.Unseen:
 			unseen = append(unseen, p)
+		case p.does.Running:
+			running = append(running, p)
 		}
-	}
-	released := after.released - o.before.released
-	if o.gotTurn {
-		released--
 	}
 	none := len(list) == len(gone) // no connection is held now
 	switch {
@@ -201,24 +210,41 @@ func (o outcome) judge(list []party, after *snapshot) verdict {
 	case len(upkeep) == len(list):
 		return verdict{CauseUpkeep, "the pool itself has the connection", adviseUpkeep}
 	case 2*len(idle) >= max(min(o.turns, mostWatched), len(list)):
-		return o.idle(idle)
-	case len(kept) < len(list) && released > 0:
+		return o.idle(idle, len(list), after.when)
+	case len(kept) < len(list) && !few:
 		return o.overload(released)
+	case len(kept) == 0 && released > 0:
+		return verdict{CauseSlow, usesEnded(released) + plural(list, ", and the holder came after that", ", and the holders came after that"), adviseUse}
 	case len(running) > 0:
 		return verdict{CauseSlow, plural(list, "the holder is inside a statement", "the holders are in use, and some are inside a statement"), adviseStatement}
 	case len(unseen) == len(list):
-		return verdict{CauseSlow, "the program has the engine's own connection, and the pool does not see its calls", adviseUse}
+		return verdict{CauseSlow, "the program has the engine's own connection, and the pool does not see its calls", adviseRaw}
 	}
 	return verdict{CauseSlow, plural(list, "the holder has used the connection all the time", "the holders have used the connections all the time"), adviseUse}
 }
 
-// idle returns the cause if so many connections are idle that this explains the wait.
-func (o outcome) idle(list []party) verdict {
-	v := verdict{CauseIdle, plural(list, "the holder has done nothing since the wait began", "the holders have done nothing since the wait began"), adviseIdle(list)}
+// idle returns the cause if so many connections, of so many holders, are idle that this explains
+// the wait.
+func (o outcome) idle(list []party, of int, now time.Time) verdict {
+	since := "since the wait began"
+	last := list[0].before.quiet
+	for _, p := range list[1:] {
+		if p.before.quiet.look > last.look {
+			last = p.before.quiet
+		}
+	}
+	if last.look > 0 {
+		since = fmt.Sprintf("for the last %s", now.Sub(last.when).Round(time.Millisecond))
+	}
+	are := plural(list, "the holder has", "the holders have")
+	if len(list) < of {
+		are = fmt.Sprintf("%d of %d holders %s", len(list), of, plural(list, "has", "have"))
+	}
+	v := verdict{CauseIdle, are + " done nothing " + since, adviseIdle(list)}
 	for _, p := range list {
 		if p.use.leakReported {
 			v.cause = CauseLeak
-			v.why = plural(list, "the holder was reported as leaked, and has done nothing since the wait began", "a holder was reported as leaked, and none has done anything since the wait began")
+			v.why = plural(list, "the holder was reported as leaked, and has done nothing ", "a holder was reported as leaked, and none has done anything ") + since
 			v.advice = adviseLeak
 			if p.rows == 0 && !p.does.Tx {
 				v.advice = adviseLeakConn
@@ -253,11 +279,15 @@ func releasedLate(gone []party) verdict {
 	return verdict{CauseSlow, plural(gone, "the holder released the connection as the wait ended", "the holders released the connections as the wait ended"), adviseTime}
 }
 
-func (o outcome) overload(released uint64) verdict {
-	why := fmt.Sprintf("%d uses ended during the wait", released)
-	if released == 1 {
-		why = "1 use ended during the wait"
+func usesEnded(n uint64) string {
+	if n == 1 {
+		return "1 use ended during the wait"
 	}
+	return fmt.Sprintf("%d uses ended during the wait", n)
+}
+
+func (o outcome) overload(released uint64) verdict {
+	why := usesEnded(released)
 	if o.lane.opts.Reads {
 		return verdict{CauseOverload, why, adviseReaders}
 	}

@@ -13,20 +13,22 @@ import (
 )
 
 // A sceneLease is a lease in a scene: what the waiter saw of it when its wait began and when it
-// ended. Without late and half, it was there from the beginning; without gone, to the end.
+// ended. Without late and first, it was there from the beginning; without gone, to the end.
 type sceneLease struct {
-	steps            uint64 // entries into the engine during the wait
-	ran, runs        bool   // it was inside the engine at the beginning, at the end
-	unseen, leaked   bool
-	tx               bool
-	rows             int
-	ctx              context.Context
-	elsewhere        bool // in a lane of another pool
-	byPool, noTurn   bool
-	late, half, gone bool
-	ended            bool // its context has ended
-	trace            byte
-	owner            string
+	steps          uint64 // entries into the engine during the wait
+	ran, runs      bool   // it was inside the engine at the beginning, at the end
+	unseen, leaked bool
+	tx             bool
+	rows           int
+	ctx            context.Context
+	elsewhere      bool // in a lane of another pool
+	byPool, noTurn bool
+	late, gone     bool
+	first, quiet   int    // the looks that saw it first, and since which it has called nothing; quiet is at least first
+	early          uint64 // of steps, those before the look quiet
+	ended          bool   // its context has ended
+	trace          byte
+	owner          string
 }
 
 // A scene is what a waiter saw, and the cause and the advice that must come out.
@@ -44,6 +46,7 @@ type scene struct {
 	opening  bool
 	failed   error
 	cycle    int
+	byTrace  bool
 	leases   []sceneLease
 
 	cause  Cause
@@ -54,26 +57,29 @@ type scene struct {
 // play returns the two snapshots of a scene.
 func (s scene) play() (o outcome, after *snapshot) {
 	here, there := &Lane{shared: &shared{}, opts: LaneConfig{Reads: s.reads}}, &Lane{shared: &shared{}}
-	o = outcome{err: s.err, ctx: s.ctx, lane: here, turns: max(s.turns, 1), refused: s.refused, gotTurn: s.gotTurn, opening: s.opening, failed: s.failed, cycle: s.cycle}
+	o = outcome{err: s.err, ctx: s.ctx, lane: here, turns: max(s.turns, 1), refused: s.refused, gotTurn: s.gotTurn, opening: s.opening, failed: s.failed, cycle: s.cycle, byTrace: s.byTrace}
 	if o.err == nil {
 		o.err = ErrAcquireTimeout
 	}
 	if o.ctx == nil {
 		o.ctx = context.Background()
 	}
-	before := &snapshot{released: 7, refused: 3}
-	after = &snapshot{released: 7 + s.released, refused: 3 + s.refusals}
+	start := time.Now()
+	before := &snapshot{when: start, released: 7, refused: 3}
+	after = &snapshot{when: start.Add(time.Second), released: 7 + s.released, refused: 3 + s.refusals}
 	for _, l := range s.leases {
 		ctx := l.ctx
 		if ctx == nil {
 			ctx = context.Background()
 		}
-		this := sighting{lane: here, conn: &Conn{}, rows: l.rows, hasTurn: !l.noTurn, half: l.half,
+		this := sighting{lane: here, conn: &Conn{}, rows: l.rows, hasTurn: !l.noTurn, first: l.first,
 			use: use{on: true, number: 5, ctx: ctx, trace: trace.TraceID{l.trace}, owner: l.owner, byPool: l.byPool}}
 		if l.elsewhere {
 			this.lane = there
 		}
 		this.does = Activity{Tx: l.tx, Steps: 100, Running: l.ran, Unseen: l.unseen}
+		look := max(l.first, l.quiet)
+		this.quiet = quiet{look, start.Add(time.Duration(look) * 250 * time.Millisecond), 100 + l.early, l.ran}
 		if !l.late && len(before.leases) < mostWatched {
 			before.leases = append(before.leases, this)
 		}
@@ -126,9 +132,16 @@ func TestCauseOf(t *testing.T) {
 		{name: "a connection kept for nothing", leases: []sceneLease{idleConn}, cause: CauseIdle, advice: adviseGiveBack},
 		{name: "an idle transaction, with the same context", ctx: mine, leases: []sceneLease{{tx: true, ctx: mine}}, cause: CauseIdle, advice: adviseSelf, why: "itself"},
 		{name: "an idle transaction, with a value added to the context", ctx: context.WithValue(mine, key{}, 1), leases: []sceneLease{{tx: true, ctx: mine}}, cause: CauseIdle, advice: adviseSelf, why: "itself"},
-		{name: "an idle transaction of half the wait", released: 1, leases: []sceneLease{{tx: true, half: true}}, cause: CauseIdle, advice: adviseSelf},
+		{name: "an idle transaction of half the wait", released: 1, leases: []sceneLease{{tx: true, first: lookHalf}}, cause: CauseIdle, advice: adviseSelf, why: "the holder has done nothing for the last 750ms"},
+		{name: "a transaction that came in the second half, idle", released: 1, leases: []sceneLease{{tx: true, first: lookLate}}, cause: CauseIdle, advice: adviseSelf, why: "the holder has done nothing for the last 500ms"},
+		{name: "a transaction that came in the second half, idle, after many", released: 4, leases: []sceneLease{{tx: true, first: lookLate}}, cause: CauseOverload, advice: adviseWriters},
+		{name: "a transaction that came at the end, after another", released: 1, leases: []sceneLease{{tx: true, late: true}}, cause: CauseSlow, advice: adviseUse, why: "1 use ended during the wait, and the holder came after that"},
+		{name: "a transaction that worked, then idle for most of the wait", leases: []sceneLease{{tx: true, steps: 9, early: 9, quiet: lookHalf}}, cause: CauseIdle, advice: adviseSelf, why: "for the last"},
+		{name: "a transaction that came and worked, then idle for most of the wait", released: 1, leases: []sceneLease{{tx: true, first: lookHalf, steps: 9, early: 9}}, cause: CauseIdle, advice: adviseSelf, why: "for the last"},
+		{name: "a transaction that worked, then idle for a while", leases: []sceneLease{{tx: true, steps: 9, early: 9, quiet: lookLate}}, cause: CauseSlow, advice: adviseUse},
+		{name: "two of three readers are idle", turns: 3, reads: true, leases: []sceneLease{idleRows, idleRows, busy}, cause: CauseIdle, advice: adviseSelf, why: "2 of 3 holders have done nothing since"},
 		{name: "all readers are idle", turns: 2, reads: true, leases: []sceneLease{idleRows, idleRows}, cause: CauseIdle, advice: adviseSelf, why: "the holders have done nothing"},
-		{name: "one of two readers is idle, the other slow", turns: 2, reads: true, leases: []sceneLease{idleRows, statement}, cause: CauseIdle, advice: adviseSelf},
+		{name: "one of two readers is idle, the other slow", turns: 2, reads: true, leases: []sceneLease{idleRows, statement}, cause: CauseIdle, advice: adviseSelf, why: "1 of 2 holders has done nothing since the wait began"},
 		{name: "an idle holder without a turn is not in the way", leases: []sceneLease{{noTurn: true}, busy}, cause: CauseSlow, advice: adviseUse},
 
 		// The same, and reported.
@@ -146,7 +159,8 @@ func TestCauseOf(t *testing.T) {
 		{name: "many short statements, one under way", leases: []sceneLease{{steps: 500, runs: true, tx: true}}, cause: CauseSlow, advice: adviseStatement},
 		{name: "many short statements, with the same context", ctx: mine, leases: []sceneLease{{steps: 9, tx: true, ctx: mine}}, cause: CauseSlow, advice: adviseUse},
 		{name: "a statement ended, then nothing", leases: []sceneLease{{ran: true, steps: 1}}, cause: CauseSlow, advice: adviseUse},
-		{name: "calls that the pool does not see", leases: []sceneLease{{unseen: true}}, cause: CauseSlow, advice: adviseUse, why: "does not see its calls"},
+		{name: "calls that the pool does not see", leases: []sceneLease{{unseen: true}}, cause: CauseSlow, advice: adviseRaw, why: "does not see its calls"},
+		{name: "calls that the pool does not see, in a function of the program", leases: []sceneLease{{unseen: true, ran: true, runs: true}}, cause: CauseSlow, advice: adviseRaw, why: "does not see its calls"},
 		{name: "all readers are slow", turns: 2, reads: true, leases: []sceneLease{statement, busy}, cause: CauseSlow, advice: adviseStatement},
 		{name: "one of three readers is idle, the others slow", turns: 3, reads: true, leases: []sceneLease{idleRows, statement, statement}, cause: CauseSlow, advice: adviseStatement},
 		{name: "the first connection is opened, and used since then", leases: []sceneLease{{late: true, runs: true}}, cause: CauseSlow, advice: adviseStatement},
@@ -162,6 +176,8 @@ func TestCauseOf(t *testing.T) {
 		{name: "a cycle of one", cycle: 1, leases: []sceneLease{idleTx}, cause: CauseCycle, advice: adviseSelf, why: "the caller waits for itself"},
 		{name: "a cycle of one, without rows or a transaction", cycle: 1, leases: []sceneLease{idleConn}, cause: CauseCycle, advice: adviseGiveBack},
 		{name: "a cycle of two", cycle: 2, leases: []sceneLease{idleTx}, cause: CauseCycle, advice: adviseOrder},
+		{name: "a cycle of one, of a trace", cycle: 1, byTrace: true, leases: []sceneLease{idleTx}, cause: CauseCycle, advice: adviseSelf, why: "the caller seems to wait for itself, because the holder has the same trace"},
+		{name: "a cycle of two, of traces", cycle: 2, byTrace: true, leases: []sceneLease{idleTx}, cause: CauseCycle, advice: adviseOrder, why: "seem to wait"},
 		{name: "a deadlock", err: ErrDeadlock, cycle: 1, leases: []sceneLease{{tx: true, leaked: true}}, cause: CauseCycle, advice: adviseSelf},
 
 		// The pool itself, or another pool.
@@ -209,6 +225,7 @@ func TestCauseOf(t *testing.T) {
 func TestAcquireErrorText(t *testing.T) {
 	h := Holder{Conn: 3, Pool: "a", Lane: "writer", Held: 2 * time.Second, Tx: true}
 	elsewhere := Holder{Conn: 4, Pool: "b", Lane: "writer", Held: time.Second}
+	again := Holder{Conn: 3, Pool: "a", Lane: "writer", Held: time.Second, gone: true}
 	gone := Holder{Conn: 5, Pool: "a", Lane: "writer", Rows: 1, gone: true}
 	for _, test := range []struct {
 		err  AcquireError
@@ -220,6 +237,8 @@ func TestAcquireErrorText(t *testing.T) {
 			`pool: acquire a writer of "a": timed out after 1s as the 12th in the queue, 2 waiting; cause: other; held: writer of "b", connection 4 for 1s; do it`},
 		{AcquireError{Err: context.Canceled, Waited: time.Second, Place: 2, Cause: CauseCancelled, Holders: []Holder{gone}, Advice: "do it"},
 			`pool: acquire a writer of "a": context canceled after 1s as the second in the queue, 0 waiting; cause: cancelled; held: connection 5 for 0s when the wait began, with open rows of a query; do it`},
+		{AcquireError{Err: context.Canceled, Waited: time.Second, Place: 1, Cause: CauseCancelled, Holders: []Holder{h, again}, Advice: "do it"},
+			`pool: acquire a writer of "a": context canceled after 1s as the first in the queue, 0 waiting; cause: cancelled; held: connection 3 for 2s, in a transaction; do it`},
 		{AcquireError{Err: ErrQueueFull, Waiting: 2, Cause: CauseQueueFull, Advice: "do it"},
 			`pool: acquire a writer of "a": the queue is full, 2 waiting; cause: queue full; do it`},
 		{AcquireError{Err: ErrAcquireTimeout, Waited: time.Second, Cause: CauseConnect, why: "why", Connect: errors.New("broken"), Advice: "do it"},

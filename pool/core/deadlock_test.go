@@ -287,8 +287,8 @@ func TestUncertainDeadlock(t *testing.T) {
 		}, named, core.Config{}, writer(), nil, core.CauseCycle},
 		{"the holder works", named, named, core.Config{}, writer(), func(c *core.Conn) { toyOf(c).steps.Add(1) }, core.CauseSlow},
 		{"the holder is inside the engine", named, named, core.Config{}, writer(), func(c *core.Conn) { toyOf(c).running.Store(true) }, core.CauseSlow},
-		{"the holder works at first, and the pool ends what lasts too long", named, named, core.Config{Limits: []time.Duration{time.Hour}}, writer(), atFirst(), core.CauseSlow},
-		{"only traces, and the holder works at first", traced, traced, core.Config{}, writer(), atFirst(), core.CauseSlow},
+		{"the holder works at first, and the pool ends what lasts too long", named, named, core.Config{Limits: []time.Duration{time.Hour}}, writer(), atFirst(), core.CauseIdle},
+		{"only traces, and the holder works at first", traced, traced, core.Config{}, writer(), atFirst(), core.CauseIdle},
 		{"only traces, and the holder works", traced, traced, core.Config{}, writer(), func(c *core.Conn) { toyOf(c).steps.Add(1) }, core.CauseSlow},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -176,10 +176,39 @@ func TestAcquireTimeout(t *testing.T) {
 			}
 			return l.ReleaseTurn
 		}, core.CauseUpkeep},
-		{"overload", func(t *testing.T, l *core.Lane) func() {
+		{"idle since it came in the second half of the wait", func(t *testing.T, l *core.Lane) func() {
 			first, second := acquire(t, l), begin(t, l)
 			time.AfterFunc(7*time.Second, func() { l.Release(first) })
 			return func() { l.Release(second.got(t)) }
+		}, core.CauseIdle},
+		{"another use until shortly before the end", func(t *testing.T, l *core.Lane) func() {
+			first, second := acquire(t, l), begin(t, l)
+			time.AfterFunc(9*time.Second, func() { l.Release(first) })
+			return func() { l.Release(second.got(t)) }
+		}, core.CauseSlow},
+		{"work, then nothing for most of the wait", func(t *testing.T, l *core.Lane) func() {
+			c := acquire(t, l)
+			time.AfterFunc(4*time.Second, func() { toyOf(c).steps.Add(1) })
+			return func() { l.Release(c) }
+		}, core.CauseIdle},
+		{"overload", func(t *testing.T, l *core.Lane) func() {
+			var uses []*call
+			for range 4 {
+				uses = append(uses, startCall(t.Context(), func(ctx context.Context) (*core.Conn, error) {
+					c, err := l.Acquire(ctx)
+					if err == nil {
+						time.Sleep(3 * time.Second)
+						l.Release(c)
+					}
+					return nil, err
+				}))
+			}
+			return func() {
+				time.Sleep(2 * time.Second)
+				for _, c := range uses {
+					c.returns(t)
+				}
+			}
 		}, core.CauseOverload},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -202,6 +231,27 @@ func TestAcquireTimeout(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestLooksFollowDeadline checks that the looks at the holders during a wait follow the deadline of
+// the caller's context, if that comes before AcquireTimeout.
+func TestLooksFollowDeadline(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := started(t, core.Config{AcquireTimeout: 30 * time.Second}, writer()).lane()
+		first, second := acquire(t, l), begin(t, l)
+		time.AfterFunc(700*time.Millisecond, func() { l.Release(first) })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := l.Acquire(ctx)
+		failure := explained(t, err)
+		if !errors.Is(err, context.DeadlineExceeded) || failure.Cause != core.CauseCancelled || !strings.Contains(err.Error(), "the holder has done nothing for the last 250ms") {
+			t.Error(err)
+		}
+		if n := strings.Count(err.Error(), "connection "+failure.Holders[0].Conn.String()+" "); n != 1 {
+			t.Errorf("%d times: %v", n, err)
+		}
+		l.Release(second.got(t))
+	})
 }
 
 // TestQueueIsFull checks that an acquire fails if MaxWaiters callers wait.

@@ -24,16 +24,22 @@ type patience struct {
 	now     time.Duration // for which the timer is set
 	suspect time.Duration // looks for a deadlock
 	confirm time.Duration // looks again
-	half    time.Duration // half of AcquireTimeout: looks at the holders again
+	half    time.Duration // half of what the wait may take: looks at the holders again
+	late    time.Duration // three quarters of it: the same
 	limit   time.Duration // AcquireTimeout
 }
 
 // newPatience returns the patience of a wait that begins.
 func (l *Lane) newPatience(ctx context.Context, caller callerID) *patience {
 	p := &patience{lane: l, of: pendingWait{caller: caller, lane: l, ctx: ctx}, before: l.look(mostWatched)}
-	if d := l.cfg.AcquireTimeout; d > 0 {
-		p.half, p.limit = (d+1)/2, d
+	p.limit = max(l.cfg.AcquireTimeout, 0)
+	most := p.limit
+	if end, ok := ctx.Deadline(); ok {
+		if d := end.Sub(p.before.when); most == 0 || d < most {
+			most = max(d, 0)
+		}
 	}
+	p.half, p.late = most-most/2, most-most/4
 	if caller.owner != "" {
 		p.suspect = deadlockAfter
 	}
@@ -44,7 +50,7 @@ func (l *Lane) newPatience(ctx context.Context, caller callerID) *patience {
 // start sets the timer for what is due first.
 func (p *patience) start() {
 	next := time.Duration(0)
-	for _, at := range []time.Duration{p.suspect, p.confirm, p.half, p.limit} {
+	for _, at := range []time.Duration{p.suspect, p.confirm, p.half, p.late, p.limit} {
 		if at > 0 && (next == 0 || at < next) {
 			next = at
 		}
@@ -100,8 +106,11 @@ func (p *patience) next() error {
 		}
 	}
 	if p.isDue(&p.half) {
-		p.before.lookAgain(p.lane)
+		p.before.lookAgain(p.lane, lookHalf)
 		p.suspects = deadlock(p.of)
+	}
+	if p.isDue(&p.late) {
+		p.before.lookAgain(p.lane, lookLate)
 	}
 	p.start()
 	return nil

@@ -9,7 +9,7 @@ import (
 
 // A snapshot is what the lanes of a queue were like at one moment. A waiter takes one when its
 // wait begins, and another when the wait fails. The cause of the failure is what has happened
-// between the two.
+// between the two. Meanwhile it updates the first one; see lookAgain.
 type snapshot struct {
 	when     time.Time
 	released uint64 // turns of the queue, until then
@@ -26,12 +26,21 @@ type sighting struct {
 	does    Activity
 	rows    int
 	hasTurn bool // see Conn.hasTurn
-	half    bool // seen first after half of the wait, not when it began
 	ended   bool // the context of the acquire has ended
+	first   int  // number of the look that saw the lease first; 0 when the wait began
+	quiet   quiet
+}
+
+// A quiet is the first look since which a holder has not called the engine.
+type quiet struct {
+	look    int
+	when    time.Time
+	steps   uint64
+	running bool
 }
 
 // mostWatched is how many leases a waiter watches. There may be thousands of waiters, and a
-// sighting takes 250 bytes. If more leases have turns, the first ones stand for all.
+// sighting takes 300 bytes. If more leases have turns, the first ones stand for all.
 const mostWatched = 32
 
 // look takes a snapshot of the lane's queue, with at most so many leases.
@@ -42,6 +51,9 @@ func (l *Lane) look(most int) snapshot {
 		if other.Queue() == l.Queue() {
 			s.leases = other.appendLeases(s.leases, most)
 		}
+	}
+	for i := range s.leases {
+		s.leases[i].setQuiet(0, s.when)
 	}
 	return s
 }
@@ -62,12 +74,29 @@ func (l *Lane) appendLeases(list []sighting, most int) []sighting {
 	return list
 }
 
-// lookAgain adds the leases that have begun since then. It is called after half of the wait.
-func (s *snapshot) lookAgain(l *Lane) {
-	for _, now := range l.look(mostWatched).leases {
-		if s.find(now) == nil {
-			now.half = true
+func (s *sighting) setQuiet(look int, when time.Time) {
+	s.quiet = quiet{look, when, s.does.Steps, s.does.Running}
+}
+
+// The looks of a wait after the first one.
+const (
+	lookHalf = 1 // after half of the time that it may take
+	lookLate = 2 // after three quarters
+)
+
+// lookAgain adds the leases that have begun since the last look, and notes which of the others
+// have called the engine since then.
+func (s *snapshot) lookAgain(l *Lane, look int) {
+	again := l.look(mostWatched)
+	for _, now := range again.leases {
+		was := s.find(now)
+		switch {
+		case was == nil:
+			now.first = look
+			now.setQuiet(look, again.when)
 			s.leases = append(s.leases, now)
+		case now.does.Running || now.does.Steps != was.quiet.steps:
+			was.quiet = quiet{look, again.when, now.does.Steps, now.does.Running}
 		}
 	}
 }
