@@ -107,6 +107,7 @@ func (p *Pool) Raw(ctx context.Context, f func(*sqlite3.Conn) error) (err error)
 	if err := c.Enter(); err != nil {
 		return err
 	}
+	c.doing.raw.Store(true)
 	p.beforeRaw(c)
 	done := false
 	defer func() {

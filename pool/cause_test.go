@@ -146,6 +146,19 @@ func TestCauses(t *testing.T) {
 			}
 		}
 	}
+	afterRaw := func(t *testing.T, db *sql.DB, ctx context.Context) (end func()) {
+		c, err := db.Conn(ctx)
+		if err == nil {
+			err = c.Raw(func(dc any) error {
+				dc.(driver.Conn).Raw()
+				return nil
+			})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return func() { c.Close() }
+	}
 	as := func(name string) func(context.Context) context.Context {
 		return func(ctx context.Context) context.Context { return pool.WithOwner(ctx, name) }
 	}
@@ -194,6 +207,7 @@ func TestCauses(t *testing.T) {
 		{"a long statement, reported as leaked", pool.Config{LeakAfter: 100 * time.Millisecond}, inside, nil, nil, nil, pool.CauseSlow, "inside a statement"},
 		{"others take turns", pool.Config{}, turns, nil, nil, nil, pool.CauseOverload, "3 uses ended during the wait"},
 		{"the program has SQLite's connection", pool.Config{}, raw, nil, nil, nil, pool.CauseSlow, "the pool does not see its calls"},
+		{"the program has had SQLite's connection", pool.Config{}, afterRaw, nil, nil, nil, pool.CauseSlow, "close the connection or make its next call"},
 	} {
 		t.Run(scene.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -288,6 +302,31 @@ func TestCauseOfEndedContext(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestCauseOfPoolRaw checks that a function that has SQLite's connection is not said to be inside a
+// statement, because the pool does not know that.
+func TestCauseOfPoolRaw(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := pooled(t, pool.Config{AcquireTimeout: time.Second})
+		leave, done := make(chan struct{}), make(chan error)
+		go func() {
+			done <- p.Raw(context.Background(), func(*sqlite3.Conn) error {
+				<-leave
+				return nil
+			})
+		}()
+		synctest.Wait()
+		_, err := p.DB().Exec("CREATE TABLE t(a)")
+		var e *pool.AcquireError
+		if !errors.As(err, &e) || e.Cause != pool.CauseSlow || !strings.Contains(err.Error(), "does not see its calls; held: ") || !strings.Contains(e.Advice, "return from Raw") {
+			t.Error(err)
+		}
+		close(leave)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestCauseHook checks the cause if Hooks.BeforeAcquire refuses every connection.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -367,4 +368,45 @@ func TestNoDeadlockOfReaders(t *testing.T) {
 		l.Release(w.got(t))
 		l.Release(c)
 	})
+}
+
+// TestManyWaitersAreCheap checks that a wait that fails costs memory that does not depend on the
+// number of waiters. Their names, or their common trace, do not change that.
+func TestManyWaitersAreCheap(t *testing.T) {
+	const waiters, most = 1000, 40 << 10
+	for name, as := range map[string]func(ctx context.Context, i int) context.Context{
+		"names":     func(ctx context.Context, i int) context.Context { return core.WithOwner(ctx, fmt.Sprint(i)) },
+		"one trace": func(ctx context.Context, _ int) context.Context { return inTrace(ctx, 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := started(t, core.Config{AcquireTimeout: time.Second, TrackStacks: true}, writer()).lane()
+				c, err := l.Acquire(as(t.Context(), waiters))
+				if err != nil {
+					t.Fatal(err)
+				}
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				failed := make(chan error)
+				for i := range waiters {
+					go func() {
+						_, err := l.Acquire(as(t.Context(), i))
+						failed <- err
+					}()
+				}
+				for range waiters {
+					if err := <-failed; !errors.Is(err, core.ErrAcquireTimeout) || len(explained(t, err).Holders[0].Stack) == 0 {
+						t.Error(err)
+					}
+				}
+				runtime.ReadMemStats(&after)
+				if n := (after.TotalAlloc - before.TotalAlloc) / waiters; n > most {
+					t.Errorf("%d bytes for each wait, want at most %d", n, most)
+				} else {
+					t.Logf("%d bytes for each wait", n)
+				}
+				l.Release(c)
+			})
+		})
+	}
 }
