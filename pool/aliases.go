@@ -99,7 +99,13 @@ const DefaultEvents = core.DefaultEvents
 func NewEventLog(size int) *EventLog { return core.NewEventLog(size) }
 
 // WithOwner names the caller that acquires connections with the context, such as a request, a
-// job or a worker; see [core.WithOwner].
+// job or a worker. The name appears in errors and in [Pool.Holders].
+//
+// A name is of the process, over all pools: everything with the same name is taken to be one caller
+// that does one thing at a time. Give each goroutine a name of its own. If such callers wait for
+// each other, or one for itself, a wait fails early with [ErrDeadlock]. It does not if a limit
+// (Config.TxTimeout, Config.MaxReadAge) or the end of the holder's own context may end the wait;
+// see [core.WithOwner].
 func WithOwner(ctx context.Context, name string) context.Context { return core.WithOwner(ctx, name) }
 
 // Observe records the events of db's connections until the Observer is closed; see

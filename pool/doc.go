@@ -193,26 +193,36 @@
 //
 // [Open] fails with [ErrInvalidConfig], [ErrNotFound], an [*OpenError] or [ErrHealthCheck].
 //
-// A call that cannot acquire a connection fails with an [*AcquireError]. It lists the holders
-// of the connections, with times and queries. It also has the number of waiters and the
-// cause, and ends with advice. It wraps [ErrAcquireTimeout], [ErrDeadlock], [ErrQueueFull]
-// (Config.MaxWaiters), [ErrClosed] or the context's error, also while a connection is being
-// opened. For the writer, it also matches sqlite3.BUSY, so that code that handles a locked
-// database handles it. [WithOwner] gives holders a name. Errors of SQLite reach the program
-// unchanged.
+// A call that cannot acquire a connection fails with an [*AcquireError]. Its field Holders lists
+// the holders of the connections, with times and queries. Cause is the cause, and Advice what the
+// program can do about it. Waiting is the number of waiters. The text has all of that:
+//
+//	var e *pool.AcquireError
+//	if errors.As(err, &e) && e.Cause == pool.CauseIdle {
+//		log.Println(e.Advice, e.Holders)
+//	}
+//
+// It wraps [ErrAcquireTimeout], [ErrDeadlock], [ErrQueueFull] (Config.MaxWaiters), [ErrClosed] or
+// the context's error, also while a connection is being opened. For the writer, it also matches
+// sqlite3.BUSY, so that code that handles a locked database handles it. [WithOwner] gives holders
+// a name, which is of the process, over all pools: one for each goroutine. Errors of SQLite reach
+// the program unchanged.
 //
 // The cause is what happened during the wait:
 //
-//   - idle: the holders have not called SQLite. Often the caller is one of them: it has rows
-//     or a transaction open, and asks the database instead of the transaction.
+//   - idle: the holders have not called SQLite for half of the wait or longer. Often the caller is
+//     one of them: it has rows or a transaction open, and asks the database instead of the
+//     transaction.
 //   - leak: the same, and Config.LeakAfter has reported a holder.
-//   - cycle: the caller waits for itself, or callers wait for each other, and none has called
-//     SQLite. Callers are known by [WithOwner] or by their trace. With owners, the wait ends
-//     early, with ErrDeadlock.
+//   - cycle: the caller waits for itself, or it and other callers wait for each other, and none
+//     has called SQLite. Callers are known by [WithOwner] or by their trace. With owners, the wait
+//     ends early, with ErrDeadlock. It does not if something else may end it: Config.TxTimeout,
+//     Config.MaxReadAge or the end of the holder's own context.
 //   - slow: the holders are inside a statement, or use their connections all the time.
 //   - overload: connections are released, but there are too many waiters.
 //   - other: another pool of this process has the write lock of the file.
-//   - upkeep: a backup or a checkpoint of the pool has the connection.
+//   - upkeep: a backup or a checkpoint of the pool has the connection. Or no connection is held,
+//     and the pool or a hook has the turn.
 //   - connect: no connection could be opened.
 //   - hook: Config.Hooks.BeforeAcquire refused every connection.
 //   - cancelled: the caller's context ended. The holders are those of the wait.

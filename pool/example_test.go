@@ -119,3 +119,39 @@ func ExamplePool_WithTx() {
 	// transfer 100 done: false
 	// ann has 6 and bob 4
 }
+
+func ExampleAcquireError() {
+	dir, err := os.MkdirTemp("", "pool")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+
+	p, err := pool.Open(context.Background(), pool.Config{Path: filepath.Join(dir, "shop.db")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer p.Close()
+
+	ctx := pool.WithOwner(context.Background(), "import")
+	tx, err := p.DB().BeginTx(ctx, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer tx.Rollback()
+	_, err = p.DB().ExecContext(ctx, "CREATE TABLE product(name TEXT)") // not tx.ExecContext
+	var e *pool.AcquireError
+	if errors.As(err, &e) {
+		fmt.Println("deadlock:", errors.Is(err, pool.ErrDeadlock))
+		fmt.Println("cause:", e.Cause)
+		fmt.Println("advice:", e.Advice)
+		for _, h := range e.Holders {
+			fmt.Println("holder:", h.Owner, "in a transaction:", h.Tx)
+		}
+	}
+	// Output:
+	// deadlock: true
+	// cause: cycle
+	// advice: close the rows or use the transaction before asking the database again
+	// holder: import in a transaction: true
+}

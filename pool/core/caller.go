@@ -31,14 +31,15 @@ func (a callerID) is(b callerID) bool {
 // WithOwner names the caller that acquires connections with the context, such as a request, a
 // job or a worker. The name appears in errors and in the holders of a pool.
 //
-// All leases and waits with the same name are taken to be of one caller that does one thing at
-// a time; several goroutines need several names. If that caller holds a connection and waits for
-// another, then a waiter for the first also waits for the second. If callers with names wait for
-// each other, or one for itself, one of the waits fails after a tenth of a second, with an
-// [AcquireError] that wraps [ErrDeadlock]. It does not if a holder has called the engine
-// meanwhile, or if its connection may be taken from it: by a limit of the pool, or by
-// database/sql when the context of the holder's rows or transaction ends, if that may be before
-// the wait ends.
+// A name is of the process: all leases and waits with it, of all pools, are taken to be of one
+// caller that does one thing at a time. Each goroutine needs a name of its own. If that caller
+// holds a connection and waits for another, then a waiter for the first also waits for the second.
+//
+// If callers with names wait for each other, or one for itself, one of the waits fails after a
+// tenth of a second, with an [AcquireError] that wraps [ErrDeadlock]. Others that only wait behind
+// them do not fail. No wait fails so if a holder has called the engine meanwhile, or if its
+// connection may be taken from it: by a limit of the pool, or by database/sql when the context of
+// the holder's rows or transaction ends, if that may be before the wait ends.
 //
 // Without names, leases and waits in the same trace are taken to be of one caller. That decides
 // only the [Cause] of a wait that has timed out.

@@ -17,12 +17,12 @@ const (
 	CauseCancelled Cause = "cancelled"  // the caller's context ended while it waited for a holder
 	CauseConnect   Cause = "connect"    // no connection could be opened; see AcquireError.Connect
 	CauseHook      Cause = "hook"       // Hooks.BeforeAcquire refused every connection
-	CauseCycle     Cause = "cycle"      // the caller waits for itself, or holders wait for each other; see [WithOwner]
-	CauseIdle      Cause = "idle"       // connections are held, and nothing has been done with them
+	CauseCycle     Cause = "cycle"      // the caller waits for itself, or it and other holders wait for each other; see [WithOwner]
+	CauseIdle      Cause = "idle"       // connections are held, and nothing has been done with them for most of the wait
 	CauseLeak      Cause = "leak"       // the same, and Config.LeakAfter has reported a holder
 	CauseSlow      Cause = "slow"       // connections are held, and used, all the time
 	CauseOverload  Cause = "overload"   // connections are released, but there are too many waiters
-	CauseUpkeep    Cause = "upkeep"     // the pool itself has the connection, for a backup or a checkpoint
+	CauseUpkeep    Cause = "upkeep"     // the pool itself has the connection or the turn, such as for a backup or a checkpoint
 	CauseOther     Cause = "other"      // another pool of this process holds the file's write lock
 )
 
@@ -69,6 +69,7 @@ const (
 	adviseWriters   = "shorten the transactions, or raise Config.AcquireTimeout"
 	adviseReaders   = "shorten the queries, or raise Config.MaxConns or Config.AcquireTimeout"
 	adviseUpkeep    = "repeat the call when the backup or checkpoint has ended, or raise Config.AcquireTimeout"
+	adviseTurn      = "find out whether Config.Hooks.BeforeAcquire hangs, or repeat the call later"
 	adviseOther     = "open the file once in the process and share that pool, or shorten the other pool's transactions"
 	adviseTime      = "give the call more time"
 )
@@ -204,7 +205,7 @@ func (o outcome) judge(list []party, after *snapshot) verdict {
 	case none && released > 0:
 		return o.overload(released)
 	case none:
-		return verdict{CauseUpkeep, "no connection is held, but the pool itself or a hook of the program has the turn", adviseUpkeep}
+		return verdict{CauseUpkeep, "no connection is held, but the pool itself or a hook of the program has the turn", adviseTurn}
 	case len(elsewhere) == len(list):
 		return o.elsewhere(list)
 	case len(upkeep) == len(list):

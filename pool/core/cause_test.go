@@ -183,7 +183,7 @@ func TestCauseOf(t *testing.T) {
 		// The pool itself, or another pool.
 		{name: "a backup", leases: []sceneLease{{byPool: true, steps: 9, runs: true}}, cause: CauseUpkeep, advice: adviseUpkeep},
 		{name: "a checkpoint waits for readers", leases: []sceneLease{{byPool: true}}, cause: CauseUpkeep, advice: adviseUpkeep},
-		{name: "a turn without a connection", cause: CauseUpkeep, advice: adviseUpkeep},
+		{name: "a turn without a connection", cause: CauseUpkeep, advice: adviseTurn},
 		{name: "another pool of the file", leases: []sceneLease{{elsewhere: true, tx: true}}, cause: CauseOther, advice: adviseOther},
 		{name: "another pool of the file, with the same context", ctx: mine, leases: []sceneLease{{elsewhere: true, tx: true, ctx: mine}}, cause: CauseOther, advice: adviseSelf, why: "itself"},
 		{name: "another pool of the file, slow", leases: []sceneLease{{elsewhere: true, steps: 3, runs: true}}, cause: CauseOther, advice: adviseOther},
