@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 )
 
@@ -197,7 +198,7 @@ func (o outcome) judge(list []party, after *snapshot) verdict {
 	case o.cycle == 1:
 		return verdict{CauseCycle, "the caller waits for itself", adviseIdle(list)}
 	case o.cycle > 1 && o.byTrace:
-		return verdict{CauseCycle, "the holders seem to wait for each other, because waiters have the same traces", adviseOrder}
+		return verdict{CauseCycle, "the holders seem to wait for each other, because waiters have the holders' traces", adviseOrder}
 	case o.cycle > 1:
 		return verdict{CauseCycle, "the holders wait for each other", adviseOrder}
 	case len(gone) > 0 && released <= uint64(len(gone)):
@@ -221,7 +222,11 @@ func (o outcome) judge(list []party, after *snapshot) verdict {
 	case len(unseen) == len(list):
 		return verdict{CauseSlow, "the program has the engine's own connection, and the pool does not see its calls", adviseRaw}
 	}
-	return verdict{CauseSlow, plural(list, "the holder has used the connection all the time", "the holders have used the connections all the time"), adviseUse}
+	when := "all the time"
+	if slices.ContainsFunc(list, party.isIdle) {
+		when = "during the wait"
+	}
+	return verdict{CauseSlow, plural(list, "the holder has used the connection ", "the holders have used the connections ") + when, adviseUse}
 }
 
 // idle returns the cause if so many connections, of so many holders, are idle that this explains

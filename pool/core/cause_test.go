@@ -138,7 +138,7 @@ func TestCauseOf(t *testing.T) {
 		{name: "a transaction that came at the end, after another", released: 1, leases: []sceneLease{{tx: true, late: true}}, cause: CauseSlow, advice: adviseUse, why: "1 use ended during the wait, and the holder came after that"},
 		{name: "a transaction that worked, then idle for most of the wait", leases: []sceneLease{{tx: true, steps: 9, early: 9, quiet: lookHalf}}, cause: CauseIdle, advice: adviseSelf, why: "for the last"},
 		{name: "a transaction that came and worked, then idle for most of the wait", released: 1, leases: []sceneLease{{tx: true, first: lookHalf, steps: 9, early: 9}}, cause: CauseIdle, advice: adviseSelf, why: "for the last"},
-		{name: "a transaction that worked, then idle for a while", leases: []sceneLease{{tx: true, steps: 9, early: 9, quiet: lookLate}}, cause: CauseSlow, advice: adviseUse},
+		{name: "a transaction that worked, then idle for a while", leases: []sceneLease{{tx: true, steps: 9, early: 9, quiet: lookLate}}, cause: CauseSlow, advice: adviseUse, why: "the holder has used the connection during the wait"},
 		{name: "two of three readers are idle", turns: 3, reads: true, leases: []sceneLease{idleRows, idleRows, busy}, cause: CauseIdle, advice: adviseSelf, why: "2 of 3 holders have done nothing since"},
 		{name: "all readers are idle", turns: 2, reads: true, leases: []sceneLease{idleRows, idleRows}, cause: CauseIdle, advice: adviseSelf, why: "the holders have done nothing"},
 		{name: "one of two readers is idle, the other slow", turns: 2, reads: true, leases: []sceneLease{idleRows, statement}, cause: CauseIdle, advice: adviseSelf, why: "1 of 2 holders has done nothing since the wait began"},

@@ -2,7 +2,10 @@ package core
 
 import (
 	"context"
+	"fmt"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,6 +59,39 @@ type use struct {
 
 // caller returns the caller of the use.
 func (u *use) caller() callerID { return callerID{u.trace, u.owner} }
+
+// A stack is where a caller has acquired a connection.
+type stack struct {
+	pcs   [32]uintptr
+	depth int
+
+	describe sync.Once // because thousands of waits may fail at the same time
+	texts    []string
+}
+
+// frames describes the functions of a stack, without those of database/sql and without methods
+// of the pool.
+func (s *stack) frames() []string {
+	if s == nil {
+		return nil
+	}
+	s.describe.Do(func() { s.texts = describeFrames(s.pcs[:s.depth]) })
+	return slices.Clone(s.texts)
+}
+
+func describeFrames(pcs []uintptr) []string {
+	var list []string
+	frames := runtime.CallersFrames(pcs)
+	for {
+		f, more := frames.Next()
+		if !strings.HasPrefix(f.Function, "database/sql.") && !strings.HasPrefix(f.Function, "github.com/sqlitemw/sqlitemw/pool.(") && !strings.HasPrefix(f.Function, "github.com/sqlitemw/sqlitemw/pool/core.(") {
+			list = append(list, fmt.Sprintf("%s (%s:%d)", f.Function, f.File, f.Line))
+		}
+		if !more {
+			return list
+		}
+	}
+}
 
 // Core returns c, for a session that embeds it.
 func (c *Conn) Core() *Conn { return c }

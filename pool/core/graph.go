@@ -97,6 +97,15 @@ func confirms(earlier, now []stuck) bool {
 	return true
 }
 
+// isUnchangedIn reports whether none of the holders of a cycle has called the engine since the
+// snapshot. A holder that began to wait later may have.
+func (s *snapshot) isUnchangedIn(cycle []stuck) bool {
+	return !slices.ContainsFunc(cycle, func(now stuck) bool {
+		was := s.find(now.sighting)
+		return was != nil && !now.waits.since.After(s.when) && (was.does.Steps != now.does.Steps || was.does.Running)
+	})
+}
+
 func (s sighting) isActive() bool { return s.does.Running || s.does.Unseen || s.use.byPool }
 
 // areCertain reports whether nothing but the failure of a wait can end the cycle. That is so if

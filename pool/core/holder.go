@@ -3,10 +3,8 @@ package core
 import (
 	"cmp"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -130,39 +128,6 @@ func (s sighting) holder(now time.Time) Holder {
 
 // Since returns when the use began.
 func (h Holder) Since() time.Time { return h.since }
-
-// A stack is where a caller has acquired a connection.
-type stack struct {
-	pcs   [32]uintptr
-	depth int
-
-	describe sync.Once // because thousands of waits may fail at the same time
-	texts    []string
-}
-
-// frames describes the functions of a stack, without those of database/sql and without methods
-// of the pool.
-func (s *stack) frames() []string {
-	if s == nil {
-		return nil
-	}
-	s.describe.Do(func() { s.texts = describeFrames(s.pcs[:s.depth]) })
-	return slices.Clone(s.texts)
-}
-
-func describeFrames(pcs []uintptr) []string {
-	var list []string
-	frames := runtime.CallersFrames(pcs)
-	for {
-		f, more := frames.Next()
-		if !strings.HasPrefix(f.Function, "database/sql.") && !strings.HasPrefix(f.Function, "github.com/sqlitemw/sqlitemw/pool.(") && !strings.HasPrefix(f.Function, "github.com/sqlitemw/sqlitemw/pool/core.(") {
-			list = append(list, fmt.Sprintf("%s (%s:%d)", f.Function, f.File, f.Line))
-		}
-		if !more {
-			return list
-		}
-	}
-}
 
 func describeHolders(list []Holder, describe func(Holder) string) string {
 	if len(list) == 0 {

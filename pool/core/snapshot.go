@@ -1,7 +1,6 @@
 package core
 
 import (
-	"slices"
 	"time"
 
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
@@ -107,15 +106,6 @@ func (s *snapshot) noteEnded() {
 	for i := range s.leases {
 		s.leases[i].ended = s.leases[i].use.ctx.Err() != nil
 	}
-}
-
-// isUnchangedIn reports whether none of the holders of a cycle has called the engine since the
-// snapshot. A holder that began to wait later may have.
-func (s *snapshot) isUnchangedIn(cycle []stuck) bool {
-	return !slices.ContainsFunc(cycle, func(now stuck) bool {
-		was := s.find(now.sighting)
-		return was != nil && !now.waits.since.After(s.when) && (was.does.Steps != now.does.Steps || was.does.Running)
-	})
 }
 
 // find returns the sighting of the same lease, or nil.
