@@ -62,6 +62,35 @@ func TestCauses(t *testing.T) {
 		}
 		return func() { c.Close() }
 	}
+	begun := func(t *testing.T, db *sql.DB, ctx context.Context) (end func()) {
+		c, err := db.Conn(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, query := range []string{"BEGIN", "COMMIT", "BEGIN IMMEDIATE", "INSERT INTO t VALUES (3)"} {
+			if _, err := c.ExecContext(ctx, query); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return func() {
+			if _, err := c.ExecContext(ctx, "ROLLBACK"); err != nil {
+				t.Error(err)
+			}
+			c.Close()
+		}
+	}
+	ended := func(t *testing.T, db *sql.DB, ctx context.Context) (end func()) {
+		c, err := db.Conn(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, query := range []string{"PRAGMA foreign_keys = off", "BEGIN", "INSERT INTO t VALUES (3)", "COMMIT"} { // it keeps its turn
+			if _, err := c.ExecContext(ctx, query); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return func() { c.Close() }
+	}
 	// working runs short statements in a transaction until the wait is over.
 	working := func(t *testing.T, db *sql.DB, ctx context.Context) (end func()) {
 		tx, err := db.BeginTx(ctx, nil)
@@ -187,6 +216,9 @@ func TestCauses(t *testing.T) {
 		{"exec beside a transaction, 2 connections", pool.Config{MaxConns: 2}, openTx, nil, nil, nil, pool.CauseIdle, adviseSelf},
 		{"exec beside a transaction, 3 connections", pool.Config{MaxConns: 3}, openTx, nil, nil, nil, pool.CauseIdle, adviseSelf},
 		{"exec beside a transaction, in memory", memory, openTx, nil, nil, nil, pool.CauseIdle, adviseSelf},
+		{"exec beside BEGIN", pool.Config{}, begun, nil, nil, nil, pool.CauseIdle, ", in a transaction; close the rows or use the transaction"},
+		{"exec beside BEGIN, in memory", memory, begun, nil, nil, nil, pool.CauseIdle, ", in a transaction; close the rows or use the transaction"},
+		{"exec beside BEGIN and COMMIT", pool.Config{}, ended, nil, nil, nil, pool.CauseIdle, "close the connection, or use it"},
 		{"exec beside a connection that keeps its turn", pool.Config{}, openConn, nil, nil, nil, pool.CauseIdle, "close the connection, or use it"},
 		{"the same context", pool.Config{}, openTx, in(0), in(0), nil, pool.CauseIdle, "the caller seems to wait for itself"},
 		{"the same trace", pool.Config{}, openTx, in(1), in(1), nil, pool.CauseCycle, "the caller seems to wait for itself, because the holder has the same trace"},

@@ -46,6 +46,7 @@ type leaseState struct {
 	inGate      bool            // it has passed the step gate, or had when it panicked
 	timedOut    *TimeLimitError // of the last call; nil if it was in time
 	takenAway   bool            // see takeAway
+	begins      bool            // a BEGIN or SAVEPOINT has been executed
 	lockedShell *shell          // the shell whose callMu its rows hold
 }
 
@@ -66,6 +67,7 @@ type writeState struct {
 // An activity is what a lease does. Any goroutine may read it.
 type activity struct {
 	tx        atomic.Bool  // a transaction of BeginTx is open
+	sqlTx     atomic.Bool  // a transaction of BEGIN or SAVEPOINT is open
 	txStart   atomic.Int64 // Unix nanoseconds; 0 if there is no transaction, or no limit needs it
 	readStart atomic.Int64 // Unix nanoseconds; 0 means since the lease began
 	last      atomic.Pointer[route.Query]
@@ -107,6 +109,10 @@ func (c *conn) Begun() {
 	if c.doing.raw.Load() { // a store takes longer
 		c.doing.raw.Store(false)
 	}
+	if c.lease.begins {
+		c.lease.begins = false
+		c.doing.sqlTx.Store(false)
+	}
 }
 
 // Ended implements [core.Session].
@@ -121,7 +127,7 @@ func (c *conn) Kept() bool { return c.session.exist() || c.session.left.exist() 
 // Activity implements [core.Session].
 func (c *conn) Activity() core.Activity {
 	steps := c.doing.steps.Load()
-	a := core.Activity{Tx: c.doing.tx.Load(), Steps: steps / 2, Running: steps%2 == 1, Unseen: c.doing.raw.Load()}
+	a := core.Activity{Tx: c.doing.tx.Load() || c.doing.sqlTx.Load(), Steps: steps / 2, Running: steps%2 == 1, Unseen: c.doing.raw.Load()}
 	if t := c.doing.last.Load(); t != nil {
 		a.Last = t
 	}

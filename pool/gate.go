@@ -47,6 +47,7 @@ func (c *conn) Leave() {
 	c.doing.leave()
 	if !c.Lease().Panicked() {
 		c.updateTxStart()
+		c.updateSQLTx()
 	}
 	if c.reads {
 		c.pool.routing.steps.Leave()
@@ -108,6 +109,9 @@ func (c *conn) context(ctx context.Context, t *route.Query) context.Context {
 			return ctx
 		}
 		c.doing.last.Store(t)
+		if t.Begins {
+			c.lease.begins = true
+		}
 	}
 	if c.lease.called && !c.doing.tx.Load() && c.doing.txStart.Load() == 0 && c.Lease().OpenRows() == 0 {
 		// This is not the first call: nothing has been read since the last one.

@@ -61,6 +61,17 @@ func (c *conn) limit(setting string, limit, took time.Duration) *TimeLimitError 
 	return &TimeLimitError{setting, limit, took, c.ID(), c.summary()}
 }
 
+// updateSQLTx records whether a transaction is open that a query has begun. It asks SQLite only
+// once a BEGIN or SAVEPOINT has been executed in the lease.
+func (c *conn) updateSQLTx() {
+	if !c.lease.begins {
+		return
+	}
+	if open := !c.SQLite().GetAutocommit(); open != c.doing.sqlTx.Load() {
+		c.doing.sqlTx.Store(open)
+	}
+}
+
 // updateTxStart records when a transaction begins and ends, no matter which query does it.
 func (c *conn) updateTxStart() {
 	if !c.pool.cfg.takesAway() {

@@ -22,7 +22,7 @@ type Holder struct {
 	Trace    trace.TraceID // of the call that acquired it; zero if it was in no trace
 	Owner    string        // name set by [WithOwner]; "Backup" or "Checkpoint" for the pool itself
 	Rows     int           // number of open rows
-	Tx       bool          // whether a transaction of BeginTx is open
+	Tx       bool          // whether a transaction of BeginTx or BEGIN is open
 	Stack    []string      // of the caller, innermost first; nil unless stacks are tracked
 	WaitsFor string        // in a cycle: the lane that it waits for, such as writer of "app.db"
 
