@@ -69,7 +69,7 @@ func (e *DirtyError) Error() string {
 // attached database, and cannot have the connection that has it. Either another call holds that, or
 // the query is in a transaction on another one.
 type SessionError struct {
-	Name string // a name that only the other connection knows
+	Name string // a name that only the other connection has
 	Err  error  // SQLite's error, the context's, or one of this package that matches sqlite3.ERROR
 }
 
@@ -91,7 +91,7 @@ func (e *SessionError) Error() string {
 	if e.Err == errReadOnlyTx {
 		return fmt.Sprintf("%v, to which %q belongs: begin the transaction without ReadOnly", e.Err, e.Name)
 	}
-	return fmt.Sprintf("%v (only a connection that another call holds knows %q: close the rows or the *sql.Conn of that call first, or query through it; what every connection needs belongs into Config.Init)", e.Err, e.Name)
+	return fmt.Sprintf("%v (only the connection that another call holds has %q: close the rows or the *sql.Conn of that call first, or query through it; what every connection needs belongs in Config.Init)", e.Err, e.Name)
 }
 
 // Unwrap returns Err.

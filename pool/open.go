@@ -161,7 +161,9 @@ func (p *Pool) open(ctx context.Context) error {
 		return &OpenError{File: p.plan.dsn.Database(), Err: err}
 	}
 	p.base.opened.journalMode, _ = inspect.JournalMode(c.SQLite())
-	p.base.opened.synchronous = inspect.Synchronous(c.SQLite())
+	if s, ok := synchronousOf(inspect.Pragma(c.SQLite(), "synchronous")); ok {
+		p.base.opened.synchronous = s.String()
+	}
 	c.initial.pragmas.Restore(c.SQLite())
 	p.wals.Opened(p.base.path, size)
 	p.lanes.writer.Push(&c.Conn)

@@ -130,11 +130,12 @@ func (p *Pool) beforeQuery(c *conn, t *route.Query) {
 func (p *Pool) warnForeignKeys(c *conn, t *route.Query) {
 	is := route.NotSet
 	c.inspect(func() {
-		_ = inspect.Rows(c.SQLite(), "PRAGMA foreign_keys", func(st *sqlite3.Stmt) {
-			if is = route.Off; st.ColumnBool(0) {
-				is = route.On
-			}
-		})
+		switch inspect.Pragma(c.SQLite(), "foreign_keys") {
+		case "0":
+			is = route.Off
+		case "1":
+			is = route.On
+		}
 	})
 	if is == route.NotSet || is == t.ForeignKeys {
 		return
@@ -283,11 +284,7 @@ func (p *Pool) keepsCommits(raw *sqlite3.Conn, journal bool) {
 	if journal {
 		old, now = now, old
 	}
-	is := ""
-	if err := inspect.Rows(raw, "PRAGMA synchronous", func(st *sqlite3.Stmt) { is = st.ColumnText(0) }); err != nil {
-		return
-	}
-	if s, ok := synchronousOf(is); !ok || s != old {
+	if s, ok := synchronousOf(inspect.Pragma(raw, "synchronous")); !ok || s != old {
 		return
 	}
 	// Inside a transaction, SQLite refuses this. But there the journal mode cannot have changed

@@ -41,17 +41,6 @@ func JournalMode(raw *sqlite3.Conn) (mode string, ok bool) {
 	return mode, err == nil && mode != ""
 }
 
-// Synchronous returns SQLite's keyword for the synchronous of the main database, or "" if it is
-// unknown.
-func Synchronous(raw *sqlite3.Conn) (keyword string) {
-	_ = Rows(raw, "PRAGMA synchronous", func(st *sqlite3.Stmt) {
-		if n := st.ColumnInt(0); n >= 0 && n <= 3 {
-			keyword = [...]string{"off", "normal", "full", "extra"}[n]
-		}
-	})
-	return keyword
-}
-
 // connPragmas are the pragmas of a connection that can be read. The first is read first, because
 // others reset it.
 var connPragmas = [...]string{
@@ -68,9 +57,8 @@ type Pragmas [len(connPragmas)]string
 
 // PragmasOf returns the pragmas of a connection.
 func PragmasOf(raw *sqlite3.Conn) (p Pragmas) {
-	p[0] = Pragma(raw, connPragmas[0])
-	for i, name := range connPragmas[1:] {
-		p[i+1] = Pragma(raw, name)
+	for i, name := range connPragmas {
+		p[i] = Pragma(raw, name)
 	}
 	p.Restore(raw)
 	return p

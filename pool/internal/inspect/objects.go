@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"maps"
 	"strings"
 
 	"github.com/ncruces/go-sqlite3"
@@ -37,7 +38,7 @@ func NoObjects(like bool) *Objects { return &Objects{like: like} }
 // ObjectsOf returns the objects of a connection, without functions, modules and collations. See
 // [Objects.Extend] for those.
 func ObjectsOf(raw *sqlite3.Conn) *Objects {
-	o := &Objects{attached: map[string]string{}}
+	o := &Objects{attached: map[string]string{}, foreign: map[string]bool{}}
 	_ = Rows(raw, "PRAGMA database_list", func(st *sqlite3.Stmt) {
 		switch name := sqltext.Fold(st.ColumnText(1)); name {
 		case "main", "temp":
@@ -53,13 +54,7 @@ func ObjectsOf(raw *sqlite3.Conn) *Objects {
 		quoted := `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
 		found := o.names(raw, "SELECT name FROM "+quoted+".sqlite_schema AS a WHERE type IN ('table', 'view')"+
 			" AND NOT EXISTS (SELECT 1 FROM main.sqlite_schema AS m WHERE m.name = a.name COLLATE nocase)")
-		if o.foreign == nil {
-			o.foreign = found
-		} else {
-			for name := range found {
-				o.foreign[name] = true
-			}
-		}
+		maps.Copy(o.foreign, found)
 	}
 	o.readLike(raw)
 	return o
@@ -115,9 +110,7 @@ func (o *Objects) Beyond(initial *Objects) *route.Names {
 		}
 	}
 	for _, more := range []map[string]bool{without(o.foreign, initial.foreign), without(o.modules, initial.modules)} {
-		for name := range more {
-			n.Tables[name] = true
-		}
+		maps.Copy(n.Tables, more)
 	}
 	if len(n.Schemas)+len(n.Tables)+len(n.Functions) == 0 && !n.Like && !n.Any && !n.Others && !n.Triggers {
 		return nil
