@@ -132,6 +132,7 @@ const (
 	KindRecovered = wrap.KindRecovered
 	KindPanic     = wrap.KindPanic
 	KindWarning   = wrap.KindWarning
+	KindSync      = wrap.KindSync
 )
 
 // The reasons why a connection is discarded or closed; see package wrap.

@@ -94,6 +94,9 @@ func openFile(raw *sqlite3.Conn) (*dbFile, error) {
 		if err := clearLeftovers(name); err != nil {
 			return nil, err
 		}
+		if err := recoverable(key, born, name); err != nil {
+			return nil, err
+		}
 		f = &dbFile{key: key, name: name, main: info, born: born}
 		if link, err := os.Lstat(name); err == nil {
 			f.linked = link.Mode()&os.ModeSymlink != 0

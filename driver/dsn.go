@@ -24,8 +24,9 @@ type DSN struct {
 	mode    string
 	cache   string
 	vfs     string
-	modeof  bool  // SQLite takes the file's permissions from another file
-	openErr error // the error that opening a connection returns
+	standIn string // see OpenedWith
+	modeof  bool   // SQLite takes the file's permissions from another file
+	openErr error  // the error that opening a connection returns
 
 	pragmas    []Pragma // from _pragma, in order
 	translated []Pragma // from other drivers' parameters
@@ -263,6 +264,9 @@ func (d *DSN) render(ps []Pragma) string {
 	if d.timefmt != "" {
 		params = append(params, "_timefmt="+url.QueryEscape(d.timefmt))
 	}
+	if d.standIn != "" {
+		params = append(params, "vfs="+d.standIn) // SQLite uses the last one
+	}
 	for _, p := range ps {
 		params = append(params, "_pragma="+url.QueryEscape(p.text()))
 	}
@@ -298,6 +302,14 @@ func (d *DSN) behavior() (params []string) {
 	}
 	add(d.deferFK, "_defer_foreign_keys=1")
 	return params
+}
+
+// OpenedWith returns d, whose connections open their files with the named VFS. That must stand in for
+// the operating system's, which the DSN names or means.
+func (d *DSN) OpenedWith(vfs string) *DSN {
+	c := d.clone()
+	c.standIn = vfs
+	return c
 }
 
 // FileURI returns the URI of the named file. The name may hold any characters.

@@ -11,7 +11,7 @@ import (
 
 // ErrFileLost says that the database file, its -wal or its -shm is no longer the one that
 // this process opened. SQLite itself keeps using its open file, and everything written
-// there is lost.
+// there is lost. Or the disk has failed to write the -wal, so that commits in it may be lost.
 //
 // The loss belongs to the file, not to a connection. After one connection has noticed it,
 // every call on every connection to the file fails with this error before it writes. To use
@@ -19,7 +19,7 @@ import (
 // again.
 //
 // ErrFileLost wraps [sqlite3.READONLY_DBMOVED]. Calls return a [*FileLostError], which says
-// what happened to which file.
+// what happened to which file, and wraps [sqlite3.IOERR_FSYNC] instead if that was a sync.
 var ErrFileLost error = fileLost{}
 
 type fileLost struct{}
@@ -36,18 +36,31 @@ func isLost(err error) bool { return errors.Is(err, ErrFileLost) }
 // A FileLostError is the [ErrFileLost] that names the file.
 type FileLostError struct {
 	File   string // the database's file, its -wal or its -shm
-	Change string // "removed", "replaced", "emptied" or "truncated"
+	Change string // "removed", "replaced", "emptied", "truncated" or "not synced"
+	Err    error  // of the operating system, if a sync has failed; otherwise nil
 }
 
+// NotSynced is the Change of a -wal that the disk has failed to write. A pool whose commits share
+// syncs finds that.
+const NotSynced = "not synced"
+
 func (e *FileLostError) Error() string {
+	if e.Change == NotSynced {
+		return fmt.Sprintf("sqlitemw: sync failed: the disk has not confirmed that %q was written (%v), so its latest commits may be lost: when the disk works again, close the database in all processes and open it again, which keeps what has reached the disk", redact.Name(e.File), redact.Error(e.Err))
+	}
 	return fmt.Sprintf("sqlitemw: file lost: %q was %s while the database was open: close the database and open it again to use what is there now", redact.Name(e.File), e.Change)
 }
 
 // Is reports whether target is [ErrFileLost].
 func (e *FileLostError) Is(target error) bool { return target == ErrFileLost }
 
-// Unwrap returns [sqlite3.READONLY_DBMOVED].
-func (e *FileLostError) Unwrap() error { return sqlite3.READONLY_DBMOVED }
+// Unwrap returns [sqlite3.READONLY_DBMOVED], or [sqlite3.IOERR_FSYNC] for a failed sync.
+func (e *FileLostError) Unwrap() error {
+	if e.Change == NotSynced {
+		return sqlite3.IOERR_FSYNC
+	}
+	return sqlite3.READONLY_DBMOVED
+}
 
 // An OtherNameError says that a database was to be opened under a second name, such as a
 // hard link. Connections of this process have it open under the first name. SQLite keeps

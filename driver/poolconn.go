@@ -56,6 +56,9 @@ type PoolConn interface {
 	// SQLite expects. It reads the first page.
 	CheckSize() error
 
+	// WAL returns the VFS's file of the connection's WAL, or nil if it has none open.
+	WAL() any
+
 	// Forget drops the connection's cached statements. A pool calls it when another
 	// connection may have changed what their queries mean.
 	Forget()
@@ -110,6 +113,16 @@ func (c *Connector) LookAfterFile() error {
 // FileLost returns an [ErrFileLost] if the file is already known to be lost. It checks
 // nothing.
 func (c *Connector) FileLost() error { return c.location.lostError() }
+
+// LoseWAL makes every call on the database fail with [ErrFileLost], because a sync of its -wal has
+// failed with err. No connection of the process checkpoints that -wal any more: pages that the
+// operating system could not write may be missing in it, and a checkpoint does not look at the
+// checksums that would tell. The first connection after the last one is closed does.
+func (c *Connector) LoseWAL(err error) {
+	if f := c.location.file.Load(); f != nil {
+		f.loseWAL(err)
+	}
+}
 
 // Limits reports a pool's limits as metrics until stop is called.
 func (c *Connector) Limits(limits func() instrument.PoolLimits) (stop func()) {
@@ -179,6 +192,13 @@ func (c *conn) BlockedBy(err error) (Blocker, ConnID) {
 }
 
 func (c *conn) CheckSize() error { return c.session.checkSize() }
+
+func (c *conn) WAL() any {
+	if s := c.session; s.enterWAL() == nil && s.inWAL {
+		return handleOf(c.Conn, sqlite3.FCNTL_JOURNAL_POINTER)
+	}
+	return nil
+}
 
 func (c *conn) Forget() { c.session.cache.forget() }
 

@@ -215,6 +215,9 @@ func (f *dbFile) planClose() (plan closePlan, checkpoint bool) {
 	defer f.mu.Unlock()
 	plan = closePlan{file: f, wal: f.wal, shm: f.shm}
 	info, change, err := f.compareMain()
+	if f.isUnsynced() {
+		return plan, false
+	}
 	if err != nil {
 		return plan, true
 	}

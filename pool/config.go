@@ -107,6 +107,11 @@ type Config struct {
 	// returns the resolved value. Any other value is used as it is.
 	Synchronous Synchronous
 
+	// CommitSync selects how the commits of a database with Synchronous FULL in WAL mode reach the
+	// disk. Zero means [CommitSyncShared] where commits can share syncs, and otherwise
+	// [CommitSyncSolo], as with any other Synchronous. [Pool.Config] returns the resolved value.
+	CommitSync CommitSync
+
 	// BusyTimeout is how long SQLite waits for a lock of another process; within the pool,
 	// callers wait in queues. Zero means 5 seconds, or half of AcquireTimeout if that is less.
 	// Negative means not at all. It is rounded up to milliseconds. It must be less than
@@ -256,6 +261,37 @@ var synchronousNames = []string{"default", "full", "off", "normal", "extra"}
 // String returns SQLite's keyword for the setting.
 func (s Synchronous) String() string { return nameOf("Synchronous", int(s), synchronousNames) }
 
+// CommitSync selects how commits reach the disk with [SynchronousFull] in WAL mode. With each of
+// them, a commit that has returned without an error is on the disk: a power failure does not undo
+// it.
+//
+// Commits can share syncs on Linux, if the file system is this machine's, the VFS is "os",
+// locking_mode is not exclusive, and there are no Interceptors, which would see the end of a call
+// before its commit is on the disk. See the package documentation.
+type CommitSync int
+
+const (
+	// CommitSyncDefault means CommitSyncShared where commits can share syncs.
+	CommitSyncDefault CommitSync = iota
+
+	// CommitSyncShared lets the next transaction begin while the disk writes the last one, and
+	// syncs once for all that wait. Readers of this process wait, before their first row, until
+	// what they see is on the disk. Other processes may see a commit earlier.
+	CommitSyncShared
+
+	// CommitSyncSharedEarly is CommitSyncShared, but readers do not wait. After a power failure, a
+	// commit may be gone that was seen, though it had not returned yet.
+	CommitSyncSharedEarly
+
+	// CommitSyncSolo lets SQLite sync each commit before the next transaction may begin.
+	CommitSyncSolo
+)
+
+var commitSyncNames = []string{"default", "shared", "shared-early", "solo"}
+
+// String returns the keyword for a DSN.
+func (s CommitSync) String() string { return nameOf("CommitSync", int(s), commitSyncNames) }
+
 // DirtyPolicy selects what happens to a connection that is given back with an open transaction. Only
 // a transaction that a query began can be left open, because database/sql ends its own. In
 // every case, an event and a log line report it.
@@ -385,6 +421,9 @@ func (ps *problems) fields(c Config) {
 	ps.counts(c)
 	if n := int(c.Synchronous); n < 0 || n >= len(synchronousNames) {
 		ps.add("Synchronous is %d: use SynchronousDefault, SynchronousOff, SynchronousNormal, SynchronousFull or SynchronousExtra", n)
+	}
+	if n := int(c.CommitSync); n < 0 || n >= len(commitSyncNames) {
+		ps.add("CommitSync is %d: use CommitSyncDefault, CommitSyncShared, CommitSyncSharedEarly or CommitSyncSolo", n)
 	}
 	if n := int(c.Dirty); n < 0 || n >= len(dirtyNames) {
 		ps.add("Dirty is %d: use DirtyRepair, DirtyDiscard or DirtyFail", n)

@@ -31,6 +31,7 @@ type conn struct {
 
 	reader readerState
 	lease  leaseState
+	sync   syncState
 }
 
 // A readerState is of a reader.
@@ -113,6 +114,7 @@ func (c *conn) Begun() {
 		c.lease.begins = false
 		c.doing.sqlTx.Store(false)
 	}
+	c.sync.begin()
 }
 
 // Ended implements [core.Session].

@@ -43,6 +43,12 @@ func (d *dialer) Open(ctx context.Context, l *core.Lane, o *wrap.Opening, opened
 	c.lease.called = true
 	c.recordInitialState() // an authorizer of the program may panic
 	dialled.Lease().SetGate(c)
+	if p.plan.sharesSyncs() {
+		dialled.Lease().SetSettler(c)
+		if err := c.joinSyncs(); err != nil {
+			return nil, &OpenError{File: p.plan.dsn.Database(), Err: err}
+		}
+	}
 	return c, nil
 }
 

@@ -118,6 +118,14 @@ var dsnKeys = map[string]func(c *Config, value string) (remedy string){
 		c.Dirty = DirtyPolicy(i)
 		return ""
 	},
+	"_pool_commit_sync": func(c *Config, value string) string {
+		i := slices.Index(commitSyncNames, strings.ToLower(value))
+		if i <= int(CommitSyncDefault) {
+			return "use shared, shared-early or solo"
+		}
+		c.CommitSync = CommitSync(i)
+		return ""
+	},
 	"_pool_synchronous": func(c *Config, value string) string {
 		s, ok := synchronousOf(value)
 		if !ok {

@@ -97,6 +97,19 @@ func (e *SessionError) Error() string {
 // Unwrap returns Err.
 func (e *SessionError) Unwrap() error { return e.Err }
 
+// A CommitError says that a transaction is committed, but is not known to be on the disk. Other
+// connections see it, and a retry would execute it again. A power failure may undo it.
+type CommitError struct {
+	Err error // that of the context whose end has ended the wait, or a [*driver.FileLostError] that says that a sync has failed
+}
+
+func (e *CommitError) Error() string {
+	return fmt.Sprintf("pool: the transaction is committed, but not known to be on the disk: %v", e.Err)
+}
+
+// Unwrap returns Err.
+func (e *CommitError) Unwrap() error { return e.Err }
+
 // A TimeLimitError says which limit was exceeded, and by which connection. It matches
 // [ErrTimeLimit] and wraps [sqlite3.INTERRUPT].
 type TimeLimitError struct {

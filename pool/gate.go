@@ -35,6 +35,7 @@ func (c *conn) Enter() error {
 		c.pool.routing.steps.EnterWriter()
 	}
 	c.lease.inGate = true
+	c.sync.enter()
 	return nil
 }
 
@@ -44,6 +45,7 @@ func (c *conn) Leave() {
 		return
 	}
 	c.lease.inGate = false
+	c.sync.leave()
 	c.doing.leave()
 	if !c.Lease().Panicked() {
 		c.updateTxStart()
@@ -59,6 +61,7 @@ func (c *conn) Leave() {
 // Failed implements [wrap.Gate].
 func (c *conn) Failed(err error) error {
 	c.pool.recordFileLost(err)
+	c.pool.recordNotSynced(err)
 	// If the context has ended, the caller has given up.
 	if errors.Is(err, sqlite3.BUSY) && (c.lease.calls == nil || c.lease.calls.Err() == nil) {
 		c.pool.recordBusy(c, err)
@@ -106,6 +109,7 @@ func (w *leaseContext) Err() error {
 func (c *conn) context(ctx context.Context, t *route.Query) context.Context {
 	if t != nil {
 		if t.Text == "" {
+			c.sync.defers = false
 			return ctx
 		}
 		c.doing.last.Store(t)
@@ -118,6 +122,7 @@ func (c *conn) context(ctx context.Context, t *route.Query) context.Context {
 		c.doing.readStart.Store(time.Now().UnixNano())
 	}
 	c.lease.calls, c.lease.timedOut = ctx, nil
+	c.sync.defers = t != nil && c.mayDefer(t)
 	w := &leaseContext{Context: ctx, conn: c}
 	if c.pool.cfg.StatementTimeout > 0 {
 		w.began = time.Now()

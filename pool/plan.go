@@ -16,6 +16,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 	"github.com/sqlitemw/sqlitemw/pool/internal/walkeeper"
+	"github.com/sqlitemw/sqlitemw/pool/internal/walsync"
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
@@ -224,6 +225,9 @@ func (p *plan) setDefaults() {
 			c.Synchronous = SynchronousFull
 		}
 	}
+	if c.CommitSync = cmp.Or(c.CommitSync, CommitSyncShared); !p.canShareSyncs() {
+		c.CommitSync = CommitSyncSolo
+	}
 	c.Name = cmp.Or(c.Name, p.dsn.Database())
 	c.MaxConns = cmp.Or(c.MaxConns, defaultMaxConns)
 	c.MinConns = cmp.Or(c.MinConns, defaultMinConns)
@@ -270,6 +274,14 @@ func (p *plan) setDefaults() {
 	c.Interceptors = slices.Clone(c.Interceptors)
 }
 
+// canShareSyncs reports whether commits can share syncs, as far as the Config says.
+func (p *plan) canShareSyncs() bool {
+	return walsync.Supported && p.wal && !p.exclusive && p.config.Synchronous == SynchronousFull && len(p.config.Interceptors) == 0
+}
+
+// sharesSyncs reports whether commits share syncs.
+func (p *plan) sharesSyncs() bool { return p.config.CommitSync != CommitSyncSolo }
+
 // forWriter returns the source of the writer.
 func (p *plan) forWriter() source {
 	d := p.shared()
@@ -283,7 +295,7 @@ func (p *plan) forWriter() source {
 	if p.wal {
 		ps = append(ps, driver.Pragma{Name: "journal_mode", Value: "wal"})
 	}
-	return source{d, p.driverConfig(append(ps, p.config.Pragmas...))}
+	return source{p.withWALs(d), p.driverConfig(append(ps, p.config.Pragmas...))}
 }
 
 // besideWriter returns the source of connections beside the writer. They do not create the
@@ -293,12 +305,20 @@ func (p *plan) forWriter() source {
 // checkpoints and backups change no data, but have mode rw. With mode ro, SQLite's checkpoint
 // fails with IOERR.
 func (p *plan) besideWriter(mode string) source {
-	d := p.shared().Without("_txlock", "mode").
+	d := p.withWALs(p.shared()).Without("_txlock", "mode").
 		WithoutPragmas(isWriterOnly).
 		With("mode", mode).
 		With("_txlock", "deferred"). // otherwise Begin would take the write lock
 		WithPragma(driver.Pragma{Name: "query_only", Value: "1"})
 	return source{d, p.driverConfig(slices.DeleteFunc(append(p.pragmas(), p.config.Pragmas...), isWriterOnly))}
+}
+
+// withWALs returns d, whose connections have a [walsync.File] if commits share syncs.
+func (p *plan) withWALs(d *driver.DSN) *driver.DSN {
+	if p.sharesSyncs() {
+		d = d.OpenedWith(walsync.VFS)
+	}
+	return d
 }
 
 // shared returns the DSN that the connections of all lanes have in common.

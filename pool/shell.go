@@ -32,25 +32,45 @@ var (
 
 // ExecContext implements [driver.ExecerContext].
 func (s *shell) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	res, commit, err := s.exec(ctx, query, args, wrap.ExecutedByDB)
+	return res, commit.wait(ctx, err)
+}
+
+// exec executes a query. If that has committed, it returns what ExecContext waits for. endsUse
+// reports whether the call is the last one of its checkout.
+func (s *shell) exec(ctx context.Context, query string, args []driver.NamedValue, endsUse func() bool) (_ driver.Result, commit *pendingSync, _ error) {
 	s.callMu.Lock()
 	defer s.callMu.Unlock()
 	defer s.panicked()
 	t := s.pool.routing.queries.Of(query)
 	c, err := s.forExec(ctx, t)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s.calling = c
 	if query == "" {
 		c.doing.raw.Store(true) // it may be a savepoint, which uses SQLite's connection
 	}
 	s.pool.beforeQuery(c, t)
+	c.sync.byShell = true
 	res, err := c.ExecContext(c.context(ctx, t), query, args)
+	commit = c.takePending()
 	s.pool.afterQuery(c, t, true)
 	s.calling = nil
 	s.endTimedOutTx(c)
-	s.offerTurn()
-	return res, s.explain(c, t, err)
+	err = s.explain(c, t, err)
+	s.afterCommit(commit, endsUse)
+	return res, commit, err
+}
+
+// afterCommit lets the next transaction begin after a call. If the call has committed, and the
+// checkout ends with it, that ends now, before the wait for the disk.
+func (s *shell) afterCommit(commit *pendingSync, endsUse func() bool) {
+	if commit == nil || s.writer == nil || s.tx != nil || !endsUse() {
+		s.offerTurn()
+		return
+	}
+	commit.detach(func() { s.giveBack(&s.writer) })
 }
 
 // QueryContext implements [driver.QueryerContext]. A panic of the query is raised by its rows,
@@ -170,40 +190,49 @@ func (s *shell) begin(ctx context.Context, opts driver.TxOptions) (driver.Tx, er
 	}
 	s.tx = c
 	c.doing.tx.Store(true)
-	return &tx{inner, s, c}, nil
+	return &tx{inner, s, c, ctx, c.sync.file != nil && wrap.BegunByDB()}, nil
 }
 
 // A tx is a transaction. All its calls go to one connection.
 type tx struct {
 	driver.Tx
-	shell *shell
-	conn  *conn
+	shell   *shell
+	conn    *conn
+	ctx     context.Context // of its begin
+	endsUse bool            // its end ends the checkout; false if unknown
 }
 
 func (t *tx) Commit() error {
+	commit, err := t.commit()
+	return commit.wait(t.ctx, err)
+}
+
+func (t *tx) commit() (commit *pendingSync, err error) {
 	t.shell.callMu.Lock()
 	defer t.shell.callMu.Unlock()
-	defer t.end()
-	return t.Tx.Commit()
+	defer func() { t.end(commit) }()
+	t.conn.deferCommit(t.ctx)
+	err = t.Tx.Commit()
+	return t.conn.takePending(), err
 }
 
 func (t *tx) Rollback() error {
 	t.shell.callMu.Lock()
 	defer t.shell.callMu.Unlock()
-	defer t.end()
+	defer t.end(nil)
 	return t.Tx.Rollback()
 }
 
 // end is deferred, so that it runs after a panic too. By then database/sql regards the
 // transaction as ended, and gives nothing back.
-func (t *tx) end() {
+func (t *tx) end(commit *pendingSync) {
 	t.shell.tx = nil
 	t.conn.doing.tx.Store(false)
 	t.shell.panicked()
 	if !t.shell.broken {
 		t.shell.pool.afterCall(t.conn)
 	}
-	t.shell.offerTurn()
+	t.shell.afterCommit(commit, func() bool { return t.endsUse })
 }
 
 // forExec leases the connection for an Exec.
@@ -368,9 +397,9 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (_ dri
 			}
 		}
 	}()
-	res, err := s.shell.ExecContext(ctx, s.query, args)
+	res, commit, err := s.shell.exec(ctx, s.query, args, func() bool { return !s.made.OfConn() })
 	finished = true
-	return res, err
+	return res, commit.wait(ctx, err)
 }
 
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {

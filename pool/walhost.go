@@ -9,6 +9,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
 	"github.com/sqlitemw/sqlitemw/pool/core"
 	"github.com/sqlitemw/sqlitemw/pool/internal/walkeeper"
 )
@@ -21,10 +22,15 @@ var _ walkeeper.Host = walHost{}
 // Dial implements [walkeeper.Host].
 func (h walHost) Dial(ctx context.Context) (driver.PoolConn, error) {
 	c, err := h.lanes.upkeep.Dial(ctx, nil)
-	if err == nil {
-		inBackground(ctx, c)
+	if err != nil {
+		return nil, err
 	}
-	return c, err
+	inBackground(ctx, c)
+	if _, _, err := h.joinSyncs(c); err != nil {
+		c.Lease().CloseFor(wrap.ReasonOther)
+		return nil, err
+	}
+	return c, nil
 }
 
 // WithIdleWriter implements [walkeeper.Host].

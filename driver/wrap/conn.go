@@ -47,10 +47,11 @@ type Conn struct {
 	// For connections of a pool.
 	open       atomic.Int32 // number of open rows
 	lane       Lane
-	background bool // events are on one of the pool's own goroutines
-	gate       Gate // nil if there is none
-	copies     bool // gate.Copies()
-	spared     bool // see Lease.Spared
+	background bool    // events are on one of the pool's own goroutines
+	gate       Gate    // nil if there is none
+	settler    Settler // nil if there is none
+	copies     bool    // gate.Copies()
+	spared     bool    // see Lease.Spared
 }
 
 // chain is a connection that sqlmw has wrapped.
@@ -165,6 +166,7 @@ func (c *Conn) startCall() error {
 func (c *Conn) endCall(err error) error {
 	c.inCall = false
 	if c.broken {
+		c.spans.TakeKept().EndKept(nil)
 		return err
 	}
 	if c.gate != nil {
@@ -172,6 +174,9 @@ func (c *Conn) endCall(err error) error {
 	}
 	if err != nil {
 		err = c.handleErr(err)
+	}
+	if c.settler != nil {
+		err = c.settler.Settle(c.spans.TakeKept(), err)
 	}
 	return err
 }

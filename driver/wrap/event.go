@@ -97,17 +97,21 @@ const (
 	// surprising one. The cause may also be the database. The reason names it. It also occurs
 	// once if the program closes a *sql.DB of an open pool; the reason is ReasonDatabaseClosed.
 	KindWarning
+
+	// KindSync occurs when a sync of a pool's write-ahead log has put commits on the disk, or has
+	// failed to. It is for all commits that waited for it.
+	KindSync
 )
 
 var kinds = [...]string{
 	"unknown", "connect", "acquire", "release", "discard", "close",
 	"timeout", "cancel", "refuse", "leak", "leak-end", "dirty", "session", "busy", "reset", "health", "shutdown",
-	"file-lost", "failing", "recovered", "panic", "time-limit", "warning",
+	"file-lost", "failing", "recovered", "panic", "time-limit", "warning", "sync",
 }
 
 // String returns the kind's name: connect, acquire, release, discard, close, timeout, cancel,
 // refuse, leak, leak-end, dirty, session, busy, reset, health, shutdown, file-lost, failing,
-// recovered, panic, time-limit or warning.
+// recovered, panic, time-limit, warning or sync.
 func (k Kind) String() string {
 	if int(k) >= len(kinds) {
 		k = 0
@@ -221,7 +225,7 @@ type Event struct {
 	Kind Kind
 	Conn ConnID
 
-	// Duration is how long the step took (connect, close). For release and discard, it is how
+	// Duration is how long the step took (connect, close, sync). For release and discard, it is how
 	// long the connection was in use; for recovered, how long the operation failed. For an
 	// acquire, it is the time that the driver spent, including the connect if there was one.
 	// A driver does not know how long the caller waited for database/sql.
@@ -261,6 +265,9 @@ type Event struct {
 	// queue where the wait began, from 1. Both are zero if it did not wait.
 	Wait          time.Duration
 	QueuePosition int
+
+	// Commits is the number of commits that a sync has put on the disk.
+	Commits uint64
 
 	// Background says that the step ran on a goroutine of database/sql or of a pool. Such a
 	// connect is for the longest waiter, or for an idle connection. Such a close may be for

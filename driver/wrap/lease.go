@@ -299,3 +299,20 @@ type Gate interface {
 	// The pool then takes the connection back, because database/sql may never release it.
 	Panicked()
 }
+
+// SetSettler makes every later call of the connection, and the rows of its queries, end with s.
+func (l Lease) SetSettler(s Settler) {
+	l.conn.settler = s
+	l.conn.spans.KeepCalls()
+}
+
+// A Settler does what remains to be done when the engine has finished a call: it may wait for the
+// disk. Its methods are called after the gate's Leave. They may return an error for the program.
+type Settler interface {
+	// Settle ends call, which the engine has finished. err is the error for the program; Settle
+	// returns it, or another. It is also called when rows end, with a nil call.
+	Settle(call *instrument.Call, err error) error
+
+	// Show is called before the program gets a row of a query, or learns that there are no more.
+	Show() error
+}

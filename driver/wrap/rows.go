@@ -236,6 +236,9 @@ func (r *rows) Next(dest []driver.Value) error {
 	if gate := r.conn.gate; gate != nil {
 		gate.Leave()
 	}
+	if r.conn.settler != nil {
+		err = r.show(err)
+	}
 	if err != nil {
 		return r.finish(err)
 	}
@@ -247,6 +250,30 @@ func (r *rows) Next(dest []driver.Value) error {
 		}
 	}
 	return nil
+}
+
+// show asks the settler whether the program may have the result of a step.
+func (r *rows) show(err error) error {
+	if err == nil || err == io.EOF {
+		if failed := r.conn.settler.Show(); failed != nil {
+			return failed
+		}
+	}
+	return err
+}
+
+// settle asks the settler whether rows may end with err.
+func (r *rows) settle(err error) error {
+	if r.conn.settler == nil {
+		return err
+	}
+	if err != io.EOF {
+		return r.conn.settler.Settle(nil, err)
+	}
+	if failed := r.conn.settler.Settle(nil, nil); failed != nil {
+		return failed
+	}
+	return err
 }
 
 // failPanicked ends the call of rows that were open when a panic passed through their
@@ -261,6 +288,7 @@ func (r *rows) failPanicked() error {
 // HasNextResultSet, which database/sql calls next, decides. finish returns the error for the
 // program.
 func (r *rows) finish(err error) error {
+	err = r.settle(err)
 	if err != io.EOF {
 		r.failed = true
 		err = r.conn.handleErr(err)

@@ -102,6 +102,9 @@ func (r *rows) nextRow() error {
 	if gate := r.conn.gate; gate != nil {
 		gate.Leave()
 	}
+	if r.conn.settler != nil {
+		err = r.show(err)
+	}
 	switch {
 	case err != nil:
 		err = r.finish(err)

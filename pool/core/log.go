@@ -170,6 +170,9 @@ func attrsOf(e wrap.Event) []slog.Attr {
 	if e.Duration != 0 {
 		attrs = append(attrs, slog.Duration("duration", e.Duration))
 	}
+	if e.Commits != 0 {
+		attrs = append(attrs, slog.Uint64("commits", e.Commits))
+	}
 	if e.Holder != 0 {
 		attrs = append(attrs, slog.Uint64("holder", uint64(e.Holder)))
 	}

@@ -61,6 +61,14 @@ type Stats struct {
 	StepWaits         uint64        // steps of readers that waited for a processor
 	Pages             WALStats
 
+	// Of a pool whose commits share syncs; zero otherwise. SyncedCommits / Syncs is the number of
+	// commits for each sync.
+
+	Syncs         uint64        // syncs of the WAL that calls of this pool have made
+	SyncedCommits uint64        // commits that these have put on the disk, also those of other pools of the file
+	SyncTime      time.Duration // total time of the syncs
+	LongestSync   time.Duration
+
 	// OldestReader is the longest lease of a reader that has rows or a transaction open. Such a
 	// reader keeps the WAL from being reset.
 	OldestReader time.Duration
@@ -266,6 +274,13 @@ func (c *counters) add(e *wrap.Event) {
 		s.Busy++
 	case wrap.KindSession:
 		s.SessionChanges++
+	case wrap.KindSync:
+		if e.Err == "" {
+			s.Syncs++
+			s.SyncedCommits += e.Commits
+			s.SyncTime += e.Duration
+			s.LongestSync = max(s.LongestSync, e.Duration)
+		}
 	case wrap.KindClose:
 		s.Closes++
 		if e.Err != "" {

@@ -22,6 +22,7 @@ const (
 	connectPragmas   = attribute.Key("sqlitemw.connect.pragmas")
 	transactionID    = attribute.Key("sqlitemw.transaction.id")
 	engineDuration   = attribute.Key("sqlitemw.engine.duration")
+	syncDuration     = attribute.Key("sqlitemw.sync.duration")
 
 	acquireQueue = attribute.Key("sqlitemw.acquire.queue_position")
 	acquireWait  = attribute.Key("sqlitemw.acquire.wait")

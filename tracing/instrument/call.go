@@ -45,6 +45,9 @@ type Call struct {
 	tx          int64
 	args        []driver.NamedValue
 	watch       *Watch
+	err         error                // of the engine, while the call is kept
+	synced      time.Duration        // see Synced
+	detached    bool                 // see Detach
 	engineAttrs []attribute.KeyValue // from the engine, see Teller
 	labels      []attribute.KeyValue // of the context, for metrics
 
@@ -152,6 +155,32 @@ func (c *Call) Panicked() {
 		return
 	}
 	c.end("panic", tracing.ErrorClass{Description: "panic"}, nil)
+}
+
+// EndKept ends a call of [Conn.TakeKept] with the engine's error, or with err if that is not nil.
+func (c *Call) EndKept(err error) {
+	if c == nil {
+		return
+	}
+	if err == nil {
+		err = c.err
+	}
+	c.open = true
+	c.End(err)
+}
+
+// Detach makes the call independent of its connection, which may then make other calls.
+func (c *Call) Detach() {
+	if c != nil {
+		c.detached = true
+	}
+}
+
+// Synced records how long the call waited until its commit was on the disk.
+func (c *Call) Synced(took time.Duration) {
+	if c != nil {
+		c.synced = took
+	}
 }
 
 // A Teller returns attributes of a call for which the conventions have no name. Rows return
@@ -269,7 +298,7 @@ func (c *Call) end(typ string, class tracing.ErrorClass, err error) {
 		c.watch.call = nil
 	}
 	c.emit(typ, class, err)
-	if c.conn != nil {
+	if c.conn != nil && !c.detached {
 		c.conn.putCall(c)
 	}
 }
@@ -333,6 +362,9 @@ func (c *Call) setEndAttributes(typ string, class tracing.ErrorClass) {
 	}
 	if c.tx != 0 {
 		attrs = append(attrs, transactionID.Int64(c.tx))
+	}
+	if c.synced > 0 {
+		attrs = append(attrs, syncDuration.Float64(c.synced.Seconds()))
 	}
 	if typ != "" {
 		attrs = append(attrs, errorTypeAttribute(typ))

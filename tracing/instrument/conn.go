@@ -42,6 +42,8 @@ type Conn struct {
 	beginSpan trace.SpanContext // of the transaction's BEGIN, if that has a recording span
 	txCtx     context.Context   // the context that the transaction began with
 	free      []*Call           // calls that have ended, for reuse
+	keeps     bool              // see KeepCalls
+	kept      *Call             // see TakeKept
 	usage     usage
 
 	// Span options, built once because every call starts a span.
@@ -167,6 +169,28 @@ func (c *Conn) getCall() *Call {
 	return call
 }
 
+// KeepCalls makes the connection keep each call that executes a statement or ends a transaction
+// when the engine has finished it, instead of ending it. The caller ends it: see TakeKept.
+func (c *Conn) KeepCalls() { c.keeps = true }
+
+// finish ends a call, or keeps it. err is the engine's error.
+func (c *Conn) finish(call *Call, err error) {
+	if !c.keeps || call == nil {
+		call.End(err)
+		return
+	}
+	call.open, call.err = false, err
+	c.kept = call
+}
+
+// TakeKept returns the call that the engine has finished last, or nil. The caller must end it with
+// [Call.EndKept].
+func (c *Conn) TakeKept() *Call {
+	call := c.kept
+	c.kept = nil
+	return call
+}
+
 // putCall takes back a call that has ended, for reuse.
 func (c *Conn) putCall(call *Call) {
 	clear(call.attrs)
@@ -272,7 +296,7 @@ func (c *Conn) ConnExecContext(ctx context.Context, conn driver.ExecerContext, q
 	defer call.Panicked()
 	res, err := conn.ExecContext(ctx, query, args)
 	call.Tell(c.engine)
-	call.End(err)
+	c.finish(call, err)
 	return res, err
 }
 
@@ -298,7 +322,7 @@ func (c *Conn) StmtExecContext(ctx context.Context, stmt driver.StmtExecContext,
 	defer call.Panicked()
 	res, err := stmt.ExecContext(ctx, args)
 	call.Tell(c.engine)
-	call.End(err)
+	c.finish(call, err)
 	return res, err
 }
 
@@ -404,7 +428,7 @@ func (c *Conn) endTx(ctx context.Context, op *operation, end func() error) error
 	defer call.Panicked()
 	err := end()
 	call.Tell(c.engine)
-	call.End(err)
+	c.finish(call, err)
 	return err
 }
 

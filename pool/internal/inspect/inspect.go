@@ -84,6 +84,14 @@ func (p *Pragmas) Changed(initial *Pragmas) (names []string) {
 	return names
 }
 
+// Value returns the value of a pragma in p, or an empty string if p has none.
+func (p *Pragmas) Value(name string) string {
+	if i := slices.Index(connPragmas[:], name); i >= 0 {
+		return p[i]
+	}
+	return ""
+}
+
 // Set changes the value of a pragma in p.
 func (p *Pragmas) Set(name, value string) {
 	if i := slices.Index(connPragmas[:], name); i >= 0 {

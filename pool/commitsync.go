@@ -1,0 +1,228 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/pool/internal/route"
+	"github.com/sqlitemw/sqlitemw/pool/internal/walsync"
+	"github.com/sqlitemw/sqlitemw/tracing/instrument"
+)
+
+// This file waits for the disk where commits share syncs; see package walsync. Each commit of a
+// call is waited for: by its shell, after it has let the next transaction begin, or by Settle.
+// Commits elsewhere, such as in Raw and in Config.Init, are synced by SQLite.
+
+// A syncState is what a connection knows of syncs. Only its holder uses it.
+type syncState struct {
+	file  *walsync.File // its WAL; nil if its commits do not share syncs
+	group *walsync.Group
+
+	// Of the current call.
+	defers  bool         // the sync of a commit may be deferred
+	byShell bool         // the shell waits for it
+	ticket  uint64       // of a commit whose sync was deferred; 0 if there is none
+	pending *pendingSync // for the shell
+
+	saw bool // the open write transaction has shown what may not be on the disk
+}
+
+var _ wrap.Settler = &conn{}
+
+// joinSyncs makes the commits of a connection that has just been opened, or has entered WAL mode,
+// share syncs if they can.
+func (c *conn) joinSyncs() error {
+	c.sync.file, c.sync.group = nil, nil
+	if !c.reads && c.initial.pragmas.Value("synchronous") != "2" {
+		return nil
+	}
+	file, group, err := c.pool.joinSyncs(c)
+	if group != nil {
+		c.sync.file, c.sync.group = file, group
+	}
+	return err
+}
+
+// joinSyncs returns the WAL of a connection and the group that it has joined, or nil.
+func (p *Pool) joinSyncs(c driver.PoolConn) (file *walsync.File, group *walsync.Group, err error) {
+	c.Lease().Use(func() {
+		if f, ok := c.WAL().(*walsync.File); ok {
+			file = f
+			group, err = f.Join(p.lanes.writes.LoseWAL)
+		}
+	})
+	return file, group, err
+}
+
+// mayDefer reports whether the sync of a commit by this query may be deferred.
+func (c *conn) mayDefer(t *route.Query) bool {
+	return t.Marks&(route.Pragma|route.Journal) == 0 && c.syncsAsConfigured()
+}
+
+// deferCommit prepares for the end of a transaction, whose commit the shell waits for.
+func (c *conn) deferCommit(ctx context.Context) {
+	c.sync.byShell = true
+	c.sync.defers = c.syncsAsConfigured()
+	c.lease.calls = ctx
+}
+
+// takePending returns the commit of the last call that the shell must wait for, or nil.
+func (c *conn) takePending() *pendingSync {
+	p := c.sync.pending
+	c.sync.pending, c.sync.byShell = nil, false
+	return p
+}
+
+// syncsAsConfigured reports whether the connection's commits share syncs, and the program has not
+// changed how SQLite syncs.
+func (c *conn) syncsAsConfigured() bool {
+	return c.sync.file != nil && !c.session.stale && len(c.session.pragmas) == 0
+}
+
+// begin begins a use of the connection.
+func (s *syncState) begin() { s.defers, s.byShell, s.saw = false, false, false }
+
+// enter and leave enclose a call of the engine.
+func (s *syncState) enter() {
+	if s.file != nil && s.defers {
+		s.file.Defer()
+	}
+}
+
+func (s *syncState) leave() {
+	if s.file == nil {
+		return
+	}
+	if ticket := s.file.Deferred(); ticket != 0 {
+		s.ticket = ticket
+	}
+}
+
+// Settle implements [wrap.Settler].
+func (c *conn) Settle(call *instrument.Call, err error) error {
+	ticket := c.sync.ticket
+	c.sync.ticket = 0
+	if c.sync.saw && c.SQLite().GetAutocommit() {
+		c.sync.saw = false
+		ticket = max(ticket, c.sync.file.Seen())
+	}
+	if ticket == 0 {
+		call.EndKept(nil)
+		return err
+	}
+	p := &pendingSync{pool: c.pool, group: c.sync.group, ticket: ticket, call: call}
+	if c.sync.byShell {
+		c.sync.pending = p
+		return err
+	}
+	return p.wait(c.lease.calls, err)
+}
+
+// Show implements [wrap.Settler].
+func (c *conn) Show() error {
+	if c.sync.file == nil || c.pool.cfg.CommitSync != CommitSyncShared || c.sync.file.Seen() == 0 {
+		return nil
+	}
+	if !c.reads {
+		if t := c.doing.last.Load(); t == nil || !t.Selects {
+			return nil // its own commit, which is later, will be waited for
+		}
+		if !c.SQLite().GetAutocommit() {
+			// All writers would wait for the disk. The transaction waits when it ends.
+			c.sync.saw = true
+			return nil
+		}
+	}
+	made, err := c.sync.group.Wait(c.lease.calls, c.sync.file.Seen())
+	c.pool.recordSync(made, err)
+	if err != nil {
+		return c.pool.notSynced(err)
+	}
+	return nil
+}
+
+// A pendingSync is a commit that is not known to be on the disk yet.
+type pendingSync struct {
+	pool   *Pool
+	group  *walsync.Group
+	ticket uint64
+	call   *instrument.Call // that has committed; nil if it has no span
+
+	detached bool // its connection has been given back
+}
+
+// detach calls giveBack, which gives back the commit's connection.
+func (p *pendingSync) detach(giveBack func()) {
+	p.call.Detach()
+	p.group.Retain()
+	p.detached = true
+	done := false
+	defer func() {
+		if !done { // a hook has panicked
+			p.group.Release()
+			p.call.EndKept(wrap.ErrPanicked)
+		}
+	}()
+	giveBack()
+	done = true
+}
+
+// wait waits until the commit is on the disk, and ends its call. It returns err, the error of the
+// call, or that of the wait. A nil pendingSync does nothing.
+func (p *pendingSync) wait(ctx context.Context, err error) error {
+	if p == nil {
+		return err
+	}
+	began := time.Now()
+	made, failed := p.group.Wait(ctx, p.ticket)
+	if p.detached {
+		p.group.Release()
+	}
+	p.call.Synced(time.Since(began))
+	p.pool.recordSync(made, failed)
+	if failed != nil {
+		failed = &CommitError{p.pool.notSynced(failed)}
+	}
+	p.call.EndKept(failed)
+	switch {
+	case failed == nil:
+		return err
+	case err == nil:
+		return failed
+	}
+	return errors.Join(err, failed)
+}
+
+// recordSync records a sync that a call has made.
+func (p *Pool) recordSync(made walsync.Sync, err error) {
+	if made.Took == 0 {
+		return
+	}
+	e := driver.Event{Time: time.Now(), Kind: driver.KindSync, Duration: made.Took, Commits: made.Commits}
+	if err != nil {
+		e.Err = "1034" // sqlite3.IOERR_FSYNC
+	}
+	p.recorder.Record(e)
+}
+
+// notSynced returns the error of a failed sync for the program, and reports the loss. It returns any other
+// error of a wait as it is.
+func (p *Pool) notSynced(err error) error {
+	if lost := p.lanes.writes.FileLost(); lost != nil {
+		p.recordFileLost(lost)
+		return lost
+	}
+	return err
+}
+
+// recordNotSynced reports the loss if a sync by SQLite has failed with err.
+func (p *Pool) recordNotSynced(err error) {
+	if errors.Is(err, sqlite3.IOERR_FSYNC) && p.plan.sharesSyncs() {
+		_ = p.notSynced(err)
+	}
+}
