@@ -59,7 +59,7 @@ func (d *DSN) String() string {
 // A file name without parameters is returned unchanged.
 func (d *DSN) Text() string {
 	c := *d
-	c.params = slices.Clone(d.params)
+	c.params, c.standIn = slices.Clone(d.params), ""
 	if d.cacheSize != 0 {
 		c.params = append(c.params, "_stmt_cache_size="+strconv.Itoa(max(d.cacheSize, 0)))
 	}

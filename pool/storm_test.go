@@ -177,7 +177,7 @@ func anything(p *pool.Pool, rows *atomic.Int64) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	wrote := func(err error) error {
-		if err == nil {
+		if committed := (*pool.CommitError)(nil); err == nil || errors.As(err, &committed) {
 			rows.Add(1)
 		}
 		return err

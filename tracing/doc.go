@@ -44,6 +44,7 @@
 //	db.response.returned_rows  queries, if Config.ReturnedRows is set
 //	sqlitemw.engine.duration   queries: seconds inside the engine, without the caller's own
 //	                           time between rows
+//	sqlitemw.sync.duration     commits of package pool: seconds until the commit was on the disk
 //	sqlitemw.transaction.id    all calls of a transaction that BeginTx began, from BEGIN to
 //	                           COMMIT or ROLLBACK; a call in another trace is linked to BEGIN
 //	sqlitemw.connection.id     every span of an open connection
