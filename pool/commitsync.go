@@ -26,6 +26,7 @@ type syncState struct {
 	// Of the current call.
 	defers  bool         // the sync of a commit may be deferred
 	byShell bool         // the shell waits for it
+	endsUse bool         // the checkout ends when the rows of the call are closed
 	ticket  uint64       // of a commit whose sync was deferred; 0 if there is none
 	pending *pendingSync // for the shell
 
@@ -85,7 +86,7 @@ func (c *conn) syncsAsConfigured() bool {
 }
 
 // begin begins a use of the connection.
-func (s *syncState) begin() { s.defers, s.byShell, s.saw = false, false, false }
+func (s *syncState) begin() { s.defers, s.byShell, s.endsUse, s.saw = false, false, false, false }
 
 // enter and leave enclose a call of the engine.
 func (s *syncState) enter() {
@@ -121,6 +122,28 @@ func (c *conn) Settle(call *instrument.Call, err error) error {
 		return err
 	}
 	return p.wait(c.lease.calls, err)
+}
+
+// CloseRows implements [wrap.Settler].
+func (c *conn) CloseRows() { c.sync.enter() }
+
+// RowsClosed implements [wrap.Settler].
+func (c *conn) RowsClosed(call *instrument.Call, err error) (finish func() error) {
+	c.sync.leave()
+	ticket := c.sync.ticket
+	if ticket == 0 {
+		return nil
+	}
+	c.sync.ticket = 0
+	ctx, p := c.lease.calls, &pendingSync{pool: c.pool, group: c.sync.group, ticket: ticket, call: call}
+	s := c.shell.Load()
+	if s == nil || !c.sync.endsUse {
+		return func() error { return p.wait(ctx, err) }
+	}
+	return func() error {
+		s.endUse(p)
+		return p.wait(ctx, err)
+	}
 }
 
 // Show implements [wrap.Settler].

@@ -102,7 +102,7 @@ func (p *Pool) logOpen(ctx context.Context) {
 	if why := p.plan.whyOneLane; why != "" {
 		attrs = append(attrs, slog.String("one_lane", why))
 	}
-	attrs = append(attrs, slog.String("journal_mode", p.base.opened.journalMode), slog.String("synchronous", p.base.opened.synchronous),
+	attrs = append(attrs, slog.String("journal_mode", p.base.opened.journalMode), slog.String("synchronous", p.base.opened.synchronous), slog.String("commit_sync", cfg.CommitSync.String()),
 		slog.Any("busy_timeout", orNever(cfg.BusyTimeout)), slog.Any("acquire_timeout", orNever(cfg.AcquireTimeout)))
 	p.logger.LogAttrs(ctx, cfg.LifecycleLevel, "pool: open", attrs...)
 }

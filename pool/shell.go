@@ -73,9 +73,23 @@ func (s *shell) afterCommit(commit *pendingSync, endsUse func() bool) {
 	commit.detach(func() { s.giveBack(&s.writer) })
 }
 
-// QueryContext implements [driver.QueryerContext]. A panic of the query is raised by its rows,
-// as in package driver; see [wrap.PanickedRows].
-func (s *shell) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (answer driver.Rows, _ error) {
+// endUse gives back the writer after a commit.
+func (s *shell) endUse(commit *pendingSync) {
+	s.callMu.Lock()
+	defer s.callMu.Unlock()
+	if s.writer != nil && s.tx == nil {
+		commit.detach(func() { s.giveBack(&s.writer) })
+	}
+}
+
+// QueryContext implements [driver.QueryerContext].
+func (s *shell) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	return s.queryOrPanic(ctx, query, args, wrap.QueriedByDB)
+}
+
+// queryOrPanic executes a query. Its rows raise a panic of it, as in package driver; see
+// [wrap.PanickedRows]. endsUse reports whether the checkout ends when they are closed.
+func (s *shell) queryOrPanic(ctx context.Context, query string, args []driver.NamedValue, endsUse func() bool) (answer driver.Rows, _ error) {
 	s.callMu.Lock()
 	defer s.callMu.Unlock()
 	finished := false
@@ -87,12 +101,12 @@ func (s *shell) QueryContext(ctx context.Context, query string, args []driver.Na
 			}
 		}
 	}()
-	answer, err := s.query(ctx, query, args)
+	answer, err := s.query(ctx, query, args, endsUse)
 	finished = true
 	return answer, err
 }
 
-func (s *shell) query(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+func (s *shell) query(ctx context.Context, query string, args []driver.NamedValue, endsUse func() bool) (driver.Rows, error) {
 	t := s.pool.routing.queries.Of(query)
 	c, err := s.forQuery(ctx, t)
 	if err != nil {
@@ -100,7 +114,9 @@ func (s *shell) query(ctx context.Context, query string, args []driver.NamedValu
 	}
 	s.calling = c
 	s.pool.beforeQuery(c, t)
-	rows, err := c.QueryContext(c.context(ctx, t), query, args)
+	ctx = c.context(ctx, t)
+	c.sync.endsUse = c.sync.defers && !t.Selects && s.tx == nil && endsUse()
+	rows, err := c.QueryContext(ctx, query, args)
 	s.pool.afterQuery(c, t, false)
 	s.calling = nil
 	s.endTimedOutTx(c)
@@ -406,7 +422,7 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driv
 	if s.closed {
 		return nil, errStmtClosed
 	}
-	return s.shell.QueryContext(ctx, s.query, args)
+	return s.shell.queryOrPanic(ctx, s.query, args, func() bool { return !s.made.OfConn() })
 }
 
 func (s *stmt) NumInput() int                            { return s.inputs }

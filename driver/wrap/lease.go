@@ -313,6 +313,12 @@ type Settler interface {
 	// returns it, or another. It is also called when rows end, with a nil call.
 	Settle(call *instrument.Call, err error) error
 
+	// CloseRows and RowsClosed enclose the close of rows. If that has left something to do, RowsClosed
+	// returns a function that does it. When it is called, the connection is not in use any more,
+	// and it ends call, which is kept. It returns err, the error for the program, or another.
+	CloseRows()
+	RowsClosed(call *instrument.Call, err error) (finish func() error)
+
 	// Show is called before the program gets a row of a query, or learns that there are no more.
 	Show() error
 }

@@ -308,10 +308,22 @@ func (r *rows) takeCall() *instrument.Call {
 	return call
 }
 
-// Close closes the parent's rows, but only once, because the parent may use them again for
+// Close closes the parent's rows. If that has committed, it waits for the commit after the
+// connection may have been given back.
+func (r *rows) Close() error {
+	finish, err := r.close()
+	if finish != nil {
+		return finish()
+	}
+	return err
+}
+
+// close closes the parent's rows, but only once, because the parent may use them again for
 // another query. A panic of the parent becomes an error in a transaction and on
 // database/sql's own goroutines; see [PanicError].
-func (r *rows) Close() (err error) {
+//
+// If finish is not nil, it must be called last, and ends the call.
+func (r *rows) close() (finish func() error, err error) {
 	call, again := r.takeCall(), r.closed
 	defer call.Panicked()
 	parent := r.parent
@@ -325,7 +337,7 @@ func (r *rows) Close() (err error) {
 		if !again && r.conn.open.Load() == 1 {
 			r.conn.closeBroken()
 		}
-		return ErrPanicked
+		return nil, ErrPanicked
 	}
 	defer r.breakOnClosePanic(&err)
 	var failure error // for the span only; the program does not see it
@@ -333,6 +345,10 @@ func (r *rows) Close() (err error) {
 		if f, ok := parent.(FailedRows); ok {
 			failure = f.Failure()
 		}
+	}
+	settler := r.conn.settler
+	if settler != nil {
+		settler.CloseRows()
 	}
 	began := call.Step()
 	err = parent.Close()
@@ -346,7 +362,12 @@ func (r *rows) Close() (err error) {
 		r.stmt = nil
 	}
 	r.conn.inCall = false
+	if settler != nil && !again {
+		finish = settler.RowsClosed(call, err)
+	}
 	switch {
+	case finish != nil:
+		call.KeepClosed(err, r.exhausted)
 	case err == nil && failure != nil:
 		call.End(failure)
 	case r.exhausted:
@@ -357,7 +378,7 @@ func (r *rows) Close() (err error) {
 	if !again {
 		r.recycle()
 	}
-	return err
+	return finish, err
 }
 
 // breakOnClosePanic is breakOnPanic for Close. In a transaction it recovers, because

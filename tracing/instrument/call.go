@@ -157,7 +157,22 @@ func (c *Call) Panicked() {
 	c.end("panic", tracing.ErrorClass{Description: "panic"}, nil)
 }
 
-// EndKept ends a call of [Conn.TakeKept] with the engine's error, or with err if that is not nil.
+// KeepClosed keeps a call whose rows have been closed with err; see [Conn.TakeKept]. exhausted says
+// that there were no more rows.
+func (c *Call) KeepClosed(err error, exhausted bool) {
+	if c == nil || !c.open {
+		return
+	}
+	if err == nil && !exhausted {
+		err = c.callerErr()
+	}
+	if c.watch != nil {
+		c.watch.call, c.watch = nil, nil
+	}
+	c.open, c.err = false, err
+}
+
+// EndKept ends a call that was kept, with the engine's error, or with err if that is not nil.
 func (c *Call) EndKept(err error) {
 	if c == nil {
 		return

@@ -42,6 +42,10 @@ type Sync struct {
 	Took    time.Duration
 }
 
+// OpenDisk opens the WAL with that name, which is the file info, to sync it. It returns nil if its
+// syncs cannot be shared. Only tests change it.
+var OpenDisk = openDisk
+
 // groups are the groups in use.
 var groups registry
 
@@ -65,7 +69,7 @@ func (r *registry) join(f *File, lost func(error)) (*Group, error) {
 			return g, nil
 		}
 	}
-	syncs, closes, err := openDisk(f.Name(), info)
+	syncs, closes, err := OpenDisk(f.Name(), info)
 	if syncs == nil || err != nil {
 		return nil, err
 	}
