@@ -108,15 +108,16 @@ func (s *syncState) leave() {
 func (c *conn) Settle(call *instrument.Call, err error) error {
 	ticket := c.sync.ticket
 	c.sync.ticket = 0
+	saw := uint64(0)
 	if c.sync.saw && c.SQLite().GetAutocommit() {
 		c.sync.saw = false
-		ticket = max(ticket, c.sync.file.Seen())
+		saw = c.sync.file.Seen() // not later than ticket, if there is one
 	}
-	if ticket == 0 {
+	if ticket == 0 && saw == 0 {
 		call.EndKept(nil)
 		return err
 	}
-	p := &pendingSync{pool: c.pool, group: c.sync.group, ticket: ticket, call: call}
+	p := &pendingSync{pool: c.pool, group: c.sync.group, ticket: max(ticket, saw), call: call, reads: ticket == 0}
 	if c.sync.byShell {
 		c.sync.pending = p
 		return err
@@ -169,13 +170,14 @@ func (c *conn) Show() error {
 	return nil
 }
 
-// A pendingSync is a commit that is not known to be on the disk yet.
+// A pendingSync is a commit that is not known to be on the disk yet, for a call that must wait for it.
 type pendingSync struct {
 	pool   *Pool
 	group  *walsync.Group
 	ticket uint64
 	call   *instrument.Call // that has committed; nil if it has no span
 
+	reads    bool // the call has not committed, but its transaction has shown the commit
 	detached bool // its connection has been given back
 }
 
@@ -209,7 +211,10 @@ func (p *pendingSync) wait(ctx context.Context, err error) error {
 	p.call.Synced(time.Since(began))
 	p.pool.recordSync(made, failed)
 	if failed != nil {
-		failed = &CommitError{p.pool.notSynced(failed)}
+		failed = p.pool.notSynced(failed)
+		if !p.reads {
+			failed = &CommitError{failed}
+		}
 	}
 	p.call.EndKept(failed)
 	switch {

@@ -309,8 +309,9 @@ func (l Lease) SetSettler(s Settler) {
 // A Settler does what remains to be done when the engine has finished a call: it may wait for the
 // disk. Its methods are called after the gate's Leave. They may return an error for the program.
 type Settler interface {
-	// Settle ends call, which the engine has finished. err is the error for the program; Settle
-	// returns it, or another. It is also called when rows end, with a nil call.
+	// Settle ends call, which the engine has finished: an Exec, the end of a transaction, or a query
+	// whose rows have ended. The call is nil if it has no span. err is the error for the
+	// program; Settle returns it, or another.
 	Settle(call *instrument.Call, err error) error
 
 	// CloseRows and RowsClosed enclose the close of rows. If that has left something to do, RowsClosed

@@ -262,20 +262,6 @@ func (r *rows) show(err error) error {
 	return err
 }
 
-// settle asks the settler whether rows may end with err.
-func (r *rows) settle(err error) error {
-	if r.conn.settler == nil {
-		return err
-	}
-	if err != io.EOF {
-		return r.conn.settler.Settle(nil, err)
-	}
-	if failed := r.conn.settler.Settle(nil, nil); failed != nil {
-		return failed
-	}
-	return err
-}
-
 // failPanicked ends the call of rows that were open when a panic passed through their
 // connection.
 func (r *rows) failPanicked() error {
@@ -288,7 +274,6 @@ func (r *rows) failPanicked() error {
 // HasNextResultSet, which database/sql calls next, decides. finish returns the error for the
 // program.
 func (r *rows) finish(err error) error {
-	err = r.settle(err)
 	if err != io.EOF {
 		r.failed = true
 		err = r.conn.handleErr(err)
@@ -297,7 +282,19 @@ func (r *rows) finish(err error) error {
 		return err
 	}
 	r.call.Tell(r.parent)
-	r.takeCall().End(err)
+	call := r.takeCall()
+	if r.conn.settler == nil {
+		call.End(err)
+		return err
+	}
+	call.KeepClosed(err, true)
+	var result error
+	if err != io.EOF {
+		result = err
+	}
+	if failed := r.conn.settler.Settle(call, result); failed != nil {
+		return failed
+	}
 	return err
 }
 
