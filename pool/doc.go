@@ -22,8 +22,8 @@
 //     _pool_lifetime_jitter, _pool_busy_timeout
 //   - limits of time: _pool_statement_timeout, _pool_tx_timeout, _pool_max_read_age
 //   - checks: _pool_validate_after, _pool_keepalive, _pool_leak_after, _pool_health_interval
-//   - database: _pool_must_exist, _pool_wal, _pool_synchronous, _pool_journal_size_limit,
-//     _pool_memory_limit, _pool_dirty
+//   - database: _pool_must_exist, _pool_wal, _pool_synchronous, _pool_commit_sync,
+//     _pool_journal_size_limit, _pool_memory_limit, _pool_dirty
 //   - others: _pool_name, _pool_events, _pool_log
 //
 // A duration has a unit, as in 30s, 500ms or 5m. A number without a unit is refused. 0 means
@@ -125,6 +125,9 @@
 //
 // # Differences from "sqlitemw"
 //
+//   - A commit returns when it is on the disk, as there, but other processes may see it before
+//     that. If the call's context ends in between, its error is a [*CommitError], and the commit
+//     stands. See Durability.
 //   - db.Begin takes the write lock immediately, as there. But it waits for it in the queue,
 //     first come, first served. There it waits inside SQLite, for the busy timeout and in no
 //     order. For a transaction that only reads, use BeginTx with sql.TxOptions{ReadOnly: true},
@@ -228,6 +231,9 @@
 //   - cancelled: the caller's context ended. The holders are those of the wait.
 //   - queue full, closed: the call did not wait, or Shutdown ended the wait.
 //
+// The error of a call that has committed, but whose commit is not known to be on the disk, is a
+// [*CommitError]. Do not execute the transaction again without looking.
+//
 // A panic in a call passes to the program as in package driver, whose rules apply. The
 // connection is closed, its turn is released, and the checkout returns [driver.ErrPanicked].
 //
@@ -240,6 +246,7 @@
 //   - connect, acquire, release and close, each with durations and a reason;
 //   - timeout, cancel, refuse, dirty, session, busy, time-limit, and leak and leak-end (with
 //     Config.LeakAfter);
+//   - sync, of a sync that commits have shared;
 //   - health, failing, recovered, file-lost, panic, reset, warning and shutdown.
 //
 // [Pool.Subscribe] delivers them as they are recorded, through a channel or a range loop.
@@ -278,7 +285,7 @@
 //
 // Once the WAL has 1000 pages, later 750, a goroutine of the pool moves its content to the
 // database (a checkpoint). The writer continues meanwhile. Then the pool holds one commit at
-// its end, after the transaction is durable. So no other commit comes between while the rest is
+// its end, after the transaction is complete. So no other commit comes between while the rest is
 // moved and the WAL is reset: the next writer starts again at its beginning. Below the limit,
 // that takes a few milliseconds, or is postponed.
 //
@@ -305,9 +312,34 @@
 //
 // A commit is on the disk when it returns, and survives a power failure. The default of
 // Config.Synchronous is FULL in WAL mode and EXTRA without a WAL. There, FULL does not sync the
-// directory, so a deleted journal may reappear and undo the latest commit. A copy by
-// [Pool.Backup] or [Pool.BackupTo] is on the disk when the call returns. An incomplete copy
-// never has the copy's name. To replace the same copy again and again:
+// directory, so a deleted journal may reappear and undo the latest commit.
+//
+// With FULL in WAL mode, commits share syncs, if they can ([CommitSync] says where). When SQLite
+// asks for the sync of a commit, the pool defers it. It gives the turn to the next transaction, and
+// the call waits. One of the calls that wait syncs the WAL for all of them. None waits for
+// company: a call alone syncs at once. So a call returns only after a sync that began when its
+// commit was written.
+//
+//   - A reader of this process that has read a page of a commit waits, before its first row, until
+//     that commit is on the disk. Other readers do not wait. Inside a transaction on the writer,
+//     the end of the transaction waits instead. Other processes, Litestream among them, may see a
+//     commit up to one sync earlier. With CommitSyncSharedEarly, so may readers of this process.
+//   - The turn passes on at once after an Exec of a *sql.DB or of its *sql.Stmt, after Commit of a
+//     *sql.Tx of a *sql.DB, and when rows of RETURNING are closed before their end, as QueryRow does.
+//     All other commits keep their connection while they wait.
+//   - Commits in Raw, Config.Init, Config.Term and hooks are synced by SQLite, before it returns.
+//     So are those after a PRAGMA synchronous in the same session.
+//   - The span of a call lasts until its commit is on the disk. Its attribute sqlitemw.sync.duration
+//     is the wait. The connection is released before that.
+//   - If a sync fails, the operating system may have dropped what it could not write, and later
+//     syncs do not tell. Then every commit that waits fails with a [*CommitError], and every later call
+//     on the file in this process with [driver.ErrFileLost]. There is no checkpoint any more, which
+//     might copy a hole. Close the database in all processes and open it again: SQLite then reads
+//     the WAL with its checksums, and keeps the commits before the first hole. A checkpoint by
+//     another process meanwhile cannot be prevented.
+//
+// A copy by [Pool.Backup] or [Pool.BackupTo] is on the disk when the call returns. An incomplete
+// copy never has the copy's name. To replace the same copy again and again:
 //
 //	for range time.Tick(time.Hour) {
 //		err := p.BackupTo(ctx, "/backup/app.db", pool.BackupOptions{Replace: true})
