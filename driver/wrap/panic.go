@@ -184,44 +184,6 @@ func OnOwnGoroutine() bool {
 // program's functions.
 const stackDepth = 512
 
-// QueriedByDB reports whether the running query was issued by a *sql.DB itself: not by a Conn, a Tx
-// or a Stmt. Then nothing else uses the connection until the rows are closed. The function reads
-// the stack, which takes some microseconds.
-func QueriedByDB() bool {
-	return calledFirst("(*DB).query", "(*Conn).QueryContext", "(*Tx).QueryContext", "(*Stmt).QueryContext")
-}
-
-// ExecutedByDB is QueriedByDB for an Exec, after which nothing else uses the connection.
-func ExecutedByDB() bool {
-	return calledFirst("(*DB).exec", "(*Conn).ExecContext", "(*Tx).ExecContext", "(*Stmt).ExecContext")
-}
-
-// BegunByDB is QueriedByDB for the begin of a transaction, after which nothing else uses the
-// connection.
-func BegunByDB() bool { return calledFirst("(*DB).begin", "(*Conn).BeginTx") }
-
-// calledFirst reports whether the innermost of these functions of database/sql on the stack is
-// first.
-func calledFirst(first string, others ...string) bool {
-	const depth = 32
-	var pcs [depth]uintptr
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
-	for {
-		frame, more := frames.Next()
-		if name, ok := strings.CutPrefix(frame.Function, "database/sql."); ok {
-			if name == first {
-				return true
-			}
-			if slices.Contains(others, name) {
-				return false
-			}
-		}
-		if !more {
-			return false
-		}
-	}
-}
-
 // onStack reports whether one of these functions of database/sql is on the stack.
 func onStack(names ...string) bool {
 	pcs := make([]uintptr, stackDepth)
