@@ -104,6 +104,9 @@ func (p *Pool) Raw(ctx context.Context, f func(*sqlite3.Conn) error) (err error)
 		return err
 	}
 	defer c.release()
+	if err := c.waitForAll(ctx); err != nil {
+		return err
+	}
 	if err := c.Enter(); err != nil { // it defers no sync, because f may rely on its commits
 		return err
 	}

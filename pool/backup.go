@@ -95,6 +95,9 @@ func (p *Pool) backup(ctx context.Context, path string, opts BackupOptions) (err
 	defer t.Discard()
 	c.SetDefaultOwner("Backup")
 	pages, err := c.copyTo(ctx, t)
+	if err == nil {
+		err = c.waitForSeen(ctx)
+	}
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ import (
 type syncState struct {
 	file  *walsync.File // its WAL; nil if its commits do not share syncs
 	group *walsync.Group
+	joins bool // it has entered WAL mode, and opens the WAL in the next call
 
 	// Of the current call.
 	defers  bool         // the sync of a commit may be deferred
@@ -35,8 +36,7 @@ type syncState struct {
 
 var _ wrap.Settler = &conn{}
 
-// joinSyncs makes the commits of a connection that has just been opened, or has entered WAL mode,
-// share syncs if they can.
+// joinSyncs makes the commits of a connection that has opened the WAL share syncs, if they can.
 func (c *conn) joinSyncs() error {
 	c.sync.file, c.sync.group = nil, nil
 	if !c.reads && c.initial.pragmas.Value("synchronous") != "2" {
@@ -46,6 +46,7 @@ func (c *conn) joinSyncs() error {
 	if group != nil {
 		c.sync.file, c.sync.group = file, group
 	}
+	c.sync.joins = c.sync.joins && file == nil
 	return err
 }
 
@@ -62,6 +63,9 @@ func (p *Pool) joinSyncs(c driver.PoolConn) (file *walsync.File, group *walsync.
 
 // mayDefer reports whether the sync of a commit by this query may be deferred.
 func (c *conn) mayDefer(t *route.Query) bool {
+	if c.sync.joins && t.Marks&route.Journal == 0 {
+		_ = c.joinSyncs() // until it succeeds, SQLite syncs the commits
+	}
 	return t.Marks&(route.Pragma|route.Journal) == 0 && c.syncsAsConfigured()
 }
 
@@ -162,7 +166,28 @@ func (c *conn) Show() error {
 			return nil
 		}
 	}
-	made, err := c.sync.group.Wait(c.lease.calls, c.sync.file.Seen())
+	return c.waitFor(c.lease.calls, c.sync.file.Seen())
+}
+
+// waitForSeen waits until all that the connection has read is on the disk, if readers wait.
+func (c *conn) waitForSeen(ctx context.Context) error {
+	if c.sync.file == nil || c.pool.cfg.CommitSync != CommitSyncShared {
+		return nil
+	}
+	return c.waitFor(ctx, c.sync.file.Seen())
+}
+
+// waitForAll waits until all commits are on the disk, if readers wait. It is for Raw, whose reads
+// the pool does not see.
+func (c *conn) waitForAll(ctx context.Context) error {
+	if c.sync.file == nil || c.pool.cfg.CommitSync != CommitSyncShared {
+		return nil
+	}
+	return c.waitFor(ctx, c.sync.group.Issued())
+}
+
+func (c *conn) waitFor(ctx context.Context, ticket uint64) error {
+	made, err := c.sync.group.Wait(ctx, ticket)
 	c.pool.recordSync(made, err)
 	if err != nil {
 		return c.pool.notSynced(err)

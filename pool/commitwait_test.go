@@ -106,6 +106,12 @@ func TestReadersWaitForWhatTheySee(t *testing.T) {
 			defer c.Close()
 			return scan(c.QueryRowContext(ctx, "SELECT count(*) FROM "+table))
 		},
+		"Raw": func(ctx context.Context, p *pool.Pool, table string) error {
+			return p.Raw(ctx, func(c *sqlite3.Conn) error { return c.Exec("SELECT count(*) FROM " + table) })
+		},
+		"Backup": func(ctx context.Context, p *pool.Pool, table string) error {
+			return p.BackupTo(ctx, p.Config().Path+".backup", pool.BackupOptions{Replace: true})
+		},
 		"the writer": func(ctx context.Context, p *pool.Pool, table string) error {
 			return scan(p.Writer().QueryRowContext(ctx, "SELECT count(*) FROM "+table))
 		},
@@ -125,7 +131,8 @@ func TestReadersWaitForWhatTheySee(t *testing.T) {
 				wrote := make(chan error, 1)
 				go func() { wrote <- roads[0].commit(t.Context(), p) }()
 				<-slow.held
-				if name != "the writer" && name != "a transaction that writes nothing" { // which have its commits in their cache
+				// The writer has its commits in its cache, and the pool does not see what others read.
+				if name != "the writer" && name != "a transaction that writes nothing" && name != "Raw" && name != "Backup" {
 					if err := read(t.Context(), p, "other"); err != nil {
 						t.Error(err)
 					}
@@ -337,4 +344,45 @@ func TestSpanOfASharedSync(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLeavingWALMode checks that a connection leaves WAL mode and enters it again beside shared syncs,
+// with what it has written before still in its cache.
+func TestLeavingWALMode(t *testing.T) {
+	p, l, s := shared(t, pool.Config{})
+	c, err := p.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		query string
+		syncs bool // shared
+	}{
+		{insertOne, true},
+		{"PRAGMA journal_mode=delete", false},
+		{insertOne, false},
+		{"PRAGMA journal_mode=wal", false},
+		{insertOne, false}, // opens the WAL
+		{insertOne, true},
+	} {
+		before := s.syncs.Load()
+		if strings.HasPrefix(step.query, "PRAGMA") {
+			var mode string
+			if err := c.QueryRowContext(t.Context(), step.query).Scan(&mode); err != nil || !strings.HasSuffix(step.query, mode) {
+				t.Fatalf("%s: %q, %v", step.query, mode, err)
+			}
+		} else {
+			must(t, c, step.query)
+		}
+		if made := s.syncs.Load() - before; made > 0 != step.syncs {
+			t.Errorf("%s: %d shared syncs", step.query, made)
+		}
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if n := rowsOf(t, p, "t"); n != 4 {
+		t.Errorf("%d rows", n)
+	}
+	l.settled(t, p)
 }

@@ -266,8 +266,8 @@ func (p *Pool) afterJournal(c *conn) {
 	}
 	one := mode != "wal"
 	p.keepsCommits(c.SQLite(), one)
-	if !c.reads && p.plan.sharesSyncs() {
-		_ = c.joinSyncs() // otherwise SQLite syncs its commits
+	if !c.reads {
+		c.sync.file, c.sync.joins = nil, !one && p.plan.sharesSyncs()
 	}
 	if !c.reads && !slices.Contains(c.session.pragmas, "synchronous") && !c.session.stale {
 		c.initial.pragmas.Set("synchronous", inspect.Pragma(c.SQLite(), "synchronous"))

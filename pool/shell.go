@@ -350,6 +350,9 @@ func (s *shell) Raw() *sqlite3.Conn {
 	if err == nil {
 		err = c.Stopped()
 	}
+	if err == nil {
+		err = c.waitForAll(context.Background())
+	}
 	if err != nil {
 		panic(err)
 	}

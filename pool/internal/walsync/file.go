@@ -173,6 +173,6 @@ func (f *File) Close() error {
 		f.group.leave()
 		f.group = nil
 	}
-	f.deferring = false
+	f.deferring, f.seen = false, 0
 	return f.osFile.Close()
 }
