@@ -15,20 +15,26 @@ type poolDatabase struct {
 }
 
 func openPool(ctx context.Context, file string, o Options) (Database, error) {
-	cfg := pool.Config{
-		Path:     uri(file, nil),
-		MaxConns: o.Conns,
-		Logger:   slog.New(slog.DiscardHandler),
-		// The pool sets WAL, foreign keys and the busy timeout by itself.
-	}
-	if o.Synchronous == "normal" {
-		cfg.Synchronous = pool.SynchronousNormal
-	}
+	cfg := poolConfig(o)
+	cfg.Path = uri(file, nil)
 	p, err := pool.Open(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
 	return &poolDatabase{sqlDatabase{sqlQueryer{p.DB()}, p.DB()}, p}, nil
+}
+
+func poolConfig(o Options) pool.Config {
+	cfg := pool.Config{
+		MaxConns: o.Conns,
+		Logger:   slog.New(slog.DiscardHandler),
+		// The pool sets WAL, foreign keys and the busy timeout by itself.
+	}
+	cfg.Synchronous = pool.SynchronousNormal
+	if o.Synchronous == SyncFull {
+		cfg.Synchronous = pool.SynchronousFull
+	}
+	return cfg
 }
 
 // Acquire waits for a connection, as the other contenders do. The pool's own *sql.Conn would

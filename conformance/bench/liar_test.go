@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 var errTest = errors.New("a test's")
@@ -16,6 +18,32 @@ type liar struct {
 	skipTx   bool // claims to have committed
 	skipRow  bool // leaves dest unchanged
 	skipRows bool // drops the last row
+}
+
+// syncsLess is a contender whose databases, from the one with the number from on, commit at
+// synchronous=normal. The first database that it opens is number 1.
+func syncsLess(from int) opener {
+	opened := 0
+	return func(ctx context.Context, file string, o Options) (Database, error) {
+		if opened++; opened >= from {
+			o.Synchronous = SyncNormal
+		}
+		return openNcruces(ctx, file, o)
+	}
+}
+
+// oneSyncsLess is a contender of whose connections the last one commits at synchronous=normal.
+type oneSyncsLess struct {
+	Database
+	conns int
+}
+
+func (l *oneSyncsLess) AcquireAll(ctx context.Context) ([]Conn, error) {
+	all, err := acquireAll(ctx, l.Database, Options{Conns: l.conns})
+	if err == nil {
+		err = all[len(all)-1].Exec(ctx, "PRAGMA synchronous = normal")
+	}
+	return all, err
 }
 
 func (l *liar) Exec(ctx context.Context, query string, args ...any) error {
@@ -49,6 +77,18 @@ func (l *liar) Rows(ctx context.Context, query string, dest []any, each func(), 
 	}, args...)
 }
 
+// silent is a contender that makes spans only while its settings are verified.
+type silent struct {
+	Database
+	conns int
+}
+
+func (s *silent) AcquireAll(ctx context.Context) ([]Conn, error) {
+	_, span := trace.SpanFromContext(ctx).TracerProvider().Tracer("bench").Start(ctx, "settings")
+	defer span.End()
+	return acquireAll(ctx, s.Database, Options{Conns: s.conns})
+}
+
 func TestLiarsAreCaught(t *testing.T) {
 	lying := func(l liar) opener {
 		return func(ctx context.Context, file string, o Options) (Database, error) {
@@ -58,9 +98,18 @@ func TestLiarsAreCaught(t *testing.T) {
 		}
 	}
 	careless := func(ctx context.Context, file string, o Options) (Database, error) {
-		o.Synchronous = "full"
+		o.Synchronous = SyncFull
 		return openNcruces(ctx, file, o)
 	}
+	openSilent := func(ctx context.Context, file string, o Options) (Database, error) {
+		db, err := openNcruces(ctx, file, o)
+		return &silent{db, o.Conns}, err
+	}
+	oneLess := func(ctx context.Context, file string, o Options) (Database, error) {
+		db, err := openNcruces(ctx, file, o)
+		return &oneSyncsLess{db, o.Conns}, err
+	}
+	const atNormal = "verify settings: synchronous is 1, want 2"
 	for _, c := range []struct {
 		name, workload string
 		open           opener
@@ -76,6 +125,15 @@ func TestLiarsAreCaught(t *testing.T) {
 		{"does not read all groups", "join", lying(liar{skipRows: true}), Untraced, "verify"},
 		{"has other settings", "point", careless, Untraced, "verify settings: synchronous is 2, want 1"},
 		{"makes no spans", "point", openNcruces, Sampled, "no span arrived"},
+		{"makes spans only of settings", "contention-full", openSilent, Sampled, "no span arrived"},
+		{"never syncs a commit", "insert-full", syncsLess(1), Untraced, atNormal},
+		{"syncs commits only before inserts", "insert-full", syncsLess(2), Untraced, atNormal},
+		{"syncs commits only before transactions", "tx10-full", syncsLess(2), Untraced, atNormal},
+		{"syncs commits only before contention", "contention-full", syncsLess(2), Untraced, atNormal},
+		{"syncs commits only before a queue", "queue-full", syncsLess(2), Untraced, atNormal},
+		{"syncs commits only in the first round", "contention-full", syncsLess(3), Untraced, atNormal},
+		{"syncs no commit of a new database", "real-insert-full", syncsLess(1), Untraced, atNormal},
+		{"syncs no commit on one connection of ten", "contention-full", oneLess, Untraced, atNormal},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			one := &Contender{Name: "liar", State: c.state, open: c.open, sdk: newSDK(c.state)}
@@ -90,5 +148,39 @@ func TestLiarsAreCaught(t *testing.T) {
 				t.Errorf("the error lacks %q: %v", c.want, got)
 			}
 		})
+	}
+}
+
+// A workload whose name says another durability than its options would be a false claim of every
+// contender.
+func TestWorkloadsNameTheirDurability(t *testing.T) {
+	list := workloads()
+	for _, c := range curves() {
+		list = append(list, c.Run(1))
+	}
+	for _, w := range list {
+		if err := w.validate(); err != nil {
+			t.Errorf("%s: %v", w.Name, err)
+		}
+	}
+	for _, name := range []string{"insert", "tx10", "real-insert", "contention", "contention-tx", "contention-tx-pause", "queue"} {
+		if w := workloadByName(list, name); w == nil || w.full() {
+			t.Errorf("there is no %s at synchronous=normal", name)
+		}
+		if w := workloadByName(list, name+"-full"); w == nil || !w.full() {
+			t.Errorf("there is no %s at synchronous=full", name)
+		}
+	}
+	for _, c := range []struct{ name, synchronous, want string }{
+		{"insert-full", SyncNormal, "it runs at synchronous=normal"},
+		{"insert", SyncFull, "it runs at synchronous=full"},
+		{"insert", "", `its synchronous is ""`},
+	} {
+		w := *workloadByName(list, "insert")
+		w.Name, w.Options.Synchronous = c.name, c.synchronous
+		_, err := measure(t.Context(), &w, nil, tinyPlan(t), nil)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s at %q: the error lacks %q: %v", c.name, c.synchronous, c.want, err)
+		}
 	}
 }

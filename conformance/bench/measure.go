@@ -57,6 +57,9 @@ type cell struct {
 // stops if it returns true. A contender that fails stops, with the error in its Result. The
 // returned error is one of the harness itself.
 func measure(ctx context.Context, w *Workload, list []*Contender, p Plan, enough func(rounds int, results []*Result) bool) (_ []*Result, err error) {
+	if err := w.validate(); err != nil {
+		return nil, fmt.Errorf("measure %s: %w", w.Name, err)
+	}
 	dir, err := os.MkdirTemp(p.Dir, "bench-"+w.Name+"-")
 	if err != nil {
 		return nil, fmt.Errorf("measure %s: %w", w.Name, err)
@@ -123,10 +126,9 @@ func (x *cell) start(ctx context.Context, p Plan) (err error) {
 		return err
 	}
 	// Opening connections may make spans. Only the spans of the workload's calls count.
-	if err := x.Contender.sdk.flush(ctx); err != nil {
+	if x.spans, err = x.Contender.sdk.flushed(ctx); err != nil {
 		return err
 	}
-	x.spans = x.Contender.sdk.count()
 	if x.Workload.Start == nil {
 		return nil
 	}
@@ -240,7 +242,7 @@ func (x *cell) finish() error {
 	if x.Workload.Quiet {
 		return nil
 	}
-	return x.Contender.sdk.verify(x.spans)
+	return x.Contender.sdk.verify(x.spans + x.env.checks)
 }
 
 func (x *cell) stop() error {

@@ -100,6 +100,12 @@ func (s *sdk) flush(ctx context.Context) error {
 	return nil
 }
 
+// flushed exports queued spans, and returns the number of spans that have arrived.
+func (s *sdk) flushed(ctx context.Context) (int64, error) {
+	err := s.flush(ctx)
+	return s.count(), err
+}
+
 // count returns the number of spans that have arrived.
 func (s *sdk) count() int64 {
 	if s == nil {

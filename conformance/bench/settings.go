@@ -12,9 +12,15 @@ import (
 
 // Options are the options for opening a database. They mean the same for every contender.
 type Options struct {
-	Synchronous string // "normal" or "full"
+	Synchronous string // SyncNormal or SyncFull
 	Conns       int    // maximum number of connections, and of idle ones
 }
+
+// The durabilities of a commit, as SQLite's PRAGMA synchronous names them.
+const (
+	SyncNormal = "normal" // a power failure may undo the last commits
+	SyncFull   = "full"   // a commit that returned is on the disk
+)
 
 // A setting is a pragma that every contender sets in its own way.
 type setting struct {
@@ -25,9 +31,9 @@ type setting struct {
 // settings returns the settings of o. They determine the durability of a commit and the waits
 // for locks.
 func (o Options) settings() []setting {
-	sync := setting{"synchronous", "normal", "1"}
-	if o.Synchronous == "full" {
-		sync = setting{"synchronous", "full", "2"}
+	sync := setting{"synchronous", SyncNormal, "1"}
+	if o.Synchronous == SyncFull {
+		sync = setting{"synchronous", SyncFull, "2"}
 	}
 	return []setting{
 		// First, because the change to WAL needs a lock that another connection may

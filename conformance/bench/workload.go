@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -15,15 +17,58 @@ import (
 // A Workload is what contenders are compared with. It has either Start, for operations that the
 // harness repeats and times, or Trial, which measures time itself.
 type Workload struct {
-	Name    string // in flags, budgets and tables
-	What    string // description of one operation
-	Tour    bool   // part of the short tour
-	Quiet   bool   // makes no calls for which every tracing contender must make spans
-	Options Options
-	Seed    func(Size) []string // statements that make the file which is copied for each contender
+	Name string // in flags, budgets and tables
+	What string // description of one operation
+	Tour bool   // part of the short tour
+	// TourFull is Tour of the copy at synchronous=full; see atFull.
+	TourFull bool
+	Quiet    bool // makes no calls for which every tracing contender must make spans
+	Options  Options
+	Seed     func(Size) []string // statements that make the file which is copied for each contender
 
 	Start func(context.Context, *Env) (*Run, error)
 	Trial func(context.Context, *Env) (Figures, error)
+}
+
+// fullSuffix ends the names of workloads at synchronous=full, and of no others.
+const fullSuffix = "-full"
+
+// full reports whether w runs at synchronous=full.
+func (w *Workload) full() bool { return w.Options.Synchronous == SyncFull }
+
+// durability returns the durability of w's commits, as tables and charts print it.
+func (w *Workload) durability() string { return "synchronous=" + w.Options.Synchronous }
+
+// validate fails if w's name says another durability than its options.
+func (w *Workload) validate() error {
+	switch w.Options.Synchronous {
+	case SyncNormal, SyncFull:
+	default:
+		return fmt.Errorf("its synchronous is %q, want %q or %q", w.Options.Synchronous, SyncNormal, SyncFull)
+	}
+	if strings.HasSuffix(w.Name, fullSuffix) != w.full() {
+		return fmt.Errorf("it runs at %s, but names end with %s if, and only if, they run at synchronous=%s", w.durability(), fullSuffix, SyncFull)
+	}
+	return nil
+}
+
+// atFull returns a copy of w at synchronous=full.
+func (w *Workload) atFull() *Workload {
+	c := *w
+	c.Name += fullSuffix
+	c.Options.Synchronous = SyncFull
+	c.Tour = w.TourFull
+	return &c
+}
+
+// atBothSyncs returns list, which is at synchronous=normal, and then a copy of each workload at
+// synchronous=full.
+func atBothSyncs(list []*Workload) []*Workload {
+	both := slices.Clone(list)
+	for _, w := range list {
+		both = append(both, w.atFull())
+	}
+	return both
 }
 
 // A Run is a workload on one contender's database.
@@ -57,11 +102,34 @@ type Env struct {
 	seed string // the file to copy
 	file string
 	next int // number of the next copy
+
+	checks int64 // spans of the calls that verified settings
 }
 
 // Open opens the contender's own file, which remains the same.
 func (e *Env) Open(ctx context.Context) (Database, error) {
 	return e.Contender.Open(ctx, e.file, e.Options)
+}
+
+// OpenAll opens the contender's own file and all its connections, and verifies the settings of
+// each. So a workload verifies the durability of the connections that it measures, and their
+// opening is not part of a trial's window.
+func (e *Env) OpenAll(ctx context.Context) (Database, error) {
+	db, err := e.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := e.Contender.sdk
+	before, err := s.flushed(ctx)
+	if err == nil {
+		err = verifySettings(ctx, db, e.Options)
+	}
+	after, flushErr := s.flushed(ctx)
+	if err = errors.Join(err, flushErr); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	e.checks += after - before
+	return db, nil
 }
 
 // Renew replaces the contender's file by a fresh copy. It costs the same for every contender.

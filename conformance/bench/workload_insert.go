@@ -22,28 +22,23 @@ func insertWorkloads() []*Workload {
 			return nil
 		})
 	}
-	return []*Workload{
+	return atBothSyncs([]*Workload{
 		{
-			Name: "insert", What: "one row inserted and committed, synchronous=normal",
-			Tour: true, Options: Options{Synchronous: "normal", Conns: 1}, Seed: seedLog,
+			Name: "insert", What: "one row inserted and committed",
+			Tour: true, TourFull: true, Options: Options{Synchronous: "normal", Conns: 1}, Seed: seedLog,
 			Start: func(ctx context.Context, e *Env) (*Run, error) { return startInserts(ctx, e, 1, one) },
 		},
 		{
-			Name: "insert-full", What: "one row inserted and committed, synchronous=full",
-			Tour: true, Options: Options{Synchronous: "full", Conns: 1}, Seed: seedLog,
-			Start: func(ctx context.Context, e *Env) (*Run, error) { return startInserts(ctx, e, 1, one) },
-		},
-		{
-			Name: "tx10", What: "a transaction that inserts ten rows, synchronous=normal",
-			Tour: true, Options: Options{Synchronous: "normal", Conns: 1}, Seed: seedLog,
+			Name: "tx10", What: "a transaction that inserts ten rows",
+			Tour: true, TourFull: true, Options: Options{Synchronous: "normal", Conns: 1}, Seed: seedLog,
 			Start: func(ctx context.Context, e *Env) (*Run, error) { return startInserts(ctx, e, 10, ten) },
 		},
-	}
+	})
 }
 
 // startInserts makes an operation that inserts a number of rows, and a check that counts them.
 func startInserts(ctx context.Context, e *Env, rows int64, op func(context.Context, Database, int64) error) (*Run, error) {
-	db, err := e.Open(ctx)
+	db, err := e.OpenAll(ctx)
 	if err != nil {
 		return nil, err
 	}

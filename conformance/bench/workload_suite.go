@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 )
 
@@ -94,6 +95,11 @@ func suiteWorkloads() []*Workload {
 			Options: one, Seed: func(s Size) []string { return complexTree(s).seed() },
 			Start: startComplexQuery,
 		},
+	}
+	for _, w := range list[:len(list):len(list)] {
+		if strings.HasSuffix(w.Name, "-insert") {
+			list = append(list, w.atFull())
+		}
 	}
 	for _, n := range []int64{10, 100, 1000} {
 		list = append(list, &Workload{
