@@ -93,20 +93,36 @@ const (
 	Inconclusive Verdict = iota
 	Met
 	Broken
-	Absent // a contender could not take part
+	Absent  // a contender could not take part
+	Skipped // the disk is unfit for the workload
 )
 
 func (v Verdict) String() string {
-	return [...]string{"inconclusive", "met", "broken", "not there"}[v]
+	return [...]string{"inconclusive", "met", "broken", "not there", "skipped"}[v]
 }
 
 // A Finding is a verdict with its reason.
 type Finding struct {
-	Budget  *Budget
-	Verdict Verdict
-	Ratio   Ratio // or the median, if Against is empty
-	Rounds  int
-	Err     error // of a contender
+	Budget   *Budget
+	Workload *Workload
+	Verdict  Verdict
+	Ratio    Ratio // or the median, if Against is empty
+	Rounds   int
+	Err      error  // of a contender
+	Reason   string // why it was skipped
+}
+
+// judgeOn judges b, which is a budget of w. It skips a budget at synchronous=full if disk is
+// unfit.
+func (b *Budget) judgeOn(disk *Disk, w *Workload, results []*Result) Finding {
+	if w.full() {
+		if reason := disk.unfit(); reason != "" {
+			return Finding{Budget: b, Workload: w, Verdict: Skipped, Reason: reason}
+		}
+	}
+	f := b.judge(results)
+	f.Workload = w
+	return f
 }
 
 // judge checks b against what was measured so far.

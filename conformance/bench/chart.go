@@ -34,7 +34,7 @@ const style = `<style>
 
 // The panels of the first chart, and the rows of each panel.
 var (
-	chartedWorkloads  = []string{"point", "point-prepared", "insert", "tx10", "scan", "open"}
+	chartedWorkloads  = []string{"point", "point-prepared", "scan", "insert", "tx10", "open", "insert-full", "tx10-full"}
 	chartedContenders = []string{
 		"ncruces-raw", Baseline, "sqlitemw", "sqlitemw-never", "sqlitemw-sampled", "sqlitemw-sampled-waits",
 		"xsam-sampled", "nhat-sampled", "uptrace-sampled", "mattn", "modernc", "zombiezen",
@@ -62,7 +62,7 @@ func (r *Report) chart(w io.Writer) error {
 	)
 	panelHeight := 42 + rowHeight*len(chartedContenders)
 	var b strings.Builder
-	width, height := left+3*panelWidth, top+2*panelHeight+8
+	width, height := left+3*panelWidth, top+(len(chartedWorkloads)+2)/3*panelHeight+8
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img">`+"\n", width, height, width, height)
 	b.WriteString("<title>Time of an operation as a multiple of the bare driver's</title>\n" + style)
 	fmt.Fprintf(&b, `<rect class="page" width="%d" height="%d"/>`+"\n", width, height)
@@ -76,7 +76,8 @@ func (r *Report) chart(w io.Writer) error {
 			continue
 		}
 		fmt.Fprintf(&b, `<text class="name" x="%d" y="%d">%s</text>`+"\n", x, y+14, name)
-		fmt.Fprintf(&b, `<text class="small" x="%d" y="%d">bare: %s</text>`+"\n", x+labels, y+14, duration(median(base.Rounds[Time])))
+		fmt.Fprintf(&b, `<text class="small" x="%d" y="%d">bare: %s, %s</text>`+"\n", x+labels, y+14,
+			duration(median(base.Rounds[Time])), base.Workload.durability())
 		// Drawn first, so that bars and numbers are on top of it.
 		one := float64(x+labels) + scale
 		fmt.Fprintf(&b, `<path class="rule" d="M%.1f %dV%d"/>`+"\n", one, y+20, y+22+rowHeight*len(chartedContenders))
@@ -138,7 +139,7 @@ func (r *Report) growthChart(w io.Writer) error {
 		lowY, highY = lowY/1.3, highY*1.3
 		atX := func(v float64) float64 { return float64(x) + plotW*math.Log(v/lowX)/math.Log(highX/lowX) }
 		atY := func(v float64) float64 { return float64(y) + plotH - plotH*math.Log(v/lowY)/math.Log(highY/lowY) }
-		fmt.Fprintf(&b, `<text class="name" x="%d" y="%d">%s</text>`+"\n", x, y-22, c.Name)
+		fmt.Fprintf(&b, `<text class="name" x="%d" y="%d">%s, %s</text>`+"\n", x, y-22, c.Name, c.durability())
 		fmt.Fprintf(&b, `<text class="small" x="%d" y="%d">%s</text>`+"\n", x, y-8, html.EscapeString(c.What))
 		fmt.Fprintf(&b, `<path class="axis" d="M%d %dV%dH%d"/>`+"\n", x, y, y+plotH, x+plotW)
 		for _, n := range c.Values {

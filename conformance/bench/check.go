@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -20,14 +21,21 @@ const lookEvery = 10
 // check measures what the budgets need. It fails if a budget that is on is broken.
 func check(ctx context.Context, f *flags, all []*Contender, budgets []*Budget, out io.Writer) error {
 	fmt.Fprintln(out, machine(f.command))
-	tw := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(tw, "VERDICT\tBUDGET\tLIMIT\tFOUND\t95% INTERVAL\tROUNDS\tSTATUS")
-	var broken []string
+	var ws []*Workload
 	for _, w := range workloads() {
-		if !f.workloads.MatchString(w.Name) {
-			continue
+		if f.workloads.MatchString(w.Name) && slices.ContainsFunc(budgets, func(b *Budget) bool { return b.Workload == w.Name }) {
+			ws = append(ws, w)
 		}
-		findings, err := checkWorkload(ctx, f, w, all, budgets)
+	}
+	disk, err := f.useDisk(ws, out)
+	if err != nil {
+		return err
+	}
+	tw := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(tw, "VERDICT\tBUDGET\tDURABILITY\tLIMIT\tFOUND\t95% INTERVAL\tROUNDS\tSTATUS")
+	var broken []string
+	for _, w := range ws {
+		findings, err := checkWorkload(ctx, f, w, disk, all, budgets)
 		if err != nil {
 			return err
 		}
@@ -48,15 +56,16 @@ func check(ctx context.Context, f *flags, all []*Contender, budgets []*Budget, o
 }
 
 // checkWorkload judges the budgets of w. It runs all contenders that they name, interleaved,
-// until each budget is decided or the time is over.
-func checkWorkload(ctx context.Context, f *flags, w *Workload, all []*Contender, budgets []*Budget) ([]Finding, error) {
+// until each budget is decided or the time is over. At synchronous=full, it measures nothing if the
+// disk is unfit.
+func checkWorkload(ctx context.Context, f *flags, w *Workload, disk *Disk, all []*Contender, budgets []*Budget) ([]Finding, error) {
 	var mine []*Budget
 	named := map[string]bool{}
 	for _, b := range budgets {
 		if b.Workload == w.Name {
 			mine = append(mine, b)
 			// If the contender cannot run, its partner need not run either.
-			if b.possible(all) {
+			if b.possible(all) && (!w.full() || disk.unfit() == "") {
 				named[b.Contender], named[b.Against] = true, true
 			}
 		}
@@ -79,7 +88,7 @@ func checkWorkload(ctx context.Context, f *flags, w *Workload, all []*Contender,
 	}
 	var findings []Finding
 	for _, b := range mine {
-		findings = append(findings, b.judge(results))
+		findings = append(findings, b.judgeOn(disk, w, results))
 	}
 	return findings, nil
 }
@@ -104,7 +113,7 @@ func decided(budgets []*Budget, results []*Result) bool {
 }
 
 func printFinding(out io.Writer, f Finding) {
-	found, interval, rounds := "", "", ""
+	found, interval, rounds := f.Reason, "", ""
 	if f.Rounds > 0 {
 		found = fmt.Sprintf("%.3f", f.Ratio.Value)
 		interval = fmt.Sprintf("%.3f to %.3f", f.Ratio.Low, f.Ratio.High)
@@ -114,5 +123,5 @@ func printFinding(out io.Writer, f Finding) {
 		found = strings.ReplaceAll(f.Err.Error(), "\n", "; ")
 	}
 	b := f.Budget
-	fmt.Fprintf(out, "%s\t%s (%s)\t%s\t%s\t%s\t%s\t%s\n", f.Verdict, b.Name, b.Contender, b.limit(), found, interval, rounds, b.status())
+	fmt.Fprintf(out, "%s\t%s (%s)\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Verdict, b.Name, b.Contender, f.Workload.durability(), b.limit(), found, interval, rounds, b.status())
 }

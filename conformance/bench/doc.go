@@ -24,9 +24,20 @@
 // interval that resamples whole rounds.
 //
 // Settings are made in each driver's own way, and read back from every connection before
-// anything is measured. Every result is compared with the expected one. A separate connection
-// counts what was written. A contender that does less than required is thus an error, and does
-// not win.
+// anything is measured. Workloads that write read them from the connections that they measure.
+// Every result is compared with the expected one. A separate connection counts what was written.
+// A contender that does less than required is thus an error, and does not win.
+//
+// # Durability
+//
+// A workload that writes runs at synchronous=normal, and again at synchronous=full under the same
+// name with -full at its end. The latter waits for the disk at every commit. So databases are in
+// a directory on a disk: -dir, or else sqlitemw-bench in the user's cache directory. In a file
+// system in memory, such a workload is skipped.
+//
+// Before any workload at synchronous=full, the disk is measured: the median of writing 4 KB and
+// fdatasync. If it is not between 0.2 and 20 ms, budgets at synchronous=full are skipped, with
+// that reason.
 //
 // # The three states
 //

@@ -20,6 +20,9 @@ type Curve struct {
 	Shape  string // the expected shape, and why
 }
 
+// durability returns that of the curve's workloads, which is the same for all values.
+func (c *Curve) durability() string { return c.Run(c.Tiny[0]).durability() }
+
 // A Point is a contender's cost of one unit at a value of the parameter.
 type Point struct {
 	Curve     *Curve

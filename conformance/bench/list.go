@@ -17,13 +17,13 @@ func printList(out io.Writer, all []*Contender, ws []*Workload, budgets []*Budge
 		}
 		fmt.Fprintf(tw, "%s\t%s\t%s\n", c.Name, c.What, here)
 	}
-	fmt.Fprintln(tw, "\nWORKLOAD\tWHAT\tTOUR")
+	fmt.Fprintln(tw, "\nWORKLOAD\tWHAT\tDURABILITY\tTOUR")
 	for _, w := range ws {
 		tour := ""
 		if w.Tour {
 			tour = "yes"
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\n", w.Name, w.What, tour)
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\n", w.Name, w.What, w.durability(), tour)
 	}
 	fmt.Fprintln(tw, "\nGROWTH\tWHAT\tTOUR")
 	for _, c := range curves() {

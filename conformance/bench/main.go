@@ -35,18 +35,20 @@ type flags struct {
 	seed       uint64
 	command    []string // the command line, for the table
 
+	probe func(dir string) (*Disk, error) // measureDisk, but in tests
+
 	memory, memoryOf string // for the process that a trial starts
 }
 
 func parseFlags(args []string) (*flags, error) {
-	f := &flags{}
+	f := &flags{probe: measureDisk}
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.BoolVar(&f.tour, "tour", false, "run the short tour")
 	fs.BoolVar(&f.long, "long", false, "run all workloads at full size, and how cost grows")
 	fs.BoolVar(&f.check, "check", false, "run what budgets need until each is decided; fail if a budget that is on is broken")
 	fs.BoolVar(&f.list, "list", false, "list contenders, workloads and budgets")
 	fs.StringVar(&f.out, "out", ".", "the `directory` for tables and charts")
-	fs.StringVar(&f.dir, "dir", "", "the `directory` for databases (default: the system's temporary directory)")
+	fs.StringVar(&f.dir, "dir", "", "the `directory` for databases, which must be on a disk (default: sqlitemw-bench in the user's cache directory)")
 	only := fs.String("workloads", "", "only workloads whose names match this `regexp`, and only curves whose growth/NAME does")
 	who := fs.String("contenders", "", "only contenders whose names match this `regexp`, and the baseline")
 	fs.DurationVar(&f.cap, "cap", time.Minute, "how long -check measures a workload before it reports inconclusive")

@@ -69,15 +69,18 @@ func TestReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	report := &Report{Command: []string{"-tour"}, Contenders: all}
-	for _, w := range workloads()[:2] {
+	for _, name := range []string{"point", "insert", "insert-full"} {
+		w := workloadByName(workloads(), name)
 		results, err := measure(t.Context(), w, few, tinyPlan(t), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		report.Results = append(report.Results, results...)
 	}
+	disk := &Disk{Sync: time.Millisecond}
+	report.Disk = disk
 	for _, b := range budgets {
-		report.Findings = append(report.Findings, b.judge(report.Results))
+		report.Findings = append(report.Findings, b.judgeOn(disk, workloadByName(workloads(), b.Workload), report.Results))
 	}
 	if report.Points, err = grow(t.Context(), tinyPlan(t), curves(), all, io.Discard); err != nil {
 		t.Fatal(err)
@@ -91,10 +94,15 @@ func TestReport(t *testing.T) {
 		t.Errorf("a run of only curves writes %d files", len(pages))
 	}
 	for file, wants := range map[string][]string{
-		"RESULTS.md":  {"## point", "| `sqlitemw` |"},
-		"GROWTH.md":   {"## statements", "| `sqlitemw` |", "## Bends"},
-		"results.svg": {"<svg", "sqlitemw", "</svg>"},
-		"growth.svg":  {"<svg", "sqlitemw", "</svg>"},
+		"RESULTS.md": {
+			"## point", "| `sqlitemw` |", "Durability: `synchronous=normal`.", "Durability: `synchronous=full`.",
+			"| | point | insert | insert-full |\n|---|--:|--:|--:|\n| synchronous | normal | normal | full |",
+			"The disk: writing 4 KB and fdatasync take 1.00 ms (median).",
+			"| `sqlitemw` | normal | ≤ 0.85× ncruces |",
+		},
+		"GROWTH.md":   {"## statements", "| `sqlitemw` |", "## Bends", "Durability: `synchronous=normal`."},
+		"results.svg": {"<svg", "sqlitemw", "</svg>", "s, synchronous=normal</text>", "s, synchronous=full</text>"},
+		"growth.svg":  {"<svg", "sqlitemw", "</svg>", ", synchronous=normal</text>"},
 	} {
 		text, err := os.ReadFile(dir + "/" + file)
 		if err != nil {
@@ -132,7 +140,7 @@ func TestList(t *testing.T) {
 	if err := run(t.Context(), []string{"-list"}, &out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"sqlitemw-pool", "concurrent-8", "a sampled insert"} {
+	for _, want := range []string{"sqlitemw-pool", "concurrent-8", "a sampled insert", "synchronous=full"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the list does not say %q", want)
 		}

@@ -12,6 +12,7 @@ import (
 type Report struct {
 	Command    []string
 	Took       time.Duration
+	Disk       *Disk // nil if no workload ran at synchronous=full
 	Contenders []*Contender
 	Results    []*Result
 	Findings   []Finding
@@ -54,7 +55,11 @@ func (r *Report) head(b *strings.Builder, title, chart, file string) {
 		"`-never` and `-sampled` are with an SDK that samples nothing or everything; the calls of a batch have one root span; " +
 		"a batching exporter drops what it gets. Contenders without either have no SDK.\n\n")
 	b.WriteString("Every database: `journal_mode=wal`, `foreign_keys=on`, `busy_timeout=" + fmt.Sprint(busyTimeout) + "`, " +
-		"`synchronous` as the workload says (`normal` by default); set in each driver's own way and read back.\n\n")
+		"`synchronous` as each table says; set in each driver's own way and read back. Workloads whose names end with `" + fullSuffix + "` run at " +
+		"`synchronous=" + SyncFull + "`: a commit that returned survives a power failure. At `synchronous=" + SyncNormal + "` it may be lost.\n\n")
+	if r.Disk != nil {
+		fmt.Fprintf(b, "The disk: %s.\n\n", r.Disk.speed())
+	}
 	b.WriteString("Modules: " + strings.Join(versions(), ", ") + ".\n\n")
 	for _, c := range r.Contenders {
 		if c.Missing != "" {
@@ -64,7 +69,7 @@ func (r *Report) head(b *strings.Builder, title, chart, file string) {
 }
 
 // summaryWorkloads are the columns of the first table.
-var summaryWorkloads = []string{"point", "point-prepared", "point-tx", "insert", "tx10", "scan", "wide", "join", "open"}
+var summaryWorkloads = []string{"point", "point-prepared", "point-tx", "insert", "tx10", "insert-full", "tx10-full", "scan", "wide", "join", "open"}
 
 // summary writes the table that fits a page, with ratios only.
 func (r *Report) summary(b *strings.Builder) {
@@ -81,7 +86,11 @@ func (r *Report) summary(b *strings.Builder) {
 	for _, name := range columns {
 		fmt.Fprintf(b, " %s |", name)
 	}
-	b.WriteString("\n|---|" + strings.Repeat("--:|", len(columns)) + "\n")
+	b.WriteString("\n|---|" + strings.Repeat("--:|", len(columns)) + "\n| synchronous |")
+	for _, name := range columns {
+		fmt.Fprintf(b, " %s |", resultOf(r.Results, name, Baseline).Workload.Options.Synchronous)
+	}
+	b.WriteString("\n")
 	for _, c := range r.Contenders {
 		if c.Missing != "" {
 			continue
@@ -103,21 +112,21 @@ func (r *Report) budgets(b *strings.Builder) {
 		return
 	}
 	b.WriteString("\n## Budgets\n\nAs measured in this run; `-check` measures longer, and decides.\n\n" +
-		"| budget | contender | limit | found | 95% interval | | status |\n|---|---|---|--:|---|---|---|\n")
+		"| budget | contender | synchronous | limit | found | 95% interval | | status |\n|---|---|---|---|--:|---|---|---|\n")
 	for _, f := range r.Findings {
-		found, interval := "", ""
-		if f.Verdict != Absent {
+		found, interval := f.Reason, ""
+		if f.Rounds > 0 {
 			found, interval = fmt.Sprintf("%.2f", f.Ratio.Value), fmt.Sprintf("%.2f to %.2f", f.Ratio.Low, f.Ratio.High)
 		}
-		fmt.Fprintf(b, "| %s | `%s` | %s | %s | %s | %s | %s |\n",
-			f.Budget.Name, f.Budget.Contender, f.Budget.limit(), found, interval, f.Verdict, f.Budget.status())
+		fmt.Fprintf(b, "| %s | `%s` | %s | %s | %s | %s | %s | %s |\n",
+			f.Budget.Name, f.Budget.Contender, f.Workload.Options.Synchronous, f.Budget.limit(), found, interval, f.Verdict, f.Budget.status())
 	}
 }
 
 // section writes the table of a workload.
 func section(b *strings.Builder, results []*Result) {
 	w := results[0].Workload
-	fmt.Fprintf(b, "\n## %s\n\n%s.\n\n", w.Name, strings.ToUpper(w.What[:1])+w.What[1:])
+	fmt.Fprintf(b, "\n## %s\n\n%s. Durability: `%s`.\n\n", w.Name, strings.ToUpper(w.What[:1])+w.What[1:], w.durability())
 	if w.Trial != nil {
 		trialSection(b, results)
 		return
@@ -206,7 +215,7 @@ func duration(ns float64) string {
 func growthTable(b *strings.Builder, points []Point) {
 	for i := 0; i < len(points); {
 		c := points[i].Curve
-		fmt.Fprintf(b, "\n## %s\n\nThe cost of %s, by %s. Expected: %s.\n\n| | |\n|---|---|\n", c.Name, c.What, c.Param, c.Shape)
+		fmt.Fprintf(b, "\n## %s\n\nThe cost of %s, by %s. Durability: `%s`. Expected: %s.\n\n| | |\n|---|---|\n", c.Name, c.What, c.Param, c.durability(), c.Shape)
 		rows := map[string]string{}
 		for ; i < len(points) && points[i].Curve == c; i++ {
 			p := points[i]

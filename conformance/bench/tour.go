@@ -14,10 +14,18 @@ import (
 // written the results of the others.
 func tour(ctx context.Context, f *flags, all []*Contender, budgets []*Budget, out io.Writer) error {
 	ws, cs := f.selected(all)
-	report := &Report{Command: f.command, Contenders: cs}
+	disk, err := f.useDisk(ws, out)
+	if err != nil {
+		return err
+	}
+	report := &Report{Command: f.command, Contenders: cs, Disk: disk}
 	began := time.Now()
 	var failures []error
 	for _, w := range ws {
+		if w.full() && disk.Memory != "" {
+			fmt.Fprintf(out, "%s is skipped: %s\n", w.Name, disk.unfit())
+			continue
+		}
 		start := time.Now()
 		results, err := measure(ctx, w, present(cs), f.plan(), nil)
 		if err != nil {
@@ -32,8 +40,8 @@ func tour(ctx context.Context, f *flags, all []*Contender, budgets []*Budget, ou
 		fmt.Fprintf(out, "%s (%s)\n", w.Name, time.Since(start).Round(100*time.Millisecond))
 	}
 	for _, b := range budgets {
-		if workloadByName(ws, b.Workload) != nil {
-			report.Findings = append(report.Findings, b.judge(report.Results))
+		if w := workloadByName(ws, b.Workload); w != nil {
+			report.Findings = append(report.Findings, b.judgeOn(disk, w, report.Results))
 		}
 	}
 	if f.long {
