@@ -24,8 +24,13 @@ func TestBudgetsNameWhatThereIs(t *testing.T) {
 			continue
 		}
 		for _, name := range []string{b.Contender, b.Against} {
-			if name != "" && byName(all, name) == nil {
+			c := byName(all, name)
+			switch {
+			case name == "":
+			case c == nil:
 				t.Errorf("%s: there is no contender %q", b.Name, name)
+			case len(w.among([]*Contender{c})) == 0:
+				t.Errorf("%s: %s does not run on %s", b.Name, b.Workload, name)
 			}
 		}
 		if w.Trial == nil != slices.Contains([]string{Time, Allocs, Bytes}, b.Figure) {
@@ -34,7 +39,7 @@ func TestBudgetsNameWhatThereIs(t *testing.T) {
 		if b.Status == statusOn && b.Against != "mattn" && !b.possible(all) {
 			t.Errorf("%s is on, but a contender that it names is missing", b.Name)
 		}
-		if b.Status == statusDue && !slices.Contains([]string{"driver", "tracing", "pool"}, b.DueWith) {
+		if b.Status == statusDue && !slices.Contains([]string{"driver", "tracing", "pool", "group commit"}, b.DueWith) {
 			t.Errorf("%s: due_with is %q", b.Name, b.DueWith)
 		}
 	}

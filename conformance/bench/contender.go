@@ -13,9 +13,20 @@ type Contender struct {
 	What    string // a one-line description
 	State   State
 	Missing string // why it cannot run; empty if it can
+	Variant bool   // differs from another contender only in options; runs only where it is named
+
+	MaxConns int // it opens at most so many connections; 0 means as many as the workload says
 
 	open func(ctx context.Context, file string, o Options) (Database, error)
 	sdk  *sdk
+}
+
+// options returns the options of a workload as they are for c.
+func (c *Contender) options(o Options) Options {
+	if c.MaxConns > 0 {
+		o.Conns = min(o.Conns, c.MaxConns)
+	}
+	return o
 }
 
 // Open opens file.
@@ -91,6 +102,7 @@ func contenders() ([]*Contender, func(context.Context) error) {
 		&Contender{Name: "modernc", What: "modernc.org/sqlite", open: openModernc},
 		&Contender{Name: "zombiezen", What: "zombiezen.com/go/sqlite's sqlitex.Pool, without database/sql", open: openZombiezen},
 	)
+	list = append(list, variants()...)
 	return list, sdks.Close
 }
 

@@ -7,5 +7,5 @@ import (
 )
 
 func openModernc(_ context.Context, file string, o Options) (Database, error) {
-	return openDriver(&sqlite.Driver{}, pragmaURI(file, o), o)
+	return openDriver(&sqlite.Driver{}, pragmaURI(file, o, nil), o)
 }

@@ -19,11 +19,11 @@ import (
 // between builds of this program.
 
 func openNcruces(_ context.Context, file string, o Options) (Database, error) {
-	return openDriver(&sqlite3driver.SQLite{}, pragmaURI(file, o), o)
+	return openDriver(&sqlite3driver.SQLite{}, pragmaURI(file, o, nil), o)
 }
 
 func openSqlmw(_ context.Context, file string, o Options) (Database, error) {
-	return openDriver(sqlmw.Driver(&sqlite3driver.SQLite{}, sqlmw.NullInterceptor{}), pragmaURI(file, o), o)
+	return openDriver(sqlmw.Driver(&sqlite3driver.SQLite{}, sqlmw.NullInterceptor{}), pragmaURI(file, o, nil), o)
 }
 
 // openSqlitemw returns a function that opens "sqlitemw" with an SDK and a policy for acquire
@@ -39,7 +39,7 @@ func openSqlitemw(acquire tracing.Acquire) func(*sdk) opener {
 				}
 				cfg.Tracing = tracer
 			}
-			return openDriver(&sqlitemw.Driver{Config: cfg}, pragmaURI(file, o), o)
+			return openDriver(&sqlitemw.Driver{Config: cfg}, pragmaURI(file, o, nil), o)
 		}
 	}
 }
@@ -68,7 +68,7 @@ func openUptrace(s *sdk) opener {
 		opts = append(opts, uptrace.WithTracerProvider(s.provider))
 	}
 	return func(_ context.Context, file string, o Options) (Database, error) {
-		c, err := connectorFor(&sqlite3driver.SQLite{}, pragmaURI(file, o))
+		c, err := connectorFor(&sqlite3driver.SQLite{}, pragmaURI(file, o, nil))
 		if err != nil {
 			return nil, err
 		}
@@ -78,6 +78,6 @@ func openUptrace(s *sdk) opener {
 
 func openWrapped(wrap func(driver.Driver) driver.Driver) opener {
 	return func(_ context.Context, file string, o Options) (Database, error) {
-		return openDriver(wrap(&sqlite3driver.SQLite{}), pragmaURI(file, o), o)
+		return openDriver(wrap(&sqlite3driver.SQLite{}), pragmaURI(file, o, nil), o)
 	}
 }

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net/url"
 
 	"github.com/sqlitemw/sqlitemw/pool"
 )
@@ -12,6 +15,7 @@ import (
 type poolDatabase struct {
 	sqlDatabase
 	pool *pool.Pool
+	own  *sql.DB // which opened pool; nil if pool.Open did
 }
 
 func openPool(ctx context.Context, file string, o Options) (Database, error) {
@@ -21,7 +25,33 @@ func openPool(ctx context.Context, file string, o Options) (Database, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &poolDatabase{sqlDatabase{sqlQueryer{p.DB()}, p.DB()}, p}, nil
+	return newPoolDatabase(p, nil), nil
+}
+
+// openPoolWith returns a function that opens the pool with more parameters in the DSN. Only
+// database/sql accepts those of the pool.
+func openPoolWith(params string) opener {
+	return func(ctx context.Context, file string, o Options) (Database, error) {
+		more, err := url.ParseQuery(params)
+		if err != nil {
+			return nil, fmt.Errorf("read the parameters %q: %w", params, err)
+		}
+		c, err := (&pool.Driver{Config: poolConfig(o)}).OpenConnector(uri(file, more))
+		if err != nil {
+			return nil, err
+		}
+		db := sql.OpenDB(c)
+		if err := db.PingContext(ctx); err != nil { // the first call opens the pool
+			return nil, errors.Join(err, db.Close())
+		}
+		return newPoolDatabase(pool.Of(db), db), nil
+	}
+}
+
+// newPoolDatabase uses the same *sql.DB of p however p was opened, so that contenders differ only
+// in their parameters.
+func newPoolDatabase(p *pool.Pool, own *sql.DB) *poolDatabase {
+	return &poolDatabase{sqlDatabase{sqlQueryer{p.DB()}, p.DB()}, p, own}
 }
 
 func poolConfig(o Options) pool.Config {
@@ -78,4 +108,10 @@ func (d *poolDatabase) AcquireAll(ctx context.Context) (all []Conn, err error) {
 	return all, nil
 }
 
-func (d *poolDatabase) Close() error { return d.pool.Close() }
+func (d *poolDatabase) Close() error {
+	err := d.pool.Close()
+	if d.own != nil {
+		err = errors.Join(err, d.own.Close())
+	}
+	return err
+}

@@ -64,7 +64,7 @@ func fakeDisk(t *testing.T, d Disk, args ...string) *flags {
 func TestCheckOnAnUnfitDisk(t *testing.T) {
 	limit := 1.0
 	budgets := []*Budget{
-		{Name: "commits", Workload: "insert-full", Figure: "writes/s", Contender: "failing", AtLeast: &limit, Status: statusOn},
+		{Name: "commits", Workload: "writers-8-full", Figure: "writes/s", Contender: "failing", AtLeast: &limit, Status: statusOn},
 		{Name: "inserts", Workload: "insert", Figure: Time, Contender: "failing", AtMost: &limit, Status: statusOn},
 	}
 	for _, c := range []struct {

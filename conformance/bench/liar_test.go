@@ -126,14 +126,18 @@ func TestLiarsAreCaught(t *testing.T) {
 		{"has other settings", "point", careless, Untraced, "verify settings: synchronous is 2, want 1"},
 		{"makes no spans", "point", openNcruces, Sampled, "no span arrived"},
 		{"makes spans only of settings", "contention-full", openSilent, Sampled, "no span arrived"},
+		{"does not commit with others", "writers-8-full", lying(liar{skipExec: true}), Untraced, "are missing"},
+		{"does not commit three rows", "writers-tx3-8-full", lying(liar{skipTx: true}), Untraced, "are missing"},
+		{"does not read beside writers", "writers-32-readers-4-full", lying(liar{skipRow: true}), Untraced, "verify"},
 		{"never syncs a commit", "insert-full", syncsLess(1), Untraced, atNormal},
 		{"syncs commits only before inserts", "insert-full", syncsLess(2), Untraced, atNormal},
 		{"syncs commits only before transactions", "tx10-full", syncsLess(2), Untraced, atNormal},
 		{"syncs commits only before contention", "contention-full", syncsLess(2), Untraced, atNormal},
 		{"syncs commits only before a queue", "queue-full", syncsLess(2), Untraced, atNormal},
-		{"syncs commits only in the first round", "contention-full", syncsLess(3), Untraced, atNormal},
+		{"syncs commits only before writers", "writers-8-full", syncsLess(2), Untraced, atNormal},
+		{"syncs commits only in the first round", "writers-8-full", syncsLess(3), Untraced, atNormal},
 		{"syncs no commit of a new database", "real-insert-full", syncsLess(1), Untraced, atNormal},
-		{"syncs no commit on one connection of ten", "contention-full", oneLess, Untraced, atNormal},
+		{"syncs no commit on one connection of eight", "writers-8-full", oneLess, Untraced, atNormal},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			one := &Contender{Name: "liar", State: c.state, open: c.open, sdk: newSDK(c.state)}
@@ -163,7 +167,7 @@ func TestWorkloadsNameTheirDurability(t *testing.T) {
 			t.Errorf("%s: %v", w.Name, err)
 		}
 	}
-	for _, name := range []string{"insert", "tx10", "real-insert", "contention", "contention-tx", "contention-tx-pause", "queue"} {
+	for _, name := range []string{"insert", "tx10", "real-insert", "contention", "contention-tx", "contention-tx-pause", "queue", "writers-1"} {
 		if w := workloadByName(list, name); w == nil || w.full() {
 			t.Errorf("there is no %s at synchronous=normal", name)
 		}

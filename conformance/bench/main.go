@@ -50,7 +50,7 @@ func parseFlags(args []string) (*flags, error) {
 	fs.StringVar(&f.out, "out", ".", "the `directory` for tables and charts")
 	fs.StringVar(&f.dir, "dir", "", "the `directory` for databases, which must be on a disk (default: sqlitemw-bench in the user's cache directory)")
 	only := fs.String("workloads", "", "only workloads whose names match this `regexp`, and only curves whose growth/NAME does")
-	who := fs.String("contenders", "", "only contenders whose names match this `regexp`, and the baseline")
+	who := fs.String("contenders", "", "only contenders whose names match this `regexp`, and those that others are compared with")
 	fs.DurationVar(&f.cap, "cap", time.Minute, "how long -check measures a workload before it reports inconclusive")
 	fs.Uint64Var(&f.seed, "seed", 1, "the `number` that seeds the order of contenders")
 	fs.StringVar(&f.memory, "memory", "", "only print how much memory this `contender` uses; see the workload memory")
@@ -136,7 +136,7 @@ func (f *flags) selected(all []*Contender) ([]*Workload, []*Contender) {
 	}
 	var cs []*Contender
 	for _, c := range all {
-		if c.Name == Baseline || f.contenders.MatchString(c.Name) {
+		if c.Name == Baseline || c.Name == Immediate || f.contenders.MatchString(c.Name) {
 			cs = append(cs, c)
 		}
 	}

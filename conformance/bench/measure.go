@@ -74,7 +74,7 @@ func measure(ctx context.Context, w *Workload, list []*Contender, p Plan, enough
 	var cells []*cell
 	for _, c := range list {
 		x := &cell{Result: &Result{Workload: w, Contender: c, Rounds: map[string][]float64{}}}
-		x.env = &Env{Contender: c, Options: w.Options, Size: p.Size, Window: p.Window, dir: dir, seed: seed}
+		x.env = &Env{Contender: c, Options: c.options(w.Options), Size: p.Size, Window: p.Window, dir: dir, seed: seed}
 		results = append(results, x.Result)
 		if x.Err = x.start(ctx, p); x.Err == nil {
 			cells = append(cells, x)

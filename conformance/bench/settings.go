@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"path/filepath"
 	"strconv"
@@ -54,9 +55,11 @@ func uri(file string, params url.Values) string {
 	return u.String()
 }
 
-// pragmaURI returns the DSN for drivers that accept any pragma as _pragma.
-func pragmaURI(file string, o Options) string {
+// pragmaURI returns the DSN for drivers that accept any pragma as _pragma. more are further
+// parameters, or nil.
+func pragmaURI(file string, o Options, more url.Values) string {
 	params := url.Values{}
+	maps.Copy(params, more)
 	for _, s := range o.settings() {
 		params.Add("_pragma", s.name+"("+s.value+")")
 	}

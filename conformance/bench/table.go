@@ -92,7 +92,7 @@ func (r *Report) summary(b *strings.Builder) {
 	}
 	b.WriteString("\n")
 	for _, c := range r.Contenders {
-		if c.Missing != "" {
+		if c.Missing != "" || c.Variant {
 			continue
 		}
 		fmt.Fprintf(b, "| `%s` |", c.Name)

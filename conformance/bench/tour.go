@@ -22,12 +22,16 @@ func tour(ctx context.Context, f *flags, all []*Contender, budgets []*Budget, ou
 	began := time.Now()
 	var failures []error
 	for _, w := range ws {
+		list := w.among(present(cs))
+		if len(list) == 0 {
+			continue
+		}
 		if w.full() && disk.Memory != "" {
 			fmt.Fprintf(out, "%s is skipped: %s\n", w.Name, disk.unfit())
 			continue
 		}
 		start := time.Now()
-		results, err := measure(ctx, w, present(cs), f.plan(), nil)
+		results, err := measure(ctx, w, list, f.plan(), nil)
 		if err != nil {
 			return err
 		}

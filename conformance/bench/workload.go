@@ -22,9 +22,11 @@ type Workload struct {
 	Tour bool   // part of the short tour
 	// TourFull is Tour of the copy at synchronous=full; see atFull.
 	TourFull bool
-	Quiet    bool // makes no calls for which every tracing contender must make spans
-	Options  Options
-	Seed     func(Size) []string // statements that make the file which is copied for each contender
+	// Only are the names of the contenders that it runs on. Empty means all but variants.
+	Only    []string
+	Quiet   bool // makes no calls for which every tracing contender must make spans
+	Options Options
+	Seed    func(Size) []string // statements that make the file which is copied for each contender
 
 	Start func(context.Context, *Env) (*Run, error)
 	Trial func(context.Context, *Env) (Figures, error)
@@ -69,6 +71,17 @@ func atBothSyncs(list []*Workload) []*Workload {
 		both = append(both, w.atFull())
 	}
 	return both
+}
+
+// among returns the contenders of list that w runs on.
+func (w *Workload) among(list []*Contender) []*Contender {
+	var mine []*Contender
+	for _, c := range list {
+		if slices.Contains(w.Only, c.Name) || len(w.Only) == 0 && !c.Variant {
+			mine = append(mine, c)
+		}
+	}
+	return mine
 }
 
 // A Run is a workload on one contender's database.
@@ -209,6 +222,7 @@ func workloads() []*Workload {
 	list = append(list, scanWorkloads()...)
 	list = append(list, suiteWorkloads()...)
 	list = append(list, contentionWorkloads()...)
+	list = append(list, writersWorkloads()...)
 	list = append(list, memoryWorkload())
 	return list
 }

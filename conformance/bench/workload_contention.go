@@ -75,6 +75,7 @@ func readThenWrite(ctx context.Context, db Database, id int64) error {
 type lane struct {
 	took   []float64 // nanoseconds of calls that succeeded
 	errors int
+	late   int // calls that succeeded after the window
 }
 
 // until repeats op until end, with a pause after each. It waits for the last op to finish.
@@ -87,7 +88,11 @@ func (l *lane) until(end time.Time, pause time.Duration, op func() error) {
 		if err := op(); err != nil {
 			l.errors++
 		} else {
-			l.took = append(l.took, float64(time.Since(began).Nanoseconds()))
+			ended := time.Now()
+			l.took = append(l.took, float64(ended.Sub(began).Nanoseconds()))
+			if ended.After(end) {
+				l.late++
+			}
 		}
 		if pause > 0 {
 			time.Sleep(pause)
