@@ -8,11 +8,6 @@ import (
 	sqlite3driver "github.com/ncruces/go-sqlite3/driver"
 )
 
-// poolHasCommitSync says that the pool knows the parameter _pool_commit_sync. Until then it
-// refuses the parameter, and the contenders that need it do not run. Setting it to true is all
-// that they need.
-const poolHasCommitSync = false
-
 // Immediate is the contender with which the pool's commits are compared: the bare driver, whose
 // transactions lock the database at BEGIN, as the pool's do.
 const Immediate = "ncruces-immediate"
@@ -24,13 +19,12 @@ var variantList = []struct {
 	params     string // as in a DSN
 	maxConns   int    // 0 means as many as the workload says
 	open       func(params string) opener
-	exists     bool
 }{
-	{Immediate, "github.com/ncruces/go-sqlite3/driver, bare", "_txlock=immediate", 0, openNcrucesWith, true},
-	{"ncruces-immediate-10", "the same on at most 10 connections", "_txlock=immediate", 10, openNcrucesWith, true},
-	{"sqlitemw-pool-shared", "this module's own pool", "_pool_commit_sync=shared", 0, openPoolWith, poolHasCommitSync},
-	{"sqlitemw-pool-shared-early", "this module's own pool", "_pool_commit_sync=shared-early", 0, openPoolWith, poolHasCommitSync},
-	{"sqlitemw-pool-solo", "this module's own pool", "_pool_commit_sync=solo", 0, openPoolWith, poolHasCommitSync},
+	{Immediate, "github.com/ncruces/go-sqlite3/driver, bare", "_txlock=immediate", 0, openNcrucesWith},
+	{"ncruces-immediate-10", "the same on at most 10 connections", "_txlock=immediate", 10, openNcrucesWith},
+	{"sqlitemw-pool-shared", "this module's own pool", "_pool_commit_sync=shared", 0, openPoolWith},
+	{"sqlitemw-pool-shared-early", "this module's own pool", "_pool_commit_sync=shared-early", 0, openPoolWith},
+	{"sqlitemw-pool-solo", "this module's own pool", "_pool_commit_sync=solo", 0, openPoolWith},
 }
 
 // variants returns the contenders of variantList.
@@ -38,9 +32,6 @@ func variants() []*Contender {
 	var list []*Contender
 	for _, v := range variantList {
 		c := &Contender{Name: v.name, What: v.what + ", with " + v.params, Variant: true, MaxConns: v.maxConns, open: v.open(v.params)}
-		if !v.exists {
-			c.Missing = "left out: the driver does not know " + v.params + " yet"
-		}
 		list = append(list, c)
 	}
 	return list
