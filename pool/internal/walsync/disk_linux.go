@@ -67,7 +67,7 @@ func fdatasync(fd int) error {
 func syncDirectory(name string) error {
 	d, err := os.Open(name)
 	if err != nil {
-		return nil //nolint:nilerr // as in SQLite
+		return nil // as in SQLite
 	}
 	defer d.Close()
 	return fdatasync(int(d.Fd()))
