@@ -52,7 +52,7 @@ lint: ## check format, tidiness, faults that golangci-lint finds, the exported A
 	@for m in $(MODULES); do (cd $$m && $(GO) mod tidy -diff && $(GO) run $(GOLANGCI) run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 	@if $(GO) list -deps ./tracing ./driver/wrap | grep ncruces; then echo "tracing and driver/wrap must not import an engine"; exit 1; fi
 	@if $(GO) list -deps ./pool/core | grep -E 'ncruces|sqlitemw/(driver|pool)$$'; then echo "pool/core must import neither an engine nor package driver"; exit 1; fi
-	@cd conformance/api && $(GO) run ./order ./pool/core ./pool/internal/walkeeper && $(GO) run ./order -most 10 ./pool
+	@cd conformance/api && $(GO) run ./order ./pool/core ./pool/internal/walkeeper ./pool/internal/walsync && $(GO) run ./order -most 10 ./pool
 	@cd conformance/api && $(GO) run . -check
 	@test "$$($(GO) list -f '{{join .Imports " "}}' ./tracing/sqltext)" = strings || { echo "tracing/sqltext must import only strings"; exit 1; }
 

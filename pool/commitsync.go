@@ -50,6 +50,13 @@ func (c *conn) joinSyncs() error {
 	return err
 }
 
+// rejoinSyncs prepares for joinSyncs after the journal mode may have changed, and so the WAL.
+func (c *conn) rejoinSyncs(wal bool) {
+	if !c.reads {
+		c.sync.file, c.sync.joins = nil, wal && c.pool.plan.sharesSyncs()
+	}
+}
+
 // joinSyncs returns the WAL of a connection and the group that it has joined, or nil.
 func (p *Pool) joinSyncs(c driver.PoolConn) (file *walsync.File, group *walsync.Group, err error) {
 	c.Lease().Use(func() {

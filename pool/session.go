@@ -266,9 +266,7 @@ func (p *Pool) afterJournal(c *conn) {
 	}
 	one := mode != "wal"
 	p.keepsCommits(c.SQLite(), one)
-	if !c.reads {
-		c.sync.file, c.sync.joins = nil, !one && p.plan.sharesSyncs()
-	}
+	c.rejoinSyncs(!one)
 	if !c.reads && !slices.Contains(c.session.pragmas, "synchronous") && !c.session.stale {
 		c.initial.pragmas.Set("synchronous", inspect.Pragma(c.SQLite(), "synchronous"))
 	}

@@ -84,7 +84,11 @@ func (f *File) Join(lost func(error)) (*Group, error) {
 	if f.group != nil {
 		return f.group, nil
 	}
-	g, err := groups.join(f, lost)
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	g, err := groups.join(f.Name(), info, lost)
 	if err != nil {
 		return nil, fmt.Errorf("open the WAL to sync it: %w", err)
 	}

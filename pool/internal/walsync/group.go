@@ -54,11 +54,8 @@ type registry struct {
 	open       []*Group
 }
 
-func (r *registry) join(f *File, lost func(error)) (*Group, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
+// join returns the group of the WAL with that name, which is the file info, and counts a use.
+func (r *registry) join(name string, info os.FileInfo, lost func(error)) (*Group, error) {
 	r.Lock()
 	defer r.Unlock()
 	for _, g := range r.open {
@@ -69,7 +66,7 @@ func (r *registry) join(f *File, lost func(error)) (*Group, error) {
 			return g, nil
 		}
 	}
-	syncs, closes, err := OpenDisk(f.Name(), info)
+	syncs, closes, err := OpenDisk(name, info)
 	if syncs == nil || err != nil {
 		return nil, err
 	}
