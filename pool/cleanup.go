@@ -63,6 +63,9 @@ func (c *conn) cleanUp() (why wrap.Reason, dirty bool) {
 		defer c.pool.afterJournal(c)
 	}
 	why, dirty = c.rollBack()
+	if dirty { // it may have shown what is not on the disk; after an error, every call says so
+		_ = c.waitForSeen(context.Background())
+	}
 	if why == "" {
 		if c.session.stale {
 			c.pool.refreshSession(c)

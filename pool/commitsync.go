@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -30,8 +31,6 @@ type syncState struct {
 	endsUse bool         // the checkout ends when the rows of the call are closed
 	ticket  uint64       // of a commit whose sync was deferred; 0 if there is none
 	pending *pendingSync // for the shell
-
-	saw bool // the open write transaction has shown what may not be on the disk
 }
 
 var _ wrap.Settler = &conn{}
@@ -77,10 +76,9 @@ func (c *conn) mayDefer(t *route.Query) bool {
 }
 
 // deferCommit prepares for the end of a transaction, whose commit the shell waits for.
-func (c *conn) deferCommit(ctx context.Context) {
+func (c *conn) deferCommit() {
 	c.sync.byShell = true
 	c.sync.defers = c.syncsAsConfigured()
-	c.lease.calls = ctx
 }
 
 // takePending returns the commit of the last call that the shell must wait for, or nil.
@@ -97,7 +95,7 @@ func (c *conn) syncsAsConfigured() bool {
 }
 
 // begin begins a use of the connection.
-func (s *syncState) begin() { s.defers, s.byShell, s.endsUse, s.saw = false, false, false, false }
+func (s *syncState) begin() { s.defers, s.byShell, s.endsUse = false, false, false }
 
 // enter and leave enclose a call of the engine.
 func (s *syncState) enter() {
@@ -116,38 +114,33 @@ func (s *syncState) leave() {
 }
 
 // Settle implements [wrap.Settler].
-func (c *conn) Settle(call *instrument.Call, err error) error {
-	ticket := c.sync.ticket
-	c.sync.ticket = 0
-	saw := uint64(0)
-	if c.sync.saw && c.SQLite().GetAutocommit() {
-		c.sync.saw = false
-		saw = c.sync.file.Seen() // not later than ticket, if there is one
-	}
-	if ticket == 0 && saw == 0 {
+func (c *conn) Settle(ctx context.Context, call *instrument.Call, err error) error {
+	p := c.pendingSync(call)
+	switch {
+	case p == nil:
 		call.EndKept(nil)
 		return err
-	}
-	p := &pendingSync{pool: c.pool, group: c.sync.group, ticket: max(ticket, saw), call: call, reads: ticket == 0}
-	if c.sync.byShell {
+	case c.sync.byShell:
 		c.sync.pending = p
 		return err
 	}
-	return p.wait(c.lease.calls, err)
+	return p.wait(ctx, err)
 }
 
 // CloseRows implements [wrap.Settler].
 func (c *conn) CloseRows() { c.sync.enter() }
 
 // RowsClosed implements [wrap.Settler].
-func (c *conn) RowsClosed(call *instrument.Call, err error) (finish func() error) {
+func (c *conn) RowsClosed(ctx context.Context, call *instrument.Call, err error) (finish func() error) {
 	c.sync.leave()
-	ticket := c.sync.ticket
-	if ticket == 0 {
+	if c.sync.ticket == 0 { // Show has waited for what others have committed
 		return nil
 	}
-	c.sync.ticket = 0
-	ctx, p := c.lease.calls, &pendingSync{pool: c.pool, group: c.sync.group, ticket: ticket, call: call}
+	p := c.pendingSync(call)
+	if ctx.Err() != nil {
+		// database/sql may be closing the rows for that reason. It would drop the error.
+		ctx = context.WithoutCancel(ctx)
+	}
 	s := c.shell.Load()
 	if s == nil || !c.sync.endsUse {
 		return func() error { return p.wait(ctx, err) }
@@ -158,22 +151,36 @@ func (c *conn) RowsClosed(call *instrument.Call, err error) (finish func() error
 	}
 }
 
-// Show implements [wrap.Settler].
-func (c *conn) Show() error {
-	if c.sync.file == nil || c.pool.cfg.CommitSync != CommitSyncShared || c.sync.file.Seen() == 0 {
+// pendingSync returns what a call that has ended must wait for, or nil: for its commit, or for what
+// it has shown of others' commits.
+func (c *conn) pendingSync(call *instrument.Call) *pendingSync {
+	ticket, own := c.sync.ticket, c.sync.ticket != 0
+	c.sync.ticket = 0
+	if !own && c.showsAtOnce() {
+		ticket = c.sync.file.Seen()
+	}
+	if ticket == 0 {
 		return nil
 	}
-	if !c.reads {
-		if t := c.doing.last.Load(); t == nil || !t.Selects {
-			return nil // its own commit, which is later, will be waited for
-		}
-		if !c.SQLite().GetAutocommit() {
-			// All writers would wait for the disk. The transaction waits when it ends.
-			c.sync.saw = true
-			return nil
-		}
+	return &pendingSync{pool: c.pool, group: c.sync.group, ticket: ticket, call: call, reads: !own}
+}
+
+// showsAtOnce reports whether what the connection returns now must be on the disk before the program
+// gets it. A transaction that writes waits at its end instead, because all writers would wait for the
+// disk.
+func (c *conn) showsAtOnce() bool {
+	if c.sync.file == nil || c.pool.cfg.CommitSync != CommitSyncShared || c.sync.file.Seen() == 0 {
+		return false
 	}
-	return c.waitFor(c.lease.calls, c.sync.file.Seen())
+	return c.reads || c.SQLite().GetAutocommit() && c.SQLite().TxnState("main") != sqlite3.TXN_WRITE
+}
+
+// Show implements [wrap.Settler].
+func (c *conn) Show(ctx context.Context) error {
+	if c.sync.ticket != 0 || !c.showsAtOnce() {
+		return nil // or Settle waits for its own commit
+	}
+	return c.waitFor(ctx, c.sync.file.Seen())
 }
 
 // waitForSeen waits until all that the connection has read is on the disk, if readers wait.
@@ -194,12 +201,28 @@ func (c *conn) waitForAll(ctx context.Context) error {
 }
 
 func (c *conn) waitFor(ctx context.Context, ticket uint64) error {
-	made, err := c.sync.group.Wait(ctx, ticket)
-	c.pool.recordSync(made, err)
-	if err != nil {
-		return c.pool.notSynced(err)
+	if c.sync.group.Settled(ticket) {
+		return nil
 	}
-	return nil
+	_, err := c.pool.waitForDisk(ctx, c.sync.group, ticket)
+	if err != nil && !errors.Is(err, driver.ErrFileLost) {
+		err = fmt.Errorf("pool: waiting until what has been read is on the disk: %w", err)
+	}
+	return err
+}
+
+// waitForDisk waits for a ticket of the group. It returns the time that took.
+func (p *Pool) waitForDisk(ctx context.Context, group *walsync.Group, ticket uint64) (time.Duration, error) {
+	p.base.syncWaits.Add(1)
+	defer p.base.syncWaits.Add(-1)
+	began := time.Now()
+	made, err := group.Wait(ctx, ticket)
+	took := time.Since(began)
+	p.recordSync(made, err)
+	if err != nil {
+		err = p.notSynced(err)
+	}
+	return took, err
 }
 
 // A pendingSync is a commit that is not known to be on the disk yet, for a call that must wait for it.
@@ -209,21 +232,27 @@ type pendingSync struct {
 	ticket uint64
 	call   *instrument.Call // that has committed; nil if it has no span
 
-	reads    bool // the call has not committed, but its transaction has shown the commit
+	reads    bool // it is the commit of another call, which the call has shown
 	detached bool // its connection has been given back
 }
 
-// detach calls giveBack, which gives back the commit's connection.
+// detach calls giveBack, which gives back the connection of the call. On a goroutine of
+// database/sql, the pool recovers and reports a panic of a hook.
 func (p *pendingSync) detach(giveBack func()) {
 	p.call.Detach()
 	p.group.Retain()
 	p.detached = true
 	done := false
 	defer func() {
-		if !done { // a hook has panicked
-			p.group.Release()
-			p.call.EndKept(wrap.ErrPanicked)
+		if done {
+			return
 		}
+		if wrap.OnOwnGoroutine() {
+			_ = p.pool.guard.RecordPanic(p.pool.places.afterRelease, recover())
+			return
+		}
+		p.group.Release()
+		p.call.EndKept(wrap.ErrPanicked)
 	}()
 	giveBack()
 	done = true
@@ -235,22 +264,17 @@ func (p *pendingSync) wait(ctx context.Context, err error) error {
 	if p == nil {
 		return err
 	}
-	began := time.Now()
-	made, failed := p.group.Wait(ctx, p.ticket)
+	took, failed := p.pool.waitForDisk(ctx, p.group, p.ticket)
 	if p.detached {
 		p.group.Release()
 	}
-	p.call.Synced(time.Since(began))
-	p.pool.recordSync(made, failed)
-	if failed != nil {
-		failed = p.pool.notSynced(failed)
-		if !p.reads {
-			failed = &CommitError{failed}
-		}
+	p.call.Synced(took)
+	if failed != nil && !p.reads {
+		failed = &CommitError{failed}
 	}
 	p.call.EndKept(failed)
 	switch {
-	case failed == nil:
+	case failed == nil, p.reads && err != nil:
 		return err
 	case err == nil:
 		return failed

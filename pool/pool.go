@@ -47,9 +47,10 @@ type Pool struct {
 type base struct {
 	name        *instrument.PoolName
 	file        *file
-	path        string      // of the file; empty if there is none
-	keeper      *keeper     // of an in-memory database
-	lost        atomic.Bool // the file is lost, and that has been reported
+	path        string       // of the file; empty if there is none
+	keeper      *keeper      // of an in-memory database
+	lost        atomic.Bool  // the file is lost, and that has been reported
+	syncWaits   atomic.Int64 // calls that wait for the disk
 	stopMetrics func()
 	opened      struct{ journalMode, synchronous string } // pragmas of the first connection
 }

@@ -66,7 +66,7 @@ func (s *shell) exec(ctx context.Context, query string, args []driver.NamedValue
 // afterCommit lets the next transaction begin after a call. If the call has committed, and the
 // checkout ends with it, that ends now, before the wait for the disk.
 func (s *shell) afterCommit(commit *pendingSync, endsUse func() bool) {
-	if commit == nil || s.writer == nil || s.tx != nil || !endsUse() {
+	if commit == nil || s.writer == nil || s.tx != nil || s.writer.Lease().OpenRows() > 0 || !endsUse() {
 		s.offerTurn()
 		return
 	}
@@ -77,7 +77,7 @@ func (s *shell) afterCommit(commit *pendingSync, endsUse func() bool) {
 func (s *shell) endUse(commit *pendingSync) {
 	s.callMu.Lock()
 	defer s.callMu.Unlock()
-	if s.writer != nil && s.tx == nil {
+	if s.writer != nil && s.tx == nil && s.writer.Lease().OpenRows() == 0 {
 		commit.detach(func() { s.giveBack(&s.writer) })
 	}
 }
@@ -152,7 +152,7 @@ func (s *shell) PrepareContext(ctx context.Context, query string) (driver.Stmt, 
 	if err != nil {
 		return nil, s.explain(c, t, err)
 	}
-	st := &stmt{shell: s, query: query, inputs: n}
+	st := &stmt{shell: s, query: query, inputs: n, byDB: s.pool.plan.sharesSyncs() && wrap.PreparedByDB()}
 	st.made.Note()
 	return st, nil
 }
@@ -206,7 +206,7 @@ func (s *shell) begin(ctx context.Context, opts driver.TxOptions) (driver.Tx, er
 	}
 	s.tx = c
 	c.doing.tx.Store(true)
-	return &tx{inner, s, c, ctx, c.sync.file != nil && wrap.BegunByDB()}, nil
+	return &tx{inner, s, c, ctx, c.sync.file != nil && !c.reads && wrap.BegunByDB()}, nil
 }
 
 // A tx is a transaction. All its calls go to one connection.
@@ -218,30 +218,27 @@ type tx struct {
 	endsUse bool            // its end ends the checkout; false if unknown
 }
 
-func (t *tx) Commit() error {
-	commit, err := t.commit()
+func (t *tx) Commit() error { return t.end(t.Tx.Commit) }
+
+func (t *tx) Rollback() error { return t.end(t.Tx.Rollback) }
+
+func (t *tx) end(how func() error) error {
+	commit, err := t.endWithoutWait(how)
 	return commit.wait(t.ctx, err)
 }
 
-func (t *tx) commit() (commit *pendingSync, err error) {
+func (t *tx) endWithoutWait(how func() error) (commit *pendingSync, err error) {
 	t.shell.callMu.Lock()
 	defer t.shell.callMu.Unlock()
-	defer func() { t.end(commit) }()
-	t.conn.deferCommit(t.ctx)
-	err = t.Tx.Commit()
+	defer func() { t.ended(commit) }()
+	t.conn.deferCommit()
+	err = how()
 	return t.conn.takePending(), err
 }
 
-func (t *tx) Rollback() error {
-	t.shell.callMu.Lock()
-	defer t.shell.callMu.Unlock()
-	defer t.end(nil)
-	return t.Tx.Rollback()
-}
-
-// end is deferred, so that it runs after a panic too. By then database/sql regards the
+// ended is deferred, so that it runs after a panic too. By then database/sql regards the
 // transaction as ended, and gives nothing back.
-func (t *tx) end(commit *pendingSync) {
+func (t *tx) ended(commit *pendingSync) {
 	t.shell.tx = nil
 	t.conn.doing.tx.Store(false)
 	t.shell.panicked()
@@ -391,6 +388,7 @@ type stmt struct {
 	query  string
 	inputs int
 	closed bool
+	byDB   bool         // a *sql.DB has prepared it; false if unknown
 	made   wrap.Callers // stack of the call that prepared it
 }
 
@@ -416,7 +414,7 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (_ dri
 			}
 		}
 	}()
-	res, commit, err := s.shell.exec(ctx, s.query, args, func() bool { return !s.made.OfConn() })
+	res, commit, err := s.shell.exec(ctx, s.query, args, s.endsUse)
 	finished = true
 	return res, commit.wait(ctx, err)
 }
@@ -425,8 +423,12 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driv
 	if s.closed {
 		return nil, errStmtClosed
 	}
-	return s.shell.queryOrPanic(ctx, s.query, args, func() bool { return !s.made.OfConn() })
+	return s.shell.queryOrPanic(ctx, s.query, args, s.endsUse)
 }
+
+// endsUse reports whether a call of the statement, outside of a transaction, is the last one of its
+// checkout.
+func (s *stmt) endsUse() bool { return s.byDB }
 
 func (s *stmt) NumInput() int                            { return s.inputs }
 func (s *stmt) CheckNamedValue(*driver.NamedValue) error { return nil }

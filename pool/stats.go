@@ -27,6 +27,7 @@ func (p *Pool) Stats() Stats {
 	}
 	s.StepWaits = p.routing.steps.Waits()
 	s.Pages = p.wals.Stats()
+	s.SyncWaiting = int(p.base.syncWaits.Load())
 	return s
 }
 

@@ -47,11 +47,13 @@ type Conn struct {
 	// For connections of a pool.
 	open       atomic.Int32 // number of open rows
 	lane       Lane
-	background bool    // events are on one of the pool's own goroutines
-	gate       Gate    // nil if there is none
-	settler    Settler // nil if there is none
-	copies     bool    // gate.Copies()
-	spared     bool    // see Lease.Spared
+	background bool            // events are on one of the pool's own goroutines
+	gate       Gate            // nil if there is none
+	settler    Settler         // nil if there is none
+	callCtx    context.Context // of the last call, for settler
+	txCtx      context.Context // of the transaction, for settler
+	copies     bool            // gate.Copies()
+	spared     bool            // see Lease.Spared
 }
 
 // chain is a connection that sqlmw has wrapped.
@@ -147,6 +149,9 @@ func (c *Conn) enter(ctx context.Context) error {
 	if c.state != inUse && !c.broken {
 		c.acquireFor(ctx, time.Time{}, true)
 	}
+	if c.settler != nil {
+		c.callCtx = ctx
+	}
 	return c.startCall()
 }
 
@@ -176,7 +181,7 @@ func (c *Conn) endCall(err error) error {
 		err = c.handleErr(err)
 	}
 	if c.settler != nil {
-		err = c.settler.Settle(c.spans.TakeKept(), err)
+		err = c.settler.Settle(c.callCtx, c.spans.TakeKept(), err)
 	}
 	return err
 }
@@ -243,7 +248,7 @@ func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (_ driver.Tx,
 	if err != nil {
 		return nil, err
 	}
-	c.inTx = true
+	c.inTx, c.txCtx = true, c.callCtx
 	return connTx{tx, c}, nil
 }
 
@@ -259,6 +264,7 @@ func (tx connTx) Rollback() error { return tx.end(driver.Tx.Rollback) }
 
 func (tx connTx) end(how func(driver.Tx) error) (err error) {
 	tx.conn.inTx = false
+	tx.conn.callCtx, tx.conn.txCtx = tx.conn.txCtx, nil
 	if err := tx.conn.startCall(); err != nil {
 		return err
 	}
@@ -362,7 +368,7 @@ func (c *Conn) IsValid() bool {
 }
 
 func (c *Conn) release(now time.Time) bool {
-	c.validated = true
+	c.validated, c.callCtx, c.txCtx = true, nil, nil
 	if c.unfit == "" && c.adapter.validator != nil && !c.adapter.validator.IsValid() {
 		c.unfit = ReasonBad
 	} else if c.unfit == "" && c.adapter.sick != nil && c.adapter.sick.Sick(now) {

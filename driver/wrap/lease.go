@@ -307,19 +307,20 @@ func (l Lease) SetSettler(s Settler) {
 }
 
 // A Settler does what remains to be done when the engine has finished a call: it may wait for the
-// disk. Its methods are called after the gate's Leave. They may return an error for the program.
+// disk. Its methods are called after the gate's Leave. They may return an error for the program. ctx
+// is that of the query or the other call, or of the transaction that ends.
 type Settler interface {
-	// Settle ends call, which the engine has finished: an Exec, the end of a transaction, or a query
-	// whose rows have ended. The call is nil if it has no span. err is the error for the
-	// program; Settle returns it, or another.
-	Settle(call *instrument.Call, err error) error
+	// Settle ends call, which the engine has finished, or whose rows have ended. The call is nil if
+	// it has no span, and for a query that has rows to come. err is the error for the program;
+	// Settle returns it, or another.
+	Settle(ctx context.Context, call *instrument.Call, err error) error
 
 	// CloseRows and RowsClosed enclose the close of rows. If that has left something to do, RowsClosed
 	// returns a function that does it. When it is called, the connection is not in use any more,
 	// and it ends call, which is kept. It returns err, the error for the program, or another.
 	CloseRows()
-	RowsClosed(call *instrument.Call, err error) (finish func() error)
+	RowsClosed(ctx context.Context, call *instrument.Call, err error) (finish func() error)
 
 	// Show is called before the program gets a row of a query, or learns that there are no more.
-	Show() error
+	Show(ctx context.Context) error
 }

@@ -2,6 +2,7 @@ package wrap
 
 import (
 	"bytes"
+	"context"
 	"database/sql/driver"
 	"io"
 	"reflect"
@@ -21,6 +22,7 @@ type rows struct {
 	stmt    driver.Stmt   // closed with the rows; nil if it is the program's own
 	conn    *Conn
 	call    *instrument.Call // nil once it has ended
+	ctx     context.Context  // of the query, for the connection's settler
 	watch   *instrument.Watch
 
 	count     uint8 // the number of rows read, up to delegateAfter
@@ -63,6 +65,7 @@ func newRows(conn *Conn, parent driver.Rows, stmt driver.Stmt) *rows {
 		r.conn, r.shape = conn, shape
 	}
 	r.parent, r.scanner, r.stmt = parent, scannerOf(parent), stmt
+	r.ctx = conn.callCtx
 	r.count, r.exhausted, r.failed, r.closed = 0, false, false, false
 	return r
 }
@@ -86,7 +89,7 @@ func makeRows(shape shape) *rows {
 // interceptors, because they might still use the rows.
 func (r *rows) recycle() {
 	if !r.conn.broken && r.conn.direct {
-		r.scanner = nil
+		r.scanner, r.ctx = nil, nil
 		r.conn.freeRows[r.shape] = r
 	}
 }
@@ -255,7 +258,7 @@ func (r *rows) Next(dest []driver.Value) error {
 // show asks the settler whether the program may have the result of a step.
 func (r *rows) show(err error) error {
 	if err == nil || err == io.EOF {
-		if failed := r.conn.settler.Show(); failed != nil {
+		if failed := r.conn.settler.Show(r.ctx); failed != nil {
 			return failed
 		}
 	}
@@ -292,7 +295,7 @@ func (r *rows) finish(err error) error {
 	if err != io.EOF {
 		result = err
 	}
-	if failed := r.conn.settler.Settle(call, result); failed != nil {
+	if failed := r.conn.settler.Settle(r.ctx, call, result); failed != nil {
 		return failed
 	}
 	return err
@@ -360,7 +363,7 @@ func (r *rows) close() (finish func() error, err error) {
 	}
 	r.conn.inCall = false
 	if settler != nil && !again {
-		finish = settler.RowsClosed(call, err)
+		finish = settler.RowsClosed(r.ctx, call, err)
 	}
 	switch {
 	case finish != nil:

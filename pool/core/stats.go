@@ -64,6 +64,7 @@ type Stats struct {
 	// Of a pool whose commits share syncs; zero otherwise. SyncedCommits / Syncs is the number of
 	// commits for each sync.
 
+	SyncWaiting   int           // calls that wait for a sync now; those of *sql.DB hold no connection
 	Syncs         uint64        // syncs of the WAL that calls of this pool have made
 	SyncedCommits uint64        // commits that these have put on the disk, also those of other pools of the file
 	SyncTime      time.Duration // total time of the syncs

@@ -10,5 +10,5 @@
 // call that will wait for it is deferred. Every other sync is made at once: of a header, of a
 // checkpoint, and of a commit outside of such a call.
 //
-// Files in reading order: file.go, group.go and disk_linux.go.
+// Files in reading order: file.go, group.go, firstpage.go and disk_linux.go.
 package walsync

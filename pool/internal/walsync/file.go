@@ -69,6 +69,8 @@ type File struct {
 	header bool  // the header, which must be on the disk before the frames
 	commit bool  // a frame that ends a transaction
 	from   int64 // the lowest offset of a frame; 0 if none
+	last   int64 // the last offset
+	first  firstPage
 }
 
 var _ vfs.FileUnwrap = &File{}
@@ -121,7 +123,8 @@ func (f *File) Seen() uint64 {
 func (f *File) ReadAt(p []byte, off int64) (int, error) {
 	n, err := f.osFile.ReadAt(p, off)
 	if f.group != nil && f.group.mayHold(off) { // after the read
-		f.seen = max(f.seen, f.group.ticketAt(off))
+		_, first := sumOfFirstPage(p[:n])
+		f.seen = max(f.seen, f.group.ticketAt(off, first))
 	}
 	return n, err
 }
@@ -142,6 +145,13 @@ func (f *File) WriteAt(p []byte, off int64) (int, error) {
 	if f.from == 0 || off < f.from {
 		f.from = off
 	}
+	if off <= f.last { // what follows has been rolled back, or is written again
+		f.first.sum = 0
+	}
+	f.last = off
+	if sum, ok := sumOfFirstPage(p); ok {
+		f.first = firstPage{true, sum}
+	}
 	if len(p) == frameHeader && binary.BigEndian.Uint32(p[sizeOffset:]) != 0 {
 		f.commit = true
 	}
@@ -151,18 +161,18 @@ func (f *File) WriteAt(p []byte, off int64) (int, error) {
 // Sync implements [vfs.File]. It defers the sync that directly follows the last frame of a
 // transaction. A checkpoint in the same call writes no frame before it syncs.
 func (f *File) Sync(flags vfs.SyncFlag) error {
-	commit, from := f.commit && !f.header, f.from
-	f.header, f.commit, f.from = false, false, 0
+	commit, from, first := f.commit && !f.header, f.from, f.first
+	f.header, f.commit, f.from, f.last, f.first = false, false, 0, 0, firstPage{}
 	if f.group == nil {
 		return f.osFile.Sync(flags)
 	}
-	if err := f.group.Err(); err != nil {
-		return sqlite3.IOERR_FSYNC
-	}
-	if commit && f.deferring {
-		f.ticket = f.group.issue(from)
+	if commit && f.deferring { // also if a sync has failed: its frames are in the WAL
+		f.ticket = f.group.issue(from, first)
 		f.seen = f.ticket // it keeps the pages that it has written
 		return nil
+	}
+	if f.group.Err() != nil {
+		return sqlite3.IOERR_FSYNC
 	}
 	err := f.osFile.Sync(flags)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/ncruces/go-sqlite3"
@@ -159,6 +160,62 @@ func TestSeen(t *testing.T) {
 	do(t, r, "SELECT * FROM a")
 	if rf.Seen() != 0 {
 		t.Error("read from the cache after the sync")
+	}
+}
+
+// TestGrowthIsNotSeen checks that a reader of one table does not see a commit that only makes the
+// database longer, or shorter, for another one. It sees a change of the schema, also behind such
+// commits, and after a rollback of one that was written to the WAL already.
+func TestGrowthIsNotSeen(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "test.db")
+	w, wf, g := open(t, name)
+	do(t, w, "CREATE TABLE a(x); CREATE TABLE b(x); INSERT INTO b VALUES (1)")
+	r, rf, _ := open(t, name)
+	write := func(text string) (ticket uint64) {
+		t.Helper()
+		wf.Defer()
+		do(t, w, text)
+		return wf.Deferred()
+	}
+	seen := func() uint64 {
+		t.Helper()
+		do(t, r, "SELECT * FROM b")
+		return rf.Seen()
+	}
+	settle := func() {
+		t.Helper()
+		if _, err := g.Wait(t.Context(), g.Issued()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const grow = "INSERT INTO a SELECT randomblob(3000) FROM json_each('[1,2,3,4,5,6,7,8,9,10]')"
+	write(grow) // the first one of the group
+	settle()
+	for _, text := range []string{grow, "DELETE FROM a WHERE rowid > 5", grow} {
+		if write(text) == 0 {
+			t.Fatalf("%s has no ticket", text)
+		}
+		if n := seen(); n != 0 {
+			t.Errorf("%s is seen as %d", text, n)
+		}
+	}
+	change := write("CREATE TABLE c(x)")
+	write(grow)
+	if n := seen(); n != change {
+		t.Errorf("the schema is seen as %d, want %d", n, change)
+	}
+	settle()
+	// The cache is small, so that this transaction writes the first page before it ends.
+	do(t, w, "PRAGMA cache_size=1; PRAGMA cache_spill=1")
+	write("BEGIN; CREATE TABLE d(x); " + strings.Repeat(grow+";", 20) + "ROLLBACK")
+	write("INSERT INTO a VALUES (1)")
+	settle()
+	if again := write("CREATE TABLE d(x)"); seen() != again {
+		t.Errorf("a schema that was rolled back before is seen as %d, want %d", rf.Seen(), again)
+	}
+	version := write("PRAGMA user_version=9")
+	if n := seen(); n != version {
+		t.Errorf("user_version is seen as %d, want %d", n, version)
 	}
 }
 

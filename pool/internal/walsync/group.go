@@ -20,13 +20,15 @@ type Group struct {
 	synced atomic.Uint64 // the last ticket that is on the disk; changed with mu held
 	from   atomic.Int64  // the lowest offset in the WAL of a commit that is not; 0 if there is none
 	failed atomic.Pointer[error]
+	fails  sync.Once
 
 	mu      sync.Mutex // guards the fields below
 	users   int        // files, and calls of Wait
 	close   func()
 	closed  bool
 	starts  []int64 // offsets of the commits after synced
-	leading bool    // a caller syncs, or has been told to
+	schema  schemaChange
+	leading bool // a caller syncs, or has been told to
 	waiting []*waiter
 }
 
@@ -106,11 +108,13 @@ func (g *Group) leave() {
 }
 
 // issue returns a ticket for a commit whose frames have been written, from an offset on.
-func (g *Group) issue(from int64) uint64 {
+// first is its first page.
+func (g *Group) issue(from int64, first firstPage) uint64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.starts = append(g.starts, from)
 	g.setFrom()
+	g.schema.commit(first, g.issued.Load()+1)
 	return g.issued.Add(1)
 }
 
@@ -130,13 +134,17 @@ func (g *Group) mayHold(off int64) bool {
 }
 
 // ticketAt returns the last ticket of a commit that is not on the disk and may have written at the
-// offset, or 0.
-func (g *Group) ticketAt(off int64) uint64 {
+// offset, or 0. If the page there is the first one, it is a commit that has changed the schema.
+func (g *Group) ticketAt(off int64, first bool) uint64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for i, from := range slices.Backward(g.starts) {
 		if off >= from {
-			return g.synced.Load() + uint64(i) + 1
+			ticket := g.synced.Load() + uint64(i) + 1
+			if first {
+				ticket = min(ticket, g.schema.ticket)
+			}
+			return ticket
 		}
 	}
 	return 0
@@ -262,7 +270,8 @@ func (g *Group) appoint() {
 
 // fail records that a sync has failed.
 func (g *Group) fail(err error) {
-	if g.failed.CompareAndSwap(nil, &err) {
+	g.fails.Do(func() {
 		g.lost(err)
-	}
+		g.failed.Store(&err)
+	})
 }

@@ -60,7 +60,7 @@ func (d *disk) commit(g *Group, turn *sync.Mutex) (ticket uint64, n int) {
 	d.mu.Lock()
 	n = d.written
 	d.mu.Unlock()
-	return g.issue(int64(n)), n
+	return g.issue(int64(n), firstPage{}), n
 }
 
 // TestWaitersAreOnDisk checks that each wait ends only when its commit was written before a sync
@@ -114,7 +114,7 @@ func TestLiarIsCaught(t *testing.T) {
 		for i := range 10 {
 			wg.Go(func() {
 				for range 5 {
-					ticket := g.issue(1)
+					ticket := g.issue(1, firstPage{})
 					time.Sleep(time.Duration(i) * 100 * time.Microsecond)
 					d.write()
 					d.mu.Lock()
@@ -252,27 +252,27 @@ func TestTicketAt(t *testing.T) {
 	g := groupOf(d)
 	g.sync = func() error { return nil }
 	for _, from := range []int64{100, 200, 300} {
-		g.issue(from)
+		g.issue(from, firstPage{})
 	}
 	at := func(off int64) uint64 {
 		if !g.mayHold(off) {
 			return 0
 		}
-		return g.ticketAt(off)
+		return g.ticketAt(off, false)
 	}
 	for off, want := range map[int64]uint64{50: 0, 100: 1, 199: 1, 200: 2, 299: 2, 300: 3, 1000: 3} {
 		if got := at(off); got != want {
 			t.Errorf("offset %d: ticket %d, want %d", off, got, want)
 		}
 	}
-	g.issue(32)
+	g.issue(32, firstPage{})
 	if got := []uint64{at(31), at(32), at(150)}; !slices.Equal(got, []uint64{0, 4, 4}) {
 		t.Errorf("after the WAL has begun anew: %d", got)
 	}
 	if _, err := g.Wait(t.Context(), 4); err != nil {
 		t.Fatal(err)
 	}
-	g.issue(500)
+	g.issue(500, firstPage{})
 	if got := []uint64{at(32), at(499), at(500)}; !slices.Equal(got, []uint64{0, 0, 5}) {
 		t.Errorf("after a sync: %d", got)
 	}
