@@ -274,7 +274,7 @@ func (p *pendingSync) wait(ctx context.Context, err error) error {
 	}
 	p.call.EndKept(failed)
 	switch {
-	case failed == nil, p.reads && err != nil:
+	case failed == nil, err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return err
 	case err == nil:
 		return failed

@@ -169,9 +169,21 @@ func (c *Conn) startCall() error {
 }
 
 func (c *Conn) endCall(err error) error {
+	err = c.leaveCall(err)
+	switch {
+	case c.settler == nil:
+	case c.broken:
+		c.spans.TakeKept().EndKept(nil)
+	default:
+		err = c.settler.Settle(c.callCtx, c.spans.TakeKept(), err)
+	}
+	return err
+}
+
+// leaveCall is endCall without the settler.
+func (c *Conn) leaveCall(err error) error {
 	c.inCall = false
 	if c.broken {
-		c.spans.TakeKept().EndKept(nil)
 		return err
 	}
 	if c.gate != nil {
@@ -179,9 +191,6 @@ func (c *Conn) endCall(err error) error {
 	}
 	if err != nil {
 		err = c.handleErr(err)
-	}
-	if c.settler != nil {
-		err = c.settler.Settle(c.callCtx, c.spans.TakeKept(), err)
 	}
 	return err
 }

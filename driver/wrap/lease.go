@@ -244,11 +244,11 @@ func (l Lease) Do(f func() error) error {
 	}
 	defer l.conn.breakOnPanic()
 	if l.conn.broken {
-		_ = l.conn.endCall(nil)
+		_ = l.conn.leaveCall(nil)
 		return ErrPanicked
 	}
 	err := f()
-	return l.conn.endCall(err)
+	return l.conn.leaveCall(err)
 }
 
 // OpenRows returns the number of rows of the connection that have not been closed. Any

@@ -33,7 +33,11 @@ func (osWithWAL) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File,
 		return file, flags, err
 	}
 	if own, ok := file.(osFile); ok {
-		file = &File{osFile: own}
+		f := &File{osFile: own}
+		if info, err := own.Stat(); err == nil {
+			f.group = groups.find(info) // before it reads
+		}
+		file = f
 	}
 	return file, flags, nil
 }
@@ -94,7 +98,7 @@ func (f *File) Join(lost func(error)) (*Group, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the WAL to sync it: %w", err)
 	}
-	f.group = g
+	f.group, f.seen = g, g.Issued() // another file may have founded it after this one was read
 	return g, nil
 }
 

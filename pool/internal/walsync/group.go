@@ -56,17 +56,32 @@ type registry struct {
 	open       []*Group
 }
 
-// join returns the group of the WAL with that name, which is the file info, and counts a use.
-func (r *registry) join(name string, info os.FileInfo, lost func(error)) (*Group, error) {
+// find returns the group of the WAL that is the file info, and counts a use. It returns nil if there is
+// none.
+func (r *registry) find(info os.FileInfo) *Group {
 	r.Lock()
 	defer r.Unlock()
+	return r.findLocked(info)
+}
+
+func (r *registry) findLocked(info os.FileInfo) *Group {
 	for _, g := range r.open {
 		if os.SameFile(g.info, info) {
 			g.mu.Lock()
 			defer g.mu.Unlock()
 			g.users++
-			return g, nil
+			return g
 		}
+	}
+	return nil
+}
+
+// join returns the group of the WAL with that name, which is the file info, and counts a use.
+func (r *registry) join(name string, info os.FileInfo, lost func(error)) (*Group, error) {
+	r.Lock()
+	defer r.Unlock()
+	if g := r.findLocked(info); g != nil {
+		return g, nil
 	}
 	syncs, closes, err := OpenDisk(name, info)
 	if syncs == nil || err != nil {
