@@ -275,8 +275,8 @@ const (
 	CommitSyncDefault CommitSync = iota
 
 	// CommitSyncShared lets the next transaction begin while the disk writes the last one, and
-	// syncs once for all that wait. Readers of this process wait, before their first row, until
-	// what they see is on the disk. Other processes may see a commit earlier.
+	// syncs once for all that wait. Readers of the pool wait, before their first row, until what
+	// they see is on the disk. Other processes may see a commit earlier.
 	CommitSyncShared
 
 	// CommitSyncSharedEarly is CommitSyncShared, but readers do not wait. After a power failure, a

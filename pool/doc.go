@@ -126,8 +126,8 @@
 // # Differences from "sqlitemw"
 //
 //   - A commit returns when it is on the disk, as there, but other processes may see it before
-//     that. If the call's context ends in between, its error is a [*CommitError], and the commit
-//     stands. See Durability.
+//     that. If the context of an Exec or a transaction ends in between, its error is a
+//     [*CommitError], and the commit stands. See Durability.
 //   - db.Begin takes the write lock immediately, as there. But it waits for it in the queue,
 //     first come, first served. There it waits inside SQLite, for the busy timeout and in no
 //     order. For a transaction that only reads, use BeginTx with sql.TxOptions{ReadOnly: true},
@@ -320,13 +320,17 @@
 // company: a call alone syncs at once. So a call returns only after a sync that began when its
 // commit was written.
 //
-//   - A reader of this process that has read a page of a commit waits, before its first row, until
-//     that commit is on the disk. Other readers do not wait. Inside a transaction on the writer,
-//     the end of the transaction waits instead. Other processes, Litestream among them, may see a
-//     commit up to one sync earlier. With CommitSyncSharedEarly, so may readers of this process.
-//   - The turn passes on at once after an Exec of a *sql.DB or of its *sql.Stmt, after Commit of a
+//   - A call that has read a page of a commit waits, before it returns or shows its first row,
+//     until that commit is on the disk. Calls that have read other pages do not wait. Inside a
+//     transaction on the writer, the end of the transaction waits instead. That is so for all
+//     pools of the process with this setting. Other processes, Litestream among them, and other
+//     connections of this process may see a commit up to one sync earlier.
+//   - So readers of rows that are written all the time wait for the disk most of the time. If that
+//     is too slow, use CommitSyncSharedEarly, with which readers do not wait, or CommitSyncSolo.
+//   - The turn passes on at once after an Exec of a *sql.DB or of its *sql.Stmt, after the end of a
 //     *sql.Tx of a *sql.DB, and when rows of RETURNING are closed before their end, as QueryRow does.
-//     All other commits keep their connection while they wait.
+//     All other calls keep their connection while they wait, and all calls do beneath a driver
+//     that wraps the pool's. Such a wait counts for Config.LeakAfter and Config.MaxReadAge.
 //   - Commits in Raw, Config.Init, Config.Term and hooks are synced by SQLite, before it returns.
 //     So are those after a PRAGMA synchronous in the same session.
 //   - The span of a call lasts until its commit is on the disk. Its attribute sqlitemw.sync.duration
