@@ -41,6 +41,7 @@ type FS struct {
 	seq     int64 // number of the latest write or truncation
 	quota   int64
 	delay   func() time.Duration
+	lie     Lie
 	unlock  chan struct{} // closed and replaced when a lock is released
 
 	fault    atomic.Pointer[Fault]
@@ -80,6 +81,19 @@ func (f *FS) SetSyncDelay(delay func() time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.delay = delay
+}
+
+// A Lie makes syncs of files succeed without their effect.
+type Lie struct {
+	Syncs func(Op) bool // reports whether a sync lies; nil means that none does
+	Late  bool          // a sync that lies makes durable what was written before the previous one began
+}
+
+// Lie makes syncs of files lie from now on.
+func (f *FS) Lie(lie Lie) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lie = lie
 }
 
 func (f *FS) waitForDisk() {

@@ -16,7 +16,7 @@ func mustCreate(t *testing.T, f *FS, name string) (*file, *handle) {
 	if errno != 0 {
 		t.Fatal(errno)
 	}
-	return x, x.newHandle()
+	return x, x.newHandle(false)
 }
 
 func mustWrite(t *testing.T, x *file, p []byte, off int64) {
@@ -189,13 +189,13 @@ func TestFailedSync(t *testing.T) {
 				x, first := mustCreate(t, f, "a")
 				mustWrite(t, x, fill(1, sector), 0)
 				mustSync(t, x, first)
-				second := x.newHandle()
+				second := x.newHandle(false)
 				mustWrite(t, x, fill(2, sector), 0)
 				f.Inject(Nth(1, syscall.EIO, func(op Op) bool { return op.Kind == Sync }))
 				if errno := x.sync(first); errno != syscall.EIO {
 					t.Fatalf("the sync that fails: %v", errno)
 				}
-				third := x.newHandle()
+				third := x.newHandle(false)
 				mustSync(t, x, first)
 				mustSync(t, x, third)
 				if errno := x.sync(second); errno != syscall.EIO {
@@ -304,7 +304,7 @@ func TestLocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := New(Options{})
 		x, a := mustCreate(t, f, "a")
-		b := x.newHandle()
+		b := x.newHandle(false)
 		take := func(h *handle, write bool, start, end uint64) syscall.Errno {
 			return x.lock(t.Context(), lock{owner: h, write: write, start: start, end: end}, false)
 		}
@@ -357,4 +357,32 @@ func TestLoad(t *testing.T) {
 			t.Errorf("image: %v", m)
 		}
 	}
+}
+
+// A sync that lies makes nothing durable, or what the previous one should have made durable. Other
+// syncs do not lie.
+func TestLie(t *testing.T) {
+	f := New(Options{})
+	x, h := mustCreate(t, f, "a")
+	reader, _ := x.open(true)
+	durable := func() string { return string(bytes.TrimRight(x.synced, "\x00")) }
+	step := func(text string, h *handle, want string) {
+		t.Helper()
+		mustWrite(t, x, []byte(text), int64(len(x.data)))
+		mustSync(t, x, h)
+		if got := durable(); got != want {
+			t.Errorf("%q is durable, want %q", got, want)
+		}
+	}
+	readOnly := func(op Op) bool { return op.ReadOnly }
+	step("a", reader, "a")
+	f.Lie(Lie{Syncs: readOnly})
+	step("b", reader, "a")
+	step("c", h, "abc")
+	f.Lie(Lie{Syncs: readOnly, Late: true})
+	step("d", reader, "abc")
+	step("e", reader, "abcd")
+	step("f", h, "abcdef")
+	f.Lie(Lie{})
+	step("g", reader, "abcdefg")
 }

@@ -80,8 +80,10 @@ func (r *root) Create(ctx context.Context, name string, flags, mode uint32, out 
 		return nil, nil, 0, errno
 	}
 	x.attr(&out.Attr)
-	return r.node(ctx, x), x.newHandle(), openFlags(name), 0
+	return r.node(ctx, x), x.newHandle(isReadOnly(flags)), openFlags(name), 0
 }
+
+func isReadOnly(flags uint32) bool { return flags&syscall.O_ACCMODE == syscall.O_RDONLY }
 
 func (r *root) Unlink(_ context.Context, name string) syscall.Errno { return r.fs.unlink(name) }
 
@@ -132,7 +134,7 @@ func (x *file) attr(a *fuse.Attr) {
 }
 
 func (n *node) Open(_ context.Context, flags uint32) (fs.FileHandle, uint32, syscall.Errno) {
-	h, errno := n.file.open()
+	h, errno := n.file.open(isReadOnly(flags))
 	if errno != 0 {
 		return nil, 0, errno
 	}

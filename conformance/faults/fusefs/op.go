@@ -34,6 +34,8 @@ type Op struct {
 	Name string // of the file; empty for the directory
 	Off  int64  // of a read, write or lock; the size for a truncation
 	Len  int
+
+	ReadOnly bool // of an open or a sync: the descriptor is not for writing
 }
 
 // A Fault decides whether an operation fails. It returns an errno, or 0. It may be called
