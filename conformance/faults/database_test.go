@@ -17,6 +17,7 @@ type database struct {
 	Driver      string           // "sqlitemw"; empty for a pool
 	Journal     string           // of a pool; empty for WAL
 	Synchronous pool.Synchronous // of a pool
+	CommitSync  pool.CommitSync  // of a pool
 	Off         bool             // synchronous is OFF, whatever the other fields say; this is a liar
 }
 
@@ -60,7 +61,7 @@ func (d database) openWith(ctx context.Context, path string, cfg pool.Config) (*
 		}
 		return db, nil, nil
 	}
-	cfg.Synchronous = d.Synchronous
+	cfg.Synchronous, cfg.CommitSync = d.Synchronous, d.CommitSync
 	cfg.DisableWAL = d.Journal != ""
 	p, err := openPool(ctx, cfg)
 	if err != nil {

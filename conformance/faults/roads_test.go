@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/ncruces/go-sqlite3"
+
+	"github.com/sqlitemw/sqlitemw/pool"
 )
 
 // A road is one way in which a program can commit. It writes the transaction id like writeID.
@@ -15,11 +17,12 @@ import (
 type road struct {
 	name string
 	take func(ctx context.Context, db *sql.DB, id int64, parts, size int) error
+	solo bool // a pool does not let its commits share syncs
 }
 
 var roads = []road{
-	{"exec or tx", writeID},
-	{"several statements in one query", func(ctx context.Context, db *sql.DB, id int64, parts, size int) error {
+	{name: "exec or tx", take: writeID},
+	{name: "several statements in one query", take: func(ctx context.Context, db *sql.DB, id int64, parts, size int) error {
 		conn, err := db.Conn(ctx)
 		if err != nil {
 			return err
@@ -30,13 +33,13 @@ var roads = []road{
 		}
 		return errors.Join(err, conn.Close())
 	}},
-	{"BEGIN and COMMIT by text", func(ctx context.Context, db *sql.DB, id int64, parts, size int) error {
+	{name: "BEGIN and COMMIT by text", take: func(ctx context.Context, db *sql.DB, id int64, parts, size int) error {
 		return onConn(ctx, db, "BEGIN IMMEDIATE", "COMMIT", id, parts, size)
 	}},
-	{"SAVEPOINT and RELEASE by text", func(ctx context.Context, db *sql.DB, id int64, parts, size int) error {
+	{name: "SAVEPOINT and RELEASE by text", take: func(ctx context.Context, db *sql.DB, id int64, parts, size int) error {
 		return onConn(ctx, db, "SAVEPOINT s", "RELEASE s", id, parts, size)
 	}},
-	{"RETURNING", func(ctx context.Context, db *sql.DB, id int64, parts, size int) error {
+	{name: "RETURNING", take: func(ctx context.Context, db *sql.DB, id int64, parts, size int) error {
 		rows, err := db.QueryContext(ctx, inserts(id, parts, size)+" RETURNING part")
 		if err != nil {
 			return err
@@ -49,7 +52,10 @@ var roads = []road{
 		}
 		return errors.Join(rows.Err(), rows.Close())
 	}},
-	{"prepared statement", func(ctx context.Context, db *sql.DB, id int64, parts, size int) error {
+	{name: "RETURNING by QueryRow", take: func(ctx context.Context, db *sql.DB, id int64, parts, size int) error {
+		return db.QueryRowContext(ctx, inserts(id, parts, size)+" RETURNING part").Scan(new(int))
+	}},
+	{name: "prepared statement", take: func(ctx context.Context, db *sql.DB, id int64, parts, size int) error {
 		stmt, err := db.PrepareContext(ctx, inserts(id, parts, size))
 		if err != nil {
 			return err
@@ -57,7 +63,16 @@ var roads = []road{
 		_, err = stmt.ExecContext(ctx)
 		return errors.Join(err, stmt.Close())
 	}},
-	{"Raw", func(ctx context.Context, db *sql.DB, id int64, parts, size int) (err error) {
+	{name: "prepared statement in a transaction", take: func(ctx context.Context, db *sql.DB, id int64, parts, size int) error {
+		return inTx(ctx, db, func(tx *sql.Tx) error {
+			stmt, err := tx.PrepareContext(ctx, `INSERT INTO t(id, part, parts, body) VALUES (?, ?, ?, randomblob(?))`)
+			for part := 0; err == nil && part < parts; part++ {
+				_, err = stmt.ExecContext(ctx, id, part, parts, size)
+			}
+			return err
+		})
+	}},
+	{name: "Raw", take: func(ctx context.Context, db *sql.DB, id int64, parts, size int) (err error) {
 		conn, err := db.Conn(ctx)
 		if err != nil {
 			return err
@@ -72,7 +87,22 @@ var roads = []road{
 			}()
 			return dc.(interface{ Raw() *sqlite3.Conn }).Raw().Exec(inserts(id, parts, size))
 		})
-	}},
+	}, solo: true},
+}
+
+// inTx calls f in a transaction: that of [pool.Pool.WithTx] if db is a pool's.
+func inTx(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error {
+	if p := pool.Of(db); p != nil {
+		return p.WithTx(ctx, nil, f)
+	}
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := f(tx); err != nil {
+		return errors.Join(err, ignoreDone(tx.Rollback()))
+	}
+	return tx.Commit()
 }
 
 // inserts returns the query that writes all parts of a transaction.

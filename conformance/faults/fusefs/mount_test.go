@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 
 var children = map[string]func(dir string) error{
 	"files": useFiles, "map": useMap, "locks": useLocks, "errors": seeErrors, "write": writeOnce,
-	"serve": serve,
+	"serve": serve, "sync": writeDuringSync,
 }
 
 func mounted(t *testing.T, o Options) (*FS, string) {
@@ -348,6 +348,68 @@ func TestStallAndKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, "write", dir)
+}
+
+// A WAL can be written and read while another descriptor syncs it.
+func TestWriteDuringSync(t *testing.T) {
+	f, dir := mounted(t, Options{})
+	stall := f.Stall(func(op Op) bool { return op.Kind == Sync && op.ReadOnly })
+	c := command(t, "sync", dir)
+	var out bytes.Buffer
+	c.Stdout, c.Stderr = &out, &out
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		<-stall.Reached()
+		for f.Size("a-wal") < 4 {
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	select {
+	case <-written:
+	case <-time.After(time.Minute):
+		t.Error("a sync blocks a write")
+	}
+	stall.Release()
+	if err := c.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, &out)
+	}
+}
+
+// writeDuringSync writes after a sync by another descriptor has begun, which ends later.
+func writeDuringSync(dir string) error {
+	name := filepath.Join(dir, "a-wal")
+	w, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	r, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	if _, err := w.WriteString("ab"); err != nil {
+		return err
+	}
+	synced := make(chan error, 1)
+	go func() { synced <- unix.Fdatasync(int(r.Fd())) }()
+	for range 2 {
+		time.Sleep(10 * time.Millisecond)
+		if _, err := w.WriteString("c"); err != nil {
+			return err
+		}
+	}
+	if text, err := io.ReadAll(r); err != nil || string(text) != "abcc" {
+		return fmt.Errorf("read %q, %v", text, err)
+	}
+	a, errA := r.Stat()
+	b, errB := os.Stat(name)
+	if err := errors.Join(errA, errB, <-synced); err != nil || !os.SameFile(a, b) {
+		return fmt.Errorf("%v, the same file: %v", err, os.SameFile(a, b))
+	}
+	return nil
 }
 
 // When the serving process dies, callers get an error, and DetachDead finds the mount.

@@ -3,6 +3,8 @@ package fusefs
 import (
 	"context"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -14,7 +16,8 @@ import (
 // root is the directory, as the kernel sees it.
 type root struct {
 	fs.Inode
-	fs *FS
+	fs         *FS
+	generation atomic.Uint64
 }
 
 // node is a file, as the kernel sees it. The kernel forgets nodes, and creates others for the
@@ -46,9 +49,16 @@ var (
 	_ fs.NodeSetlkwer  = (*node)(nil)
 )
 
-// node returns the kernel's node of a file: the existing one if the kernel knows the file.
+// node returns the kernel's node of a file: the existing one if the kernel knows the file, and
+// otherwise a new one. It returns a new one for each descriptor of a WAL, because FUSE blocks all
+// writes to a node during its sync, and a disk does not. The kernel keeps nothing of a WAL that the
+// nodes would have to share: neither pages nor locks.
 func (r *root) node(ctx context.Context, x *file) *fs.Inode {
-	return r.NewInode(ctx, &node{file: x}, fs.StableAttr{Mode: syscall.S_IFREG, Ino: x.ino})
+	attr := fs.StableAttr{Mode: syscall.S_IFREG, Ino: x.ino}
+	if op := x.op(Op{}); strings.HasSuffix(op.Name, "-wal") {
+		attr.Gen = r.generation.Add(1)
+	}
+	return r.NewInode(ctx, &node{file: x}, attr)
 }
 
 func (r *root) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
