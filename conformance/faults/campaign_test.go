@@ -8,6 +8,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -41,9 +42,27 @@ func length(t testing.TB, parts int) time.Duration {
 	return d / time.Duration(max(parts, 1))
 }
 
+// crashesVar is the environment variable with the number of power failures, of all modes in which
+// commits share syncs together.
+const crashesVar = "SQLITEMW_FAULTS_CRASHES"
+
+// leastCrashes returns the number of power failures of one of several modes.
+func leastCrashes(t testing.TB, modes int) int64 {
+	t.Helper()
+	s := os.Getenv(crashesVar)
+	if s == "" {
+		return 0
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		t.Fatalf("%s is not a number: %v", crashesVar, err)
+	}
+	return int64((n + modes - 1) / modes)
+}
+
 // fatal are the figures that must be zero. A database is stuck if it does not work although the
 // fault has ended.
-var fatal = []string{"lost", "not whole", "leaked", "hung", "stuck", "crashed"}
+var fatal = []string{"lost", "unseen", "not whole", "leaked", "hung", "stuck", "crashed"}
 
 // A campaign counts the figures of one campaign. Its methods are safe for concurrent use.
 type campaign struct {

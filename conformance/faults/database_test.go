@@ -21,6 +21,25 @@ type database struct {
 	Off         bool             // synchronous is OFF, whatever the other fields say; this is a liar
 }
 
+// sharesSyncs reports whether it is a pool whose commits share syncs.
+func (d database) sharesSyncs() bool {
+	return d.Driver == "" && d.Journal == "" && !d.Off && d.CommitSync != pool.CommitSyncSolo && d.Synchronous == pool.SynchronousDefault
+}
+
+// commitSync returns the name of the CommitSync that the pool must have, or an empty string if it
+// is no pool.
+func (d database) commitSync() string {
+	switch {
+	case d.Driver != "":
+		return ""
+	case !d.sharesSyncs():
+		return pool.CommitSyncSolo.String()
+	case d.CommitSync == pool.CommitSyncDefault:
+		return pool.CommitSyncShared.String()
+	}
+	return d.CommitSync.String()
+}
+
 // open opens the database. The pool is nil if Driver is set.
 func (d database) open(ctx context.Context, path string) (*sql.DB, *pool.Pool, error) {
 	return d.openWith(ctx, path, pool.Config{MaxConns: 4})

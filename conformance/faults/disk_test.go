@@ -69,12 +69,18 @@ func memoryDir(t testing.TB) (dir string, remove func()) {
 // compareImage calls compare for the database name in an image.
 func (c *campaign) compareImage(what string, m fusefs.Image, name string, acked []int64, mayLose bool) {
 	c.t.Helper()
+	c.compareImagePromise(what, m, name, promise{acked: acked, mayLose: mayLose})
+}
+
+// compareImagePromise calls comparePromise for the database name in an image.
+func (c *campaign) compareImagePromise(what string, m fusefs.Image, name string, p promise) {
+	c.t.Helper()
 	dir, remove := memoryDir(c.t)
 	defer remove()
 	if err := m.WriteTo(dir); err != nil {
 		c.t.Fatal(err)
 	}
-	c.compare(what, filepath.Join(dir, name), acked, mayLose)
+	c.comparePromise(what, filepath.Join(dir, name), p)
 }
 
 // upTo returns a random duration of up to d.

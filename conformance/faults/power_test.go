@@ -1,36 +1,46 @@
 package faults
 
 import (
-	"context"
-	"database/sql"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
-	"sync/atomic"
+	"strconv"
 	"testing"
 	"time"
-
-	"github.com/ncruces/go-sqlite3"
 
 	"github.com/sqlitemw/sqlitemw/pool"
 
 	"github.com/sqlitemw/sqlitemw/conformance/faults/fusefs"
 )
 
-func init() {
-	roles["power"] = powerRole
-	roles["checkpoints"] = checkpointsRole
-}
-
-// powerModes are the configurations in which the power fails.
-var powerModes = []struct {
+// A powerMode is a configuration in which the power fails.
+type powerMode struct {
 	name        string
 	database    database
-	checkpoints bool // another process makes checkpoints
-	mayLose     bool // acknowledged ids may be lost, because the configuration promises no more
-}{
-	{name: "pool", database: database{}},
-	{name: "pool, checkpoints by another process", database: database{}, checkpoints: true},
+	checkpoints string // what makes checkpoints in all modes, besides the pool's own; see below
+	mayLose     bool   // acknowledged ids may be lost, because the configuration promises no more
+	mayLoseSeen bool   // the same for ids that readers have seen
+	lie         fusefs.Lie
+	delay       time.Duration // of syncs; zero means shortDelay
+}
+
+// What makes checkpoints in all modes.
+const (
+	byPool    = "the pool"
+	byProcess = "another process"
+)
+
+// shortDelay is the longest time that a sync takes.
+const shortDelay = 300 * time.Microsecond
+
+var powerModes = []powerMode{
+	{name: "pool"},
+	{name: "pool, checkpoints", checkpoints: byPool},
+	{name: "pool, checkpoints by another process", checkpoints: byProcess},
+	{name: "pool, slow syncs", delay: 10 * time.Millisecond},
+	{name: "pool, slow syncs, checkpoints by another process", checkpoints: byProcess, delay: 10 * time.Millisecond},
+	{name: "pool, shared early", database: database{CommitSync: pool.CommitSyncSharedEarly}, checkpoints: byPool, mayLoseSeen: true},
+	{name: "pool, solo", database: database{CommitSync: pool.CommitSyncSolo}, checkpoints: byPool},
 	{name: "pool without a WAL", database: database{Journal: "delete"}},
 	{name: "pool without a WAL, truncate", database: database{Journal: "truncate"}},
 	{name: "pool without a WAL, persist", database: database{Journal: "persist"}},
@@ -38,110 +48,39 @@ var powerModes = []struct {
 	{name: "pool, synchronous normal", database: database{Synchronous: pool.SynchronousNormal}, mayLose: true},
 }
 
-// powerArgs is the argument of the role "power".
-type powerArgs struct {
-	Path     string
-	Database database
-	First    int64 // id
-	Writers  int
-}
-
-// powerRole writes forever, by every road, and acknowledges. It also rewrites other rows, so
-// that the WAL is long and the database is not. It also reads, so that checkpoints meet
-// readers.
-func powerRole() {
-	var args powerArgs
-	childArgument(&args)
-	r, ctx := openReport(), context.Background()
-	db, p, err := args.Database.open(ctx, args.Path)
-	if err != nil {
-		fatalf("open: %v", err)
-	}
-	for _, text := range []string{schema, `CREATE TABLE IF NOT EXISTS churn(k INTEGER PRIMARY KEY, body BLOB)`} {
-		if _, err := db.ExecContext(ctx, text); err != nil {
-			fatalf("%s: %v", text, err)
+// sharingModes returns the number of modes in which commits share syncs.
+func sharingModes() (n int) {
+	for _, m := range powerModes {
+		if m.database.sharesSyncs() {
+			n++
 		}
 	}
-	r.say("ready")
-	var next atomic.Int64
-	next.Store(args.First)
-	for range args.Writers {
-		go func() {
-			for {
-				id := next.Add(1) - 1
-				err := roads[rand.IntN(len(roads))].take(ctx, db, id, 1+rand.IntN(3), rand.IntN(200))
-				if err != nil {
-					r.failed(err)
-					continue
-				}
-				r.ack(id)
-			}
-		}()
-	}
-	go func() {
-		for {
-			time.Sleep(upTo(20 * time.Millisecond))
-			// One in a hundred is larger than the page cache, and spills.
-			size := 20 << 10
-			if rand.IntN(100) == 0 {
-				size = 3 << 20
-			}
-			_, err := db.ExecContext(ctx, `INSERT OR REPLACE INTO churn VALUES (?, randomblob(?))`, rand.IntN(20), size)
-			r.failed(err)
-		}
-	}()
-	for {
-		time.Sleep(upTo(10 * time.Millisecond))
-		r.failed(readAWhile(ctx, db, upTo(5*time.Millisecond)))
-		if p != nil && args.Database.Journal == "" {
-			_, err := p.Checkpoint(ctx, sqlite3.CheckpointMode(rand.IntN(int(sqlite3.CHECKPOINT_TRUNCATE)+1)))
-			r.failed(err)
-		}
-	}
+	return n
 }
 
-// readAWhile holds a read transaction open, which a checkpoint must respect.
-func readAWhile(ctx context.Context, db *sql.DB, d time.Duration) error {
-	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-	if err != nil {
-		return err
-	}
-	var n int
-	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM churn`).Scan(&n); err != nil {
-		_ = tx.Rollback()
-		return err
-	}
-	time.Sleep(d)
-	return tx.Commit()
-}
-
-// checkpointsRole is another process, which uses the plain driver. It makes checkpoints in
-// every mode.
-func checkpointsRole() {
-	var path string
-	childArgument(&path)
-	r := openReport()
-	db, err := sql.Open("sqlite3", "file:"+filepath.ToSlash(path)+"?_pragma=busy_timeout(1000)")
-	if err != nil {
-		fatalf("open: %v", err)
-	}
-	for {
-		mode := []string{"PASSIVE", "FULL", "RESTART", "TRUNCATE"}[rand.IntN(4)]
-		_, err := db.Exec("PRAGMA wal_checkpoint(" + mode + ")")
-		r.failed(err)
-		time.Sleep(upTo(20 * time.Millisecond))
-	}
-}
-
-// After a power failure, the database must be whole, and contain what was acknowledged.
+// After a power failure, the database must be whole, and contain what was acknowledged and what
+// readers have seen.
 func TestPowerFailures(t *testing.T) {
 	for _, m := range powerModes {
 		t.Run(m.name, func(t *testing.T) {
 			needFUSE(t)
-			c := newCampaign(t, "power failures, "+m.name, "crashes", "kills", "acknowledged", "lost", "not whole")
-			failPower(c, m.database, m.checkpoints, m.mayLose, length(t, len(powerModes)))
+			c := newCampaign(t, "power failures, "+m.name, "crashes", "kills", "acknowledged", "seen", "lost", "unseen", "not whole")
+			least := int64(1)
+			if m.database.sharesSyncs() {
+				least = max(least, leastCrashes(t, sharingModes()))
+			}
+			end := time.Now().Add(length(t, len(powerModes)))
+			failPower(c, m, func() bool { return c.get("crashes") < least || time.Now().Before(end) })
+			if shared := c.get("syncs") > 0; shared != m.database.sharesSyncs() {
+				t.Errorf("commits have shared syncs: %v", shared)
+			}
 		})
 	}
+}
+
+// A campaign that must find something, and does not fail.
+func newLiar(t testing.TB) *campaign {
+	return &campaign{name: "liar", t: &recordingT{TB: t}, figures: map[string]int64{}, errors: map[string]int64{}}
 }
 
 // The campaign must find what synchronous OFF loses.
@@ -150,9 +89,8 @@ func TestPowerFailuresLiar(t *testing.T) {
 	for _, d := range []database{{Off: true}, {Off: true, Journal: "delete"}, {Off: true, Driver: "sqlitemw"}} {
 		found := 0
 		for end := time.Now().Add(patience); found == 0 && time.Now().Before(end); {
-			liar := &recordingT{TB: t}
-			c := &campaign{name: "liar", t: liar, figures: map[string]int64{}, errors: map[string]int64{}}
-			failPower(c, d, false, false, 100*time.Millisecond)
+			c := newLiar(t)
+			failPower(c, powerMode{database: d}, func() bool { return c.get("crashes") < 10 })
 			found = int(c.get("lost") + c.get("not whole"))
 		}
 		if found == 0 {
@@ -161,65 +99,130 @@ func TestPowerFailuresLiar(t *testing.T) {
 	}
 }
 
-// failPower fails the power below a database, again and again.
-func failPower(c *campaign, d database, checkpoints, mayLose bool, length time.Duration) {
-	var (
-		seed  = rand.Uint64()
-		r     = rand.New(rand.NewPCG(seed, 1))
-		next  int64 // id
-		image fusefs.Image
-		held  []int64 // ids that the image must contain
-	)
-	c.t.Logf("seed %d", seed)
-	for round, end := 0, time.Now().Add(length); round == 0 || time.Now().Before(end); round++ {
-		image, held, next = powerRound(c, r, d, checkpoints, mayLose, end, fusefs.Options{Strict: round%2 == 0, Seed: r.Uint64()}, image, held, next)
+// The campaign must find a shared sync that does nothing, one that does too little, and readers that
+// do not wait, in most of its runs. A run is a few power failures.
+func TestSharedSyncLiars(t *testing.T) {
+	needFUSE(t)
+	const runs = 5
+	for _, liar := range []struct {
+		powerMode
+		figure  string
+		crashes int64 // of a run
+	}{
+		{powerMode{name: "nothing", lie: fusefs.Lie{Syncs: isShared}}, "lost", 10},
+		{powerMode{name: "nothing, checkpoints by another process", checkpoints: byProcess, lie: fusefs.Lie{Syncs: isShared}}, "lost", 10},
+		{powerMode{name: "what was written before the previous one", lie: fusefs.Lie{Syncs: isShared, Late: true}}, "lost", 10},
+		{powerMode{name: "readers do not wait", database: database{CommitSync: pool.CommitSyncSharedEarly}, delay: 10 * time.Millisecond}, "unseen", 20},
+	} {
+		t.Run(liar.name, func(t *testing.T) {
+			caught, figures := 0, ""
+			for range runs {
+				c := newLiar(t)
+				failPower(c, liar.powerMode, func() bool { return c.get("crashes") < liar.crashes })
+				if c.get(liar.figure) > 0 {
+					caught++
+				}
+				figures += fmt.Sprintf(" %d", c.get(liar.figure))
+			}
+			t.Logf("caught in %d of %d runs of %d power failures: %s%s", caught, runs, liar.crashes, liar.figure, figures)
+			if caught <= runs/2 {
+				t.Errorf("caught in only %d of %d runs", caught, runs)
+			}
+		})
 	}
 }
 
-// powerRound mounts a disk with an image, and starts a child that writes to it. It fails the
-// power a few times, and kills the child. It returns an image for the next round, with the ids
-// that the image must contain, or nil for a new database.
-func powerRound(c *campaign, r *rand.Rand, d database, checkpoints, mayLose bool, end time.Time, o fusefs.Options, image fusefs.Image, held []int64, next int64) (fusefs.Image, []int64, int64) {
-	disk := newDisk(c.t, o)
-	defer disk.discard(c.t)
-	disk.Load(image)
-	disk.SetSyncDelay(func() time.Duration { return upTo(300 * time.Microsecond) })
-	path := filepath.Join(disk.dir, "a.db")
-	ch := startChild(c.t, "power", powerArgs{Path: path, Database: d, First: next, Writers: 4})
-	ch.mustAwait(c.t, "ready")
-	var beside *child
-	if checkpoints {
-		beside = startChild(c.t, "checkpoints", path)
+// failPower fails the power below a database, again and again, while more returns true.
+func failPower(c *campaign, m powerMode, more func() bool) {
+	seed := rand.Uint64()
+	c.t.Logf("seed %d", seed)
+	f := &powerFailer{campaign: c, powerMode: m, more: more, rand: rand.New(rand.NewPCG(seed, 1))}
+	for strict := true; more(); strict = !strict {
+		f.round(fusefs.Options{Strict: strict, Seed: f.rand.Uint64()})
 	}
-	for n := 6 + r.IntN(10); n > 0 && (c.get("crashes") == 0 || time.Now().Before(end)); n-- {
-		if !ch.awaitAcks(len(ch.acked()) + 1 + r.IntN(20)) {
-			c.wrong("hung", "no further acknowledgment: %v\n%s", ch.err, ch.output())
+}
+
+// A powerFailer is the state of failPower.
+type powerFailer struct {
+	*campaign
+	powerMode
+	more  func() bool
+	rand  *rand.Rand
+	next  int64        // id
+	image fusefs.Image // for the next round; nil for a new database
+	held  promise      // of the image
+}
+
+// round mounts a disk with the image, and starts a child that writes to it. It fails the power a few
+// times, and kills the child.
+func (f *powerFailer) round(o fusefs.Options) {
+	disk := newDisk(f.t, o)
+	defer disk.discard(f.t)
+	disk.Load(f.image)
+	delay := max(f.delay, shortDelay)
+	disk.SetSyncDelay(func() time.Duration { return upTo(delay) })
+	path := filepath.Join(disk.dir, "a.db")
+	args := powerArgs{Path: path, Database: f.database, First: f.next, Version: f.held.version, Writers: 4, Checkpoints: f.checkpoints == byPool}
+	if f.database.sharesSyncs() {
+		args.Writers = 8 + f.rand.IntN(25)
+	}
+	ch := startChild(f.t, "power", args)
+	ch.mustAwait(f.t, "ready")
+	if want := f.database.commitSync(); want != "" && !ch.hasSaid("commit sync "+want) {
+		f.t.Fatalf("commits are not synced %s: %q", want, ch.words())
+	}
+	disk.Lie(f.lie)
+	var beside *child
+	if f.checkpoints == byProcess {
+		beside = startChild(f.t, "checkpoints", path)
+	}
+	for n := 6 + f.rand.IntN(10); n > 0 && f.more(); n-- {
+		if !ch.awaitAcks(len(ch.acked()) + 1 + f.rand.IntN(20)) {
+			f.wrong("hung", "no further acknowledgment: %v\n%s", ch.err, ch.output())
 			break
 		}
-		time.Sleep(upTo(2 * time.Millisecond)) // to hit any moment of a commit
-		acked := append(held[:len(held):len(held)], ch.acked()...)
-		image = disk.Freeze(r)
-		c.add("crashes", 1)
-		c.compareImage(fmt.Sprintf("power failure, strict %v", o.Strict), image, "a.db", acked, mayLose)
+		time.Sleep(upTo(max(delay, 2*time.Millisecond))) // to hit any moment of a commit
+		p := f.promised(ch)
+		f.image = disk.Freeze(f.rand)
+		f.add("crashes", 1)
+		f.compareImagePromise(fmt.Sprintf("power failure, strict %v", o.Strict), f.image, "a.db", p)
 	}
-	acked := append(held[:len(held):len(held)], ch.acked()...)
-	image = disk.Freeze(r)
+	p := f.promised(ch)
+	f.image = disk.Freeze(f.rand)
 	ch.kill()
-	ch.collect(c)
+	ch.collect(f.campaign)
 	if beside != nil {
 		beside.kill()
-		beside.collect(c)
+		beside.collect(f.campaign)
 	}
-	c.add("kills", 1)
-	c.add("acknowledged", len(ch.acked()))
-	all := append(held[:len(held):len(held)], ch.acked()...)
-	c.compareImage("kill", disk.Live(), "a.db", all, mayLose)
+	f.add("kills", 1)
+	f.add("acknowledged", len(ch.acked()))
+	f.add("seen", len(ch.reported("saw")))
+	f.compareImagePromise("kill", disk.Live(), "a.db", f.promised(ch))
 	for _, id := range ch.acked() {
-		next = max(next, id+1)
+		f.next = max(f.next, id+1)
 	}
-	next += 1000 // beyond the unacknowledged ids
-	if len(acked) > 3000 || mayLose {
-		return nil, nil, next // so that images do not grow without limit
+	f.next += 1000 // beyond the unacknowledged ids
+	f.held = p
+	if len(p.acked) > 3000 || f.mayLose || f.lie.Syncs != nil { // so that images do not grow without limit
+		f.image, f.held = nil, promise{}
 	}
-	return image, acked, next
+}
+
+// promised returns what the child and those before it have promised until now.
+func (f *powerFailer) promised(ch *child) promise {
+	p := promise{acked: ch.acked()}
+	for _, text := range ch.reported("saw") {
+		if id, err := strconv.ParseInt(text, 10, 64); err == nil {
+			p.shown = append(p.shown, id)
+		}
+	}
+	for _, text := range ch.reported("version") {
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+			p.version = n
+		}
+	}
+	p = f.held.and(p)
+	p.mayLose, p.mayLoseSeen = f.mayLose, f.mayLoseSeen
+	return p
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/ncruces/go-sqlite3"
@@ -57,6 +58,7 @@ func ignoreDone(err error) error {
 // contents is what the plain driver reads from a database.
 type contents struct {
 	ids     map[int64]bool
+	version int64    // result of PRAGMA user_version
 	broken  []string // result of PRAGMA integrity_check, if not ok
 	partial []int64  // incomplete transactions
 }
@@ -85,6 +87,9 @@ func readBack(path string) (c contents, err error) {
 	})
 	if err != nil {
 		return c, fmt.Errorf("integrity_check: %w", err)
+	}
+	if err := db.QueryRow(`PRAGMA user_version`).Scan(&c.version); err != nil {
+		return c, fmt.Errorf("user_version: %w", err)
 	}
 	c.ids = map[int64]bool{}
 	err = scan(db, `SELECT id, count(*), min(parts), max(parts) FROM t NOT INDEXED GROUP BY id`, func(rows *sql.Rows) error {
@@ -138,17 +143,40 @@ func (c *campaign) verify(what, path string, acked []int64, mayLose bool) {
 	c.compare(what, path, acked, mayLose)
 }
 
-// compare reads a database back, and adds what is wrong to the campaign. Every missing
-// acknowledged id counts as lost. A database that cannot be read, fails its integrity check or
-// has an incomplete transaction counts as not whole. With mayLose, missing acknowledged ids
-// count as "lost (allowed)", because synchronous NORMAL promises no more. Details begin with
-// what.
+// A promise is what a database must contain.
+type promise struct {
+	acked   []int64
+	shown   []int64 // ids that readers have seen
+	version int64   // the highest user_version that was acknowledged
+
+	mayLose     bool // the configuration promises no acknowledged id
+	mayLoseSeen bool // it promises no id that readers have seen
+}
+
+// and returns a promise of what both have promised.
+func (p promise) and(q promise) promise {
+	p.acked = slices.Concat(p.acked, q.acked)
+	p.shown = slices.Concat(p.shown, q.shown)
+	p.version = max(p.version, q.version)
+	return p
+}
+
+// compare is comparePromise for acknowledged ids.
 func (c *campaign) compare(what, path string, acked []int64, mayLose bool) {
+	c.t.Helper()
+	c.comparePromise(what, path, promise{acked: acked, mayLose: mayLose})
+}
+
+// comparePromise reads a database back, and adds what is wrong to the campaign. Every missing
+// acknowledged id counts as lost, and every missing id that a reader has seen as unseen. A database
+// that cannot be read, fails its integrity check or has an incomplete transaction counts as not
+// whole. What may be lost counts as "lost (allowed)" and "unseen (allowed)". Details begin with what.
+func (c *campaign) comparePromise(what, path string, p promise) {
 	c.t.Helper()
 	got, err := readBack(path)
 	if noDatabase(err) {
-		if len(acked) > 0 && !mayLose {
-			c.wrongs(len(acked), "lost", "%s: all %d acknowledged: %v", what, len(acked), err)
+		if len(p.acked) > 0 && !p.mayLose {
+			c.wrongs(len(p.acked), "lost", "%s: all %d acknowledged: %v", what, len(p.acked), err)
 		}
 		return
 	}
@@ -161,13 +189,22 @@ func (c *campaign) compare(what, path string, acked []int64, mayLose bool) {
 	case len(got.partial) > 0:
 		c.wrong("not whole", "%s: %d incomplete transactions: %v", what, len(got.partial), firsts(got.partial))
 	}
-	lost := got.missing(acked)
+	c.missing("lost", what, "acknowledged", got.missing(p.acked), len(p.acked), p.mayLose)
+	c.missing("unseen", what, "that readers have seen", got.missing(p.shown), len(p.shown), p.mayLose || p.mayLoseSeen)
+	if got.version < p.version && !p.mayLose {
+		c.wrong("lost", "%s: the user_version is %d, and %d was acknowledged", what, got.version, p.version)
+	}
+}
+
+// missing adds missing ids to a figure.
+func (c *campaign) missing(figure, what, which string, lost []int64, of int, allowed bool) {
+	c.t.Helper()
 	switch {
 	case len(lost) == 0:
-	case mayLose:
-		c.add("lost (allowed)", len(lost))
+	case allowed:
+		c.add(figure+" (allowed)", len(lost))
 	default:
-		c.wrongs(len(lost), "lost", "%s: %d of %d acknowledged: %v", what, len(lost), len(acked), firsts(lost))
+		c.wrongs(len(lost), figure, "%s: %d of %d %s: %v", what, len(lost), of, which, firsts(lost))
 	}
 }
 
