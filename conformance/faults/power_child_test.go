@@ -65,8 +65,8 @@ func powerRole() {
 	if w.pool != nil {
 		w.r.say("commit sync " + w.pool.Config().CommitSync.String())
 	}
-	if w.Database.sharesSyncs() {
-		go w.countSyncs()
+	if w.pool != nil {
+		go w.countSyncs(w.countSyncsSince(pool.Stats{}))
 	}
 	w.r.say("ready")
 	for range w.Writers {
@@ -153,14 +153,19 @@ func (w *power) setVersion(ctx context.Context) {
 	}
 }
 
-// countSyncs reports the syncs that commits have shared.
-func (w *power) countSyncs() {
-	for last := (pool.Stats{}); ; time.Sleep(10 * time.Millisecond) {
-		now := w.pool.Stats()
-		w.r.count("syncs", int(now.Syncs-last.Syncs))
-		w.r.count("synced commits", int(now.SyncedCommits-last.SyncedCommits))
-		last = now
+// countSyncs reports the syncs that commits have shared, again and again.
+func (w *power) countSyncs(last pool.Stats) {
+	for {
+		time.Sleep(10 * time.Millisecond)
+		last = w.countSyncsSince(last)
 	}
+}
+
+func (w *power) countSyncsSince(last pool.Stats) pool.Stats {
+	now := w.pool.Stats()
+	w.r.count("syncs", int(now.Syncs-last.Syncs))
+	w.r.count("synced commits", int(now.SyncedCommits-last.SyncedCommits))
+	return now
 }
 
 // disturb does what happens seldom.

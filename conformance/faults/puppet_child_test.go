@@ -51,8 +51,15 @@ type puppetChild struct {
 	dir     string
 	writers sync.WaitGroup
 
+	// Of a commit that the parent looks at before its call has returned.
+	inside   chan struct{} // closed when the commit is done
+	release  chan struct{} // closed when the call may return
+	returned chan error
+
 	mu       sync.Mutex
-	outcomes []answer // of the writers
+	outcomes []answer                  // of the writers
+	inHook   func(*sqlite3.Conn) error // in Init
+	atEnd    func(*sqlite3.Conn) error // in Term
 }
 
 var puppetOrders = map[string]func(*puppetChild, context.Context, order, *answer) error{
@@ -66,6 +73,11 @@ var puppetOrders = map[string]func(*puppetChild, context.Context, order, *answer
 	},
 	"write": func(p *puppetChild, ctx context.Context, o order, _ *answer) error {
 		return p.acked(o.ID, writeID(ctx, p.db, o.ID, max(o.N, 1), 200))
+	},
+	"take": (*puppetChild).takeRoad,
+	"return": func(p *puppetChild, _ context.Context, _ order, _ *answer) error {
+		close(p.release)
+		return <-p.returned
 	},
 	"writers":   (*puppetChild).startWriters,
 	"committed": (*puppetChild).awaitCommitted,
@@ -97,7 +109,18 @@ var puppetOrders = map[string]func(*puppetChild, context.Context, order, *answer
 
 func (p *puppetChild) open(ctx context.Context, o order, _ *answer) error {
 	p.dir = filepath.Dir(o.Path)
-	cfg := pool.Config{MaxConns: 4, JournalSizeLimit: o.Limit}
+	hook := func(f *func(*sqlite3.Conn) error) func(*sqlite3.Conn) error {
+		return func(c *sqlite3.Conn) error {
+			p.mu.Lock()
+			call := *f
+			p.mu.Unlock()
+			if call == nil || readOnly(c) {
+				return nil
+			}
+			return call(c)
+		}
+	}
+	cfg := pool.Config{MaxConns: 4, JournalSizeLimit: o.Limit, Init: hook(&p.inHook), Term: hook(&p.atEnd)}
 	if o.Limit > 0 {
 		cfg.HealthInterval = 20 * time.Millisecond
 	}
