@@ -10,6 +10,8 @@
 //	go test .                              a short run of every campaign, as in CI
 //	make faults                            minutes for every campaign, and a summary
 //	SQLITEMW_FAULTS=1h go test -v -run X   without make; each campaign takes 1h
+//	SQLITEMW_FAULTS_CRASHES=1000 go test -v -timeout 0 -run 'TestPowerFailures$'
+//	                                       at least 1000 power failures below shared syncs
 //
 // SQLITEMW_FAULTS_GAME='remove.*/pool' limits TestFileGames to the file games that this regular
 // expression matches, and plays them in all modes. SQLITEMW_FAULTS_INJECTION='^sync 11 ' limits
@@ -25,9 +27,12 @@
 // # Campaigns
 //
 //   - TestPowerFailures: the power fails at any moment of any kind of commit, of a pool and of
-//     "sqlitemw".
+//     "sqlitemw". What readers have seen must stay too.
 //   - TestBackupPowerFailures: the same during and after a backup.
 //   - TestBackupKills: a process is killed during a backup.
+//   - TestRoadsAreDurable, TestLeaveWAL, TestFirstSyncOfDirectory: the power fails after a single
+//     commit.
+//   - TestFailedSyncs: a sync of the WAL fails while commits wait for it.
 //   - TestInjection: the nth operation of a kind fails with an errno, once or until the fault
 //     has ended.
 //   - TestFailingCheckpoints: the database file cannot be written, but the WAL can.
@@ -45,7 +50,7 @@
 // For each kind there is a liar, which does one thing wrong on purpose. A campaign that does
 // not catch its liar proves nothing.
 //
-// The first seven, except TestBackupKills, run on a disk made for them: package fusefs, which is
+// Those up to TestStalls, except TestBackupKills, run on a disk made for them: package fusefs, which is
 // a file system in memory that loses power and fails on request, or a tmpfs. They need Linux,
 // /dev/fuse and root. Where one of these is missing, they are skipped with the reason.
 //
@@ -60,4 +65,5 @@
 //   - leaks (leaks_test.go): finds goroutines, descriptors and mappings that are left
 //   - roads (roads_test.go): all the ways to commit
 //   - disk (disk_test.go): a fusefs that is mounted
+//   - puppet (puppet_test.go): a child with a pool that executes orders one by one
 package faults

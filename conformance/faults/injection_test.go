@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sqlitemw/sqlitemw/pool"
+
 	"github.com/sqlitemw/sqlitemw/conformance/faults/fusefs"
 )
 
@@ -74,6 +76,7 @@ func TestInjection(t *testing.T) {
 		database database
 	}{
 		{"pool", database{}},
+		{"pool, solo", database{CommitSync: pool.CommitSyncSolo}},
 		{"pool without a WAL", database{Journal: "delete"}},
 		{"sqlitemw", database{Driver: "sqlitemw"}},
 	}

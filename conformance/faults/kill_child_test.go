@@ -52,6 +52,8 @@ type victim struct {
 	next  atomic.Int64
 	stage atomic.Int64
 
+	shares sync.Once // mustShareSyncs
+
 	mu    sync.Mutex // held during an acknowledgment and its count
 	acked int
 	last  int64
@@ -97,6 +99,13 @@ func killRole() {
 
 func (v *victim) open() (*handle, error) {
 	return openHandle(context.Background(), v.Door, v.Path, pool.Config{MaxConns: 6})
+}
+
+// mustShareSyncs ends the process if the pool's commits, of which there has been one, share no syncs.
+func mustShareSyncs(p *pool.Pool) {
+	if how, syncs := p.Config().CommitSync, p.Stats().Syncs; how != pool.CommitSyncShared || syncs == 0 {
+		fatalf("commits have shared %d syncs; CommitSync is %v", syncs, how)
+	}
 }
 
 // announce tells the parent when a stage begins and ends.
@@ -147,6 +156,9 @@ func (v *victim) write(announces bool) {
 			time.Sleep(time.Millisecond) // the handle is being closed
 		case !v.Liar:
 			v.ack(id)
+			if p := h.pool; p != nil {
+				v.shares.Do(func() { mustShareSyncs(p) })
+			}
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,7 @@ type powerArgs struct {
 	Version     int64 // the last user_version
 	Writers     int
 	Checkpoints bool // the pool makes checkpoints in all modes
+	Batches     bool // writers hand on their turn before the sync, so that many commits share it
 }
 
 // A power is a process below which the power fails.
@@ -105,6 +107,7 @@ func (w *power) init(c *sqlite3.Conn) error {
 
 // write writes forever. Some contexts end early, so that a commit may stand although its call fails.
 func (w *power) write(ctx context.Context) {
+	roads := slices.DeleteFunc(slices.Clone(roads), func(r road) bool { return w.Batches && r.conn })
 	for {
 		id := w.next.Add(1) - 1
 		func() {

@@ -21,7 +21,7 @@ type powerMode struct {
 	mayLose     bool   // acknowledged ids may be lost, because the configuration promises no more
 	mayLoseSeen bool   // the same for ids that readers have seen
 	lie         fusefs.Lie
-	delay       time.Duration // of syncs; zero means shortDelay
+	batches     bool // syncs are slow, and many commits share each
 }
 
 // What makes checkpoints in all modes.
@@ -30,15 +30,18 @@ const (
 	byProcess = "another process"
 )
 
-// shortDelay is the longest time that a sync takes.
-const shortDelay = 300 * time.Microsecond
+// The longest times that a sync takes. During a slow one, a few commits are made.
+const (
+	fastSync = 300 * time.Microsecond
+	slowSync = 10 * time.Millisecond
+)
 
 var powerModes = []powerMode{
 	{name: "pool"},
 	{name: "pool, checkpoints", checkpoints: byPool},
 	{name: "pool, checkpoints by another process", checkpoints: byProcess},
-	{name: "pool, slow syncs", delay: 10 * time.Millisecond},
-	{name: "pool, slow syncs, checkpoints by another process", checkpoints: byProcess, delay: 10 * time.Millisecond},
+	{name: "pool, batches", batches: true},
+	{name: "pool, batches, checkpoints by another process", batches: true, checkpoints: byProcess},
 	{name: "pool, shared early", database: database{CommitSync: pool.CommitSyncSharedEarly}, checkpoints: byPool, mayLoseSeen: true},
 	{name: "pool, solo", database: database{CommitSync: pool.CommitSyncSolo}, checkpoints: byPool},
 	{name: "pool without a WAL", database: database{Journal: "delete"}},
@@ -103,7 +106,10 @@ func TestPowerFailuresLiar(t *testing.T) {
 // do not wait, in most of its runs. A run is a few power failures.
 func TestSharedSyncLiars(t *testing.T) {
 	needFUSE(t)
-	const runs = 5
+	runs := 5
+	if testing.Short() {
+		runs = 3
+	}
 	for _, liar := range []struct {
 		powerMode
 		figure  string
@@ -112,7 +118,7 @@ func TestSharedSyncLiars(t *testing.T) {
 		{powerMode{name: "nothing", lie: fusefs.Lie{Syncs: isShared}}, "lost", 10},
 		{powerMode{name: "nothing, checkpoints by another process", checkpoints: byProcess, lie: fusefs.Lie{Syncs: isShared}}, "lost", 10},
 		{powerMode{name: "what was written before the previous one", lie: fusefs.Lie{Syncs: isShared, Late: true}}, "lost", 10},
-		{powerMode{name: "readers do not wait", database: database{CommitSync: pool.CommitSyncSharedEarly}, delay: 10 * time.Millisecond}, "unseen", 20},
+		{powerMode{name: "readers do not wait", database: database{CommitSync: pool.CommitSyncSharedEarly}, batches: true}, "unseen", 20},
 	} {
 		t.Run(liar.name, func(t *testing.T) {
 			caught, figures := 0, ""
@@ -159,10 +165,13 @@ func (f *powerFailer) round(o fusefs.Options) {
 	disk := newDisk(f.t, o)
 	defer disk.discard(f.t)
 	disk.Load(f.image)
-	delay := max(f.delay, shortDelay)
+	delay := fastSync
+	if f.batches {
+		delay = slowSync
+	}
 	disk.SetSyncDelay(func() time.Duration { return upTo(delay) })
 	path := filepath.Join(disk.dir, "a.db")
-	args := powerArgs{Path: path, Database: f.database, First: f.next, Version: f.held.version, Writers: 4, Checkpoints: f.checkpoints == byPool}
+	args := powerArgs{Path: path, Database: f.database, First: f.next, Version: f.held.version, Writers: 4, Checkpoints: f.checkpoints == byPool, Batches: f.batches}
 	if f.database.sharesSyncs() {
 		args.Writers = 8 + f.rand.IntN(25)
 	}

@@ -18,6 +18,7 @@ type road struct {
 	name string
 	take func(ctx context.Context, db *sql.DB, id int64, parts, size int) error
 	solo bool // a pool does not let its commits share syncs
+	conn bool // a *sql.Conn keeps the writer's turn during the sync
 }
 
 var roads = []road{
@@ -32,13 +33,13 @@ var roads = []road{
 			_, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK") // in case it has begun
 		}
 		return errors.Join(err, conn.Close())
-	}},
+	}, conn: true},
 	{name: "BEGIN and COMMIT by text", take: func(ctx context.Context, db *sql.DB, id int64, parts, size int) error {
 		return onConn(ctx, db, "BEGIN IMMEDIATE", "COMMIT", id, parts, size)
-	}},
+	}, conn: true},
 	{name: "SAVEPOINT and RELEASE by text", take: func(ctx context.Context, db *sql.DB, id int64, parts, size int) error {
 		return onConn(ctx, db, "SAVEPOINT s", "RELEASE s", id, parts, size)
-	}},
+	}, conn: true},
 	{name: "RETURNING", take: func(ctx context.Context, db *sql.DB, id int64, parts, size int) error {
 		rows, err := db.QueryContext(ctx, inserts(id, parts, size)+" RETURNING part")
 		if err != nil {
@@ -87,7 +88,7 @@ var roads = []road{
 			}()
 			return dc.(interface{ Raw() *sqlite3.Conn }).Raw().Exec(inserts(id, parts, size))
 		})
-	}, solo: true},
+	}, solo: true, conn: true},
 }
 
 // inTx calls f in a transaction: that of [pool.Pool.WithTx] if db is a pool's.

@@ -75,6 +75,12 @@ func (w *worker) play(load workload) {
 	if db == nil {
 		db, p = w.open(ctx)
 	}
+	if p != nil && w.isUnsynced(ctx, p) {
+		// A pool whose commits share syncs does not recover from a failed one.
+		w.count("opened again", 1)
+		w.close(db, p)
+		db, p = w.open(ctx)
+	}
 	if db != nil && p == nil && !w.recover(ctx, db, nil) {
 		// A driver does not replace its broken connections, so the program opens the
 		// database again.
@@ -164,6 +170,13 @@ func (w *worker) recover(ctx context.Context, db *sql.DB, p *pool.Pool) bool {
 	return w.works("checkpoint", func() error { return w.checkpoint(ctx, db, p, sqlite3.CHECKPOINT_PASSIVE) }) &&
 		w.works("backup", func() error { return w.backup(ctx, p, "copy2.db") }) &&
 		w.works("health", func() error { return healthy(ctx, p) })
+}
+
+// isUnsynced reports whether a sync that commits share has failed, or one that could have made them
+// durable.
+func (w *worker) isUnsynced(ctx context.Context, p *pool.Pool) bool {
+	var lost *driver.FileLostError
+	return w.Database.sharesSyncs() && errors.As(p.HealthCheck(ctx), &lost) && lost.Change == driver.NotSynced
 }
 
 // healthy returns nil if the pool is healthy, and otherwise an error with the reasons.
