@@ -88,6 +88,9 @@ func (s *syncScene) fails(what string, o order) {
 func TestFailedSyncs(t *testing.T) {
 	for _, f := range failedSyncs {
 		for _, drop := range []bool{true, false} {
+			if testing.Short() && !drop {
+				continue
+			}
 			t.Run(fmt.Sprintf("%s, drop %v", f.name, drop), func(t *testing.T) {
 				s := newSyncScene(t, f, drop)
 				s.fail()
