@@ -25,6 +25,7 @@ type stallArgs struct {
 	Path     string
 	Database database
 	Health   bool // the blocked call is a health check instead of a write
+	Waits    bool // a read waits until what it sees is on the disk
 }
 
 // The timeout of each call that is made while the disk is stalled, and how much later it must
@@ -101,8 +102,15 @@ func stallRole() {
 		})
 	} else {
 		if args.Database.Journal == "" {
-			returns("a read", true, func(context.Context) error {
-				_, err := countIDs(ctx, db) // without a timeout, because it has nothing to wait for
+			returns("a read", !args.Waits, func(bounded context.Context) error {
+				if !args.Waits {
+					bounded = ctx // it has nothing to wait for
+				}
+				_, err := countIDs(bounded, db)
+				if args.Waits && err == nil {
+					r.count("unseen", 1)
+					return errors.New("it has not waited for the disk")
+				}
 				return err
 			})
 		}
@@ -134,7 +142,9 @@ func TestStalls(t *testing.T) {
 		ending   string // of the file
 	}{
 		{"write to the WAL", database{}, false, fusefs.Write, "-wal"},
-		{"sync of the WAL", database{}, false, fusefs.Sync, "-wal"},
+		{"sync of the WAL, shared", database{}, false, fusefs.Sync, "-wal"},
+		{"sync of the WAL, shared early", database{CommitSync: pool.CommitSyncSharedEarly}, false, fusefs.Sync, "-wal"},
+		{"sync of the WAL, solo", database{CommitSync: pool.CommitSyncSolo}, false, fusefs.Sync, "-wal"},
 		{"sync of the journal", database{Journal: "delete"}, false, fusefs.Sync, "-journal"},
 		{"sync without a WAL", database{Journal: "delete"}, false, fusefs.Sync, ".db"},
 		{"health check that opens", database{}, true, fusefs.Open, ".db"},
@@ -148,7 +158,10 @@ func TestStalls(t *testing.T) {
 			s = stalls[round]
 		}
 		disk := newDisk(t, fusefs.Options{})
-		ch := startChild(t, "stall", stallArgs{filepath.Join(disk.dir, "a.db"), s.database, s.health})
+		ch := startChild(t, "stall", stallArgs{
+			Path: filepath.Join(disk.dir, "a.db"), Database: s.database, Health: s.health,
+			Waits: s.kind == fusefs.Sync && s.database.commitSync() == pool.CommitSyncShared.String(),
+		})
 		ch.mustAwait(t, "ready")
 		stalled := disk.Stall(func(op fusefs.Op) bool { return op.Kind == s.kind && strings.HasSuffix(op.Name, s.ending) })
 		ch.tell(true)
