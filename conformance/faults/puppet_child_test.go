@@ -2,6 +2,7 @@ package faults
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -102,7 +103,7 @@ var puppetOrders = map[string]func(*puppetChild, context.Context, order, *answer
 		return nil
 	},
 	"stats": func(p *puppetChild, _ context.Context, _ order, got *answer) error {
-		got.N, got.Texts = int(p.pool.Stats().Syncs), []string{p.pool.Config().CommitSync.String()}
+		got.N, got.Texts = int(p.pool.Stats().Syncs), []string{p.pool.Config().CommitSync.String(), p.pool.Health().Health.String()}
 		return nil
 	},
 }
@@ -120,7 +121,7 @@ func (p *puppetChild) open(ctx context.Context, o order, _ *answer) error {
 			return call(c)
 		}
 	}
-	cfg := pool.Config{MaxConns: 4, JournalSizeLimit: o.Limit, Init: hook(&p.inHook), Term: hook(&p.atEnd)}
+	cfg := pool.Config{MaxConns: cmp.Or(o.Conns, 4), JournalSizeLimit: o.Limit, Init: hook(&p.inHook), Term: hook(&p.atEnd)}
 	if o.Limit > 0 {
 		cfg.HealthInterval = 20 * time.Millisecond
 	}

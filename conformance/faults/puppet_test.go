@@ -28,6 +28,7 @@ type order struct {
 	ID       int64
 	N        int
 	Limit    int64 // JournalSizeLimit
+	Conns    int   // MaxConns; zero means 4
 	Mode     sqlite3.CheckpointMode
 }
 
