@@ -52,9 +52,6 @@ var failedSyncs = []failedSync{
 		s.fails("a commit", order{Do: "write", ID: 5000})
 	}, prepare: func(s *syncScene) { s.restart = true }},
 	{name: "of the directory", creator: true, first: true, fails: func(op fusefs.Op) bool { return op.Kind == fusefs.SyncDir }},
-	{name: "in Raw", fails: isSolo, act: func(s *syncScene) {
-		s.fails("a commit in Raw", order{Do: "raw", ID: 5000})
-	}},
 	{name: "by another process", creator: true, fails: isSolo, act: func(s *syncScene) {
 		if _, err := s.other.do("INSERT INTO t(id, part, parts) VALUES (5000, 0, 1)"); err == nil {
 			s.Error("the other process's commit does not fail")
@@ -131,17 +128,15 @@ func (s *syncScene) path() string { return filepath.Join(s.disk.dir, "a.db") }
 func (s *syncScene) fail() {
 	s.Helper()
 	p := s.puppet
-	before := 0
 	if !s.first {
 		p.must(order{Do: "exec", Query: schema})
 		for id := range int64(3) {
 			p.must(order{Do: "write", ID: id + 1, N: 3})
 		}
-		before = 3
 	}
 	stall := s.stall(isShared)
 	p.must(order{Do: "writers", N: waitingWriters, ID: 100})
-	p.must(order{Do: "committed", N: before + waitingWriters})
+	p.must(order{Do: "committed", N: waitingWriters})
 	if s.restart {
 		p.must(order{Do: "checkpoint", Mode: sqlite3.CHECKPOINT_RESTART})
 	}
