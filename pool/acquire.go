@@ -123,6 +123,7 @@ func (p *Pool) Raw(ctx context.Context, f func(*sqlite3.Conn) error) (err error)
 	old := raw.SetInterrupt(&leaseContext{Context: ctx, conn: c})
 	defer raw.SetInterrupt(old)
 	if err = f(raw); err != nil {
+		c.pool.recordNotSynced(err)
 		c.recordWriteErr(err)
 	}
 	raw.SetInterrupt(context.Background())
