@@ -35,6 +35,7 @@ type failedSync struct {
 	name    string
 	creator bool                 // another process has created the WAL and keeps it open
 	first   bool                 // it is the pool's first sync
+	alone   bool                 // no commit waits meanwhile
 	fails   func(fusefs.Op) bool // which sync; nil means the one that commits share
 	prepare func(*syncScene)     // before the commits that wait
 	act     func(*syncScene)     // while they wait
@@ -52,6 +53,9 @@ var failedSyncs = []failedSync{
 		s.fails("a commit", order{Do: "write", ID: 5000})
 	}, prepare: func(s *syncScene) { s.restart = true }},
 	{name: "of the directory", creator: true, first: true, fails: func(op fusefs.Op) bool { return op.Kind == fusefs.SyncDir }},
+	{name: "in Raw", alone: true, fails: isSolo, act: func(s *syncScene) {
+		s.fails("a commit in Raw", order{Do: "raw", ID: 5000})
+	}},
 	{name: "by another process", creator: true, fails: isSolo, act: func(s *syncScene) {
 		if _, err := s.other.do("INSERT INTO t(id, part, parts) VALUES (5000, 0, 1)"); err == nil {
 			s.Error("the other process's commit does not fail")
@@ -135,8 +139,12 @@ func (s *syncScene) fail() {
 		}
 	}
 	stall := s.stall(isShared)
-	p.must(order{Do: "writers", N: waitingWriters, ID: 100})
-	p.must(order{Do: "committed", N: waitingWriters})
+	waiting := waitingWriters
+	if s.alone {
+		waiting = 0
+	}
+	p.must(order{Do: "writers", N: waiting, ID: 100})
+	p.must(order{Do: "committed", N: waiting})
 	if s.restart {
 		p.must(order{Do: "checkpoint", Mode: sqlite3.CHECKPOINT_RESTART})
 	}
@@ -150,8 +158,8 @@ func (s *syncScene) fail() {
 	if s.disk.Injected() != 1 {
 		s.Fatalf("%d syncs have failed", s.disk.Injected())
 	}
-	if got.N != waitingWriters {
-		s.Errorf("of %d waiting commits, %d fail with a CommitError; the others: %q", waitingWriters, got.N, got.Texts)
+	if got.N != waiting {
+		s.Errorf("of %d waiting commits, %d fail with a CommitError; the others: %q", waiting, got.N, got.Texts)
 	}
 	s.disk.Inject(nil)
 }

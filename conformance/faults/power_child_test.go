@@ -228,6 +228,19 @@ func (w *power) readsOnWriter(ctx context.Context) []func() error {
 	return []func() error{
 		func() error { return w.see(ctx, w.pool.Writer()) },
 		func() error {
+			return w.pool.Raw(ctx, func(c *sqlite3.Conn) error {
+				stmt, _, err := c.Prepare(latest)
+				if err != nil {
+					return err
+				}
+				defer stmt.Close()
+				for stmt.Step() {
+					w.saw(stmt.ColumnInt64(0))
+				}
+				return stmt.Err()
+			})
+		},
+		func() error {
 			tx, err := w.db.BeginTx(ctx, nil)
 			if err != nil {
 				return err

@@ -93,9 +93,10 @@ var puppetOrders = map[string]func(*puppetChild, context.Context, order, *answer
 		return p.pool.HealthCheck(ctx)
 	},
 	"read": (*puppetChild).read,
-	"reset": func(p *puppetChild, _ context.Context, _ order, _ *answer) error {
-		p.pool.Reset()
-		return nil
+	"raw": func(p *puppetChild, ctx context.Context, o order, _ *answer) error {
+		return p.pool.Raw(ctx, func(c *sqlite3.Conn) error {
+			return p.acked(o.ID, c.Exec(inserts(o.ID, 1, 200)))
+		})
 	},
 	"stats": func(p *puppetChild, _ context.Context, _ order, got *answer) error {
 		got.N, got.Texts = int(p.pool.Stats().Syncs), []string{p.pool.Config().CommitSync.String(), p.pool.Health().Health.String()}
@@ -164,7 +165,7 @@ func (p *puppetChild) awaitCommitted(_ context.Context, o order, got *answer) er
 }
 
 // join waits for the writers. It answers with the number of commits whose sync has failed, and with
-// the texts of all other outcomes.
+// the texts of all other outcomes, each once.
 func (p *puppetChild) join(_ context.Context, _ order, got *answer) error {
 	if err := within(patience, "a writer", p.writers.Wait); err != nil {
 		return err
@@ -179,7 +180,8 @@ func (p *puppetChild) join(_ context.Context, _ order, got *answer) error {
 			got.Texts = append(got.Texts, o.Err)
 		}
 	}
-	p.outcomes = nil
+	slices.Sort(got.Texts)
+	got.Texts, p.outcomes = slices.Compact(got.Texts), nil
 	return nil
 }
 
