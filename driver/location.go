@@ -40,6 +40,9 @@ func (l *location) known() (given string, ok bool) {
 // checkSame fails if f, which a connection has just opened, is not the first connection's
 // file.
 func (l *location) checkSame(f *dbFile) error {
+	if err := l.lostError(); err != nil { // since checkName
+		return err
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if f != nil && l.given != "" && (!os.SameFile(l.main, f.main) || f.isDifferentFile(l.birth)) {
@@ -51,6 +54,9 @@ func (l *location) checkSame(f *dbFile) error {
 // record records the file f of a configured connection, which was opened under the name
 // given.
 func (l *location) record(f *dbFile, given string) error {
+	if err := l.lostError(); err != nil { // since checkSame; f may be a later one
+		return err
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.given == "" {

@@ -1,13 +1,20 @@
 package driver
 
 import (
+	"errors"
+	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 )
 
 // This file handles a WAL whose sync has failed. Connections that are open do not notice pages that
 // are missing in it. A connection that opens the WAL first, of all processes, reads it with its
 // checksums, and keeps the commits before the first missing page.
+//
+// The operating system may still show pages that are not on the disk, and take them for clean. So
+// before that, everything that it shows is written once more.
 
 // unsyncedFiles are the databases of which a sync of the WAL has failed. dbFiles must be locked.
 var unsyncedFiles = map[fileKey]unsyncedFile{}
@@ -34,8 +41,8 @@ func (f *dbFile) isUnsynced() bool {
 }
 
 // recoverable returns an error if the first connection of this process to a database cannot
-// recover its WAL, whose sync has failed, because another process has it open. dbFiles must be
-// locked.
+// recover its WAL, whose sync has failed, because another process has it open, or because the disk
+// still fails. dbFiles must be locked.
 func recoverable(key fileKey, born time.Time, name string) error {
 	f, ok := unsyncedFiles[key]
 	if !ok {
@@ -45,8 +52,48 @@ func recoverable(key fileKey, born time.Time, name string) error {
 	if same && isSharedMemoryInUse(name+"-shm") {
 		return f.lost
 	}
+	if same {
+		if err := writeAgain(name + "-wal"); err != nil {
+			return &FileLostError{File: name + "-wal", Change: NotSynced, Err: err}
+		}
+	}
 	delete(unsyncedFiles, key)
 	return nil
+}
+
+// writeAgain writes the file's content to where it is, and syncs it. It does nothing if there is no
+// such file.
+func writeAgain(name string) error {
+	file, err := os.OpenFile(name, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	block := make([]byte, 1<<20)
+	for off := int64(0); ; off += int64(len(block)) {
+		n, err := file.ReadAt(block, off)
+		if err != nil && err != io.EOF {
+			return err
+		}
+		if _, writeErr := file.WriteAt(block[:n], off); writeErr != nil {
+			return writeErr
+		}
+		if err == io.EOF {
+			break
+		}
+	}
+	if err := file.Sync(); err != nil {
+		return err
+	}
+	directory, err := os.Open(filepath.Dir(name))
+	if err != nil {
+		return err
+	}
+	defer directory.Close()
+	return directory.Sync()
 }
 
 // deadMansSwitch is the byte of the -shm that every connection with the WAL open locks.

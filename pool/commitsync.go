@@ -10,6 +10,7 @@ import (
 
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/pool/internal/inspect"
 	"github.com/sqlitemw/sqlitemw/pool/internal/route"
 	"github.com/sqlitemw/sqlitemw/pool/internal/walsync"
 	"github.com/sqlitemw/sqlitemw/tracing/instrument"
@@ -23,7 +24,7 @@ import (
 type syncState struct {
 	file  *walsync.File // its WAL; nil if its commits do not share syncs
 	group *walsync.Group
-	joins bool // it has entered WAL mode, and opens the WAL in the next call
+	joins bool // it has entered WAL mode, and has not opened the WAL yet
 
 	// Of the current call.
 	defers  bool         // the sync of a commit may be deferred
@@ -70,7 +71,8 @@ func (p *Pool) joinSyncs(c driver.PoolConn) (file *walsync.File, group *walsync.
 // mayDefer reports whether the sync of a commit by this query may be deferred.
 func (c *conn) mayDefer(t *route.Query) bool {
 	if c.sync.joins && t.Marks&route.Journal == 0 {
-		_ = c.joinSyncs() // until it succeeds, SQLite syncs the commits
+		c.inspect(func() { _ = inspect.ReadPage(c.SQLite()) }) // which opens the WAL
+		_ = c.joinSyncs()                                      // until it succeeds, SQLite syncs the commits
 	}
 	return t.Marks&(route.Pragma|route.Journal) == 0 && c.syncsAsConfigured()
 }

@@ -327,7 +327,7 @@ func TestEachRoadIsOnDisk(t *testing.T) {
 						t.Errorf("%d rows are on the disk", n)
 					}
 				}
-				l.settled(t, p)
+				atRest(t, p, l)
 			})
 		}
 	}
@@ -400,7 +400,7 @@ func TestTransactionsShareASync(t *testing.T) {
 			if n := s.syncs.Load() - before; road.name != "RETURNING of nothing" && n > 2 {
 				t.Errorf("%d more syncs for %d commits", n, others)
 			}
-			l.settled(t, p)
+			atRest(t, p, l)
 			if s, e := p.Stats(), l.last(driver.KindSync); s.SyncedCommits < others+1 || s.LongestSync == 0 || e.Duration == 0 {
 				t.Errorf("%d commits in %d syncs, the longest took %v; %+v", s.SyncedCommits, s.Syncs, s.LongestSync, e)
 			}
@@ -416,4 +416,12 @@ func eventually(t *testing.T, f func() bool) {
 			t.Fatal("not within a minute")
 		}
 	}
+}
+
+// atRest waits until no connection is in use, because database/sql ends transactions and closes rows
+// on goroutines of its own, and checks the account.
+func atRest(t *testing.T, p *pool.Pool, l *ledger) {
+	t.Helper()
+	eventually(t, func() bool { return p.Stats().InUse == 0 })
+	l.settled(t, p)
 }

@@ -142,7 +142,7 @@ func TestConnKeepsItsWriter(t *testing.T) {
 			if n := rowsOf(t, p, "t"); n != 6 {
 				t.Errorf("%d rows", n)
 			}
-			l.settled(t, p)
+			atRest(t, p, l)
 		})
 	}
 }
@@ -293,7 +293,7 @@ func TestContextsOfRowsAndTransactions(t *testing.T) {
 	if err := <-wrote; err != nil {
 		t.Error(err)
 	}
-	l.settled(t, p)
+	atRest(t, p, l)
 }
 
 // TestWhatElseShowsACommit checks that calls that do not return rows, but depend on a commit that is not

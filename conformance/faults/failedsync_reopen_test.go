@@ -32,9 +32,9 @@ func TestFailedSyncStopsCheckpointer(t *testing.T) {
 	s.mustReopen()
 }
 
-// If another sync fails during a commit, the commit fails too, and its connection is discarded. Then the pool
-// must not open others: the program has not opened the
-// database again, and has not learned that commits may be lost.
+// If another sync fails during a commit, the commit fails too, and its connection is discarded.
+// Then the pool must not open others: the program has not opened the database again, and has not
+// learned that commits may be lost.
 func TestFailedSyncDuringCommit(t *testing.T) {
 	s := newSyncScene(t, failedSync{fails: isSolo}, true)
 	p := s.puppet
