@@ -39,7 +39,7 @@ func TestBudgetsNameWhatThereIs(t *testing.T) {
 		if b.Status == statusOn && b.Against != "mattn" && !b.possible(all) {
 			t.Errorf("%s is on, but a contender that it names is missing", b.Name)
 		}
-		if b.Status == statusDue && !slices.Contains([]string{"driver", "tracing", "pool", "group commit"}, b.DueWith) {
+		if b.Status == statusDue && !slices.Contains([]string{"driver", "tracing", "pool"}, b.DueWith) {
 			t.Errorf("%s: due_with is %q", b.Name, b.DueWith)
 		}
 	}
