@@ -48,11 +48,10 @@ func recoverable(key fileKey, born time.Time, name string) error {
 	if !ok {
 		return nil
 	}
-	same := born.IsZero() || f.born.IsZero() || born.Equal(f.born)
-	if same && isSharedMemoryInUse(name+"-shm") {
-		return f.lost
-	}
-	if same {
+	if same := born.IsZero() || f.born.IsZero() || born.Equal(f.born); same {
+		if isSharedMemoryInUse(name + "-shm") {
+			return f.lost
+		}
 		if err := writeAgain(name + "-wal"); err != nil {
 			return &FileLostError{File: name + "-wal", Change: NotSynced, Err: err}
 		}

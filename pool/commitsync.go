@@ -171,7 +171,7 @@ func (c *conn) pendingSync(call *instrument.Call) *pendingSync {
 // gets it. A transaction that writes waits at its end instead, because all writers would wait for the
 // disk.
 func (c *conn) showsAtOnce() bool {
-	if c.sync.file == nil || c.pool.cfg.CommitSync != CommitSyncShared || c.sync.file.Seen() == 0 {
+	if !c.readersWait() || c.sync.file.Seen() == 0 {
 		return false
 	}
 	return c.reads || c.SQLite().GetAutocommit() && c.SQLite().TxnState("main") != sqlite3.TXN_WRITE
@@ -185,9 +185,14 @@ func (c *conn) Show(ctx context.Context) error {
 	return c.waitFor(ctx, c.sync.file.Seen())
 }
 
+// readersWait reports whether what the connection reads must be on the disk before it is shown.
+func (c *conn) readersWait() bool {
+	return c.sync.file != nil && c.pool.cfg.CommitSync == CommitSyncShared
+}
+
 // waitForSeen waits until all that the connection has read is on the disk, if readers wait.
 func (c *conn) waitForSeen(ctx context.Context) error {
-	if c.sync.file == nil || c.pool.cfg.CommitSync != CommitSyncShared {
+	if !c.readersWait() {
 		return nil
 	}
 	return c.waitFor(ctx, c.sync.file.Seen())
@@ -196,7 +201,7 @@ func (c *conn) waitForSeen(ctx context.Context) error {
 // waitForAll waits until all commits are on the disk, if readers wait. It is for Raw, whose reads
 // the pool does not see.
 func (c *conn) waitForAll(ctx context.Context) error {
-	if c.sync.file == nil || c.pool.cfg.CommitSync != CommitSyncShared {
+	if !c.readersWait() {
 		return nil
 	}
 	return c.waitFor(ctx, c.sync.group.Issued())

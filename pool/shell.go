@@ -66,18 +66,23 @@ func (s *shell) exec(ctx context.Context, query string, args []driver.NamedValue
 // afterCommit lets the next transaction begin after a call. If the call has committed, and the
 // checkout ends with it, that ends now, before the wait for the disk.
 func (s *shell) afterCommit(commit *pendingSync, endsUse func() bool) {
-	if commit == nil || s.writer == nil || s.tx != nil || s.writer.Lease().OpenRows() > 0 || !endsUse() {
+	if commit == nil || !s.mayEndUse() || !endsUse() {
 		s.offerTurn()
 		return
 	}
 	commit.detach(func() { s.giveBack(&s.writer) })
 }
 
+// mayEndUse reports whether nothing is open on the writer that the checkout has leased.
+func (s *shell) mayEndUse() bool {
+	return s.writer != nil && s.tx == nil && s.writer.Lease().OpenRows() == 0
+}
+
 // endUse gives back the writer after a commit.
 func (s *shell) endUse(commit *pendingSync) {
 	s.callMu.Lock()
 	defer s.callMu.Unlock()
-	if s.writer != nil && s.tx == nil && s.writer.Lease().OpenRows() == 0 {
+	if s.mayEndUse() {
 		commit.detach(func() { s.giveBack(&s.writer) })
 	}
 }

@@ -63,7 +63,7 @@ type osFile interface {
 // A File is a connection's WAL. Like its connection, it is not safe for concurrent use.
 type File struct {
 	osFile
-	group *Group // nil until Join
+	group *Group // nil if there was none when the file was opened, until Join
 
 	deferring bool   // the caller will wait for the ticket of a commit
 	ticket    uint64 // of the commit whose sync was deferred; 0 if there is none
