@@ -94,9 +94,12 @@ func connOf(c *core.Conn) *conn { return c.Session().(*conn) }
 // release gives a connection back.
 func (c *conn) release() { c.lane.Release(&c.Conn) }
 
-// Taking implements [core.Session].
+// Taking implements [core.Session]. Readers do not yield to writers whose commits share syncs.
+// Those writers wait for the disk most of the time, and commit several times as often as the plain
+// driver's. A reader would yield so often that its slowest hundredth takes 5 to 7 times as long as
+// with the plain driver.
 func (c *conn) Taking(now time.Time) {
-	if c.reads {
+	if c.reads && !c.pool.plan.sharesSyncs() {
 		c.pool.routing.steps.YieldToWriter(&c.reader.pace, now.Sub(c.IdleSince()), now)
 	}
 }
