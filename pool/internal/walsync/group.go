@@ -3,6 +3,7 @@ package walsync
 import (
 	"context"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -16,11 +17,12 @@ type Group struct {
 	lost func(error)
 	sync func() error // of a descriptor that was opened before the first of the group's commits
 
-	issued atomic.Uint64 // the last ticket; changed with mu held
-	synced atomic.Uint64 // the last ticket that is on the disk; changed with mu held
-	from   atomic.Int64  // the lowest offset in the WAL of a commit that is not; 0 if there is none
-	failed atomic.Pointer[error]
-	fails  sync.Once
+	issued  atomic.Uint64 // the last ticket; changed with mu held
+	synced  atomic.Uint64 // the last ticket that is on the disk; changed with mu held
+	from    atomic.Int64  // the lowest offset in the WAL of a commit that is not; 0 if there is none
+	failed  atomic.Pointer[error]
+	crowded atomic.Bool // the last sync was for several commits
+	fails   sync.Once
 
 	mu      sync.Mutex // guards the fields below
 	users   int        // files, and calls of Wait
@@ -249,6 +251,10 @@ func (g *Group) outcome(ticket uint64) error {
 
 // lead syncs for all commits that have been written, and appoints who syncs next.
 func (g *Group) lead() (Sync, error) {
+	if g.crowded.Load() {
+		// The caller has handed on the turn to write, and the next writer may need its processor.
+		runtime.Gosched()
+	}
 	upTo := g.issued.Load() // before the sync begins
 	began := time.Now()
 	err := g.sync()
@@ -260,6 +266,7 @@ func (g *Group) lead() (Sync, error) {
 	defer g.mu.Unlock()
 	if err = g.Err(); err == nil {
 		made.Commits = upTo - g.synced.Load()
+		g.crowded.Store(made.Commits > 1)
 		g.starts = slices.Delete(g.starts, 0, int(made.Commits))
 		g.setFrom()
 		g.synced.Store(upTo)
