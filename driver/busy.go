@@ -10,6 +10,8 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 	"go.opentelemetry.io/otel/attribute"
+
+	"github.com/sqlitemw/sqlitemw/tracing/instrument"
 )
 
 // Attributes of a call that waited for SQLite's locks, or failed to get them.
@@ -46,18 +48,21 @@ func (w *waits) add(more waits) {
 	}
 }
 
-// appendAttrs appends w as attributes. It leaves out zero values.
-func (w waits) appendAttrs(attrs []attribute.KeyValue) []attribute.KeyValue {
+// tell tells w. It leaves out attributes of zero values.
+func (w waits) tell(told *instrument.Told) {
+	told.LockWait = w.time
+	if !told.Details {
+		return
+	}
 	if w.retries > 0 {
-		attrs = append(attrs, busyWait.Float64(w.time.Seconds()), busyRetries.Int(w.retries))
+		told.Attrs = append(told.Attrs, busyWait.Float64(w.time.Seconds()), busyRetries.Int(w.retries))
 	}
 	if w.reason != "" {
-		attrs = append(attrs, busyReason.String(w.reason))
+		told.Attrs = append(told.Attrs, busyReason.String(w.reason))
 	}
 	if w.holder != 0 {
-		attrs = append(attrs, busyHolder.Int64(int64(w.holder)))
+		told.Attrs = append(told.Attrs, busyHolder.Int64(int64(w.holder)))
 	}
-	return attrs
 }
 
 // A lockWatch measures how one connection waits for SQLite's locks.

@@ -169,7 +169,7 @@ func (c *Connector) open(ctx context.Context) (_ driver.Conn, err error) {
 		return nil, c.openError(ctx, err)
 	}
 	opened = true
-	if c.config.Tracing != nil && c.config.Tracing.Config().Details {
+	if t := c.config.Tracing; t != nil && (t.Config().Details || t.Config().Statements > 0) {
 		s.locks = newLockWatch(raw, c.dsn, c.config.Init != nil)
 		return watchedSession{s}, nil
 	}

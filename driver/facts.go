@@ -42,25 +42,28 @@ func (f *facts) add(st sqliteStmt) {
 	f.readOnly = f.readOnly && st.ReadOnly()
 }
 
-// appendAttrs appends f as attributes. It leaves out counters that are zero.
-func (f *facts) appendAttrs(attrs []attribute.KeyValue) []attribute.KeyValue {
-	attrs = slices.Grow(attrs, len(counters)+2)
+// tell tells f. It leaves out attributes of counters that are zero.
+func (f *facts) tell(told *instrument.Told) {
+	told.FullScanSteps, told.Sorts, told.AutoIndexRows = f.counts[0], f.counts[1], f.counts[2]
+	if !told.Details {
+		return
+	}
+	attrs := slices.Grow(told.Attrs, len(counters)+2)
 	for i, c := range counters {
 		if f.counts[i] > 0 {
 			attrs = append(attrs, c.key.Int(f.counts[i]))
 		}
 	}
-	return append(attrs, attribute.Int("sqlite.memory_used", f.memory), attribute.Bool("sqlite.read_only", f.readOnly))
+	told.Attrs = append(attrs, attribute.Int("sqlite.memory_used", f.memory), attribute.Bool("sqlite.read_only", f.readOnly))
 }
 
 // Tell implements [instrument.Teller].
-func (s watchedSession) Tell(attrs []attribute.KeyValue) []attribute.KeyValue {
-	attrs = s.locks.take().appendAttrs(attrs)
-	if !s.executed {
-		return attrs
+func (s watchedSession) Tell(told *instrument.Told) {
+	s.locks.take().tell(told)
+	if s.executed {
+		s.executed = false
+		s.facts.tell(told)
 	}
-	s.executed = false
-	return s.facts.appendAttrs(attrs)
 }
 
 // addFacts records an executed statement, if the connection's calls are measured.
@@ -82,19 +85,18 @@ type account struct {
 }
 
 // Tell implements [instrument.Teller].
-func (r *rows) Tell(attrs []attribute.KeyValue) []attribute.KeyValue {
+func (r *rows) Tell(told *instrument.Told) {
 	a := r.account
 	if a == nil {
-		return attrs
+		return
 	}
 	if !a.closed {
 		a.close(r.cached)
 	}
-	attrs = a.waits.appendAttrs(attrs)
+	a.waits.tell(told)
 	if a.facts != (facts{}) {
-		attrs = a.facts.appendAttrs(attrs)
+		a.facts.tell(told)
 	}
-	return attrs
 }
 
 // close reads the statement's counters, unless the statement was closed while its rows were

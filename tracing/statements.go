@@ -1,6 +1,10 @@
 package tracing
 
-import "time"
+import (
+	"time"
+
+	"github.com/sqlitemw/sqlitemw/tracing/internal/hook"
+)
 
 // A Statement is the statistics of all calls of one statement since its Tracer was made. It is a
 // copy and does not change.
@@ -19,13 +23,15 @@ type Statement struct {
 	P50, P95, P99 time.Duration // of these, to within a tenth
 
 	Engine   time.Duration // inside the engine
-	LockWait time.Duration // for locks of the engine, if Config.Details is set, and for a turn in a pool's queue
+	LockWait time.Duration // for locks of SQLite, of Engine; and for a turn in the queue of package pool, before the call
 	Rows     int64         // returned
+
+	Folded uint64 // for "others": how many statements it stands for; one that comes again is counted again
 
 	Errors uint64            // calls that failed
 	Codes  map[string]uint64 // of these, for each error.type; nil if there are none
 
-	// Counted by SQLite, if Config.Details is set.
+	// Counted by SQLite.
 	FullScanSteps int64
 	Sorts         int64
 	AutoIndexRows int64
@@ -44,4 +50,12 @@ func (s Statement) Mean() time.Duration {
 //
 // One of them may have the Text "others": the sum of all that were folded into it to make room. It
 // has no ID.
-func (t *Tracer) Statements() []Statement { return nil }
+func (t *Tracer) Statements() []Statement {
+	if t.cfg.Statements == 0 || hook.Statements == nil {
+		return nil
+	}
+	return hook.Statements(t).([]Statement)
+}
+
+// maxStatements is the largest Config.Statements. A statement takes about 3 KiB, and its text.
+const maxStatements = 10_000

@@ -34,22 +34,24 @@ type Call struct {
 	ctx, within context.Context
 	txCtx       context.Context // the context of its transaction; nil if there is none
 
-	open        bool
-	recording   bool          // span.IsRecording()
-	query       bool          // the call returns rows
-	attrsAtEnd  bool          // the span gets other attributes at its end, and so the connection's ID
-	timed       bool          // the call's duration is also needed outside its span
-	start       time.Duration // by clock, if timed
-	engine      time.Duration
-	rows        int64
-	tx          int64
-	args        []driver.NamedValue
-	watch       *Watch
-	err         error                // of the engine, while the call is kept
-	synced      time.Duration        // see Synced
-	detached    bool                 // see Detach
-	engineAttrs []attribute.KeyValue // from the engine, see Teller
-	labels      []attribute.KeyValue // of the context, for metrics
+	open       bool
+	recording  bool          // span.IsRecording()
+	query      bool          // the call returns rows
+	attrsAtEnd bool          // the span gets other attributes at its end, and so the connection's ID
+	timed      bool          // the call's duration is also needed outside its span
+	start      time.Duration // by clock, if timed
+	engine     time.Duration
+	rows       int64
+	tx         int64
+	args       []driver.NamedValue
+	watch      *Watch
+	err        error                // of the engine, while the call is kept
+	synced     time.Duration        // see Synced
+	detached   bool                 // see Detach
+	told       Told                 // by the engine
+	tally      *tally               // nil if the call's statement has no statistics
+	waited     time.Duration        // for a turn in a pool's queue, before the call
+	labels     []attribute.KeyValue // of the context, for metrics
 
 	attrs []attribute.KeyValue // the buffer of setEndAttributes, reused by the next call
 }
@@ -71,7 +73,7 @@ func (c *Call) Watches() bool {
 // that time to Stepped after the engine has answered. The time outside of steps is the
 // caller's own.
 func (c *Call) Step() time.Duration {
-	if c == nil || !c.recording {
+	if c == nil || !c.recording && c.tally == nil {
 		return 0
 	}
 	return clock()
@@ -82,7 +84,7 @@ func (c *Call) Stepped(since time.Duration, row bool) {
 	if c == nil {
 		return
 	}
-	if c.recording {
+	if c.recording || c.tally != nil {
 		c.engine += clock() - since
 	}
 	if row {
@@ -198,23 +200,35 @@ func (c *Call) Synced(took time.Duration) {
 	}
 }
 
-// A Teller returns attributes of a call for which the conventions have no name. Rows return
-// those of their query. A connection returns those of the statement that it has executed
-// last.
-//
-// Tell appends the attributes to attrs. It returns them once for each call.
-type Teller interface {
-	Tell(attrs []attribute.KeyValue) []attribute.KeyValue
+// A Teller tells what the engine has counted during a call. Rows tell that of their query. A
+// connection tells that of the statement that it has executed last. It is asked once for each call.
+type Teller interface{ Tell(*Told) }
+
+// Told is what a [Teller] tells.
+type Told struct {
+	LockWait                            time.Duration
+	FullScanSteps, Sorts, AutoIndexRows int
+
+	// Attrs are attributes for which the conventions have no name. They are only set if Details is.
+	Attrs   []attribute.KeyValue
+	Details bool
+
+	done bool
 }
 
-// Tell adds t's attributes to the call's span, if t is a [Teller] and [Config].Details is
-// set.
+// Tell asks t, if it is a [Teller], for the call's span, if [Config].Details is set, and for the
+// statistics of its statement.
 func (c *Call) Tell(t any) {
-	if c == nil || !c.recording || !c.db.tracer.cfg.Details || c.engineAttrs != nil {
+	if c == nil || c.told.done {
+		return
+	}
+	c.told.Details = c.recording && c.db.tracer.cfg.Details
+	if !c.told.Details && c.tally == nil {
 		return
 	}
 	if t, ok := t.(Teller); ok {
-		c.engineAttrs = t.Tell(nil)
+		t.Tell(&c.told)
+		c.told.done = true
 	}
 }
 
@@ -342,6 +356,9 @@ func (c *Call) emit(typ string, class tracing.ErrorClass, err error) {
 		took = sdk.EndTime().Sub(sdk.StartTime()) // exactly the span's duration
 	}
 	if c.conn != nil {
+		if c.tally != nil {
+			c.tally.add(c, took, typ)
+		}
 		c.measure(took, typ, class)
 		c.log(took, typ, class, err)
 	}
@@ -388,7 +405,7 @@ func (c *Call) setEndAttributes(typ string, class tracing.ErrorClass) {
 		}
 		c.span.SetStatus(codes.Error, class.Description)
 	}
-	if attrs = append(attrs, c.engineAttrs...); len(attrs) > 0 {
+	if attrs = append(attrs, c.told.Attrs...); len(attrs) > 0 {
 		c.span.SetAttributes(attrs...)
 	}
 	c.attrs = attrs

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/ngrok/sqlmw"
 	"go.opentelemetry.io/otel/attribute"
@@ -44,6 +45,7 @@ type Conn struct {
 	free      []*Call           // calls that have ended, for reuse
 	keeps     bool              // see KeepCalls
 	kept      *Call             // see TakeKept
+	waited    time.Duration     // for a turn, for the next call; see Waited
 	usage     usage
 
 	// Span options, built once because every call starts a span.
@@ -109,7 +111,7 @@ func (c *Conn) sinks() sinks {
 	t := c.db.tracer
 	return sinks{
 		spans:      t.spans(),
-		timed:      t.cfg.Logger != nil || t.measures(),
+		timed:      t.cfg.Logger != nil || t.cfg.Statements > 0 || t.measures(),
 		exceptions: t.cfg.Exceptions,
 	}
 }
@@ -125,6 +127,9 @@ func (c *Conn) begin(ctx context.Context, out sinks, op *operation, query string
 	call.db, call.conn, call.op, call.ctx, call.within = c.db, c, op, ctx, ctx
 	call.open, call.tx, call.txCtx = true, c.tx, c.txCtx
 	call.attrsAtEnd = attrsAtEnd || c.tx != 0 || t.cfg.Details
+	if call.tally = t.tallies.begin(op); call.tally != nil {
+		call.waited, c.waited = c.waited, 0
+	}
 	traced := out.spans != nil && (!t.cfg.OnlyWithParent || trace.SpanContextFromContext(ctx).IsValid())
 	var attrs []attribute.KeyValue
 	if t.cfg.ContextAttributes != nil && (traced || len(t.cfg.MetricAttributes) > 0 && t.measures()) {
@@ -179,8 +184,18 @@ func (c *Conn) finish(call *Call, err error) {
 		call.End(err)
 		return
 	}
+	if call.tally != nil {
+		call.engine = clock() - call.start
+	}
 	call.open, call.err = false, err
 	c.kept = call
+}
+
+// Waited records how long the pool's caller has waited for the turn in which it makes the next call.
+func (c *Conn) Waited(d time.Duration) {
+	if c.db.tracer.cfg.Statements > 0 {
+		c.waited += d
+	}
 }
 
 // TakeKept returns the call that the engine has finished last, or nil. The caller must end it with

@@ -65,6 +65,9 @@ func (t *tracer) database(src tracing.Source) *Database {
 	d.begin = d.operation("BEGIN")
 	d.commit = d.operation("COMMIT")
 	d.rollback = d.operation("ROLLBACK")
+	for _, op := range []*operation{d.begin, d.commit, d.rollback} {
+		op.tally.Store(t.tallies.of(d, op.name, op.name))
+	}
 	d.ping = d.operation("PING")
 	return d
 }
@@ -96,7 +99,8 @@ type operation struct {
 	options []trace.SpanStartOption // with attrs
 	once    bool                    // it belongs to a query that is not kept
 
-	labels   []attribute.KeyValue // attrs for metrics: without the query
+	tally    atomic.Pointer[tally] // nil if it has no statistics
+	labels   []attribute.KeyValue  // attrs for metrics: without the query
 	measured atomic.Pointer[[]metric.RecordOption]
 }
 

@@ -113,5 +113,9 @@ func newStatement(d *Database, key statementKey) *statement {
 	if len(more) > 0 && info.Summary != "" && d.isLabel(info.Summary) {
 		labels = d.with(more[0])
 	}
-	return &statement{execute: newOperation(name, d.with(more...), labels)}
+	st := &statement{execute: newOperation(name, d.with(more...), labels)}
+	if d.tracer.tallies.most > 0 {
+		st.execute.tally.Store(d.tracer.tallies.of(d, summary.Collapse(info.Sanitized), name))
+	}
+	return st
 }

@@ -22,6 +22,7 @@ type tracer struct {
 	// global provider late, or replace it.
 	current  atomic.Pointer[providedTracer]
 	measured atomic.Pointer[instruments]
+	tallies  tallies
 
 	// watched guards limits. It is locked while instruments are made, so that their callbacks
 	// move to the new provider together.
@@ -39,7 +40,11 @@ type providedTracer struct {
 // tracerOf returns what this package keeps for t.
 func tracerOf(t *tracing.Tracer) *tracer {
 	cfg, slot := hook.Of(t)
-	slot.Once.Do(func() { slot.Value = &tracer{cfg: cfg.(*tracing.Config)} })
+	slot.Once.Do(func() {
+		t := &tracer{cfg: cfg.(*tracing.Config)}
+		t.tallies.most = t.cfg.Statements
+		slot.Value = t
+	})
 	return slot.Value.(*tracer)
 }
 

@@ -10,5 +10,8 @@ type Slot struct {
 	Value any
 }
 
+// Statements returns the []tracing.Statement of a *tracing.Tracer. Package instrument sets it.
+var Statements func(tracer any) any
+
 // Of returns the *tracing.Config and the slot of a *tracing.Tracer. Package tracing sets it.
 var Of func(tracer any) (config any, slot *Slot)
