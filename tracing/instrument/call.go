@@ -40,6 +40,7 @@ type Call struct {
 	attrsAtEnd bool          // the span gets other attributes at its end, and so the connection's ID
 	timed      bool          // the call's duration is also needed outside its span
 	start      time.Duration // by clock, if timed
+	stepped    time.Duration // by clock, the end of the last step; 0 if it is not known
 	engine     time.Duration
 	rows       int64
 	tx         int64
@@ -85,7 +86,8 @@ func (c *Call) Stepped(since time.Duration, row bool) {
 		return
 	}
 	if c.recording || c.tally != nil {
-		c.engine += clock() - since
+		c.stepped = clock()
+		c.engine += c.stepped - since
 	}
 	if row {
 		c.rows++
@@ -300,6 +302,7 @@ func (a *abandonment) work() {
 		}
 	}()
 	for c := a.next(); c != nil; c = a.next() {
+		c.stepped = 0 // the call ends now
 		c.emit(notClosed, tracing.ErrorClass{Description: "its rows were never closed"}, nil)
 	}
 	finished = true
@@ -343,7 +346,7 @@ func (c *Call) emit(typ string, class tracing.ErrorClass, err error) {
 			sdk, _ = c.span.(timed)
 		}
 		if sdk == nil {
-			took = clock() - c.start
+			took = c.endTime() - c.start
 		}
 	}
 	if c.span != nil {
@@ -362,6 +365,14 @@ func (c *Call) emit(typ string, class tracing.ErrorClass, err error) {
 		c.measure(took, typ, class)
 		c.log(took, typ, class, err)
 	}
+}
+
+// endTime returns the end of the last step, or now if there was none.
+func (c *Call) endTime() time.Duration {
+	if c.stepped != 0 {
+		return c.stepped
+	}
+	return clock()
 }
 
 // timed is implemented by spans of an SDK that exports their times.

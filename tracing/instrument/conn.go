@@ -366,7 +366,10 @@ func (c *Conn) query(ctx context.Context, out sinks, query string, args []driver
 			call.Panicked()
 		}
 	}()
-	began := call.Step()
+	began := call.start // if it is known, to save a reading of the clock
+	if began == 0 {
+		began = call.Step()
+	}
 	rows, err := do()
 	call.Stepped(began, false)
 	if holder, ok := rows.(CallHolder); ok && err == nil {
