@@ -3,10 +3,12 @@ package driver
 import (
 	"context"
 	"database/sql/driver"
+	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/tracing"
 	"github.com/sqlitemw/sqlitemw/tracing/instrument"
 )
 
@@ -58,6 +60,10 @@ type PoolConn interface {
 
 	// WAL returns the VFS's file of the connection's WAL, or nil if it has none open.
 	WAL() any
+
+	// Plan returns how SQLite would execute those statements of a query that read or write rows.
+	// It executes nothing.
+	Plan(query string) (tracing.Plan, error)
 
 	// Forget drops the connection's cached statements. A pool calls it when another
 	// connection may have changed what their queries mean.
@@ -129,6 +135,9 @@ func (c *Connector) Limits(limits func() instrument.PoolLimits) (stop func()) {
 	return c.opener.Limits(limits)
 }
 
+// OnSlow has f called after slow calls, at most once a minute for each statement. f must not block.
+func (c *Connector) OnSlow(f func(instrument.SlowStatement)) { c.opener.OnSlow(f) }
+
 func (c *conn) Lease() wrap.Lease { return c.w.Lease() }
 
 func (c *conn) SQLite() *sqlite3.Conn {
@@ -198,6 +207,14 @@ func (c *conn) WAL() any {
 		return handleOf(c.Conn, sqlite3.FCNTL_JOURNAL_POINTER)
 	}
 	return nil
+}
+
+func (c *conn) Plan(query string) (p tracing.Plan, err error) {
+	p.Taken = time.Now()
+	if p.Steps, err = c.session.explainPlan(query); err == nil {
+		p.Findings = planFindings(c.Conn, query, p.Steps)
+	}
+	return p, err
 }
 
 func (c *conn) Forget() { c.session.cache.forget() }

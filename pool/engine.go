@@ -66,11 +66,13 @@ func (e engine) Maintain(ctx context.Context, now time.Time) {
 		e.guard.Start(ctx, e.lanes.limits, func(context.Context) { e.enforceLimits(now) })
 	}
 	e.wals.Maintain(ctx)
+	e.plans.work(ctx)
 }
 
 // Stop implements [core.Engine].
 func (e engine) Stop(ctx context.Context) bool {
 	ended := e.lanes.limits.Ended(ctx)
+	ended = e.plans.job.Ended(ctx) && ended
 	return e.wals.Stop(ctx) && ended
 }
 

@@ -66,6 +66,7 @@ func (plan *plan) open(ctx context.Context) (*Pool, error) {
 		meter:         p.guard.NewPlace("the meter provider of Config.Tracing", core.NoHook),
 	}
 	p.lanes.limits = p.guard.NewJob("ending transactions and rows that exceed their limits")
+	p.plans = planner{pool: p, job: p.guard.NewJob("taking plans of slow statements")}
 	p.wals = walkeeper.New(walHost{p}, walkeeper.Config{Kind: plan.walKind(), Guard: p.guard, Limit: cfg.JournalSizeLimit})
 	opened := false
 	defer func() { // also if Init or a hook panics
@@ -180,6 +181,8 @@ func (p *Pool) open(ctx context.Context) error {
 		}
 		p.lanes.upkeep.Follow(w)
 		p.lanes.reads = r
+		w.OnSlow(p.plans.add)
+		r.OnSlow(p.plans.add)
 		p.lanes.readers = p.core.AddLane(p.readerLane(r, n))
 		for range min(p.cfg.MinConns-1, n) {
 			c, err := p.lanes.readers.Dial(ctx, nil)

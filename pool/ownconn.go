@@ -15,7 +15,11 @@ import (
 // withIdleWriter calls f with the writer, and reports whether it did. It does not if the writer
 // is in use. If the writer's connection is not open, it opens it if open is set.
 func (p *Pool) withIdleWriter(ctx context.Context, open bool, f func(*conn) error) (did bool, err error) {
-	l := p.lanes.writer
+	return withIdle(ctx, p.lanes.writer, open, f)
+}
+
+// withIdle is withIdleWriter for any lane.
+func withIdle(ctx context.Context, l *core.Lane, open bool, f func(*conn) error) (did bool, err error) {
 	lent, did, err := l.TakeIdle(ctx, open)
 	if lent == nil {
 		return did, err

@@ -129,6 +129,23 @@
 // (db.client.operation.exception). It can also log failed and slow calls to a
 // [log/slog.Logger].
 //
+// # Statements
+//
+// With Config.Statements, the package keeps statistics of each statement: see [Statement]. They need
+// neither a provider nor a logger. Calls of one statement are those of one database whose queries
+// differ only in what is never recorded, in white space, in the length of a list of values after IN,
+// and in the number of rows after VALUES. BEGIN, COMMIT and ROLLBACK are statements, too; preparing
+// one is not a call of it. [Tracer.Statements] returns all of them, those first that have taken
+// longest.
+//
+// When there are more statements than Config.Statements, the eighth with the fewest calls is added up
+// in one with the Text "others", so no call is lost. For a system other than SQLite, whose SQL the
+// package does not read, a statement is the first keyword of a query.
+//
+// With Config.SlowCall, too, package pool takes the plan of each slow statement, on a reader that is
+// idle while no caller waits. The plan, and what makes it slow in words, is in [Statement].Plan, and
+// in the log lines of the statement's slow calls. It is taken again when the schema has changed.
+//
 // # What is never recorded
 //
 // Spans, metrics and logs never contain:

@@ -35,6 +35,18 @@ type Statement struct {
 	FullScanSteps int64
 	Sorts         int64
 	AutoIndexRows int64
+
+	// Plan is how SQLite executes the statement, for a statement of which a call has taken
+	// Config.SlowCall. Nil means that it has not been looked up. Only package pool does that, with
+	// a reader that is idle.
+	Plan *Plan
+}
+
+// A Plan is how SQLite executes a statement. https://sqlite.org/eqp.html
+type Plan struct {
+	Taken    time.Time
+	Steps    []string // as EXPLAIN QUERY PLAN shows them, each level indented by two spaces
+	Findings []string // what makes the statement slow, in words
 }
 
 // Mean returns the mean duration of the calls that have ended.

@@ -117,6 +117,9 @@ func (o *Opener) Limits(limits func() instrument.PoolLimits) (stop func()) {
 	return o.db.Limits(limits)
 }
 
+// OnSlow has f called after slow calls; see [instrument.Database.OnSlow].
+func (o *Opener) OnSlow(f func(instrument.SlowStatement)) { o.db.OnSlow(f) }
+
 // An Opening is the opening of a connection for an acquire. Another goroutine may use it,
 // even after the acquire has ended.
 type Opening struct {

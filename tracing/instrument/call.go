@@ -51,6 +51,7 @@ type Call struct {
 	detached   bool                 // see Detach
 	told       Told                 // by the engine
 	tally      *tally               // nil if the call's statement has no statistics
+	text       string               // the query as written, if a slow call has its plan taken
 	waited     time.Duration        // for a turn in a pool's queue, before the call
 	labels     []attribute.KeyValue // of the context, for metrics
 
@@ -361,6 +362,7 @@ func (c *Call) emit(typ string, class tracing.ErrorClass, err error) {
 	if c.conn != nil {
 		if c.tally != nil {
 			c.tally.add(c, took, typ)
+			c.slow(took)
 		}
 		c.measure(took, typ, class)
 		c.log(took, typ, class, err)

@@ -129,6 +129,9 @@ func (c *Conn) begin(ctx context.Context, out sinks, op *operation, query string
 	call.attrsAtEnd = attrsAtEnd || c.tx != 0 || t.cfg.Details
 	if call.tally = t.tallies.begin(op); call.tally != nil {
 		call.waited, c.waited = c.waited, 0
+		if t.cfg.SlowCall > 0 {
+			call.text = query
+		}
 	}
 	traced := out.spans != nil && (!t.cfg.OnlyWithParent || trace.SpanContextFromContext(ctx).IsValid())
 	var attrs []attribute.KeyValue

@@ -35,6 +35,8 @@ type Database struct {
 	}
 
 	begin, commit, rollback, ping *operation
+
+	onSlow atomic.Pointer[func(SlowStatement)] // see OnSlow
 }
 
 // NewDatabase returns the Database that makes the spans of src, as t is configured.

@@ -54,6 +54,11 @@ func (c *Call) log(took time.Duration, typ string, class tracing.ErrorClass, err
 	if cfg.LogArgument != nil {
 		attrs = append(attrs, c.shownArguments(cfg.LogArgument))
 	}
+	if slow && c.tally != nil {
+		if p := c.tally.plan.Load(); p != nil {
+			attrs = p.appendTo(attrs)
+		}
+	}
 	cfg.Logger.LogAttrs(c.within, level, message, attrs...)
 }
 

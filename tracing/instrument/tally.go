@@ -36,7 +36,9 @@ type tally struct {
 	id                              string
 
 	running atomic.Int64
-	gone    atomic.Bool // it has been folded into others
+	asked   atomic.Int64                 // when its plan was asked for, by clock
+	plan    atomic.Pointer[plannedQuery] // nil if there is none
+	gone    atomic.Bool                  // it has been folded into others
 
 	mu     sync.Mutex // guards the fields below
 	others *tally     // nil unless gone
@@ -229,6 +231,9 @@ func (t *tally) statement() tracing.Statement {
 	s.ID, s.System, s.Database, s.Summary, s.Text = t.id, t.system, t.database, t.summary, t.text
 	s.Running = int(max(t.running.Load(), 0))
 	s.Codes = maps.Clone(s.Codes)
+	if p := t.plan.Load(); p != nil {
+		s.Plan = &p.plan
+	}
 	s.P50, s.P95, s.P99 = t.took.quantile(0.50, s.Max), t.took.quantile(0.95, s.Max), t.took.quantile(0.99, s.Max)
 	return s
 }

@@ -29,6 +29,12 @@ func ReadPage(raw *sqlite3.Conn) error {
 	return Rows(raw, "PRAGMA schema_version", func(*sqlite3.Stmt) {})
 }
 
+// SchemaVersion returns a number that changes whenever the schema of the main database does.
+func SchemaVersion(raw *sqlite3.Conn) (n int64, err error) {
+	err = Rows(raw, "PRAGMA schema_version", func(st *sqlite3.Stmt) { n = st.ColumnInt64(0) })
+	return n, err
+}
+
 // PageSize returns the page size of the main database, in bytes.
 func PageSize(raw *sqlite3.Conn) (n int64, err error) {
 	err = Rows(raw, "PRAGMA page_size", func(st *sqlite3.Stmt) { n = st.ColumnInt64(0) })

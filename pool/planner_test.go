@@ -1,0 +1,174 @@
+package pool_test
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sqlitemw/sqlitemw/pool"
+	"github.com/sqlitemw/sqlitemw/tracing"
+)
+
+// A lockedBuffer is a log that a goroutine writes while another reads.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// planned opens a pool all of whose calls are slow.
+func planned(t *testing.T, cfg pool.Config) (*pool.Pool, *tracing.Tracer, *lockedBuffer) {
+	t.Helper()
+	log := &lockedBuffer{}
+	tracer, err := tracing.New(tracing.Config{Statements: 100, SlowCall: 1, Logger: slog.New(slog.NewTextHandler(log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Path, cfg.Tracing, cfg.KeepAlive = filepath.Join(t.TempDir(), "test.db"), tracer, 80*time.Millisecond
+	p, err := pool.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close() })
+	return p, tracer, log
+}
+
+// planOf waits for the plan of a statement.
+func planOf(t *testing.T, tracer *tracing.Tracer, text string) (plan tracing.Plan) {
+	t.Helper()
+	eventually(t, func() bool {
+		for _, s := range tracer.Statements() {
+			if s.Text == text && s.Plan != nil {
+				plan = *s.Plan
+			}
+		}
+		return plan.Steps != nil
+	})
+	return plan
+}
+
+func TestPlansOfSlowStatements(t *testing.T) {
+	p, tracer, log := planned(t, pool.Config{})
+	db := p.DB()
+	must(t, db, `CREATE TABLE parent(a INTEGER PRIMARY KEY, b);
+		CREATE TABLE child(p REFERENCES parent(a), q);
+		CREATE INDEX by_q ON child(q)`)
+	for _, c := range []struct {
+		query string
+		text  string
+		want  []string // findings
+	}{
+		{"SELECT b FROM parent WHERE a = 1", "SELECT b FROM parent WHERE a = ?", nil},
+		{"SELECT a FROM parent WHERE b = 'secret'", "SELECT a FROM parent WHERE b = ?", []string{"full scan of parent"}},
+		{"SELECT q FROM child WHERE q > 'secret' ORDER BY p", "SELECT q FROM child WHERE q > ? ORDER BY p", []string{"temporary B-tree for ORDER BY: an index in that order makes it unnecessary"}},
+		{"SELECT q FROM child ORDER BY q", "SELECT q FROM child ORDER BY q", []string{"full scan of child, by its index by_q"}},
+		{"SELECT x.b FROM parent x JOIN parent y ON x.b = y.b", "SELECT x.b FROM parent x JOIN parent y ON x.b = y.b", []string{"full scan of x", "automatic index on y(b): create it"}},
+		{"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3) SELECT i FROM n", "WITH RECURSIVE n(i) AS (SELECT ? UNION ALL SELECT i + ? FROM n WHERE i < ?) SELECT i FROM n", nil},
+		{`SELECT value FROM json_each('["secret"]')`, "SELECT value FROM json_each(?)", nil},
+		{"DELETE FROM parent WHERE a = 7", "DELETE FROM parent WHERE a = ?", []string{"foreign key without an index: create one on child(p)"}},
+		{"UPDATE child SET q = 1 WHERE q = 2", "UPDATE child SET q = ? WHERE q = ?", nil},
+	} {
+		must(t, db, c.query)
+		plan := planOf(t, tracer, c.text)
+		if !slices.Equal(plan.Findings, c.want) {
+			t.Errorf("%s: %q, want %q; %q", c.query, plan.Findings, c.want, plan.Steps)
+		}
+	}
+	must(t, db, "SELECT a FROM parent WHERE b = 'secret'")
+	if s := log.String(); strings.Contains(s, "secret") || !strings.Contains(s, "plan of a slow database call") || !strings.Contains(s, "full scan of parent") {
+		t.Error(s)
+	}
+	if n := rowsOf(t, p, "parent"); n != 0 {
+		t.Errorf("%d rows", n)
+	}
+}
+
+// TestPlanAfterSchemaChange checks that a plan is taken again for another schema, but not for each
+// call.
+func TestPlanAfterSchemaChange(t *testing.T) {
+	p, tracer, log := planned(t, pool.Config{})
+	must(t, p.DB(), "CREATE TABLE t(a)")
+	const query = "SELECT a FROM t WHERE a = 1"
+	for range 20 {
+		must(t, p.DB(), query)
+	}
+	planOf(t, tracer, "SELECT a FROM t WHERE a = ?")
+	if n := strings.Count(log.String(), "plan of a slow database call\" db.query.summary=\"SELECT t"); n != 1 {
+		t.Errorf("%d plans\n%s", n, log)
+	}
+}
+
+// TestNoPlanWhileCallersWait checks that the planner takes no reader that a caller uses, and does not
+// keep callers from readers.
+func TestNoPlanWhileCallersWait(t *testing.T) {
+	p, tracer, _ := planned(t, pool.Config{MaxConns: 2})
+	must(t, p.DB(), "CREATE TABLE t(a); INSERT INTO t VALUES (1), (2)")
+	c, err := p.AcquireRead(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.QueryRowContext(t.Context(), "SELECT a FROM t WHERE a = 1").Scan(new(int)); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(50 * time.Millisecond)
+	for _, s := range tracer.Statements() {
+		if s.Plan != nil {
+			t.Errorf("a plan while the only reader is in use: %+v", s)
+		}
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if plan := planOf(t, tracer, "SELECT a FROM t WHERE a = ?"); fmt.Sprint(plan.Findings) != "[full scan of t]" {
+		t.Errorf("%q", plan)
+	}
+}
+
+// TestStatementsOfAPool checks that a statement's time in the queue is counted, and that commits that
+// share a sync are.
+func TestStatementsOfAPool(t *testing.T) {
+	p, tracer, _ := planned(t, pool.Config{})
+	must(t, p.DB(), "CREATE TABLE t(a)")
+	c, err := p.AcquireWrite(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { _, err := p.DB().Exec("INSERT INTO t VALUES (1)"); done <- err }()
+	eventually(t, func() bool { return p.Stats().Waiting == 1 })
+	time.Sleep(20 * time.Millisecond)
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	must(t, p.DB(), "INSERT INTO t VALUES (2)")
+	for _, s := range tracer.Statements() {
+		if s.Text != "INSERT INTO t VALUES (?)" {
+			continue
+		}
+		if s.Calls != 2 || s.Running != 0 || s.LockWait < 10*time.Millisecond || s.Engine <= 0 || s.Engine > s.Total {
+			t.Errorf("%+v", s)
+		}
+		return
+	}
+	t.Errorf("%+v", tracer.Statements())
+}
