@@ -73,9 +73,10 @@ func (w waits) tell(told *instrument.Told) {
 // restored before a query that names busy_timeout, and before the program gets SQLite's own
 // connection. Either may change the timeout, so the lockWatch reads it again afterwards.
 type lockWatch struct {
-	raw  *sqlite3.Conn
-	file *sharedFile // nil if no other connection can have the file open
-	self holder
+	raw   *sqlite3.Conn
+	file  *sharedFile // nil if no other connection can have the file open
+	self  holder
+	quiet bool // only the time of waits is measured, without tracing.Config.Details
 
 	joined    bool // self is in file.holders
 	closed    bool
@@ -103,7 +104,10 @@ type lockWatch struct {
 	blocker     ConnID        // the connection that it found last
 }
 
-func newLockWatch(raw *sqlite3.Conn, d *DSN, foreign bool) *lockWatch {
+func newLockWatch(raw *sqlite3.Conn, d *DSN, details, foreign bool) *lockWatch {
+	if !details {
+		return &lockWatch{raw: raw, quiet: true, foreign: foreign}
+	}
 	return &lockWatch{raw: raw, file: openSharedFile(raw, d), foreign: foreign}
 }
 
@@ -134,9 +138,11 @@ func (w *lockWatch) enter(query string, may hold) {
 	if w.closed {
 		return
 	}
-	w.before, w.may = hold(w.self.hold.Load()), may
-	if may > w.before {
-		w.self.publish(may)
+	if !w.quiet {
+		w.before, w.may = hold(w.self.hold.Load()), may
+		if may > w.before {
+			w.self.publish(may)
+		}
 	}
 	switch {
 	case namesBusyTimeout(query):
@@ -147,7 +153,7 @@ func (w *lockWatch) enter(query string, may hold) {
 }
 
 func (w *lockWatch) leave(err error) {
-	if w.closed {
+	if w.closed || w.quiet {
 		return
 	}
 	w.self.publish(w.holds())
@@ -207,7 +213,9 @@ func (w *lockWatch) beforeRaw() {
 // released must be called when the program has released the connection.
 func (w *lockWatch) released() {
 	w.rawInUse = false
-	w.self.publish(w.holds())
+	if !w.quiet {
+		w.self.publish(w.holds())
+	}
 }
 
 // busy is the busy handler. It waits as the plain driver's timeout does (Xgo_busy_timeout),

@@ -169,9 +169,11 @@ func (c *Connector) open(ctx context.Context) (_ driver.Conn, err error) {
 		return nil, c.openError(ctx, err)
 	}
 	opened = true
-	if t := c.config.Tracing; t != nil && (t.Config().Details || t.Config().Statements > 0) {
-		s.locks = newLockWatch(raw, c.dsn, c.config.Init != nil)
-		return watchedSession{s}, nil
+	if c.config.Tracing != nil {
+		if cfg := c.config.Tracing.Config(); cfg.Details || cfg.Statements > 0 {
+			s.locks = newLockWatch(raw, c.dsn, cfg.Details, c.config.Init != nil)
+			return watchedSession{s}, nil
+		}
 	}
 	return s, nil
 }

@@ -21,6 +21,9 @@ var counters = []struct {
 	{sqlite3.STMTSTATUS_VM_STEP, "sqlite.vm_steps"},
 }
 
+// countersTold is how many of the counters statistics by statement have.
+const countersTold = 3
+
 // facts describes the execution of statements, for spans with [tracing.Config].Details.
 type facts struct {
 	counts   [4]int
@@ -34,7 +37,13 @@ var (
 )
 
 // add adds a statement's counters and resets them.
-func (f *facts) add(st sqliteStmt) {
+func (f *facts) add(st sqliteStmt, details bool) {
+	if !details {
+		for i, c := range counters[:countersTold] {
+			f.counts[i] += st.Status(c.status, true)
+		}
+		return
+	}
 	for i, c := range counters {
 		f.counts[i] += st.Status(c.status, true)
 	}
@@ -74,7 +83,7 @@ func (s *session) addFacts(st sqliteStmt) {
 	if !s.executed {
 		s.executed, s.facts = true, facts{readOnly: true}
 	}
-	s.facts.add(st)
+	s.facts.add(st, !s.locks.quiet)
 }
 
 // An account collects the facts of one query.
@@ -91,7 +100,7 @@ func (r *rows) Tell(told *instrument.Told) {
 		return
 	}
 	if !a.closed {
-		a.close(r.cached)
+		a.close(r.cached, !r.session.locks.quiet)
 	}
 	a.waits.tell(told)
 	if a.facts != (facts{}) {
@@ -101,10 +110,10 @@ func (r *rows) Tell(told *instrument.Told) {
 
 // close reads the statement's counters, unless the statement was closed while its rows were
 // open.
-func (a *account) close(st *cachedStmt) {
+func (a *account) close(st *cachedStmt, details bool) {
 	a.closed = true
 	if !st.closed {
 		a.facts = facts{readOnly: true}
-		a.facts.add(st.base)
+		a.facts.add(st.base, details)
 	}
 }

@@ -194,7 +194,7 @@ func (c *conn) Prepared() bool {
 }
 
 func (c *conn) BlockedBy(err error) (Blocker, ConnID) {
-	if w := c.session.locks; w != nil {
+	if w := c.session.locks; w != nil && !w.quiet {
 		return Blocker(w.lastBusy.reason), w.lastBusy.holder
 	}
 	return Blocker(busyCode(err)), 0

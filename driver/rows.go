@@ -304,7 +304,7 @@ func (r *rows) Close() error {
 	r.leave(err)
 	r.session.checkAfterError(err) // the commit may have failed
 	if r.account != nil && !r.account.closed {
-		r.account.close(r.cached)
+		r.account.close(r.cached, !r.session.locks.quiet)
 	}
 	r.closed = true
 	switch {

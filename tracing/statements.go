@@ -22,7 +22,7 @@ type Statement struct {
 	Total, Max    time.Duration // of the calls that have ended
 	P50, P95, P99 time.Duration // of these, to within a tenth
 
-	Engine   time.Duration // inside the engine
+	Engine   time.Duration // inside the engine; of queries without a span, one of eight is measured
 	LockWait time.Duration // for locks of SQLite, of Engine; and for a turn in the queue of package pool, before the call
 	Rows     int64         // returned
 

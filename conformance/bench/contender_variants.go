@@ -6,6 +6,9 @@ import (
 	"net/url"
 
 	sqlite3driver "github.com/ncruces/go-sqlite3/driver"
+
+	sqlitemw "github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
 // Immediate is the contender with which the pool's commits are compared: the bare driver, whose
@@ -34,7 +37,21 @@ func variants() []*Contender {
 		c := &Contender{Name: v.name, What: v.what + ", with " + v.params, Variant: true, MaxConns: v.maxConns, open: v.open(v.params)}
 		list = append(list, c)
 	}
-	return list
+	return append(list, &Contender{
+		Name: counted, Variant: true, open: openCounted,
+		What: "this module's driver with statistics of 1000 statements, no SDK",
+	})
+}
+
+// counted is "sqlitemw" with statistics by statement.
+const counted = "sqlitemw-statements"
+
+func openCounted(_ context.Context, file string, o Options) (Database, error) {
+	tracer, err := tracing.New(tracing.Config{Statements: 1000})
+	if err != nil {
+		return nil, fmt.Errorf("make a tracer: %w", err)
+	}
+	return openDriver(&sqlitemw.Driver{Config: sqlitemw.Config{Tracing: tracer}}, pragmaURI(file, o, nil), o)
 }
 
 // openNcrucesWith returns a function that opens the bare driver with more parameters in the DSN.

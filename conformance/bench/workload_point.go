@@ -67,6 +67,18 @@ func pointWorkloads() []*Workload {
 			},
 		},
 		{
+			Name: "point-statements", What: "one row by its key, without Prepare, beside statistics by statement",
+			Only: []string{Baseline, "sqlitemw", counted}, Options: one, Seed: seedItems,
+			Start: func(ctx context.Context, e *Env) (*Run, error) {
+				return startItems(ctx, e, func(ctx context.Context, db Database, r *itemReader) error {
+					if err := db.Row(ctx, itemQuery, r.dest, r.next()); err != nil {
+						return err
+					}
+					return r.check()
+				})
+			},
+		},
+		{
 			Name: "point-prepared", What: "one row by its key, with a statement prepared once",
 			Tour: true, Options: one, Seed: seedItems,
 			Start: startPrepared,

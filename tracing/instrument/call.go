@@ -50,7 +50,8 @@ type Call struct {
 	synced     time.Duration        // see Synced
 	detached   bool                 // see Detach
 	told       Told                 // by the engine
-	tally      *tally               // nil if the call's statement has no statistics
+	tally      *tally               // nil if the call\'s statement has no statistics
+	clocked    bool                 // its steps are measured: for the span, or for the statistics
 	text       string               // the query as written, if a slow call has its plan taken
 	waited     time.Duration        // for a turn in a pool's queue, before the call
 	labels     []attribute.KeyValue // of the context, for metrics
@@ -75,7 +76,7 @@ func (c *Call) Watches() bool {
 // that time to Stepped after the engine has answered. The time outside of steps is the
 // caller's own.
 func (c *Call) Step() time.Duration {
-	if c == nil || !c.recording && c.tally == nil {
+	if c == nil || !c.clocked {
 		return 0
 	}
 	return clock()
@@ -86,7 +87,7 @@ func (c *Call) Stepped(since time.Duration, row bool) {
 	if c == nil {
 		return
 	}
-	if c.recording || c.tally != nil {
+	if c.clocked {
 		c.stepped = clock()
 		c.engine += c.stepped - since
 	}

@@ -363,6 +363,7 @@ func (c *Conn) query(ctx context.Context, out sinks, query string, args []driver
 		return do()
 	}
 	call.query = true
+	call.clocked = call.recording || call.tally.measures()
 	held := false
 	defer func() {
 		if !held {

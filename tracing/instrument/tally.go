@@ -38,12 +38,32 @@ type tally struct {
 	running atomic.Int64
 	asked   atomic.Int64                 // when its plan was asked for, by clock
 	plan    atomic.Pointer[plannedQuery] // nil if there is none
+	queries atomic.Uint64                // that have begun, for measures
 	gone    atomic.Bool                  // it has been folded into others
 
 	mu     sync.Mutex // guards the fields below
 	others *tally     // nil unless gone
 	sums   tracing.Statement
 	took   durations
+	engine engineTime
+}
+
+// An engineTime is the time that queries spent inside the engine. To read the clock for each row of
+// each query would be slow, so it is measured for some of them.
+type engineTime struct {
+	total            time.Duration // of all queries
+	measured, inside time.Duration // of those that were measured: in total, and inside the engine
+}
+
+// measureEvery says which queries are measured: one of so many, and the first.
+const measureEvery = 8
+
+// of returns the engine's part of all queries.
+func (e engineTime) of() time.Duration {
+	if e.measured <= 0 {
+		return 0
+	}
+	return time.Duration(float64(e.total) * (float64(e.inside) / float64(e.measured)))
 }
 
 const (
@@ -121,6 +141,9 @@ func (t *tally) foldInto(others *tally) {
 	o.Total += s.Total
 	o.Max = max(o.Max, s.Max)
 	o.Engine += s.Engine
+	others.engine.total += t.engine.total
+	others.engine.measured += t.engine.measured
+	others.engine.inside += t.engine.inside
 	o.LockWait += s.LockWait
 	o.Rows += s.Rows
 	o.Errors += s.Errors
@@ -150,6 +173,9 @@ func (ts *tallies) begin(op *operation) *tally {
 	return t
 }
 
+// measures reports whether a query that begins is measured. A nil tally measures none.
+func (t *tally) measures() bool { return t != nil && (t.queries.Add(1)-1)%measureEvery == 0 }
+
 // add adds a call that has ended.
 func (t *tally) add(c *Call, took time.Duration, typ string) {
 	t.running.Add(-1)
@@ -173,8 +199,17 @@ func (t *tally) addLocked(c *Call, took time.Duration, typ string) {
 	s.Max = max(s.Max, took)
 	t.took.add(took)
 	s.Last = epoch.Add(c.start + took)
-	if s.Engine += c.engine; c.engine == 0 {
-		s.Engine += took // of an exec that did not wait for anything else
+	switch {
+	case !c.query && c.engine == 0: // an exec that did not wait for anything else
+		s.Engine += took
+	case !c.query:
+		s.Engine += c.engine
+	default:
+		t.engine.total += took
+		if c.clocked {
+			t.engine.measured += took
+			t.engine.inside += c.engine
+		}
 	}
 	s.LockWait += c.told.LockWait + c.waited
 	s.Rows += c.rows
@@ -229,6 +264,7 @@ func (t *tally) statement() tracing.Statement {
 	defer t.mu.Unlock()
 	s := t.sums
 	s.ID, s.System, s.Database, s.Summary, s.Text = t.id, t.system, t.database, t.summary, t.text
+	s.Engine += t.engine.of()
 	s.Running = int(max(t.running.Load(), 0))
 	s.Codes = maps.Clone(s.Codes)
 	if p := t.plan.Load(); p != nil {
