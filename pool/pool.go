@@ -53,7 +53,9 @@ type base struct {
 	lost        atomic.Bool  // the file is lost, and that has been reported
 	syncWaits   atomic.Int64 // calls that wait for the disk
 	stopMetrics func()
-	opened      struct{ journalMode, synchronous string } // pragmas of the first connection
+
+	checkpoints, failedCheckpoints atomic.Uint64
+	opened                         struct{ journalMode, synchronous string } // pragmas of the first connection
 }
 
 // lanes are the pool's lanes.

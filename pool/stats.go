@@ -28,6 +28,7 @@ func (p *Pool) Stats() Stats {
 	s.StepWaits = p.routing.steps.Waits()
 	s.Pages = p.wals.Stats()
 	s.SyncWaiting = int(p.base.syncWaits.Load())
+	s.Checkpoints, s.CheckpointsFailed = p.base.checkpoints.Load(), p.base.failedCheckpoints.Load()
 	return s
 }
 

@@ -73,9 +73,11 @@ func (h walHost) LongestReading() time.Duration {
 // Checkpointed implements [walkeeper.Host].
 func (h walHost) Checkpointed(err error) {
 	if err == nil {
+		h.base.checkpoints.Add(1)
 		h.core.Succeed(failedCheckpoint)
 		return
 	}
+	h.base.failedCheckpoints.Add(1)
 	h.recordFailure(failedCheckpoint, core.FailureCause{Why: h.describeErr(err), Status: statusOf(err)})
 }
 

@@ -53,13 +53,17 @@ type Stats struct {
 	TimeLimits        uint64        // statements, transactions and rows that exceeded a time limit
 	Warnings          uint64        // data source names with no or an unexpected effect
 	Dirty             uint64        // connections given back with an open transaction
-	Busy              uint64        // calls that failed because the database was locked
+	Busy              uint64        // calls that failed because the database was locked; see BusyFor
 	Panics            uint64        // panics of the program's functions that the pool has recovered
 	SessionChanges    uint64        // changes of session state on the writer
 	LongestWait       time.Duration // of an acquire
 	WaitTimes         Histogram     // of all acquires that got a connection
 	StepWaits         uint64        // steps of readers that waited for a processor
 	Pages             WALStats
+
+	// Checkpoints that the pool has completed, and those that failed. A checkpoint that another
+	// connection blocked is in neither, nor are those that SQLite runs by itself.
+	Checkpoints, CheckpointsFailed uint64
 
 	// Of a pool whose commits share syncs; zero otherwise. SyncedCommits / Syncs is the number of
 	// commits for each sync.
@@ -80,6 +84,9 @@ type Stats struct {
 	// ClosedFor counts the closed connections for each reason.
 	ClosedFor map[wrap.Reason]uint64
 
+	// BusyFor counts the calls of Busy for each blocker.
+	BusyFor map[wrap.Blocker]uint64
+
 	Events        uint64 // events recorded
 	EventsDropped uint64 // of Events, no longer kept
 }
@@ -97,13 +104,17 @@ func (s Stats) Utilization() float64 {
 	return min(1, float64(s.InUse)/float64(of))
 }
 
-// WALStats is the size of a write-ahead log. It is zero if there is none.
+// WALStats is the size of a write-ahead log. Bytes and Frames are zero if there is none.
 type WALStats struct {
 	// Bytes is the size of the file. After a checkpoint, SQLite reuses the file from its beginning.
 	// The file is truncated if it exceeds Config.JournalSizeLimit, or when writes have paused.
 	Bytes int64
 
 	Frames int64 // that fit into the file: at most the pages written since it was last empty
+
+	// Limit is the size in bytes within which the pool keeps the content of the WAL: the one of
+	// Config.JournalSizeLimit, or its default. It is 0 if there is no limit, or no file.
+	Limit int64
 }
 
 // CacheStats count the uses of the connections' statement caches. They are zero if there are
@@ -273,6 +284,10 @@ func (c *counters) add(e *wrap.Event) {
 		s.Dirty++
 	case wrap.KindBusy:
 		s.Busy++
+		if s.BusyFor == nil {
+			s.BusyFor = make(map[wrap.Blocker]uint64)
+		}
+		s.BusyFor[e.Blocker]++
 	case wrap.KindSession:
 		s.SessionChanges++
 	case wrap.KindSync:
@@ -315,6 +330,7 @@ func (c *counters) sum() Stats {
 	defer c.mu.Unlock()
 	s := c.stats
 	s.ClosedFor = maps.Clone(s.ClosedFor)
+	s.BusyFor = maps.Clone(s.BusyFor)
 	return s
 }
 

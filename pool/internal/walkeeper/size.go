@@ -54,16 +54,20 @@ const (
 	frameHeader = 24
 )
 
-// Stats returns the size of the WAL's file.
-func (s *size) Stats() core.WALStats {
+// Stats returns the size of the WAL's file, and its limit.
+func (s *size) Stats() (stats core.WALStats) {
 	if s.path == "" {
-		return core.WALStats{}
+		return stats
+	}
+	if s.limit >= 0 {
+		stats.Limit = s.Limit()
 	}
 	info, err := os.Stat(s.path + "-wal")
 	if err != nil || info.Size() < walHeader {
-		return core.WALStats{}
+		return stats
 	}
-	return core.WALStats{Bytes: info.Size(), Frames: (info.Size() - walHeader) / (s.pageSize + frameHeader)}
+	stats.Bytes, stats.Frames = info.Size(), (info.Size()-walHeader)/(s.pageSize+frameHeader)
+	return stats
 }
 
 // checkLength records whether a WAL with so many pages in use is within its limit.
