@@ -138,6 +138,11 @@ func (c *Connector) Limits(limits func() instrument.PoolLimits) (stop func()) {
 // OnSlow has f called after slow calls, at most once a minute for each statement. f must not block.
 func (c *Connector) OnSlow(f func(instrument.SlowStatement)) { c.opener.OnSlow(f) }
 
+// PoolStats reports a pool's statistics as metrics until stop is called.
+func (c *Connector) PoolStats(stats func() instrument.PoolStats) (stop func()) {
+	return c.opener.PoolStats(stats)
+}
+
 func (c *conn) Lease() wrap.Lease { return c.w.Lease() }
 
 func (c *conn) SQLite() *sqlite3.Conn {

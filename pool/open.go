@@ -192,7 +192,7 @@ func (p *Pool) open(ctx context.Context) error {
 			p.lanes.readers.Push(c)
 		}
 	}
-	p.base.stopMetrics = w.Limits(p.limits)
+	p.base.stopMetrics = p.measure(w)
 	return p.HealthCheck(ctx)
 }
 

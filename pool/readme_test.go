@@ -100,6 +100,14 @@ func metricsOf(t *testing.T, reader sdkmetric.Reader) map[string]described {
 				for _, p := range data.DataPoints {
 					see(p.Attributes)
 				}
+			case metricdata.Sum[float64]:
+				for _, p := range data.DataPoints {
+					see(p.Attributes)
+				}
+			case metricdata.Gauge[float64]:
+				for _, p := range data.DataPoints {
+					see(p.Attributes)
+				}
 			case metricdata.Histogram[int64]:
 				for _, p := range data.DataPoints {
 					see(p.Attributes)

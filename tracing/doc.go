@@ -116,6 +116,36 @@
 //	db.client.connection.idle.min          {connection}  up-down counter
 //	db.client.connection.idle.max          {connection}  up-down counter
 //
+// Such a pool also adds its statistics. They are read when the provider collects.
+//
+//	sqlitemw.pool.status                   {pool}        up-down counter, by sqlitemw.pool.state:
+//	                                                     ok, degraded, down or unknown
+//	sqlitemw.wal.size                      By            up-down counter; the file
+//	sqlitemw.wal.limit                     By            up-down counter; of the content
+//	sqlitemw.wal.frame.count               {frame}       up-down counter; that fit into the file
+//	sqlitemw.wal.oldest_reader.age         s             gauge; of the use of the connection
+//	sqlitemw.wal.checkpoints               {checkpoint}  counter, by
+//	                                                     sqlitemw.wal.checkpoint.outcome: done
+//	                                                     or failed
+//	sqlitemw.wal.syncs                     {sync}        counter
+//	sqlitemw.wal.synced_commits            {commit}      counter
+//	sqlitemw.wal.sync.time                 s             counter
+//	sqlitemw.busy.failures                 {call}        counter, by sqlite.busy.reason, which
+//	                                                     may also be "outside the pools"
+//	sqlitemw.statement_cache.lookups       {lookup}      counter, by
+//	                                                     sqlitemw.statement_cache.result: hit or
+//	                                                     miss
+//	sqlitemw.statement_cache.evictions     {statement}   counter
+//	sqlitemw.connection.leaks              {leak}        counter
+//	sqlitemw.connection.leaked.count       {connection}  up-down counter; not yet given back
+//	sqlitemw.connection.dirty_releases     {release}     counter
+//	sqlitemw.connection.overflows          {connection}  counter
+//	sqlitemw.pool.exceeded_time_limits     {time_limit}  counter
+//	sqlitemw.pool.panics                   {panic}       counter
+//
+// Pools of one file with the same name have the same series: counts are sums, sizes and ages are
+// the largest.
+//
 // Metrics of calls have db.system.name, db.namespace, and db.query.summary or
 // db.operation.name; a prepare has both. Failures also have error.type and
 // db.response.status_code. Metrics of connections have db.client.connection.pool.name. No

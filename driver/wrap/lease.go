@@ -120,6 +120,11 @@ func (o *Opener) Limits(limits func() instrument.PoolLimits) (stop func()) {
 // OnSlow has f called after slow calls; see [instrument.Database.OnSlow].
 func (o *Opener) OnSlow(f func(instrument.SlowStatement)) { o.db.OnSlow(f) }
 
+// PoolStats has a pool's statistics measured until stop is called.
+func (o *Opener) PoolStats(stats func() instrument.PoolStats) (stop func()) {
+	return o.db.PoolStats(stats)
+}
+
 // An Opening is the opening of a connection for an acquire. Another goroutine may use it,
 // even after the acquire has ended.
 type Opening struct {

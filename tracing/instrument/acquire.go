@@ -130,21 +130,31 @@ type PoolLimits struct{ Max, IdleMin, IdleMax int }
 // observes them; another one takes over as soon as it is seen.
 func (d *Database) Limits(limits func() PoolLimits) (stop func()) {
 	d.takeName()
-	w := &limitsWatch{labels: d.pool.observed, limits: limits}
-	t := d.tracer
+	return d.tracer.watch(&limitsWatch{labels: d.pool.observed, limits: limits})
+}
+
+// A watch is a callback of a pool that is registered with the current meter provider.
+type watch interface {
+	// observeWith registers the callback with i, in place of the instruments before. A nil i only
+	// unregisters it.
+	observeWith(i *instruments)
+}
+
+// watch registers w until stop is called.
+func (t *tracer) watch(w watch) (stop func()) {
 	i := t.instruments()
 	t.watched.Lock()
 	defer t.watched.Unlock()
-	if t.watched.limits == nil {
-		t.watched.limits = make(map[*limitsWatch]bool)
+	if t.watched.all == nil {
+		t.watched.all = make(map[watch]bool)
 	}
-	t.watched.limits[w] = true
+	t.watched.all[w] = true
 	if i != nil {
 		w.observeWith(t.measured.Load()) // not i, which another goroutine may have replaced
 	}
 	return func() {
 		t.watched.Lock()
-		delete(t.watched.limits, w)
+		delete(t.watched.all, w)
 		t.watched.Unlock()
 		w.observeWith(nil) // without the lock, because the program's provider may block forever
 	}
@@ -157,8 +167,7 @@ type limitsWatch struct {
 	registration metric.Registration // nil if none is registered
 }
 
-// observeWith registers the callback with i, in place of the instruments before. A nil i only
-// unregisters it.
+// observeWith implements [watch].
 func (w *limitsWatch) observeWith(i *instruments) {
 	if w.registration != nil {
 		handle(w.registration.Unregister())

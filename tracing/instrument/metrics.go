@@ -31,6 +31,7 @@ type instruments struct {
 	max      metric.Int64ObservableUpDownCounter
 	idleMin  metric.Int64ObservableUpDownCounter
 	idleMax  metric.Int64ObservableUpDownCounter
+	stats    *poolInstruments
 }
 
 // measures reports whether an SDK would receive a measurement.
@@ -61,7 +62,7 @@ func (t *tracer) instruments() *instruments {
 		return i // another goroutine has made them
 	}
 	i := newInstruments(provider, t.cfg.DurationBuckets)
-	for w := range t.watched.limits {
+	for w := range t.watched.all {
 		w.observeWith(i)
 	}
 	t.measured.Store(i)
@@ -119,6 +120,7 @@ func (i *instruments) pool() {
 	i.max = limit("db.client.connection.max", "The maximum number of open connections allowed.")
 	i.idleMin = limit("db.client.connection.idle.min", "The minimum number of idle open connections allowed.")
 	i.idleMax = limit("db.client.connection.idle.max", "The maximum number of idle open connections allowed.")
+	i.stats = newPoolInstruments(i.meter)
 }
 
 func handle(err error) {

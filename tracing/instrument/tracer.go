@@ -24,11 +24,11 @@ type tracer struct {
 	measured atomic.Pointer[instruments]
 	tallies  tallies
 
-	// watched guards limits. It is locked while instruments are made, so that their callbacks
+	// watched guards all. It is locked while instruments are made, so that their callbacks
 	// move to the new provider together.
 	watched struct {
 		sync.Mutex
-		limits map[*limitsWatch]bool
+		all map[watch]bool
 	}
 }
 
