@@ -289,9 +289,9 @@ func (p *pendingSync) wait(ctx context.Context, err error) error {
 	return errors.Join(err, failed)
 }
 
-// recordSync records a sync that a call has made.
+// recordSync records a sync that a call has made. With a coarse clock, it may have taken no time.
 func (p *Pool) recordSync(made walsync.Sync, err error) {
-	if made.Took == 0 {
+	if made == (walsync.Sync{}) {
 		return
 	}
 	e := driver.Event{Time: time.Now(), Kind: driver.KindSync, Duration: made.Took, Commits: made.Commits}
