@@ -93,13 +93,15 @@ func (a *alarm) describe(r rulefmt.Rule, sample promql.Sample) string {
 	return strings.Join(texts, "\n")
 }
 
-// A situation is what a program does, and which alerts that must cause.
+// A situation is what a program does, and which alerts that must cause. After it has ended, they
+// must stop firing.
 type situation struct {
 	name   string
 	config pool.Config
 	lasts  time.Duration
 	act    func(s *service) (each func(), end func()) // each is called after every scrape
 	fires  []string
+	stays  bool // it cannot end
 }
 
 var situations = []situation{
@@ -108,9 +110,8 @@ var situations = []situation{
 		act: func(s *service) (each, end func()) { return s.work, func() {} },
 	},
 	{
-		name: "others keep the database for less than the busy timeout", config: pool.Config{}, lasts: 15 * time.Minute,
+		name: "some calls violate constraints and some wait for a moment", lasts: 15 * time.Minute,
 		act: func(s *service) (each, end func()) {
-			// Short waits, short reads, and failures that are the program's own.
 			return func() {
 				s.work()
 				s.fail()
@@ -203,7 +204,7 @@ var situations = []situation{
 			}
 			return func() {}, func() {}
 		},
-		fires: []string{"SqlitemwDown"},
+		fires: []string{"SqlitemwDown"}, stays: true,
 	},
 	{
 		name: "another process has the lock", config: pool.Config{BusyTimeout: time.Second}, lasts: 4 * time.Minute,
@@ -258,6 +259,9 @@ func TestAlerts(t *testing.T) {
 				each, end := c.act(s)
 				s.run(c.lasts, func() { a.evaluate(); each() })
 				end()
+				if s.run(10*time.Minute, a.evaluate); len(a.since) > 0 && !c.stays {
+					t.Errorf("after it has ended, the conditions are still true: %v", a.since)
+				}
 				if got := slices.Sorted(maps.Keys(a.fired)); !slices.Equal(got, c.fires) {
 					t.Errorf("%q fire, want %q", got, c.fires)
 				}
