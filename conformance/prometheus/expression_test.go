@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/common/model"
 	promlabels "github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -30,7 +31,7 @@ func (h *history) mistakes(expr string) (wrong []string) {
 				return nil
 			}
 			for _, m := range n.LabelMatchers {
-				if m.Name == promlabels.MetricName {
+				if m.Name == model.MetricNameLabel {
 					continue
 				}
 				if known[m.Name] == nil && !always[m.Name] {
@@ -78,7 +79,7 @@ func valuesOf(m *promlabels.Matcher) []string {
 func (h *history) labelsOf(metric string) map[string]map[string]bool {
 	var known map[string]map[string]bool
 	for _, s := range h.series {
-		if s.Metric.Get(promlabels.MetricName) != metric {
+		if s.Metric.Get(model.MetricNameLabel) != metric {
 			continue
 		}
 		if known == nil {
