@@ -28,6 +28,7 @@ type Connector struct {
 	cache    cacheCounters
 	location *location
 	watches  bool
+	watchers *Watchers
 	opened   atomic.Int64 // number of connections opened
 
 	mu    sync.Mutex       // guards later
@@ -79,6 +80,7 @@ func (d *DSN) NewConnector(cfg Config) (*Connector, error) {
 		settings: s,
 		base:     base,
 		location: &location{},
+		watchers: &Watchers{},
 		opener: wrap.NewOpener(wrap.Config{
 			Source: tracing.Source{
 				System:    "sqlite",
@@ -134,7 +136,7 @@ func (c *Connector) open(ctx context.Context) (_ driver.Conn, err error) {
 	if err != nil {
 		return nil, c.openError(ctx, err)
 	}
-	s := &session{baseConn: base.(baseConn), location: c.location, times: timeFormatsOf(c.dsn.timefmt), dialect: c.dsn.dialect(), queryOnly: c.settings.queryOnly()}
+	s := &session{baseConn: base.(baseConn), location: c.location, times: timeFormatsOf(c.dsn.timefmt), dialect: c.dsn.dialect(), queryOnly: c.settings.queryOnly(), watchers: c.watchers}
 	if c.dsn.mayWantKey() && !c.settings.keyed() {
 		s.explainMissingKey = func(err error) error {
 			if explained := c.explainKey(err); explained != err {

@@ -271,7 +271,11 @@ func (f foreignRows) Close() error { return f.rows.Close() }
 func (f foreignRows) Next(dest []driver.Value) error {
 	r := f.rows
 	if r.asked && r.failure == nil {
-		if err := r.step(); err != nil {
+		err := r.step()
+		if r.watch != nil {
+			r.watch.stepped(err)
+		}
+		if err != nil {
 			return err
 		}
 	} else if _, err := r.first(); err != nil {

@@ -77,6 +77,9 @@ func (s watchedSession) Tell(told *instrument.Told) {
 
 // addFacts records an executed statement, if the connection's calls are measured.
 func (s *session) addFacts(st sqliteStmt) {
+	if s.watch != nil {
+		s.watch.addCounters(st) // before facts.add resets the counters
+	}
 	if s.locks == nil {
 		return
 	}
@@ -100,6 +103,9 @@ func (r *rows) Tell(told *instrument.Told) {
 		return
 	}
 	if !a.closed {
+		if r.watch != nil {
+			r.watch.closeCounters(r) // before close resets the counters
+		}
 		a.close(r.cached, !r.session.locks.quiet)
 	}
 	a.waits.tell(told)

@@ -2,12 +2,42 @@ package driver
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
+
+// Plan returns the query plan of the call's statements, as EXPLAIN QUERY PLAN reports it, with
+// two spaces before each line for every level below the first. Parameters are not bound, so
+// SQLite may have chosen another plan for the call itself. https://sqlite.org/eqp.html
+//
+// Only the function of [Watch] may call Plan, and only before it returns. Plan uses the
+// connection of the call, so it also knows temporary tables, uncommitted schemas and private
+// in-memory databases. It executes nothing. A text of several statements has the plans of all
+// that have one. If Plan cannot explain a statement, it returns an error. SELECT, VALUES, WITH,
+// INSERT, REPLACE, UPDATE and DELETE have a plan; for a text that has none of them, Plan returns
+// nil.
+//
+// One effect shows: after the plan of a statement that writes, SQLite's function changes()
+// returns 0.
+func (c Call) Plan() ([]string, error) {
+	w := c.watch
+	switch {
+	case w == nil || !w.during:
+		return nil, errors.New("sqlitemw: plan: the call is over: call Plan in the function of Watch")
+	case c.Err == ErrPanicked || w.session.panicked || w.session.closed:
+		return nil, fmt.Errorf("sqlitemw: plan: %w", ErrPanicked)
+	}
+	lines, err := w.session.explainPlan(c.Text)
+	if err != nil {
+		return lines, fmt.Errorf("sqlitemw: plan: %w", err)
+	}
+	return lines, nil
+}
 
 // explainPlan returns the plans of the statements of a query.
 func (s *session) explainPlan(query string) (lines []string, err error) {

@@ -39,6 +39,7 @@ type rows struct {
 	direct     bool     // base serves all further calls
 
 	account *account // nil without tracing.Config.Details
+	watch   *watch   // nil if the query is not watched; see [Watch]
 }
 
 // baseRows has the methods of the plain driver's rows.
@@ -109,6 +110,9 @@ func newRows(ctx context.Context, s *session, st *cachedStmt, base driver.Rows, 
 	}
 	if s.locks != nil {
 		r.account = new(account)
+	}
+	if s.watch != nil {
+		s.watch.hold(r)
 	}
 	if !st.readOnly {
 		r.begin() // a statement that writes does so even if the caller reads no row
@@ -190,7 +194,11 @@ func (r *rows) Next(dest []driver.Value) error {
 		return r.base.Next(dest)
 	}
 	if r.asked && r.stepsItself() {
-		if err := r.step(); err != nil {
+		err := r.step()
+		if r.watch != nil {
+			r.watch.stepped(err)
+		}
+		if err != nil {
 			return err
 		}
 		return r.read(dest)
@@ -229,8 +237,14 @@ func (r *rows) first() (row bool, err error) {
 	switch {
 	case r.rowPending:
 		r.rowPending = false
+		if r.watch != nil {
+			r.watch.stepped(nil)
+		}
 		return true, nil
 	case r.failure != nil:
+		if r.watch != nil {
+			r.watch.stepped(r.failure)
+		}
 		return false, r.failure
 	}
 	if !r.cached.readOnly {
@@ -240,8 +254,9 @@ func (r *rows) first() (row bool, err error) {
 		}
 	}
 	r.loadColumns()
-	r.direct = r.account == nil || r.cached.readOnly // a read-only statement waits for locks in its first step, or never
-	if !r.direct {
+	measured := r.account != nil && !r.cached.readOnly // a read-only statement waits for locks in its first step, or never
+	r.direct = !measured && r.watch == nil
+	if measured {
 		r.enter(mayWrite)
 	}
 	return false, nil
@@ -263,7 +278,10 @@ func (r *rows) leave(err error) {
 
 // wrote records the result of a later step, which the base has taken.
 func (r *rows) wrote(err error) error {
-	if !r.direct {
+	if r.watch != nil {
+		r.watch.stepped(err)
+	}
+	if !r.direct && !r.cached.readOnly {
 		r.leave(err)
 	}
 	if err != nil && !r.cached.readOnly && !r.cached.closed {
@@ -303,6 +321,9 @@ func (r *rows) Close() error {
 	err := r.reset()
 	r.leave(err)
 	r.session.checkAfterError(err) // the commit may have failed
+	if r.watch != nil {
+		r.watch.closeCounters(r) // before account.close resets the counters
+	}
 	if r.account != nil && !r.account.closed {
 		r.account.close(r.cached, !r.session.locks.quiet)
 	}
@@ -326,6 +347,10 @@ func (r *rows) Close() error {
 		r.session.cache.put(r.cached) // any error is already that of reset
 	}
 	r.session.checkTxEnd()
+	if w := r.watch; w != nil {
+		r.watch = nil
+		w.closed(r, err)
+	}
 	return err
 }
 

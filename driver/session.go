@@ -40,6 +40,9 @@ type session struct {
 	locks    *lockWatch // nil without tracing.Config.Details: calls are not measured
 	executed bool       // facts holds a statement of the call in progress
 
+	watchers *Watchers
+	watch    *watch // of the call in progress; nil if it is not watched
+
 	converting bool // arguments are being converted, perhaps by functions of the program
 	facts      facts
 
@@ -88,6 +91,9 @@ func (s *session) ExecDirect(ctx context.Context, query string, args []driver.Na
 			res = result{} // otherwise the result of an earlier statement would show
 		}
 		return res, err
+	}
+	if s.mustWatch() {
+		return s.execWatched(ctx, query, args)
 	}
 	res, err := s.execDirect(ctx, query, args)
 	s.checkTxEnd() // not deferred: after a panic, SQLite must not be called
@@ -226,6 +232,9 @@ func (s *session) QueryDirect(ctx context.Context, query string, args []driver.N
 	if err := s.lost(); err != nil {
 		return nil, err
 	}
+	if s.mustWatch() {
+		return s.queryWatched(ctx, query, args)
+	}
 	if s.isForeign() {
 		return s.queryForeign(ctx, query, args)
 	}
@@ -341,6 +350,9 @@ func (s *session) kept(ctx context.Context, query string) (*cachedStmt, error) {
 	if st != nil && ctx.Err() != nil {
 		s.cache.put(st)
 		return nil, sqlite3.INTERRUPT // as if the statement were prepared now
+	}
+	if st != nil && s.watch != nil {
+		s.watch.startCounters(st.base)
 	}
 	return st, nil
 }

@@ -32,6 +32,9 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 	if err := s.session.lost(); err != nil {
 		return nil, err
 	}
+	if s.session.mustWatch() {
+		return s.execWatched(ctx, args)
+	}
 	s.called = true
 	s.before()
 	args, err := s.arranged(args)
@@ -62,6 +65,9 @@ func (s *stmt) before() {
 		s.session.mayLeaveWAL(s.cached.query)
 	}
 	s.session.cache.before(s.kind, "")
+	if w := s.session.watch; w != nil {
+		w.startCounters(s.cached.base)
+	}
 }
 
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
@@ -70,6 +76,9 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driv
 	}
 	if err := s.session.lost(); err != nil {
 		return nil, err
+	}
+	if s.session.mustWatch() {
+		return s.queryWatched(ctx, args)
 	}
 	s.called = true
 	s.before()

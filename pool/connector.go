@@ -33,7 +33,10 @@ type Driver struct {
 	of *connector // the connector that has returned this Driver
 }
 
-var _ driver.DriverContext = &Driver{}
+var (
+	_ driver.DriverContext = &Driver{}
+	_ sqlitemw.CallWatcher = &Driver{}
+)
 
 // Open opens a connection without an [sql.DB]. The connection has a pool of its own, which its
 // Close closes.
@@ -82,7 +85,7 @@ func (d *Driver) OpenConnector(name string) (driver.Connector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &connector{config: cfg, driver: d, own: core.NewOpener(plan.open, cmp.Or(cfg.Logger, slog.Default()))}, nil
+	return &connector{config: cfg, driver: d, watchers: plan.watchers, own: core.NewOpener(plan.open, cmp.Or(cfg.Logger, slog.Default()))}, nil
 }
 
 // A connector makes shells. Those of the facades use an open pool. Those of
@@ -94,6 +97,8 @@ type connector struct {
 	opened *Pool               // nil if it owns its pool
 	facade *facade             // of which it is the connector; nil if it is of NewDB or owns its pool
 	own    *core.Opener[*Pool] // of the pool that it owns; nil if it owns none
+
+	watchers *sqlitemw.Watchers // of the pool that it owns
 }
 
 var (
@@ -143,6 +148,18 @@ func (c *connector) Driver() driver.Driver {
 		d.Config = c.opened.Config()
 	}
 	return d
+}
+
+// WatchCalls implements [sqlitemw.CallWatcher]: it calls f after every call of the pool, through
+// any of its databases and connections.
+func (d *Driver) WatchCalls(f func(sqlitemw.Call)) (detach func()) {
+	switch {
+	case d.of == nil:
+		return nil
+	case d.of.own == nil:
+		return d.of.opened.plan.watchers.Add(f)
+	}
+	return d.of.watchers.Add(f)
 }
 
 // Close closes the pool if the connector owns it, and cancels an opening. (*sql.DB).Close calls

@@ -119,7 +119,11 @@ func orNever(d time.Duration) any {
 func (p *Pool) open(ctx context.Context) error {
 	connector := func(s source) (*driver.Connector, error) {
 		s.config.Recorder, s.config.Logger = p.recorder, p.logger
-		return s.dsn.NewConnector(s.config)
+		c, err := s.dsn.NewConnector(s.config)
+		if err == nil {
+			c.ShareWatchers(p.plan.watchers)
+		}
+		return c, err
 	}
 	writer, reader, upkeep := p.plan.writer, p.plan.reader, p.plan.upkeep
 	for _, s := range []*source{&writer, &reader, &upkeep} {

@@ -26,7 +26,9 @@ type plan struct {
 	config Config // with all defaults resolved
 	dsn    *driver.DSN
 	errors wrap.ErrorMap // of Config.Compat and Config.MapError
-	named  bool          // the program has set Config.Name
+
+	watchers *driver.Watchers // of all connections; see driver.Watch
+	named    bool             // the program has set Config.Name
 
 	managed bool // the default of Config.Name is the name in a Manager
 
@@ -56,7 +58,7 @@ type source struct {
 // newPlan returns the plan for c, whose Path has been parsed as dsn. ps are the problems found
 // by that. newPlan fails with these and all other problems.
 func newPlan(c Config, dsn *driver.DSN, ps problems) (*plan, error) {
-	p := &plan{config: c, dsn: dsn}
+	p := &plan{config: c, dsn: dsn, watchers: &driver.Watchers{}}
 	ps.fields(c)
 	if dsn != nil {
 		p.config.Compat = dsn.Compat()
