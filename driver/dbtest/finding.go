@@ -1,0 +1,125 @@
+package dbtest
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
+)
+
+// A finding is what a line of a query plan means.
+type finding struct {
+	table string // that is scanned, in full or for an automatic index; "" if none is
+	text  string
+}
+
+// findingsOf returns what a plan means. Lines that are in order have no finding.
+// https://sqlite.org/eqp.html
+func findingsOf(text string, plan []string) (findings []finding) {
+	made := make(map[string]bool) // by the query itself: CTEs, views and subqueries
+	for _, line := range plan {
+		line = strings.TrimLeft(line, " ")
+		for _, prefix := range []string{"MATERIALIZE ", "CO-ROUTINE "} {
+			if name, ok := strings.CutPrefix(line, prefix); ok {
+				made[sqltext.Fold(name)] = true
+			}
+		}
+	}
+	seen := make(map[string]bool)
+	for _, line := range plan {
+		f := findingOf(text, strings.TrimLeft(line, " "), made)
+		if f.text != "" && !seen[f.text] {
+			seen[f.text] = true
+			findings = append(findings, f)
+		}
+	}
+	return findings
+}
+
+func findingOf(text, line string, made map[string]bool) finding {
+	if rest, ok := strings.CutPrefix(line, "SCAN "); ok {
+		name, index := scanned(rest)
+		table := tableOf(text, name)
+		if name == "" || made[sqltext.Fold(name)] || made[sqltext.Fold(table)] {
+			return finding{}
+		}
+		if index != "" {
+			return finding{table, fmt.Sprintf("full scan of %s, through its index %s: an index on the columns of WHERE or ON would avoid it", table, index)}
+		}
+		return finding{table, fmt.Sprintf("full scan of %s: an index on the columns of WHERE, ON or ORDER BY would avoid it", table)}
+	}
+	if rest, ok := strings.CutPrefix(line, "SEARCH "); ok {
+		name, index, ok := strings.Cut(rest, " USING AUTOMATIC ")
+		table := tableOf(text, name)
+		if !ok || made[sqltext.Fold(name)] || made[sqltext.Fold(table)] || strings.HasPrefix(name, "(") {
+			return finding{}
+		}
+		on := table + "(" + strings.Join(indexed(index), ", ") + ")"
+		return finding{table, fmt.Sprintf("automatic index on %s, which each call builds from a full scan: create it, CREATE INDEX name ON %s", on, on)}
+	}
+	if _, what, ok := strings.Cut(line, "USE TEMP B-TREE FOR "); ok {
+		return finding{text: fmt.Sprintf("temporary B-tree for %s: an index in this order would avoid it", what)}
+	}
+	return finding{}
+}
+
+// scanned returns the name of a scanned table, as the query names it, and the index that the
+// scan goes through, if any. The name is empty if no table is scanned. Virtual tables have no
+// indexes that a program could create.
+func scanned(rest string) (name, index string) {
+	if strings.HasPrefix(rest, "(") || strings.HasSuffix(rest, "CONSTANT ROW") || strings.HasSuffix(rest, "CONSTANT ROWS") {
+		return "", ""
+	}
+	if strings.Contains(rest, " VIRTUAL TABLE INDEX ") {
+		return "", ""
+	}
+	rest = strings.TrimSuffix(rest, " LEFT-JOIN")
+	for _, using := range []string{" USING COVERING INDEX ", " USING INDEX "} {
+		if name, index, ok := strings.Cut(rest, using); ok {
+			return name, index
+		}
+	}
+	return rest, ""
+}
+
+// indexed returns the columns of an automatic index, from "COVERING INDEX (a=? AND b>?)".
+func indexed(index string) (columns []string) {
+	_, list, _ := strings.Cut(index, "(")
+	list, _, _ = strings.Cut(list, ")")
+	for term := range strings.SplitSeq(list, " AND ") {
+		columns = append(columns, strings.TrimRight(term, "=<>?"))
+	}
+	return columns
+}
+
+// tableOf returns the table that a query names by an alias, or name itself. SQLite's plans have
+// only the alias.
+func tableOf(text, name string) string {
+	var words []string // the last three tokens but AS
+	l := sqltext.SQLite.Lexer(text)
+	for t := l.NextSignificant(); t.Kind != sqltext.EOF; t = l.NextSignificant() {
+		word := t.Text(text)
+		if sqltext.EqualFold(word, "AS") {
+			continue
+		}
+		if t.Kind == sqltext.Quoted {
+			word = sqltext.Unquote(word)
+		}
+		n := len(words)
+		if n >= 2 && sqltext.EqualFold(word, name) && isBeforeTable(words[n-2]) && words[n-1] != "(" {
+			return words[n-1]
+		}
+		words = append(words, word)
+	}
+	return name
+}
+
+// isBeforeTable reports whether the name of a table may follow a word. The dot is that of a
+// schema.
+func isBeforeTable(word string) bool {
+	switch sqltext.Fold(word) {
+	case "from", "join", ",", "update", "into", ".", "(":
+		return true
+	}
+	return false
+}
