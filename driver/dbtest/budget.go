@@ -43,24 +43,23 @@ func during(t TB, db *sql.DB, f func(), c check) {
 		f()
 		return
 	}
-	through := false
+	late := false
+	t.Cleanup(func() { // before those of f, so that it runs after them: they may close rows
+		t.Helper()
+		detach()
+		if late {
+			c.report(t)
+		}
+	})
 	defer func() {
-		if !through { // a panic, or FailNow
+		if !late { // also after a panic, or FailNow
 			detach()
 		}
 	}()
 	f()
-	through = true
 	w.close()
-	if c.report(t) || db.Stats().InUse == 0 { // without connections in use, no rows are open
-		detach()
-		return
-	}
-	t.Cleanup(func() {
-		t.Helper()
-		detach()
-		c.report(t)
-	})
+	failed := c.report(t)
+	late = !failed && db.Stats().InUse > 0 // without connections in use, no rows are open
 }
 
 // A window is the time of a function. It ends once.

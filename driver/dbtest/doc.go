@@ -2,7 +2,7 @@
 // fails the test, and so does a query in a loop, or a function that makes too many calls.
 //
 //	func TestShop(t *testing.T) {
-//		db, err := sql.Open("sqlitemw", "file:"+filepath.Join(t.TempDir(), "shop.db"))
+//		db, err := sql.Open("sqlitemw", filepath.Join(t.TempDir(), "shop.db"))
 //		if err != nil {
 //			t.Fatal(err)
 //		}

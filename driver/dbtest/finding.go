@@ -46,6 +46,9 @@ func findingOf(text, line string, made map[string]bool) finding {
 		if index != "" {
 			return finding{table, fmt.Sprintf("full scan of %s, through its index %s: an index on the columns of WHERE or ON would avoid it", table, index)}
 		}
+		if !names(text, table) {
+			return finding{table, fmt.Sprintf("full scan of %s, which the statement does not name: a foreign key of %s needs an index on its columns, or a view scans it", table, table)}
+		}
 		return finding{table, fmt.Sprintf("full scan of %s: an index on the columns of WHERE, ON or ORDER BY would avoid it", table)}
 	}
 	if rest, ok := strings.CutPrefix(line, "SEARCH "); ok {
@@ -112,6 +115,17 @@ func tableOf(text, name string) string {
 		words = append(words, word)
 	}
 	return name
+}
+
+// names reports whether a text has a name as one of its words.
+func names(text, name string) bool {
+	l := sqltext.SQLite.Lexer(text)
+	for t := l.NextSignificant(); t.Kind != sqltext.EOF; t = l.NextSignificant() {
+		if word := t.Text(text); sqltext.EqualFold(word, name) || t.Kind == sqltext.Quoted && sqltext.EqualFold(sqltext.Unquote(word), name) {
+			return true
+		}
+	}
+	return false
 }
 
 // isBeforeTable reports whether the name of a table may follow a word. The dot is that of a

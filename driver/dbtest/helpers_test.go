@@ -76,7 +76,7 @@ var shops = map[string]func(t testing.TB) *sql.DB{
 
 func openShop(t testing.TB, name string) *sql.DB {
 	t.Helper()
-	db, err := sql.Open(name, "file:"+filepath.ToSlash(filepath.Join(t.TempDir(), "shop.db")))
+	db, err := sql.Open(name, filepath.Join(t.TempDir(), "shop.db"))
 	if err != nil {
 		t.Fatal(err)
 	}

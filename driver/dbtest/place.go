@@ -43,32 +43,51 @@ var wrappers = []string{
 	"iter", "reflect", "runtime", "slices", "sync", "testing",
 }
 
-// placeOf returns the line of the program that made a call, and the line of the test if that is
-// another one.
+// placeOf returns the line of the program that made a call, and the line of the test from which
+// it was reached, if that is another one.
 func placeOf(c driver.Call) string {
-	place := ""
+	place, from := "", "" // from is the first line of a test's file
 	frames := runtime.CallersFrames(c.Stack)
-	for {
-		frame, more := frames.Next()
-		test := strings.HasSuffix(frame.File, "_test.go")
-		if line := lineOf(frame); frame.File == "" {
-			// not Go code
-		} else if place == "" && (test || !isWrapper(frame.Function)) {
-			place = line
-			if test {
-				return place
-			}
-		} else if place != "" && test {
-			return place + ", from " + line
+	for more := true; more; {
+		var frame runtime.Frame
+		frame, more = frames.Next()
+		if frame.File == "" {
+			continue
 		}
-		if !more {
+		line, inTests := lineOf(frame), strings.HasSuffix(frame.File, "_test.go")
+		if place == "" {
+			if !inTests && isWrapper(frame.Function) {
+				continue
+			}
+			place = line
+		}
+		if isTest(frame.Function) {
+			from = line
 			break
 		}
+		if from == "" && inTests {
+			from = line
+		}
 	}
-	if place == "" {
+	switch {
+	case place == "":
 		return "an unknown line"
+	case from == "" || from == place:
+		return place
 	}
-	return place
+	return place + ", from " + from
+}
+
+// isTest reports whether a function is a test, or is declared in one.
+func isTest(function string) bool {
+	for name := range strings.SplitSeq(function[strings.LastIndexByte(function, '/')+1:], ".") {
+		for _, prefix := range []string{"Test", "Benchmark", "Fuzz", "Example"} {
+			if strings.HasPrefix(name, prefix) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // isWrapper reports whether a function is of one of the wrappers. A package of external tests is

@@ -18,7 +18,7 @@ const (
 	full scan of orders: an index on the columns of WHERE, ON or ORDER BY would avoid it
 	plan:
 		SCAN orders
-	called at helpers_test.go:N`
+	called at helpers_test.go:N, from scans_test.go:N`
 	byName = `dbtest: full scan: 1 call, 3 steps
 	SELECT id FROM customers WHERE name = ?
 	full scan of customers: an index on the columns of WHERE, ON or ORDER BY would avoid it
@@ -50,7 +50,7 @@ func TestNoFullScans(t *testing.T) {
 				{"twice, from two lines", func() {
 					read(t, db, "SELECT id FROM orders WHERE total = 10")
 					db.QueryRow("SELECT id FROM orders WHERE total = 60").Scan(new(int))
-				}, []string{strings.NewReplacer("1 call, 4", "2 calls, 8", "customer = ?", "total = 10", "_test.go:N", "_test.go:N (1 call)").Replace(byCustomer) + "\n\tcalled at scans_test.go:N (1 call)"}},
+				}, []string{strings.NewReplacer("1 call, 4", "2 calls, 8", "customer = ?", "total = 10", "scans_test.go:N", "scans_test.go:N (1 call)").Replace(byCustomer) + "\n\tcalled at scans_test.go:N (1 call)"}},
 				{"row", func() { db.QueryRow("SELECT id FROM customers WHERE name = ?", "Zoe").Scan(new(int)) }, []string{byName}},
 				{"transaction", func() {
 					tx, err := db.Begin()
@@ -68,7 +68,7 @@ func TestNoFullScans(t *testing.T) {
 	plan:
 		SCAN drafts
 		USE TEMP B-TREE FOR ORDER BY
-	called at helpers_test.go:N`}},
+	called at helpers_test.go:N, from scans_test.go:N`}},
 				{"connection", func() {
 					conn, err := db.Conn(t.Context())
 					if err != nil {
@@ -77,19 +77,19 @@ func TestNoFullScans(t *testing.T) {
 					defer conn.Close()
 					conn.QueryRowContext(t.Context(), "SELECT id FROM customers WHERE name = ?", "Zoe").Scan(new(int))
 				}, []string{byName}},
-				{"prepared", func() { prepared.QueryRow(9).Scan(new(int)) }, []string{strings.Replace(byCustomer, "helpers", "scans", 1)}},
+				{"prepared", func() { prepared.QueryRow(9).Scan(new(int)) }, []string{strings.Replace(byCustomer, "helpers_test.go:N, from ", "", 1)}},
 				{"update", func() { exec(t, db, "UPDATE orders SET total = total + 1 WHERE customer = 9") }, []string{`dbtest: full scan: 1 call, 4 steps
 	UPDATE orders SET total = total + 1 WHERE customer = 9
 	full scan of orders: an index on the columns of WHERE, ON or ORDER BY would avoid it
 	plan:
 		SCAN orders
-	called at helpers_test.go:N`}},
+	called at helpers_test.go:N, from scans_test.go:N`}},
 				{"returning", func() { read(t, db, "DELETE FROM orders WHERE customer = ? RETURNING id", 9) }, []string{`dbtest: full scan: 1 call, 4 steps
 	DELETE FROM orders WHERE customer = ? RETURNING id
 	full scan of orders: an index on the columns of WHERE, ON or ORDER BY would avoid it
 	plan:
 		SCAN orders
-	called at helpers_test.go:N`}},
+	called at helpers_test.go:N, from scans_test.go:N`}},
 				{"several statements", func() {
 					exec(t, db, "UPDATE countries SET name = name WHERE id = 1;\nUPDATE orders SET total = total WHERE customer = 9")
 				}, []string{`dbtest: full scan: 1 call, 4 steps
@@ -99,7 +99,7 @@ func TestNoFullScans(t *testing.T) {
 	plan:
 		SEARCH countries USING INTEGER PRIMARY KEY (rowid=?)
 		SCAN orders
-	called at helpers_test.go:N`}},
+	called at helpers_test.go:N, from scans_test.go:N`}},
 				{"automatic index", func() {
 					read(t, db, "SELECT c.name FROM countries c JOIN orders AS o ON c.id = 1 JOIN orders AS p ON p.customer = o.total WHERE o.id < 3")
 				}, []string{`dbtest: full scan: 1 call, 0 steps, 4 rows put into automatic indexes
@@ -110,7 +110,7 @@ func TestNoFullScans(t *testing.T) {
 		SEARCH o USING INTEGER PRIMARY KEY (rowid<?)
 		BLOOM FILTER ON p (customer=?)
 		SEARCH p USING AUTOMATIC COVERING INDEX (customer=?)
-	called at helpers_test.go:N`}},
+	called at helpers_test.go:N, from scans_test.go:N`}},
 				{"an error after the scan", func() {
 					rows, err := db.Query("SELECT abs(CASE id WHEN 3 THEN -9223372036854775808 ELSE 1 END) FROM customers")
 					if err == nil {
@@ -141,21 +141,37 @@ func TestNoFullScans(t *testing.T) {
 	}
 }
 
-// A trigger and a foreign key scan without a line in the plan.
-func TestNoFullScansUnplanned(t *testing.T) {
+// A foreign key, a trigger and a view scan a table that the statement does not name.
+func TestNoFullScansUnnamed(t *testing.T) {
 	db := openShop(t, "sqlitemw")
 	db.SetMaxOpenConns(1)
 	exec(t, db, "PRAGMA foreign_keys = on")
 	exec(t, db, "INSERT INTO customers VALUES (9, 'Eve', 1)")
-	ft := &fakeT{}
-	dbtest.NoFullScans(ft, db)
-	exec(t, db, "DELETE FROM customers WHERE id = 9")
-	compare(t, "foreign key", ft.end(), `dbtest: full scan: 1 call, 4 steps
-	DELETE FROM customers WHERE id = 9
+	exec(t, db, "CREATE TABLE log(a)")
+	exec(t, db, "CREATE TRIGGER logged AFTER INSERT ON log BEGIN UPDATE orders SET total = total WHERE customer = NEW.a; END")
+	exec(t, db, "CREATE VIEW named AS SELECT name FROM customers")
+	for text, want := range map[string]string{
+		"DELETE FROM customers WHERE id = 9": `
+	full scan of orders, which the statement does not name: a foreign key of orders needs an index on its columns, or a view scans it
 	plan:
 		SEARCH customers USING INTEGER PRIMARY KEY (rowid=?)
-	called at helpers_test.go:N
-	no table of the plan is scanned: look for a trigger, or a foreign key whose child table has no index for it`)
+		SCAN orders
+	called at helpers_test.go:N, from scans_test.go:N`,
+		"INSERT INTO log VALUES (9)": `
+	called at helpers_test.go:N, from scans_test.go:N
+	no table of the plan is scanned: a trigger scans one, which plans do not show`,
+	} {
+		ft := &fakeT{}
+		dbtest.NoFullScans(ft, db)
+		exec(t, db, text)
+		compare(t, text, ft.end(), "dbtest: full scan: 1 call, 4 steps\n\t"+text+want)
+	}
+	ft := &fakeT{}
+	dbtest.NoFullScans(ft, db)
+	read(t, db, "SELECT name FROM named")
+	if got := ft.end(); len(got) != 1 || !strings.Contains(got[0], "full scan of customers, which the statement does not name") {
+		t.Errorf("view: %q", got)
+	}
 }
 
 // The values of a program's texts make no difference, and neither do allowed tables, by their
@@ -266,7 +282,7 @@ func TestNoFullScansConcurrently(t *testing.T) {
 			})
 		}
 		group.Wait()
-		want := strings.NewReplacer("1 call, 3", "80 calls, 240", "scans_test", "helpers_test").Replace(byName)
+		want := strings.NewReplacer("1 call, 3", "80 calls, 240", "scans_test", "helpers_test.go:N, from scans_test").Replace(byName)
 		compare(t, name, ft.end(), want)
 	}
 }
