@@ -107,3 +107,29 @@ func ExampleCode() {
 	fmt.Println(code, extended, ok)
 	// Output: 19 2067 true
 }
+
+// Watch shows what a program executes, without a Tracer.
+func ExampleWatch() {
+	db, err := sql.Open("sqlitemw", ":memory:")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1) // each connection has an in-memory database of its own
+	if _, err := db.Exec("CREATE TABLE t(a); INSERT INTO t VALUES (1), (2), (3)"); err != nil {
+		log.Fatal(err)
+	}
+	detach, err := driver.Watch(db, func(c driver.Call) {
+		plan, err := c.Plan()
+		fmt.Println(c.Text, c.Rows, "row", c.FullScanSteps, "steps", plan, err)
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer detach()
+	var a int
+	if err := db.QueryRow("SELECT count(*) FROM t WHERE a < ?", 3).Scan(&a); err != nil {
+		log.Fatal(err)
+	}
+	// Output: SELECT count(*) FROM t WHERE a < ? 1 row 2 steps [SCAN t] <nil>
+}

@@ -51,6 +51,11 @@ func findingOf(text, line string, made map[string]bool) finding {
 		}
 		return finding{table, fmt.Sprintf("full scan of %s: an index on the columns of WHERE, ON or ORDER BY would avoid it", table)}
 	}
+	if name, ok := strings.CutPrefix(line, "SEARCH "); ok && !strings.Contains(name, " USING ") && !strings.Contains(name, " VIRTUAL TABLE ") {
+		// So SQLite describes the scan for a min() or max(), even if it is one of all rows.
+		table := tableOf(text, name)
+		return finding{table, fmt.Sprintf("full scan of %s for its min or max: an index on that column would avoid it", table)}
+	}
 	if rest, ok := strings.CutPrefix(line, "SEARCH "); ok {
 		name, index, ok := strings.Cut(rest, " USING AUTOMATIC ")
 		table := tableOf(text, name)

@@ -15,11 +15,14 @@ import (
 func listOrders(t *testing.T, db *sql.DB) {
 	for _, customer := range read(t, db, "SELECT customer FROM orders") {
 //line store.go:42
-		db.QueryRow("SELECT name FROM customers WHERE id = ?", customer).Scan(new(string))
+		err := db.QueryRow("SELECT name FROM customers WHERE id = ?", customer).Scan(new(string))
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
-//line repeats_test.go:24
+//line repeats_test.go:26
 
 // A query in a loop fails the test. Queries that differ do not.
 func TestNoRepeats(t *testing.T) {

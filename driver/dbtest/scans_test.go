@@ -124,6 +124,13 @@ func TestNoFullScans(t *testing.T) {
 	plan:
 		SCAN customers
 	called at scans_test.go:N`}},
+				{"max", func() { read(t, db, "SELECT max(total) FROM orders") }, []string{`dbtest: full scan: 1 call, 4 steps
+	SELECT max(total) FROM orders
+	full scan of orders for its min or max: an index on that column would avoid it
+	plan:
+		SEARCH orders
+	called at helpers_test.go:N, from scans_test.go:N`}},
+				{"max of the key", func() { read(t, db, "SELECT max(id) FROM orders") }, nil},
 				{"recursive", func() {
 					read(t, db, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9) SELECT i FROM n")
 				}, nil},
