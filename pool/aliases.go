@@ -34,6 +34,9 @@ type (
 	// Stats are the counters of a pool or an [Observer].
 	Stats = core.Stats
 
+	// A Setting is a setting of a pool that differs from the default.
+	Setting = core.Setting
+
 	// WALStats is the size of a write-ahead log.
 	WALStats = core.WALStats
 

@@ -19,7 +19,7 @@ import (
 )
 
 // Files in reading order: tx.go, manager.go, connector.go, mapped.go, acquire.go, open.go, engine.go,
-// metrics.go, stats.go, resize.go, shell.go, verdict.go, named.go, turn.go, backup.go, checkpoint.go, dial.go, cleanup.go,
+// metrics.go, settings.go, stats.go, resize.go, shell.go, verdict.go, named.go, turn.go, backup.go, checkpoint.go, dial.go, cleanup.go,
 // connstate.go, gate.go, planner.go, commitsync.go, health.go, walhost.go, journalmode.go,
 // limits.go, filelost.go, failure.go, reading.go, ownconn.go, checkout.go, session.go, pool.go, facade.go, dsn.go,
 // config.go, hooks.go, plan.go, names.go, aliases.go, conn.go, file.go and errors.go.

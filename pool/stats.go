@@ -27,6 +27,9 @@ func (p *Pool) Stats() Stats {
 	}
 	s.StepWaits = p.routing.steps.Waits()
 	s.Pages = p.wals.Stats()
+	if s.Pages.Bytes > 0 && p.cfg.JournalSizeLimit >= 0 {
+		s.Pages.Limit = p.wals.Limit()
+	}
 	s.SyncWaiting = int(p.base.syncWaits.Load())
 	s.Checkpoints, s.CheckpointsFailed = p.base.checkpoints.Load(), p.base.failedCheckpoints.Load()
 	return s
@@ -81,6 +84,8 @@ var (
 	_ core.View        = &Pool{}
 	_ core.HoldersView = &Pool{}
 	_ core.WaitersView = &Pool{}
+
+	_ core.SettingsView = &Pool{}
 )
 
 // limits returns the limits for metrics.

@@ -1,6 +1,10 @@
 package core
 
-import "github.com/sqlitemw/sqlitemw/driver/wrap"
+import (
+	"time"
+
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
+)
 
 // A View is what a status page reads of a pool or an [Observer]. All methods are safe for
 // concurrent use, take no connection and do not wait.
@@ -16,6 +20,33 @@ type HoldersView interface{ Holders() []Holder }
 
 // WaitersView is implemented by a [View] that knows the waiters for its connections.
 type WaitersView interface{ Waiters() []Waiter }
+
+// SettingsView is implemented by a [View] that knows its settings. Settings returns those that
+// differ from the defaults.
+type SettingsView interface{ Settings() []Setting }
+
+// A Setting is a setting of a pool. Its texts contain no secrets.
+type Setting struct {
+	Name    string // such as Config.MaxConns
+	Value   string // in force
+	Default string // what the setting is if the program sets nothing
+	Why     string // the reason, if the pool has chosen the value itself; otherwise empty
+}
+
+// PlansView is implemented by a [View] that keeps the query plans of slow statements. Plan
+// returns the plan of the statement with this ID; see [tracing.Statement]. It returns false if
+// there is none.
+//
+// [tracing.Statement]: https://pkg.go.dev/github.com/sqlitemw/sqlitemw/tracing#Statement
+type PlansView interface{ Plan(id string) (Plan, bool) }
+
+// A Plan is the query plan of a statement. It contains no values.
+type Plan struct {
+	ID       string    // of the statement
+	Taken    time.Time // when the engine returned the plan
+	Steps    []string  // of the engine, indented by two spaces for each level
+	Findings []string  // what is expensive in it, in words
+}
 
 var (
 	_ View        = &Pool{}

@@ -1,0 +1,172 @@
+package page
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/sqlitemw/sqlitemw/pool/core"
+)
+
+const (
+	typeJSON = "application/json; charset=utf-8"
+	typeText = "text/plain; charset=utf-8"
+)
+
+// serve answers an allowed GET or HEAD.
+func (h *handler) serve(w http.ResponseWriter, r *http.Request) {
+	name := fileOf(r)
+	if a, ok := assets[name]; ok {
+		reply(w, r, a.mediaType, a.content)
+		return
+	}
+	data, ok := dataRoutes[name]
+	switch {
+	case !ok:
+		http.Error(w, "not found", http.StatusNotFound)
+		return
+	case isFromOtherSite(r):
+		http.Error(w, "forbidden", http.StatusForbidden)
+		return
+	}
+	body, err := data.read(h, r)
+	switch {
+	case err == errNotFound:
+		http.Error(w, "not found", http.StatusNotFound)
+	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+		http.Error(w, "too slow", http.StatusServiceUnavailable)
+	case err != nil:
+		http.Error(w, "internal error", http.StatusInternalServerError)
+	default:
+		reply(w, r, data.mediaType, body)
+	}
+}
+
+// fileOf returns the file that is requested: that in the query, or else the end of the path. The
+// handler does not know where it is mounted, so any other path is that of the page.
+func fileOf(r *http.Request) string {
+	if name := r.URL.Query().Get("file"); name != "" {
+		return name
+	}
+	name := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
+	_, isAsset := assets[name]
+	_, isData := dataRoutes[name]
+	switch {
+	case isAsset, isData, name == "favicon.ico", name == "robots.txt": // browsers and crawlers ask for these
+		return name
+	}
+	return pageFile
+}
+
+func reply(w http.ResponseWriter, r *http.Request, mediaType string, body []byte) {
+	w.Header().Set("Content-Type", mediaType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body) // an error means that the client has gone
+	}
+}
+
+var errNotFound = errors.New("not found")
+
+// A dataRoute is a file that is made for each request.
+type dataRoute struct {
+	mediaType string
+	read      func(*handler, *http.Request) ([]byte, error)
+}
+
+var dataRoutes = map[string]dataRoute{
+	"state.json":      {typeJSON, (*handler).stateJSON},
+	"state.txt":       {typeText, (*handler).stateText},
+	"pool.json":       {typeJSON, (*handler).poolJSON},
+	"events.json":     {typeJSON, (*handler).eventsJSON},
+	"statements.json": {typeJSON, (*handler).statementsJSON},
+	"plan.json":       {typeJSON, (*handler).planJSON},
+}
+
+func (h *handler) stateJSON(r *http.Request) ([]byte, error) {
+	s, err := h.state.get(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	return s.json, nil
+}
+
+func (h *handler) stateText(r *http.Request) ([]byte, error) {
+	s, err := h.state.get(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	return s.text(), nil
+}
+
+func (h *handler) poolJSON(r *http.Request) ([]byte, error) {
+	_, p, err := h.poolOf(r)
+	if err != nil {
+		return nil, err
+	}
+	return marshal(h.detailOf(p))
+}
+
+// poolOf returns the pool that a request is about: the first one, if it names none.
+func (h *handler) poolOf(r *http.Request) (*snapshot, *taken, error) {
+	s, err := h.state.get(r.Context())
+	if err != nil {
+		return nil, nil, err
+	}
+	id := r.URL.Query().Get("pool")
+	for i := range s.pools {
+		if p := &s.pools[i]; id == "" || p.id == id {
+			return s, p, nil
+		}
+	}
+	return nil, nil, errNotFound
+}
+
+func (h *handler) eventsJSON(r *http.Request) ([]byte, error) {
+	s, p, err := h.poolOf(r)
+	if err != nil {
+		return nil, err
+	}
+	after, err := strconv.ParseUint(r.URL.Query().Get("after"), 10, 64)
+	if err != nil { // absent, or no number
+		after = 0
+	}
+	return marshal(eventsAfter(p, s.eventsOf(p), after))
+}
+
+func (h *handler) statementsJSON(r *http.Request) ([]byte, error) {
+	return h.statements.get(r.Context())
+}
+
+// longestID is how long an ID in a request may be. No ID of ours is longer.
+const longestID = 64
+
+func (h *handler) planJSON(r *http.Request) ([]byte, error) {
+	id := r.URL.Query().Get("id")
+	if id == "" || len(id) > longestID {
+		return nil, errNotFound
+	}
+	s, err := h.state.get(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	for i := range s.pools {
+		if v, ok := s.pools[i].view.(core.PlansView); ok {
+			if plan, ok := v.Plan(id); ok {
+				return marshal(planOf(plan))
+			}
+		}
+	}
+	return nil, errNotFound
+}
+
+// marshal returns v as JSON that is harmless within HTML, with a line break at the end.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	err := json.NewEncoder(&b).Encode(v)
+	return b.Bytes(), err
+}

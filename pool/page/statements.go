@@ -1,0 +1,127 @@
+package page
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/sqlitemw/sqlitemw/pool/core"
+	"github.com/sqlitemw/sqlitemw/tracing"
+)
+
+// A statementList is statements.json.
+type statementList struct {
+	Taken      time.Time       `json:"taken"`
+	Statements []statementLine `json:"statements"` // those first that have taken the longest in total
+	More       int             `json:"more"`       // that are not listed
+}
+
+// A statementLine is the statistics of a statement. Durations are in seconds.
+type statementLine struct {
+	ID            string            `json:"id,omitempty"`
+	System        string            `json:"system,omitempty"`
+	Database      string            `json:"database,omitempty"`
+	Summary       string            `json:"summary,omitempty"`
+	Text          string            `json:"text"` // without literals
+	Calls         uint64            `json:"calls"`
+	Running       int               `json:"running"`
+	Last          *time.Time        `json:"last"` // null if no call has ended
+	Total         float64           `json:"total"`
+	Share         float64           `json:"share"` // of the total of all statements, from 0 to 1
+	Mean          float64           `json:"mean"`
+	Max           float64           `json:"max"`
+	P50           float64           `json:"p50"`
+	P95           float64           `json:"p95"`
+	P99           float64           `json:"p99"`
+	Rows          int64             `json:"rows"`
+	Errors        uint64            `json:"errors"`
+	Codes         map[string]uint64 `json:"codes,omitempty"`
+	Engine        float64           `json:"engine"`
+	LockWait      float64           `json:"lock_wait"`
+	FullScanSteps int64             `json:"full_scan_steps"`
+	Sorts         int64             `json:"sorts"`
+	AutoIndexRows int64             `json:"auto_index_rows"`
+}
+
+const (
+	mostStatements = 200 // that are listed
+	mostCodes      = 10  // of a statement that are listed
+)
+
+// takeStatements returns the JSON of the statements.
+func (h *handler) takeStatements() []byte {
+	all := h.cfg.Tracer.Statements()
+	l := statementList{Taken: time.Now(), Statements: []statementLine{}, More: max(0, len(all)-mostStatements)}
+	var total time.Duration
+	for i := range all {
+		total += all[i].Total
+	}
+	for i := range all[:min(len(all), mostStatements)] {
+		line := h.statementOf(&all[i])
+		if total > 0 {
+			line.Share = float64(all[i].Total) / float64(total)
+		}
+		l.Statements = append(l.Statements, line)
+	}
+	// The list has only texts, finite numbers and times, and so no error.
+	text, _ := marshal(&l)
+	return text
+}
+
+func (h *handler) statementOf(s *tracing.Statement) statementLine {
+	line := statementLine{
+		ID: visible(s.ID, longestID), System: visible(s.System, longestName), Summary: visible(s.Summary, longestName), Text: inOneLine(s.Text),
+		Calls: s.Calls, Running: s.Running,
+		Total: s.Total.Seconds(), Mean: s.Mean().Seconds(), Max: s.Max.Seconds(), P50: s.P50.Seconds(), P95: s.P95.Seconds(), P99: s.P99.Seconds(),
+		Rows: s.Rows, Errors: s.Errors, Engine: s.Engine.Seconds(), LockWait: s.LockWait.Seconds(),
+		FullScanSteps: s.FullScanSteps, Sorts: s.Sorts, AutoIndexRows: s.AutoIndexRows,
+	}
+	if !h.names.hide {
+		line.Database = visible(s.Database, longestName)
+	}
+	if !s.Last.IsZero() {
+		line.Last = &s.Last
+	}
+	codes := slices.SortedFunc(maps.Keys(s.Codes), func(a, b string) int {
+		return cmp.Or(cmp.Compare(s.Codes[b], s.Codes[a]), cmp.Compare(a, b))
+	})
+	for i, code := range codes {
+		if i == 0 {
+			line.Codes = make(map[string]uint64)
+		}
+		if i == mostCodes {
+			line.Codes["other"] += s.Codes[code]
+			for _, code := range codes[i+1:] {
+				line.Codes["other"] += s.Codes[code]
+			}
+			break
+		}
+		line.Codes[visible(code, longestName)] += s.Codes[code]
+	}
+	return line
+}
+
+// A planLine is plan.json.
+type planLine struct {
+	ID       string    `json:"id"`
+	Taken    time.Time `json:"taken"`
+	Steps    []string  `json:"steps"`
+	Findings []string  `json:"findings"`
+}
+
+func planOf(p core.Plan) planLine {
+	return planLine{visible(p.ID, longestID), p.Taken, visibleList(p.Steps), visibleList(p.Findings)}
+}
+
+func visibleList(texts []string) []string {
+	const most = 100
+	list := make([]string, 0, min(len(texts), most+1))
+	for i, text := range texts {
+		if i == most {
+			return append(list, more(len(texts)-most))
+		}
+		list = append(list, visible(text, longestText))
+	}
+	return list
+}
