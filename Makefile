@@ -52,7 +52,8 @@ lint: ## check format, tidiness, faults that golangci-lint finds, the exported A
 	@for m in $(MODULES); do (cd $$m && $(GO) mod tidy -diff && $(GO) run $(GOLANGCI) run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 	@if $(GO) list -deps ./tracing ./driver/wrap | grep ncruces; then echo "tracing and driver/wrap must not import an engine"; exit 1; fi
 	@if $(GO) list -deps ./pool/core | grep -E 'ncruces|sqlitemw/(driver|pool)$$'; then echo "pool/core must import neither an engine nor package driver"; exit 1; fi
-	@cd conformance/api && $(GO) run ./order ./pool/core ./pool/internal/walkeeper ./pool/internal/walsync && $(GO) run ./order -most 10 ./pool
+	@if $(GO) list -deps ./pool/page | grep -E 'ncruces|html/template|sqlitemw/(driver|pool)$$'; then echo "pool/page must import neither an engine nor package driver, package pool or html/template"; exit 1; fi
+	@cd conformance/api && $(GO) run ./order ./pool/core ./pool/page ./pool/internal/walkeeper ./pool/internal/walsync && $(GO) run ./order -most 10 ./pool
 	@cd conformance/api && $(GO) run . -check
 	@test "$$($(GO) list -f '{{join .Imports " "}}' ./tracing/sqltext)" = strings || { echo "tracing/sqltext must import only strings"; exit 1; }
 
@@ -102,7 +103,8 @@ FUZZ ?= 1m
 fuzz: ## fuzz DSNs, queries and what is exported (FUZZ=1m each)
 	@for target in driver:FuzzDSN driver:FuzzSecrets driver:FuzzTexts driver:FuzzTranslate \
 		tracing/sqltext:FuzzStatements tracing/sqltext:FuzzRewrite tracing/sqltext:FuzzBinds tracing/internal/summary:FuzzDescribe \
-		pool:FuzzParseDSN pool:FuzzClassify pool:FuzzReader pool:FuzzReaderUnchanged; do \
+		pool:FuzzParseDSN pool:FuzzClassify pool:FuzzReader pool:FuzzReaderUnchanged \
+		pool/page:FuzzSecrets; do \
 		echo "$$target"; \
 		$(GO) test -run '^$$' -fuzz "^$${target#*:}\$$" -fuzztime $(FUZZ) -fuzzminimizetime 1x "./$${target%:*}" || exit 1; \
 	done

@@ -185,7 +185,7 @@ const showStatements = makeTable('statements', statementColumns, {
 
 const loud = new Set(['timeout', 'refuse', 'leak', 'dirty', 'busy', 'session', 'failing', 'file-lost', 'panic', 'time-limit', 'warning']);
 const about = e => [e.health, e.reason, e.blocker && 'blocked by ' + e.blocker, e.holder && 'connection ' + e.holder, e.err && 'error ' + e.err,
-	e.wait && 'waited ' + seconds(e.wait), e.place && 'place ' + e.place, e.commits && e.commits + ' commits', e.background && 'background'].filter(Boolean).join(', ');
+	e.wait && 'waited ' + seconds(e.wait), e.place && 'place ' + e.place, e.commits && 'commits: ' + e.commits, e.background && 'background'].filter(Boolean).join(', ');
 const showEvents = makeTable('events', [
 	{title: 'time', get: e => clock(e.time)},
 	{title: 'kind', head: true, get: e => e.kind},
@@ -211,7 +211,8 @@ function makeChart(title, value, text, limit) {
 	return list => {
 		const values = list.map(value), last = values.at(-1) || 0, most = Math.max(0, ...values), top = limit && limit(list.at(-1)) || 0;
 		const high = Math.max(most, top, 1e-9) * 1.1, y = v => (89 - 86 * v / high).toFixed(1);
-		const d = values.map((v, i) => (300 - (values.length - 1 - i) * 300 / (points - 1)).toFixed(1) + ' ' + y(v));
+		const wide = Math.max(values.length, 30) - 1; // a few points do not fill the box
+		const d = values.map((v, i) => (300 - (values.length - 1 - i) * 300 / wide).toFixed(1) + ' ' + y(v));
 		curve.setAttribute('d', d.length > 1 ? 'M' + d.join('L') : '');
 		area.setAttribute('d', d.length > 1 ? 'M' + d[0].split(' ')[0] + ' 89L' + d.join('L') + 'L300 89Z' : '');
 		line.setAttribute('d', top ? 'M0 ' + y(top) + 'H300' : '');

@@ -62,9 +62,10 @@ func fileOf(r *http.Request) string {
 	return pageFile
 }
 
+// reply writes a body. It leaves the Content-Length to the server, because middleware that
+// compresses the body might not correct it.
 func reply(w http.ResponseWriter, r *http.Request, mediaType string, body []byte) {
 	w.Header().Set("Content-Type", mediaType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body) // an error means that the client has gone
 	}
