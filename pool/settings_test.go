@@ -35,7 +35,11 @@ func TestSettings(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			tc.cfg.Path = "file:" + filepath.ToSlash(filepath.Join(t.TempDir(), "a.db")) + tc.params
-			p, _ := pooled(t, tc.cfg)
+			p, err := pool.Open(t.Context(), tc.cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.Close()
 			var got []string
 			for _, s := range p.Settings() {
 				text := s.Name + "=" + s.Value

@@ -42,7 +42,7 @@ type setting struct {
 	Why     string `json:"why,omitempty"`
 }
 
-func (h *handler) detailOf(p *taken) detail {
+func detailOf(p *taken, n *names) detail {
 	d := detail{ID: p.id, Name: p.name, Waits: barsOf(p.stats.WaitTimes), Uses: barsOf(p.stats.UseTimes), Facts: factsOf(&p.stats)}
 	if at := p.health.Checked; !at.IsZero() {
 		d.Checked = &at
@@ -54,7 +54,7 @@ func (h *handler) detailOf(p *taken) detail {
 			if i == most {
 				break
 			}
-			d.Settings = append(d.Settings, setting{visible(s.Name, longestName), h.names.reason(s.Value), h.names.reason(s.Default), h.names.reason(s.Why)})
+			d.Settings = append(d.Settings, setting{visible(s.Name, longestName), n.reason(s.Value), n.reason(s.Default), n.reason(s.Why)})
 		}
 	}
 	return d

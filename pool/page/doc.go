@@ -65,6 +65,7 @@
 // this from one look at the holders and waiters of the pools that it shows. [core.ErrDeadlock] is
 // exact.
 //
-// Files in reading order: page.go, access.go, routes.go, text.go, detail.go, events.go,
-// statements.go, snapshot.go, state.go, cycle.go, names.go, shared.go and assets.go.
+// Files in reading order: page.go, routes.go, access.go, text.go, detail.go, events.go,
+// statements.go, snapshot.go, state.go, cycle.go, taken.go, names.go, json.go, shared.go and
+// assets.go.
 package page

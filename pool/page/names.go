@@ -2,6 +2,7 @@ package page
 
 import (
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 
 const (
 	longestName = 200  // characters of a name or summary
+	longestID   = 64   // characters of an ID; also in a request
 	longestText = 2000 // characters of a statement, a reason or a plan's step
 )
 
@@ -19,6 +21,12 @@ const (
 type names struct {
 	hide bool
 	key  [32]byte // random, so that nobody can find a name by guessing
+}
+
+func newNames(hide bool) *names {
+	n := &names{hide: hide}
+	_, _ = rand.Read(n.key[:]) // never fails
+	return n
 }
 
 // id returns an ID for the nth pool of this name.

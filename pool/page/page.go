@@ -1,7 +1,6 @@
 package page
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
@@ -60,12 +59,7 @@ func New(cfg Config) (http.Handler, error) {
 	if cfg.Tracer == nil {
 		cfg.Tracer = tracing.Default()
 	}
-	h := &handler{cfg: cfg}
-	h.names.hide = cfg.HideNames
-	_, _ = rand.Read(h.names.key[:]) // never fails
-	h.state.build = h.takeSnapshot
-	h.statements.build = h.takeStatements
-	return h, nil
+	return &handler{cfg.Allow, newRouter(cfg.Pools, cfg.Tracer, cfg.TraceURL, newNames(cfg.HideNames))}, nil
 }
 
 func checkTraceURL(template string) error {
@@ -90,24 +84,22 @@ func List(pools ...core.View) func() []core.View {
 	return func() []core.View { return pools }
 }
 
-// A handler serves the page.
+// A handler decides which requests are answered.
 type handler struct {
-	cfg        Config
-	names      names
-	state      shared[*snapshot]
-	statements shared[[]byte]
+	allow  func(*http.Request) bool
+	router *router
 }
 
 // ServeHTTP implements [http.Handler].
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	setHeaders(w.Header())
 	switch {
-	case !h.cfg.Allow(r):
+	case !h.allow(r):
 		http.Error(w, "forbidden", http.StatusForbidden)
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 	default:
-		h.serve(w, r)
+		h.router.serve(w, r)
 	}
 }

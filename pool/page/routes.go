@@ -1,15 +1,14 @@
 package page
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
 	"strings"
 
 	"github.com/sqlitemw/sqlitemw/pool/core"
+	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
 const (
@@ -17,8 +16,22 @@ const (
 	typeText = "text/plain; charset=utf-8"
 )
 
+// A router serves the files of the page.
+type router struct {
+	names      *names
+	state      shared[*snapshot]
+	statements shared[[]byte]
+}
+
+func newRouter(pools func() []core.View, tracer *tracing.Tracer, traceURL string, n *names) *router {
+	rt := &router{names: n}
+	rt.state.build = func() *snapshot { return takeSnapshot(pools(), traceURL, n) }
+	rt.statements.build = func() []byte { return statementsOf(tracer.Statements(), n) }
+	return rt
+}
+
 // serve answers an allowed GET or HEAD.
-func (h *handler) serve(w http.ResponseWriter, r *http.Request) {
+func (rt *router) serve(w http.ResponseWriter, r *http.Request) {
 	name := fileOf(r)
 	if a, ok := assets[name]; ok {
 		reply(w, r, a.mediaType, a.content)
@@ -33,7 +46,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "forbidden", http.StatusForbidden)
 		return
 	}
-	body, err := data.read(h, r)
+	body, err := data.read(rt, r)
 	switch {
 	case err == errNotFound:
 		http.Error(w, "not found", http.StatusNotFound)
@@ -76,45 +89,45 @@ var errNotFound = errors.New("not found")
 // A dataRoute is a file that is made for each request.
 type dataRoute struct {
 	mediaType string
-	read      func(*handler, *http.Request) ([]byte, error)
+	read      func(*router, *http.Request) ([]byte, error)
 }
 
 var dataRoutes = map[string]dataRoute{
-	"state.json":      {typeJSON, (*handler).stateJSON},
-	"state.txt":       {typeText, (*handler).stateText},
-	"pool.json":       {typeJSON, (*handler).poolJSON},
-	"events.json":     {typeJSON, (*handler).eventsJSON},
-	"statements.json": {typeJSON, (*handler).statementsJSON},
-	"plan.json":       {typeJSON, (*handler).planJSON},
+	"state.json":      {typeJSON, (*router).stateJSON},
+	"state.txt":       {typeText, (*router).stateText},
+	"pool.json":       {typeJSON, (*router).poolJSON},
+	"events.json":     {typeJSON, (*router).eventsJSON},
+	"statements.json": {typeJSON, (*router).statementsJSON},
+	"plan.json":       {typeJSON, (*router).planJSON},
 }
 
-func (h *handler) stateJSON(r *http.Request) ([]byte, error) {
-	s, err := h.state.get(r.Context())
+func (rt *router) stateJSON(r *http.Request) ([]byte, error) {
+	s, err := rt.state.get(r.Context())
 	if err != nil {
 		return nil, err
 	}
 	return s.json, nil
 }
 
-func (h *handler) stateText(r *http.Request) ([]byte, error) {
-	s, err := h.state.get(r.Context())
+func (rt *router) stateText(r *http.Request) ([]byte, error) {
+	s, err := rt.state.get(r.Context())
 	if err != nil {
 		return nil, err
 	}
 	return s.text(), nil
 }
 
-func (h *handler) poolJSON(r *http.Request) ([]byte, error) {
-	_, p, err := h.poolOf(r)
+func (rt *router) poolJSON(r *http.Request) ([]byte, error) {
+	_, p, err := rt.poolOf(r)
 	if err != nil {
 		return nil, err
 	}
-	return marshal(h.detailOf(p))
+	return marshal(detailOf(p, rt.names))
 }
 
 // poolOf returns the pool that a request is about: the first one, if it names none.
-func (h *handler) poolOf(r *http.Request) (*snapshot, *taken, error) {
-	s, err := h.state.get(r.Context())
+func (rt *router) poolOf(r *http.Request) (*snapshot, *taken, error) {
+	s, err := rt.state.get(r.Context())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -127,8 +140,8 @@ func (h *handler) poolOf(r *http.Request) (*snapshot, *taken, error) {
 	return nil, nil, errNotFound
 }
 
-func (h *handler) eventsJSON(r *http.Request) ([]byte, error) {
-	s, p, err := h.poolOf(r)
+func (rt *router) eventsJSON(r *http.Request) ([]byte, error) {
+	s, p, err := rt.poolOf(r)
 	if err != nil {
 		return nil, err
 	}
@@ -139,19 +152,16 @@ func (h *handler) eventsJSON(r *http.Request) ([]byte, error) {
 	return marshal(eventsAfter(p, s.eventsOf(p), after))
 }
 
-func (h *handler) statementsJSON(r *http.Request) ([]byte, error) {
-	return h.statements.get(r.Context())
+func (rt *router) statementsJSON(r *http.Request) ([]byte, error) {
+	return rt.statements.get(r.Context())
 }
 
-// longestID is how long an ID in a request may be. No ID of ours is longer.
-const longestID = 64
-
-func (h *handler) planJSON(r *http.Request) ([]byte, error) {
+func (rt *router) planJSON(r *http.Request) ([]byte, error) {
 	id := r.URL.Query().Get("id")
 	if id == "" || len(id) > longestID {
 		return nil, errNotFound
 	}
-	s, err := h.state.get(r.Context())
+	s, err := rt.state.get(r.Context())
 	if err != nil {
 		return nil, err
 	}
@@ -163,11 +173,4 @@ func (h *handler) planJSON(r *http.Request) ([]byte, error) {
 		}
 	}
 	return nil, errNotFound
-}
-
-// marshal returns v as JSON that is harmless within HTML, with a line break at the end.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	err := json.NewEncoder(&b).Encode(v)
-	return b.Bytes(), err
 }

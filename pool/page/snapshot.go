@@ -28,23 +28,10 @@ type snapshot struct {
 	events map[*taken][]wrap.Event
 }
 
-// A taken is what was read of one pool.
-type taken struct {
-	view    core.View
-	id      string
-	name    string // as it is shown
-	stats   core.Stats
-	health  core.HealthReport
-	holders []core.Holder // all of them, the longest first
-	waiters []core.Waiter // all of them; nil if the pool does not know them
-	counts  bool          // it knows its waiters
-}
-
 // takeSnapshot reads all pools.
-func (h *handler) takeSnapshot() *snapshot {
-	views := h.cfg.Pools()
+func takeSnapshot(views []core.View, traceURL string, n *names) *snapshot {
 	s := &snapshot{events: map[*taken][]wrap.Event{}}
-	s.state.Taken, s.state.TraceURL = time.Now(), h.cfg.TraceURL
+	s.state.Taken, s.state.TraceURL = time.Now(), traceURL
 	s.state.MorePools = max(0, len(views)-mostPools)
 	views = views[:min(len(views), mostPools)]
 	seen := make(map[string]int, len(views))
@@ -54,40 +41,28 @@ func (h *handler) takeSnapshot() *snapshot {
 			continue
 		}
 		name := v.Name()
-		s.pools = append(s.pools, h.take(v, name, seen[name]))
+		s.pools = append(s.pools, take(v, name, seen[name], n))
 		seen[name]++
 	}
-	h.fill(s)
+	s.fill(n)
 	// State has only texts, numbers and times, and so no error.
 	s.json, _ = marshal(&s.state)
 	return s
 }
 
-// take reads a pool, the nth of its name.
-func (h *handler) take(v core.View, name string, nth int) taken {
-	t := taken{view: v, id: h.names.id(name, nth), name: h.names.of("pool", name), stats: v.Stats(), health: v.Health()}
-	if v, ok := v.(core.HoldersView); ok {
-		t.holders = v.Holders()
-	}
-	if v, ok := v.(core.WaitersView); ok {
-		t.waiters, t.counts = v.Waiters(), true
-	}
-	return t
-}
-
 // fill makes the state from what was read.
-func (h *handler) fill(s *snapshot) {
+func (s *snapshot) fill(n *names) {
 	marks := findCycles(s.pools)
 	st := &s.state
 	st.Pools, st.Holders, st.Waiters = make([]poolLine, len(s.pools)), []holderLine{}, []waiterLine{}
 	for i := range s.pools {
 		p := &s.pools[i]
-		st.Pools[i] = h.lineOf(p)
+		st.Pools[i] = lineOf(p, n)
 		for j := range p.holders[:min(len(p.holders), mostOfPool)] {
-			st.Holders = append(st.Holders, h.holderOf(s, p, &p.holders[j], marks))
+			st.Holders = append(st.Holders, holderOf(s.pools, p, &p.holders[j], marks, n))
 		}
 		for j := range p.waiters[:min(len(p.waiters), mostOfPool)] {
-			st.Waiters = append(st.Waiters, h.waiterOf(p, &p.waiters[j], marks))
+			st.Waiters = append(st.Waiters, waiterOf(p, &p.waiters[j], marks, n))
 		}
 		st.Pools[i].Cycle = marks.pools[i]
 		st.MoreHolders += max(0, len(p.holders)-mostOfPool)

@@ -76,7 +76,7 @@ type waiterLine struct {
 }
 
 // lineOf returns the line of a pool.
-func (h *handler) lineOf(p *taken) poolLine {
+func lineOf(p *taken, n *names) poolLine {
 	s := &p.stats
 	line := poolLine{
 		ID: p.id, Name: p.name, Health: p.health.Health.String(),
@@ -91,11 +91,11 @@ func (h *handler) lineOf(p *taken) poolLine {
 			line.Reasons = append(line.Reasons, more(len(p.health.Reasons)-most))
 			break
 		}
-		line.Reasons = append(line.Reasons, h.names.reason(reason))
+		line.Reasons = append(line.Reasons, n.reason(reason))
 	}
 	if p.counts {
-		n := len(p.waiters)
-		line.Waiting = &n
+		waiting := len(p.waiters)
+		line.Waiting = &waiting
 	}
 	for i := range p.waiters {
 		line.LongestWait = max(line.LongestWait, p.waiters[i].Waited.Seconds())
@@ -103,16 +103,16 @@ func (h *handler) lineOf(p *taken) poolLine {
 	return line
 }
 
-func (h *handler) holderOf(s *snapshot, p *taken, c *core.Holder, m marks) holderLine {
+func holderOf(pools []taken, p *taken, c *core.Holder, m marks, n *names) holderLine {
 	line := holderLine{
 		Pool: p.id, PoolName: p.name, Conn: c.Conn.String(), Lane: visible(string(c.Lane), longestName), Held: c.Held.Seconds(),
-		Last: visible(c.Last, longestName), Tx: c.Tx, Rows: c.Rows, Owner: h.names.owner(c.Owner), Cycle: m.holders[c],
+		Last: visible(c.Last, longestName), Tx: c.Tx, Rows: c.Rows, Owner: n.owner(c.Owner), Cycle: m.holders[c],
 	}
 	if c.Trace.IsValid() {
 		line.Trace = c.Trace.String()
 	}
 	if to, ok := m.waits[c]; ok {
-		line.WaitsFor = visible(string(to.lane), longestName) + " of " + s.pools[to.pool].name
+		line.WaitsFor = visible(string(to.lane), longestName) + " of " + pools[to.pool].name
 	}
 	const most = 12
 	for i, frame := range c.Stack {
@@ -125,10 +125,10 @@ func (h *handler) holderOf(s *snapshot, p *taken, c *core.Holder, m marks) holde
 	return line
 }
 
-func (h *handler) waiterOf(p *taken, w *core.Waiter, m marks) waiterLine {
+func waiterOf(p *taken, w *core.Waiter, m marks, n *names) waiterLine {
 	line := waiterLine{
 		Pool: p.id, PoolName: p.name, Lane: visible(string(w.Lane), longestName), Place: w.Place, Waited: w.Waited.Seconds(),
-		Owner: h.names.owner(w.Owner), Cycle: m.waiters[w],
+		Owner: n.owner(w.Owner), Cycle: m.waiters[w],
 	}
 	if w.Trace.IsValid() {
 		line.Trace = w.Trace.String()

@@ -49,16 +49,15 @@ const (
 	mostCodes      = 10  // of a statement that are listed
 )
 
-// takeStatements returns the JSON of the statements.
-func (h *handler) takeStatements() []byte {
-	all := h.cfg.Tracer.Statements()
+// statementsOf returns statements.json.
+func statementsOf(all []tracing.Statement, n *names) []byte {
 	l := statementList{Taken: time.Now(), Statements: []statementLine{}, More: max(0, len(all)-mostStatements)}
 	var total time.Duration
 	for i := range all {
 		total += all[i].Total
 	}
 	for i := range all[:min(len(all), mostStatements)] {
-		line := h.statementOf(&all[i])
+		line := statementOf(&all[i], n)
 		if total > 0 {
 			line.Share = float64(all[i].Total) / float64(total)
 		}
@@ -69,7 +68,7 @@ func (h *handler) takeStatements() []byte {
 	return text
 }
 
-func (h *handler) statementOf(s *tracing.Statement) statementLine {
+func statementOf(s *tracing.Statement, n *names) statementLine {
 	line := statementLine{
 		ID: visible(s.ID, longestID), System: visible(s.System, longestName), Summary: visible(s.Summary, longestName), Text: inOneLine(s.Text),
 		Calls: s.Calls, Running: s.Running,
@@ -77,7 +76,7 @@ func (h *handler) statementOf(s *tracing.Statement) statementLine {
 		Rows: s.Rows, Errors: s.Errors, Engine: s.Engine.Seconds(), LockWait: s.LockWait.Seconds(),
 		FullScanSteps: s.FullScanSteps, Sorts: s.Sorts, AutoIndexRows: s.AutoIndexRows,
 	}
-	if !h.names.hide {
+	if !n.hide {
 		line.Database = visible(s.Database, longestName)
 	}
 	if !s.Last.IsZero() {
