@@ -1,6 +1,6 @@
 # All modules of the repository, the root first. Dependencies of tests and tools are in
 # nested modules, so that users of the library do not inherit them.
-MODULES := . conformance/clients conformance/compat conformance/demo conformance/encryption conformance/engines conformance/fidelity conformance/prometheus conformance/random conformance/upstream conformance/jaeger conformance/faults conformance/bench conformance/apps conformance/api
+MODULES := . conformance/clients conformance/compat conformance/demo conformance/encryption conformance/engines conformance/fidelity conformance/prometheus conformance/random conformance/upstream conformance/jaeger conformance/faults conformance/bench conformance/browser conformance/apps conformance/api
 
 GO ?= go
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -34,6 +34,10 @@ help: ## list the targets
 .PHONY: demo
 demo: ## run a small shop on "sqlitemw" and on the pool, and print spans, connections and stats
 	@cd conformance/demo && $(GO) run .
+
+.PHONY: demo-page
+demo-page: ## run the shop for a minute, and serve the live page of its pool on this machine
+	@cd conformance/demo && $(GO) run . -page 127.0.0.1:0
 
 .PHONY: test
 test: ## run all tests except those that need a Jaeger

@@ -1,6 +1,7 @@
 // Demo is a small shop on SQLite that shows what sqlitemw reports about a program.
 //
 //	go run . [-db file]
+//	go run . -page 127.0.0.1:0 [-for 1m] [-db file]
 //
 // It is an ordinary program: goose migrates the database, and sqlx runs the queries. Only the
 // driver's name in sql.Open and the attached pool.Observe come from this library. Eight
@@ -18,6 +19,9 @@
 //
 // The database is in a temporary directory, and removed at the end. With -db, it is in a new
 // file, which is kept.
+//
+// With -page, it serves the page of pool/page at this address instead, while the shop trades for a
+// minute, or as long as -for says.
 //
 // # Environment
 //
@@ -56,17 +60,25 @@ const connections = 4
 
 func main() {
 	file := flag.String("db", "", "keep the database in this new `file`")
+	address := flag.String("page", "", "trade for a while, and serve the pool's page at this `address`")
+	during := flag.Duration("for", time.Minute, "how long to trade with -page")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *file, os.Stdout); err != nil {
+	if *address != "" {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, *during)
+		defer cancel()
+	}
+	if err := run(ctx, *file, *address, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
 }
 
-// run is the program. If file is empty, the database is a temporary one.
-func run(ctx context.Context, file string, out io.Writer) (err error) {
+// run is the program. If file is empty, the database is a temporary one. If address is empty, no
+// page is served.
+func run(ctx context.Context, file, address string, out io.Writer) (err error) {
 	if file == "" {
 		dir, err := os.MkdirTemp("", "sqlitemw-demo-")
 		if err != nil {
@@ -76,6 +88,9 @@ func run(ctx context.Context, file string, out io.Writer) (err error) {
 		file = filepath.Join(dir, "shop.db")
 	} else if _, err := os.Lstat(file); err == nil {
 		return fmt.Errorf("%s exists: name a new file", file)
+	}
+	if address != "" {
+		return live(ctx, file, address, out)
 	}
 
 	tel, err := startTelemetry(ctx)

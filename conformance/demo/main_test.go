@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -15,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"go.uber.org/goleak"
@@ -257,5 +260,41 @@ func TestDemoExportFails(t *testing.T) {
 	}
 	if strings.Contains(out, "/trace/") {
 		t.Error("a link to a trace that was not exported")
+	}
+}
+
+// TestPage runs the shop with its page, and reads the page's state.
+func TestPage(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0], "-page", "127.0.0.1:0", "-for", "3s")
+	cmd.Env = append(os.Environ(), asDemo+"=1", "TMPDIR="+t.TempDir(), "OTEL_EXPORTER_OTLP_ENDPOINT=")
+	var problems bytes.Buffer
+	cmd.Stderr = &problems
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(line, "http://")
+	address, _, _ := strings.Cut(rest, " ")
+	time.Sleep(time.Second)
+	res, err := http.Get("http://" + address + "state.txt")
+	if err != nil {
+		t.Fatalf("%q: %v", line, err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil || !strings.Contains(string(text), "shop.db") {
+		t.Errorf("%s, %v", text, err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%v: %s", err, problems.String())
 	}
 }

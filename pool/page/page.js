@@ -40,7 +40,7 @@ const clock = time => new Date(time).toLocaleTimeString('en-GB');
 
 // makeTable fills a table and returns a function that shows a list of rows in it. It keeps the
 // nodes of rows whose key stays, so that the focus and a selection stay too. A column has a title
-// and a function of the row that returns a text, or {text, href}, {text, click} or {lines}.
+// and a function of the row that returns a text, or {text, href}, {text, click} or {text, lines}.
 function makeTable(id, columns, {key, mark, empty, sorter}) {
 	const head = node('tr'), body = node('tbody'), nothing = node('tr', {}, node('td', {colspan: columns.length, class: 'empty'}, empty));
 	const rows = new Map();
@@ -92,15 +92,15 @@ function setCell(tr, td, c) {
 	const shown = v.lines ? v.lines.join('\n') : v.text + '\0' + (v.href || '');
 	if (td.shown === shown) return;
 	td.shown = shown;
-	if (v.lines && v.lines.length > 1) {
-		td.replaceChildren(node('details', {}, node('summary', {}, v.lines[0]), ...v.lines.slice(1).map(l => node('div', {}, l))));
+	if (v.lines) {
+		td.replaceChildren(node('details', {}, node('summary', {}, v.text), ...v.lines.map(l => node('div', {}, l))));
 	} else if (v.href) {
 		td.replaceChildren(node('a', {href: v.href, target: '_blank', rel: 'noopener noreferrer', title: v.title}, v.text));
 	} else if (v.click) {
 		const b = node('button', {type: 'button'}, v.text);
 		b.onclick = () => c.get(tr.row).click();
 		td.replaceChildren(b);
-	} else td.textContent = v.lines ? v.lines[0] || '' : v.text;
+	} else td.textContent = v.text;
 }
 
 // What is shown.
@@ -122,6 +122,9 @@ function trace(id) {
 	if (!state.trace_url || !/^[0-9a-f]{32}$/.test(id)) return id;
 	return {text: id.slice(0, 8) + '…', title: id, href: state.trace_url.replaceAll('{trace}', id)};
 }
+
+// frame shortens "example.com/shop.Sell (/src/shop/sell.go:12)" to "shop.Sell (sell.go:12)".
+const frame = text => text.replace(/^[^ ]*\//, '').replace(/\(.*[/\\]/, '(');
 
 const showPools = makeTable('pools', [
 	{title: 'pool', head: true, wide: true, get: p => ({text: p.name, click: () => select(p.id)})},
@@ -149,7 +152,7 @@ const showHolders = makeTable('holders', [
 	{title: 'state', wide: true, get: h => [h.cycle && 'IN A CYCLE', h.waits_for && 'waits for ' + h.waits_for, h.tx && 'transaction', h.rows && 'open rows' + (h.rows > 1 ? ' × ' + h.rows : '')].filter(Boolean).join(', ') || '–', level: h => h.cycle ? 'bad' : h.waits_for ? 'warn' : ''},
 	{title: 'owner', wide: true, get: h => h.owner || '–'},
 	{title: 'trace', code: true, get: h => trace(h.trace) || '–'},
-	{title: 'acquired at', wide: true, code: true, get: h => h.stack ? {lines: h.stack} : '–'},
+	{title: 'acquired at', wide: true, code: true, get: h => h.stack ? {text: frame(h.stack[0]), lines: h.stack} : '–'},
 ], {key: h => h.pool + ' ' + h.lane + ' ' + h.conn, empty: 'No connection is in use.', mark: h => h.cycle ? 'bad' : ''});
 
 const showWaiters = makeTable('waiters', [
@@ -366,7 +369,7 @@ async function choose(s) {
 	if (!chosen || !s.id) return;
 	let lines;
 	try {
-		const p = await get('plan.json', {id: s.id}, true);
+		const p = await get('plan.json', {id: s.id});
 		lines = p ? [...p.findings, ...p.steps.map(l => 'plan: ' + l)] : ['no plan has been taken'];
 	} catch (err) {
 		lines = ['no plan: ' + err.message];

@@ -158,19 +158,16 @@ func (rt *router) statementsJSON(r *http.Request) ([]byte, error) {
 
 func (rt *router) planJSON(r *http.Request) ([]byte, error) {
 	id := r.URL.Query().Get("id")
-	if id == "" || len(id) > longestID {
-		return nil, errNotFound
-	}
 	s, err := rt.state.get(r.Context())
 	if err != nil {
 		return nil, err
 	}
 	for i := range s.pools {
-		if v, ok := s.pools[i].view.(core.PlansView); ok {
+		if v, ok := s.pools[i].view.(core.PlansView); ok && id != "" && len(id) <= longestID {
 			if plan, ok := v.Plan(id); ok {
 				return marshal(planOf(plan))
 			}
 		}
 	}
-	return nil, errNotFound
+	return marshal(nil) // not 404, because browsers report that as an error of the page
 }
