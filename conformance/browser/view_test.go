@@ -202,7 +202,7 @@ func TestPause(t *testing.T) {
 		t.Error("the page refreshes although it is hidden")
 	}
 	hide(false)
-	if !changes(time.Second) {
+	if !changes(5 * time.Second) {
 		t.Error("the page does not go on when it is visible")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"regexp"
 	"strings"
@@ -139,7 +140,11 @@ func TestMounts(t *testing.T) {
 			mux.Handle(tc.pattern, tc.handler)
 			server := httptest.NewServer(mux)
 			defer server.Close()
-			read := func(url string) (string, *http.Response) {
+			type response struct {
+				body, mediaType string
+				from            *url.URL // where the redirect of the mux ended
+			}
+			read := func(url string) response {
 				res, err := http.Get(url)
 				if err != nil {
 					t.Fatal(err)
@@ -149,32 +154,31 @@ func TestMounts(t *testing.T) {
 				if err != nil || res.StatusCode != http.StatusOK {
 					t.Fatalf("GET %s: %s, %v", url, res.Status, err)
 				}
-				return string(body), res
+				return response{string(body), res.Header.Get("Content-Type"), res.Request.URL}
 			}
-			body, res := read(server.URL + tc.at)
-			if !strings.Contains(body, "<title>sqlitemw</title>") {
-				t.Fatalf("the page is %.100q", body)
+			main := read(server.URL + tc.at)
+			if !strings.Contains(main.body, "<title>sqlitemw</title>") {
+				t.Fatalf("the page is %.100q", main.body)
 			}
-			base := res.Request.URL // where the redirect of the mux ended
-			links := regexp.MustCompile(`(?:href|src)="([^"]*)"`).FindAllStringSubmatch(body, -1)
+			links := regexp.MustCompile(`(?:href|src)="([^"]*)"`).FindAllStringSubmatch(main.body, -1)
 			if len(links) < 5 {
 				t.Fatalf("links: %v", links)
 			}
 			for _, link := range append(links, []string{"", "?file=pool.json"}, []string{"", "?file=events.json&after=0"}) {
-				to, err := base.Parse(link[1])
+				to, err := main.from.Parse(link[1])
 				if err != nil {
 					t.Fatal(err)
 				}
-				if _, res := read(to.String()); strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") {
+				if res := read(to.String()); strings.HasPrefix(res.mediaType, "text/html") {
 					t.Errorf("%s is HTML", to)
 				}
 			}
 			if tc.below {
-				if body, _ := read(server.URL + tc.at + "state.json"); !json.Valid([]byte(body)) {
-					t.Errorf("state.json is %.100q", body)
+				if res := read(server.URL + tc.at + "state.json"); !json.Valid([]byte(res.body)) {
+					t.Errorf("state.json is %.100q", res.body)
 				}
-				if body, _ := read(server.URL + tc.at + "state.txt"); !strings.HasPrefix(body, "sqlitemw ") {
-					t.Errorf("state.txt is %.100q", body)
+				if res := read(server.URL + tc.at + "state.txt"); !strings.HasPrefix(res.body, "sqlitemw ") {
+					t.Errorf("state.txt is %.100q", res.body)
 				}
 			}
 		})
