@@ -7,6 +7,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"github.com/sqlitemw/sqlitemw/driver/internal/queryplan"
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 	"github.com/sqlitemw/sqlitemw/tracing"
 	"github.com/sqlitemw/sqlitemw/tracing/instrument"
@@ -214,10 +215,28 @@ func (c *conn) WAL() any {
 	return nil
 }
 
+// foreignKeys returns the columns of a table's foreign keys.
+func (c *conn) foreignKeys(table string) (columns []string) {
+	st, _, err := c.Conn.Prepare(`SELECT "from" FROM pragma_foreign_key_list(?)`)
+	if err != nil {
+		return nil
+	}
+	defer st.Close()
+	if st.BindText(1, table) != nil {
+		return nil
+	}
+	for st.Step() {
+		columns = append(columns, st.ColumnText(0))
+	}
+	return columns
+}
+
 func (c *conn) Plan(query string) (p tracing.Plan, err error) {
 	p.Taken = time.Now()
 	if p.Steps, err = c.session.explainPlan(query); err == nil {
-		p.Findings = planFindings(c.Conn, query, p.Steps)
+		for _, f := range queryplan.Findings(query, p.Steps, c.foreignKeys) {
+			p.Findings = append(p.Findings, f.Text)
+		}
 	}
 	return p, err
 }

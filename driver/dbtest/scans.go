@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/driver/internal/queryplan"
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
 
@@ -70,11 +71,11 @@ func (s *scans) see(c driver.Call) {
 // trigger has made it.
 func (s *scans) forbids(c driver.Call, plan []string) bool {
 	allowed := false
-	for _, f := range findingsOf(c.Text, plan) {
-		if f.table == "" {
+	for _, f := range queryplan.Findings(c.Text, plan, nil) {
+		if f.Table == "" {
 			continue
 		}
-		if !s.allows(f.table) {
+		if !s.allows(f.Table) {
 			return true
 		}
 		allowed = true
@@ -101,7 +102,7 @@ func (s *scans) report(t TB) {
 			fmt.Fprintf(&b, ", %s put into automatic indexes", times(st.indexed, "row"))
 		}
 		st.describe(&b)
-		if st.planErr == nil && len(findingsOf(st.text, st.plan)) == 0 && sqltext.SQLite.Head(st.text).Verb.Rows() {
+		if st.planErr == nil && len(queryplan.Findings(st.text, st.plan, nil)) == 0 && sqltext.SQLite.Head(st.text).Verb.Rows() {
 			b.WriteString("\n\tno table of the plan is scanned: a trigger scans one, which plans do not show")
 		}
 		t.Errorf("%s", b.String())

@@ -7,6 +7,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/driver/internal/queryplan"
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
 
@@ -54,8 +55,8 @@ const maxPlaces = 5
 // describe appends the description of the statement to a failure.
 func (s *statement) describe(b *strings.Builder) {
 	fmt.Fprintf(b, "\n\t%s", strings.ReplaceAll(strings.TrimSpace(s.text), "\n", "\n\t"))
-	for _, f := range findingsOf(s.text, s.plan) {
-		fmt.Fprintf(b, "\n\t%s", f.text)
+	for _, f := range queryplan.Findings(s.text, s.plan, nil) {
+		fmt.Fprintf(b, "\n\t%s", f.Text)
 	}
 	switch {
 	case s.planErr != nil:

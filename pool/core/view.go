@@ -1,8 +1,6 @@
 package core
 
 import (
-	"time"
-
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
@@ -31,21 +29,6 @@ type Setting struct {
 	Value   string // in force
 	Default string // what the setting is if the program sets nothing
 	Why     string // the reason, if the pool has chosen the value itself; otherwise empty
-}
-
-// PlansView is implemented by a [View] that keeps the query plans of slow statements. Plan
-// returns the plan of the statement with this ID; see [tracing.Statement]. It returns false if
-// there is none.
-//
-// [tracing.Statement]: https://pkg.go.dev/github.com/sqlitemw/sqlitemw/tracing#Statement
-type PlansView interface{ Plan(id string) (Plan, bool) }
-
-// A Plan is the query plan of a statement. It contains no values.
-type Plan struct {
-	ID       string    // of the statement
-	Taken    time.Time // when the engine returned the plan
-	Steps    []string  // of the engine, indented by two spaces for each level
-	Findings []string  // what is expensive in it, in words
 }
 
 var (

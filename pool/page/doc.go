@@ -44,7 +44,7 @@
 //   - pool.json?pool=ID: one pool in detail: histograms, commits for each sync, settings, cache
 //   - events.json?pool=ID&after=N: the events of one pool with a Seq of more than N
 //   - statements.json: statistics by statement, if [tracing.Config] has them on
-//   - plan.json?id=ID: the query plan of a slow statement; null if no pool has it
+//   - plan.json?id=ID: the query plan of a slow statement; null if none has been taken
 //   - state.txt: the state as text of at most 100 columns, for curl and reports of bugs
 //
 // Without pool, pool.json and events.json are about the first pool. IDs are those in state.json

@@ -28,7 +28,6 @@ func everywhere(name string) *view {
 		}},
 		waiters:  []core.Waiter{{Pool: name, Lane: wrap.Lane(name), Place: 1, Waited: time.Second, Owner: name}},
 		settings: []core.Setting{{Name: name, Value: name, Default: name, Why: name}},
-		plans:    map[string]core.Plan{"1": {ID: name, Steps: []string{name}, Findings: []string{name}}},
 	}
 }
 
@@ -48,7 +47,7 @@ func TestHostileNames(t *testing.T) {
 				t.Errorf("%s has markup: %s", route, body)
 			}
 		}
-		if route != "statements.json" && !strings.Contains(strings.ReplaceAll(body, `\\`, `\`), `\u202egnp.exe\u2066`) {
+		if route != "statements.json" && !strings.HasPrefix(route, "plan.json") && !strings.Contains(strings.ReplaceAll(body, `\\`, `\`), `\u202egnp.exe\u2066`) {
 			t.Errorf("%s does not show the name: %s", route, body)
 		}
 		if strings.Contains(body, "hidden error") {

@@ -28,7 +28,6 @@ type view struct {
 	holders  []core.Holder
 	waiters  []core.Waiter
 	settings []core.Setting
-	plans    map[string]core.Plan
 	reads    atomic.Int64 // of Stats
 	slow     chan struct{}
 }
@@ -39,10 +38,6 @@ func (v *view) Events() []wrap.Event      { return v.events }
 func (v *view) Holders() []core.Holder    { return v.holders }
 func (v *view) Waiters() []core.Waiter    { return v.waiters }
 func (v *view) Settings() []core.Setting  { return v.settings }
-func (v *view) Plan(id string) (core.Plan, bool) {
-	p, ok := v.plans[id]
-	return p, ok
-}
 
 func (v *view) Stats() core.Stats {
 	v.reads.Add(1)
@@ -192,7 +187,7 @@ func TestMounts(t *testing.T) {
 
 // TestResponses checks status, headers and body of each route, for GET, HEAD and other methods.
 func TestResponses(t *testing.T) {
-	h := newPage(t, &view{name: "app.db", plans: map[string]core.Plan{"1": {ID: "1", Steps: []string{"SCAN t"}}}})
+	h := newPage(t, &view{name: "app.db"})
 	for _, route := range routes {
 		target := "/debug/?file=" + route
 		w := get(h, target)

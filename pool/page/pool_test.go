@@ -15,6 +15,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 	"github.com/sqlitemw/sqlitemw/pool/core"
 	"github.com/sqlitemw/sqlitemw/pool/page"
+	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
 func open(t *testing.T, cfg pool.Config) *pool.Pool {
@@ -213,5 +214,48 @@ func TestViews(t *testing.T) {
 	}
 	if err := m.Remove(t.Context(), "primary"); err == nil {
 		await(t, read, names("observed"))
+	}
+}
+
+// TestStatementsAndPlans checks what the page shows of a slow statement, whose names are hostile.
+func TestStatementsAndPlans(t *testing.T) {
+	tracer, err := tracing.New(tracing.Config{Statements: 10, SlowCall: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := open(t, pool.Config{Path: filepath.Join(t.TempDir(), "app.db"), Tracing: tracer, KeepAlive: 80 * time.Millisecond})
+	if _, err := p.DB().Exec("CREATE TABLE \"<b>\u202et\"(a)"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.DB().Exec("SELECT a FROM \"<b>\u202et\" WHERE a = 'hidden'"); err != nil {
+		t.Fatal(err)
+	}
+	h := configured(t, page.Config{Pools: page.List(p), Allow: page.Guarded, Tracer: tracer})
+	type statements struct {
+		Statements []struct {
+			ID, Text string
+			Calls    int
+		}
+	}
+	id := ""
+	for _, s := range decode[statements](t, get(h, "/statements.json")).Statements {
+		if strings.HasPrefix(s.Text, "SELECT a") {
+			if id = s.ID; s.Calls != 1 || s.Text != `SELECT a FROM "<b>\u202et" WHERE a = ?` {
+				t.Errorf("%+v", s)
+			}
+		}
+	}
+	type plan struct{ Steps, Findings []string }
+	var got plan
+	for began := time.Now(); len(got.Steps) == 0; time.Sleep(50 * time.Millisecond) {
+		if got = decode[plan](t, get(h, "/plan.json?id="+id)); time.Since(began) > 10*time.Second {
+			t.Fatal("no plan")
+		}
+	}
+	if got.Steps[0] != `SCAN <b>\u202et` || len(got.Findings) != 1 || !strings.HasPrefix(got.Findings[0], `full scan of <b>\u202et`) {
+		t.Errorf("%+v", got)
+	}
+	if body := get(h, "/plan.json?id=nothing").Body.String(); strings.TrimSpace(body) != "null" {
+		t.Error(body)
 	}
 }

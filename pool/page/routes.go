@@ -20,13 +20,13 @@ const (
 type router struct {
 	names      *names
 	state      shared[*snapshot]
-	statements shared[[]byte]
+	statements shared[takenStatements]
 }
 
 func newRouter(pools func() []core.View, tracer *tracing.Tracer, traceURL string, n *names) *router {
 	rt := &router{names: n}
 	rt.state.build = func() *snapshot { return takeSnapshot(pools(), traceURL, n) }
-	rt.statements.build = func() []byte { return statementsOf(tracer.Statements(), n) }
+	rt.statements.build = func() takenStatements { return takeStatements(tracer.Statements(), n) }
 	return rt
 }
 
@@ -153,21 +153,17 @@ func (rt *router) eventsJSON(r *http.Request) ([]byte, error) {
 }
 
 func (rt *router) statementsJSON(r *http.Request) ([]byte, error) {
-	return rt.statements.get(r.Context())
+	taken, err := rt.statements.get(r.Context())
+	return taken.json, err
 }
 
 func (rt *router) planJSON(r *http.Request) ([]byte, error) {
-	id := r.URL.Query().Get("id")
-	s, err := rt.state.get(r.Context())
+	taken, err := rt.statements.get(r.Context())
 	if err != nil {
 		return nil, err
 	}
-	for i := range s.pools {
-		if v, ok := s.pools[i].view.(core.PlansView); ok && id != "" && len(id) <= longestID {
-			if plan, ok := v.Plan(id); ok {
-				return marshal(planOf(plan))
-			}
-		}
+	if plan := taken.plans[r.URL.Query().Get("id")]; plan != nil {
+		return marshal(planOf(plan))
 	}
 	return marshal(nil) // not 404, because browsers report that as an error of the page
 }

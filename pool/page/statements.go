@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sqlitemw/sqlitemw/pool/core"
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
@@ -48,6 +47,22 @@ const (
 	mostStatements = 200 // that are listed
 	mostCodes      = 10  // of a statement that are listed
 )
+
+// takenStatements are all statements at one time.
+type takenStatements struct {
+	json  []byte                   // statements.json
+	plans map[string]*tracing.Plan // by the ID of a statement
+}
+
+func takeStatements(all []tracing.Statement, n *names) takenStatements {
+	taken := takenStatements{statementsOf(all, n), make(map[string]*tracing.Plan)}
+	for i := range all {
+		if all[i].Plan != nil {
+			taken.plans[all[i].ID] = all[i].Plan
+		}
+	}
+	return taken
+}
 
 // statementsOf returns statements.json.
 func statementsOf(all []tracing.Statement, n *names) []byte {
@@ -103,14 +118,13 @@ func statementOf(s *tracing.Statement, n *names) statementLine {
 
 // A planLine is plan.json.
 type planLine struct {
-	ID       string    `json:"id"`
 	Taken    time.Time `json:"taken"`
 	Steps    []string  `json:"steps"`
 	Findings []string  `json:"findings"`
 }
 
-func planOf(p core.Plan) planLine {
-	return planLine{visible(p.ID, longestID), p.Taken, visibleList(p.Steps), visibleList(p.Findings)}
+func planOf(p *tracing.Plan) planLine {
+	return planLine{p.Taken, visibleList(p.Steps), visibleList(p.Findings)}
 }
 
 func visibleList(texts []string) []string {

@@ -1,4 +1,5 @@
-package dbtest
+// Package queryplan reads query plans of SQLite.
+package queryplan
 
 import (
 	"fmt"
@@ -7,15 +8,16 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
 
-// A finding is what a line of a query plan means.
-type finding struct {
-	table string // that is scanned, in full or for an automatic index; "" if none is
-	text  string
+// A Finding is what makes a line of a query plan slow.
+type Finding struct {
+	Table string // that is scanned, in full or for an automatic index; "" if none is
+	Text  string // in words
 }
 
-// findingsOf returns what a plan means. Lines that are in order have no finding.
-// https://sqlite.org/eqp.html
-func findingsOf(text string, plan []string) (findings []finding) {
+// Findings returns what makes a plan slow. text is the query that it is for. Lines that are in order
+// have no finding. keys returns the columns of the table's foreign keys, for a table that the query
+// does not name; it may be nil. https://sqlite.org/eqp.html
+func Findings(text string, plan []string, keys func(table string) []string) (findings []Finding) {
 	made := make(map[string]bool) // by the query itself: CTEs, views and subqueries
 	for _, line := range plan {
 		line = strings.TrimLeft(line, " ")
@@ -27,48 +29,54 @@ func findingsOf(text string, plan []string) (findings []finding) {
 	}
 	seen := make(map[string]bool)
 	for _, line := range plan {
-		f := findingOf(text, strings.TrimLeft(line, " "), made)
-		if f.text != "" && !seen[f.text] {
-			seen[f.text] = true
+		f := findingOf(text, strings.TrimLeft(line, " "), made, keys)
+		if f.Text != "" && !seen[f.Text] {
+			seen[f.Text] = true
 			findings = append(findings, f)
 		}
 	}
 	return findings
 }
 
-func findingOf(text, line string, made map[string]bool) finding {
+func findingOf(text, line string, made map[string]bool, keys func(string) []string) Finding {
 	if rest, ok := strings.CutPrefix(line, "SCAN "); ok {
 		name, index := scanned(rest)
 		table := tableOf(text, name)
 		if name == "" || made[sqltext.Fold(name)] || made[sqltext.Fold(table)] {
-			return finding{}
+			return Finding{}
 		}
 		if index != "" {
-			return finding{table, fmt.Sprintf("full scan of %s, through its index %s: an index on the columns of WHERE or ON would avoid it", table, index)}
+			return Finding{table, fmt.Sprintf("full scan of %s, through its index %s: an index on the columns of WHERE or ON would avoid it", table, index)}
 		}
 		if !names(text, table) {
-			return finding{table, fmt.Sprintf("full scan of %s, which the statement does not name: a foreign key of %s needs an index on its columns, or a view scans it", table, table)}
+			if keys != nil {
+				if columns := keys(table); len(columns) > 0 {
+					on := table + "(" + strings.Join(columns, ", ") + ")"
+					return Finding{table, fmt.Sprintf("full scan of %s for a foreign key without an index: create it, CREATE INDEX name ON %s", table, on)}
+				}
+			}
+			return Finding{table, fmt.Sprintf("full scan of %s, which the statement does not name: a foreign key of %s needs an index on its columns, or a view scans it", table, table)}
 		}
-		return finding{table, fmt.Sprintf("full scan of %s: an index on the columns of WHERE, ON or ORDER BY would avoid it", table)}
+		return Finding{table, fmt.Sprintf("full scan of %s: an index on the columns of WHERE, ON or ORDER BY would avoid it", table)}
 	}
 	if name, ok := strings.CutPrefix(line, "SEARCH "); ok && !strings.Contains(name, " USING ") && !strings.Contains(name, " VIRTUAL TABLE ") {
 		// So SQLite describes the scan for a min() or max(), even if it is one of all rows.
 		table := tableOf(text, name)
-		return finding{table, fmt.Sprintf("full scan of %s for its min or max: an index on that column would avoid it", table)}
+		return Finding{table, fmt.Sprintf("full scan of %s for its min or max: an index on that column would avoid it", table)}
 	}
 	if rest, ok := strings.CutPrefix(line, "SEARCH "); ok {
 		name, index, ok := strings.Cut(rest, " USING AUTOMATIC ")
 		table := tableOf(text, name)
 		if !ok || made[sqltext.Fold(name)] || made[sqltext.Fold(table)] || strings.HasPrefix(name, "(") {
-			return finding{}
+			return Finding{}
 		}
 		on := table + "(" + strings.Join(indexed(index), ", ") + ")"
-		return finding{table, fmt.Sprintf("automatic index on %s, which each call builds from a full scan: create it, CREATE INDEX name ON %s", on, on)}
+		return Finding{table, fmt.Sprintf("automatic index on %s, which each call builds from a full scan: create it, CREATE INDEX name ON %s", on, on)}
 	}
 	if _, what, ok := strings.Cut(line, "USE TEMP B-TREE FOR "); ok {
-		return finding{text: fmt.Sprintf("temporary B-tree for %s: an index in this order would avoid it", what)}
+		return Finding{Text: fmt.Sprintf("temporary B-tree for %s: an index in this order would avoid it", what)}
 	}
-	return finding{}
+	return Finding{}
 }
 
 // scanned returns the name of a scanned table, as the query names it, and the index that the
