@@ -311,6 +311,12 @@
 // [Connector.CacheStats] returns counters of the cache. The cached queries take at most 2
 // MiB for each connection and 64 MiB for the process.
 //
+// # Tests
+//
+// [Watch] shows each call that has finished: its text, its trace, its rows and SQLite's
+// counters, without a Tracer. Package dbtest uses it to fail a test on a full scan, on a
+// query in a loop, or on more calls than a budget.
+//
 // # Panics
 //
 // A function of the program that SQLite calls may panic. SQLite itself panics, in Go, if it
