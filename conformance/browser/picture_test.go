@@ -28,9 +28,9 @@ func TestPicture(t *testing.T) {
 	defer users.Close()
 	b.open(serve(b, play(t).pool, users).URL + "/debug/sql/")
 	b.await(rows("waiters") + ".length === 3 && " + rows("statements") + ".length === 3")
-	b.run(chromedp.EmulateViewport(1280, 900), chromedp.SetValue(chromedp.CSS("#interval"), "1"))
+	b.run(chromedp.EmulateViewport(1280, 990), chromedp.SetValue(chromedp.CSS("#interval"), "1"))
 	eval[bool](b, "document.getElementById('interval').dispatchEvent(new Event('change'))")
-	time.Sleep(3 * time.Second) // the charts have some points
+	time.Sleep(5 * time.Second) // the charts have some points
 	for _, scheme := range []string{"light", "dark"} {
 		b.prefer(scheme)
 		time.Sleep(400 * time.Millisecond)

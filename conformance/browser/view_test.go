@@ -180,8 +180,10 @@ func TestPause(t *testing.T) {
 	b.await(rows("waiters") + ".length === 3")
 	b.run(chromedp.SetValue(chromedp.CSS("#interval"), "1"))
 	eval[bool](b, "document.getElementById('interval').dispatchEvent(new Event('change'))")
-	if !changes(5*time.Second) || !changes(5*time.Second) {
-		t.Error("the page does not refresh")
+	for range 2 {
+		if !changes(5 * time.Second) {
+			t.Error("the page does not refresh")
+		}
 	}
 	b.run(chromedp.Click(chromedp.CSS("#pause")))
 	b.await("document.getElementById('status').innerText === 'paused'")

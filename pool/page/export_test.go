@@ -1,0 +1,8 @@
+package page
+
+import "github.com/sqlitemw/sqlitemw/tracing"
+
+// StatementsOf returns statements.json for made-up statistics.
+func StatementsOf(all []tracing.Statement, hide bool) []byte {
+	return statementsOf(all, newNames(hide))
+}
