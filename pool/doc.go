@@ -258,9 +258,10 @@
 // program with many pools, Config.LifecycleLevel or _pool_log=off puts both at level Debug.
 //
 // [Pool.Stats] returns totals. [Pool.Holders] returns the current holders of connections, and
-// [Pool.Waiters] the calls that wait for one. Spans and metrics are those of package tracing. The
-// acquire span includes the wait in the queue, and the pool measures
-// db.client.connection.wait_time, pending_requests and timeouts.
+// [Pool.Waiters] the calls that wait for one. [Pool.Settings] returns what differs from the
+// defaults, and why there is one lane or two. Package pool/page shows all of it in a browser. Spans
+// and metrics are those of package tracing. The acquire span includes the wait in the queue, and
+// the pool measures db.client.connection.wait_time, pending_requests and timeouts.
 //
 // # Health and upkeep
 //
