@@ -15,6 +15,7 @@ import (
 
 	"github.com/sqlitemw/sqlitemw/pool"
 	"github.com/sqlitemw/sqlitemw/pool/page"
+	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
 // live runs the shop on a pool until ctx ends, and serves the pool's page at address meanwhile.
@@ -24,12 +25,16 @@ func live(ctx context.Context, file, address string, out io.Writer) (err error) 
 		return err
 	}
 	defer func() { err = errors.Join(err, tel.shutdown(context.WithoutCancel(ctx))) }()
-	p, err := pool.Open(ctx, pool.Config{Path: file, Name: "shop.db", MaxConns: connections, LeakAfter: 10 * time.Second})
+	tracer, err := tracing.New(tracing.Config{Statements: 100, SlowCall: 10 * time.Millisecond})
+	if err != nil {
+		return err
+	}
+	p, err := pool.Open(ctx, pool.Config{Path: file, Name: "shop.db", Tracing: tracer, MaxConns: connections, LeakAfter: 10 * time.Second})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
-	stop, err := servePage(ctx, p, tel, address, out)
+	stop, err := servePage(ctx, p, tracer, tel, address, out)
 	if err != nil {
 		return err
 	}
@@ -48,8 +53,8 @@ func live(ctx context.Context, file, address string, out io.Writer) (err error) 
 
 // servePage serves the page of a pool on this machine, and prints its address. The caller must
 // call stop.
-func servePage(ctx context.Context, p *pool.Pool, tel *telemetry, address string, out io.Writer) (stop func() error, err error) {
-	cfg := page.Config{Pools: page.List(p), Allow: page.Loopback}
+func servePage(ctx context.Context, p *pool.Pool, tracer *tracing.Tracer, tel *telemetry, address string, out io.Writer) (stop func() error, err error) {
+	cfg := page.Config{Pools: page.List(p), Allow: page.Loopback, Tracer: tracer}
 	if base := os.Getenv("JAEGER_QUERY"); base != "" && tel.endpoint != "" {
 		cfg.TraceURL = strings.TrimRight(base, "/") + "/trace/{trace}"
 	}

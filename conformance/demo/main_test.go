@@ -285,14 +285,16 @@ func TestPage(t *testing.T) {
 	_, rest, _ := strings.Cut(line, "http://")
 	address, _, _ := strings.Cut(rest, " ")
 	time.Sleep(time.Second)
-	res, err := http.Get("http://" + address + "state.txt")
-	if err != nil {
-		t.Fatalf("%q: %v", line, err)
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if err != nil || !strings.Contains(string(text), "shop.db") {
-		t.Errorf("%s, %v", text, err)
+	for route, want := range map[string]string{"state.txt": "shop.db", "statements.json": "INSERT INTO"} {
+		res, err := http.Get("http://" + address + route)
+		if err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		defer res.Body.Close()
+		text, err := io.ReadAll(res.Body)
+		if err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%s: %s, %v", route, text, err)
+		}
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("%v: %s", err, problems.String())
