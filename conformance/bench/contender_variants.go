@@ -38,6 +38,9 @@ func variants() []*Contender {
 		list = append(list, c)
 	}
 	return append(list, &Contender{
+		Name: viewed, Variant: true, open: openViewed,
+		What: "this module's own pool, whose page is read every 250 ms",
+	}, &Contender{
 		Name: counted, Variant: true, open: openCounted,
 		What: "this module's driver with statistics of 1000 statements, no SDK",
 	})

@@ -52,6 +52,11 @@ func contentionWorkloads() []*Workload {
 			Trial: queue,
 		},
 	})
+	list = append(list, &Workload{
+		Name: "contention-tx-viewed", What: "as contention-tx, beside a viewer of the pool's page",
+		Only: []string{Baseline, "sqlitemw-pool", viewed}, Options: pool, Seed: seedAccounts,
+		Trial: func(ctx context.Context, e *Env) (Figures, error) { return contend(ctx, e, readThenWrite, 0) },
+	})
 	// Not at synchronous=full: it writes nothing, and its connections must not be open
 	// beforehand.
 	return append(list, &Workload{
