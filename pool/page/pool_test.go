@@ -9,9 +9,11 @@ import (
 	"testing"
 	"time"
 
+	sqlite3driver "github.com/ncruces/go-sqlite3/driver"
 	"go.opentelemetry.io/otel/trace"
 
 	_ "github.com/sqlitemw/sqlitemw/driver"
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
 	"github.com/sqlitemw/sqlitemw/pool"
 	"github.com/sqlitemw/sqlitemw/pool/core"
 	"github.com/sqlitemw/sqlitemw/pool/page"
@@ -257,5 +259,33 @@ func TestStatementsAndPlans(t *testing.T) {
 	}
 	if body := get(h, "/plan.json?id=nothing").Body.String(); strings.TrimSpace(body) != "null" {
 		t.Error(body)
+	}
+}
+
+// TestWrappedDatabase checks what shows of a database of another driver beneath package wrap.
+func TestWrappedDatabase(t *testing.T) {
+	tracer, err := tracing.New(tracing.Config{Statements: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	parent, err := (&sqlite3driver.SQLite{}).OpenConnector(":memory:")
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := sql.OpenDB(wrap.NewConnector(parent, wrap.Config{Tracing: tracer, Source: tracing.Source{System: "mysql", Namespace: "shop"}}))
+	defer db.Close()
+	obs, err := pool.Observe(t.Context(), db, pool.ObserveConfig{Name: "wrapped"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer obs.Close()
+	if err := db.QueryRow("SELECT 'hidden'").Scan(new(string)); err != nil {
+		t.Fatal(err)
+	}
+	h := configured(t, page.Config{Allow: page.Guarded, Pools: page.List(obs), Tracer: tracer})
+	for route, want := range map[string]string{"state.json": `"wrapped"`, "state.txt": "wrapped", "statements.json": `"SELECT"`, "events.json": `"connect"`} {
+		if body := get(h, "/"+route).Body.String(); !strings.Contains(body, want) || strings.Contains(body, "hidden") {
+			t.Errorf("%s: %s", route, body)
+		}
 	}
 }
