@@ -232,6 +232,10 @@ func (c *conn) foreignKeys(table string) (columns []string) {
 }
 
 func (c *conn) Plan(query string) (p tracing.Plan, err error) {
+	// An EXPLAIN does not notice that another connection has changed the schema.
+	if err := c.Conn.Exec("SELECT 1 FROM sqlite_schema LIMIT 1"); err != nil {
+		return p, err
+	}
 	p.Taken = time.Now()
 	if p.Steps, err = c.session.explainPlan(query); err == nil {
 		for _, f := range queryplan.Findings(query, p.Steps, c.foreignKeys) {

@@ -8,7 +8,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/ncruces/go-sqlite3"
 
 	"github.com/sqlitemw/sqlitemw/pool"
 	"github.com/sqlitemw/sqlitemw/tracing"
@@ -171,4 +174,38 @@ func TestStatementsOfAPool(t *testing.T) {
 		return
 	}
 	t.Errorf("%+v", tracer.Statements())
+}
+
+// TestPlanAfterSchemaChange checks that the plan of a statement that is still slow is taken again when
+// the schema has changed.
+func TestPlanAfterSchemaChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, tracer, _ := planned(t, pool.Config{Init: func(raw *sqlite3.Conn) error {
+			return raw.CreateFunction("pause", 0, 0, func(ctx sqlite3.Context, _ ...sqlite3.Value) {
+				time.Sleep(time.Second)
+				ctx.ResultInt(1)
+			})
+		}})
+		must(t, p.DB(), "CREATE TABLE t(a, b); INSERT INTO t VALUES (1, 2)")
+		plan := func() tracing.Plan {
+			must(t, p.DB(), "SELECT pause(), b FROM t WHERE a = 1")
+			time.Sleep(2 * time.Minute) // rounds of maintenance come
+			synctest.Wait()
+			return planOf(t, tracer, "SELECT pause(), b FROM t WHERE a = ?")
+		}
+		first := plan()
+		if len(first.Findings) != 1 {
+			t.Errorf("%q", first)
+		}
+		if again := plan(); !again.Taken.Equal(first.Taken) {
+			t.Errorf("the plan was taken at %v and, for the same schema, at %v", first.Taken, again.Taken)
+		}
+		must(t, p.DB(), "CREATE INDEX by_a ON t(a)")
+		if again := plan(); len(again.Findings) != 0 || !strings.Contains(again.Steps[0], "by_a") {
+			t.Errorf("%q", again)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
