@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"database/sql"
+	"fmt"
 
 	"github.com/sqlitemw/sqlitemw/pool/core"
 )
@@ -114,5 +115,10 @@ func WithOwner(ctx context.Context, name string) context.Context { return core.W
 // Observe records the events of db's connections until the Observer is closed; see
 // [core.Observe].
 func Observe(ctx context.Context, db *sql.DB, cfg ObserveConfig) (*Observer, error) {
+	if db != nil {
+		if _, ok := db.Driver().(*Driver); ok {
+			return nil, fmt.Errorf("%w: it has a pool, which records its events: use pool.Of(db) after its first call", ErrNotObservable)
+		}
+	}
 	return core.Observe(ctx, db, cfg)
 }

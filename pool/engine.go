@@ -66,13 +66,13 @@ func (e engine) Maintain(ctx context.Context, now time.Time) {
 		e.guard.Start(ctx, e.lanes.limits, func(context.Context) { e.enforceLimits(now) })
 	}
 	e.wals.Maintain(ctx)
-	e.plans.work(ctx)
+	e.plans.maintain()
 }
 
 // Stop implements [core.Engine].
 func (e engine) Stop(ctx context.Context) bool {
 	ended := e.lanes.limits.Ended(ctx)
-	ended = e.plans.job.Ended(ctx) && ended
+	ended = e.plans.stop(ctx) && ended
 	return e.wals.Stop(ctx) && ended
 }
 

@@ -66,7 +66,7 @@ func (plan *plan) open(ctx context.Context) (*Pool, error) {
 		meter:         p.guard.NewPlace("the meter provider of Config.Tracing", core.NoHook),
 	}
 	p.lanes.limits = p.guard.NewJob("ending transactions and rows that exceed their limits")
-	p.plans = planner{pool: p, job: p.guard.NewJob("taking plans of slow statements")}
+	p.plans = newPlanner(p)
 	p.wals = walkeeper.New(walHost{p}, walkeeper.Config{Kind: plan.walKind(), Guard: p.guard, Limit: cfg.JournalSizeLimit})
 	opened := false
 	defer func() { // also if Init or a hook panics
@@ -256,6 +256,7 @@ func (p *Pool) abandon() {
 		p.base.stopMetrics()
 	}
 	p.wals.Stop(context.Background())
+	p.plans.stop(context.Background())
 	p.core.Abandon(func() {
 		p.base.keeper.close()
 		if p.base.file != nil {

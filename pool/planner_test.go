@@ -201,6 +201,11 @@ func TestPlanAfterSchemaChange(t *testing.T) {
 			t.Errorf("the plan was taken at %v and, for the same schema, at %v", first.Taken, again.Taken)
 		}
 		must(t, p.DB(), "CREATE INDEX by_a ON t(a)")
+		time.Sleep(2 * time.Minute) // without a slow call
+		synctest.Wait()
+		if again := planOf(t, tracer, "SELECT pause(), b FROM t WHERE a = ?"); len(again.Findings) != 0 {
+			t.Errorf("%q", again)
+		}
 		if again := plan(); len(again.Findings) != 0 || !strings.Contains(again.Steps[0], "by_a") {
 			t.Errorf("%q", again)
 		}

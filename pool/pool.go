@@ -40,7 +40,7 @@ type Pool struct {
 	lanes   lanes
 	routing routing
 	wals    *walkeeper.Keeper
-	plans   planner
+	plans   *planner
 	facades facades
 }
 

@@ -163,18 +163,20 @@
 //
 // With Config.Statements, the package keeps statistics of each statement: see [Statement]. They need
 // neither a provider nor a logger. Calls of one statement are those of one database whose queries
-// differ only in what is never recorded, in white space, in the length of a list of values after IN,
-// and in the number of rows after VALUES. BEGIN, COMMIT and ROLLBACK are statements, too; preparing
-// one is not a call of it. [Tracer.Statements] returns all of them, those first that have taken
-// longest.
+// differ only in literals, comments and white space, in the length of lists after IN, and in the
+// number of rows after VALUES. Upper and lower case differ. BEGIN, COMMIT and ROLLBACK are statements,
+// too; preparing one is not a call of it. [Tracer.Statements] returns all of them, sorted by their
+// total time, the longest first. The [Default] Tracer has no statistics.
 //
-// When there are more statements than Config.Statements, the eighth with the fewest calls is added up
-// in one with the Text "others", so no call is lost. For a system other than SQLite, whose SQL the
+// When there are more statements than Config.Statements, those with the fewest calls, an eighth of
+// all, are added to one statement with the Text "others". So no call is lost. For a system other than SQLite, whose SQL the
 // package does not read, a statement is the first keyword of a query.
 //
-// With Config.SlowCall, too, package pool takes the plan of each slow statement, on a reader that is
-// idle while no caller waits. The plan, and what makes it slow in words, is in [Statement].Plan, and
-// in the log lines of the statement's slow calls. It is taken again when the schema has changed.
+// With Config.SlowCall, too, package pool takes the plan of each slow statement after the slow call,
+// on a reader, when one is idle and no caller waits. A pool with one lane takes no plans. The plan,
+// and what makes it slow in words, is in [Statement].Plan. It is logged once when it is taken, and in
+// the lines of later slow calls. If the schema has changed, the pool takes the plan again, at the
+// latest after 30 seconds.
 //
 // # What is never recorded
 //

@@ -11,7 +11,7 @@ import (
 )
 
 // AtMost calls f, and fails the test if f made more than n calls of db. Statements of [Allow] do
-// not count. A call counts when it has finished; if f leaves rows open, their query counts when
+// not count, and neither do BeginTx, Commit, Rollback and Ping. A call counts when it has finished; if f leaves rows open, their query counts when
 // they are closed, and the failure is reported at the end of the test.
 func AtMost(t TB, db *sql.DB, n int, f func(), opts ...Option) {
 	t.Helper()

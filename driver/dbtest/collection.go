@@ -10,7 +10,8 @@ import (
 
 // Collect calls f, and returns the calls of db that finished in the meantime, in the order in
 // which they finished. A query is among them if its rows were closed. With them, a test can
-// check what no other function of this package checks.
+// check what no other function of this package checks. Call.Plan fails for them, because the calls
+// are over.
 func Collect(t TB, db *sql.DB, f func()) []driver.Call {
 	t.Helper()
 	var mu sync.Mutex

@@ -44,8 +44,11 @@
 //
 // # Full scans
 //
-// [NoFullScans] believes SQLite's own counters, not the plan. A full scan counts a step for
+// [NoFullScans] uses SQLite's own counters, not the plan. A full scan counts a step for
 // each row after the first. So a scan of an empty table, or of one with a single row, does not
-// fail: fill the tables of a test with at least two rows. A scan that LIMIT stops counts the
-// steps that it made.
+// fail: fill the tables of a test with at least two rows. A scan that ends early counts only the
+// steps that it made: because of LIMIT, because the program closes the rows, or because QueryRow
+// reads only the first row. So a QueryRow that finds its row first does not fail. Look for the
+// last row of a table, or for a value that no row has. A query whose rows are never closed is not
+// checked.
 package dbtest

@@ -1,5 +1,5 @@
-// Package page is a live page of pools: who has connections, who waits, which statements cost
-// most, and what has happened. It shows the pools of package pool, all pools of a
+// Package page is a live page of pools: which callers hold connections and which wait, which
+// statements cost most, and what has happened. It shows the pools of package pool, all pools of a
 // [github.com/sqlitemw/sqlitemw/pool.Manager], databases that
 // [github.com/sqlitemw/sqlitemw/pool.Observe] observes, and everything else that implements
 // [core.View].
@@ -18,7 +18,7 @@
 // The handler does not listen and does not register itself. It works below any path, with or
 // without [http.StripPrefix], and with or without a slash at the end of the path. The page and its
 // files find each other by the query: /debug/sql?file=state.json is the same as
-// /debug/sql/state.json.
+// /debug/sql/state.json, as far as the pattern of the [http.ServeMux] lets both through.
 //
 // # Who may see it
 //
@@ -34,7 +34,7 @@
 // of pools and owners.
 //
 // The browser is told to run only the page's own script, to show the page in no frame, and to
-// keep no copy. Data is refused if another site requests it. Control characters, and those that
+// keep no copy. Data is refused if the browser says (Sec-Fetch-Site) that another site requests it. Control characters, and those that
 // change the direction of text, are shown as escapes such as \u202e.
 //
 // # What it serves
@@ -43,7 +43,8 @@
 //   - state.json: the pools, the holders of connections and the waiters
 //   - pool.json?pool=ID: one pool in detail: histograms, commits for each sync, settings, cache
 //   - events.json?pool=ID&after=N: the events of one pool with a Seq of more than N
-//   - statements.json: statistics by statement, if [tracing.Config] has them on
+//   - statements.json: statistics by statement, if Config.Tracer has [tracing.Config].Statements. The
+//     pools need the same Tracer
 //   - plan.json?id=ID: the query plan of a slow statement; null if none has been taken
 //   - state.txt: the state as text of at most 100 columns, for curl and reports of bugs
 //

@@ -179,7 +179,7 @@ const statementColumns = [
 ];
 let order = {column: statementColumns[2], down: true};
 const showStatements = makeTable('statements', statementColumns, {
-	key: statementKey, empty: 'No statistics: nothing has run, or tracing.Config.Statements is 0.', mark: s => statementKey(s) === chosen ? 'on' : '',
+	key: statementKey, empty: 'No statistics: nothing has run, tracing.Config.Statements is 0, or page.Config.Tracer is not the one of the pools.', mark: s => statementKey(s) === chosen ? 'on' : '',
 	sorter: c => {
 		order = {column: c, down: order.column === c ? !order.down : c.num === true};
 		render();

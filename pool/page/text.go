@@ -19,7 +19,7 @@ const (
 func (s *snapshot) text() []byte {
 	t := textWriter{}
 	st := &s.state
-	t.line("sqlitemw %s  %d pools  %d holders  %d waiters", st.Taken.UTC().Format(time.RFC3339),
+	t.line("sqlitemw %s  pools: %d  holders: %d  waiters: %d", st.Taken.UTC().Format(time.RFC3339),
 		len(st.Pools)+st.MorePools, len(st.Holders)+st.MoreHolders, len(st.Waiters)+st.MoreWaiters)
 	t.section("POOLS")
 	t.line("%-8s %9s %7s %8s %8s %9s %6s %8s %6s  %s", "health", "used/max", "waiting", "longest", "reader", "wal", "busy", "timeouts", "leaks", "pool")

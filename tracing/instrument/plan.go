@@ -3,6 +3,7 @@ package instrument
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/sqlitemw/sqlitemw/tracing"
@@ -46,6 +47,9 @@ func (c *Call) slow(took time.Duration) {
 	(*f)(SlowStatement{Text: c.text, db: c.db, tally: c.tally})
 }
 
+// Same reports whether s and other are the same statement of the same database.
+func (s SlowStatement) Same(other SlowStatement) bool { return s.tally.id == other.tally.id }
+
 // IsPlanned reports whether the statement's plan for that version of the schema is known.
 func (s SlowStatement) IsPlanned(schema int64) bool {
 	p := s.tally.plan.Load()
@@ -66,9 +70,9 @@ func (s SlowStatement) SetPlan(schema int64, plan tracing.Plan) {
 
 // appendTo appends the plan to the attributes of a log line.
 func (p *plannedQuery) appendTo(attrs []slog.Attr) []slog.Attr {
-	attrs = append(attrs, slog.Any("plan", p.plan.Steps))
+	attrs = append(attrs, slog.String("plan", strings.Join(p.plan.Steps, "; ")))
 	if len(p.plan.Findings) > 0 {
-		attrs = append(attrs, slog.Any("findings", p.plan.Findings))
+		attrs = append(attrs, slog.String("findings", strings.Join(p.plan.Findings, "; ")))
 	}
 	return attrs
 }
