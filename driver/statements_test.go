@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
 	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
@@ -218,3 +221,45 @@ func TestStatementsErrors(t *testing.T) {
 		t.Errorf("%+v", list)
 	}
 }
+
+// TestStatementsAfterPanics checks that no call is lost and none seems to run after a panic of a
+// function of the program.
+func TestStatementsAfterPanics(t *testing.T) {
+	panics := true
+	db, tracer := counting(t, tracing.Config{
+		Statements: 10, TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(&panicking{on: &panics})),
+		ContextAttributes: func(ctx context.Context) []attribute.KeyValue {
+			if ctx.Value(panicKey{}) != nil {
+				panic("attributes")
+			}
+			return nil
+		},
+	})
+	for _, ctx := range []context.Context{context.WithValue(t.Context(), panicKey{}, true), t.Context()} {
+		func() {
+			defer func() { _ = recover() }()
+			_, _ = db.ExecContext(ctx, "SELECT 1")
+		}()
+	}
+	panics = false
+	exec(t, db, "SELECT 1")
+	if s := statementOf(t, tracer, "SELECT ?"); s.Running != 0 || s.Calls != 2 || s.Errors != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+type panicKey struct{}
+
+// panicking is a span processor that panics at the end of a span.
+type panicking struct {
+	sdktrace.SpanProcessor
+	on *bool
+}
+
+func (p *panicking) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
+func (p *panicking) OnEnd(s sdktrace.ReadOnlySpan) {
+	if *p.on && s.Name() != "connect" && s.Name() != "acquire" && s.Name() != "close" {
+		panic("span")
+	}
+}
+func (p *panicking) Shutdown(context.Context) error { return nil }

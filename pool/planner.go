@@ -79,7 +79,7 @@ func (w *planner) stop(ctx context.Context) bool {
 // run takes the plans, as soon as a reader is idle.
 func (w *planner) run(ctx context.Context) {
 	for range planTries {
-		did, err := withIdle(ctx, w.pool.lanes.readers, true, func(c *conn) error {
+		did, err := withIdle(ctx, w.pool.lanes.readers, false, func(c *conn) error {
 			c.inspect(func() { w.take(ctx, c) })
 			return nil
 		})

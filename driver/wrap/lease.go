@@ -109,7 +109,7 @@ func (a *Acquisition) Resume(l Lease) {
 	got := a.result(time.Now())
 	got.Conn = uint64(l.conn.id)
 	a.spans.Done(got)
-	l.conn.spans.Waited(a.waited)
+	l.conn.spans.Waited(a.waited, true)
 }
 
 // Limits has a pool's limits measured until stop is called.
@@ -185,7 +185,7 @@ func (l Lease) Lend(ctx context.Context, a *Acquisition, lane Lane, now time.Tim
 			got := a.result(e.Time)
 			got.Conn = uint64(l.conn.id)
 			a.spans.Done(got)
-			l.conn.spans.Waited(a.waited)
+			l.conn.spans.Waited(a.waited, false)
 			a.done = true
 			e.Duration, e.Wait, e.QueuePosition = got.Took, a.waited, a.queue
 		}

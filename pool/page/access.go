@@ -51,10 +51,10 @@ func isForwarded(h http.Header) bool {
 	for key := range h {
 		key = http.CanonicalHeaderKey(key)
 		switch key {
-		case "Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip":
+		case "Forwarded", "Via", "X-Real-Ip", "Cf-Connecting-Ip", "Cdn-Loop":
 			return true
 		}
-		if strings.HasPrefix(key, "X-Forwarded") || strings.HasPrefix(key, "X-Original-") {
+		if strings.HasSuffix(key, "Client-Ip") || strings.HasSuffix(key, "Clientip") || strings.HasPrefix(key, "X-Envoy-") || strings.HasPrefix(key, "X-Forwarded") || strings.HasPrefix(key, "X-Original-") {
 			return true
 		}
 	}

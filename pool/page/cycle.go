@@ -2,6 +2,7 @@ package page
 
 import (
 	"fmt"
+	"time"
 
 	"go.opentelemetry.io/otel/trace"
 
@@ -72,6 +73,10 @@ func findCycles(pools []taken) marks {
 	return m
 }
 
+// suspectAfter is how long a call must wait before a holder in its trace is taken to wait, too. The
+// holder may be another goroutine of the same request, and end soon.
+const suspectAfter = time.Second
+
 // waits are what callers wait for, by what identifies them.
 type waits struct {
 	byOwner map[string]queue
@@ -93,7 +98,7 @@ func waitsOf(pools []taken) waits {
 			if w.Owner != "" {
 				all.byOwner[w.Owner] = q
 			}
-			if w.Trace.IsValid() {
+			if w.Trace.IsValid() && w.Waited >= suspectAfter {
 				all.byTrace[w.Trace] = traced{q, w.Owner}
 			}
 		}

@@ -62,7 +62,7 @@
 // # Cycles
 //
 // A holder that waits for a connection is marked, and so is a cycle of them: callers that wait for
-// each other. A caller is known by its owner ([core.WithOwner]) or by its trace. The page derives
+// each other. A caller is known by its owner ([core.WithOwner]), or by its trace once it has waited for a second. The page derives
 // this from one look at the holders and waiters of the pools that it shows. [core.ErrDeadlock] is
 // exact.
 //

@@ -40,9 +40,7 @@ func takeSnapshot(views []core.View, traceURL string, n *names) *snapshot {
 		if v == nil {
 			continue
 		}
-		name := v.Name()
-		s.pools = append(s.pools, take(v, name, seen[name], n))
-		seen[name]++
+		s.pools = append(s.pools, take(v, seen, n))
 	}
 	s.fill(n)
 	// State has only texts, numbers and times, and so no error.

@@ -57,9 +57,10 @@ type poolLine struct {
 }
 
 type waiterLine struct {
-	Owner string
-	Place int
-	Cycle bool
+	Waited float64
+	Owner  string
+	Place  int
+	Cycle  bool
 }
 
 // TestShared checks that many viewers cause one reading of the pools every 250 ms.

@@ -111,6 +111,7 @@ func (d *Database) waited(i *instruments, took time.Duration, labels []attribute
 
 // AcquiredAtOnce records an acquire that took no time.
 func (c *Conn) AcquiredAtOnce(ctx context.Context, lane string) {
+	c.waited = 0
 	if i := c.db.tracer.instruments(); i != nil {
 		c.db.waited(i, 0, c.db.tracer.contextLabels(ctx))
 	}

@@ -343,6 +343,12 @@ func (c *Call) emit(typ string, class tracing.ErrorClass, err error) {
 	c.open = false
 	var took time.Duration
 	var sdk timed
+	counted := c.tally == nil
+	defer func() { // also if a span processor of the program panics
+		if !counted {
+			c.tally.add(c, c.endTime()-c.start, "panic")
+		}
+	}()
 	if c.timed {
 		if c.recording {
 			sdk, _ = c.span.(timed)
@@ -363,6 +369,7 @@ func (c *Call) emit(typ string, class tracing.ErrorClass, err error) {
 	if c.conn != nil {
 		if c.tally != nil {
 			c.tally.add(c, took, typ)
+			counted = true
 			c.slow(took)
 		}
 		c.measure(took, typ, class)

@@ -127,12 +127,6 @@ func (c *Conn) begin(ctx context.Context, out sinks, op *operation, query string
 	call.db, call.conn, call.op, call.ctx, call.within = c.db, c, op, ctx, ctx
 	call.open, call.tx, call.txCtx = true, c.tx, c.txCtx
 	call.attrsAtEnd = attrsAtEnd || c.tx != 0 || t.cfg.Details
-	if call.tally = t.tallies.begin(op); call.tally != nil {
-		call.waited, c.waited = c.waited, 0
-		if t.cfg.SlowCall > 0 {
-			call.text = query
-		}
-	}
 	traced := out.spans != nil && (!t.cfg.OnlyWithParent || trace.SpanContextFromContext(ctx).IsValid())
 	var attrs []attribute.KeyValue
 	if t.cfg.ContextAttributes != nil && (traced || len(t.cfg.MetricAttributes) > 0 && t.measures()) {
@@ -162,6 +156,13 @@ func (c *Conn) begin(ctx context.Context, out sinks, op *operation, query string
 			if b, ok := arg.Value.([]byte); ok { // its owner may reuse it before the call ends
 				call.args[i].Value = bytes.Clone(b)
 			}
+		}
+	}
+	// Last, because functions of the program that are called above may panic.
+	if call.tally = t.tallies.begin(c.db, op); call.tally != nil {
+		call.waited, c.waited = c.waited, 0
+		if t.cfg.SlowCall > 0 {
+			call.text = query
 		}
 	}
 	return call
@@ -195,10 +196,12 @@ func (c *Conn) finish(call *Call, err error) {
 }
 
 // Waited records how long the pool's caller has waited for the turn in which it makes the next call.
-func (c *Conn) Waited(d time.Duration) {
-	if c.db.tracer.cfg.Statements > 0 {
-		c.waited += d
+// again says that it already had a turn before.
+func (c *Conn) Waited(d time.Duration, again bool) {
+	if !again {
+		c.waited = 0 // of another caller
 	}
+	c.waited += d
 }
 
 // TakeKept returns the call that the engine has finished last, or nil. The caller must end it with

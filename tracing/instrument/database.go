@@ -68,8 +68,9 @@ func (t *tracer) database(src tracing.Source) *Database {
 	d.commit = d.operation("COMMIT")
 	d.rollback = d.operation("ROLLBACK")
 	for _, op := range []*operation{d.begin, d.commit, d.rollback} {
-		op.tally.Store(t.tallies.of(d, op.name, op.name))
+		op.counts = true
 	}
+	t.instruments() // now, because an SDK makes none while it collects, perhaps by a query
 	d.ping = d.operation("PING")
 	return d
 }
@@ -102,6 +103,7 @@ type operation struct {
 	once    bool                    // it belongs to a query that is not kept
 
 	tally    atomic.Pointer[tally] // nil if it has no statistics
+	counts   bool                  // it is a statement by itself, such as COMMIT, and has a tally from its first call on
 	labels   []attribute.KeyValue  // attrs for metrics: without the query
 	measured atomic.Pointer[[]metric.RecordOption]
 }

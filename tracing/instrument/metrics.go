@@ -56,12 +56,14 @@ func (t *tracer) instruments() *instruments {
 	if i := t.measured.Load(); i != nil && same(i.provider, provider) {
 		return i
 	}
+	// Without the lock, because an SDK makes no instruments while it collects. Instruments that two
+	// goroutines make are the same to it.
+	i := newInstruments(provider, t.cfg.DurationBuckets)
 	t.watched.Lock()
 	defer t.watched.Unlock()
 	if i := t.measured.Load(); i != nil && same(i.provider, provider) {
 		return i // another goroutine has made them
 	}
-	i := newInstruments(provider, t.cfg.DurationBuckets)
 	for w := range t.watched.all {
 		w.observeWith(i)
 	}

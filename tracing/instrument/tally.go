@@ -95,7 +95,9 @@ func (ts *tallies) keep(t *tally) *tally {
 		return kept
 	}
 	if len(ts.kept) >= ts.most {
-		ts.fold()
+		if ts.fold(); len(ts.kept) >= ts.most {
+			return ts.others // all others are running
+		}
 	}
 	if ts.kept == nil {
 		ts.kept = make(map[string]*tally)
@@ -104,8 +106,8 @@ func (ts *tallies) keep(t *tally) *tally {
 	return t
 }
 
-// fold makes room: it folds the statements with the fewest calls, an eighth of all, into others.
-// ts.mu must be held.
+// fold makes room: it folds the statements with the fewest calls, an eighth of all, into others. It
+// keeps the quarter that has taken longest, and those that are running. ts.mu must be held.
 func (ts *tallies) fold() {
 	if ts.others == nil {
 		ts.others = &tally{text: othersText, summary: othersText}
@@ -113,18 +115,25 @@ func (ts *tallies) fold() {
 	type use struct {
 		t     *tally
 		calls uint64
+		total time.Duration
 	}
 	uses := make([]use, 0, len(ts.kept))
 	for _, t := range ts.kept {
-		t.mu.Lock()
-		uses = append(uses, use{t, t.sums.Calls + uint64(max(t.running.Load(), 0))})
-		t.mu.Unlock()
+		if t.running.Load() <= 0 {
+			t.mu.Lock()
+			uses = append(uses, use{t, t.sums.Calls, t.sums.Total})
+			t.mu.Unlock()
+		}
 	}
-	slices.SortFunc(uses, func(a, b use) int { return cmp.Or(cmp.Compare(a.calls, b.calls), cmp.Compare(a.t.id, b.t.id)) })
-	for _, u := range uses[:max(1, len(uses)/8)] {
+	slices.SortFunc(uses, func(a, b use) int { return cmp.Or(cmp.Compare(b.total, a.total), cmp.Compare(a.t.id, b.t.id)) })
+	uses = uses[len(uses)/4:]
+	slices.SortStableFunc(uses, func(a, b use) int { return cmp.Compare(a.calls, b.calls) })
+	for _, u := range uses[:min(len(uses), max(1, len(ts.kept)/8))] {
 		u.t.foldInto(ts.others)
 		delete(ts.kept, u.t.id)
-		ts.folded++
+		if u.calls > 0 {
+			ts.folded++
+		}
 	}
 }
 
@@ -160,10 +169,14 @@ func (t *tally) foldInto(others *tally) {
 }
 
 // begin returns the tally of a call that begins, or nil if it has none.
-func (ts *tallies) begin(op *operation) *tally {
+func (ts *tallies) begin(d *Database, op *operation) *tally {
 	t := op.tally.Load()
 	if t == nil {
-		return nil
+		if ts.most == 0 || !op.counts {
+			return nil
+		}
+		t = ts.of(d, op.name, op.name)
+		op.tally.Store(t)
 	}
 	if t.gone.Load() { // and is in use again
 		t = ts.keep(&tally{system: t.system, database: t.database, summary: t.summary, text: t.text, id: t.id})
@@ -268,7 +281,7 @@ func (t *tally) statement() tracing.Statement {
 	s.Running = int(max(t.running.Load(), 0))
 	s.Codes = maps.Clone(s.Codes)
 	if p := t.plan.Load(); p != nil {
-		s.Plan = &p.plan
+		s.Plan = &tracing.Plan{Taken: p.plan.Taken, Steps: slices.Clone(p.plan.Steps), Findings: slices.Clone(p.plan.Findings)}
 	}
 	s.P50, s.P95, s.P99 = t.took.quantile(0.50, s.Max), t.took.quantile(0.95, s.Max), t.took.quantile(0.99, s.Max)
 	return s

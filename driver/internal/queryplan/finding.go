@@ -45,7 +45,13 @@ func findingOf(text, line string, made map[string]bool, keys func(string) []stri
 		if name == "" || made[sqltext.Fold(name)] || made[sqltext.Fold(table)] {
 			return Finding{}
 		}
-		if index != "" {
+		chooses := names(text, "WHERE") || names(text, "ON") || names(text, "USING")
+		switch {
+		case index != "" && !chooses && names(text, "LIMIT"): // it reads only the first rows, in order
+			return Finding{}
+		case index != "" && !chooses:
+			return Finding{table, fmt.Sprintf("full scan of %s, through its index %s", table, index)}
+		case index != "":
 			return Finding{table, fmt.Sprintf("full scan of %s, through its index %s: an index on the columns of WHERE or ON would avoid it", table, index)}
 		}
 		if !names(text, table) {
@@ -57,12 +63,15 @@ func findingOf(text, line string, made map[string]bool, keys func(string) []stri
 			}
 			return Finding{table, fmt.Sprintf("full scan of %s, which the statement does not name: a foreign key of %s needs an index on its columns, or a view scans it", table, table)}
 		}
+		if !chooses && !names(text, "ORDER") {
+			return Finding{table, "full scan of " + table}
+		}
 		return Finding{table, fmt.Sprintf("full scan of %s: an index on the columns of WHERE, ON or ORDER BY would avoid it", table)}
 	}
 	if name, ok := strings.CutPrefix(line, "SEARCH "); ok && !strings.Contains(name, " USING ") && !strings.Contains(name, " VIRTUAL TABLE ") {
 		// So SQLite describes the scan for a min() or max(), even if it is one of all rows.
 		table := tableOf(text, name)
-		return Finding{table, fmt.Sprintf("full scan of %s for its min or max: an index on that column would avoid it", table)}
+		return Finding{table, fmt.Sprintf("perhaps a full scan of %s for its min or max: an index on that column would avoid it", table)}
 	}
 	if rest, ok := strings.CutPrefix(line, "SEARCH "); ok {
 		name, index, ok := strings.Cut(rest, " USING AUTOMATIC ")
@@ -109,25 +118,52 @@ func indexed(index string) (columns []string) {
 }
 
 // tableOf returns the table that a query names by an alias, or name itself. SQLite's plans have
-// only the alias.
+// only the alias. The result is always a name, never a literal of the query.
 func tableOf(text, name string) string {
-	var words []string // the last three tokens but AS
-	l := sqltext.SQLite.Lexer(text)
-	for t := l.NextSignificant(); t.Kind != sqltext.EOF; t = l.NextSignificant() {
-		word := t.Text(text)
-		if sqltext.EqualFold(word, "AS") {
-			continue
+	c := sqltext.SQLite.Cursor(text)
+	var outer []bool // whether the levels outside of the current parentheses are lists of tables
+	tables := false  // a list of tables is being read
+	table := ""      // of the list, if its alias may follow
+	for c.Advance(); c.Token.Kind != sqltext.EOF; c.Advance() {
+		word := c.Written()
+		switch {
+		case c.Token.Kind == sqltext.LeftParen:
+			outer = append(outer, tables)
+			table = ""
+		case c.Token.Kind == sqltext.RightParen:
+			if n := len(outer); n > 0 {
+				tables, outer = outer[n-1], outer[:n-1]
+			}
+			table = ""
+		case c.Token.Kind == sqltext.Word && c.Key.Reserved || isClause(word):
+			switch sqltext.Fold(word) {
+			case "from", "join", "update", "into":
+				tables = true
+			case "as":
+				continue // the alias follows
+			case "left", "right", "full", "outer", "inner", "cross", "natural", "not", "indexed", "by":
+			default:
+				tables = false
+			}
+			table = ""
+		case !tables:
+		case c.ObjectName() && c.Token.Kind != sqltext.String:
+			if table != "" && sqltext.EqualFold(sqltext.Unquote(word), name) {
+				return table
+			}
+			if table = ""; c.Before.Kind != sqltext.Word && c.Before.Kind != sqltext.Quoted || c.BeforeKey.Reserved {
+				table = sqltext.Unquote(word)
+			}
+		default:
+			table = ""
 		}
-		if t.Kind == sqltext.Quoted {
-			word = sqltext.Unquote(word)
-		}
-		n := len(words)
-		if n >= 2 && sqltext.EqualFold(word, name) && isBeforeTable(words[n-2]) && words[n-1] != "(" {
-			return words[n-1]
-		}
-		words = append(words, word)
 	}
 	return name
+}
+
+// isClause reports whether a word begins a clause although it may be a name elsewhere.
+func isClause(word string) bool {
+	return sqltext.EqualFold(word, "returning") || sqltext.EqualFold(word, "window")
 }
 
 // names reports whether a text has a name as one of its words.
@@ -137,16 +173,6 @@ func names(text, name string) bool {
 		if word := t.Text(text); sqltext.EqualFold(word, name) || t.Kind == sqltext.Quoted && sqltext.EqualFold(sqltext.Unquote(word), name) {
 			return true
 		}
-	}
-	return false
-}
-
-// isBeforeTable reports whether the name of a table may follow a word. The dot is that of a
-// schema.
-func isBeforeTable(word string) bool {
-	switch sqltext.Fold(word) {
-	case "from", "join", ",", "update", "into", ".", "(":
-		return true
 	}
 	return false
 }

@@ -31,9 +31,15 @@ type collapser struct {
 }
 
 func (c *collapser) collapse() string {
+	savepoint := c.savepoint()
 	for c.at < len(c.tokens) {
 		word := c.written(c.at)
 		keyword := c.tokens[c.at].Kind == sqltext.Word
+		if c.at == savepoint {
+			c.out.WriteString(" ?")
+			c.at, c.gap = c.at+1, false
+			continue
+		}
 		c.write(c.at)
 		switch {
 		case keyword && sqltext.EqualFold(word, "IN"):
@@ -43,6 +49,29 @@ func (c *collapser) collapse() string {
 		}
 	}
 	return c.out.String()
+}
+
+// savepoint returns the index of the name of a savepoint, or -1. Programs number savepoints.
+func (c *collapser) savepoint() int {
+	first := c.skip(0)
+	if first >= len(c.tokens) {
+		return -1
+	}
+	switch verb := c.written(first); {
+	case sqltext.EqualFold(verb, "SAVEPOINT"), sqltext.EqualFold(verb, "RELEASE"), sqltext.EqualFold(verb, "ROLLBACK"):
+	default:
+		return -1
+	}
+	for i := c.skip(first + 1); i < len(c.tokens); i = c.skip(i + 1) {
+		switch word := c.written(i); {
+		case sqltext.EqualFold(word, "SAVEPOINT"), sqltext.EqualFold(word, "TRANSACTION"), sqltext.EqualFold(word, "TO"):
+		case c.is(i, sqltext.Word), c.is(i, sqltext.Quoted):
+			return i
+		default:
+			return -1
+		}
+	}
+	return -1
 }
 
 func (c *collapser) written(i int) string { return c.tokens[i].Text(c.text) }
@@ -78,13 +107,11 @@ func (c *collapser) list() {
 		return
 	}
 	for i = c.skip(i + 1); ; i = c.skip(i + 1) {
-		if c.is(i, sqltext.Operator) { // a sign
-			i = c.skip(i + 1)
-		}
-		if !c.isValue(i) {
+		next, ok := c.value(i)
+		if !ok {
 			return
 		}
-		if i = c.skip(i + 1); !c.is(i, sqltext.Comma) {
+		if i = c.skip(next); !c.is(i, sqltext.Comma) {
 			break
 		}
 	}
@@ -94,9 +121,22 @@ func (c *collapser) list() {
 	}
 }
 
-// isValue reports whether the token i is a parameter, a literal or NULL.
-func (c *collapser) isValue(i int) bool {
-	return c.is(i, sqltext.Parameter) || c.is(i, sqltext.Word) && sqltext.EqualFold(c.written(i), "NULL")
+// value returns the index behind a value that starts at the token i. ok is false if there is none. A
+// value is a parameter, a literal, or a word for one, with or without a sign.
+func (c *collapser) value(i int) (next int, ok bool) {
+	if c.is(i, sqltext.Operator) && (c.written(i) == "-" || c.written(i) == "+") {
+		i = c.skip(i + 1)
+	}
+	if c.is(i, sqltext.Parameter) {
+		return i + 1, true
+	}
+	if c.is(i, sqltext.Word) {
+		switch sqltext.Fold(c.written(i)) {
+		case "null", "true", "false", "current_time", "current_date", "current_timestamp":
+			return i + 1, true
+		}
+	}
+	return i, false
 }
 
 // rows writes the first row of values, and leaves out those that are like it.
@@ -150,9 +190,15 @@ func (c *collapser) alike(a, aEnd, b, bEnd int) bool {
 		if a >= aEnd || b >= bEnd {
 			return a >= aEnd && b >= bEnd
 		}
-		if c.written(a) != c.written(b) && !(c.isValue(a) && c.isValue(b)) {
+		nextA, okA := c.value(a)
+		nextB, okB := c.value(b)
+		switch {
+		case okA && okB:
+			a, b = nextA, nextB
+		case c.written(a) == c.written(b):
+			a, b = a+1, b+1
+		default:
 			return false
 		}
-		a, b = a+1, b+1
 	}
 }

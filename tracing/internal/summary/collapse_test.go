@@ -19,6 +19,11 @@ func TestCollapse(t *testing.T) {
 		{"INSERT INTO t VALUES (1, 2), (1)", "INSERT INTO t VALUES (?, ?), (?)"},
 		{"INSERT INTO t(a, b) SELECT 1, 2", "INSERT INTO t(a, b) SELECT ?, ?"},
 		{"VALUES (1), (2); VALUES (3)", "VALUES (?); VALUES (?)"},
+		{"INSERT INTO t VALUES (1, -2, TRUE), (+1, 2, NULL), (?, ?, current_timestamp)", "INSERT INTO t VALUES (?, -?, TRUE)"},
+		{"SAVEPOINT sp0xc000", "SAVEPOINT ?"},
+		{"release savepoint \"a b\"", "release savepoint ?"},
+		{"ROLLBACK TRANSACTION TO x1;", "ROLLBACK TRANSACTION TO ?;"},
+		{"ROLLBACK", "ROLLBACK"},
 		{"COMMIT", "COMMIT"},
 		{"", ""},
 	} {
