@@ -10,9 +10,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/ncruces/go-sqlite3"
 	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -519,5 +521,36 @@ func TestPoolName(t *testing.T) {
 	}
 	if len(sum.DataPoints) != 2 {
 		t.Errorf("%d series, want one for each state", len(sum.DataPoints))
+	}
+}
+
+// TestQueryInAMetricCallback checks that a callback of the program may query a database while the SDK
+// collects, as one that reports the length of a table does.
+func TestQueryInAMetricCallback(t *testing.T) {
+	reader := sdkmetric.NewManualReader()
+	provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))
+	tracer, err := tracing.New(tracing.Config{MeterProvider: provider})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := open(t, file(t), driver.Config{Tracing: tracer})
+	_, err = provider.Meter("program").Int64ObservableGauge("rows", metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+		var n int64
+		err := db.QueryRow("SELECT 7").Scan(&n) // the first call of the database
+		o.Observe(n)
+		return err
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- reader.Collect(context.Background(), &metricdata.ResourceMetrics{}) }()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("the callback hangs")
 	}
 }
