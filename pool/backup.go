@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"path/filepath"
 
+	"github.com/ncruces/go-sqlite3"
+
 	"github.com/sqlitemw/sqlitemw/driver/redact"
 	"github.com/sqlitemw/sqlitemw/pool/internal/copyfile"
 )
@@ -63,6 +65,11 @@ func (p *Pool) Backup(ctx context.Context, path string) error {
 //	err := p.Backup(ctx, "/backup/app-"+time.Now().UTC().Format("20060102T150405Z")+".db")
 func (p *Pool) BackupTo(ctx context.Context, path string, opts BackupOptions) error {
 	if err := p.backup(ctx, path, opts); err != nil {
+		if errors.Is(err, sqlite3.INTERRUPT) {
+			if ended := ctx.Err(); ended != nil {
+				return fmt.Errorf("pool: backup: %w: %w", ended, redact.Error(err))
+			}
+		}
 		return fmt.Errorf("pool: backup: %w", redact.Error(err))
 	}
 	return nil
