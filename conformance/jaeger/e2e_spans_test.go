@@ -82,6 +82,9 @@ func documented(s Span) (kind string, keys []string) {
 		keys = append(keys, "db.query.summary", "db.query.text")
 		some = append(some, "sqlitemw.engine.duration")
 	}
+	if kind == "query" || s.Operation == "COMMIT" {
+		some = append(some, "sqlitemw.sync.duration") // in the pool
+	}
 	if s.Kind == "client" && kind != "transaction" {
 		some = append(some, "sqlitemw.transaction.id")
 	}
@@ -101,9 +104,12 @@ func documented(s Span) (kind string, keys []string) {
 }
 
 // checkEngine checks that calls that return rows, and no others, report SQLite's share of their
-// time.
+// time, and that a commit's sync is a part of its time.
 func checkEngine(t *testing.T, s Span, parent string) {
 	t.Helper()
+	if sync, ok := s.Tags["sqlitemw.sync.duration"].(float64); ok && (sync <= 0 || time.Duration(sync*float64(time.Second)) > s.Duration+cut) {
+		t.Errorf("%s took %v, and its sync %v s", s.Operation, s.Duration, sync)
+	}
 	seconds, ok := s.Tags["sqlitemw.engine.duration"].(float64)
 	// A query that begins with WITH may select, and write the selected rows.
 	if reads := strings.HasPrefix(s.Operation, "SELECT ") && !strings.Contains(s.Operation, "INSERT"); ok != reads {
