@@ -41,18 +41,18 @@ func (p *Pool) Acquire(ctx context.Context) (*Conn, error) {
 
 // AcquireRead waits for a reader and returns it.
 func (p *Pool) AcquireRead(ctx context.Context) (*Conn, error) {
-	return p.acquireFrom(ctx, p.facade(&p.facades.own.reader, wrap.LaneReader), (*shell).forRead)
+	return p.acquireFrom(ctx, p.facade(&p.facades.own.reader, wrap.LaneReader), func(s *shell) (*conn, error) { return s.forRead(ctx, nil) })
 }
 
 // AcquireWrite waits for the writer and returns it.
 func (p *Pool) AcquireWrite(ctx context.Context) (*Conn, error) {
-	return p.acquireFrom(ctx, p.facade(&p.facades.own.writer, wrap.LaneWriter), (*shell).forWrite)
+	return p.acquireFrom(ctx, p.facade(&p.facades.own.writer, wrap.LaneWriter), func(s *shell) (*conn, error) { return s.forWrite(ctx, nil) })
 }
 
 // TryAcquire returns the writer, which can do everything, if it is available immediately.
 // Otherwise ok is false.
 func (p *Pool) TryAcquire(ctx context.Context) (_ *Conn, ok bool, err error) {
-	c, err := p.acquireFrom(ctx, p.facade(&p.facades.own.writer, wrap.LaneWriter), func(s *shell, ctx context.Context) (*conn, error) {
+	c, err := p.acquireFrom(ctx, p.facade(&p.facades.own.writer, wrap.LaneWriter), func(s *shell) (*conn, error) {
 		c, err := leased(p.lanes.writer.TryAcquire(ctx))
 		if c == nil || err != nil {
 			return nil, err
@@ -71,13 +71,13 @@ func (p *Pool) TryAcquire(ctx context.Context) (_ *Conn, ok bool, err error) {
 }
 
 // acquireFrom checks out a shell of db and calls lease with it.
-func (p *Pool) acquireFrom(ctx context.Context, db *sql.DB, lease func(*shell, context.Context) (*conn, error)) (*Conn, error) {
+func (p *Pool) acquireFrom(ctx context.Context, db *sql.DB, lease func(*shell) (*conn, error)) (*Conn, error) {
 	c, err := db.Conn(ctx)
 	if err != nil {
 		return nil, p.openError(err)
 	}
 	err = c.Raw(func(dc any) error {
-		_, err := lease(shellOf(dc), ctx)
+		_, err := lease(shellOf(dc))
 		return err
 	})
 	if err != nil {
@@ -99,7 +99,7 @@ func (p *Pool) openError(err error) error {
 // connection is session state; see the package documentation. To set something on every
 // connection, use Config.Init.
 func (p *Pool) Raw(ctx context.Context, f func(*sqlite3.Conn) error) (err error) {
-	c, err := leased(p.lanes.writer.Acquire(ctx))
+	c, err := leased(p.lanes.writer.Acquire(ctx, nil))
 	if err != nil {
 		return err
 	}

@@ -127,7 +127,7 @@ func (p *Pool) leaseForCopy(ctx context.Context) (c *conn, done func(), err erro
 		}
 		return c, func() { l.ReleaseOwn(&c.Conn) }, nil
 	}
-	if c, err = leased(p.lanes.writer.Acquire(ctx)); err != nil {
+	if c, err = leased(p.lanes.writer.Acquire(ctx, nil)); err != nil {
 		return nil, nil, err
 	}
 	return c, c.release, nil

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/pool/core"
 )
 
 // A shell is a connection as database/sql sees it. It leases a connection from the pool when it
@@ -28,23 +29,24 @@ type shell struct {
 	callMu sync.Mutex
 }
 
-// forRead leases a reader. It uses the writer instead if the checkout has leased it.
-func (s *shell) forRead(ctx context.Context) (*conn, error) {
+// forRead leases a reader. It uses the writer instead if the checkout has leased it. query is what
+// a wait is for; nil if that is unknown.
+func (s *shell) forRead(ctx context.Context, query core.Summarizer) (*conn, error) {
 	switch {
 	case s.tx != nil:
 		return s.tx, nil
 	case s.broken:
 		return nil, errBroken
 	case s.writer != nil, s.pinned == wrap.LaneWriter:
-		return s.forWrite(ctx)
+		return s.forWrite(ctx, query)
 	case s.reader != nil:
 		return s.refreshSchema(s.reader), nil
 	}
 	lane := s.pool.forReaders()
 	if !lane.Reads() {
-		return s.forWrite(ctx)
+		return s.forWrite(ctx, query)
 	}
-	c, err := leased(lane.Acquire(ctx))
+	c, err := leased(lane.Acquire(ctx, query))
 	if err != nil {
 		return nil, err
 	}
@@ -55,21 +57,21 @@ func (s *shell) forRead(ctx context.Context) (*conn, error) {
 
 // forWrite leases the writer. First it gives back the checkout's reader, unless that has open
 // rows. Otherwise callers that wait for a reader would also wait for the writer.
-func (s *shell) forWrite(ctx context.Context) (*conn, error) {
+func (s *shell) forWrite(ctx context.Context, query core.Summarizer) (*conn, error) {
 	switch {
 	case s.tx != nil:
 		return s.tx, nil
 	case s.broken:
 		return nil, errBroken
 	case s.writer != nil:
-		return s.reclaimTurn(ctx)
+		return s.reclaimTurn(ctx, query)
 	case s.pinned == wrap.LaneReader && s.pool.forReaders().Reads():
-		return s.forRead(ctx)
+		return s.forRead(ctx, query)
 	}
 	if s.reader != nil && s.reader.Lease().OpenRows() == 0 {
 		s.giveBack(&s.reader)
 	}
-	c, err := leased(s.pool.lanes.writer.Acquire(ctx))
+	c, err := leased(s.pool.lanes.writer.Acquire(ctx, query))
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +153,7 @@ func (s *shell) release() {
 
 // reclaimTurn returns the writer, with its turn. If another caller has taken the turn, it waits
 // for a new one.
-func (s *shell) reclaimTurn(ctx context.Context) (*conn, error) {
+func (s *shell) reclaimTurn(ctx context.Context, query core.Summarizer) (*conn, error) {
 	c := s.writer
-	return c, c.lane.Reclaim(ctx, &c.Conn)
+	return c, c.lane.Reclaim(ctx, &c.Conn, query)
 }

@@ -53,7 +53,7 @@ func (p *Pool) Checkpoint(ctx context.Context, mode sqlite3.CheckpointMode) (Che
 			return r, err
 		}
 	}
-	c, err := leased(p.lanes.writer.Acquire(ctx))
+	c, err := leased(p.lanes.writer.Acquire(ctx, nil))
 	if err != nil {
 		return CheckpointResult{}, err
 	}

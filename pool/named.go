@@ -16,7 +16,7 @@ import (
 func (s *shell) forWriteOf(ctx context.Context, t *route.Query) (*conn, error) {
 	kept, began := s.writer, time.Now()
 	for {
-		c, err := s.forWrite(ctx)
+		c, err := s.forWrite(ctx, t)
 		if err != nil {
 			return nil, err
 		}

@@ -190,6 +190,14 @@ func (s *shell) BeginTx(ctx context.Context, opts driver.TxOptions) (_ driver.Tx
 	return tx, err
 }
 
+// toBegin is what a transaction waits for.
+const toBegin = summary("BEGIN")
+
+// A summary is that of a query. It implements [core.Summarizer].
+type summary string
+
+func (s summary) Summary() string { return string(s) }
+
 func (s *shell) begin(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
 	var c *conn
 	err := s.pool.takeDirtyErr()
@@ -197,9 +205,9 @@ func (s *shell) begin(ctx context.Context, opts driver.TxOptions) (driver.Tx, er
 		return nil, err
 	}
 	if opts.ReadOnly && sql.IsolationLevel(opts.Isolation) == sql.LevelDefault && !s.pool.routing.left.Load().All() {
-		c, err = s.forRead(ctx)
+		c, err = s.forRead(ctx, toBegin)
 	} else {
-		c, err = s.forWrite(ctx)
+		c, err = s.forWrite(ctx, toBegin)
 	}
 	if err != nil {
 		return nil, err
@@ -262,7 +270,7 @@ func (s *shell) forExec(ctx context.Context, t *route.Query) (*conn, error) {
 		return nil, err
 	}
 	if t.Text == "" {
-		return s.forRead(ctx) // there is nothing to execute
+		return s.forRead(ctx, nil) // there is nothing to execute
 	}
 	return s.forWriteOf(ctx, t)
 }
@@ -287,7 +295,7 @@ func (s *shell) Ping(ctx context.Context) (err error) {
 	defer s.callMu.Unlock()
 	finished := false
 	defer s.panickedOrLost(&finished, &err)
-	c, err := s.forRead(ctx)
+	c, err := s.forRead(ctx, nil)
 	if err == nil {
 		err = c.Ping(c.context(ctx, nil))
 		s.pool.afterCall(c)
@@ -348,7 +356,7 @@ func (s *shell) CheckNamedValue(*driver.NamedValue) error { return nil }
 func (s *shell) Raw() *sqlite3.Conn {
 	s.callMu.Lock()
 	defer s.callMu.Unlock()
-	c, err := s.forWrite(context.Background())
+	c, err := s.forWrite(context.Background(), nil)
 	if err == nil {
 		err = c.Stopped()
 	}

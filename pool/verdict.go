@@ -24,7 +24,7 @@ func (s *shell) routeBySQLite(ctx context.Context, t *route.Query) (*conn, error
 	if known == route.ToWriter {
 		return s.forWriteOf(ctx, t)
 	}
-	c, err := s.forRead(ctx)
+	c, err := s.forRead(ctx, t)
 	if err != nil || !c.reads || known == route.ToReader || s.pinned == wrap.LaneReader {
 		return c, err
 	}
@@ -73,7 +73,7 @@ func (s *shell) forPrepare(ctx context.Context, t *route.Query) (*conn, error) {
 	if s.pinned == wrap.LaneNone && s.pool.routing.left.Load().In(t.Text) {
 		return s.forWriteOf(ctx, t)
 	}
-	c, err := s.forRead(ctx)
+	c, err := s.forRead(ctx, t)
 	if err != nil || !c.reads || s.pinned == wrap.LaneReader || s.pool.routing.writerCapabilities.Load() == nil || t.Verdict.Of(schema) == route.ToReader {
 		return c, err
 	}

@@ -10,8 +10,8 @@ import (
 
 // Acquire waits for a connection and lends it to the call with context ctx. The caller must
 // [Lane.Release] it. The error is an [*AcquireError], that of opening a connection, or that of
-// [Engine.Lost].
-func (l *Lane) Acquire(ctx context.Context) (c *Conn, err error) {
+// [Engine.Lost]. query is what the call will execute, for [Waiter].Query; nil if that is unknown.
+func (l *Lane) Acquire(ctx context.Context, query Summarizer) (c *Conn, err error) {
 	if l.opts.Demand != nil {
 		l.opts.Demand(1)
 		defer func() {
@@ -34,7 +34,7 @@ func (l *Lane) Acquire(ctx context.Context) (c *Conn, err error) {
 	if w != nil {
 		a = l.opts.Source.Acquisition(ctx, l.opts.Name)
 		a.Queue(place)
-		if err := l.waitForTurn(ctx, a, w); err != nil {
+		if err := l.waitForTurn(ctx, query, a, w); err != nil {
 			return nil, err
 		}
 	}
@@ -72,9 +72,9 @@ func (l *Lane) refuseLost(ctx context.Context, err error) error {
 }
 
 // waitForTurn waits until w has its turn.
-func (l *Lane) waitForTurn(ctx context.Context, a *wrap.Acquisition, w *waiter) error {
+func (l *Lane) waitForTurn(ctx context.Context, query Summarizer, a *wrap.Acquisition, w *waiter) error {
 	caller := callerOf(ctx)
-	l.Queue().setCaller(w, ctx, caller, time.Now())
+	l.Queue().setCaller(w, ctx, caller, query, time.Now())
 	refusing := l.addWaiting(1)
 	defer l.addWaiting(-1)
 	if refusing { // refuseAll ran before w was counted
@@ -122,12 +122,12 @@ func (l *Lane) TakeIdle(ctx context.Context, open bool) (c *Conn, did bool, err 
 }
 
 // Reclaim ends an offer of the holder of c. If another caller has taken the turn, it waits for a
-// new one, as an acquire does.
-func (l *Lane) Reclaim(ctx context.Context, c *Conn) error {
+// new one, as an acquire does. query is that of [Lane.Acquire].
+func (l *Lane) Reclaim(ctx context.Context, c *Conn, query Summarizer) error {
 	if c.turn.reclaim() {
 		return nil
 	}
-	if err := l.requeue(ctx, c); err != nil {
+	if err := l.requeue(ctx, c, query); err != nil {
 		return err
 	}
 	c.turn.hold()
@@ -137,7 +137,7 @@ func (l *Lane) Reclaim(ctx context.Context, c *Conn) error {
 // requeue waits for another turn for a connection in use. It fails if the pool has taken the
 // connection away. It checks that after joining the queue: abortAll ends only the waits that are
 // in the queue by then.
-func (l *Lane) requeue(ctx context.Context, c *Conn) error {
+func (l *Lane) requeue(ctx context.Context, c *Conn, query Summarizer) error {
 	if err := l.engine.Lost(); err != nil {
 		return l.refuseLost(ctx, err)
 	}
@@ -156,7 +156,7 @@ func (l *Lane) requeue(ctx context.Context, c *Conn) error {
 	}
 	a := l.opts.Source.Acquisition(ctx, l.opts.Name)
 	a.Queue(place)
-	if err := l.waitForTurn(ctx, a, w); err != nil {
+	if err := l.waitForTurn(ctx, query, a, w); err != nil {
 		return err
 	}
 	a.Resume(c.session.Lease())

@@ -92,25 +92,25 @@ func TestDeadlockBystander(t *testing.T) {
 						cfg := core.Config{AcquireTimeout: time.Second}
 						a, b := started(t, cfg, writer()).lane(), started(t, cfg, writer()).lane()
 						me := func(ctx context.Context) context.Context { return core.WithOwner(inTrace(ctx, 9), "x") }
-						atA, err := a.Acquire(me(t.Context()))
+						atA, err := a.Acquire(me(t.Context()), nil)
 						if err != nil {
 							t.Fatal(err)
 						}
 						var bystanders []*call
 						for i := range n {
-							bystanders = append(bystanders, startCall(as.in(t.Context(), i), a.Acquire))
+							bystanders = append(bystanders, startAcquire(as.in(t.Context(), i), a))
 						}
 						time.Sleep(10 * time.Millisecond)
 						if ring {
 							atB := acquireAs(t, b, "y")
-							_, waits := oneFails(t, startCall(me(t.Context()), b.Acquire), beginAs(t, a, "y"))
+							_, waits := oneFails(t, startAcquire(me(t.Context()), b), beginAs(t, a, "y"))
 							time.Sleep(time.Second)
 							if failure := explained(t, waits.fails(t)); failure.Cause == core.CauseCycle {
 								t.Errorf("the wait that was not failed: %v", failure)
 							}
 							b.Release(atB)
 						} else {
-							self := startCall(me(t.Context()), a.Acquire)
+							self := startAcquire(me(t.Context()), a)
 							time.Sleep(deadlockEnds)
 							if err := self.fails(t); !errors.Is(err, core.ErrDeadlock) {
 								t.Error(err)
@@ -135,12 +135,12 @@ func TestDeadlockBystander(t *testing.T) {
 func TestDeadlockBystanderAtTimeout(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := started(t, core.Config{AcquireTimeout: time.Second}, writer()).lane()
-		c, err := l.Acquire(inTrace(t.Context(), 1))
+		c, err := l.Acquire(inTrace(t.Context(), 1), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		self := startCall(inTrace(t.Context(), 1), l.Acquire)
-		other := startCall(inTrace(t.Context(), 2), l.Acquire)
+		self := startAcquire(inTrace(t.Context(), 1), l)
+		other := startAcquire(inTrace(t.Context(), 2), l)
 		named := beginAs(t, l, "bystander")
 		time.Sleep(time.Second)
 		if failure := explained(t, self.fails(t)); failure.Cause != core.CauseCycle || !strings.Contains(failure.Error(), "the caller seems to wait for itself, because the holder has the same trace") {
@@ -297,11 +297,11 @@ func TestUncertainDeadlock(t *testing.T) {
 				test.cfg.AcquireTimeout = time.Second
 				l := started(t, test.cfg, test.lane).lane()
 				ctx := test.holder(t.Context())
-				c, err := l.Acquire(ctx)
+				c, err := l.Acquire(ctx, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
-				w := startCall(test.waiter(t.Context()), l.Acquire)
+				w := startAcquire(test.waiter(t.Context()), l)
 				for range 33 {
 					time.Sleep(30 * time.Millisecond)
 					if test.meanwhile != nil {
@@ -335,12 +335,12 @@ func TestDeadlockOfOneContext(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				l := started(t, core.Config{}, writer()).lane()
 				ctx := core.WithOwner(parent(t.Context()), "x")
-				c, err := l.Acquire(ctx)
+				c, err := l.Acquire(ctx, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
 				began := time.Now()
-				if _, err := l.Acquire(ctx); !errors.Is(err, core.ErrDeadlock) || time.Since(began) != deadlockEnds {
+				if _, err := l.Acquire(ctx, nil); !errors.Is(err, core.ErrDeadlock) || time.Since(began) != deadlockEnds {
 					t.Errorf("after %v: %v", time.Since(began), err)
 				}
 				l.Release(c)
@@ -381,7 +381,7 @@ func TestManyWaitersAreCheap(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				l := started(t, core.Config{AcquireTimeout: time.Second, TrackStacks: true}, writer()).lane()
-				c, err := l.Acquire(as(t.Context(), waiters))
+				c, err := l.Acquire(as(t.Context(), waiters), nil)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -390,7 +390,7 @@ func TestManyWaitersAreCheap(t *testing.T) {
 				failed := make(chan error)
 				for i := range waiters {
 					go func() {
-						_, err := l.Acquire(as(t.Context(), i))
+						_, err := l.Acquire(as(t.Context(), i), nil)
 						failed <- err
 					}()
 				}

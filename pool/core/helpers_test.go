@@ -121,7 +121,7 @@ func acquire(t *testing.T, l *core.Lane) *core.Conn {
 func acquireAs(t *testing.T, l *core.Lane, owner string) *core.Conn {
 	t.Helper()
 	began := time.Now()
-	c, err := l.Acquire(core.WithOwner(t.Context(), owner))
+	c, err := l.Acquire(core.WithOwner(t.Context(), owner), nil)
 	if err != nil {
 		t.Fatalf("acquire: %v", err)
 	}
@@ -139,6 +139,11 @@ type call struct {
 	err    error
 	took   time.Duration
 	panics any
+}
+
+// startAcquire is startCall with an acquire.
+func startAcquire(ctx context.Context, l *core.Lane) *call {
+	return startCall(ctx, func(ctx context.Context) (*core.Conn, error) { return l.Acquire(ctx, nil) })
 }
 
 // startCall calls f on a new goroutine. It returns when f has returned or waits.
@@ -163,12 +168,12 @@ func begin(t *testing.T, l *core.Lane) *call { return beginAs(t, l, "") }
 
 // beginAs starts an acquire of the caller of that name.
 func beginAs(t *testing.T, l *core.Lane, owner string) *call {
-	return startCall(core.WithOwner(t.Context(), owner), l.Acquire)
+	return startAcquire(core.WithOwner(t.Context(), owner), l)
 }
 
 // reclaim starts a Reclaim.
 func reclaim(t *testing.T, l *core.Lane, c *core.Conn) *call {
-	return startCall(t.Context(), func(ctx context.Context) (*core.Conn, error) { return nil, l.Reclaim(ctx, c) })
+	return startCall(t.Context(), func(ctx context.Context) (*core.Conn, error) { return nil, l.Reclaim(ctx, c, nil) })
 }
 
 // shutdown starts a Shutdown with a timeout; 0 means none.

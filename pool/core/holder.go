@@ -152,16 +152,24 @@ type Waiter struct {
 	Waited time.Duration
 	Trace  trace.TraceID // of the call; zero if it is in no trace
 	Owner  string        // name set by [WithOwner]
+	Query  string        // summary of the query that the call will execute, without values; "" if unknown
 }
 
 // waitersOf returns the calls that wait in the lanes, those that are served first first.
 func waitersOf(lanes []*Lane) (list []Waiter) {
 	now := time.Now()
+	summaries := make(map[Summarizer]string) // many callers may wait with the same query
 	for _, l := range lanes {
 		for _, w := range l.Queue().waits(l) {
-			if !w.since.IsZero() {
-				list = append(list, Waiter{l.cfg.Name, l.opts.Name, w.place, max(now.Sub(w.since), 0), w.caller.trace, w.caller.owner})
+			if w.since.IsZero() {
+				continue
 			}
+			summary, ok := summaries[w.query]
+			if !ok && w.query != nil {
+				summary = w.query.Summary()
+				summaries[w.query] = summary
+			}
+			list = append(list, Waiter{l.cfg.Name, l.opts.Name, w.place, max(now.Sub(w.since), 0), w.caller.trace, w.caller.owner, summary})
 		}
 	}
 	return list

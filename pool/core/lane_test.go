@@ -195,7 +195,7 @@ func TestAcquireTimeout(t *testing.T) {
 			var uses []*call
 			for range 4 {
 				uses = append(uses, startCall(t.Context(), func(ctx context.Context) (*core.Conn, error) {
-					c, err := l.Acquire(ctx)
+					c, err := l.Acquire(ctx, nil)
 					if err == nil {
 						time.Sleep(3 * time.Second)
 						l.Release(c)
@@ -242,7 +242,7 @@ func TestLooksFollowDeadline(t *testing.T) {
 		time.AfterFunc(700*time.Millisecond, func() { l.Release(first) })
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err := l.Acquire(ctx)
+		_, err := l.Acquire(ctx, nil)
 		failure := explained(t, err)
 		if !errors.Is(err, context.DeadlineExceeded) || failure.Cause != core.CauseCancelled || !strings.Contains(err.Error(), "the holder has done nothing for the last 250ms") {
 			t.Error(err)
@@ -332,7 +332,7 @@ func TestTryAcquire(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		c = acquire(t, l)
-		w := startCall(ctx, l.Acquire)
+		w := startAcquire(ctx, l)
 		if demand != 2 {
 			t.Errorf("demand %d with a holder and a waiter", demand)
 		}
@@ -394,13 +394,13 @@ func TestLostEndsWaits(t *testing.T) {
 		if err := back.fails(t); err != lost {
 			t.Errorf("the holder that queued again got %v", err)
 		}
-		if _, err := l.Acquire(t.Context()); err != lost {
+		if _, err := l.Acquire(t.Context(), nil); err != lost {
 			t.Errorf("Acquire: %v", err)
 		}
 		if _, err := l.TryAcquire(t.Context()); err != lost {
 			t.Errorf("TryAcquire: %v", err)
 		}
-		if err := l.Reclaim(t.Context(), first); err != lost {
+		if err := l.Reclaim(t.Context(), first, nil); err != lost {
 			t.Errorf("Reclaim: %v", err)
 		}
 		if noticed := e.get().noticed; len(noticed) != 3 || noticed[0] != lost {
@@ -497,7 +497,7 @@ func TestSetQueueBesideWait(t *testing.T) {
 		opened := newToy(core.Config{}, writer())
 		done := make(chan error)
 		go func() {
-			_, err := l.Acquire(core.WithOwner(t.Context(), "x"))
+			_, err := l.Acquire(core.WithOwner(t.Context(), "x"), nil)
 			done <- err
 		}()
 		opened.lane().SetQueue(core.NewQueue(1))

@@ -205,7 +205,7 @@ func TestValidateAfter(t *testing.T) {
 		e.set(func(s *toyState) { s.pingErr = context.Canceled })
 		canceled, cancel := context.WithCancel(t.Context())
 		cancel()
-		c, err := l.Acquire(canceled) // it is not to blame
+		c, err := l.Acquire(canceled, nil) // it is not to blame
 		if c != other || err != nil {
 			t.Errorf("with a canceled context: %v, %v", c == other, err)
 		}

@@ -365,7 +365,7 @@ func (m *model) reclaim(a *actor) {
 		got, waits = m.joins(a)
 	}
 	a.call = startCall(core.WithOwner(m.t.Context(), a.name), func(ctx context.Context) (*core.Conn, error) {
-		return nil, a.lane.Reclaim(ctx, a.conn)
+		return nil, a.lane.Reclaim(ctx, a.conn, nil)
 	})
 	switch {
 	case got:

@@ -33,7 +33,7 @@ func TestHoldersAndWaiters(t *testing.T) {
 		}
 		c1 := acquireAs(t, w, "one")
 		time.Sleep(time.Second)
-		c2, err := r.Acquire(inTrace(t.Context(), 2))
+		c2, err := r.Acquire(inTrace(t.Context(), 2), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -44,7 +44,7 @@ func TestHoldersAndWaiters(t *testing.T) {
 		time.Sleep(time.Second)
 		first := beginAs(t, w, "first")
 		time.Sleep(time.Second)
-		second := startCall(inTrace(t.Context(), 7), w.Acquire)
+		second := startAcquire(inTrace(t.Context(), 7), w)
 
 		h := e.pool.Holders()
 		if len(h) != 2 {
@@ -105,11 +105,11 @@ func TestSameTraceIsSameCaller(t *testing.T) {
 	} {
 		bubble(t, func(t *testing.T) {
 			l := started(t, core.Config{AcquireTimeout: time.Second}, writer()).lane()
-			c, err := l.Acquire(core.WithOwner(inTrace(t.Context(), 1), test.holder))
+			c, err := l.Acquire(core.WithOwner(inTrace(t.Context(), 1), test.holder), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			w := startCall(core.WithOwner(inTrace(t.Context(), 1), test.waiter), l.Acquire)
+			w := startAcquire(core.WithOwner(inTrace(t.Context(), 1), test.waiter), l)
 			time.Sleep(time.Second)
 			if cause := explained(t, w.fails(t)).Cause; cause != test.want {
 				t.Errorf("holder %q, waiter %q: cause %q, want %q", test.holder, test.waiter, cause, test.want)

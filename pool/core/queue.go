@@ -24,6 +24,7 @@ type Queue struct {
 type waiter struct {
 	lane       any // the caller's; a queue may serve several lanes
 	caller     callerID
+	query      Summarizer      // that the caller will execute; nil if it is unknown
 	ctx        context.Context // of the caller
 	since      time.Time
 	ready      chan error
@@ -65,15 +66,16 @@ func (q *Queue) joinAs(lane any, most int, hasConn bool) (w *waiter, place int, 
 }
 
 // setCaller sets the caller of w, which waits from now on with the context ctx.
-func (q *Queue) setCaller(w *waiter, ctx context.Context, who callerID, now time.Time) {
+func (q *Queue) setCaller(w *waiter, ctx context.Context, who callerID, query Summarizer, now time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	w.ctx, w.caller, w.since = ctx, who, now
+	w.ctx, w.caller, w.query, w.since = ctx, who, query, now
 }
 
 // A wait is a waiter, and its place in the queue, from 1.
 type wait struct {
 	caller callerID
+	query  Summarizer
 	ctx    context.Context // nil if it has only just joined
 	place  int
 	since  time.Time // zero if it has only just joined
@@ -86,7 +88,7 @@ func (q *Queue) waits(lane any) (list []wait) {
 	place := 0
 	for w := q.first; w != nil; w = w.next {
 		if place++; w.lane == lane {
-			list = append(list, wait{w.caller, w.ctx, place, w.since})
+			list = append(list, wait{w.caller, w.query, w.ctx, place, w.since})
 		}
 	}
 	return list

@@ -400,7 +400,7 @@ func TestAbandon(t *testing.T) {
 		if n := len(l.Queue().Lanes()); n != 0 {
 			t.Errorf("the queue still has %d lanes", n)
 		}
-		if _, err := l.Acquire(t.Context()); !errors.Is(err, core.ErrClosed) {
+		if _, err := l.Acquire(t.Context(), nil); !errors.Is(err, core.ErrClosed) {
 			t.Errorf("an acquire of an abandoned pool: %v", err)
 		}
 		checkNothingLeft(t, e)

@@ -94,7 +94,7 @@ func TestStallsWait(t *testing.T) {
 		w := begin(t, l)
 		time.Sleep(time.Hour)
 		w.waits(t)
-		if err := l.Reclaim(t.Context(), c); err != nil {
+		if err := l.Reclaim(t.Context(), c, nil); err != nil {
 			t.Error(err)
 		}
 		l.Release(c)
@@ -160,7 +160,7 @@ func TestReclaimedTurnIsNotTaken(t *testing.T) {
 		c := acquire(t, l)
 		c.Offer()
 		w := begin(t, l)
-		if err := l.Reclaim(t.Context(), c); err != nil {
+		if err := l.Reclaim(t.Context(), c, nil); err != nil {
 			t.Error(err)
 		}
 		time.Sleep(time.Second)
@@ -173,7 +173,7 @@ func TestReclaimedTurnIsNotTaken(t *testing.T) {
 		time.Sleep(4 * time.Millisecond)
 		other := w.got(t)
 		l.Release(other)
-		if err := l.Reclaim(t.Context(), c); err != nil { // the turn is free again
+		if err := l.Reclaim(t.Context(), c, nil); err != nil { // the turn is free again
 			t.Error(err)
 		}
 		l.Release(c)
@@ -199,7 +199,7 @@ func TestReleaseAfterTurnIsTaken(t *testing.T) {
 		{"after a Reclaim of a stopped connection", func(t *testing.T, l *core.Lane, c *core.Conn) {
 			stopped := errors.New("stopped")
 			c.Stop(stopped, wrap.ReasonTimeLimit)
-			if err := l.Reclaim(t.Context(), c); err != stopped {
+			if err := l.Reclaim(t.Context(), c, nil); err != stopped {
 				t.Errorf("Reclaim of a stopped connection: %v", err)
 			}
 		}},
@@ -238,7 +238,7 @@ func TestReclaimOfStoppedConnection(t *testing.T) {
 		stopped := errors.New("stopped")
 		c.Stop(stopped, wrap.ReasonTimeLimit)
 		c.Stop(core.ErrClosed, wrap.ReasonPoolClosed) // the first reason stays
-		if err := l.Reclaim(t.Context(), c); err != stopped {
+		if err := l.Reclaim(t.Context(), c, nil); err != stopped {
 			t.Errorf("Reclaim of a stopped connection: %v", err)
 		}
 		checkTurnsFree(t, l)

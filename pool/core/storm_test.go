@@ -119,7 +119,7 @@ func (s *storm) use(r *rand.Rand) {
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Duration(r.IntN(60))*time.Millisecond)
 	defer cancel()
 	sleep()
-	c, err := s.lane.Acquire(ctx)
+	c, err := s.lane.Acquire(ctx, nil)
 	if err != nil {
 		s.failed.Add(1)
 		return
@@ -132,7 +132,7 @@ func (s *storm) use(r *rand.Rand) {
 		s.turns.Add(-1)
 		c.Offer()
 		sleep()
-		if has = s.lane.Reclaim(ctx, c) == nil; has {
+		if has = s.lane.Reclaim(ctx, c, nil) == nil; has {
 			s.hold()
 			sleep()
 		}

@@ -26,7 +26,7 @@ func everywhere(name string) *view {
 		holders: []core.Holder{{
 			Pool: name, Conn: 1, Lane: wrap.Lane(name), Held: time.Second, Last: name, Owner: name, Stack: []string{name, name}, WaitsFor: name,
 		}},
-		waiters:  []core.Waiter{{Pool: name, Lane: wrap.Lane(name), Place: 1, Waited: time.Second, Owner: name}},
+		waiters:  []core.Waiter{{Pool: name, Lane: wrap.Lane(name), Place: 1, Waited: time.Second, Owner: name, Query: name}},
 		settings: []core.Setting{{Name: name, Value: name, Default: name, Why: name}},
 	}
 }

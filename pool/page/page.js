@@ -160,6 +160,7 @@ const showWaiters = makeTable('waiters', [
 	{title: 'place', num: true, get: w => String(w.place)},
 	{title: 'lane', get: w => w.lane},
 	{title: 'pool', head: true, wide: true, get: w => w.pool_name},
+	{title: 'query', wide: true, code: true, get: w => w.query || '–'},
 	{title: 'state', get: w => w.cycle ? 'BEHIND A CYCLE' : 'waits', level: w => w.cycle ? 'bad' : ''},
 	{title: 'owner', wide: true, get: w => w.owner || '–'},
 	{title: 'trace', code: true, get: w => trace(w.trace) || '–'},

@@ -66,13 +66,23 @@ func TestQueue(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	done := make(chan error, 3)
-	for range cap(done) {
+	for range 2 {
 		go func() {
-			_, err := p.DB().ExecContext(ctx, "DELETE FROM t")
+			_, err := p.DB().ExecContext(ctx, "DELETE FROM t WHERE a = 'hidden'")
 			done <- err
 		}()
 	}
+	go func() {
+		done <- p.WithTx(ctx, nil, func(*sql.Tx) error { return nil })
+	}()
 	s := await(t, read, func(s state) bool { return len(s.Waiters) == 3 })
+	queries := make(map[string]int)
+	for _, w := range s.Waiters {
+		queries[w.Query]++
+	}
+	if queries["DELETE t"] != 2 || queries["BEGIN"] != 1 {
+		t.Errorf("they wait with %v", queries)
+	}
 	if len(s.Holders) != 1 || *s.Pools[0].Waiting != 3 || s.Pools[0].LongestWait <= 0 {
 		t.Errorf("%+v", s)
 	}
@@ -81,7 +91,7 @@ func TestQueue(t *testing.T) {
 		t.Errorf("the holder is %+v", c)
 	}
 	text := get(h, "/state.txt").Body.String()
-	for _, want := range []string{"orders", "by import, last INSERT t, in a transaction", "place 3 of orders"} {
+	for _, want := range []string{"orders", "by import, last INSERT t, in a transaction", "place 3 of orders", "DELETE t", "BEGIN"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("state.txt has no %q:\n%s", want, text)
 		}

@@ -58,6 +58,7 @@ type poolLine struct {
 
 type waiterLine struct {
 	Waited float64
+	Query  string
 	Owner  string
 	Place  int
 	Cycle  bool

@@ -70,6 +70,7 @@ type waiterLine struct {
 	Lane     string  `json:"lane"`
 	Place    int     `json:"place"`
 	Waited   float64 `json:"waited"`
+	Query    string  `json:"query,omitempty"` // summary
 	Owner    string  `json:"owner,omitempty"`
 	Trace    string  `json:"trace,omitempty"`
 	Cycle    bool    `json:"cycle"`
@@ -128,7 +129,7 @@ func holderOf(pools []taken, p *taken, c *core.Holder, m marks, n *names) holder
 func waiterOf(p *taken, w *core.Waiter, m marks, n *names) waiterLine {
 	line := waiterLine{
 		Pool: p.id, PoolName: p.name, Lane: visible(string(w.Lane), longestName), Place: w.Place, Waited: w.Waited.Seconds(),
-		Owner: n.owner(w.Owner), Cycle: m.waiters[w],
+		Query: visible(w.Query, longestName), Owner: n.owner(w.Owner), Cycle: m.waiters[w],
 	}
 	if w.Trace.IsValid() {
 		line.Trace = w.Trace.String()

@@ -123,6 +123,9 @@ func (t *textWriter) holder(h *holderLine) {
 func (t *textWriter) waiter(w *waiterLine) {
 	t.line("  %8s  %-8s place %d of %s", shortTime(w.Waited), w.Lane, w.Place, w.PoolName)
 	var about []string
+	if w.Query != "" {
+		about = append(about, w.Query)
+	}
 	if w.Cycle {
 		about = append(about, "IN A CYCLE")
 	}
