@@ -98,10 +98,10 @@ type account struct {
 
 // Tell implements [instrument.Teller].
 func (r *rows) Tell(told *instrument.Told) {
-	a := r.account
-	if a == nil {
+	if !r.accounts {
 		return
 	}
+	a := &r.account
 	if !a.closed {
 		if r.watch != nil {
 			r.watch.closeCounters(r) // before close resets the counters

@@ -38,8 +38,9 @@ type rows struct {
 	baseReady  bool     // base has loaded its columns
 	direct     bool     // base serves all further calls
 
-	account *account // nil without tracing.Config.Details
-	watch   *watch   // nil if the query is not watched; see [Watch]
+	accounts bool    // the account is kept
+	account  account // of what the query has waited for and counted
+	watch    *watch  // nil if the query is not watched; see [Watch]
 }
 
 // baseRows has the methods of the plain driver's rows.
@@ -104,12 +105,9 @@ func newRows(ctx context.Context, s *session, st *cachedStmt, base driver.Rows, 
 		}
 		program.open++
 	}
-	*r = rows{session: s, cached: st, ctx: ctx, program: program, spareNames: r.spareNames}
+	*r = rows{session: s, cached: st, ctx: ctx, program: program, spareNames: r.spareNames, accounts: s.locks != nil}
 	if base != nil {
 		r.base = base.(baseRows)
-	}
-	if s.locks != nil {
-		r.account = new(account)
 	}
 	if s.watch != nil {
 		s.watch.hold(r)
@@ -254,7 +252,7 @@ func (r *rows) first() (row bool, err error) {
 		}
 	}
 	r.loadColumns()
-	measured := r.account != nil && !r.cached.readOnly // a read-only statement waits for locks in its first step, or never
+	measured := r.accounts && !r.cached.readOnly // a read-only statement waits for locks in its first step, or never
 	r.direct = !measured && r.watch == nil
 	if measured {
 		r.enter(mayWrite)
@@ -264,13 +262,13 @@ func (r *rows) first() (row bool, err error) {
 
 // enter and leave measure a step that may wait for a lock.
 func (r *rows) enter(may hold) {
-	if r.account != nil {
+	if r.accounts {
 		r.session.locks.enter(r.cached.query, may)
 	}
 }
 
 func (r *rows) leave(err error) {
-	if r.account != nil {
+	if r.accounts {
 		r.session.locks.leave(err)
 		r.account.waits.add(r.session.locks.take())
 	}
@@ -324,7 +322,7 @@ func (r *rows) Close() error {
 	if r.watch != nil {
 		r.watch.closeCounters(r) // before account.close resets the counters
 	}
-	if r.account != nil && !r.account.closed {
+	if r.accounts && !r.account.closed {
 		r.account.close(r.cached, !r.session.locks.quiet)
 	}
 	r.closed = true
