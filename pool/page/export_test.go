@@ -4,5 +4,5 @@ import "github.com/sqlitemw/sqlitemw/tracing"
 
 // StatementsOf returns statements.json for made-up statistics.
 func StatementsOf(all []tracing.Statement, hide bool) []byte {
-	return statementsOf(all, newNames(hide))
+	return takeStatements(all, newNames(hide)).json
 }

@@ -272,6 +272,14 @@ func TestStatementsAndPlans(t *testing.T) {
 	if body := get(h, "/plan.json?id=nothing").Body.String(); strings.TrimSpace(body) != "null" {
 		t.Error(body)
 	}
+	text := get(h, "/state.txt").Body.String()
+	for _, want := range []string{
+		"STATEMENTS", `SELECT "<b>\u202et"`, `full scan of <b>\u202et`, "SETTINGS of ", "EVENTS of ", "connect",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("state.txt has no %q:\n%s", want, text)
+		}
+	}
 }
 
 // TestWrappedDatabase checks what shows of a database of another driver beneath package wrap.

@@ -114,7 +114,11 @@ func (rt *router) stateText(r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.text(), nil
+	taken, err := rt.statements.get(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	return s.text(&taken, rt.names), nil
 }
 
 func (rt *router) poolJSON(r *http.Request) ([]byte, error) {

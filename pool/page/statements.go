@@ -50,12 +50,15 @@ const (
 
 // takenStatements are all statements at one time.
 type takenStatements struct {
-	json  []byte                   // statements.json
+	list  statementList
+	json  []byte                   // of list
 	plans map[string]*tracing.Plan // by the ID of a statement
 }
 
 func takeStatements(all []tracing.Statement, n *names) takenStatements {
-	taken := takenStatements{statementsOf(all, n), make(map[string]*tracing.Plan)}
+	taken := takenStatements{list: statementsOf(all, n), plans: make(map[string]*tracing.Plan)}
+	// The list has only texts, finite numbers and times, and so no error.
+	taken.json, _ = marshal(&taken.list)
 	for i := range all {
 		if all[i].Plan != nil {
 			taken.plans[all[i].ID] = all[i].Plan
@@ -64,8 +67,7 @@ func takeStatements(all []tracing.Statement, n *names) takenStatements {
 	return taken
 }
 
-// statementsOf returns statements.json.
-func statementsOf(all []tracing.Statement, n *names) []byte {
+func statementsOf(all []tracing.Statement, n *names) statementList {
 	l := statementList{Taken: time.Now(), Statements: []statementLine{}, More: max(0, len(all)-mostStatements)}
 	var total time.Duration
 	for i := range all {
@@ -78,9 +80,7 @@ func statementsOf(all []tracing.Statement, n *names) []byte {
 		}
 		l.Statements = append(l.Statements, line)
 	}
-	// The list has only texts, finite numbers and times, and so no error.
-	text, _ := marshal(&l)
-	return text
+	return l
 }
 
 func statementOf(s *tracing.Statement, n *names) statementLine {

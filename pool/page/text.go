@@ -8,15 +8,21 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
+	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
 const (
-	columns   = 100 // of state.txt
-	mostLines = 100 // of each section of state.txt
+	columns        = 100 // of state.txt
+	mostLines      = 100 // of each section of state.txt, but for those below
+	textDetails    = 3   // pools whose settings and events state.txt has
+	textEvents     = 20  // of each
+	textStatements = 20  // statements
 )
 
 // text returns state.txt.
-func (s *snapshot) text() []byte {
+func (s *snapshot) text(statements *takenStatements, n *names) []byte {
 	t := textWriter{}
 	st := &s.state
 	t.line("sqlitemw %s  pools: %d  holders: %d  waiters: %d", st.Taken.UTC().Format(time.RFC3339),
@@ -39,6 +45,23 @@ func (s *snapshot) text() []byte {
 		t.waiter(&st.Waiters[i])
 	}
 	t.end(len(st.Waiters), st.MoreWaiters)
+	if list := &statements.list; len(list.Statements) > 0 {
+		t.section("STATEMENTS, those first that have taken the longest in total")
+		t.line("%9s %8s %8s %8s %8s %8s %6s %9s  %s", "calls", "total", "mean", "p99", "max", "lock", "errors", "scanned", "statement")
+		for i := range list.Statements[:min(len(list.Statements), textStatements)] {
+			l := &list.Statements[i]
+			t.statement(l, statements.plans[l.ID])
+		}
+		t.more(len(list.Statements) - textStatements + list.More)
+	}
+	for i := range lines[:min(len(lines), textDetails)] {
+		for j := range s.pools {
+			if p := &s.pools[j]; p.id == lines[i].ID {
+				t.settings(detailOf(p, n))
+				t.events(p, s.eventsOf(p))
+			}
+		}
+	}
 	return t.Bytes()
 }
 
@@ -138,6 +161,56 @@ func (t *textWriter) waiter(w *waiterLine) {
 	if len(about) > 0 {
 		t.wrapped("            ", strings.Join(about, ", "))
 	}
+}
+
+func (t *textWriter) statement(s *statementLine, plan *tracing.Plan) {
+	t.line("%9d %8s %8s %8s %8s %8s %6d %9d  %s", s.Calls, shortTime(s.Total), shortTime(s.Mean), shortTime(s.P99), shortTime(s.Max),
+		shortTime(s.LockWait), s.Errors, s.FullScanSteps, cmp.Or(s.Summary, s.Text))
+	if plan == nil {
+		return
+	}
+	for _, finding := range planOf(plan).Findings {
+		t.wrapped("          ", finding)
+	}
+}
+
+// settings writes those that differ from their defaults.
+func (t *textWriter) settings(d detail) {
+	if d.Settings == nil {
+		return
+	}
+	t.section("SETTINGS of " + d.Name + " that differ from their defaults")
+	for _, s := range d.Settings {
+		text := s.Name + " = " + s.Value
+		if s.Default != "" {
+			text += " (default " + s.Default + ")"
+		}
+		if s.Why != "" {
+			text += ": " + s.Why
+		}
+		t.wrapped("  ", text)
+	}
+	t.end(len(d.Settings), 0)
+}
+
+// events writes the latest ones.
+func (t *textWriter) events(p *taken, events []wrap.Event) {
+	t.section("EVENTS of " + p.name + ", the latest last")
+	events = events[max(0, len(events)-textEvents):]
+	for i := range events {
+		e := eventOf(&events[i])
+		text := e.Time.UTC().Format("15:04:05.000") + "  " + e.Kind
+		for _, field := range []struct{ name, value string }{
+			{"connection", e.Conn}, {"", e.Lane}, {"took", shortTime(e.Duration)}, {"waited", shortTime(e.Wait)}, {"reason", e.Reason}, {"blocker", e.Blocker},
+			{"holder", e.Holder}, {"health", e.Health}, {"error", e.Err}, {"trace", e.Trace},
+		} {
+			if field.value != "" && field.value != "-" {
+				text += " " + strings.TrimSpace(field.name+" "+field.value)
+			}
+		}
+		t.wrapped("  ", text)
+	}
+	t.end(len(events), 0)
 }
 
 // wrapped writes a text in lines that begin with indent.
