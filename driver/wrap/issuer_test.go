@@ -10,7 +10,7 @@ import (
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
-// An askingDriver's connections report who has issued a call.
+// An askingDriver's connections report whether a *sql.DB has issued a call.
 type askingDriver struct{ byDB *bool }
 
 func (d askingDriver) Connect(context.Context) (driver.Conn, error) { return askingConn(d), nil }

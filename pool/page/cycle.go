@@ -16,7 +16,7 @@ type queue struct {
 	lane wrap.Lane
 }
 
-// marks say which holders wait, and who is in a cycle.
+// marks say which holders wait, and which holders, waiters and pools are in a cycle.
 type marks struct {
 	waits   map[*core.Holder]queue
 	holders map[*core.Holder]bool

@@ -33,9 +33,10 @@
 // show names: of pools, owners, tables, columns and functions. Config.HideNames replaces the names
 // of pools and owners.
 //
-// The browser is told to run only the page's own script, to show the page in no frame, and to
-// keep no copy. Data is refused if the browser says (Sec-Fetch-Site) that another site requests it. Control characters, and those that
-// change the direction of text, are shown as escapes such as \u202e.
+// Headers of the response make the browser run only the page's own script, show the page in no
+// frame, and keep no copy. Data is refused if the browser says (Sec-Fetch-Site) that another site
+// requests it. Control characters, and those that change the direction of text, are shown as
+// escapes such as \u202e.
 //
 // # What it serves
 //

@@ -164,7 +164,7 @@ const showWaiters = makeTable('waiters', [
 	{title: 'state', get: w => w.cycle ? 'BEHIND A CYCLE' : 'waits', level: w => w.cycle ? 'bad' : ''},
 	{title: 'owner', wide: true, get: w => w.owner || '–'},
 	{title: 'trace', code: true, get: w => trace(w.trace) || '–'},
-], {key: w => w.pool + ' ' + w.lane + ' ' + w.place, empty: 'Nobody waits.', mark: w => w.cycle ? 'bad' : ''});
+], {key: w => w.pool + ' ' + w.lane + ' ' + w.place, empty: 'No call waits.', mark: w => w.cycle ? 'bad' : ''});
 
 const statementKey = s => s.id || s.text;
 const time = (title, field, help) => ({title, num: true, help, by: s => s[field], get: s => seconds(s[field])});

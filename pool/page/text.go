@@ -35,12 +35,12 @@ func (s *snapshot) text(statements *takenStatements, n *names) []byte {
 		t.pool(&lines[i])
 	}
 	t.more(len(lines) - mostLines + st.MorePools)
-	t.section("WHO HAS CONNECTIONS")
+	t.section("CONNECTIONS IN USE")
 	for i := range st.Holders[:min(len(st.Holders), mostLines)] {
 		t.holder(&st.Holders[i])
 	}
 	t.end(len(st.Holders), st.MoreHolders)
-	t.section("WHO WAITS")
+	t.section("WAITING CALLS")
 	for i := range st.Waiters[:min(len(st.Waiters), mostLines)] {
 		t.waiter(&st.Waiters[i])
 	}

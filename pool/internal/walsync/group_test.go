@@ -64,7 +64,7 @@ func (d *disk) commit(g *Group, turn *sync.Mutex) (ticket uint64, n int) {
 }
 
 // TestWaitersAreOnDisk checks that each wait ends only when its commit was written before a sync
-// began, with any number of committers, and that they share syncs. Nobody waits for company: a lone
+// began, with any number of committers, and that they share syncs. No committer waits for others: a lone
 // committer takes as long as one sync.
 func TestWaitersAreOnDisk(t *testing.T) {
 	for _, committers := range []int{1, 2, 8, 100} {
@@ -218,7 +218,7 @@ func TestFailedSync(t *testing.T) {
 	})
 }
 
-// TestLastUseSyncs checks that commits that nobody waits for are synced before the descriptor is
+// TestLastUseSyncs checks that commits for which no call waits are synced before the descriptor is
 // closed, and that Retain keeps it open.
 func TestLastUseSyncs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
