@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sqlitemw/sqlitemw/driver"
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
@@ -80,6 +81,9 @@ func startLoad(t *testing.T, p *pool.Pool) *load {
 func (l *load) stop() {
 	l.end()
 	l.tasks.Wait()
+	if l.reads.Load() == 0 {
+		l.t.Error("the readers have read nothing")
+	}
 }
 
 // grant lets the load make so many commits.
@@ -90,23 +94,21 @@ func (l *load) grant(commits int64) {
 	}
 }
 
-// finish waits until the load has made all commits that it was granted, and has read since.
+// finish waits until the load has made all commits that it was granted.
 func (l *load) finish() {
 	l.t.Helper()
 	wait(l.t, "for commits", func() bool { return l.open.Load() == 0 })
-	reads := l.reads.Load()
-	wait(l.t, "for readers", func() bool { return l.reads.Load() >= reads+readers })
 }
 
-// untilReset makes commits until the WAL has been reset once more. Then it returns the size that the
-// WAL had. It makes at most a few thousand commits, which fit into the WAL's limit.
+// untilReset makes commits until the WAL has been reset once more, and returns the size that it had.
+// Without a reset, it stops at several times the length at which Litestream runs a checkpoint.
 func (l *load) untilReset(path string) (most int64) {
 	l.t.Helper()
 	made, salt := 0, walSalt(l.t, path)
 	wait(l.t, "for a reset of the WAL", func() bool {
-		if l.open.Load() == 0 && made < 2000 {
-			l.grant(100)
-			made += 100
+		if l.open.Load() == 0 && made < 1000 {
+			l.grant(50)
+			made += 50
 		}
 		most = max(most, walBytes(path))
 		return walSalt(l.t, path) != salt
@@ -114,12 +116,39 @@ func (l *load) untilReset(path string) (most int64) {
 	return most
 }
 
+// acknowledged returns how many rows of each writer have been acknowledged.
+func (l *load) acknowledged() (rows [writers]int64) {
+	for w := range writers {
+		rows[w] = l.acked[w].Load()
+	}
+	return rows
+}
+
 // rows returns how many rows have been acknowledged.
 func (l *load) rows() (sum int64) {
-	for w := range writers {
-		sum += l.acked[w].Load()
+	for _, n := range l.acknowledged() {
+		sum += n
 	}
 	return sum
+}
+
+// checkBeginning checks that a file contains the beginning of what the load has written: from each
+// writer at least so many rows, without a gap, and only whole transactions.
+func (l *load) checkBeginning(path string, least [writers]int64) {
+	l.t.Helper()
+	readContent(l.t, path)
+	db, err := sql.Open(driver.Name, driver.FileURI(path))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer db.Close()
+	for w := range writers {
+		var total, rows, last int64
+		err := db.QueryRow("SELECT n, (SELECT count(*) FROM entries WHERE writer = ?1), (SELECT ifnull(max(n), -1) FROM entries WHERE writer = ?1) FROM totals WHERE writer = ?1", w).Scan(&total, &rows, &last)
+		if err != nil || rows != total || last != rows-1 || rows < least[w] {
+			l.t.Errorf("%s, writer %d: %d rows up to number %d, a total of %d, want at least %d rows: %v", path, w, rows, last, total, least[w], err)
+		}
+	}
 }
 
 const insert = "INSERT INTO entries VALUES (?, ?, ?)"
@@ -168,15 +197,24 @@ func body(w int, n int64) string {
 }
 
 // read checks that a reader sees every row that was acknowledged before it began, and each
-// transaction as a whole.
+// transaction as a whole. It pauses while nothing is to be written, because Litestream cannot reset
+// the WAL at a moment when a reader uses it.
 func (l *load) read() {
 	for i := 0; l.ctx.Err() == nil; i++ {
+		if l.open.Load() == 0 {
+			time.Sleep(time.Millisecond)
+			continue
+		}
 		w := i % writers
 		acked := l.acked[w].Load()
-		var total, rows int64
-		err := l.pool.DB().QueryRow("SELECT n, (SELECT count(*) FROM entries WHERE writer = ?1) FROM totals WHERE writer = ?1", w).Scan(&total, &rows)
-		if err != nil || total != rows || rows < acked {
-			l.t.Errorf("writer %d: %d rows, a total of %d, after %d were acknowledged: %v", w, rows, total, acked, err)
+		var total int64
+		var last, next bool
+		err := l.pool.DB().QueryRow(`SELECT n,
+			n = 0 OR EXISTS (SELECT 1 FROM entries WHERE writer = ?1 AND n = totals.n - 1),
+			EXISTS (SELECT 1 FROM entries WHERE writer = ?1 AND n = totals.n)
+			FROM totals WHERE writer = ?1`, w).Scan(&total, &last, &next)
+		if err != nil || total < acked || !last || next {
+			l.t.Errorf("writer %d: a total of %d after %d were acknowledged; the last row is there: %t, and one more: %t; %v", w, total, acked, last, next, err)
 			return
 		}
 		l.reads.Add(1)

@@ -102,6 +102,14 @@ func (r *replica) restore() (path string) {
 	return path
 }
 
+// snapshot makes Litestream, which must not run, replicate the whole database.
+func (r *replica) snapshot() {
+	r.t.Helper()
+	if err := r.command("replicate", "-config", r.config, "-once", "-force-snapshot"); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
 // A process is a running "litestream replicate".
 type process struct {
 	*replica
