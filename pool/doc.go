@@ -302,7 +302,7 @@
 //
 // With one connection for everything, the commit itself runs the checkpoint, as SQLite does by
 // default. To let SQLite do it, set the pragma wal_autocheckpoint in Path or Config.Pragmas. To
-// leave it to another program, as Litestream requires, set it to 0. Then the pool runs no
+// leave it to another program, such as Litestream, set it to 0. Then the pool runs no
 // checkpoint by itself, and only reports a WAL that exceeds its limit. A hook that the program
 // sets with (*sqlite3.Conn).WALHook replaces the pool's. All this applies to the main database;
 // attached files are checkpointed as SQLite does it.
@@ -350,6 +350,39 @@
 //		err := p.BackupTo(ctx, "/backup/app.db", pool.BackupOptions{Replace: true})
 //		...
 //	}
+//
+// # Litestream
+//
+// Litestream (https://litestream.io) replicates a database from a process of its own. Leave the
+// checkpoints to it, and all other settings at their defaults:
+//
+//	p, err := pool.Open(ctx, pool.Config{Path: "file:app.db?_pragma=wal_autocheckpoint(0)"})
+//
+// What follows was tested with Litestream 0.5.18:
+//
+//   - With the pool's own checkpoints, the replica may lose commits of a time in which Litestream
+//     does not run. If the WAL is reset twice then, Litestream notices that often, but not always.
+//     What it restores then misses commits, without an error, until its next snapshot: by
+//     default, that is daily. So let no other program run checkpoints then, and do not call
+//     [Pool.Checkpoint]. While Litestream runs, it keeps the WAL from being reset by others.
+//   - While Litestream does not run, the WAL grows. Above Config.JournalSizeLimit, the pool's
+//     health is degraded until Litestream has caught up. Set no limit below 8 MiB, because
+//     Litestream only looks once a second, and runs no checkpoint below 1000 pages.
+//   - The WAL is reset if no connection reads it when Litestream's checkpoint ends. So it grows
+//     while reads overlap: to 60 MiB in tests with readers and writers at full speed. If it has
+//     121359 pages, Litestream blocks writers until it is reset.
+//   - While Litestream runs, Checkpoint returns Busy in all modes but PASSIVE. Backup works.
+//   - A commit that has returned is on the disk. It is in the replica about a second later.
+//   - Litestream reads the file of the WAL. So with any CommitSync or Synchronous, it may replicate
+//     a commit whose sync has not ended. If the power fails then, the replica has a commit that has
+//     not returned and that the database does not have. Afterwards, other commits take its place
+//     in the WAL. Litestream compares the last page, and replicates the whole database if that
+//     differs. If it happens to be the same, the replica keeps the other pages of the lost commit.
+//
+// So after a power failure, and after checkpoints while Litestream did not run, make it replicate
+// the whole database before it is started again. "litestream reset" does not.
+//
+//	litestream replicate -config litestream.yml -once -force-snapshot
 //
 // # Connections
 //

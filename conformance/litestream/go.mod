@@ -6,7 +6,10 @@ replace github.com/sqlitemw/sqlitemw => ../..
 
 tool github.com/benbjohnson/litestream/cmd/litestream
 
-require github.com/sqlitemw/sqlitemw v0.0.0-00010101000000-000000000000
+require (
+	github.com/ncruces/go-sqlite3 v0.37.0
+	github.com/sqlitemw/sqlitemw v0.0.0-00010101000000-000000000000
+)
 
 require (
 	cel.dev/expr v0.25.2 // indirect
@@ -84,7 +87,6 @@ require (
 	github.com/nats-io/nats.go v1.44.0 // indirect
 	github.com/nats-io/nkeys v0.4.11 // indirect
 	github.com/nats-io/nuid v1.0.1 // indirect
-	github.com/ncruces/go-sqlite3 v0.37.0 // indirect
 	github.com/ncruces/go-sqlite3-wasm/v6 v6.5.35401 // indirect
 	github.com/ncruces/go-strftime v1.0.0 // indirect
 	github.com/ncruces/julianday v1.0.0 // indirect

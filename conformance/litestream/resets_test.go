@@ -10,12 +10,11 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// TestMissedResets checks what the package documentation of the pool says of the time in which
-// Litestream does not run. If the WAL is reset twice then, Litestream may not notice: it compares the
-// salts of the frames that are still in the file, and the second reset may have left none of those
-// in between. With the defaults, the restored database then misses a row, silently. With
-// wal_autocheckpoint=0, the pool resets no WAL. A forced snapshot repairs
-// the replica; "litestream reset" does not, because Litestream then goes on where the replica ends.
+// TestMissedResets checks what the documentation of package pool says of resets of the WAL while
+// Litestream does not run. Litestream looks for frames of resets that it has missed. If the second
+// reset has left none of the first, it finds none, and the replica misses a row. A forced snapshot
+// repairs the replica. "litestream reset" does not, because Litestream then goes on where the
+// replica ends. With wal_autocheckpoint=0, the pool resets no WAL.
 func TestMissedResets(t *testing.T) {
 	for _, c := range []struct {
 		name     string
