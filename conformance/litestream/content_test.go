@@ -91,6 +91,11 @@ func dump(t *testing.T, tx *sql.Tx, query string) string {
 		if err := rows.Scan(into...); err != nil {
 			t.Fatal(err)
 		}
+		for i, v := range values {
+			if b, ok := v.([]byte); ok {
+				values[i] = fmt.Sprintf("blob %x", sha256.Sum256(b))
+			}
+		}
 		fmt.Fprintf(&text, "%q\n", values)
 	}
 	if err := rows.Err(); err != nil {

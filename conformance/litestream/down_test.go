@@ -9,8 +9,8 @@ import (
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
-// TestDown checks that a pool that leaves its checkpoints to Litestream reports a WAL that has grown
-// because Litestream does not run, and that the report ends when Litestream has caught up.
+// TestDown checks that a pool that leaves its checkpoints to Litestream reports a WAL that has
+// grown because Litestream does not run. The report ends when Litestream has caught up.
 func TestDown(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)

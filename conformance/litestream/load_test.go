@@ -43,8 +43,8 @@ func prepare(t *testing.T, p *pool.Pool) {
 }
 
 // A load writes and reads a database. It writes as much as it is granted, and so cannot exceed the
-// WAL's limit on a slow machine. Writer w inserts its rows in the order of n: if row n is there, all
-// before it must be.
+// WAL's limit on a slow machine. Writer w inserts its rows in the order of n: if row n is there,
+// all before it must be.
 type load struct {
 	t      *testing.T
 	pool   *pool.Pool
@@ -100,8 +100,8 @@ func (l *load) finish() {
 	wait(l.t, "for commits", func() bool { return l.open.Load() == 0 })
 }
 
-// untilReset makes commits until the WAL has been reset once more, and returns the size that it had.
-// Without a reset, it stops at several times the length at which Litestream runs a checkpoint.
+// untilReset makes commits until the WAL has been reset once more, and returns the size that it
+// had. Without a reset, it stops at several times the length at which Litestream runs a checkpoint.
 func (l *load) untilReset(path string) (most int64) {
 	l.t.Helper()
 	made, salt := 0, walSalt(l.t, path)

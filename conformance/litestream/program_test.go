@@ -81,7 +81,7 @@ func (r *replica) configure(db string) {
 	}
 }
 
-// command runs Litestream, and returns its error and output.
+// command runs Litestream. The error contains its output.
 func (r *replica) command(args ...string) error {
 	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
 	defer cancel()
@@ -100,6 +100,14 @@ func (r *replica) restore() (path string) {
 		r.t.Fatal(err)
 	}
 	return path
+}
+
+// reset makes Litestream, which must not run, forget what it has replicated.
+func (r *replica) reset() {
+	r.t.Helper()
+	if err := r.command("reset", "-config", r.config, r.db); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 // snapshot makes Litestream, which must not run, replicate the whole database.

@@ -17,14 +17,15 @@ import (
 // replica ends. With wal_autocheckpoint=0, the pool resets no WAL.
 func TestMissedResets(t *testing.T) {
 	for _, c := range []struct {
-		name     string
-		setting  setting
-		snapshot bool // force one when Litestream is started again
-		missed   bool // the row is missing
+		name    string
+		setting setting
+		repair  func(*replica) // before Litestream is started again
+		missed  bool           // the row is missing
 	}{
-		{"defaults", defaults, false, true},
-		{"defaults and a snapshot", defaults, true, false},
-		{"wal_autocheckpoint=0", leave, false, false},
+		{"defaults", defaults, nil, true},
+		{"defaults and litestream reset", defaults, (*replica).reset, true},
+		{"defaults and a snapshot", defaults, (*replica).snapshot, false},
+		{"wal_autocheckpoint=0", leave, nil, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -46,8 +47,8 @@ func TestMissedResets(t *testing.T) {
 				run(t, p, "INSERT INTO late VALUES (1)")
 			}
 
-			if c.snapshot {
-				r.snapshot()
+			if c.repair != nil {
+				c.repair(r)
 			}
 			ls = r.start()
 			ls.sync()
