@@ -369,9 +369,10 @@
 //     health is degraded until Litestream has caught up. Set no limit below 8 MiB, because
 //     Litestream only looks once a second, and runs no checkpoint below 1000 pages.
 //   - The WAL is reset if no connection reads it when Litestream's checkpoint ends. So it grows
-//     while reads overlap: to 60 MiB in tests with readers and writers at full speed. If it has
-//     121359 pages, Litestream blocks writers until it is reset.
-//   - While Litestream runs, Checkpoint returns Busy in all modes but PASSIVE. Backup works.
+//     while reads overlap: to over 50 MiB in tests with readers and writers at full speed. If it
+//     has 121359 pages, Litestream blocks writers until it is reset.
+//   - While Litestream runs, it blocks TRUNCATE checkpoints, which then return Busy. Backup
+//     works.
 //   - A commit that has returned is on the disk. It is in the replica about a second later.
 //   - Litestream reads the file of the WAL. So with any CommitSync or Synchronous, it may replicate
 //     a commit whose sync has not ended. If the power fails then, the replica has a commit that has
