@@ -169,6 +169,7 @@ const (
 	ReasonSharedCache      = wrap.ReasonSharedCache
 	ReasonUnknownParameter = wrap.ReasonUnknownParameter
 	ReasonPragma           = wrap.ReasonPragma
+	ReasonLitestream       = wrap.ReasonLitestream
 )
 
 // What blocked the call of a KindBusy event.

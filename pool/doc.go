@@ -365,6 +365,7 @@
 //     What it restores then misses commits, without an error, until its next snapshot: by
 //     default, that is daily. So let no other program run checkpoints then, and do not call
 //     [Pool.Checkpoint]. While Litestream runs, it keeps the WAL from being reset by others.
+//     The pool warns when it opens a database with a table of Litestream's, and runs checkpoints.
 //   - While Litestream does not run, the WAL grows. Above Config.JournalSizeLimit, the pool's
 //     health is degraded until Litestream has caught up. Set no limit below 8 MiB, because
 //     Litestream only looks once a second, and runs no checkpoint below 1000 pages.

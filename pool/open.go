@@ -171,6 +171,7 @@ func (p *Pool) open(ctx context.Context) error {
 	}
 	c.initial.pragmas.Restore(c.SQLite())
 	p.wals.Opened(p.base.path, size)
+	p.warnOfLitestream(c)
 	p.lanes.writer.Push(&c.Conn)
 
 	if n := p.plan.readers; n > 0 {
@@ -264,4 +265,19 @@ func (p *Pool) abandon() {
 		}
 		p.base.name.Release()
 	})
+}
+
+// warnOfLitestream warns if Litestream has replicated the database, as a table of its shows, but
+// the checkpoints are not left to it. Then a replica may miss commits; see the package
+// documentation.
+func (p *Pool) warnOfLitestream(c *conn) {
+	if p.plan.readOnly || p.plan.walKind() == walkeeper.Outside {
+		return
+	}
+	if _, _, _, _, _, err := c.SQLite().TableColumnMetadata("main", "_litestream_seq", "seq"); err != nil {
+		return // there is no such table
+	}
+	p.recorder.Record(driver.Event{Time: time.Now(), Kind: driver.KindWarning, Reason: driver.ReasonLitestream, Conn: c.ID()})
+	p.logger.Warn("pool: Litestream replicates the database, and may miss commits because the pool runs checkpoints too: set _pragma=wal_autocheckpoint(0)",
+		"pool", redact.Name(p.cfg.Name))
 }

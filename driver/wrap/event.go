@@ -213,6 +213,9 @@ const (
 	// ReasonPragma: a pragma does not have the requested value, in a case that is not an
 	// error.
 	ReasonPragma Reason = "pragma"
+
+	// ReasonLitestream: a pool runs checkpoints in a database that Litestream replicates.
+	ReasonLitestream Reason = "litestream"
 )
 
 // An Event is an event in a connection's life. It is a small value without pointers into the
