@@ -17,7 +17,7 @@
 //
 // A call that fails before it gets a connection never reaches the driver, so it has no span.
 // That includes a call whose context ends while it waits for a connection, or before it
-// starts.
+// starts. If the driver knows why, the call is measured: see Metrics.
 //
 // The span of a query runs until its rows are exhausted, closed or failed. Until then, the
 // engine works on the query.
@@ -36,6 +36,9 @@
 //
 //	db.system.name             every span
 //	db.namespace               every span
+//	server.address             every span of an open connection whose server is known, as by
+//	                           Describe of package wrap; acquire and connect get it at the end
+//	server.port                the same, unless it is the system's default port
 //	db.query.summary           queries and prepares
 //	db.query.text              queries and prepares; see QueryText
 //	db.operation.name          PREPARE, BEGIN, COMMIT, ROLLBACK, PING
@@ -45,6 +48,8 @@
 //	sqlitemw.engine.duration   queries: seconds inside the engine, without the caller's own
 //	                           time between rows
 //	sqlitemw.sync.duration     commits of package pool: seconds until the commit was on the disk
+//	sqlitemw.call.attempt      calls that database/sql makes again, after
+//	                           database/sql/driver.ErrBadConn: the number of the attempt, from 2
 //	sqlitemw.transaction.id    all calls of a transaction that BeginTx began, from BEGIN to
 //	                           COMMIT or ROLLBACK; a call in another trace is linked to BEGIN
 //	sqlitemw.connection.id     every span of an open connection
@@ -87,11 +92,17 @@
 //
 // error.type is the first of these that applies:
 //
+//   - what Source.Classify has set as Type
 //   - context.Canceled or context.DeadlineExceeded, if the caller's own context ended the
 //     call
 //   - the engine's code, equal to db.response.status_code
 //   - "panic"
 //   - "rows not closed", for a query whose rows were garbage-collected without being closed
+//   - the name of an error of the network, as in ECONNREFUSED, ECONNRESET or EPIPE
+//   - the name of a variable that the error wraps: net.ErrClosed, io.ErrUnexpectedEOF (also for
+//     io.EOF), io.ErrClosedPipe, sql.ErrNoRows, sql.ErrTxDone, sql.ErrConnDone, driver.ErrBadConn
+//     or driver.ErrSkip
+//   - "timeout", if the network took too long and not the caller's context ended the call
 //   - the Go type of the error
 //
 // # Metrics
@@ -146,8 +157,15 @@
 // Pools of one file with the same name have the same series: counts are sums, sizes and ages are
 // the largest.
 //
+// A call that gets no connection is measured in db.client.operation.duration, with its error.type
+// and the db.operation.name ACQUIRE, because its query is not known: if no connection could be
+// opened for it, or if package pool gave it none. A call whose context ends while it waits in
+// database/sql is not known to the driver. A connection that cannot be opened in the background is
+// for the longest waiter, and is measured likewise.
+//
 // Metrics of calls have db.system.name, db.namespace, and db.query.summary or
-// db.operation.name; a prepare has both. Failures also have error.type and
+// db.operation.name; a prepare has both. They have server.address and server.port as their spans
+// do, for at most 64 servers of a database. Failures also have error.type and
 // db.response.status_code. Metrics of connections have db.client.connection.pool.name. No
 // label contains a query or a value. Each database has at most 1000 different summaries as
 // labels. Exemplars lead to the spans of calls. Config.MetricAttributes adds attributes of the

@@ -29,6 +29,12 @@ type Source struct {
 // An ErrorClass is what spans, metrics and logs may show of an error. It contains nothing of
 // the error's own text, which may quote the program's data.
 type ErrorClass struct {
+	// Type is error.type, for errors that the package does not know, such as a variable of the
+	// driver: "mysql.ErrInvalidConn" for that error of go-sql-driver/mysql. It must have few
+	// different values, and contain nothing of the error's text. Empty means that the package
+	// chooses; its documentation says how.
+	Type string
+
 	// StatusCode is db.response.status_code: the engine's most specific code. Empty means
 	// that the error is not the engine's.
 	StatusCode string

@@ -68,11 +68,12 @@ func (a *adapter) takePrepared() *innerStmt {
 
 // ExecContext executes in one call. It passes ctx to the parent unchanged.
 func (a *adapter) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	if a.conn.broken {
-		return nil, ErrPanicked
+	if err := a.conn.unusable(); err != nil {
+		return nil, err
 	}
 	if a.direct != nil {
-		return a.direct.ExecDirect(ctx, query, args)
+		res, err := a.direct.ExecDirect(ctx, query, args)
+		return res, a.conn.outcome("Exec", query, err)
 	}
 	if a.execCtx != nil || a.exec != nil {
 		converted, err := convertArgs(a.parent, nil, args)
@@ -81,7 +82,7 @@ func (a *adapter) ExecContext(ctx context.Context, query string, args []driver.N
 		}
 		res, err := a.execDirect(ctx, query, converted)
 		if err != driver.ErrSkip {
-			return res, err
+			return res, a.conn.outcome("Exec", query, err)
 		}
 	}
 
@@ -101,6 +102,7 @@ func (a *adapter) execOnce(ctx context.Context, query string, args []driver.Name
 	var res driver.Result
 	if err == nil {
 		res, err = execStmt(ctx, stmt, converted)
+		err = a.conn.outcome("Exec", query, err)
 	}
 	finished = true
 	stmt.Close()
@@ -146,12 +148,12 @@ func (a *adapter) execDirect(ctx context.Context, query string, args []driver.Na
 
 // QueryContext queries in one call. It passes ctx to the parent unchanged.
 func (a *adapter) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	if a.conn.broken {
-		return nil, ErrPanicked
+	if err := a.conn.unusable(); err != nil {
+		return nil, err
 	}
 	if a.direct != nil {
 		rows, err := a.direct.QueryDirect(ctx, query, args)
-		return a.wrapRows(rows, nil, err)
+		return a.wrapRows(query, rows, nil, err)
 	}
 	if a.queryCtx != nil || a.query != nil {
 		converted, err := convertArgs(a.parent, nil, args)
@@ -160,7 +162,7 @@ func (a *adapter) QueryContext(ctx context.Context, query string, args []driver.
 		}
 		rows, err := a.queryDirect(ctx, query, converted)
 		if err != driver.ErrSkip {
-			return a.wrapRows(rows, nil, err)
+			return a.wrapRows(query, rows, nil, err)
 		}
 	}
 
@@ -170,20 +172,18 @@ func (a *adapter) QueryContext(ctx context.Context, query string, args []driver.
 	}
 	finished := false
 	defer closeAfterPanic(stmt, &finished)
-	rows, err := a.queryOnce(ctx, stmt, args)
+	converted, err := convertArgs(a.parent, stmt, args)
+	if err != nil {
+		finished = true
+		stmt.Close()
+		return nil, notSkipped(err)
+	}
+	rows, err := queryStmt(ctx, stmt, converted)
 	finished = true
 	if err != nil {
 		stmt.Close()
 	}
-	return a.wrapRows(rows, stmt, notSkipped(err))
-}
-
-func (a *adapter) queryOnce(ctx context.Context, stmt driver.Stmt, args []driver.NamedValue) (driver.Rows, error) {
-	converted, err := convertArgs(a.parent, stmt, args)
-	if err != nil {
-		return nil, err
-	}
-	return queryStmt(ctx, stmt, converted)
+	return a.wrapRows(query, rows, stmt, notSkipped(err))
 }
 
 func (a *adapter) queryDirect(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
@@ -200,20 +200,24 @@ func (a *adapter) queryDirect(ctx context.Context, query string, args []driver.N
 	return a.query.Query(query, values)
 }
 
-// wrapRows returns rows around the parent's. Closing them also closes stmt, if that is not
-// nil.
-func (a *adapter) wrapRows(parent driver.Rows, stmt driver.Stmt, err error) (driver.Rows, error) {
+// wrapRows returns rows around the parent's, or the error for the program. Closing the rows also
+// closes stmt, if that is not nil.
+func (a *adapter) wrapRows(query string, parent driver.Rows, stmt driver.Stmt, err error) (driver.Rows, error) {
 	if err != nil {
-		return nil, err
+		return nil, a.conn.outcome("Query", query, err)
 	}
 	a.conn.open.Add(1)
-	return newRows(a.conn, parent, stmt).shaped, nil
+	r := newRows(a.conn, parent, stmt)
+	if a.conn.opener.once {
+		r.query = query
+	}
+	return r.shaped, nil
 }
 
 // PrepareContext prepares a statement for the program.
 func (a *adapter) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
-	if a.conn.broken {
-		return nil, ErrPanicked
+	if err := a.conn.unusable(); err != nil {
+		return nil, err
 	}
 	stmt, err := a.prepareParent(ctx, query)
 	if err != nil {
@@ -239,8 +243,8 @@ func (a *adapter) prepareParent(ctx context.Context, query string) (driver.Stmt,
 
 // BeginTx begins a transaction.
 func (a *adapter) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
-	if a.conn.broken {
-		return nil, ErrPanicked
+	if err := a.conn.unusable(); err != nil {
+		return nil, err
 	}
 	tx, err := a.beginTx(ctx, opts)
 	if err != nil {
@@ -257,15 +261,15 @@ type innerTx struct {
 }
 
 func (tx *innerTx) Commit() error {
-	if tx.adapter.conn.broken {
-		return ErrPanicked
+	if err := tx.adapter.conn.unusable(); err != nil {
+		return err
 	}
-	return tx.parent.Commit()
+	return tx.adapter.conn.commitOutcome(tx.parent.Commit())
 }
 
 func (tx *innerTx) Rollback() error {
-	if tx.adapter.conn.broken {
-		return ErrPanicked
+	if err := tx.adapter.conn.unusable(); err != nil {
+		return err
 	}
 	return tx.parent.Rollback()
 }
@@ -294,8 +298,8 @@ func (a *adapter) beginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx
 
 // Ping pings the parent. It is called only if the parent implements Pinger.
 func (a *adapter) Ping(ctx context.Context) error {
-	if a.conn.broken {
-		return ErrPanicked
+	if err := a.conn.unusable(); err != nil {
+		return err
 	}
 	return a.pinger.Ping(ctx)
 }

@@ -83,7 +83,7 @@ func (c *Conn) Close() (err error) {
 	span.End(err)
 	e.Time = time.Now()
 	e.Duration = e.Time.Sub(start)
-	e.Err = c.opener.errorText(err)
+	e.Err = c.opener.errorText(nil, err)
 	recorded = true
 	c.opener.record(&e)
 	finished = true

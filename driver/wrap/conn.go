@@ -38,6 +38,7 @@ type Conn struct {
 	unfit     Reason // why the connection is closed at its release; empty if it is not
 	validated bool   // database/sql has called IsValid since the last acquire
 
+	lost         bool  // a call's outcome is unknown; see Config.Once
 	broken       bool  // a panic has passed through the connection
 	engineClosed bool  // closeEngine has closed the engine's connection
 	engineErr    error // error of closeEngine
@@ -215,8 +216,16 @@ func (c *Conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 	defer c.breakOnPanic()
 	// database/sql prepares the program's statement again on every connection that uses it.
 	c.spans.Unasked = c.spans.Enabled() && caller("(*Stmt).connStmt", "(*Tx).StmtContext") != ""
+	if !c.spans.Unasked {
+		c.begins(prepareCall, ctx, query)
+	}
 	outer, err := c.chain.PrepareContext(ctx, query)
 	err = c.endCall(err)
+	if !c.spans.Unasked {
+		err = c.ended(prepareCall, ctx, query, err)
+	} else if err != nil {
+		c.opener.repeats.bad(err)
+	}
 	inner := c.adapter.takePrepared()
 	if err != nil {
 		return nil, err
@@ -230,8 +239,9 @@ func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.Name
 		return nil, err
 	}
 	defer c.breakOnPanic()
+	c.begins(execCall, ctx, query)
 	res, err := c.execute(ctx, query, args)
-	return res, c.endCall(err)
+	return res, c.ended(execCall, ctx, query, c.endCall(err))
 }
 
 // QueryContext implements [driver.QueryerContext].
@@ -242,8 +252,9 @@ func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 		return nil, err
 	}
 	defer c.breakOnQueryPanic(&answer)
+	c.begins(queryCall, ctx, query)
 	rows, err := c.query(ctx, query, args)
-	return rows, c.endCall(err)
+	return rows, c.ended(queryCall, ctx, query, c.endCall(err))
 }
 
 // BeginTx implements [driver.ConnBeginTx].
@@ -252,8 +263,9 @@ func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (_ driver.Tx,
 		return nil, err
 	}
 	defer c.breakOnPanicOrRecover(&err)
+	c.begins(beginCall, ctx, "")
 	tx, err := c.chain.BeginTx(ctx, opts)
-	err = c.endCall(err)
+	err = c.ended(beginCall, ctx, "", c.endCall(err))
 	if err != nil {
 		return nil, err
 	}
@@ -288,10 +300,11 @@ func (c *Conn) Ping(ctx context.Context) (err error) {
 		return err
 	}
 	defer c.breakOnPanicOrRecover(&err)
+	c.begins(pingCall, ctx, "")
 	if c.adapter.pinger != nil {
 		err = c.chain.Ping(ctx)
 	}
-	return c.endCall(err)
+	return c.ended(pingCall, ctx, "", c.endCall(err))
 }
 
 // CheckNamedValue implements [driver.NamedValueChecker]. It accepts everything, because the
@@ -313,17 +326,23 @@ func (c *Conn) Begin() (driver.Tx, error) {
 // ResetSession implements [driver.SessionResetter]. database/sql calls it when it acquires a
 // connection that has been used before.
 func (c *Conn) ResetSession(ctx context.Context) error {
-	if c.broken {
+	if c.broken || c.lost {
 		return driver.ErrBadConn
 	}
 	var err error
 	var start time.Time
-	if c.adapter.resetter != nil {
+	switch {
+	case c.opener.isBroken(c.adapter.parent):
+		err = driver.ErrBadConn
+	case c.adapter.resetter != nil:
 		start = time.Now()
 		err = c.adapter.resetter.ResetSession(ctx)
 	}
 	if err != nil && errors.Is(err, driver.ErrBadConn) {
 		c.unfit = ReasonBad // database/sql closes it; it ignores any other error
+		if c.spans.Enabled() {
+			c.opener.repeats.bad(err)
+		}
 		return err
 	}
 	c.acquireFor(ctx, start, false)
@@ -378,7 +397,7 @@ func (c *Conn) IsValid() bool {
 
 func (c *Conn) release(now time.Time) bool {
 	c.validated, c.callCtx, c.txCtx = true, nil, nil
-	if c.unfit == "" && c.adapter.validator != nil && !c.adapter.validator.IsValid() {
+	if c.unfit == "" && (c.adapter.validator != nil && !c.adapter.validator.IsValid() || c.opener.isBroken(c.adapter.parent)) {
 		c.unfit = ReasonBad
 	} else if c.unfit == "" && c.adapter.sick != nil && c.adapter.sick.Sick(now) {
 		c.unfit = ReasonSick

@@ -132,4 +132,41 @@ type Config struct {
 	// the parent receives the contexts that they pass on. With any interceptor, rows cannot
 	// scan columns themselves (Go 1.27).
 	Interceptors []sqlmw.Interceptor
+
+	// Describe, if not nil, returns the server of a connection, for server.address and
+	// server.port of its spans and of its calls' metrics. It is called once for each connection,
+	// with the parent's, after that has been opened. It must not block. If it panics, the server
+	// is not known.
+	//
+	// Metrics of one database have at most 64 different servers; calls of others are measured
+	// without one. So return the address that the program has configured, not that of a node
+	// which gets a new address whenever it restarts.
+	Describe func(driver.Conn) Server
+
+	// Broken, if not nil, reports whether a connection is dead, as *pgx.Conn's IsClosed does. It
+	// is called with the parent's connection when the connection is released, and when it is
+	// acquired again. A dead connection is discarded (KindDiscard, ReasonBad), and never given to
+	// another call. It is for a parent that lacks [driver.Validator], whose dead connections
+	// would be released, and only be noticed by their next call. Broken must not block. If it
+	// panics, the connection counts as dead.
+	Broken func(driver.Conn) bool
+
+	// Once says that no write is executed twice by database/sql. It is off by default.
+	//
+	// When a call returns [driver.ErrBadConn], database/sql repeats it, up to two times. A driver
+	// must return that error only if the server cannot have executed the call. Not every driver
+	// keeps to that: go-dqlite also returns it for a write that the server has applied. With a
+	// dqlite leader that was paused for a while, a row was stored twice in 4 of 5 runs, with no
+	// error to the program. With Once it was in none.
+	//
+	// With Once, such a call fails with an [*OutcomeError], which says that its outcome is
+	// unknown, and so does a commit. The connection is discarded. A call is repeated only if it
+	// is proven to be a read, by [sqltext.OnlyReads] for the Source's System: every query of an
+	// unknown system counts as a write, and so does one that calls a function which is not known
+	// to only read. A begin, a ping and a prepare are repeated, because they change no data. So is
+	// a call for which a connection could not be acquired, because nothing was sent.
+	//
+	// Do not set Once for a driver that keeps to the rule, such as pgx: each connection that the
+	// server has closed while it was idle would fail a call.
+	Once bool
 }

@@ -71,7 +71,7 @@ func (a *Acquisition) Fail(ctx context.Context, err error, timedOut bool) {
 	case ctx.Err() == nil:
 		kind = KindRefuse
 	}
-	a.recordEnd(ctx, now, kind, got, a.opener.errorText(err))
+	a.recordEnd(ctx, now, kind, got, a.opener.errorText(ctx, err))
 }
 
 // Panic ends an acquire that a panic passed through. It does nothing if the acquire has
@@ -107,7 +107,7 @@ func (a *Acquisition) result(now time.Time) instrument.Acquired {
 // Resume ends an acquire that got a new turn for a connection that is already lent.
 func (a *Acquisition) Resume(l Lease) {
 	got := a.result(time.Now())
-	got.Conn = uint64(l.conn.id)
+	got.Conn = l.conn.spans
 	a.spans.Done(got)
 	l.conn.spans.Waited(a.waited, true)
 }
@@ -183,7 +183,7 @@ func (l Lease) Lend(ctx context.Context, a *Acquisition, lane Lane, now time.Tim
 		e := Event{Time: now, Trace: traceOf(ctx), Lane: lane}
 		if a != nil {
 			got := a.result(e.Time)
-			got.Conn = uint64(l.conn.id)
+			got.Conn = l.conn.spans
 			a.spans.Done(got)
 			l.conn.spans.Waited(a.waited, false)
 			a.done = true
@@ -275,7 +275,7 @@ func (l Lease) Uses() uint64 { return l.conn.uses }
 func (l Lease) Trace() trace.TraceID { return l.conn.trace }
 
 // Status returns what events show of err: its status code, or else its Go type.
-func (l Lease) Status(err error) string { return l.conn.opener.errorText(err) }
+func (l Lease) Status(err error) string { return l.conn.opener.errorText(nil, err) }
 
 // SetGate makes every later call of the connection pass g.
 func (l Lease) SetGate(g Gate) { l.conn.gate, l.conn.copies = g, g.Copies() }

@@ -24,6 +24,11 @@ type Opener struct {
 	db           *instrument.Database
 	classify     func(error) tracing.ErrorClass
 	interceptors []sqlmw.Interceptor
+	system       string
+	server       func(driver.Conn) Server // Config.Describe
+	broken       func(driver.Conn) bool   // Config.Broken
+	once         bool
+	repeats      repeats
 
 	mu        sync.Mutex // serializes changes of recorders
 	recorders atomic.Pointer[[]Recorder]
@@ -35,7 +40,18 @@ func NewOpener(cfg Config) *Opener {
 	if t == nil {
 		t = tracing.Default()
 	}
-	o := &Opener{db: instrument.NewDatabase(t, cfg.Source), classify: cfg.Source.Classify, interceptors: cfg.Interceptors}
+	if cfg.Once {
+		cfg.Source.Classify = classifyOutcome(cfg.Source.Classify)
+	}
+	o := &Opener{
+		db:           instrument.NewDatabase(t, cfg.Source),
+		classify:     cfg.Source.Classify,
+		interceptors: cfg.Interceptors,
+		system:       cfg.Source.System,
+		server:       cfg.Describe,
+		broken:       cfg.Broken,
+		once:         cfg.Once,
+	}
 	if cfg.Recorder != nil {
 		o.Attach(cfg.Recorder)
 	}
@@ -92,12 +108,13 @@ func (o *Opener) record(e *Event) {
 	}
 }
 
-// errorText returns what an event shows of err. That is never the error's own text.
-func (o *Opener) errorText(err error) string {
+// errorText returns what an event shows of err, from a call with context ctx, or from none if ctx
+// is nil. That is never the error's own text.
+func (o *Opener) errorText(ctx context.Context, err error) string {
 	if err == nil {
 		return ""
 	}
-	return o.db.ErrorType(err)
+	return o.db.ErrorType(ctx, err)
 }
 
 var connIDs atomic.Uint64
@@ -115,6 +132,7 @@ func (o *Opener) Open(ctx context.Context, dial func(context.Context) (driver.Co
 	conn, e, err := o.open(ctx, dial, o.db.Dial(ctx))
 	e.Background = background
 	if err != nil {
+		o.repeats.bad(err)
 		o.record(&e)
 		return nil, err
 	}
@@ -154,9 +172,11 @@ func (o *Opener) open(ctx context.Context, dial func(context.Context) (driver.Co
 	}
 	if err != nil {
 		spans.Failed(err)
-		e.Err = o.errorText(err)
+		e.Err = o.errorText(ctx, err)
 		return nil, e, err
 	}
+	server := o.describe(parent)
+	spans.Server(server.Address, server.Port)
 	if c, ok := parent.(ConfiguredConn); ok {
 		spans.Configured(c.Configured())
 	}

@@ -23,6 +23,7 @@ type rows struct {
 	conn    *Conn
 	call    *instrument.Call // nil once it has ended
 	ctx     context.Context  // of the query, for the connection's settler
+	query   string           // if Config.Once is set
 	watch   *instrument.Watch
 
 	count     uint8 // the number of rows read, up to delegateAfter
@@ -89,7 +90,7 @@ func makeRows(shape shape) *rows {
 // interceptors, because they might still use the rows.
 func (r *rows) recycle() {
 	if !r.conn.broken && r.conn.direct {
-		r.scanner, r.ctx = nil, nil
+		r.scanner, r.ctx, r.query = nil, nil, ""
 		r.conn.freeRows[r.shape] = r
 	}
 }
@@ -279,7 +280,7 @@ func (r *rows) failPanicked() error {
 func (r *rows) finish(err error) error {
 	if err != io.EOF {
 		r.failed = true
-		err = r.conn.handleErr(err)
+		err = r.fail(err)
 	} else if _, ok := r.parent.(driver.RowsNextResultSet); ok {
 		r.exhausted = true
 		return err
@@ -299,6 +300,12 @@ func (r *rows) finish(err error) error {
 		return failed
 	}
 	return err
+}
+
+// fail handles an error of the parent's rows and returns the error for the program. If the rows
+// are those of a write, as with RETURNING, its outcome may be unknown.
+func (r *rows) fail(err error) error {
+	return r.conn.handleErr(r.conn.outcome("Query", r.query, err))
 }
 
 // takeCall returns the call, and removes it from the rows. The caller must end it.
@@ -355,7 +362,7 @@ func (r *rows) close() (finish func() error, err error) {
 	call.Stepped(began, false)
 	call.Tell(parent)
 	if err != nil && !r.failed { // otherwise it is the same error
-		err = r.conn.handleErr(err)
+		err = r.fail(err)
 	}
 	if r.stmt != nil {
 		r.stmt.Close() // database/sql ignores its error, too
@@ -483,7 +490,7 @@ func (r *fullRows) NextResultSet() error {
 	r.conn.inCall = false
 	if err != nil {
 		if err != io.EOF {
-			err = r.conn.handleErr(err)
+			err = r.fail(err)
 		}
 		r.takeCall().End(err)
 	}

@@ -19,18 +19,19 @@ var (
 )
 
 func (s *innerStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	if s.adapter.conn.broken {
-		return nil, ErrPanicked
+	if err := s.adapter.conn.unusable(); err != nil {
+		return nil, err
 	}
-	return execStmt(ctx, s.parent, args)
+	res, err := execStmt(ctx, s.parent, args)
+	return res, s.adapter.conn.outcome("Exec", s.query, err)
 }
 
 func (s *innerStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	if s.adapter.conn.broken {
-		return nil, ErrPanicked
+	if err := s.adapter.conn.unusable(); err != nil {
+		return nil, err
 	}
 	rows, err := queryStmt(ctx, s.parent, args)
-	return s.adapter.wrapRows(rows, nil, err)
+	return s.adapter.wrapRows(s.query, rows, nil, err)
 }
 
 // Close closes the parent's statement.
@@ -133,8 +134,9 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (_ dri
 		return nil, err
 	}
 	defer s.breakOnExecPanic(&err)
+	s.conn.begins(execCall, ctx, s.inner.query)
 	res, err := s.execute(ctx, args)
-	return res, s.conn.endCall(err)
+	return res, s.conn.ended(execCall, ctx, s.inner.query, s.conn.endCall(err))
 }
 
 // QueryContext lets its rows raise a panic of the query; see [PanickedRows].
@@ -143,8 +145,9 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (answ
 		return nil, err
 	}
 	defer s.conn.breakOnQueryPanic(&answer)
+	s.conn.begins(queryCall, ctx, s.inner.query)
 	rows, err := s.query(ctx, args)
-	return rows, s.conn.endCall(err)
+	return rows, s.conn.ended(queryCall, ctx, s.inner.query, s.conn.endCall(err))
 }
 
 // breakOnExecPanic is [Conn.breakOnPanic] for ExecContext.

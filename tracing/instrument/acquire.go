@@ -19,7 +19,8 @@ import (
 type Acquiring struct {
 	db   *Database
 	call Call
-	in   *instruments // the instruments that count it as pending
+	in   *instruments    // the instruments that count it as pending
+	ctx  context.Context // of the call, if in is not nil
 
 	labels []attribute.KeyValue // of the context, for metrics
 }
@@ -30,7 +31,7 @@ func (d *Database) Acquiring(ctx context.Context) Acquiring {
 	d.takeName()
 	a := Acquiring{db: d, in: d.tracer.instruments()}
 	if a.in != nil {
-		a.labels = d.tracer.contextLabels(ctx)
+		a.ctx, a.labels = ctx, d.tracer.contextLabels(ctx)
 		a.in.pending.Add(context.Background(), 1, d.pool.added...)
 	}
 	if d.tracer.cfg.Acquire != tracing.AcquireNone && d.traced(ctx) {
@@ -53,7 +54,7 @@ func (d *Database) DialAlone(ctx context.Context) Dial { return d.dial(ctx, ctx)
 
 // An Acquired describes the result of an acquire in a pool.
 type Acquired struct {
-	Conn     uint64        // the connection's ID
+	Conn     *Conn         // the connection; nil if there is none
 	New      bool          // the connection was opened for this acquire
 	Lane     string        // the part of the pool; empty if the pool has no lanes
 	Queue    int           // place in the queue where the wait began, from 1; 0 without a wait
@@ -65,15 +66,23 @@ type Acquired struct {
 // Done ends an acquire that got a connection.
 func (a *Acquiring) Done(got Acquired) {
 	if a.call.recording {
-		a.call.span.SetAttributes(connectionID.Int64(int64(got.Conn)), connectionNew.Bool(got.New))
+		a.call.span.SetAttributes(got.Conn.id, connectionNew.Bool(got.New))
+		a.call.span.SetAttributes(got.Conn.server.attributes()...)
 	}
 	a.end(got)
 	a.call.End(nil)
 }
 
-// Failed ends an acquire that got no connection.
+// Failed ends an acquire that got no connection, and measures the call that fails with it.
 func (a *Acquiring) Failed(err error, got Acquired) {
 	a.end(got)
+	if a.in != nil {
+		within := a.ctx
+		if a.call.within != nil {
+			within = a.call.within
+		}
+		a.db.failedAcquire(a.ctx, within, got.Took, err, a.labels)
+	}
 	if a.in != nil && got.TimedOut {
 		opts := a.db.pool.added
 		if len(a.labels) > 0 {

@@ -20,6 +20,7 @@ const (
 	connectionLane   = attribute.Key("sqlitemw.connection.lane")
 	connectionClosed = attribute.Key("sqlitemw.connection.close_reason")
 	connectPragmas   = attribute.Key("sqlitemw.connect.pragmas")
+	callAttempt      = attribute.Key("sqlitemw.call.attempt")
 	transactionID    = attribute.Key("sqlitemw.transaction.id")
 	engineDuration   = attribute.Key("sqlitemw.engine.duration")
 	syncDuration     = attribute.Key("sqlitemw.sync.duration")

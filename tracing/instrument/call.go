@@ -3,9 +3,7 @@ package instrument
 import (
 	"context"
 	"database/sql/driver"
-	"errors"
 	"io"
-	"reflect"
 	"runtime"
 	"sync"
 	"time"
@@ -430,48 +428,4 @@ func (c *Call) setEndAttributes(typ string, class tracing.ErrorClass) {
 		c.span.SetAttributes(attrs...)
 	}
 	c.attrs = attrs
-}
-
-// errorType returns the error.type of err, and its class.
-func (c *Call) errorType(err error) (typ string, class tracing.ErrorClass) {
-	class = c.db.classify(err)
-	callerErr := c.callerErr()
-	switch {
-	case errors.Is(err, context.Canceled):
-		typ = "context.Canceled"
-	case errors.Is(err, context.DeadlineExceeded):
-		typ = "context.DeadlineExceeded"
-	case class.Interrupted && errors.Is(callerErr, context.DeadlineExceeded):
-		typ = "context.DeadlineExceeded"
-	case class.Interrupted && callerErr != nil:
-		typ = "context.Canceled"
-	case class.StatusCode != "":
-		typ = class.StatusCode
-	default:
-		typ = typeOf(err)
-	}
-	return typ, class
-}
-
-// typeOf returns the Go type of err. It looks through *fmt.wrapError, which says nothing, and
-// takes the first of joined errors. Unlike semconv.ErrorType, it does not let the error
-// choose its type: the error might choose anything, which must not become a label.
-func typeOf(err error) string {
-	for {
-		var inner error
-		switch e := err.(type) {
-		case interface{ Unwrap() []error }:
-			if errs := e.Unwrap(); len(errs) > 0 {
-				inner = errs[0]
-			}
-		case interface{ Unwrap() error }:
-			if reflect.TypeOf(err).String() == "*fmt.wrapError" {
-				inner = e.Unwrap()
-			}
-		}
-		if inner == nil {
-			return reflect.TypeOf(err).String()
-		}
-		err = inner
-	}
 }

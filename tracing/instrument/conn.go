@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql/driver"
+	"io"
 	"reflect"
 	"slices"
 	"strings"
@@ -31,10 +32,15 @@ type Conn struct {
 
 	db      *Database
 	id      attribute.KeyValue
+	server  *server           // nil if it is not known
 	connect trace.SpanContext // of the connect span, for the close span's link
 
 	// Unasked marks the current prepare as internal, not the program's. It has no span.
 	Unasked bool
+
+	// Attempt is the number of the current call among the attempts that database/sql makes for
+	// one call of the program. Only a second or later attempt is recorded. Zero means the first.
+	Attempt int
 
 	engine any          // the engine's connection, which may be a Teller
 	quoter DoubleQuoter // engine, if it is one; else nil
@@ -137,6 +143,11 @@ func (c *Conn) begin(ctx context.Context, out sinks, op *operation, query string
 		opts := op.options
 		if !call.attrsAtEnd {
 			opts = c.options(op)
+		} else if c.server != nil {
+			opts = append(opts[:len(opts):len(opts)], c.server.option)
+		}
+		if c.Attempt > 1 {
+			opts = append(opts[:len(opts):len(opts)], trace.WithAttributes(callAttempt.Int(c.Attempt)))
 		}
 		if len(attrs) > 0 {
 			opts = append(opts[:len(opts):len(opts)], trace.WithAttributes(attrs...))
@@ -182,8 +193,18 @@ func (c *Conn) getCall() *Call {
 // when the engine has finished it, instead of ending it. The caller ends it: see TakeKept.
 func (c *Conn) KeepCalls() { c.keeps = true }
 
+// unexpected returns err as the error of a call other than a step of rows. io.EOF ends rows, but
+// from any other call it means that the connection was lost.
+func unexpected(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
 // finish ends a call, or keeps it. err is the engine's error.
 func (c *Conn) finish(call *Call, err error) {
+	err = unexpected(err)
 	if !c.keeps || call == nil {
 		call.End(err)
 		return
@@ -296,10 +317,10 @@ func (c *Conn) optionsOf(op *operation) []trace.SpanStartOption {
 	return opts
 }
 
-// attributes returns one option with attrs and the connection's ID. One option costs less
-// than two, because the SDK copies the attributes for each option.
+// attributes returns one option with attrs, the server and the connection's ID. One option costs
+// less than two, because the SDK copies the attributes for each option.
 func (c *Conn) attributes(attrs ...attribute.KeyValue) trace.SpanStartOption {
-	return trace.WithAttributes(append(attrs[:len(attrs):len(attrs)], c.id)...)
+	return trace.WithAttributes(append(slices.Concat(attrs, c.server.attributes()), c.id)...)
 }
 
 // ConnExecContext implements [sqlmw.Interceptor].
@@ -385,7 +406,7 @@ func (c *Conn) query(ctx context.Context, out sinks, query string, args []driver
 		return rows, nil
 	}
 	call.Tell(c.engine)
-	call.End(err)
+	call.End(unexpected(err))
 	return rows, err
 }
 
@@ -402,7 +423,7 @@ func (c *Conn) ConnPrepareContext(ctx context.Context, conn driver.ConnPrepareCo
 	defer call.Panicked()
 	stmt, err := conn.PrepareContext(ctx, query)
 	call.Tell(c.engine)
-	call.End(err)
+	call.End(unexpected(err))
 	return ctx, stmt, err
 }
 
@@ -426,7 +447,7 @@ func (c *Conn) ConnBeginTx(ctx context.Context, conn driver.ConnBeginTx, opts dr
 		}
 	}
 	call.Tell(c.engine)
-	call.End(err)
+	call.End(unexpected(err))
 	return ctx, tx, err
 }
 
@@ -467,6 +488,6 @@ func (c *Conn) ConnPing(ctx context.Context, conn driver.Pinger) error {
 	defer call.Panicked()
 	err := conn.Ping(ctx)
 	call.Tell(c.engine)
-	call.End(err)
+	call.End(unexpected(err))
 	return err
 }

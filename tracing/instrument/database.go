@@ -34,7 +34,12 @@ type Database struct {
 		labels map[string]bool
 	}
 
-	begin, commit, rollback, ping *operation
+	servers struct { // guards known
+		sync.Mutex
+		known map[serverKey]*server
+	}
+
+	begin, commit, rollback, ping, acquire *operation
 
 	onSlow atomic.Pointer[func(SlowStatement)] // see OnSlow
 }
@@ -72,6 +77,7 @@ func (t *tracer) database(src tracing.Source) *Database {
 	}
 	t.instruments() // now, because an SDK makes none while it collects, perhaps by a query
 	d.ping = d.operation("PING")
+	d.acquire = d.operation("ACQUIRE")
 	return d
 }
 
@@ -102,10 +108,11 @@ type operation struct {
 	options []trace.SpanStartOption // with attrs
 	once    bool                    // it belongs to a query that is not kept
 
-	tally    atomic.Pointer[tally] // nil if it has no statistics
-	counts   bool                  // it is a statement by itself, such as COMMIT, and has a tally from its first call on
-	labels   []attribute.KeyValue  // attrs for metrics: without the query
-	measured atomic.Pointer[[]metric.RecordOption]
+	tally     atomic.Pointer[tally] // nil if it has no statistics
+	counts    bool                  // it is a statement by itself, such as COMMIT, and has a tally from its first call on
+	labels    []attribute.KeyValue  // attrs for metrics: without the query
+	measured  atomic.Pointer[[]metric.RecordOption]
+	atServers atomic.Pointer[[]measuredAt]
 }
 
 func newOperation(name string, attrs, labels []attribute.KeyValue) *operation {
@@ -154,9 +161,10 @@ func (d *Database) traced(ctx context.Context) bool {
 	return d.tracer.enabled() && trace.SpanContextFromContext(ctx).IsSampled()
 }
 
-// ErrorType returns the error.type of err, without regard to a caller's context.
-func (d *Database) ErrorType(err error) string {
-	call := Call{db: d}
+// ErrorType returns the error.type of err for a call with context ctx. A nil ctx means that the
+// caller's context is not known.
+func (d *Database) ErrorType(ctx context.Context, err error) string {
+	call := Call{db: d, ctx: ctx}
 	typ, _ := call.errorType(err)
 	return typ
 }

@@ -11,7 +11,7 @@ import (
 // TestDocumented checks that the README and the package documentation name exactly the
 // attributes and metrics of the code.
 func TestDocumented(t *testing.T) {
-	names := regexp.MustCompile("[`\" \t]" + `\b(?:db|error|sqlitemw|sqlite)\.[a-z_]+(?:\.[a-z_]+)*\b`)
+	names := regexp.MustCompile("[`\" \t]" + `\b(?:db|error|server|sqlitemw|sqlite)\.[a-z_]+(?:\.[a-z_]+)*\b`)
 	code := make(map[string]bool)
 	for _, file := range []string{"attributes.go", "metrics.go", "poolmetrics.go", "../../driver/facts.go", "../../driver/busy.go"} {
 		for line := range strings.Lines(read(t, file)) {
@@ -27,6 +27,7 @@ func TestDocumented(t *testing.T) {
 	for _, name := range []string{
 		"db.system.name", "db.namespace", "db.query.summary", "db.query.text", "db.operation.name", "db.response.status_code",
 		"db.response.returned_rows", "error.type", "db.client.connection.state", "db.client.connection.pool.name",
+		"server.address", "server.port",
 	} {
 		code[name] = true
 	}
@@ -44,7 +45,7 @@ func TestDocumented(t *testing.T) {
 		}
 		for _, name := range named {
 			if isName := strings.HasPrefix(name, "db.client.") || strings.HasPrefix(name, "db.response.") ||
-				strings.HasPrefix(name, "db.query.") || strings.HasPrefix(name, "sqlitemw.") || strings.HasPrefix(name, "sqlite.") && name != "sqlite.org" || strings.HasPrefix(name, "error."); isName && !code[name] && name != event {
+				strings.HasPrefix(name, "db.query.") || strings.HasPrefix(name, "sqlitemw.") || strings.HasPrefix(name, "sqlite.") && name != "sqlite.org" || strings.HasPrefix(name, "error.") || strings.HasPrefix(name, "server."); isName && !code[name] && name != event {
 				t.Errorf("%s names %s, which is not in the code", file, name)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sqlitemw/sqlitemw/tracing"
@@ -17,6 +18,8 @@ type Dial struct {
 	connect Call
 	opened  trace.SpanContext
 	since   time.Time
+	ctx     context.Context // of the call that fails with the dial; nil if there is none
+	server  *server         // of the connection; see Server
 }
 
 // life starts a span of a connection's own life.
@@ -35,7 +38,7 @@ func (d *Database) Dial(ctx context.Context) Dial {
 		under = acquire.within
 	}
 	dial := d.dial(ctx, under)
-	dial.acquire = acquire
+	dial.acquire, dial.ctx = acquire, ctx
 	return dial
 }
 
@@ -62,19 +65,25 @@ func (d *Dial) Configured(names []string, took time.Duration) {
 	}
 }
 
+// Server records the server of the connection that has been opened. An empty address means that
+// it is not known. A port below 1 means that there is none, as for a Unix socket.
+func (d *Dial) Server(address string, port int) { d.server = d.db.server(address, port) }
+
 // Done ends a dial that opened the connection with this ID. It returns the Conn that traces
 // the connection.
 func (d *Dial) Done(id uint64) *Conn {
 	attr := connectionID.Int64(int64(id))
 	if d.connect.span != nil {
 		d.connect.span.SetAttributes(attr)
+		d.connect.span.SetAttributes(d.server.attributes()...)
 	}
 	if d.acquire.span != nil {
 		d.acquire.span.SetAttributes(attr, connectionNew.Bool(true))
+		d.acquire.span.SetAttributes(d.server.attributes()...)
 	}
 	d.connect.End(nil)
 	d.acquire.End(nil)
-	c := &Conn{db: d.db, id: attr, connect: d.opened}
+	c := &Conn{db: d.db, id: attr, server: d.server, connect: d.opened}
 	if i := d.db.tracer.instruments(); i != nil && !d.since.IsZero() {
 		i.createTime.Record(context.Background(), time.Since(d.since).Seconds(), d.db.pool.recorded...)
 	}
@@ -82,10 +91,28 @@ func (d *Dial) Done(id uint64) *Conn {
 	return c
 }
 
-// Failed ends a dial that opened no connection.
+// Failed ends a dial that opened no connection. If a call fails with it, that is measured.
 func (d *Dial) Failed(err error) {
+	err = unexpected(err)
 	d.connect.End(err)
 	d.acquire.End(err)
+	if d.ctx == nil || d.since.IsZero() {
+		return
+	}
+	within := d.ctx
+	if d.connect.within != nil {
+		within = d.connect.within
+	}
+	d.db.failedAcquire(d.ctx, within, time.Since(d.since), err, d.db.tracer.contextLabels(d.ctx))
+}
+
+// failedAcquire measures a call with context ctx that got no connection. Such a call has no span:
+// its driver has not seen it, so its query is not known. within is ctx, or has the span that shows
+// why, for exemplars.
+func (d *Database) failedAcquire(ctx, within context.Context, took time.Duration, err error, labels []attribute.KeyValue) {
+	call := Call{db: d, op: d.acquire, ctx: ctx, within: within, timed: true, labels: labels}
+	typ, class := call.errorType(err)
+	call.measure(took, typ, class)
 }
 
 // Panicked ends a dial that a panic passed through. Defer it: it does nothing once the dial

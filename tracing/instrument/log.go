@@ -101,5 +101,6 @@ func (c *Call) exception(typ string, class tracing.ErrorClass, err error) {
 		r.AddAttributes(exceptionMessageAttribute(class.Description))
 	}
 	r.AddAttributes(c.op.attrs...)
+	r.AddAttributes(c.conn.server.attributes()...)
 	logger.Emit(context.WithoutCancel(c.within), r)
 }

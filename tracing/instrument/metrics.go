@@ -3,6 +3,7 @@ package instrument
 import (
 	"context"
 	"reflect"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -141,10 +142,14 @@ func (c *Call) measure(took time.Duration, typ string, class tracing.ErrorClass)
 		return
 	}
 	var opts []metric.RecordOption
+	var at *server
+	if c.conn != nil {
+		at = c.conn.server
+	}
 	if typ == "" && len(c.labels) == 0 {
-		opts = c.op.recorded()
+		opts = c.op.recordedAt(at)
 	} else {
-		attrs := c.op.labels[:len(c.op.labels):len(c.op.labels)]
+		attrs := slices.Concat(c.op.labels, at.labels())
 		if typ != "" {
 			attrs = append(attrs, errorTypeAttribute(typ))
 		}
