@@ -2,6 +2,8 @@ package pool_test
 
 import (
 	"context"
+	"database/sql"
+	sqldriver "database/sql/driver"
 	"errors"
 	"maps"
 	"os"
@@ -13,10 +15,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	sqlite3driver "github.com/ncruces/go-sqlite3/driver"
 	"go.opentelemetry.io/otel/attribute"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
 	"github.com/sqlitemw/sqlitemw/pool"
 )
 
@@ -28,7 +32,7 @@ type described struct {
 
 // TestMetricsMatchREADME checks every column of the README's table of metrics. Each
 // metric exists with its unit and its attributes, and all attributes occur. There are no other
-// metrics.
+// metrics. Only databases with a server have the attributes of one, so one is wrapped here.
 func TestMetricsMatchREADME(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reader := sdkmetric.NewManualReader()
@@ -61,6 +65,15 @@ func TestMetricsMatchREADME(t *testing.T) {
 			t.Fatal(err)
 		}
 
+		remote := sql.OpenDB(describedConnector(t, wrap.Config{
+			Tracing:  tracer,
+			Describe: func(sqldriver.Conn) wrap.Server { return wrap.Server{Address: "db.example", Port: 5433} },
+		}))
+		defer remote.Close()
+		if n := mustScan[int](t, remote, "SELECT 1"); n != 1 {
+			t.Fatal(n)
+		}
+
 		said, found := metricsOfREADME(t), metricsOf(t, reader)
 		for name := range said {
 			if _, ok := found[name]; !ok {
@@ -78,6 +91,16 @@ func TestMetricsMatchREADME(t *testing.T) {
 			}
 		}
 	})
+}
+
+// describedConnector returns a connector of a database in memory, as package wrap wraps it.
+func describedConnector(t *testing.T, cfg wrap.Config) sqldriver.Connector {
+	t.Helper()
+	c, err := wrap.NewDriver(&sqlite3driver.SQLite{}, cfg).(sqldriver.DriverContext).OpenConnector(":memory:")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 func metricsOf(t *testing.T, reader sdkmetric.Reader) map[string]described {

@@ -267,9 +267,11 @@ func (tx *innerTx) Commit() error {
 	return tx.adapter.conn.commitOutcome(tx.parent.Commit())
 }
 
+// Rollback reaches the parent even if the connection is lost: it does no harm, and the parent may
+// have something to free.
 func (tx *innerTx) Rollback() error {
-	if err := tx.adapter.conn.unusable(); err != nil {
-		return err
+	if tx.adapter.conn.broken {
+		return ErrPanicked
 	}
 	return tx.parent.Rollback()
 }

@@ -300,11 +300,10 @@ func (c *Conn) Ping(ctx context.Context) (err error) {
 		return err
 	}
 	defer c.breakOnPanicOrRecover(&err)
-	c.begins(pingCall, ctx, "")
 	if c.adapter.pinger != nil {
 		err = c.chain.Ping(ctx)
 	}
-	return c.ended(pingCall, ctx, "", c.endCall(err))
+	return c.endCall(err)
 }
 
 // CheckNamedValue implements [driver.NamedValueChecker]. It accepts everything, because the

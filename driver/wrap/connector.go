@@ -163,7 +163,7 @@ type Config struct {
 	// unknown, and so does a commit. The connection is discarded. A call is repeated only if it
 	// is proven to be a read, by [sqltext.OnlyReads] for the Source's System: every query of an
 	// unknown system counts as a write, and so does one that calls a function which is not known
-	// to only read. A begin, a ping and a prepare are repeated, because they change no data. So is
+	// to only read. A begin and a prepare are repeated, because they change no data. So is
 	// a call for which a connection could not be acquired, because nothing was sent.
 	//
 	// Do not set Once for a driver that keeps to the rule, such as pgx: each connection that the

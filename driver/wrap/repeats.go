@@ -59,7 +59,6 @@ const (
 	execCall
 	queryCall
 	beginCall
-	pingCall
 )
 
 const (
