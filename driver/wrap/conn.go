@@ -339,8 +339,8 @@ func (c *Conn) ResetSession(ctx context.Context) error {
 	}
 	if err != nil && errors.Is(err, driver.ErrBadConn) {
 		c.unfit = ReasonBad // database/sql closes it; it ignores any other error
-		if c.spans.Enabled() {
-			c.opener.repeats.bad(err)
+		if c.spans.Enabled() && !c.opener.repeats.bad(err) {
+			c.opener.db.AcquireFailed(ctx, err)
 		}
 		return err
 	}

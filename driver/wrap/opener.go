@@ -129,10 +129,13 @@ func (o *Opener) Open(ctx context.Context, dial func(context.Context) (driver.Co
 	if background {
 		dial = recoverDial(dial)
 	}
-	conn, e, err := o.open(ctx, dial, o.db.Dial(ctx))
+	spans := o.db.Dial(ctx)
+	conn, e, err := o.open(ctx, dial, spans)
 	e.Background = background
 	if err != nil {
-		o.repeats.bad(err)
+		if !o.repeats.bad(err) {
+			spans.CallFailed(ctx, err)
+		}
 		o.record(&e)
 		return nil, err
 	}

@@ -125,21 +125,27 @@ func (r *repeats) end(c call, number int, err error) {
 }
 
 // bad counts a try that ended before its call: its connection was bad, or could not be opened, or
-// could not prepare the statement again. After another error than driver.ErrBadConn, retry ends.
-func (r *repeats) bad(err error) {
-	again := errors.Is(err, driver.ErrBadConn)
-	if !again && r.count.Load() == 0 || again && !calledBy("(*DB).retry") {
-		return
+// could not prepare the statement again. It reports whether database/sql tries again. After another
+// error than driver.ErrBadConn it does not.
+func (r *repeats) bad(err error) (again bool) {
+	again = errors.Is(err, driver.ErrBadConn)
+	if !again && r.count.Load() == 0 {
+		return false
+	}
+	if again && !calledBy("(*DB).retry") {
+		return true // the error goes to the retry of a goroutine that waits for the connection
 	}
 	g := goroutineID()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	last := r.noted[g]
 	r.forgetLocked(g)
-	if last.tries++; again && last.tries < maxTries {
-		last.at = time.Now()
-		r.noteLocked(g, last)
+	if last.tries++; !again || last.tries >= maxTries {
+		return false
 	}
+	last.at = time.Now()
+	r.noteLocked(g, last)
+	return true
 }
 
 func (r *repeats) noteLocked(g uint64, a attempt) {

@@ -18,8 +18,7 @@ type Dial struct {
 	connect Call
 	opened  trace.SpanContext
 	since   time.Time
-	ctx     context.Context // of the call that fails with the dial; nil if there is none
-	server  *server         // of the connection; see Server
+	server  *server // of the connection; see Server
 }
 
 // life starts a span of a connection's own life.
@@ -38,7 +37,7 @@ func (d *Database) Dial(ctx context.Context) Dial {
 		under = acquire.within
 	}
 	dial := d.dial(ctx, under)
-	dial.acquire, dial.ctx = acquire, ctx
+	dial.acquire = acquire
 	return dial
 }
 
@@ -91,19 +90,28 @@ func (d *Dial) Done(id uint64) *Conn {
 	return c
 }
 
-// Failed ends a dial that opened no connection. If a call fails with it, that is measured.
+// Failed ends a dial that opened no connection.
 func (d *Dial) Failed(err error) {
 	err = unexpected(err)
 	d.connect.End(err)
 	d.acquire.End(err)
-	if d.ctx == nil || d.since.IsZero() {
+}
+
+// CallFailed measures a call with context ctx that fails because the dial has failed.
+func (d *Dial) CallFailed(ctx context.Context, err error) {
+	if d.since.IsZero() {
 		return
 	}
-	within := d.ctx
+	within := ctx
 	if d.connect.within != nil {
 		within = d.connect.within
 	}
-	d.db.failedAcquire(d.ctx, within, time.Since(d.since), err, d.db.tracer.contextLabels(d.ctx))
+	d.db.failedAcquire(ctx, within, time.Since(d.since), unexpected(err), d.db.tracer.contextLabels(ctx))
+}
+
+// AcquireFailed measures a call with context ctx that fails because it got no usable connection.
+func (d *Database) AcquireFailed(ctx context.Context, err error) {
+	d.failedAcquire(ctx, ctx, 0, err, d.tracer.contextLabels(ctx))
 }
 
 // failedAcquire measures a call with context ctx that got no connection. Such a call has no span:
