@@ -151,22 +151,27 @@ type Config struct {
 	// panics, the connection counts as dead.
 	Broken func(driver.Conn) bool
 
-	// Once says that no write is executed twice by database/sql. It is off by default.
+	// Once says that database/sql executes no write twice. It is off by default.
 	//
 	// When a call returns [driver.ErrBadConn], database/sql repeats it, up to two times. A driver
 	// must return that error only if the server cannot have executed the call. Not every driver
-	// keeps to that: go-dqlite also returns it for a write that the server has applied. With a
-	// dqlite leader that was paused for a while, a row was stored twice in 4 of 5 runs, with no
-	// error to the program. With Once it was in none.
+	// keeps to that. go-dqlite returns it for a write that the server has applied: with a leader
+	// that was paused for a while, a row was stored twice in 4 of 5 runs, and the program saw no
+	// error. With Once it was in none. pgx (5.12.0) returns it for an Exec without arguments
+	// whose answer was lost, and lib/pq does (https://github.com/lib/pq/issues/939).
 	//
 	// With Once, such a call fails with an [*OutcomeError], which says that its outcome is
-	// unknown, and so does a commit. The connection is discarded. A call is repeated only if it
-	// is proven to be a read, by [sqltext.OnlyReads] for the Source's System: every query of an
-	// unknown system counts as a write, and so does one that calls a function which is not known
-	// to only read. A begin and a prepare are repeated, because they change no data. So is
-	// a call for which a connection could not be acquired, because nothing was sent.
+	// unknown, and so does a commit. Nothing more is sent on the connection but a rollback, and it
+	// is discarded. A call is repeated only if it is proven to be a read, by [sqltext.OnlyReads]
+	// for the Source's System. So every query of an unknown system counts as a write, and so does
+	// one that calls a function which is not known to only read. A begin and a prepare are
+	// repeated, because they change no data. So is a call whose connection was bad when it was
+	// acquired, because nothing was sent.
 	//
-	// Do not set Once for a driver that keeps to the rule, such as pgx: each connection that the
-	// server has closed while it was idle would fail a call.
+	// The price: if the server has closed an idle connection, and the driver notices that only
+	// when it sends, a write fails that could have been repeated. To avoid that, let
+	// SetConnMaxIdleTime be shorter than the server's timeout. Interceptors receive the
+	// OutcomeError. One that repeats calls must look for it, and one that returns
+	// driver.ErrBadConn itself asks database/sql to repeat the call.
 	Once bool
 }
