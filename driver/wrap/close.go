@@ -1,6 +1,7 @@
 package wrap
 
 import (
+	"context"
 	"errors"
 	"time"
 )
@@ -83,7 +84,7 @@ func (c *Conn) Close() (err error) {
 	span.End(err)
 	e.Time = time.Now()
 	e.Duration = e.Time.Sub(start)
-	e.Err = c.opener.errorText(nil, err)
+	e.Err = c.opener.errorText(context.Background(), err)
 	recorded = true
 	c.opener.record(&e)
 	finished = true

@@ -275,7 +275,9 @@ func (l Lease) Uses() uint64 { return l.conn.uses }
 func (l Lease) Trace() trace.TraceID { return l.conn.trace }
 
 // Status returns what events show of err: its status code, or else its Go type.
-func (l Lease) Status(err error) string { return l.conn.opener.errorText(nil, err) }
+func (l Lease) Status(err error) string {
+	return l.conn.opener.errorText(context.Background(), err)
+}
 
 // SetGate makes every later call of the connection pass g.
 func (l Lease) SetGate(g Gate) { l.conn.gate, l.conn.copies = g, g.Copies() }

@@ -108,8 +108,7 @@ func (o *Opener) record(e *Event) {
 	}
 }
 
-// errorText returns what an event shows of err, from a call with context ctx, or from none if ctx
-// is nil. That is never the error's own text.
+// errorText returns what an event shows of err, the error of a call with context ctx. That is never the error's own text.
 func (o *Opener) errorText(ctx context.Context, err error) string {
 	if err == nil {
 		return ""

@@ -161,8 +161,8 @@ func (d *Database) traced(ctx context.Context) bool {
 	return d.tracer.enabled() && trace.SpanContextFromContext(ctx).IsSampled()
 }
 
-// ErrorType returns the error.type of err for a call with context ctx. A nil ctx means that the
-// caller's context is not known.
+// ErrorType returns the error.type of err for a call with context ctx. The background context
+// stands for an unknown one.
 func (d *Database) ErrorType(ctx context.Context, err error) string {
 	call := Call{db: d, ctx: ctx}
 	typ, _ := call.errorType(err)

@@ -64,7 +64,7 @@ func TestErrorType(t *testing.T) {
 		{errors.Join(os.ErrInvalid, driver.ErrBadConn), "1045"},
 		{errors.New("secret"), "*errors.errorString"}, // nothing better is known
 	} {
-		if got := d.ErrorType(nil, tc.err); got != tc.want {
+		if got := d.ErrorType(t.Context(), tc.err); got != tc.want {
 			t.Errorf("the error.type of %#v is %q, want %q", tc.err, got, tc.want)
 		}
 	}
