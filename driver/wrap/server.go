@@ -22,12 +22,13 @@ func (o *Opener) describe(parent driver.Conn) (s Server) {
 	return s
 }
 
-// isBroken reports whether the program's function says that a connection is dead. It also does if
-// that function panics.
+// isBroken reports whether the program says that a connection is dead.
 func (o *Opener) isBroken(parent driver.Conn) bool {
-	if o.broken == nil {
-		return false
-	}
+	return o.broken != nil && o.askBroken(parent)
+}
+
+// askBroken asks the program's function. If that panics, the connection counts as dead.
+func (o *Opener) askBroken(parent driver.Conn) bool {
 	broken := true
 	shield(func() { broken = o.broken(parent) })
 	return broken

@@ -31,7 +31,9 @@ func TestErrorType(t *testing.T) {
 		return class
 	}})
 	defer d.Close()
-	wrapped := func(err error) error { return &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", err)} }
+	wrapped := func(err error) error {
+		return &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", err)}
+	}
 	for _, tc := range []struct {
 		err  error
 		want string
