@@ -106,7 +106,7 @@ FUZZ ?= 1m
 .PHONY: fuzz
 fuzz: ## fuzz DSNs, queries and what is exported (FUZZ=1m each)
 	@for target in driver:FuzzDSN driver:FuzzSecrets driver:FuzzTexts driver:FuzzTranslate \
-		tracing/sqltext:FuzzStatements tracing/sqltext:FuzzRewrite tracing/sqltext:FuzzBinds tracing/internal/summary:FuzzDescribe \
+		tracing/sqltext:FuzzStatements tracing/sqltext:FuzzRewrite tracing/sqltext:FuzzBinds tracing/sqltext:FuzzOnlyReads tracing/internal/summary:FuzzDescribe \
 		pool:FuzzParseDSN pool:FuzzClassify pool:FuzzReader pool:FuzzReaderUnchanged \
 		pool/page:FuzzSecrets; do \
 		echo "$$target"; \

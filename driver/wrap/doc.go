@@ -25,10 +25,36 @@
 //     would discard a connection of a parent that lacks ResetSession or IsValid.
 //   - A connection that a panic passed through is closed when it is released.
 //   - A bad argument name is refused before the statement is prepared, not after.
-//   - (*sql.Conn).Raw receives a [Conn]. Its Parent method returns the parent's connection.
-//     (*sql.DB).Driver returns the wrapper's driver.
+//   - (*sql.Conn).Raw receives a [Conn]. [Raw] passes the parent's connection instead, as the
+//     type that the program asks for. (*sql.DB).Driver returns the wrapper's driver.
 //   - If the parent's Prepare or statement returns ErrSkip, the program receives an error
 //     that wraps ErrSkip.
+//
+// # Engines that fail over
+//
+// [Config] has three fields for a server that may stop while its clients go on. All are off by
+// default:
+//
+//   - Describe says which server each connection leads to, for spans and metrics.
+//   - Broken lets a dead connection be discarded when it is released, even if the parent cannot
+//     say that it is dead.
+//   - Once keeps database/sql from repeating a write that the server may have applied. The
+//     program gets an [OutcomeError] instead.
+//
+// For pgx:
+//
+//	wrap.Config{
+//		Source: tracing.Source{System: "postgresql"},
+//		Describe: func(c driver.Conn) wrap.Server {
+//			cfg := c.(*stdlib.Conn).Conn().Config()
+//			return wrap.Server{Address: cfg.Host, Port: int(cfg.Port)}
+//		},
+//		Broken: func(c driver.Conn) bool { return c.(*stdlib.Conn).Conn().IsClosed() },
+//		Once:   true,
+//	}
+//
+// A call that database/sql repeats is a span for each attempt. From the second on, it has the
+// number of the attempt.
 //
 // # Events
 //
