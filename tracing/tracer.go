@@ -14,6 +14,7 @@ import (
 
 	"github.com/sqlitemw/sqlitemw/tracing/internal/hook"
 	"github.com/sqlitemw/sqlitemw/tracing/internal/summary"
+	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
 
 // ScopeName is the name of the instrumentation scope of every span.
@@ -209,7 +210,7 @@ func (t *Tracer) Config() Config { return t.cfg }
 
 // Summary returns the db.query.summary of a query for SQLite: its operations and their
 // tables, without any value. It returns "" if the query has no summary.
-func Summary(query string) string { return summary.Describe(query, false).Summary }
+func Summary(query string) string { return summary.Describe(sqltext.SQLite, query, false).Summary }
 
 // DurationBuckets returns the boundaries of db.client.operation.duration, in seconds, that
 // the conventions require.

@@ -5,9 +5,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"io"
-	"reflect"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -245,21 +243,9 @@ func (c *Conn) executeOperation(query string, args []driver.NamedValue) *operati
 	return c.statement(query, c.db.binds(args)).execute
 }
 
-// binds reports whether args bind values. For a system other than SQLite, some arguments do
-// not: pgx accepts options as arguments.
-func (d *Database) binds(args []driver.NamedValue) bool {
-	if d.sqlite {
-		return len(args) > 0
-	}
-	return slices.ContainsFunc(args, func(arg driver.NamedValue) bool {
-		t := reflect.TypeOf(arg.Value)
-		if t == nil {
-			return true
-		}
-		rest, ok := strings.CutPrefix(t.PkgPath(), "github.com/jackc/pgx")
-		return !ok || strings.Count(rest, "/") > 1 // pgx's types of values are in packages further down
-	})
-}
+// binds reports whether args may bind values to a query that is then shown as written. Only those
+// of SQLite do: other drivers accept options as arguments.
+func (d *Database) binds(args []driver.NamedValue) bool { return d.sqlite && len(args) > 0 }
 
 func (c *Conn) statement(query string, bound bool) *statement {
 	key := statementKey{query: query, bound: bound}

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sqlitemw/sqlitemw/tracing"
+	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
 
 // A Database makes the spans of one [tracing.Source]. It is safe for concurrent use.
@@ -24,7 +25,9 @@ type Database struct {
 	common    trace.SpanStartOption // attrs as a span option
 	texts     statements
 	system    string
-	sqlite    bool // describe can read its queries
+	dialect   sqltext.Dialect
+	readable  bool // package summary can read its queries, which are in the dialect
+	sqlite    bool
 
 	pool      poolLabels // set by takeName, unless the pool has been named
 	taken     *PoolName  // set by takeName; nil if the pool has been named
@@ -57,12 +60,15 @@ func (t *tracer) database(src tracing.Source) *Database {
 		src.Classify = func(error) tracing.ErrorClass { return tracing.ErrorClass{} }
 	}
 	attrs := sourceAttributes(src, t.cfg.Attributes)
+	dialect, readable := sqltext.DialectOf(src.System)
 	d := &Database{
 		tracer:    t,
 		namespace: src.Namespace,
 		classify:  src.Classify,
 		system:    src.System,
-		sqlite:    src.System == "sqlite",
+		dialect:   dialect,
+		readable:  readable,
+		sqlite:    readable && dialect == sqltext.SQLite,
 		attrs:     attrs,
 		common:    trace.WithAttributes(attrs...),
 	}

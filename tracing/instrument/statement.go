@@ -9,7 +9,6 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 	"github.com/sqlitemw/sqlitemw/tracing/budget"
 	"github.com/sqlitemw/sqlitemw/tracing/internal/summary"
-	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
 
 // A statement holds the operations of one query, built once.
@@ -52,7 +51,7 @@ func (key statementKey) bytes() int { return 2*len(key.query) + 1536 }
 
 type statementKey struct {
 	query        string
-	bound        bool
+	bound        bool // see Database.binds
 	doubleQuoted bool
 }
 
@@ -88,9 +87,9 @@ func (s *statements) keep(key statementKey, st *statement) bool {
 }
 
 func newStatement(d *Database, key statementKey) *statement {
-	info := summary.Describe(key.query, key.doubleQuoted)
-	if !d.sqlite {
-		// SQLite's rules cannot tell another engine's literals from its names. Only the first
+	info := summary.Describe(d.dialect, key.query, key.doubleQuoted)
+	if !d.readable {
+		// The rules of one dialect cannot tell another's literals from its names. Only the first
 		// keyword of the query is safe.
 		info = summary.Info{Summary: info.Operation}
 	}
@@ -102,7 +101,7 @@ func newStatement(d *Database, key statementKey) *statement {
 		name = d.attrs[0].Value.AsString() // db.system.name, the conventions' last resort
 	}
 	text := info.Sanitized
-	if d.tracer.cfg.QueryText == tracing.QueryTextSafe && key.bound && (d.sqlite && info.Binds() && !info.Sensitive || !d.sqlite && sqltext.Binds(d.system, key.query)) {
+	if d.tracer.cfg.QueryText == tracing.QueryTextSafe && key.bound && info.Binds() && !info.Sensitive {
 		text = strings.ToValidUTF8(key.query, "\uFFFD") // or an exporter refuses the batch
 	}
 	if text != "" && d.tracer.cfg.QueryText != tracing.QueryTextOff {
@@ -115,7 +114,7 @@ func newStatement(d *Database, key statementKey) *statement {
 	}
 	st := &statement{execute: newOperation(name, d.with(more...), labels)}
 	if d.tracer.tallies.most > 0 {
-		st.execute.tally.Store(d.tracer.tallies.of(d, summary.Collapse(info.Sanitized), name))
+		st.execute.tally.Store(d.tracer.tallies.of(d, summary.Collapse(d.dialect, info.Sanitized), name))
 	}
 	return st
 }

@@ -12,9 +12,13 @@ type Keyword struct {
 	Reserved bool
 }
 
-// KeywordOf returns the keyword that a token of text is, or the zero Keyword. Only a [Word]
-// can be a keyword. The case of ASCII letters does not matter.
-func KeywordOf(text string, t Token) Keyword {
+// KeywordOf returns the keyword of SQLite that a token of text is, or the zero Keyword. Only a
+// [Word] can be a keyword. The case of ASCII letters does not matter.
+func KeywordOf(text string, t Token) Keyword { return SQLite.KeywordOf(text, t) }
+
+// KeywordOf returns the keyword of the dialect that a token of text is, or the zero Keyword.
+// Only a [Word] can be a keyword. The case of ASCII letters does not matter.
+func (d Dialect) KeywordOf(text string, t Token) Keyword {
 	n := t.End - t.Start
 	if t.Kind != Word || n < 2 || n > longestKeyword {
 		return Keyword{}
@@ -24,7 +28,14 @@ func KeywordOf(text string, t Token) Keyword {
 	if first < 'a' || first > 'z' {
 		return Keyword{}
 	}
-	for _, k := range keywords[first-'a'] {
+	table := &keywords
+	switch d {
+	case PostgreSQL:
+		table = &postgresKeywords
+	case MySQL:
+		table = &mysqlKeywords
+	}
+	for _, k := range table[first-'a'] {
 		if len(k.Word) == n && EqualFold(word, k.Word) {
 			return k
 		}
@@ -33,20 +44,27 @@ func KeywordOf(text string, t Token) Keyword {
 }
 
 // longestKeyword is the length of the longest keyword.
-const longestKeyword = len("CURRENT_TIMESTAMP")
+const longestKeyword = len("MASTER_SSL_VERIFY_SERVER_CERT")
+
+// keywordTable returns words by their first letter.
+func keywordTable(open, reserved string) (table [26][]Keyword) {
+	for _, words := range []struct {
+		list     string
+		reserved bool
+	}{{open, false}, {reserved, true}} {
+		for _, word := range strings.Fields(words.list) {
+			i := word[0] - 'A'
+			table[i] = append(table[i], Keyword{word, words.reserved})
+		}
+	}
+	return table
+}
 
 // keywords holds SQLite's keywords by their first letter, from
 // https://sqlite.org/lang_keywords.html. Which of them are reserved follows from %fallback
 // and from the token classes id, ids and idj in SQLite's src/parse.y. A test compares that
 // with SQLite itself.
-var keywords = func() (table [26][]Keyword) {
-	add := func(words string, reserved bool) {
-		for _, word := range strings.Fields(words) {
-			i := word[0] - 'A'
-			table[i] = append(table[i], Keyword{word, reserved})
-		}
-	}
-	add(`
+var keywords = keywordTable(`
 		ABORT ACTION AFTER ALWAYS ANALYZE ASC ATTACH BEFORE BEGIN BY CASCADE CAST COLUMN CONFLICT
 		CROSS CURRENT CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP DATABASE DEFERRED DESC DETACH DO
 		EACH END EXCLUDE EXCLUSIVE EXPLAIN FAIL FILTER FIRST FOLLOWING FOR FULL GENERATED GLOB
@@ -54,12 +72,9 @@ var keywords = func() (table [26][]Keyword) {
 		MATERIALIZED NATURAL NO NULLS OF OFFSET OTHERS OUTER OVER PARTITION PLAN PRAGMA PRECEDING
 		QUERY RAISE RANGE RECURSIVE REGEXP REINDEX RELEASE RENAME REPLACE RESTRICT RIGHT ROLLBACK
 		ROW ROWS SAVEPOINT TEMP TEMPORARY TIES TRIGGER UNBOUNDED VACUUM VIEW VIRTUAL WINDOW WITH
-		WITHOUT`, false)
-	add(`
+		WITHOUT`, `
 		ADD ALL ALTER AND AS AUTOINCREMENT BETWEEN CASE CHECK COLLATE COMMIT CONSTRAINT CREATE
 		DEFAULT DEFERRABLE DELETE DISTINCT DROP ELSE ESCAPE EXCEPT EXISTS FOREIGN FROM GROUP HAVING
 		IN INDEX INSERT INTERSECT INTO IS ISNULL JOIN LIMIT NOT NOTHING NOTNULL NULL ON OR ORDER
 		PRIMARY REFERENCES RETURNING SELECT SET TABLE THEN TO TRANSACTION UNION UNIQUE UPDATE USING
-		VALUES WHEN WHERE`, true)
-	return table
-}()
+		VALUES WHEN WHERE`)

@@ -5,8 +5,9 @@ package sqltext
 //
 // Every byte of the SQL is in exactly one token.
 type Lexer struct {
-	text string // up to its end for the engine
-	pos  int
+	text    string // up to its end for the engine
+	pos     int
+	dialect Dialect
 }
 
 // Next returns the next token. At the end it returns [EOF], however often it is called.
@@ -15,7 +16,16 @@ func (l *Lexer) Next() Token {
 	if start >= len(l.text) {
 		return Token{EOF, start, start}
 	}
-	kind, n := sqliteToken(l.text[start:])
+	var kind Kind
+	var n int
+	switch l.dialect {
+	case SQLite:
+		kind, n = sqliteToken(l.text[start:])
+	case PostgreSQL:
+		kind, n = postgresToken(l.text[start:])
+	case MySQL:
+		kind, n = mysqlToken(l.text[start:])
+	}
 	l.pos = start + n
 	return Token{kind, start, l.pos}
 }
@@ -31,6 +41,9 @@ func (l *Lexer) NextSignificant() Token {
 
 // Text returns the SQL that the Lexer reads: up to the first NUL byte.
 func (l *Lexer) Text() string { return l.text }
+
+// Dialect returns the dialect that the Lexer reads.
+func (l *Lexer) Dialect() Dialect { return l.dialect }
 
 // A Cursor is at a token that is neither white space nor a comment. It knows the tokens
 // before and after it.
@@ -51,14 +64,14 @@ type Cursor struct {
 func (c *Cursor) Advance() {
 	c.Before, c.BeforeKey = c.Token, c.Key
 	c.Token = c.NextSignificant()
-	c.Key = KeywordOf(c.text, c.Token)
+	c.Key = c.dialect.KeywordOf(c.text, c.Token)
 }
 
 // Peek returns the next significant token without advancing.
 func (c *Cursor) Peek() (Token, Keyword) {
 	ahead := c.Lexer
 	t := ahead.NextSignificant()
-	return t, KeywordOf(c.text, t)
+	return t, c.dialect.KeywordOf(c.text, t)
 }
 
 // Written returns the current token as written.
@@ -82,5 +95,24 @@ func (c *Cursor) beginsWindow() bool {
 }
 
 // ObjectName reports whether the current token can name a table or a schema. Where only such
-// a name can stand, SQLite also accepts a string.
-func (c *Cursor) ObjectName() bool { return c.Name() || c.Token.Kind == String }
+// a name can stand, SQLite also accepts a string. To PostgreSQL and MySQL, a string is never a
+// name. There, a word that cannot be a table is one, too, unless it begins a clause that may
+// stand in its place: FROM user.
+func (c *Cursor) ObjectName() bool {
+	if c.dialect == SQLite {
+		return c.Name() || c.Token.Kind == String
+	}
+	return c.Token.Kind == Word && !beginsClause(c.Key.Word) || c.Token.Kind == Quoted
+}
+
+// beginsClause reports whether a word begins a clause, or changes how the name after it is
+// used. Such a word is never the name of a table to PostgreSQL and MySQL.
+func beginsClause(word string) bool {
+	switch word {
+	case "AND", "AS", "CROSS", "EXCEPT", "FOR", "FROM", "GROUP", "HAVING", "IN", "INNER", "INTERSECT", "INTO", "IS", "JOIN", "LATERAL", "LEFT", "LIKE",
+		"LIMIT", "NATURAL", "NOT", "OFFSET", "ON", "ONLY", "OR", "ORDER", "RETURNING", "RIGHT", "SELECT", "SET", "STRAIGHT_JOIN", "UNION",
+		"USING", "VALUES", "WHEN", "WHERE", "WITH":
+		return true
+	}
+	return false
+}

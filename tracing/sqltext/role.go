@@ -9,7 +9,7 @@ const (
 	OtherRole Role = iota
 
 	// Operation is a word that starts a query or a change of rows: SELECT, VALUES, INSERT,
-	// REPLACE, UPDATE or DELETE.
+	// REPLACE, UPDATE or DELETE; for PostgreSQL and MySQL, also TABLE, MERGE and UPSERT.
 	Operation
 
 	// CommonList is a WITH that starts a list of common table expressions.
@@ -22,10 +22,11 @@ const (
 	Source
 
 	// Member is the name of such a table directly after IN. A string there is more likely a
-	// literal without its parentheses.
+	// literal without its parentheses. Only SQLite has it.
 	Member
 
-	// Target is the name of the table that is written.
+	// Target is the name of the table that is written. If several can be written, the others
+	// have the role Source: UPDATE a JOIN b SET.
 	Target
 )
 
@@ -37,8 +38,8 @@ func (r Role) Table() bool { return r >= Source }
 // or at 1000 of an expression. People write less than ten.
 const MaxDepth = 64
 
-// Roles tells the role of each token in a SELECT, VALUES, INSERT, REPLACE, UPDATE or DELETE,
-// with everything nested in it. The zero Roles is for the start of a statement.
+// Roles tells the role of each token in a statement that reads or writes rows, with everything
+// nested in it. The zero Roles is for the start of a statement of any dialect.
 //
 // It does not check the statement. For a statement that the engine would refuse, the roles
 // may be wrong.
@@ -51,7 +52,7 @@ type Roles struct {
 
 // A frame is the state within a pair of parentheses, or of the statement itself.
 type frame struct {
-	verb  Verb     // Select, Insert, Update or Delete, once it has been read
+	verb  Verb     // Select, Insert, Update, Delete or Merge, once it has been read
 	begun bool     // a token has been read
 	from  bool     // in FROM, where a table follows a comma
 	list  bool     // in the list that WITH starts, where a name follows a comma
@@ -121,6 +122,14 @@ func (f *frame) followsOr(c *Cursor) bool {
 
 // word returns the role of a token other than a parenthesis, a comma or a dot.
 func (r *Roles) word(f *frame, c *Cursor) Role {
+	if c.dialect != SQLite && f.want >= Source {
+		if f.modifies(c) {
+			return OtherRole
+		}
+		if !f.begun && c.beginsTable() {
+			f.want = OtherRole
+		}
+	}
 	if f.want != OtherRole && c.ObjectName() && (f.begun || c.Key.Word != "WITH") {
 		if f.want == Common && c.BeforeKey.Word == "WITH" && c.Key.Word == "RECURSIVE" {
 			if t, key := c.Peek(); t.Kind != EOF && t.Kind != Semicolon && key.Word != "AS" {
@@ -132,14 +141,19 @@ func (r *Roles) word(f *frame, c *Cursor) Role {
 		return r.last
 	}
 	f.want = OtherRole
-	role := f.clause(c, r.depth)
+	var role Role
+	if c.dialect == SQLite {
+		role = f.clause(c, r.depth)
+	} else {
+		role = f.serverClause(c, r.depth)
+	}
 	f.begun = true
 	return role
 }
 
 func (r *Roles) push(f *frame) {
 	inner := frame{}
-	if f.want == Source {
+	if f.want == Source || f.want == Target && f.from {
 		inner.from, inner.want = true, Source // a join in parentheses
 	}
 	f.want, f.begun = OtherRole, true

@@ -7,8 +7,8 @@ const (
 	Empty     Verb = iota // no statement: only white space, comments and semicolons
 	Unknown               // not a statement of the dialect: the engine refuses it
 	With                  // WITH, if the verb after it is not known; see [Statement.Verb]
-	Select                // SELECT or VALUES
-	Insert                // INSERT or REPLACE
+	Select                // SELECT, VALUES, or the TABLE of PostgreSQL and MySQL
+	Insert                // INSERT, REPLACE, or the UPSERT of CockroachDB
 	Update                // UPDATE
 	Delete                // DELETE
 	Create                // CREATE
@@ -17,18 +17,21 @@ const (
 	Pragma                // PRAGMA
 	Attach                // ATTACH
 	Detach                // DETACH
-	Begin                 // BEGIN
+	Begin                 // BEGIN or START TRANSACTION
 	Commit                // COMMIT or END
-	Rollback              // ROLLBACK, of the transaction or to a savepoint
+	Rollback              // ROLLBACK or ABORT, of the transaction or to a savepoint
 	Savepoint             // SAVEPOINT
 	Release               // RELEASE
 	Vacuum                // VACUUM
 	Analyze               // ANALYZE
 	Reindex               // REINDEX
+	Merge                 // MERGE, of PostgreSQL
+	Other                 // any other statement of PostgreSQL or MySQL
 )
 
-// Rows reports whether the statement only reads or writes rows of tables.
-func (v Verb) Rows() bool { return v >= With && v <= Delete }
+// Rows reports whether the statement only reads or writes rows of tables. To PostgreSQL and
+// MySQL, a function that it calls may do anything.
+func (v Verb) Rows() bool { return v >= With && v <= Delete || v == Merge }
 
 // A Head describes the first words of a statement.
 type Head struct {
@@ -37,7 +40,7 @@ type Head struct {
 
 	// Explain says that EXPLAIN or EXPLAIN QUERY PLAN stands before the verb. SQLite then
 	// executes nothing, with one exception: when it prepares an EXPLAIN of a PRAGMA, it
-	// executes the PRAGMA.
+	// executes the PRAGMA. PostgreSQL and MySQL execute the statement of an EXPLAIN ANALYZE.
 	Explain bool
 
 	// Start is the offset of the first token. VerbStart is the offset of the verb. Body is
@@ -80,14 +83,16 @@ func (s *Statements) Next() (Statement, bool) {
 		return Statement{}, false
 	}
 	st.With = st.Verb == With
-	var trigger, virtual bool // the kind of object that is created
+	var (
+		trigger, virtual bool // the kind of object that is created
+		body             bool // in the body of a trigger or a program
+	)
 	if st.Verb == Create {
-		trigger, virtual = s.lex.created()
+		trigger, virtual, body = s.lex.created()
 	}
 	var (
 		before Kind
-		body   bool // in the body of a trigger
-		depth  int  // number of open parentheses
+		depth  int // number of open parentheses
 	)
 	for {
 		t := s.lex.NextSignificant()
@@ -108,7 +113,7 @@ func (s *Statements) Next() (Statement, bool) {
 		case Word:
 			switch {
 			case trigger:
-				switch KeywordOf(s.lex.text, t).Word {
+				switch s.lex.keyword(t).Word {
 				case "BEGIN":
 					body = true
 				case "END":
@@ -119,7 +124,7 @@ func (s *Statements) Next() (Statement, bool) {
 				}
 			case st.Verb == With && depth == 0 && before == RightParen:
 				// The token before the verb ends a common table expression.
-				if v := verbOf(KeywordOf(s.lex.text, t)); v >= Select && v <= Delete {
+				if v := s.lex.verbOf(s.lex.keyword(t)); v > With && v.Rows() {
 					st.Verb = v
 				}
 			}
@@ -132,51 +137,160 @@ func (s *Statements) Next() (Statement, bool) {
 // the verb.
 func (l *Lexer) head() Head {
 	t := l.NextSignificant()
-	for t.Kind == Semicolon {
+	for t.Kind == Semicolon || t.Kind == LeftParen && l.dialect != SQLite {
 		t = l.NextSignificant()
 	}
 	h := Head{Verb: Empty, Start: t.Start, VerbStart: t.Start, Body: t.End}
 	if t.Kind == EOF {
 		return h
 	}
-	key := KeywordOf(l.text, t)
-	if key.Word == "EXPLAIN" {
+	key := l.keyword(t)
+	if key.Word == "EXPLAIN" || l.dialect == MySQL && (key.Word == "DESCRIBE" || key.Word == "DESC") {
 		h.Explain = true
-		if key = l.skip("QUERY"); key.Word == "QUERY" {
-			l.skip("PLAN")
-		}
+		l.skipExplained()
 		ahead := *l
 		t = ahead.NextSignificant()
-		key = KeywordOf(l.text, t)
+		key = l.keyword(t)
 		if t.Kind != EOF && t.Kind != Semicolon {
 			*l, h.VerbStart, h.Body = ahead, t.Start, t.End
 		} else {
 			h.VerbStart, h.Body = t.Start, t.Start // there is no verb
 		}
 	}
-	h.Verb = verbOf(key)
+	h.Verb = l.verbOf(key)
 	return h
+}
+
+func (l *Lexer) keyword(t Token) Keyword { return l.dialect.KeywordOf(l.text, t) }
+
+// skipExplained skips what may stand between EXPLAIN and the verb.
+func (l *Lexer) skipExplained() {
+	switch l.dialect {
+	case PostgreSQL:
+		l.skip("ANALYZE")
+		l.skip("VERBOSE")
+		for ahead := *l; ahead.NextSignificant().Kind == LeftParen; ahead = *l {
+			inner := ahead
+			if v := l.verbOf(l.keyword(inner.NextSignificant())); v > Unknown && v != Analyze {
+				*l = ahead // the parentheses around the statement
+				continue
+			}
+			for t := ahead.NextSignificant(); t.Kind != RightParen && t.Kind != EOF; {
+				t = ahead.NextSignificant()
+			}
+			*l = ahead // the options
+		}
+	case MySQL:
+		for _, word := range []string{"ANALYZE", "EXTENDED", "PARTITIONS"} {
+			l.skip(word)
+		}
+		if l.skip("FORMAT").Word == "FORMAT" {
+			l.NextSignificant() // =
+			l.NextSignificant() // JSON
+		}
+	default:
+		if l.skip("QUERY").Word == "QUERY" {
+			l.skip("PLAN")
+		}
+	}
 }
 
 // skip skips the next significant token if it is the keyword word. It returns the keyword of
 // that token in any case.
 func (l *Lexer) skip(word string) Keyword {
 	ahead := *l
-	key := KeywordOf(l.text, ahead.NextSignificant())
+	key := l.keyword(ahead.NextSignificant())
 	if key.Word == word {
 		*l = ahead
 	}
 	return key
 }
 
-// created looks ahead after CREATE. It reports whether the statement creates a trigger or a
-// virtual table.
-func (l Lexer) created() (trigger, virtual bool) {
-	word := KeywordOf(l.text, l.NextSignificant()).Word
-	if word == "TEMP" || word == "TEMPORARY" {
-		word = KeywordOf(l.text, l.NextSignificant()).Word
+// created looks ahead after CREATE. It reports whether semicolons do not end the statement: in
+// the body of a trigger, which ends with END; in parentheses; or anywhere.
+func (l Lexer) created() (trigger, virtual, rest bool) {
+	word := l.keyword(l.NextSignificant()).Word
+	switch l.dialect {
+	case SQLite:
+		if word == "TEMP" || word == "TEMPORARY" {
+			word = l.keyword(l.NextSignificant()).Word
+		}
+		return word == "TRIGGER", word == "VIRTUAL", false
+	case PostgreSQL:
+		if word == "OR" { // REPLACE
+			l.NextSignificant()
+			word = l.keyword(l.NextSignificant()).Word
+		}
+		return word == "FUNCTION" || word == "PROCEDURE", word == "RULE", false
 	}
-	return word == "TRIGGER", word == "VIRTUAL"
+	for range 32 { // OR REPLACE DEFINER = CURRENT_ROLE() SQL SECURITY INVOKER
+		switch word {
+		case "PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "PACKAGE":
+			return false, false, true
+		case "TABLE", "INDEX", "VIEW", "DATABASE", "SCHEMA", "USER", "ROLE", "SEQUENCE", "SERVER":
+			return false, false, false
+		}
+		word = l.keyword(l.NextSignificant()).Word
+	}
+	return false, false, false
+}
+
+// verbOf returns the verb that a keyword is at the start of a statement.
+func (l *Lexer) verbOf(key Keyword) Verb {
+	switch {
+	case l.dialect == SQLite:
+		return verbOf(key)
+	case l.dialect == PostgreSQL && postgresOther(key.Word), l.dialect == MySQL && mysqlOther(key.Word):
+		return Other
+	}
+	switch key.Word {
+	case "PRAGMA", "ATTACH", "DETACH":
+		return Unknown
+	case "REPLACE", "END":
+		if (key.Word == "END") != (l.dialect == PostgreSQL) {
+			return Unknown
+		}
+	case "TABLE":
+		return Select
+	case "UPSERT":
+		return Insert
+	case "MERGE":
+		if l.dialect == PostgreSQL {
+			return Merge
+		}
+	case "START":
+		if ahead := *l; l.keyword(ahead.NextSignificant()).Word != "TRANSACTION" {
+			return Other
+		}
+		return Begin
+	case "ABORT":
+		return Rollback
+	}
+	return verbOf(key)
+}
+
+// postgresOther reports whether a statement of PostgreSQL that starts with word has the verb
+// [Other]. https://www.postgresql.org/docs/current/sql-commands.html
+func postgresOther(word string) bool {
+	switch word {
+	case "CALL", "CHECKPOINT", "CLOSE", "CLUSTER", "COMMENT", "COPY", "DEALLOCATE", "DECLARE", "DISCARD", "DO", "EXECUTE", "FETCH", "GRANT",
+		"IMPORT", "LISTEN", "LOAD", "LOCK", "MOVE", "NOTIFY", "PREPARE", "REASSIGN", "REFRESH", "RESET", "REVOKE", "SECURITY", "SET", "SHOW",
+		"TRUNCATE", "UNLISTEN":
+		return true
+	}
+	return false
+}
+
+// mysqlOther reports whether a statement of MySQL or MariaDB that starts with word has the
+// verb [Other]. https://dev.mysql.com/doc/refman/9.4/en/sql-statements.html
+func mysqlOther(word string) bool {
+	switch word {
+	case "BACKUP", "BINLOG", "CACHE", "CALL", "CHANGE", "CHECK", "CHECKSUM", "DEALLOCATE", "DO", "EXECUTE", "FLUSH", "GET", "GRANT", "HANDLER", "HELP",
+		"IMPORT", "INSTALL", "KILL", "LOAD", "LOCK", "OPTIMIZE", "PREPARE", "PURGE", "RENAME", "REPAIR", "RESET", "RESIGNAL", "RESTART", "REVOKE",
+		"SET", "SHOW", "SHUTDOWN", "SIGNAL", "STOP", "TRUNCATE", "UNINSTALL", "UNLOCK", "USE", "XA":
+		return true
+	}
+	return false
 }
 
 func verbOf(key Keyword) Verb {

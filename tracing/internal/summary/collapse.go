@@ -9,12 +9,12 @@ import (
 // maxCollapse bounds the tokens that Collapse reads.
 const maxCollapse = 20_000
 
-// Collapse returns what a sanitized query of SQLite has in common with others of its kind. White
+// Collapse returns what a sanitized query of dialect d has in common with others of its kind. White
 // space becomes one space. A list of values after IN becomes (?). Rows after VALUES that are like
 // the first one are left out.
-func Collapse(sanitized string) string {
-	c := collapser{text: sanitized}
-	l := sqltext.SQLite.Lexer(sanitized)
+func Collapse(d sqltext.Dialect, sanitized string) string {
+	c := collapser{text: sanitized, dialect: d}
+	l := d.Lexer(sanitized)
 	for t := l.Next(); t.Kind != sqltext.EOF && len(c.tokens) < maxCollapse; t = l.Next() {
 		c.tokens = append(c.tokens, t)
 	}
@@ -23,11 +23,12 @@ func Collapse(sanitized string) string {
 
 // A collapser writes the tokens of a query.
 type collapser struct {
-	text   string
-	tokens []sqltext.Token
-	at     int // the index of the current token
-	out    strings.Builder
-	gap    bool // white space comes before the current token
+	text    string
+	dialect sqltext.Dialect
+	tokens  []sqltext.Token
+	at      int // the index of the current token
+	out     strings.Builder
+	gap     bool // white space comes before the current token
 }
 
 func (c *collapser) collapse() string {
@@ -62,8 +63,12 @@ func (c *collapser) savepoint() int {
 	default:
 		return -1
 	}
+	// To SQLite, ROLLBACK TRANSACTION x ends the transaction x. Others have other words there.
+	named := c.dialect == sqltext.SQLite || !sqltext.EqualFold(c.written(first), "ROLLBACK")
 	for i := c.skip(first + 1); i < len(c.tokens); i = c.skip(i + 1) {
 		switch word := c.written(i); {
+		case !named:
+			named = sqltext.EqualFold(word, "TO")
 		case sqltext.EqualFold(word, "SAVEPOINT"), sqltext.EqualFold(word, "TRANSACTION"), sqltext.EqualFold(word, "TO"):
 		case c.is(i, sqltext.Word), c.is(i, sqltext.Quoted):
 			return i
@@ -127,7 +132,7 @@ func (c *collapser) value(i int) (next int, ok bool) {
 	if c.is(i, sqltext.Operator) && (c.written(i) == "-" || c.written(i) == "+") {
 		i = c.skip(i + 1)
 	}
-	if c.is(i, sqltext.Parameter) {
+	if c.is(i, sqltext.Parameter) || c.is(i, sqltext.Operator) && c.written(i) == "?" {
 		return i + 1, true
 	}
 	if c.is(i, sqltext.Word) {

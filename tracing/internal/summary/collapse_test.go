@@ -1,6 +1,10 @@
 package summary
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
+)
 
 func TestCollapse(t *testing.T) {
 	for _, c := range []struct{ query, want string }{
@@ -27,11 +31,11 @@ func TestCollapse(t *testing.T) {
 		{"COMMIT", "COMMIT"},
 		{"", ""},
 	} {
-		got := Collapse(Describe(c.query, false).Sanitized)
+		got := Collapse(sqltext.SQLite, Describe(sqltext.SQLite, c.query, false).Sanitized)
 		if got != c.want {
 			t.Errorf("%q: %q, want %q", c.query, got, c.want)
 		}
-		if again := Collapse(got); again != got {
+		if again := Collapse(sqltext.SQLite, got); again != got {
 			t.Errorf("%q: again %q", got, again)
 		}
 	}

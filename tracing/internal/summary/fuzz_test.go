@@ -73,7 +73,7 @@ func checkLiterals(t *testing.T, query string, c *sqltexttest.Chooser) {
 		return // a number has become part of the word beside it
 	}
 	for _, doubleQuoted := range []bool{false, true} {
-		want, got := Describe(query, doubleQuoted), Describe(b.String(), doubleQuoted)
+		want, got := Describe(sqltext.SQLite, query, doubleQuoted), Describe(sqltext.SQLite, b.String(), doubleQuoted)
 		if got.Sanitized != want.Sanitized || got.Sensitive != want.Sensitive || got.Parameters != want.Parameters || got.Statements != want.Statements {
 			t.Errorf("%q is %+v,\nand %q is %+v", query, want, b.String(), got)
 		}
@@ -131,11 +131,11 @@ func checkDoubleQuoted(t *testing.T, raw *sqlite3.Conn, query string) {
 			if !hasString(raw, marked, marker) {
 				continue
 			}
-			if got := Describe(marked, true).Sanitized; strings.Contains(got, marker) {
+			if got := Describe(sqltext.SQLite, marked, true).Sanitized; strings.Contains(got, marker) {
 				t.Errorf("%q is sanitized to %q, but double quotes enclose strings", marked, got)
 			}
 			compared := c.Before.Kind == sqltext.Operator && slices.Contains([]string{"=", "==", "<", "<=", ">", ">=", "<>", "!=", "->", "->>"}, c.Before.Text(source))
-			if got := Describe(marked, false).Sanitized; compared && strings.Contains(got, marker) {
+			if got := Describe(sqltext.SQLite, marked, false).Sanitized; compared && strings.Contains(got, marker) {
 				t.Errorf("%q is sanitized to %q, but the marker is compared as a value", marked, got)
 			}
 		}

@@ -1,4 +1,4 @@
-// Package summary reads a query of SQLite and says what may be shown of it.
+// Package summary reads a query and says what may be shown of it.
 package summary
 
 import (
@@ -14,7 +14,7 @@ import (
 type Info struct {
 	Summary    string // db.query.summary; "" if there is none
 	Sanitized  string // db.query.text without literals, comments and secrets
-	Operation  string // the first keyword, in upper case; "" if SQLite has no such statement
+	Operation  string // the first keyword, in upper case; "" if the dialect has no such statement
 	Sensitive  bool   // do not show the query as written, even if it binds parameters
 	Parameters bool   // it has parameters
 	Statements int    // the number of statements in the query
@@ -24,7 +24,7 @@ type Info struct {
 // several statements.
 func (i Info) Binds() bool { return i.Parameters && i.Statements == 1 }
 
-// Describe reads a query and returns what may be shown of it.
+// Describe reads a query of dialect d and returns what may be shown of it.
 //
 // The summary follows "Generating a summary of the query" in the OpenTelemetry semantic
 // conventions for database client spans. It lists operations and their targets, as written
@@ -44,32 +44,39 @@ func (i Info) Binds() bool { return i.Parameters && i.Statements == 1 }
 // stays, so that the query keeps its layout. White space with a comment in it becomes one
 // space.
 //
-// In a query that SQLite cannot run, literals cannot be told from names. Neither result shows
-// anything from there on. Describe is for SQLite only: "x" is a literal to MySQL, and $$x$$
-// is one to PostgreSQL.
+// In a query that the engine cannot run, literals cannot be told from names. Neither result
+// shows anything from there on.
 //
-// A name in double quotes becomes "?" where a value is expected. If doubleQuoted says that
+// For SQLite, a name in double quotes becomes "?" where a value is expected. If doubleQuoted says that
 // the connection accepts double-quoted strings, it becomes "?" wherever a string may stand.
-func Describe(query string, doubleQuoted bool) Info {
+//
+// For PostgreSQL and MySQL, the rules are those of [serverStatement] besides. There, "?" may
+// stand for more than a literal: MySQL's names in double quotes, because the server's mode
+// decides whether they are strings; and all after a string whose end depends on that mode.
+func Describe(d sqltext.Dialect, query string, doubleQuoted bool) Info {
 	p := parser{doubleQuoted: doubleQuoted}
 	text := query
 	if i := strings.IndexByte(query, 0); i >= 0 {
-		// SQLite stops reading here, but the query as written would show the rest.
+		// The engine stops reading here, but the query as written would show the rest.
 		text, p.info.Sensitive = query[:i], true
 	}
-	text, rest := trusted(text)
-	p.Cursor = sqltext.SQLite.Cursor(text)
+	text, rest := trusted(d, text)
+	p.Cursor = d.Cursor(text)
 	p.out = make([]byte, 0, len(text)+1)
 
 	p.advance()
-	statements := sqltext.SQLite.Statements(text)
+	statements := d.Statements(text)
 	for st, ok := statements.Next(); ok; st, ok = statements.Next() {
 		p.stop = st.Start
 		p.rest() // semicolons
 		p.stop = st.End
 		p.info.Statements++
 		for !p.end() {
-			p.statement()
+			if d == sqltext.SQLite {
+				p.statement()
+			} else {
+				p.serverStatement(st)
+			}
 		}
 	}
 	p.stop = len(text)
@@ -126,7 +133,7 @@ func join(parts []part) string {
 }
 
 // parser walks through a query, writes the sanitized query and collects the parts of the
-// summary. It understands the statements that SQLite accepts, but does not check them. Of
+// summary. It understands the statements that the engine accepts, but does not check them. Of
 // other statements it shows less.
 type parser struct {
 	sqltext.Cursor
@@ -142,6 +149,8 @@ type parser struct {
 	gaveUp bool // giveUp has hidden the rest of the query
 	out    []byte
 	parts  []part
+
+	operated int // the number of parts up to the latest operation
 	ctes   []cte
 	roles  sqltext.Roles
 	scopes [sqltext.MaxDepth]scope
@@ -157,7 +166,9 @@ func (p *parser) advance() {
 		p.commented = p.Text()[i] > ' ' // white space is at most ' ' and starts no comment
 	}
 	p.bound = p.bound || p.Token.Kind == sqltext.Parameter
-	p.values.add(&p.Cursor)
+	if p.Dialect() == sqltext.SQLite {
+		p.values.add(&p.Cursor)
+	}
 }
 
 // end reports whether the statement ends here.
@@ -178,7 +189,7 @@ func (p *parser) followedBy(before string) bool {
 func (p *parser) keep() {
 	// After a forgotten semicolon, the grammar takes PRAGMA and ATTACH as names, and their
 	// secrets, too.
-	if p.Key.Word == "PRAGMA" || p.Key.Word == "ATTACH" {
+	if (p.Key.Word == "PRAGMA" || p.Key.Word == "ATTACH") && p.Dialect() == sqltext.SQLite {
 		if t, key := p.Peek(); (t.Kind < sqltext.Semicolon || t.Kind == sqltext.Illegal) && t.Kind != sqltext.EOF && !key.Reserved {
 			p.giveUp()
 			return
@@ -190,6 +201,9 @@ func (p *parser) keep() {
 // write writes the current token, with "?" for a literal, and advances.
 func (p *parser) write() {
 	p.writeSpace()
+	if p.signed() {
+		p.advance()
+	}
 	switch p.Token.Kind {
 	case sqltext.String, sqltext.Blob, sqltext.Number, sqltext.Illegal:
 		p.out = append(p.out, '?')
@@ -210,7 +224,7 @@ func (p *parser) write() {
 // literal reports whether the quoted name at hand may be a string to SQLite, or is likely
 // meant as one.
 func (p *parser) literal() bool {
-	if p.names || p.Text()[p.Token.Start] != '"' {
+	if p.names || p.Text()[p.Token.Start] != '"' || p.Dialect() != sqltext.SQLite {
 		return false
 	}
 	if p.Before.Kind == sqltext.Dot || p.BeforeKey.Word == "AS" || p.BeforeKey.Word == "COLLATE" {
@@ -242,6 +256,8 @@ func (p *parser) writeSpace() {
 	switch {
 	case !p.commented:
 		p.out = append(p.out, p.Text()[p.gap:p.Token.Start]...)
+	case p.Dialect() != sqltext.SQLite:
+		p.writeUncommented()
 	case len(p.out) > 0 && p.Token.Kind != sqltext.EOF:
 		p.out = append(p.out, ' ')
 	}
@@ -311,6 +327,7 @@ func (p *parser) name() {
 // operation adds the current token to the summary as an operation.
 func (p *parser) operation() {
 	p.add(p.Written(), false)
+	p.operated = len(p.parts)
 	p.write()
 }
 

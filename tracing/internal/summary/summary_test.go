@@ -145,7 +145,7 @@ func TestSummary(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := Describe(tt.sql, false).Summary; got != tt.want {
+			if got := Describe(sqltext.SQLite, tt.sql, false).Summary; got != tt.want {
 				t.Errorf("summary of %q\n got %s\nwant %s", tt.sql, got, tt.want)
 			}
 		})
@@ -165,7 +165,7 @@ func TestSummaryIsCutBetweenParts(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := Describe(tt.sql, false).Summary
+			got := Describe(sqltext.SQLite, tt.sql, false).Summary
 			if got != tt.want {
 				t.Errorf("got %s\nwant %s", got, tt.want)
 			}
@@ -180,10 +180,10 @@ func TestSummaryStopsLookingTooDeep(t *testing.T) {
 	nest := func(n int) string {
 		return "SELECT * FROM a WHERE " + strings.Repeat("(", n) + "SELECT 'x' FROM b" + strings.Repeat(")", n) + " AND c IN (SELECT d FROM e)"
 	}
-	if got, want := Describe(nest(sqltext.MaxDepth-1), false).Summary, "SELECT a SELECT b SELECT e"; got != want {
+	if got, want := Describe(sqltext.SQLite, nest(sqltext.MaxDepth-1), false).Summary, "SELECT a SELECT b SELECT e"; got != want {
 		t.Errorf("at the limit: got %s, want %s", got, want)
 	}
-	info := Describe(nest(sqltext.MaxDepth), false)
+	info := Describe(sqltext.SQLite, nest(sqltext.MaxDepth), false)
 	if want := "SELECT a SELECT e"; info.Summary != want {
 		t.Errorf("beyond: got %s, want %s", info.Summary, want)
 	}
@@ -288,7 +288,7 @@ func TestSanitized(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			info := Describe(tt.sql, false)
+			info := Describe(sqltext.SQLite, tt.sql, false)
 			if info.Sanitized != tt.want {
 				t.Errorf("%q sanitized\n got %s\nwant %s", tt.sql, info.Sanitized, tt.want)
 			}
@@ -339,10 +339,10 @@ func TestSanitizedDoubleQuotes(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := Describe(tt.sql, false).Sanitized; got != tt.want {
+			if got := Describe(sqltext.SQLite, tt.sql, false).Sanitized; got != tt.want {
 				t.Errorf("%s sanitized\n got %s\nwant %s", tt.sql, got, tt.want)
 			}
-			if got, want := Describe(tt.sql, true).Sanitized, cmp.Or(tt.strings, tt.want); got != want {
+			if got, want := Describe(sqltext.SQLite, tt.sql, true).Sanitized, cmp.Or(tt.strings, tt.want); got != want {
 				t.Errorf("%s sanitized, with double-quoted strings\n got %s\nwant %s", tt.sql, got, want)
 			}
 		})
@@ -381,7 +381,7 @@ func TestDescribeFacts(t *testing.T) {
 		{"table ?", "", 1, true},
 	}
 	for _, tt := range tests {
-		info := Describe(tt.sql, false)
+		info := Describe(sqltext.SQLite, tt.sql, false)
 		if info.Operation != tt.operation || info.Statements != tt.statements || info.Sensitive != tt.sensitive {
 			t.Errorf("%q: operation %q, %d statements, sensitive %t; want %q, %d, %t", tt.sql,
 				info.Operation, info.Statements, info.Sensitive, tt.operation, tt.statements, tt.sensitive)
@@ -392,7 +392,7 @@ func TestDescribeFacts(t *testing.T) {
 // check checks the result of Describe for sql against the rules that hold for any query.
 func check(t *testing.T, sql string) Info {
 	t.Helper()
-	info := Describe(sql, false)
+	info := Describe(sqltext.SQLite, sql, false)
 	if n := utf8.RuneCountInString(info.Summary); n > 255 {
 		t.Errorf("%q: summary of %d characters", sql, n)
 	}
@@ -402,7 +402,7 @@ func check(t *testing.T, sql string) Info {
 	if info.Statements == 0 && info.Summary != "" || info.Operation != strings.ToUpper(info.Operation) {
 		t.Errorf("%q: %+v", sql, info)
 	}
-	for _, text := range []string{info.Sanitized, Describe(info.Sanitized, false).Sanitized} {
+	for _, text := range []string{info.Sanitized, Describe(sqltext.SQLite, info.Sanitized, false).Sanitized} {
 		l := sqltext.SQLite.Lexer(text)
 		for tok := l.Next(); tok.Kind != sqltext.EOF; tok = l.Next() {
 			switch tok.Kind {
@@ -527,10 +527,10 @@ func BenchmarkDescribe(b *testing.B) {
 		"SELECT id, name FROM users WHERE id = ?",
 		"INSERT INTO orders (id, customer, total) VALUES (1, 'O''Brien', 12.50) ON CONFLICT (id) DO UPDATE SET total = excluded.total",
 	} {
-		b.Run(Describe(sql, false).Summary, func(b *testing.B) {
+		b.Run(Describe(sqltext.SQLite, sql, false).Summary, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				Describe(sql, false)
+				Describe(sqltext.SQLite, sql, false)
 			}
 		})
 	}

@@ -21,7 +21,7 @@ type scope struct {
 	ctes  int  // the number of names before the first WITH
 }
 
-// query reads SELECT, VALUES, INSERT, REPLACE, UPDATE and DELETE, with nested statements.
+// query reads a statement that reads or writes rows, with nested statements.
 func (p *parser) query() {
 	p.roles = sqltext.Roles{}
 	p.scopes[0] = scope{}
@@ -46,10 +46,14 @@ func (p *parser) query() {
 			p.with(depth)
 		case sqltext.Common:
 			if len(p.ctes) < maxCTEs {
-				p.ctes = append(p.ctes, cte{sqltext.Fold(sqltext.Unquote(p.Written())), p.scopes[depth].parts})
+				p.ctes = append(p.ctes, cte{p.identity(p.Written()), p.scopes[depth].parts})
 			}
 			p.name()
 		case sqltext.Source:
+			if p.BeforeKey.Word == "USING" && p.Dialect() == sqltext.MySQL {
+				// DELETE FROM a USING t AS a: the names after FROM are those of the tables here.
+				p.parts = p.parts[:min(p.operated, len(p.parts))]
+			}
 			p.target(true)
 		case sqltext.Member:
 			if p.Token.Kind == sqltext.String {
@@ -93,7 +97,7 @@ func (p *parser) dropCTEs(depth int) {
 	kept := p.parts[:own[0].parts]
 	for i := own[0].parts; i < len(p.parts); i++ {
 		if part := p.parts[i]; part.source {
-			name := sqltext.Fold(sqltext.Unquote(part.text))
+			name := p.identity(part.text)
 			if slices.ContainsFunc(own, func(c cte) bool { return c.name == name && c.parts <= i }) {
 				continue
 			}
@@ -101,4 +105,14 @@ func (p *parser) dropCTEs(depth int) {
 		kept = append(kept, p.parts[i])
 	}
 	p.parts, p.ctes = kept, p.ctes[:s.ctes]
+}
+
+// identity returns what the engine compares of a name. To PostgreSQL, upper and lower case
+// differ in quotes.
+func (p *parser) identity(written string) string {
+	name := sqltext.Unquote(written)
+	if p.Dialect() == sqltext.PostgreSQL && len(name) < len(written) {
+		return name
+	}
+	return sqltext.Fold(name)
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
 
 func TestTrusted(t *testing.T) {
@@ -40,7 +42,7 @@ func TestTrusted(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got, rest := trusted(tt.sql); got != tt.want || rest != tt.rest {
+			if got, rest := trusted(sqltext.SQLite, tt.sql); got != tt.want || rest != tt.rest {
 				t.Errorf("trusted(%q) = %q, %d; want %q, %d", tt.sql, got, rest, tt.want, tt.rest)
 			}
 		})
@@ -70,7 +72,7 @@ func hostile() map[string]string {
 func TestHostileTextsTakeLinearTime(t *testing.T) {
 	for name, sql := range hostile() {
 		start := time.Now()
-		info := Describe(sql, false)
+		info := Describe(sqltext.SQLite, sql, false)
 		// A few milliseconds, if each byte is read a fixed number of times.
 		if d := time.Since(start); d > 10*time.Second {
 			t.Errorf("%q repeated took %v", name, d)

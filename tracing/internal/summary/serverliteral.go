@@ -1,0 +1,57 @@
+package summary
+
+import "github.com/sqlitemw/sqlitemw/tracing/sqltext"
+
+// signed reports whether the current token is the sign of a number, to PostgreSQL or MySQL.
+// Before a value, it is. After a value, it adds or subtracts.
+func (p *parser) signed() bool {
+	if p.Token.Kind != sqltext.Operator || p.Dialect() == sqltext.SQLite || !p.is("-") && !p.is("+") {
+		return false
+	}
+	if next, _ := p.Peek(); next.Kind != sqltext.Number || next.Start != p.Token.End {
+		return false
+	}
+	switch p.Before.Kind {
+	case sqltext.EOF, sqltext.LeftParen, sqltext.Comma, sqltext.Semicolon:
+		return true
+	case sqltext.Operator:
+		switch p.Before.Text(p.Text()) {
+		case "]", "}", "?":
+			return false
+		}
+		return true
+	case sqltext.Word:
+		return valueFollows(p.BeforeKey.Word)
+	}
+	return false
+}
+
+// valueFollows reports whether an expression follows a keyword.
+func valueFollows(word string) bool {
+	switch word {
+	case "ALL", "AND", "BETWEEN", "BY", "CASE", "DEFAULT", "DISTINCT", "DIV", "DO", "ELSE", "FROM", "HAVING", "ILIKE", "IN", "INTERVAL", "IS", "LIKE",
+		"LIMIT", "MOD", "NOT", "OFFSET", "ON", "OR", "REGEXP", "RETURN", "RETURNING", "RLIKE", "SELECT", "SYMMETRIC", "THEN", "TO", "WHEN", "WHERE",
+		"XOR":
+		return true
+	}
+	return false
+}
+
+// writeUncommented writes the white space before the current token without its comments. At the
+// start and at the end of the query, it writes nothing.
+func (p *parser) writeUncommented() {
+	if len(p.out) == 0 || p.Token.Kind == sqltext.EOF {
+		return
+	}
+	written := len(p.out)
+	gap := p.Text()[p.gap:p.Token.Start]
+	l := p.Dialect().Lexer(gap)
+	for t := l.Next(); t.Kind != sqltext.EOF; t = l.Next() {
+		if t.Kind == sqltext.Space {
+			p.out = append(p.out, t.Text(gap)...)
+		}
+	}
+	if len(p.out) == written {
+		p.out = append(p.out, ' ')
+	}
+}
