@@ -8,6 +8,7 @@ type Lexer struct {
 	text    string // up to its end for the engine
 	pos     int
 	dialect Dialect
+	last    Kind // of the token before, if it is part of a qualified name of MySQL; or EOF
 }
 
 // Next returns the next token. At the end it returns [EOF], however often it is called.
@@ -24,7 +25,13 @@ func (l *Lexer) Next() Token {
 	case PostgreSQL:
 		kind, n = postgresToken(l.text[start:])
 	case MySQL:
-		kind, n = mysqlToken(l.text[start:])
+		kind, n = mysqlToken(l.text[start:], l.last)
+		switch {
+		case kind == Word, kind == Quoted, kind == Dot && (l.last == Word || l.last == Quoted):
+			l.last = kind
+		default:
+			l.last = EOF
+		}
 	}
 	l.pos = start + n
 	return Token{kind, start, l.pos}

@@ -2,12 +2,13 @@ package sqltext
 
 import "strings"
 
-// mysqlToken returns the kind and the length of the first token of s. s must not be empty.
+// mysqlToken returns the kind and the length of the first token of s. s must not be empty. last is
+// the kind of the token before, if that is a name, or the dot directly after a name; else it is EOF.
 // https://dev.mysql.com/doc/refman/9.4/en/language-structure.html
 //
 // Double quotes enclose a string, or a name if the server's mode has ANSI_QUOTES. They are
 // read as a string in any case, because a string must not be shown.
-func mysqlToken(s string) (Kind, int) {
+func mysqlToken(s string, last Kind) (Kind, int) {
 	switch c := s[0]; c {
 	case ' ', '\t', '\n', '\v', '\f', '\r':
 		return Space, run(s, 1, isSpace)
@@ -22,9 +23,8 @@ func mysqlToken(s string) (Kind, int) {
 	case '?':
 		return Parameter, 1
 	case '.':
-		// After a name, digits can be the start of another name: t.1st.
-		if kind, n := mysqlNumber(s); is(at(s, 1), isDigit) && !is(at(s, n), isWord) {
-			return kind, n
+		if is(at(s, 1), isDigit) && last == EOF {
+			return mysqlNumber(s)
 		}
 		return Dot, 1
 	case '#':
@@ -72,7 +72,7 @@ func mysqlToken(s string) (Kind, int) {
 		return Word, n
 	}
 	switch {
-	case is(s[0], isDigit):
+	case is(s[0], isDigit) && last != Dot: // a name after a dot may start with digits: t.1e5
 		return mysqlNumber(s)
 	case is(s[0], isWord):
 		return Word, run(s, 1, isWord)
@@ -123,15 +123,11 @@ func mysqlNumber(s string) (Kind, int) {
 	return Number, i
 }
 
-// quotedDigits reads x'...' or b'...'. Anything but digits makes it illegal, up to and
-// including the next quote.
+// quotedDigits reads x'...' or b'...'. With anything but digits, it is no such literal, and the
+// server refuses it.
 func quotedDigits(s string, digits class) (Kind, int) {
-	i := run(s, 2, digits)
-	if at(s, i) == '\'' {
+	if i := run(s, 2, digits); at(s, i) == '\'' {
 		return Blob, i + 1
 	}
-	if n := strings.IndexByte(s[i:], '\''); n >= 0 {
-		return Illegal, i + n + 1
-	}
-	return Illegal, len(s)
+	return modalString(s, 2)
 }

@@ -30,8 +30,11 @@ func (c *Cursor) beginsTable() bool { return c.Key.Word == "TABLE" && c.nameFoll
 
 // serverClause is clause for PostgreSQL and MySQL.
 func (f *frame) serverClause(c *Cursor, depth int) Role {
-	if c.Before.Kind == Dot || f.begun && c.BeforeKey.Word == "AS" {
+	switch {
+	case c.Before.Kind == Dot, f.begun && c.BeforeKey.Word == "AS":
 		return OtherRole // t.from, or a label: 1 AS from
+	case c.BeforeKey.Word == "FOR":
+		return OtherRole // FOR UPDATE, or USE INDEX FOR JOIN (i)
 	}
 	mysql := c.dialect == MySQL
 	switch c.Key.Word {

@@ -22,13 +22,14 @@ func (p *parser) serverDefinition(verb sqltext.Verb) {
 	for p.Key.Word == "IF" || p.Key.Word == "NOT" || p.Key.Word == "EXISTS" || p.Key.Word == "CONCURRENTLY" {
 		p.keep()
 	}
+	if verb == sqltext.Drop {
+		p.targets()
+		return
+	}
 	if kind != "SYSTEM" {
 		p.object()
 	}
 	switch {
-	case verb == sqltext.Drop:
-		p.more()
-		p.rest()
 	case verb == sqltext.Create && (kind == "TABLE" || kind == "VIEW"):
 		p.definedBy()
 	default:
@@ -88,14 +89,6 @@ func (p *parser) definer() {
 		case "AGGREGATE", "EVENT", "FUNCTION", "PACKAGE", "PROCEDURE", "SQL", "TRIGGER", "VIEW":
 			return
 		}
-	}
-}
-
-// more adds the further names of a list to the summary.
-func (p *parser) more() {
-	for p.Token.Kind == sqltext.Comma {
-		p.keep()
-		p.object()
 	}
 }
 

@@ -151,10 +151,10 @@ type parser struct {
 	parts  []part
 
 	operated int // the number of parts up to the latest operation
-	ctes   []cte
-	roles  sqltext.Roles
-	scopes [sqltext.MaxDepth]scope
-	info   Info
+	ctes     []cte
+	roles    sqltext.Roles
+	scopes   [sqltext.MaxDepth]scope
+	info     Info
 }
 
 // advance moves to the next token.
