@@ -1,6 +1,10 @@
 package summary
 
-import "github.com/sqlitemw/sqlitemw/tracing/sqltext"
+import (
+	"bytes"
+
+	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
+)
 
 // signed reports whether the current token is the sign of a number, to PostgreSQL or MySQL.
 // Before a value, it is. After a value, it adds or subtracts.
@@ -35,6 +39,12 @@ func valueFollows(word string) bool {
 		return true
 	}
 	return false
+}
+
+// minus reports whether the current token and the character before it make "--", to MySQL. Before
+// white space, which may come instead of a comment, that would start a comment.
+func (p *parser) minus() bool {
+	return p.Token.Kind == sqltext.Operator && p.Dialect() == sqltext.MySQL && p.is("-") && bytes.HasSuffix(p.out, []byte{'-'})
 }
 
 // writeUncommented writes the white space before the current token without its comments. At the

@@ -216,6 +216,9 @@ func (p *parser) write() {
 		}
 		p.out = append(p.out, p.Written()...)
 	default:
+		if p.minus() {
+			p.out = append(p.out, ' ')
+		}
 		p.out = append(p.out, p.Written()...)
 	}
 	p.advance()
