@@ -229,12 +229,12 @@ func (s dialectServer) testLiterals(t *testing.T) {
 	modes := []string{"SET standard_conforming_strings = on", "SET standard_conforming_strings = off"}
 	opens := []string{"'", "E'", "e'", "$$", "$a$", "U&'", "N'", "''", "'a' ", "/* ", "-- ", "\"", "'a'\n'", "E'a'\n'", "1$$", "1'"}
 	closes := []string{"'", "'", "'", "$$", "$a$", "*/", "\n", "\"", "''", "\\'"}
-	content := []string{"'", "''", "\\", "\\'", "\\\\", "\"", "$$", "$a$", "$b$", "/*", "*/", "--", "\n", " ", ",", "a", ";", "||", "E'", "\r"}
+	content := []string{"'", "''", "\\", "\\'", "\\\\", "\"", "$$", "$a$", "$b$", "/*", "*/", "--", "\n", " ", ",", "a", ";", "||", "E'", "\r", "\\' , '", "\\' || '"}
 	if s.dialect == sqltext.MySQL {
 		modes = []string{"SET sql_mode = ''", "SET sql_mode = 'ANSI_QUOTES'", "SET sql_mode = 'NO_BACKSLASH_ESCAPES'", "SET sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES'"}
 		opens = []string{"'", "\"", "N'", "_utf8mb4'", "_latin1\"", "''", "'a' ", "\"a\" '", "/* ", "/*! '", "/*!99999 '", "/*M! '", "/*+ ", "-- ", "# ", "--'", "1'", "x'"}
 		closes = []string{"'", "'", "\"", "\"", "*/", "' */", "\n", "''", "\\'", "\\\""}
-		content = []string{"'", "''", "\\", "\\'", "\\\\", "\"", "\"\"", "\\\"", "/*", "*/", "/*!", "-- ", "#", "\n", " ", ",", "a", "||", "--"}
+		content = []string{"'", "''", "\\", "\\'", "\\\\", "\"", "\"\"", "\\\"", "/*", "*/", "/*!", "-- ", "#", "\n", " ", ",", "a", "||", "--", "\\' , '", "\\\" , \"", "\" , '"}
 	}
 	// An alias is shown. PostgreSQL gives its name to the column, and no other column has the
 	// marker in its name. MySQL names a column after its expression, but its aliases in double
@@ -243,7 +243,7 @@ func (s dialectServer) testLiterals(t *testing.T) {
 	accepted := make(map[string]int)
 	rnd := rand.New(rand.NewPCG(1, 2))
 	pick := func(list []string) string { return list[rnd.IntN(len(list))] }
-	for range 4000 {
+	for range 8000 {
 		var items []string
 		for range 1 + rnd.IntN(3) {
 			i := rnd.IntN(len(opens))

@@ -24,7 +24,7 @@ func FuzzStatements(f *testing.F) {
 
 func checkStatements(t *testing.T, e engine, text string) {
 	t.Helper()
-	checkCovered(t, text)
+	checkCovered(t, sqltext.SQLite, text)
 	statements := sqltext.SQLite.Statements(text)
 	for start, n := 0, 0; n < 100; n++ { // a hundred statements of one text are enough
 		st, ok := statements.Next()

@@ -12,9 +12,9 @@ import (
 const letters = "$_#nqsb1?;(),.o!"
 
 // lexed returns the tokens of text as kind:text, without white space.
-func lexed(text string) string {
+func lexed(d sqltext.Dialect, text string) string {
 	var b strings.Builder
-	l := sqltext.SQLite.Lexer(text)
+	l := d.Lexer(text)
 	for t := l.Next(); t.Kind != sqltext.EOF; t = l.Next() {
 		if t.Kind == sqltext.Space {
 			continue
@@ -70,7 +70,7 @@ func TestLexer(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := lexed(tt.text); got != tt.want {
+			if got := lexed(sqltext.SQLite, tt.text); got != tt.want {
 				t.Errorf("tokens of %q\n got %s\nwant %s", tt.text, got, tt.want)
 			}
 		})
@@ -79,9 +79,9 @@ func TestLexer(t *testing.T) {
 
 // checkCovered checks that every byte of text is in exactly one token, and that no token is
 // empty.
-func checkCovered(t *testing.T, text string) {
+func checkCovered(t *testing.T, d sqltext.Dialect, text string) {
 	t.Helper()
-	l := sqltext.SQLite.Lexer(text)
+	l := d.Lexer(text)
 	end := 0
 	for tok := l.Next(); ; tok = l.Next() {
 		if tok.Start != end || tok.Kind != sqltext.EOF && tok.End <= tok.Start {
@@ -102,7 +102,7 @@ func checkCovered(t *testing.T, text string) {
 
 func TestTokensCoverTheText(t *testing.T) {
 	for _, text := range sqltexttest.Seeds {
-		checkCovered(t, text)
+		checkCovered(t, sqltext.SQLite, text)
 	}
 }
 

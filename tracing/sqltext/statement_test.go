@@ -10,9 +10,9 @@ import (
 
 // cut returns the statements of text: each in parentheses, then the bytes that its tail
 // skips.
-func cut(text string) string {
+func cut(d sqltext.Dialect, text string) string {
 	var list []string
-	statements := sqltext.SQLite.Statements(text)
+	statements := d.Statements(text)
 	for st, ok := statements.Next(); ok; st, ok = statements.Next() {
 		list = append(list, text[st.Start:st.End]+"|"+text[st.End:st.Tail])
 	}
@@ -50,7 +50,7 @@ func TestStatements(t *testing.T) {
 		"EXPLAIN; SELECT 1":                                               "EXPLAIN|;  SELECT 1|",
 		"BEGIN; SELECT 1; END; SELECT 2":                                  "BEGIN|;  SELECT 1|;  END|;  SELECT 2|",
 	} {
-		if got := cut(text); got != want {
+		if got := cut(sqltext.SQLite, text); got != want {
 			t.Errorf("%q\n got %s\nwant %s", text, got, want)
 		}
 	}
