@@ -187,8 +187,8 @@
 // total time, the longest first. The [Default] Tracer has no statistics.
 //
 // When there are more statements than Config.Statements, those with the fewest calls, an eighth of
-// all, are added to one statement with the Text "others". So no call is lost. For a system other than SQLite, whose SQL the
-// package does not read, a statement is the first keyword of a query.
+// all, are added to one statement with the Text "others". So no call is lost. For a system whose SQL
+// the package does not read, a statement is the first keyword of a query: see [Source].
 //
 // With Config.SlowCall, too, package pool takes the plan of each slow statement after the slow call,
 // on a reader, when one is idle and no caller waits. A pool with one lane takes no plans. The plan,
@@ -201,17 +201,44 @@
 // Spans, metrics and logs never contain:
 //
 //   - arguments, unless Config.LogArgument shows them in the log
-//   - literals and comments of a query that binds no arguments, or has no placeholder for
-//     one; a query that binds arguments is shown as written, see [QueryTextSafe]
-//   - in such a query, a name in double quotes where a value is expected; and wherever a
-//     string may stand, if the connection accepts double-quoted strings
-//   - the value of a PRAGMA
+//   - literals and comments of a query, but for one of SQLite that binds arguments, which is
+//     shown as written; see [QueryTextSafe]
+//   - in a query of SQLite without arguments, a name in double quotes where a value is expected;
+//     and wherever a string may stand, if the connection accepts double-quoted strings
+//   - in a query of MySQL, a name in double quotes, and all after a string whose end depends on
+//     the server's mode; see below
+//   - the value of a PRAGMA, or of a setting that SET changes
 //   - the file and the key of an ATTACH
 //   - the text of an error, because it may quote any of these; the status description is the
 //     engine's fixed text for its code
 //
-// For a system other than SQLite, only the first keyword of such a query is recorded: see
-// [Source].
+// Of a system whose SQL the package does not read, no query is shown: see [Source].
+//
+// # Summaries
+//
+// A summary is the operations of a query and their tables, as written and in the order of the
+// query: "INSERT archive SELECT orders". Common table expressions, aliases and columns are not part
+// of it. It has at most 255 characters.
+//
+// For PostgreSQL and MySQL, the targets of other statements are listed, too: "CALL close_month",
+// "TRUNCATE TABLE orders", "COPY orders", "SHOW CREATE TABLE orders", "SET search_path". Names that
+// programs make up for one connection are not: those of savepoints, cursors, prepared statements
+// and channels.
+//
+// # Modes of a server
+//
+// A query does not say in which mode its server is. Where the mode decides what a literal is, the
+// package shows what no mode takes as a literal:
+//
+//   - In double quotes, MySQL expects a string, or a name if ANSI_QUOTES is set. It is never
+//     shown, and a table with such a name is not in the summary.
+//   - A backslash before a quote ends a string or does not. MySQL's NO_BACKSLASH_ESCAPES and
+//     PostgreSQL's standard_conforming_strings decide. A query with such a string ends with "?"
+//     in place of its first literal.
+//   - MySQL executes the content of /*! comments */ or does not. It is never shown. If it
+//     contains quotes or comments, the query ends as above.
+//   - If a query is not valid UTF-8, a byte in it may be half of a character. It ends before the
+//     first character that is not ASCII.
 //
 // # Memory
 //

@@ -6,10 +6,11 @@ type Source struct {
 	// System is db.system.name, a value from the conventions' list such as "sqlite". Empty
 	// means "other_sql".
 	//
-	// For a system other than "sqlite", a summary is only the first keyword of the query. A
-	// query is shown only if it binds arguments and has a placeholder for one. This package
-	// finds placeholders in the SQL of "postgresql", "cockroachdb", "mysql" and "mariadb". It
-	// never shows a query of any other system.
+	// It selects the dialect in which queries are read. The package knows the SQL of "sqlite",
+	// of "postgresql" and "cockroachdb", and of "mysql" and "mariadb". A query of these has a
+	// summary, and a text without its literals. Only SQLite's may be shown as written; see
+	// [QueryTextSafe]. Of any other system, no query is shown, and a summary is only the first
+	// keyword of the query, if SQLite has it, too.
 	System string
 
 	// Namespace is db.namespace: for SQLite, the database's file as the DSN names it. If

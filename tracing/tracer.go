@@ -141,13 +141,17 @@ const (
 type QueryText uint8
 
 const (
-	// QueryTextSafe shows a statement that binds arguments as written. It shows any other
-	// query with "?" for its literals and without its comments. That includes a query of
-	// several statements, because no driver binds arguments to such a query. It is the default, as the
-	// conventions require.
+	// QueryTextSafe shows a statement of SQLite that binds arguments as written. It shows any
+	// other query with "?" for its literals and without its comments. That includes a query of
+	// several statements, because no driver binds arguments to such a query. It also includes
+	// every query of PostgreSQL and MySQL, whose drivers accept options as arguments: there,
+	// an argument does not prove that a value is bound. It is the default, as the conventions
+	// require. They also ask for queries that bind arguments as written; of these two engines,
+	// the literals beside placeholders are missing.
 	QueryTextSafe QueryText = iota
 
-	// QueryTextSanitized always replaces literals by "?".
+	// QueryTextSanitized always replaces literals by "?". To PostgreSQL and MySQL, it is the
+	// same as QueryTextSafe.
 	QueryTextSanitized
 
 	// QueryTextOff omits the query; the summary remains.

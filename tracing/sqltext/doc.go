@@ -1,6 +1,9 @@
 // Package sqltext reads SQL. It splits SQL into tokens and statements, exactly where the
 // engine would, and tells what a statement does.
 //
+// It knows three dialects: SQLite's exactly, and those of PostgreSQL and MySQL for what spans show
+// of their queries.
+//
 // All SQL in this module is read by this package. Its four uses must agree about a query. If
 // they did not, one would miss what the engine executes:
 //
@@ -65,19 +68,45 @@
 // # Names
 //
 // [Unquote] removes quotes. [EqualFold] and [Fold] compare names as SQLite does. [KeywordOf]
-// tells whether a word is a keyword, and whether that can still be a name. [Roles] follows a
-// statement and tells the names of tables from all other names.
+// tells whether a word is a keyword of SQLite, and whether that can still be a name;
+// [Dialect.KeywordOf] does so for any dialect. [Roles] follows a statement and tells the names of
+// tables from all other names.
 //
 // SQLite takes a name in double quotes as a string if the connection is configured to. This
 // package does not know that setting.
 //
-// # Other dialects
+// # PostgreSQL and MySQL
 //
-// The zero Dialect is SQLite. PostgreSQL and MySQL differ in every rule above (dollar quotes,
-// nested comments, backslashes, # comments). Read by the wrong rules, a query leaks its
-// literals. So there is no fallback: never pass another engine's query to SQLite's dialect.
-// For other engines there is only [Binds], which tells whether a query has a placeholder for
-// an argument.
+// The zero Dialect is SQLite. [DialectOf] returns the dialect of an engine. There is no fallback:
+// read by the wrong rules, a query leaks its literals.
+//
+// A server reads some tokens as its mode says, which a query does not show. This package must
+// never take a part of a literal as something else. So where two readings are possible, it either
+// returns the token that hides more, or an [Illegal] token up to the end of the SQL:
+//
+//   - A string is illegal if its end depends on whether a backslash escapes the quote after it.
+//     For PostgreSQL, that is so in a string without E if standard_conforming_strings is off.
+//     For MySQL, NO_BACKSLASH_ESCAPES decides.
+//   - To MySQL, double quotes enclose a name if ANSI_QUOTES is set. Here they always enclose a
+//     string.
+//   - MySQL executes /*! comments */, or only newer or older versions do. Here they are comments,
+//     and illegal if the two readings could end at different places.
+//   - To MySQL 9, $$ quotes the body of a program. To older versions it is part of a name. Here
+//     it is illegal at the start of a token.
+//   - To PostgreSQL, a carriage return ends a line comment, and to CockroachDB it does not. Here it
+//     is illegal in the middle of a line.
+//   - Where versions differ about numbers, names and white space, the tokens are those of the
+//     newest version, or illegal: SELECT 1a.
+//
+// An unterminated quote or comment is illegal up to the end of the SQL. Operators of several
+// characters are several tokens.
+//
+// A statement ends at a semicolon. It does not in the body of a function of PostgreSQL that starts
+// with BEGIN ATOMIC, and in the parentheses of CREATE RULE. The body of a stored program of MySQL
+// is taken to be the rest of the SQL.
+//
+// Package sqltexttest has a corpus of texts of both. A test in conformance/engines compares it,
+// the keywords, and random literals in every mode with the servers.
 //
 // This package makes no promise of compatibility yet.
 package sqltext

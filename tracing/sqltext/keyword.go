@@ -29,11 +29,8 @@ func (d Dialect) KeywordOf(text string, t Token) Keyword {
 		return Keyword{}
 	}
 	table := &keywords
-	switch d {
-	case PostgreSQL:
-		table = &postgresKeywords
-	case MySQL:
-		table = &mysqlKeywords
+	if d != SQLite {
+		table = d.serverKeywords()
 	}
 	for _, k := range table[first-'a'] {
 		if len(k.Word) == n && EqualFold(word, k.Word) {

@@ -1,5 +1,12 @@
 package sqltext
 
+func (d Dialect) serverKeywords() *[26][]Keyword {
+	if d == PostgreSQL {
+		return &postgresKeywords
+	}
+	return &mysqlKeywords
+}
+
 // postgresKeywords are the words that pg_get_keywords returns in PostgreSQL 15, with DATE, and
 // with UPSERT of CockroachDB. Reserved are those that cannot name a table: the categories R and T.
 // A test in conformance/engines compares them with a server.

@@ -17,14 +17,21 @@ func (l *Lexer) Next() Token {
 	if start >= len(l.text) {
 		return Token{EOF, start, start}
 	}
+	if l.dialect != SQLite {
+		return l.serverToken(start)
+	}
+	kind, n := sqliteToken(l.text[start:])
+	l.pos = start + n
+	return Token{kind, start, l.pos}
+}
+
+// serverToken returns the token of PostgreSQL or MySQL that starts at offset start.
+func (l *Lexer) serverToken(start int) Token {
 	var kind Kind
 	var n int
-	switch l.dialect {
-	case SQLite:
-		kind, n = sqliteToken(l.text[start:])
-	case PostgreSQL:
+	if l.dialect == PostgreSQL {
 		kind, n = postgresToken(l.text[start:])
-	case MySQL:
+	} else {
 		kind, n = mysqlToken(l.text[start:], l.last)
 		switch {
 		case kind == Word, kind == Quoted, kind == Dot && (l.last == Word || l.last == Quoted):

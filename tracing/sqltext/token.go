@@ -15,34 +15,35 @@ func (t Token) Text(text string) string { return text[t.Start:t.End] }
 type Kind uint8
 
 const (
-	// EOF ends the SQL. It is empty. It stands where the SQL ends for the engine: for SQLite,
-	// at the first NUL byte, if there is one.
+	// EOF ends the SQL. It is empty. It stands where the SQL ends for the engine: at the first
+	// NUL byte, if there is one. MySQL reads on, but nothing behind it may be shown.
 	EOF Kind = iota
 
 	// Space is white space between tokens, or a byte order mark.
 	Space
 
-	// Comment is "-- ..." up to the end of the line, or "/* ... */". An unterminated "/*" is
-	// a comment up to the end of the SQL.
+	// Comment is "-- ..." up to the end of the line, or "/* ... */". To SQLite, an unterminated
+	// "/*" is a comment up to the end of the SQL. For MySQL, "# ..." is a comment, too.
 	Comment
 
 	// Word is a keyword or an unquoted name. [KeywordOf] tells them apart.
 	Word
 
-	// Quoted is a name in quotes: "x", `x` or [x].
+	// Quoted is a name in quotes: "x", `x` or [x]; for PostgreSQL "x" or U&"x"; for MySQL `x`.
 	Quoted
 
 	// String is a literal in single quotes. SQLite also accepts it as a name where only a
-	// name can stand.
+	// name can stand. For PostgreSQL, it is also E'x', N'x', U&'x' or $$x$$, and for MySQL
+	// "x", N'x' or _utf8mb4'x'.
 	String
 
-	// Blob is x'53'.
+	// Blob is x'53'. For PostgreSQL and MySQL, it is also b'01'.
 	Blob
 
-	// Number is a literal without a sign: 1, 1.5, .5, 1., 1e-3, 0xFF or 1_000.
+	// Number is a literal without a sign: 1, 1.5, .5, 1., 1e-3, 0xFF, 1_000 or 0b1.
 	Number
 
-	// Parameter is ?, ?1, :a, @a, $a, #a or $a::b(c).
+	// Parameter is ?, ?1, :a, @a, $a, #a or $a::b(c); for PostgreSQL $1; for MySQL ?.
 	Parameter
 
 	Semicolon // ;
@@ -51,11 +52,13 @@ const (
 	Comma
 	Dot
 
-	// Operator is any other punctuation, such as <, || or ->>.
+	// Operator is any other punctuation, such as <, || or ->>. For PostgreSQL and MySQL, only
+	// := and :: have more than one character.
 	Operator
 
 	// Illegal is a token that the engine's tokenizer refuses, up to where it would continue:
 	// an unterminated quote, a malformed number or blob, or a character that starts no token.
+	// For PostgreSQL and MySQL, it is also one whose end depends on the server's mode.
 	Illegal
 )
 

@@ -6,10 +6,10 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing/sqltext"
 )
 
-// signed reports whether the current token is the sign of a number, to PostgreSQL or MySQL.
-// Before a value, it is. After a value, it adds or subtracts.
+// signed reports whether the current token is the sign of a number. Before a value, it is. After
+// a value, it adds or subtracts.
 func (p *parser) signed() bool {
-	if p.Token.Kind != sqltext.Operator || p.Dialect() == sqltext.SQLite || !p.is("-") && !p.is("+") {
+	if !p.is("-") && !p.is("+") {
 		return false
 	}
 	if next, _ := p.Peek(); next.Kind != sqltext.Number || next.Start != p.Token.End {
@@ -44,7 +44,7 @@ func valueFollows(word string) bool {
 // minus reports whether the current token and the character before it make "--", to MySQL. Before
 // white space, which may come instead of a comment, that would start a comment.
 func (p *parser) minus() bool {
-	return p.Token.Kind == sqltext.Operator && p.Dialect() == sqltext.MySQL && p.is("-") && bytes.HasSuffix(p.out, []byte{'-'})
+	return p.Dialect() == sqltext.MySQL && p.is("-") && bytes.HasSuffix(p.out, []byte{'-'})
 }
 
 // writeUncommented writes the white space before the current token without its comments. At the

@@ -50,11 +50,11 @@ func (i Info) Binds() bool { return i.Parameters && i.Statements == 1 }
 // For SQLite, a name in double quotes becomes "?" where a value is expected. If doubleQuoted says that
 // the connection accepts double-quoted strings, it becomes "?" wherever a string may stand.
 //
-// For PostgreSQL and MySQL, the rules are those of [serverStatement] besides. There, "?" may
-// stand for more than a literal: MySQL's names in double quotes, because the server's mode
-// decides whether they are strings; and all after a string whose end depends on that mode.
+// For PostgreSQL and MySQL, serverStatement has further rules. There, "?" may stand for more than
+// a literal: MySQL's names in double quotes, because the server's mode decides whether they are
+// strings; and all after a string whose end depends on that mode.
 func Describe(d sqltext.Dialect, query string, doubleQuoted bool) Info {
-	p := parser{doubleQuoted: doubleQuoted}
+	p := parser{doubleQuoted: doubleQuoted, server: d != sqltext.SQLite}
 	text := query
 	if i := strings.IndexByte(query, 0); i >= 0 {
 		// The engine stops reading here, but the query as written would show the rest.
@@ -72,10 +72,10 @@ func Describe(d sqltext.Dialect, query string, doubleQuoted bool) Info {
 		p.stop = st.End
 		p.info.Statements++
 		for !p.end() {
-			if d == sqltext.SQLite {
-				p.statement()
-			} else {
+			if p.server {
 				p.serverStatement(st)
+			} else {
+				p.statement()
 			}
 		}
 	}
@@ -143,6 +143,7 @@ type parser struct {
 	bound     bool   // a parameter has been read
 	values    values // where values are expected
 
+	server       bool // the dialect is not SQLite's
 	doubleQuoted bool // the connection accepts double-quoted strings
 	names        bool // only a name can stand here, even in double quotes
 
@@ -166,7 +167,7 @@ func (p *parser) advance() {
 		p.commented = p.Text()[i] > ' ' // white space is at most ' ' and starts no comment
 	}
 	p.bound = p.bound || p.Token.Kind == sqltext.Parameter
-	if p.Dialect() == sqltext.SQLite {
+	if !p.server {
 		p.values.add(&p.Cursor)
 	}
 }
@@ -189,7 +190,7 @@ func (p *parser) followedBy(before string) bool {
 func (p *parser) keep() {
 	// After a forgotten semicolon, the grammar takes PRAGMA and ATTACH as names, and their
 	// secrets, too.
-	if (p.Key.Word == "PRAGMA" || p.Key.Word == "ATTACH") && p.Dialect() == sqltext.SQLite {
+	if (p.Key.Word == "PRAGMA" || p.Key.Word == "ATTACH") && !p.server {
 		if t, key := p.Peek(); (t.Kind < sqltext.Semicolon || t.Kind == sqltext.Illegal) && t.Kind != sqltext.EOF && !key.Reserved {
 			p.giveUp()
 			return
@@ -201,7 +202,7 @@ func (p *parser) keep() {
 // write writes the current token, with "?" for a literal, and advances.
 func (p *parser) write() {
 	p.writeSpace()
-	if p.signed() {
+	if p.server && p.signed() {
 		p.advance()
 	}
 	switch p.Token.Kind {
@@ -216,7 +217,7 @@ func (p *parser) write() {
 		}
 		p.out = append(p.out, p.Written()...)
 	default:
-		if p.minus() {
+		if p.server && p.minus() {
 			p.out = append(p.out, ' ')
 		}
 		p.out = append(p.out, p.Written()...)
@@ -227,7 +228,7 @@ func (p *parser) write() {
 // literal reports whether the quoted name at hand may be a string to SQLite, or is likely
 // meant as one.
 func (p *parser) literal() bool {
-	if p.names || p.Text()[p.Token.Start] != '"' || p.Dialect() != sqltext.SQLite {
+	if p.names || p.Text()[p.Token.Start] != '"' || p.server {
 		return false
 	}
 	if p.Before.Kind == sqltext.Dot || p.BeforeKey.Word == "AS" || p.BeforeKey.Word == "COLLATE" {
@@ -259,7 +260,7 @@ func (p *parser) writeSpace() {
 	switch {
 	case !p.commented:
 		p.out = append(p.out, p.Text()[p.gap:p.Token.Start]...)
-	case p.Dialect() != sqltext.SQLite:
+	case p.server:
 		p.writeUncommented()
 	case len(p.out) > 0 && p.Token.Kind != sqltext.EOF:
 		p.out = append(p.out, ' ')

@@ -97,13 +97,8 @@ func quoted(query string, t sqltext.Token) bool {
 	if t.End == t.Start || t.Kind == sqltext.Comment {
 		return false
 	}
-	switch query[t.End-1] {
-	case '\'', '"', '`':
-		return true
-	case '$':
-		return t.Kind == sqltext.String // $$x$$
-	}
-	return false
+	c := query[t.End-1]
+	return c == '\'' || c == '"' || c == '`' || c == '$' && t.Kind == sqltext.String // $$x$$
 }
 
 // solid reports whether t must not touch a quoted token. Operators may touch one, and so may
