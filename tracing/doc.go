@@ -187,8 +187,8 @@
 // total time, the longest first. The [Default] Tracer has no statistics.
 //
 // When there are more statements than Config.Statements, those with the fewest calls, an eighth of
-// all, are added to one statement with the Text "others". So no call is lost. For a system whose SQL
-// the package does not read, a statement is the first keyword of a query: see [Source].
+// all, are added to one statement with the Text "others". So no call is lost. For a system whose
+// SQL the package does not read, a statement is the first keyword of a query: see [Source].
 //
 // With Config.SlowCall, too, package pool takes the plan of each slow statement after the slow call,
 // on a reader, when one is idle and no caller waits. A pool with one lane takes no plans. The plan,

@@ -28,11 +28,10 @@ func (d Dialect) KeywordOf(text string, t Token) Keyword {
 	if first < 'a' || first > 'z' {
 		return Keyword{}
 	}
-	table := &keywords
 	if d != SQLite {
-		table = d.serverKeywords()
+		return d.serverKeyword(word)
 	}
-	for _, k := range table[first-'a'] {
+	for _, k := range keywords[first-'a'] {
 		if len(k.Word) == n && EqualFold(word, k.Word) {
 			return k
 		}
@@ -43,25 +42,18 @@ func (d Dialect) KeywordOf(text string, t Token) Keyword {
 // longestKeyword is the length of the longest keyword.
 const longestKeyword = len("MASTER_SSL_VERIFY_SERVER_CERT")
 
-// keywordTable returns words by their first letter.
-func keywordTable(open, reserved string) (table [26][]Keyword) {
-	for _, words := range []struct {
-		list     string
-		reserved bool
-	}{{open, false}, {reserved, true}} {
-		for _, word := range strings.Fields(words.list) {
-			i := word[0] - 'A'
-			table[i] = append(table[i], Keyword{word, words.reserved})
-		}
-	}
-	return table
-}
-
 // keywords holds SQLite's keywords by their first letter, from
 // https://sqlite.org/lang_keywords.html. Which of them are reserved follows from %fallback
 // and from the token classes id, ids and idj in SQLite's src/parse.y. A test compares that
 // with SQLite itself.
-var keywords = keywordTable(`
+var keywords = func() (table [26][]Keyword) {
+	add := func(words string, reserved bool) {
+		for _, word := range strings.Fields(words) {
+			i := word[0] - 'A'
+			table[i] = append(table[i], Keyword{word, reserved})
+		}
+	}
+	add(`
 		ABORT ACTION AFTER ALWAYS ANALYZE ASC ATTACH BEFORE BEGIN BY CASCADE CAST COLUMN CONFLICT
 		CROSS CURRENT CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP DATABASE DEFERRED DESC DETACH DO
 		EACH END EXCLUDE EXCLUSIVE EXPLAIN FAIL FILTER FIRST FOLLOWING FOR FULL GENERATED GLOB
@@ -69,9 +61,12 @@ var keywords = keywordTable(`
 		MATERIALIZED NATURAL NO NULLS OF OFFSET OTHERS OUTER OVER PARTITION PLAN PRAGMA PRECEDING
 		QUERY RAISE RANGE RECURSIVE REGEXP REINDEX RELEASE RENAME REPLACE RESTRICT RIGHT ROLLBACK
 		ROW ROWS SAVEPOINT TEMP TEMPORARY TIES TRIGGER UNBOUNDED VACUUM VIEW VIRTUAL WINDOW WITH
-		WITHOUT`, `
+		WITHOUT`, false)
+	add(`
 		ADD ALL ALTER AND AS AUTOINCREMENT BETWEEN CASE CHECK COLLATE COMMIT CONSTRAINT CREATE
 		DEFAULT DEFERRABLE DELETE DISTINCT DROP ELSE ESCAPE EXCEPT EXISTS FOREIGN FROM GROUP HAVING
 		IN INDEX INSERT INTERSECT INTO IS ISNULL JOIN LIMIT NOT NOTHING NOTNULL NULL ON OR ORDER
 		PRIMARY REFERENCES RETURNING SELECT SET TABLE THEN TO TRANSACTION UNION UNIQUE UPDATE USING
-		VALUES WHEN WHERE`)
+		VALUES WHEN WHERE`, true)
+	return table
+}()

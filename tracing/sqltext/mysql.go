@@ -2,8 +2,8 @@ package sqltext
 
 import "strings"
 
-// mysqlToken returns the kind and the length of the first token of s. s must not be empty. last is
-// the kind of the token before, if that is a name, or the dot directly after a name; else it is EOF.
+// mysqlToken returns the kind and the length of the first token of s. s must not be empty. last
+// is the kind of the token before, if that is a name or the dot directly after one, or else EOF.
 // https://dev.mysql.com/doc/refman/9.4/en/language-structure.html
 //
 // Double quotes enclose a string, or a name if the server's mode has ANSI_QUOTES. They are

@@ -47,8 +47,8 @@ func (i Info) Binds() bool { return i.Parameters && i.Statements == 1 }
 // In a query that the engine cannot run, literals cannot be told from names. Neither result
 // shows anything from there on.
 //
-// For SQLite, a name in double quotes becomes "?" where a value is expected. If doubleQuoted says that
-// the connection accepts double-quoted strings, it becomes "?" wherever a string may stand.
+// For SQLite, a name in double quotes becomes "?" where a value is expected. If doubleQuoted says
+// that the connection accepts double-quoted strings, it becomes "?" wherever a string may stand.
 //
 // For PostgreSQL and MySQL, serverStatement has further rules. There, "?" may stand for more than
 // a literal: MySQL's names in double quotes, because the server's mode decides whether they are
