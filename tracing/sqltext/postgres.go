@@ -116,7 +116,7 @@ func nestedComment(s string) (Kind, int) {
 // postgresNumber reads a number. A name directly after it makes both illegal. Versions before
 // 15 read that name as an alias: SELECT 1a.
 func postgresNumber(s string) (Kind, int) {
-	i := 0
+	var i int
 	base := class(0)
 	if s[0] == '0' {
 		switch at(s, 1) | 0x20 {

@@ -38,7 +38,7 @@ func (c *collapser) collapse() string {
 		keyword := c.tokens[c.at].Kind == sqltext.Word
 		if c.at == savepoint {
 			c.out.WriteString(" ?")
-			c.at, c.gap = c.at+1, false
+			c.at, c.gap = c.behindName(c.at), false
 			continue
 		}
 		c.write(c.at)
@@ -77,6 +77,14 @@ func (c *collapser) savepoint() int {
 		}
 	}
 	return -1
+}
+
+// behindName returns the index behind a name. No savepoint has a qualified name, but a server's
+// query may have one there, and a dot behind "?" could begin a number.
+func (c *collapser) behindName(i int) int {
+	for i++; c.dialect != sqltext.SQLite && c.is(i, sqltext.Dot); i += 2 {
+	}
+	return min(i, len(c.tokens))
 }
 
 func (c *collapser) written(i int) string { return c.tokens[i].Text(c.text) }
