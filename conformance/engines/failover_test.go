@@ -100,7 +100,7 @@ func TestDeadConnectionOfPgx(t *testing.T) {
 			if got := events.take(); !slices.Equal(got, want) {
 				t.Errorf("Broken %t: the events are %q, want %q", asks, got, want)
 			}
-			if got := errorTypes(spans); !slices.Equal(got, []string{"SELECT: io.ErrUnexpectedEOF localhost"}) {
+			if got := errorTypes(spans); !slices.Equal(got, []string{"select: io.ErrUnexpectedEOF localhost"}) {
 				t.Errorf("the failed calls are %q", got)
 			}
 			cancel()
@@ -155,7 +155,7 @@ func TestDeadConnectionOfMySQL(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			spans, events := tracetest.NewSpanRecorder(), &eventLog{}
 			src := tracing.Source{System: "mysql"}
-			want := "SELECT: *errors.errorString"
+			want := "select: *errors.errorString"
 			if named {
 				src.Classify = func(err error) (class tracing.ErrorClass) {
 					if errors.Is(err, mysql.ErrInvalidConn) {
@@ -163,7 +163,7 @@ func TestDeadConnectionOfMySQL(t *testing.T) {
 					}
 					return class
 				}
-				want = "SELECT: mysql.ErrInvalidConn"
+				want = "select: mysql.ErrInvalidConn"
 			}
 			db := sql.OpenDB(wrap.NewConnector(startMySQL(t, &transcript{}, "").connector,
 				wrap.Config{Source: src, Tracing: recordingTracer(t, spans), Recorder: events}))

@@ -12,10 +12,9 @@ import (
 	"github.com/sqlitemw/sqlitemw/tracing"
 )
 
-// TestTextsWithoutPlaceholders checks that a query is shown only if it has a placeholder,
-// whatever the arguments are. An option of the driver is not a value, and a surplus argument
-// has no placeholder.
-func TestTextsWithoutPlaceholders(t *testing.T) {
+// TestTextsWithLiterals checks that no literal of a query is shown, whatever the arguments are: an
+// option of the driver is not a value, and a surplus argument has no placeholder.
+func TestTextsWithLiterals(t *testing.T) {
 	options := [][]any{nil, {7}, {pgx.QueryExecModeSimpleProtocol}, {pgx.QueryResultFormats{0}}, {pgx.QueryResultFormatsByOID{}}, {pgx.NamedArgs{}}, {pgx.QueryExecModeExec, "too many"}}
 	for _, e := range engines {
 		if e.system == "sqlite" {

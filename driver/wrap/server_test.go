@@ -320,7 +320,7 @@ func TestCallsWithoutConnection(t *testing.T) {
 		}
 	}
 	want := map[string]uint64{
-		"INSERT":                    1,
+		"INSERT t":                  1,
 		"ACQUIRE ECONNREFUSED":      5,
 		"ACQUIRE 57P03 57P03":       3,
 		"ACQUIRE driver.ErrBadConn": 1, // although database/sql has tried three times
