@@ -22,6 +22,7 @@ import (
 // UsedSince.
 type Conn struct {
 	session Session
+	checker Checker // session, if it is one; otherwise nil
 
 	expires    time.Time // zero if it does not expire
 	generation uint64    // of the lane when it was opened
@@ -79,12 +80,21 @@ func (s *stack) frames() []string {
 	return slices.Clone(s.texts)
 }
 
+// ownFrames are prefixes of the functions that stacks leave out: those of database/sql, and methods
+// of the pool.
+var ownFrames = []string{
+	"database/sql.",
+	"github.com/sqlitemw/sqlitemw/pool.(",
+	"github.com/sqlitemw/sqlitemw/pool/core.(",
+	"github.com/sqlitemw/sqlitemw/pool/internal/cluster.(",
+}
+
 func describeFrames(pcs []uintptr) []string {
 	var list []string
 	frames := runtime.CallersFrames(pcs)
 	for {
 		f, more := frames.Next()
-		if !strings.HasPrefix(f.Function, "database/sql.") && !strings.HasPrefix(f.Function, "github.com/sqlitemw/sqlitemw/pool.(") && !strings.HasPrefix(f.Function, "github.com/sqlitemw/sqlitemw/pool/core.(") {
+		if !slices.ContainsFunc(ownFrames, func(own string) bool { return strings.HasPrefix(f.Function, own) }) {
 			list = append(list, fmt.Sprintf("%s (%s:%d)", f.Function, f.File, f.Line))
 		}
 		if !more {
@@ -104,9 +114,15 @@ func (c *Conn) Session() Session { return c.session }
 func (c *Conn) IdleSince() time.Time { return c.idleSince }
 
 // Stop makes all further calls of a connection in use fail with err. When it is given back, it
-// is closed for the reason why. The engine ends a running call.
+// is closed for the reason why. The engine ends a running call: by itself, or in
+// [Interrupter.Interrupt].
 func (c *Conn) Stop(err error, why wrap.Reason) {
-	c.stopped.CompareAndSwap(nil, &stop{err, why})
+	if !c.stopped.CompareAndSwap(nil, &stop{err, why}) {
+		return
+	}
+	if i, ok := c.session.(Interrupter); ok {
+		i.Interrupt()
+	}
 }
 
 // Stopped returns the error of [Conn.Stop], or nil.
@@ -279,6 +295,21 @@ type Session interface {
 	Activity() Activity
 }
 
+// A Checker is a [Session] that is checked before it is lent again.
+type Checker interface {
+	// Check is called when a caller takes an idle connection, on the goroutine of its call, whose
+	// context is ctx. It returns why the connection must be closed instead, or an empty reason. The
+	// caller then gets another connection.
+	Check(ctx context.Context, now time.Time) wrap.Reason
+}
+
+// An Interrupter is a [Session] that does not notice by itself that it has been stopped.
+type Interrupter interface {
+	// Interrupt ends a running call of the connection. [Conn.Stop] calls it once, on any goroutine
+	// and perhaps under a lock of the pool, so it must not block.
+	Interrupt()
+}
+
 // An Activity is what a connection in use is doing.
 type Activity struct {
 	Last    Summarizer // the last query; nil if there was none
@@ -287,6 +318,3 @@ type Activity struct {
 	Running bool       // a call or a step is inside the engine
 	Unseen  bool       // the holder may enter the engine without Steps being counted
 }
-
-// A Summarizer is a query that can be summarized without its values.
-type Summarizer interface{ Summary() string }

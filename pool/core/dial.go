@@ -78,6 +78,7 @@ func (l *Lane) dialFrom(ctx context.Context, source Source, o *wrap.Opening) (di
 	}
 	made := session.Core()
 	made.session, made.generation, made.answered = session, generation, time.Now()
+	made.checker, _ = session.(Checker)
 	made.expires = l.expiry(made.answered)
 	c = made
 	return c, nil

@@ -37,6 +37,7 @@
 //     other lock is taken
 //
 // No lock is held while a function of the program or of the engine is called, with these
-// exceptions, which must not block: [Session.Kept], LaneConfig.Most and LaneConfig.Running are
-// called with Lane.mu held, and [Session.Activity] with Lane.mu and Conn.mu.
+// exceptions, which must not block: [Session.Kept], LaneConfig.Most, LaneConfig.Running and the
+// function of [Lane.CloseIdle] are called with Lane.mu held, [Session.Activity] with Lane.mu and
+// Conn.mu, and [Interrupter.Interrupt] with Conn.mu.
 package core

@@ -222,3 +222,6 @@ func (q *Queue) count() turnCount {
 	defer q.mu.Unlock()
 	return turnCount{q.limit, q.taken, q.waiting, q.released}
 }
+
+// A Summarizer is a query that can be summarized without its values.
+type Summarizer interface{ Summary() string }

@@ -205,3 +205,20 @@ func (l *Lane) Shrink() {
 		l.Close(c, wrap.ReasonShrunk)
 	}
 }
+
+// CloseIdle closes the idle connections that which selects, on the goroutine that ctx identifies;
+// see [Guard.Call]. which is called with Lane.mu held, so it must not block.
+func (l *Lane) CloseIdle(ctx context.Context, why wrap.Reason, which func(Session) bool) {
+	for {
+		l.mu.Lock()
+		i := slices.IndexFunc(l.idle, func(c *Conn) bool { return which(c.session) })
+		if i < 0 {
+			l.mu.Unlock()
+			return
+		}
+		c := l.idle[i]
+		l.idle = slices.Delete(l.idle, i, i+1)
+		l.mu.Unlock()
+		l.CloseIn(ctx, c, why)
+	}
+}

@@ -82,6 +82,9 @@ func (t *taking) pick(ctx context.Context) (now time.Time, err error) {
 			return time.Now(), err
 		}
 		t.conn = c
+		if why == "" && c.checker != nil {
+			why = c.checker.Check(ctx, now)
+		}
 		if why == "" && t.lane.isInvalid(ctx, c, now) {
 			why = wrap.ReasonInvalid
 		}

@@ -24,15 +24,17 @@ type toy struct {
 	opener *wrap.Opener
 
 	// Set before the pool is used. A nil function does nothing.
-	opening  func(context.Context) error                   // before a connection is open
-	opened   func(context.Context) error                   // after it is open
-	examine  func(context.Context, bool) core.HealthReport // nil means ok
-	maintain func(context.Context, time.Time)
-	checking func()                     // called by Lost
-	stop     func(context.Context) bool // nil means true
-	closed   func(context.Context) error
-	closing  func(ctx context.Context, background bool)
-	cleanUp  func() wrap.Reason
+	opening   func(context.Context) error                   // before a connection is open
+	opened    func(context.Context) error                   // after it is open
+	examine   func(context.Context, bool) core.HealthReport // nil means ok
+	maintain  func(context.Context, time.Time)
+	checking  func()                     // called by Lost
+	stop      func(context.Context) bool // nil means true
+	closed    func(context.Context) error
+	closing   func(ctx context.Context, background bool)
+	cleanUp   func() wrap.Reason
+	check     func(*toyConn) wrap.Reason
+	interrupt func(*toyConn)
 
 	mu    sync.Mutex // guards state
 	state toyState
@@ -52,7 +54,11 @@ var (
 	_ core.Engine  = &toy{}
 	_ core.Source  = &toy{}
 	_ core.Session = &toyConn{}
-	_ wrap.Gate    = &toyConn{}
+
+	_ core.Checker     = &toyConn{}
+	_ core.Interrupter = &toyConn{}
+
+	_ wrap.Gate = &toyConn{}
 )
 
 // newToy returns a toy with a pool that has not been started. A lane without Keep keeps no
@@ -203,6 +209,21 @@ func (c *toyConn) CleanUp() wrap.Reason {
 		return ""
 	}
 	return c.toy.cleanUp()
+}
+
+// Check implements [core.Checker].
+func (c *toyConn) Check(context.Context, time.Time) wrap.Reason {
+	if c.toy.check == nil {
+		return ""
+	}
+	return c.toy.check(c)
+}
+
+// Interrupt implements [core.Interrupter].
+func (c *toyConn) Interrupt() {
+	if c.toy.interrupt != nil {
+		c.toy.interrupt(c)
+	}
 }
 
 func (c *toyConn) Closing(ctx context.Context, background bool) {
