@@ -31,6 +31,7 @@ func (p *plan) core() core.Config {
 		HealthInterval: c.HealthInterval,
 		Failures:       failureKinds,
 		Limits:         []time.Duration{c.TxTimeout, c.MaxReadAge},
+		Remedies:       core.Remedies{Statement: "set Config.StatementTimeout", Use: "set Config.TxTimeout or Config.MaxReadAge"},
 		TrackStacks:    c.TrackStacks,
 		Exclusive:      p.exclusive,
 		ConnMemory:     c.MemoryLimit,

@@ -64,8 +64,8 @@ const (
 	adviseOrder     = "acquire connections in the same order everywhere, or release one before asking for the next"
 	adviseLeak      = "close the rows or end the transaction where that holder acquired its connection"
 	adviseLeakConn  = "close the connection where that holder acquired it"
-	adviseStatement = "shorten the statement, or set Config.StatementTimeout"
-	adviseUse       = "shorten the transaction or the loop over the rows, or set Config.TxTimeout or Config.MaxReadAge"
+	adviseStatement = "shorten the statement"
+	adviseUse       = "shorten the transaction or the loop over the rows"
 	adviseRaw       = "return from Raw, and close the connection or make its next call"
 	adviseWriters   = "shorten the transactions, or raise Config.AcquireTimeout"
 	adviseReaders   = "shorten the queries, or raise Config.MaxConns or Config.AcquireTimeout"
@@ -74,6 +74,21 @@ const (
 	adviseOther     = "open the file once in the process and share that pool, or shorten the other pool's transactions"
 	adviseTime      = "give the call more time"
 )
+
+// advise returns an advice with the remedy for it.
+func (r Remedies) advise(advice string) string {
+	remedy := ""
+	switch advice {
+	case adviseStatement:
+		remedy = r.Statement
+	case adviseUse:
+		remedy = r.Use
+	}
+	if remedy == "" {
+		return advice
+	}
+	return advice + ", or " + remedy
+}
 
 // causeOf returns the cause of a failed acquire, from what happened between two snapshots. It
 // uses nothing else.
@@ -294,7 +309,7 @@ func usesEnded(n uint64) string {
 
 func (o outcome) overload(released uint64) verdict {
 	why := usesEnded(released)
-	if o.lane.opts.Reads {
+	if o.lane.opts.Reads || o.turns > 1 {
 		return verdict{CauseOverload, why, adviseReaders}
 	}
 	return verdict{CauseOverload, why, adviseWriters}

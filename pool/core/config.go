@@ -31,6 +31,9 @@ type Config struct {
 	// Failures are the kinds of failures that the engine reports; see [Pool.Fail].
 	Failures []FailureKind
 
+	// Remedies are settings of the engine that an [AcquireError] advises.
+	Remedies Remedies
+
 	TrackStacks bool  // holders have the stacks of their callers
 	Exclusive   bool  // the first connection to the database locks out all others
 	ConnMemory  int64 // address space that a connection reserves, in bytes
@@ -40,6 +43,13 @@ type Config struct {
 	LifecycleLevel slog.Level    // of the log line of Shutdown; zero is slog.LevelInfo
 	Recorder       wrap.Recorder // the program's; nil if it has none
 	Hooks          Hooks
+}
+
+// Remedies are what the program can set if callers wait for slow holders. They end sentences such as
+// "shorten the statement, or ...". An empty one is left out.
+type Remedies struct {
+	Statement string // such as "set Config.StatementTimeout"
+	Use       string // the same for transactions and for loops over rows
 }
 
 // A FailureKind is a kind of operation of the engine that may fail for some time, such as writes.
