@@ -16,7 +16,7 @@ type Failure struct {
 	Since time.Time
 	Count int    // number of errors since
 	Why   string // for people; without values of the program
-	File  string // name of the database for people
+	File  string // name of the database's file for people; empty if it has none
 }
 
 // A FailureCause is the reason of a failure, for events and logs.
@@ -28,7 +28,7 @@ type FailureCause struct {
 	Trace  trace.TraceID
 	Holder *Holder       // that blocks the operation; nil if unknown
 	Reads  time.Duration // how long Holder has been reading
-	File   string        // name of the database for people
+	File   string        // name of the database's file for people; empty if it has none
 }
 
 // failures are the current failures of a pool.
@@ -64,7 +64,10 @@ func (f *failures) fail(kind int, c FailureCause) {
 		return
 	}
 	e := wrap.Event{Time: now, Kind: wrap.KindFailing, Reason: what.Reason, Err: c.Status, Conn: c.Conn, Lane: c.Lane, Trace: c.Trace, Background: !what.InCalls}
-	attrs := []any{"file", c.File, "error", c.Why}
+	attrs := []any{"error", c.Why}
+	if c.File != "" {
+		attrs = []any{"file", c.File, "error", c.Why}
+	}
 	if h := c.Holder; h != nil {
 		e.Holder, e.Trace = h.Conn, h.Trace
 		attrs = append(attrs, "holder", h.Conn, "lane", h.Lane, "reads", c.Reads, "owner", h.Owner, "last", h.Last, "trace", h.Trace)
@@ -92,7 +95,11 @@ func (f *failures) succeed(kind int) {
 	took := now.Sub(was.Since)
 	f.recorder.Record(wrap.Event{Time: now, Kind: wrap.KindRecovered, Reason: what.Reason, Duration: took, Background: !what.InCalls})
 	f.check.mayChange(!what.InCalls)
-	f.logger.Info("pool: "+what.Ends, "file", was.File, "after", took, "failures", was.Count)
+	attrs := []any{"after", took, "failures", was.Count}
+	if was.File != "" {
+		attrs = append([]any{"file", was.File}, attrs...)
+	}
+	f.logger.Info("pool: "+what.Ends, attrs...)
 }
 
 // current returns the current failures.
