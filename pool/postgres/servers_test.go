@@ -102,9 +102,11 @@ func (s *server) kill() {
 // promote makes the server a primary, of a newer timeline than that of any other.
 func (s *server) promote() {
 	s.set(func(s *server) {
+		newest := uint64(0)
 		for _, other := range s.all.list {
-			s.timeline = max(s.timeline, other.timeline+1)
+			newest = max(newest, other.timeline)
 		}
+		s.timeline = newest + 1
 		s.primary, s.replayed = true, len(s.log)
 	})
 }
@@ -171,11 +173,16 @@ func (c *conn) enter(ctx context.Context) error {
 		c.closed = true
 		return &net.OpError{Op: "read", Err: syscall.ECONNREFUSED}
 	}
-	timer := time.NewTimer(latency)
-	defer timer.Stop()
 	if paused != nil {
 		select {
 		case <-paused:
+		case <-c.dead:
+		case <-ctx.Done():
+		}
+	}
+	if latency > 0 {
+		select {
+		case <-time.After(latency):
 		case <-c.dead:
 		case <-ctx.Done():
 		}
@@ -184,13 +191,14 @@ func (c *conn) enter(ctx context.Context) error {
 	case <-c.dead:
 		c.closed = true
 		return &net.OpError{Op: "read", Err: syscall.ECONNRESET}
-	case <-ctx.Done(): // the driver cannot go on in the middle of an answer
+	default:
+	}
+	if err := ctx.Err(); err != nil { // the driver cannot go on in the middle of an answer
 		c.closed = true
 		c.forget()
-		return ctx.Err()
-	case <-timer.C:
-		return nil
+		return err
 	}
+	return nil
 }
 
 func (c *conn) forget() {

@@ -76,22 +76,20 @@ func (e *election) record(s *server, a answer) (c change) {
 
 // decide decides which server is the primary.
 func (e *election) decide(c *change) {
+	if e.system == "" && e.differ() {
+		e.dispute(e.claimants(), c)
+		return
+	}
 	first := e.newest
 	for _, s := range e.servers {
 		if e.claims(s) {
 			e.newest = max(e.newest, s.answer.role.Timeline)
 		}
 	}
-	var top []*server
-	for _, s := range e.servers {
-		if e.claims(s) && !e.isStale(s) {
-			top = append(top, s)
-		}
-	}
-	switch {
-	case len(top) > 1 || e.system == "" && e.differ():
+	switch top := e.claimants(); len(top) {
+	default:
 		e.dispute(top, c)
-	case len(top) == 1:
+	case 1:
 		e.conflict, e.refusal = 0, nil
 		// A server that was the primary before, or was promoted after all others, needs no answers
 		// of the others, which may never come.
@@ -99,12 +97,22 @@ func (e *election) decide(c *change) {
 		if top[0] != e.primary && (known || e.allAnswered() || e.primary != nil) {
 			e.elect(top[0], c)
 		}
-	default:
+	case 0:
 		e.conflict, e.refusal = 0, nil
 		if e.primary != nil {
 			e.lose(c)
 		}
 	}
+}
+
+// claimants returns the servers that say that they are the primary, and are not out of date.
+func (e *election) claimants() (list []*server) {
+	for _, s := range e.servers {
+		if e.claims(s) && !e.isStale(s) {
+			list = append(list, s)
+		}
+	}
+	return list
 }
 
 // differ reports whether primaries of different clusters have answered.
@@ -205,8 +213,10 @@ func (e *election) state(s *server, describe func(error) string) string {
 		return fmt.Sprintf("belongs to another cluster, %q", a.role.System)
 	case e.isStale(s):
 		return fmt.Sprintf("is a primary of timeline %d, which is out of date since timeline %d", a.role.Timeline, e.newest)
+	case a.role.Primary && e.system == "" && e.differ():
+		return fmt.Sprintf("is a primary of the cluster %q", a.role.System)
 	case a.role.Primary:
-		return "is a primary"
+		return fmt.Sprintf("is a primary of timeline %d", a.role.Timeline)
 	}
 	return "is a standby"
 }

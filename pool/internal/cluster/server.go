@@ -19,6 +19,7 @@ type server struct {
 	job    *core.Job // asks the server
 	role   func(context.Context, driver.Conn) (Role, error)
 	probe  driver.Conn // that the job asks on; nil if it is not open
+	lost   bool        // an earlier probe has broken since the last answer
 
 	kick     chan struct{} // makes the roster ask now
 	epoch    atomic.Uint64 // connections of an older one must be replaced
@@ -33,7 +34,7 @@ type answer struct {
 	asked uint64 // roster.clock when it was asked; 0 means never
 	role  Role
 	err   error // why there is none
-	moved bool  // the connection that the server was asked on before had broken
+	moved bool  // a connection that the server was asked on before has broken
 }
 
 // answerGrace is how long a driver may take to notice that the time for its answer is over.
@@ -70,7 +71,6 @@ func (s *server) ask(ctx context.Context, timeout time.Duration) answer {
 
 // askNow asks on the probe. If that has broken, it opens another.
 func (s *server) askNow(ctx context.Context) answer {
-	kept := s.probe != nil
 	for {
 		isNew := s.probe == nil
 		if isNew {
@@ -82,9 +82,15 @@ func (s *server) askNow(ctx context.Context) answer {
 		}
 		role, err := s.role(ctx, s.probe)
 		if err == nil {
-			return answer{role: role, moved: kept && isNew}
+			a := answer{role: role, moved: s.lost}
+			s.lost = false
+			return a
 		}
 		s.dropProbe()
+		if !isNew {
+			s.lost = true
+			s.broken.Store(time.Now().UnixNano())
+		}
 		if isNew || ctx.Err() != nil {
 			return answer{err: err}
 		}
