@@ -37,8 +37,10 @@ func open(t *testing.T, all *servers, change func(*postgres.Config)) *postgres.P
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := p.Close(); err != nil {
-			t.Errorf("Close: %v", err)
+		if !p.Closed() {
+			if err := p.Close(); err != nil {
+				t.Errorf("Close: %v", err)
+			}
 		}
 		synctest.Wait()
 		for _, s := range all.list {

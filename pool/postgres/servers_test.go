@@ -135,13 +135,12 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 // A conn is a connection to a server.
 type conn struct {
 	*server
-	dead    chan struct{} // closed when it has broken
-	closed  bool          // the driver knows that
-	tx      []string      // values inserted in the open transaction
-	inTx    bool
-	toRead  bool // the transaction is read-only
-	resets  int
-	session string // the program's
+	dead   chan struct{} // closed when it has broken
+	closed bool          // the driver knows that
+	tx     []string      // values inserted in the open transaction
+	inTx   bool
+	toRead bool // the transaction is read-only
+	resets int  // calls of ResetSession
 }
 
 var (
@@ -315,6 +314,8 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 		return nil, err
 	}
 	switch {
+	case query == "PANIC":
+		panic("panic")
 	case query == "BEGIN":
 		c.inTx = true
 		return driver.ResultNoRows, nil
@@ -342,6 +343,9 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 func (c *conn) QueryContext(ctx context.Context, query string, _ []driver.NamedValue) (driver.Rows, error) {
 	if err := c.enter(ctx); err != nil {
 		return nil, err
+	}
+	if query == "PANIC" {
+		panic("panic")
 	}
 	r := &rows{}
 	var err error

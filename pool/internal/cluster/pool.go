@@ -80,8 +80,11 @@ func (p *Pool) Reset() { p.core.Reset() }
 // Closed reports whether Shutdown or Close has been called.
 func (p *Pool) Closed() bool { return p.core.Closed() }
 
-// Shutdown closes the pool; see [core.Pool.Shutdown].
-func (p *Pool) Shutdown(ctx context.Context) error { return p.core.Shutdown(ctx) }
+// Shutdown closes the pool; see [core.Pool.Shutdown]. Callers that wait for a primary fail as well.
+func (p *Pool) Shutdown(ctx context.Context) error {
+	p.roster.refuse()
+	return p.core.Shutdown(ctx)
+}
 
 // closeWithin is how long Close waits for connections in use.
 const closeWithin = 10 * time.Second

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/sqlitemw/sqlitemw/pool/core"
 )
 
 // searchInterval is how often every server is asked while there is no primary. A promotion takes
@@ -21,6 +23,8 @@ type roster struct {
 	describe func(error) string
 	changed  func(change) // called after each answer, by one goroutine at a time
 
+	refusing context.Context // ends when no caller must wait for a primary any more
+	refuse   context.CancelFunc
 	ended    context.Context // ends in stop
 	end      context.CancelFunc
 	watchers sync.WaitGroup
@@ -42,6 +46,7 @@ func newRoster(servers []*server, cfg *Config, describe func(error) string, chan
 	r.election.servers = servers
 	r.news = make(chan struct{})
 	r.ended, r.end = context.WithCancel(context.Background())
+	r.refusing, r.refuse = context.WithCancel(r.ended)
 	return r
 }
 
@@ -146,6 +151,8 @@ func (r *roster) await(ctx context.Context) (*server, context.Context, error) {
 		case <-news:
 		case <-ctx.Done():
 			return nil, nil, r.why(context.Cause(ctx))
+		case <-r.refusing.Done():
+			return nil, nil, core.ErrClosed
 		}
 	}
 }
