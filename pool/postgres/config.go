@@ -133,6 +133,7 @@ type Role struct {
 func (c *Config) cluster() cluster.Config {
 	of := cluster.Config{
 		Engine: cluster.Engine{
+			Kind:      "postgresql",
 			System:    "postgresql",
 			Namespace: c.Database,
 			Classify:  c.Classify,

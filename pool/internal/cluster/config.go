@@ -49,6 +49,7 @@ type Config struct {
 // An Engine is what a [Pool] must know of the database. Its functions must be safe for concurrent
 // use.
 type Engine struct {
+	Kind      string // the default name of a pool
 	System    string // db.system.name
 	Namespace string // db.namespace
 

@@ -50,7 +50,7 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 func newPool(cfg Config) *Pool {
 	p := &Pool{cfg: cfg}
 	if cfg.Name == "" {
-		p.name = instrument.TakePoolName(cmp.Or(cfg.Namespace, cfg.System))
+		p.name = instrument.TakePoolName(cmp.Or(cfg.Namespace, cfg.Kind))
 	} else {
 		p.name = instrument.SharePoolName(cfg.Name)
 	}

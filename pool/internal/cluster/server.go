@@ -69,32 +69,38 @@ func (s *server) ask(ctx context.Context, timeout time.Duration) answer {
 	}
 }
 
+// reconnectWithin is how long a server may take to answer on another connection after the probe has
+// broken, before that counts as an outage. A driver such as go-dqlite's waits for a leader when it
+// opens a connection.
+const reconnectWithin = 100 * time.Millisecond
+
 // askNow asks on the probe. If that has broken, it opens another.
 func (s *server) askNow(ctx context.Context) answer {
-	for {
-		isNew := s.probe == nil
-		if isNew {
-			c, err := s.Connector.Connect(ctx)
-			if err != nil {
-				return answer{err: err}
-			}
-			s.probe = c
-		}
+	if s.probe != nil {
 		role, err := s.role(ctx, s.probe)
 		if err == nil {
-			a := answer{role: role, moved: s.lost}
-			s.lost = false
-			return a
+			return answer{role: role}
 		}
 		s.dropProbe()
-		if !isNew {
-			s.lost = true
-			s.broken.Store(time.Now().UnixNano())
-		}
-		if isNew || ctx.Err() != nil {
-			return answer{err: err}
-		}
+		s.lost = true
+		s.broken.Store(time.Now().UnixNano())
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, reconnectWithin)
+		defer cancel()
 	}
+	c, err := s.Connector.Connect(ctx)
+	if err != nil {
+		return answer{err: err}
+	}
+	s.probe = c
+	role, err := s.role(ctx, c)
+	if err != nil {
+		s.dropProbe()
+		return answer{err: err}
+	}
+	a := answer{role: role, moved: s.lost}
+	s.lost = false
+	return a
 }
 
 // dropProbe closes the probe. Only the job calls it, or the end of the pool after the job.
