@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/sqlitemw/sqlitemw/tracing/instrument"
 )
 
 // repeats knows the calls that database/sql is about to repeat, so that the spans of the further
@@ -78,7 +80,7 @@ const (
 func (c *Conn) begins(kind callKind, ctx context.Context, query string) {
 	c.spans.Attempt = 0
 	if r := &c.opener.repeats; r.count.Load() != 0 {
-		c.spans.Attempt = r.number(call{kind, ctx, query})
+		c.spans.Attempt = r.number(call{kind, callerOf(ctx), query})
 	}
 }
 
@@ -86,7 +88,7 @@ func (c *Conn) begins(kind callKind, ctx context.Context, query string) {
 func (c *Conn) ended(kind callKind, ctx context.Context, query string, err error) error {
 	if n := c.spans.Attempt; n != 0 || err != nil && c.spans.Enabled() {
 		c.spans.Attempt = 0
-		c.opener.repeats.end(call{kind, ctx, query}, n, err)
+		c.opener.repeats.end(call{kind, callerOf(ctx), query}, n, err)
 	}
 	return err
 }
@@ -172,6 +174,14 @@ func (r *repeats) dropOldLocked(now time.Time) {
 		}
 	}
 	r.count.Store(int32(len(r.noted)))
+}
+
+// callerOf returns the caller's own context. A pool passes another one for each attempt.
+func callerOf(ctx context.Context) context.Context {
+	if p, ok := ctx.(instrument.LeaseContext); ok {
+		return p.Caller()
+	}
+	return ctx
 }
 
 // is reports whether database/sql would make d to repeat c.

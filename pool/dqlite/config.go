@@ -102,6 +102,7 @@ func (c *Config) cluster() cluster.Config {
 			Classify:  c.Classify,
 			Role:      askLeader,
 			Summarize: tracing.Summary,
+			Once:      true,
 			Readers:   cluster.OnPrimary,
 			OnlyReads: func(query string) bool { return queries.Of(query).Route == route.ToReader },
 		},

@@ -3,6 +3,7 @@ package dqlite_test
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -312,4 +313,33 @@ func TestClassify(t *testing.T) {
 	if !slices.Contains([]string{""}, dqlite.Classify(nil).StatusCode) {
 		t.Error("nil has a code")
 	}
+}
+
+// TestUnknownOutcome checks that a write which the leader has applied, and of which the driver says
+// that it has not, fails and is not repeated. A read and a begin are repeated.
+func TestUnknownOutcome(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCluster()
+		p := open(t, c, nil)
+		for _, inTx := range []bool{false, true} {
+			c.set(func() { c.values, c.lost = nil, []error{driver.ErrBadConn} })
+			err := insertTx(p.DB(), inTx, "x")
+			var unknown *wrap.OutcomeError
+			if !errors.As(err, &unknown) || errors.Is(err, driver.ErrBadConn) {
+				t.Errorf("%v, want an OutcomeError", err)
+			}
+			if got := c.all(); !slices.Equal(got, []string{"x"}) {
+				t.Errorf("the cluster has %q, want the value once", got)
+			}
+			if err := insert(p.DB(), "y"); err != nil {
+				t.Errorf("after that: %v", err)
+			}
+		}
+		c.elect(2)
+		read(t, p.DB(), "SELECT v FROM t")
+		c.elect(3)
+		if err := insertTx(p.DB(), true, "z"); err != nil {
+			t.Errorf("a transaction that had not begun: %v", err)
+		}
+	})
 }

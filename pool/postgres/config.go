@@ -82,6 +82,15 @@ type Config struct {
 	// 100 ms. It cannot be never.
 	ReplayTimeout time.Duration
 
+	// Once says that database/sql repeats no call that may have written, after the driver has said
+	// driver.ErrBadConn; see [wrap.Config]. It is for drivers that say so of calls that the server may
+	// have executed, such as lib/pq. pgx says so only of calls that it has not sent.
+	Once bool
+
+	// Broken reports whether a driver's connection is dead, as pgx's IsClosed does; see [wrap.Config].
+	// It may be nil, because the pool also finds out from errors and from the driver's ResetSession.
+	Broken func(driver.Conn) bool
+
 	// Role asks a server for its role. Nil means [AskRole].
 	Role func(ctx context.Context, c driver.Conn) (Role, error)
 
@@ -106,8 +115,8 @@ type Config struct {
 
 // A Server is a server of a cluster.
 type Server struct {
-	// Name names the server in errors, events and on the page, such as "db1:5432". Each server has
-	// its own name.
+	// Name names the server in errors, events and on the page. Each server has its own. If it is an
+	// address and a port, such as "db1:5432", spans have these as server.address and server.port.
 	Name string
 
 	// Connector opens connections to this server, and to no other one. The program keeps it: the pool
@@ -140,6 +149,8 @@ func (c *Config) cluster() cluster.Config {
 			Role:      cluster.RoleFrom(AskRole),
 			Damage:    damage,
 			Summarize: summarize,
+			Once:      c.Once,
+			Broken:    c.Broken,
 		},
 		Name:            c.Name,
 		MaxConns:        c.MaxConns,

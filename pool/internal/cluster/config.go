@@ -6,6 +6,8 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"log/slog"
+	"net"
+	"strconv"
 	"time"
 
 	"github.com/ngrok/sqlmw"
@@ -67,6 +69,10 @@ type Engine struct {
 	// shows nothing.
 	Summarize func(query string) string
 
+	// Once and Broken are those of [wrap.Config].
+	Once   bool
+	Broken func(driver.Conn) bool
+
 	// Readers says where the reader lane connects to.
 	Readers Readers
 
@@ -81,8 +87,21 @@ type Engine struct {
 
 // A Server is a server of a cluster.
 type Server struct {
-	Name      string // for people, such as "db1:5432"
+	Name      string // for people; its address, such as "db1:5432", if it has one
 	Connector driver.Connector
+}
+
+// address returns the server's address for spans, if its name is one.
+func (s Server) address() (address wrap.Server) {
+	host, port, err := net.SplitHostPort(s.Name)
+	if err != nil {
+		return wrap.Server{}
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		return wrap.Server{}
+	}
+	return wrap.Server{Address: host, Port: n}
 }
 
 // A Role is what a server is at the moment.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"reflect"
+	"sync"
 	"time"
 
 	"github.com/sqlitemw/sqlitemw/driver/wrap"
@@ -95,7 +97,7 @@ func (d *dialer) openStandby(ctx context.Context, o *wrap.Opening) (*conn, error
 // dial opens a connection to a server, which must have the right role.
 func (d *dialer) dial(ctx context.Context, o *wrap.Opening, s *server) (*conn, error) {
 	c := &conn{server: s, epoch: s.epoch.Load()}
-	wrapped, err := s.opener.OpenFor(ctx, o, func(ctx context.Context) (driver.Conn, error) {
+	wrapped, err := d.pool.opener.OpenFor(ctx, o, func(ctx context.Context) (driver.Conn, error) {
 		asked := time.Now().UnixNano()
 		parent, err := s.Connector.Connect(ctx)
 		if err != nil {
@@ -115,8 +117,30 @@ func (d *dialer) dial(ctx context.Context, o *wrap.Opening, s *server) (*conn, e
 			return nil, err
 		}
 		good, c.checked = true, asked
+		d.pool.dialing.put(parent, s)
 		return parent, nil
 	})
 	c.wrapped = wrapped
 	return c, err
+}
+
+// A dialing knows the servers of connections that have just been opened, until package wrap has asked
+// for them.
+type dialing struct{ servers sync.Map }
+
+func (d *dialing) put(c driver.Conn, s *server) {
+	if reflect.TypeOf(c).Comparable() {
+		d.servers.Store(c, s)
+	}
+}
+
+// takeServer returns the address of a connection's server.
+func (d *dialing) takeServer(c driver.Conn) wrap.Server {
+	if !reflect.TypeOf(c).Comparable() {
+		return wrap.Server{}
+	}
+	if s, ok := d.servers.LoadAndDelete(c); ok {
+		return s.(*server).address()
+	}
+	return wrap.Server{}
 }

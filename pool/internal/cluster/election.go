@@ -19,7 +19,8 @@ type election struct {
 	primary *server // nil if there is none
 	last    *server // the last one that there was
 	refusal error   // ErrTwoPrimaries while there are two
-	newest  uint64  // the newest timeline of a primary so far
+	reigned uint64  // the timeline of last
+	newest  uint64  // the newest timeline of a server that said that it is the primary
 	system  string  // of the first primary
 
 	clock    uint64 // counts questions and changes
@@ -80,7 +81,6 @@ func (e *election) decide(c *change) {
 		e.dispute(e.claimants(), c)
 		return
 	}
-	first := e.newest
 	for _, s := range e.servers {
 		if e.claims(s) {
 			e.newest = max(e.newest, s.answer.role.Timeline)
@@ -93,9 +93,12 @@ func (e *election) decide(c *change) {
 		e.conflict, e.refusal = 0, nil
 		// A server that was the primary before, or was promoted after all others, needs no answers
 		// of the others, which may never come.
-		known := top[0] == e.last || first > 0 && e.newest > first
+		known := top[0] == e.last || e.last != nil && top[0].answer.role.Timeline > e.reigned
 		if top[0] != e.primary && (known || e.allAnswered() || e.primary != nil) {
 			e.elect(top[0], c)
+		}
+		if top[0] == e.primary {
+			e.reigned = top[0].answer.role.Timeline
 		}
 	case 0:
 		e.conflict, e.refusal = 0, nil
@@ -148,7 +151,7 @@ func (e *election) dispute(claimants []*server, c *change) {
 	}
 	e.refusal = ErrTwoPrimaries
 	c.retired = append(c.retired, claimants...)
-	c.lost = true
+	c.lost = e.primary != nil
 	e.primary, e.since = nil, e.tick()
 }
 

@@ -10,6 +10,8 @@ import (
 	"os"
 	"strings"
 	"syscall"
+
+	"github.com/sqlitemw/sqlitemw/driver/wrap"
 )
 
 var (
@@ -92,5 +94,6 @@ func isBroken(err error) bool {
 		}
 	}
 	var op *net.OpError
-	return errors.As(err, &op)
+	var lost *wrap.OutcomeError
+	return errors.As(err, &op) || errors.As(err, &lost)
 }

@@ -82,7 +82,6 @@ func newPool(cfg Config) *Pool {
 	for i, s := range cfg.Servers {
 		servers[i] = &server{
 			Server: s,
-			opener: p.newOpener(),
 			guard:  p.guard,
 			job:    p.guard.NewJob(fmt.Sprintf("asking %q for its role", s.Name)),
 			role:   cfg.Role,
@@ -99,13 +98,16 @@ func newPool(cfg Config) *Pool {
 	return p
 }
 
-// newOpener returns an opener of connections. This is the only place that says how they are wrapped.
+// newOpener returns the opener of the pool's connections.
 func (p *Pool) newOpener() *wrap.Opener {
 	return wrap.NewOpener(wrap.Config{
 		Source:       tracing.Source{System: p.cfg.System, Namespace: p.cfg.Namespace, Pool: p.name.String(), Classify: p.cfg.Classify},
 		Tracing:      p.cfg.Tracing,
 		Recorder:     p.core.Recorder(),
 		Interceptors: p.cfg.Interceptors,
+		Describe:     p.dialing.takeServer,
+		Broken:       p.cfg.Broken,
+		Once:         p.cfg.Once,
 	})
 }
 

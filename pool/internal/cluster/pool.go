@@ -19,7 +19,8 @@ type Pool struct {
 	cfg     Config
 	guard   *core.Guard
 	name    *instrument.PoolName
-	opener  *wrap.Opener // for acquires
+	opener  *wrap.Opener
+	dialing dialing
 	roster  *roster
 	replay  *replay
 	replace *core.Job // closes connections that must be replaced

@@ -7,19 +7,17 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sqlitemw/sqlitemw/driver/wrap"
 	"github.com/sqlitemw/sqlitemw/pool/core"
 )
 
 // A server is a server of the cluster, and what the pool knows of it.
 type server struct {
 	Server
-	opener *wrap.Opener
-	guard  *core.Guard
-	job    *core.Job // asks the server
-	role   func(context.Context, driver.Conn) (Role, error)
-	probe  driver.Conn // that the job asks on; nil if it is not open
-	lost   bool        // an earlier probe has broken since the last answer
+	guard *core.Guard
+	job   *core.Job // asks the server
+	role  func(context.Context, driver.Conn) (Role, error)
+	probe driver.Conn // that the job asks on; nil if it is not open
+	lost  bool        // an earlier probe has broken since the last answer
 
 	kick     chan struct{} // makes the roster ask now
 	epoch    atomic.Uint64 // connections of an older one must be replaced
