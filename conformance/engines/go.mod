@@ -4,11 +4,14 @@ go 1.26.0
 
 replace github.com/sqlitemw/sqlitemw => ../..
 
+replace github.com/sqlitemw/sqlitemw/pool/postgres => ../../pool/postgres
+
 require (
 	github.com/go-sql-driver/mysql v1.10.1
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/ngrok/sqlmw v0.0.0-20220520173518-97c9c04efc79
 	github.com/sqlitemw/sqlitemw v0.0.0-00010101000000-000000000000
+	github.com/sqlitemw/sqlitemw/pool/postgres v0.0.0-00010101000000-000000000000
 	go.opentelemetry.io/otel v1.47.0
 	go.opentelemetry.io/otel/sdk v1.47.0
 	go.opentelemetry.io/otel/trace v1.47.0
