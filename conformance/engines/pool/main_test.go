@@ -89,4 +89,3 @@ func reasons[R ~string](p *postgres.Pool, why R) (list []string, took time.Durat
 	}
 	return list, took
 }
-
