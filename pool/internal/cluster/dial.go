@@ -47,7 +47,7 @@ func (d *dialer) openPrimary(ctx context.Context, o *wrap.Opening) (*conn, error
 	r := d.pool.roster
 	bounded, cancel := context.WithTimeout(ctx, d.pool.cfg.FailoverTimeout)
 	defer cancel()
-	for {
+	for failures := 1; ; {
 		s, reign, err := r.await(bounded)
 		if err != nil {
 			return nil, err
@@ -63,8 +63,11 @@ func (d *dialer) openPrimary(ctx context.Context, o *wrap.Opening) (*conn, error
 		if ctx.Err() != nil {
 			return nil, err
 		}
-		// If the server is the primary after all, the next attempt would fail in the same way.
-		if r.confirm(bounded, s) || bounded.Err() != nil {
+		if !r.confirm(bounded, s) && bounded.Err() == nil {
+			continue
+		}
+		// The server is the primary after all, perhaps again. If so, a second attempt does not fail.
+		if failures++; failures > 2 || bounded.Err() != nil {
 			return nil, err
 		}
 	}

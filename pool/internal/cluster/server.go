@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"database/sql/driver"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -42,28 +41,26 @@ const answerGrace = 100 * time.Millisecond
 func (s *server) ask(ctx context.Context, timeout time.Duration) answer {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	found := make(chan answer, 1)
+	found, broke := make(chan answer, 1), make(chan struct{}, 1)
 	if !s.guard.Start(ctx, s.job, func(ctx context.Context) {
 		a := answer{err: errNoAnswer} // in case the driver panics
 		defer func() { found <- a }()
-		a = s.askNow(ctx)
+		a = s.askNow(ctx, broke)
 	}) {
 		return answer{err: errNoAnswer} // the driver is still busy with the last question
 	}
-	select {
-	case a := <-found:
-		s.job.Ended(context.Background()) // it ends immediately; then it can be asked again
-		return a
-	case <-ctx.Done():
-	}
-	timer := time.NewTimer(answerGrace)
-	defer timer.Stop()
-	select {
-	case a := <-found:
-		s.job.Ended(context.Background())
-		return a
-	case <-timer.C:
-		return answer{err: fmt.Errorf("%w: %w", errNoAnswer, ctx.Err())}
+	limit := time.NewTimer(timeout + answerGrace)
+	defer limit.Stop()
+	for {
+		select {
+		case a := <-found:
+			s.job.Ended(context.Background()) // it ends immediately; then it can be asked again
+			return a
+		case <-broke:
+			limit.Reset(min(timeout, reconnectWithin))
+		case <-limit.C: // the driver may not notice the end of its context
+			return answer{err: errNoAnswer}
+		}
 	}
 }
 
@@ -72,8 +69,8 @@ func (s *server) ask(ctx context.Context, timeout time.Duration) answer {
 // opens a connection.
 const reconnectWithin = 100 * time.Millisecond
 
-// askNow asks on the probe. If that has broken, it opens another.
-func (s *server) askNow(ctx context.Context) answer {
+// askNow asks on the probe. If that has broken, it says so, and opens another.
+func (s *server) askNow(ctx context.Context, broke chan<- struct{}) answer {
 	if s.probe != nil {
 		role, err := s.role(ctx, s.probe)
 		if err == nil {
@@ -82,9 +79,7 @@ func (s *server) askNow(ctx context.Context) answer {
 		s.dropProbe()
 		s.lost = true
 		s.broken.Store(time.Now().UnixNano())
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, reconnectWithin)
-		defer cancel()
+		broke <- struct{}{}
 	}
 	c, err := s.Connector.Connect(ctx)
 	if err != nil {
