@@ -58,8 +58,9 @@ lint: ## check format, tidiness, faults that golangci-lint finds, the exported A
 	@for m in $(MODULES); do (cd $$m && $(GO) mod tidy -diff && $(GO) run $(GOLANGCI) run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 	@if $(GO) list -deps ./tracing ./driver/wrap | grep ncruces; then echo "tracing and driver/wrap must not import an engine"; exit 1; fi
 	@if $(GO) list -deps ./pool/core | grep -E 'ncruces|sqlitemw/(driver|pool)$$'; then echo "pool/core must import neither an engine nor package driver"; exit 1; fi
+	@if $(GO) list -deps ./pool/internal/cluster | grep -E 'ncruces|sqlitemw/(driver|pool)$$'; then echo "pool/internal/cluster must import neither an engine nor package driver"; exit 1; fi
 	@if $(GO) list -deps ./pool/page | grep -E 'ncruces|html/template|sqlitemw/(driver|pool)$$'; then echo "pool/page must import neither an engine nor package driver, package pool or html/template"; exit 1; fi
-	@cd conformance/api && $(GO) run ./order ./pool/core ./pool/page ./pool/internal/walkeeper ./pool/internal/walsync && $(GO) run ./order -most 10 ./pool
+	@cd conformance/api && $(GO) run ./order ./pool/core ./pool/page ./pool/internal/walkeeper ./pool/internal/walsync && $(GO) run ./order -most 10 ./pool && $(GO) run ./order -most 15 ./pool/internal/cluster
 	@cd conformance/api && $(GO) run . -check
 	@test "$$($(GO) list -f '{{join .Imports " "}}' ./tracing/sqltext)" = strings || { echo "tracing/sqltext must import only strings"; exit 1; }
 

@@ -87,7 +87,6 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 type conn struct {
 	*cluster
 	leader int // to which it leads
-	closed bool
 	inTx   bool
 	tx     []string
 }

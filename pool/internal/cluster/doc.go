@@ -16,7 +16,7 @@
 // longer the primary are taken away: their running calls end, and later ones fail with
 // [ErrDemoted].
 //
-// Files in reading order: open.go, pool.go, engine.go, settings.go, facade.go, shell.go,
-// shellcalls.go, stmt.go, dial.go, replay.go, conn.go, gate.go, calls.go, roster.go, election.go,
-// server.go, config.go and errors.go.
+// Files in reading order: open.go, settings.go, engine.go, facade.go, shellcalls.go, stmt.go,
+// shell.go, dial.go, replay.go, gate.go, conn.go, calls.go, pool.go, roster.go, election.go,
+// server.go, texts.go, config.go and errors.go.
 package cluster
