@@ -19,7 +19,7 @@ type Lane string
 // The lanes.
 const (
 	LaneNone   Lane = ""       // the pool has no lanes, or database/sql has the connection
-	LaneWriter Lane = "writer" // the only connection that writes
+	LaneWriter Lane = "writer" // connections that write; SQLite and dqlite have one
 	LaneReader Lane = "reader" // connections that only read
 )
 

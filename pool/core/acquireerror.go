@@ -125,7 +125,7 @@ func newAcquireError(ctx context.Context, l *Lane, o outcome, waited time.Durati
 	o.cycle, o.byTrace = callersOf(cycle)
 	o.opening, o.failed = l.connecting(now.Add(-waited))
 	v := causeOf(o, &after)
-	e.Cause, e.why, e.Advice = v.cause, v.why, l.cfg.Remedies.advise(v.advice)
+	e.Cause, e.why, e.Advice = v.cause, v.why, l.advise(v.advice)
 	if v.cause == CauseConnect {
 		e.Connect = o.failed
 	}

@@ -1,11 +1,13 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -75,14 +77,16 @@ const (
 	adviseTime      = "give the call more time"
 )
 
-// advise returns an advice with the remedy for it.
-func (r Remedies) advise(advice string) string {
+// advise returns an advice with the settings that the engine has.
+func (l *Lane) advise(advice string) string {
 	remedy := ""
 	switch advice {
 	case adviseStatement:
-		remedy = r.Statement
+		remedy = l.cfg.Remedies.Statement
 	case adviseUse:
-		remedy = r.Use
+		remedy = l.cfg.Remedies.Use
+	case adviseReaders:
+		return strings.Replace(advice, "Config.MaxConns", cmp.Or(l.opts.Limit, "Config.MaxConns"), 1)
 	}
 	if remedy == "" {
 		return advice

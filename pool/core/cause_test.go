@@ -291,3 +291,13 @@ func TestSameContext(t *testing.T) {
 		}
 	}
 }
+
+// TestAdviseLimit checks that the advice for a full lane names the setting that limits it.
+func TestAdviseLimit(t *testing.T) {
+	for limit, want := range map[string]string{"": adviseReaders, "Config.MaxReaders": "shorten the queries, or raise Config.MaxReaders or Config.AcquireTimeout"} {
+		l := &Lane{shared: &shared{}, opts: LaneConfig{Limit: limit}}
+		if got := l.advise(adviseReaders); got != want {
+			t.Errorf("with %q: %q, want %q", limit, got, want)
+		}
+	}
+}

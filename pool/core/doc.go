@@ -1,7 +1,7 @@
 // Package core pools the connections of any engine. It knows no database: package pool is the
-// SQLite engine over it. A program that uses SQLite needs package pool, not this one. This one
-// is for authors of engines, and for what reads the state of pools, such as a status page. It
-// makes no promise of compatibility yet.
+// SQLite engine over it, and pool/postgres and pool/dqlite are those of PostgreSQL and dqlite. A
+// program needs one of these, not this one. This one is for authors of engines, and for what reads
+// the state of pools, such as a status page. It makes no promise of compatibility yet.
 //
 // # Parts
 //

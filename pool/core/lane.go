@@ -29,6 +29,10 @@ type LaneConfig struct {
 	Queue  *Queue // lanes of several pools may share one; nil for one of its own, with Turns turns
 	Turns  int
 
+	// Limit is the setting that limits the turns, for the advice of errors. Empty means
+	// Config.MaxConns.
+	Limit string
+
 	// Keep returns how many connections must be open. Most returns how many may be open, without
 	// those beyond the limit; nil for any number.
 	Keep func() int

@@ -167,8 +167,10 @@ func TestDirty(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		all := newServers("a", "b")
 		p := open(t, all, nil)
-		if _, err := p.DB().ExecContext(t.Context(), "BEGIN"); err != nil {
-			t.Fatal(err)
+		for _, text := range []string{"BEGIN", "START TRANSACTION"} {
+			if _, err := p.DB().ExecContext(t.Context(), text); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if err := insert(t.Context(), p.DB(), "x"); err != nil {
 			t.Fatal(err)
@@ -186,7 +188,7 @@ func TestDirty(t *testing.T) {
 			}
 		}
 		c.Close()
-		if s := p.Stats(); s.Dirty != 1 || s.ClosedFor[wrap.ReasonDirty] != 1 {
+		if s := p.Stats(); s.Dirty != 2 || s.ClosedFor[wrap.ReasonDirty] != 2 {
 			t.Errorf("%d dirty connections, %v closed", s.Dirty, s.ClosedFor)
 		}
 	})

@@ -195,3 +195,29 @@ func TestReplayEndsWithContext(t *testing.T) {
 		}
 	})
 }
+
+// TestReadYourWritesOfRows checks that a write that ends with the close of its rows is seen, also if a
+// reader has asked for the position before that.
+func TestReadYourWritesOfRows(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		all := newServers("a", "b")
+		all.get("b").set(func(s *server) { s.behind = 20 * time.Millisecond })
+		p := open(t, all, func(c *postgres.Config) { c.ReadYourWrites = true })
+		c, err := p.DB().Conn(t.Context()) // which keeps its connection after the rows
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		rows, err := c.QueryContext(t.Context(), "INSERT INTO t VALUES ($1) RETURNING v", "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		where(t, p.Reader())
+		if err := rows.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if s, values := where(t, p.Reader()); s != "b" || values != "x" {
+			t.Errorf("%s shows %q", s, values)
+		}
+	})
+}

@@ -316,7 +316,7 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	switch {
 	case query == "PANIC":
 		panic("panic")
-	case query == "BEGIN":
+	case query == "BEGIN", query == "START TRANSACTION":
 		c.inTx = true
 		return driver.ResultNoRows, nil
 	case query == "ROLLBACK":
@@ -338,11 +338,15 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	return driver.RowsAffected(1), c.commit(ctx, []string{value})
 }
 
-// QueryContext knows what the pool asks, and SELECT server FROM t, which returns the server's name and
-// what it shows.
-func (c *conn) QueryContext(ctx context.Context, query string, _ []driver.NamedValue) (driver.Rows, error) {
+// QueryContext knows what the pool asks, SELECT server FROM t, which returns the server's name and
+// what it shows, and INSERT INTO t, which inserts its argument when its rows are closed.
+func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	if err := c.enter(ctx); err != nil {
 		return nil, err
+	}
+	if strings.HasPrefix(query, "INSERT INTO t") {
+		value := fmt.Sprint(args[0].Value)
+		return &rows{rows: [][]driver.Value{{value}}, end: func() error { return c.commit(ctx, []string{value}) }}, nil
 	}
 	if query == "PANIC" {
 		panic("panic")
@@ -377,7 +381,10 @@ func (c *conn) QueryContext(ctx context.Context, query string, _ []driver.NamedV
 	return r, nil
 }
 
-type rows struct{ rows [][]driver.Value }
+type rows struct {
+	rows [][]driver.Value
+	end  func() error // called by Close; may be nil
+}
 
 func (r *rows) Columns() []string {
 	if len(r.rows) == 0 {
@@ -386,7 +393,12 @@ func (r *rows) Columns() []string {
 	return make([]string, len(r.rows[0]))
 }
 
-func (r *rows) Close() error { return nil }
+func (r *rows) Close() error {
+	if r.end == nil {
+		return nil
+	}
+	return r.end()
+}
 
 func (r *rows) Next(dest []driver.Value) error {
 	if len(r.rows) == 0 {

@@ -21,6 +21,7 @@ type conn struct {
 	lane    *core.Lane
 	server  *server
 	epoch   uint64 // of the server when it was opened
+	term    uint64 // the same
 
 	checked  int64                 // when the server last said what it is on this connection; Unix nanoseconds
 	shell    atomic.Pointer[shell] // that has leased it; nil if none has
@@ -92,6 +93,9 @@ func (c *conn) Check(ctx context.Context, now time.Time) (why wrap.Reason) {
 
 // isReplaced reports whether the connection must be replaced by a new one.
 func (c *conn) isReplaced() bool { return c.epoch != c.server.epoch.Load() }
+
+// isRetired reports whether the connection must not be used any more.
+func (c *conn) isRetired() bool { return c.term != c.server.term.Load() }
 
 // isGood asks the server for its role on this connection.
 func (c *conn) isGood(ctx context.Context) bool {
@@ -177,11 +181,12 @@ func (c *conn) executed(q *query) {
 
 // leavesTx reports whether a transaction is open after a query, if one was before it.
 func leavesTx(text string, open bool) bool {
+	// START TRANSACTION is PostgreSQL's.
 	statements := sqltext.SQLite.Statements(text)
 	for st, ok := statements.Next(); ok; st, ok = statements.Next() {
 		switch {
 		case st.Explain:
-		case st.Verb == sqltext.Begin:
+		case st.Verb == sqltext.Begin, sqltext.EqualFold(text[st.VerbStart:st.Body], "START"):
 			open = true
 		case st.Verb == sqltext.Commit, st.Verb == sqltext.Rollback && !isPartial(text, st):
 			open = false

@@ -99,7 +99,7 @@ func (d *dialer) openStandby(ctx context.Context, o *wrap.Opening) (*conn, error
 
 // dial opens a connection to a server, which must have the right role.
 func (d *dialer) dial(ctx context.Context, o *wrap.Opening, s *server) (*conn, error) {
-	c := &conn{server: s, epoch: s.epoch.Load()}
+	c := &conn{server: s, epoch: s.epoch.Load(), term: s.term.Load()}
 	wrapped, err := d.pool.opener.OpenFor(ctx, o, func(ctx context.Context) (driver.Conn, error) {
 		asked := time.Now().UnixNano()
 		parent, err := s.Connector.Connect(ctx)

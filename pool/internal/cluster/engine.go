@@ -91,11 +91,7 @@ func (p *Pool) changed(c change) {
 		p.takeAway(s)
 	}
 	if len(c.retired)+len(c.moved) > 0 {
-		p.guard.Start(p.roster.ended, p.replace, func(ctx context.Context) {
-			for _, l := range p.core.Lanes() {
-				l.CloseIdle(ctx, wrap.ReasonReset, func(s core.Session) bool { return s.(*conn).isReplaced() })
-			}
-		})
+		p.closeReplaced(p.roster.ended)
 	}
 	if c.lost || c.found {
 		r := p.healthNow()
@@ -119,13 +115,22 @@ func (p *Pool) changed(c change) {
 	p.core.HealthMayChange(true)
 }
 
+// closeReplaced closes the idle connections that must be replaced, on a goroutine of the pool.
+func (p *Pool) closeReplaced(ctx context.Context) {
+	p.guard.Start(ctx, p.replace, func(ctx context.Context) {
+		for _, l := range p.core.Lanes() {
+			l.CloseIdle(ctx, wrap.ReasonReset, func(s core.Session) bool { return s.(*conn).isReplaced() })
+		}
+	})
+}
+
 // takeAway takes away the connections to a server that must not be used any more. Their running
 // calls end.
 func (p *Pool) takeAway(s *server) {
 	err := demoted(s.Name)
 	for _, l := range p.core.Lanes() {
 		for _, lent := range l.Conns() {
-			if c := lent.Session().(*conn); c.server == s && c.isReplaced() {
+			if c := lent.Session().(*conn); c.server == s && c.isRetired() {
 				if _, used := lent.UsedSince(); used {
 					lent.Stop(err, wrap.ReasonReset)
 				}
@@ -145,8 +150,9 @@ func (p *Pool) recordReplay(caughtUp bool) {
 	}
 }
 
-// Maintain implements [core.Engine]. The roster has its own goroutines.
-func (e engine) Maintain(context.Context, time.Time) {}
+// Maintain implements [core.Engine]. The roster has its own goroutines. What it wanted to have closed
+// while others were still being closed is closed here.
+func (e engine) Maintain(ctx context.Context, _ time.Time) { e.closeReplaced(ctx) }
 
 // Stop implements [core.Engine].
 func (e engine) Stop(ctx context.Context) bool { return e.stop(ctx) }

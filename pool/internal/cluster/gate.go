@@ -14,6 +14,9 @@ func (c *conn) Enter() error {
 	if err := c.Stopped(); err != nil {
 		return err
 	}
+	if c.isRetired() { // since it was opened, or since takeAway has looked at all connections
+		return demoted(c.server.Name)
+	}
 	c.doing.steps.Store(c.doing.steps.Load()&^1 + 3)
 	return nil
 }
@@ -21,6 +24,11 @@ func (c *conn) Enter() error {
 // Leave implements [wrap.Gate].
 func (c *conn) Leave() {
 	c.doing.steps.Store(c.doing.steps.Load() &^ 1)
+	c.countWrite()
+}
+
+// countWrite counts a request that may have written.
+func (c *conn) countWrite() {
 	if !c.readOnly && !c.lane.Reads() {
 		c.pool.replay.writes.Add(1)
 	}
@@ -39,7 +47,7 @@ func (c *conn) Failed(err error) error {
 		c.Lease().Retire(wrap.ReasonBad)
 		c.server.damaged(time.Now())
 	}
-	if stopped := c.Stopped(); stopped != nil && !errors.Is(err, stopped) {
+	if stopped := c.Stopped(); stopped != nil && damage == Broken && !errors.Is(err, stopped) {
 		return &interruptedError{stopped, err}
 	}
 	return err
@@ -48,8 +56,8 @@ func (c *conn) Failed(err error) error {
 // Hold implements [wrap.Gate]. Nothing but the holder uses a connection.
 func (c *conn) Hold() error { return nil }
 
-// Drop implements [wrap.Gate].
-func (c *conn) Drop() {}
+// Drop implements [wrap.Gate]. The close of rows may have executed the rest of their query.
+func (c *conn) Drop() { c.countWrite() }
 
 // Copies implements [wrap.Gate].
 func (c *conn) Copies() bool { return false }

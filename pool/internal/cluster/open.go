@@ -126,6 +126,7 @@ func (p *Pool) addLanes() {
 	p.readers = p.core.AddLane(core.LaneConfig{
 		Name:   wrap.LaneReader,
 		Reads:  true,
+		Limit:  "Config.MaxReaders",
 		Source: &dialer{pool: p, standby: cfg.Readers == OnStandbys},
 		Turns:  cfg.MaxReaders,
 		Keep:   func() int { return 0 },

@@ -117,6 +117,9 @@ func (r *roster) record(s *server, a answer) bool {
 	if c.found {
 		r.reign, r.endReign = context.WithCancel(r.ended)
 	}
+	for _, s := range c.retired {
+		s.term.Add(1)
+	}
 	for _, s := range append(c.retired, c.moved...) {
 		s.epoch.Add(1)
 		s.replayed.Store(0)

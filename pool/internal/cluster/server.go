@@ -20,6 +20,7 @@ type server struct {
 
 	kick     chan struct{} // makes the roster ask now
 	epoch    atomic.Uint64 // connections of an older one must be replaced
+	term     atomic.Uint64 // connections of an older one must not be used any more
 	broken   atomic.Int64  // when a connection last broke; Unix nanoseconds
 	replayed atomic.Uint64 // the furthest position that the server is known to have replayed
 
