@@ -1,8 +1,6 @@
 # All modules of the repository, the root first. Dependencies of tests and tools are in
 # nested modules, so that users of the library do not inherit them.
-MODULES := . conformance/clients conformance/compat conformance/demo conformance/encryption conformance/engines conformance/fidelity conformance/prometheus conformance/random conformance/upstream conformance/jaeger conformance/faults conformance/bench conformance/browser conformance/apps conformance/api conformance/litestream
-MODULES := . pool/postgres conformance/clients conformance/compat conformance/demo conformance/encryption conformance/engines conformance/fidelity conformance/prometheus conformance/random conformance/upstream conformance/jaeger conformance/faults conformance/bench conformance/browser conformance/apps conformance/api
-MODULES := . pool/dqlite pool/postgres conformance/clients conformance/compat conformance/demo conformance/encryption conformance/engines conformance/fidelity conformance/prometheus conformance/random conformance/upstream conformance/jaeger conformance/faults conformance/bench conformance/browser conformance/apps conformance/api
+MODULES := . pool/dqlite pool/postgres conformance/clients conformance/compat conformance/demo conformance/encryption conformance/engines conformance/fidelity conformance/prometheus conformance/random conformance/upstream conformance/jaeger conformance/faults conformance/bench conformance/browser conformance/apps conformance/api conformance/litestream
 
 GO ?= go
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
