@@ -67,7 +67,7 @@
 // sqlitemw.transaction.id is always set at the end. sqlitemw.connection.id is set at the end
 // of queries, of BEGIN and of calls in a transaction. If Details is set, it is set at the end
 // of every call. These spans get other attributes at the end anyway, and one more there costs
-// less.
+// less. If the connection's server is known, it is set at the start, with that.
 //
 // With [Config].Details, the driver of SQLite adds to each exec and query what SQLite
 // counted: sqlite.fullscan_steps, sqlite.sorts, sqlite.autoindex_rows and sqlite.vm_steps,

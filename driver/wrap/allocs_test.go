@@ -15,7 +15,8 @@ import (
 
 // The parent allocates nothing, and a call allocates only what the SDK does for a recorded
 // span: its options, the span, its attributes and its context. A query allocates its
-// attributes again, because more are added at its end.
+// attributes again, because more are added at its end. The settings for engines that fail over
+// cost a call nothing.
 func TestAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
@@ -27,14 +28,20 @@ func TestAllocations(t *testing.T) {
 		name        string
 		cfg         *tracing.Config
 		exec, query float64
+		server      string
 	}{
-		{"no SDK", nil, 0, 0},
-		{"not sampled", &tracing.Config{TracerProvider: never}, 3, 3},
-		{"sampled", &tracing.Config{TracerProvider: always}, 4, 5},
-		{"measured, not traced", &tracing.Config{MeterProvider: meters}, 0, 0},
-		{"measured and sampled", &tracing.Config{MeterProvider: meters, TracerProvider: always}, 4, 5},
+		{"no SDK", nil, 0, 0, ""},
+		{"not sampled", &tracing.Config{TracerProvider: never}, 3, 3, ""},
+		{"sampled", &tracing.Config{TracerProvider: always}, 4, 5, ""},
+		{"measured, not traced", &tracing.Config{MeterProvider: meters}, 0, 0, ""},
+		{"measured and sampled", &tracing.Config{MeterProvider: meters, TracerProvider: always}, 4, 5, ""},
+		{"measured, at a server", &tracing.Config{MeterProvider: meters}, 0, 0, "db1"},
+		{"measured and sampled, at a server", &tracing.Config{MeterProvider: meters, TracerProvider: always}, 4, 5, "db1"},
 	} {
-		var cfg wrap.Config
+		cfg := wrap.Config{Once: true, Broken: func(driver.Conn) bool { return false }}
+		if tc.server != "" {
+			cfg.Describe = func(driver.Conn) wrap.Server { return wrap.Server{Address: tc.server} }
+		}
 		if tc.cfg != nil {
 			var err error
 			if cfg.Tracing, err = tracing.New(*tc.cfg); err != nil {

@@ -35,7 +35,7 @@ type Call struct {
 	open       bool
 	recording  bool          // span.IsRecording()
 	query      bool          // the call returns rows
-	attrsAtEnd bool          // the span gets other attributes at its end, and so the connection's ID
+	attrsAtEnd bool          // the span gets the connection's ID at its end, with other attributes
 	timed      bool          // the call's duration is also needed outside its span
 	start      time.Duration // by clock, if timed
 	stepped    time.Duration // by clock, the end of the last step; 0 if it is not known

@@ -121,7 +121,8 @@ func (c *Conn) sinks() sinks {
 }
 
 // begin begins a call. It returns nil if the Filter excludes the call. attrsAtEnd says that
-// the span gets other attributes at its end, as a query's span does.
+// the span gets other attributes at its end, as a query's span does. If the server is known,
+// samplers are to see it, so the span has the connection's attributes from its start.
 func (c *Conn) begin(ctx context.Context, out sinks, op *operation, query string, args []driver.NamedValue, attrsAtEnd bool) *Call {
 	t := c.db.tracer
 	if t.cfg.Filter != nil && !t.cfg.Filter(ctx, op.name, query) {
@@ -130,7 +131,7 @@ func (c *Conn) begin(ctx context.Context, out sinks, op *operation, query string
 	call := c.getCall()
 	call.db, call.conn, call.op, call.ctx, call.within = c.db, c, op, ctx, ctx
 	call.open, call.tx, call.txCtx = true, c.tx, c.txCtx
-	call.attrsAtEnd = attrsAtEnd || c.tx != 0 || t.cfg.Details
+	call.attrsAtEnd = (attrsAtEnd || c.tx != 0 || t.cfg.Details) && c.server == nil
 	traced := out.spans != nil && (!t.cfg.OnlyWithParent || trace.SpanContextFromContext(ctx).IsValid())
 	var attrs []attribute.KeyValue
 	if t.cfg.ContextAttributes != nil && (traced || len(t.cfg.MetricAttributes) > 0 && t.measures()) {
@@ -141,8 +142,6 @@ func (c *Conn) begin(ctx context.Context, out sinks, op *operation, query string
 		opts := op.options
 		if !call.attrsAtEnd {
 			opts = c.options(op)
-		} else if c.server != nil {
-			opts = append(opts[:len(opts):len(opts)], c.server.option)
 		}
 		if c.Attempt > 1 {
 			opts = append(opts[:len(opts):len(opts)], trace.WithAttributes(callAttempt.Int(c.Attempt)))

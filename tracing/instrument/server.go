@@ -7,14 +7,12 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
-	"go.opentelemetry.io/otel/trace"
 )
 
 // A server is the server of connections. A nil server is not known.
 type server struct {
-	attrs  []attribute.KeyValue
-	option trace.SpanStartOption // with attrs
-	label  bool                  // metrics have attrs, too
+	attrs []attribute.KeyValue
+	label bool // metrics have attrs, too
 }
 
 // maxServers bounds the number of servers in the metrics of one database. A cluster has a few
@@ -58,7 +56,6 @@ func (d *Database) server(address string, port int) *server {
 	if port != 0 {
 		s.attrs = append(s.attrs, semconv.ServerPort(port))
 	}
-	s.option = trace.WithAttributes(s.attrs...)
 	if len(d.servers.known) < maxServers {
 		if d.servers.known == nil {
 			d.servers.known = make(map[serverKey]*server)
@@ -100,19 +97,19 @@ func (o *operation) recordedAt(s *server) []metric.RecordOption {
 	if s == nil || !s.label {
 		return o.recorded()
 	}
-	var kept []measuredAt
-	if p := o.atServers.Load(); p != nil {
-		kept = *p
+	p := o.atServers.Load()
+	if p == nil {
+		p = new([]measuredAt)
 	}
-	for _, m := range kept {
+	for _, m := range *p {
 		if m.server == s {
 			return m.recorded
 		}
 	}
 	opts := []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(slices.Concat(o.labels, s.attrs)...))}
-	if len(kept) < maxMeasuredAt { // two goroutines may do this at a time, and one entry is then built again
-		kept = append(slices.Clone(kept), measuredAt{s, opts})
-		o.atServers.Store(&kept)
+	if len(*p) < maxMeasuredAt { // two goroutines may do this at a time, and one entry is then built again
+		all := append(slices.Clone(*p), measuredAt{s, opts})
+		o.atServers.Store(&all)
 	}
 	return opts
 }

@@ -34,12 +34,13 @@ func OnlyReads(system, text string) bool {
 	default:
 		return false
 	}
+	whole := text
 	text, ok := withoutHead(text)
-	if !ok {
+	if !ok || strings.IndexByte(whole, 0) >= 0 { // SQLite's queries end there
 		return false
 	}
 	text = strings.TrimSuffix(strings.TrimRight(text, asciiSpace), ";")
-	if strings.ContainsAny(text, ";\x00"+extra) || strings.Contains(text, "--") || strings.Contains(text, ":=") {
+	if strings.ContainsAny(text, ";"+extra) || strings.Contains(text, "--") || strings.Contains(text, ":=") {
 		return false
 	}
 	return readsByWords(text)

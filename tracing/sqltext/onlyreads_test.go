@@ -50,7 +50,7 @@ var unproven = []string{
 	"SELECT \"x\"count(1)", "SELECT U&\"\\0066\"(1)", "SELECT écount(1)", "SELECT counté(1)", "SELECT f/* count */(1)", "SELECT f/**/(1)", "SELECT f -- count\n(1)",
 	"SELECT '/*', f() --*/", "SELECT '/*', f() /* */", "-- a\rSELECT f()\n SELECT 1", "--a\nSELECT 1",
 	"SELECT $f$ ( $f$", "SELECT $a(1)", "SELECT $x$f$x$(1)",
-	"SELECT 1\x00, f()", "/* a /* b */ SELECT f() */ SELECT 1", "/*/ SELECT f() /*/ SELECT 1",
+	"SELECT 1\x00, f()", "-- a\x00\nSELECT 1", "/* \x00 */ SELECT 1", "/* a /* b */ SELECT f() */ SELECT 1", "/*/ SELECT f() /*/ SELECT 1",
 }
 
 func TestOnlyReads(t *testing.T) {
