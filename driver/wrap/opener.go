@@ -108,7 +108,8 @@ func (o *Opener) record(e *Event) {
 	}
 }
 
-// errorText returns what an event shows of err, the error of a call with context ctx. That is never the error's own text.
+// errorText returns what an event shows of err, the error of a call with context ctx. That is never
+// the error's own text.
 func (o *Opener) errorText(ctx context.Context, err error) string {
 	if err == nil {
 		return ""

@@ -3,7 +3,8 @@ package instrument
 import "syscall"
 
 // The names are those of other systems, so that an alert need not know the system. Windows' own
-// have WSA before them. https://learn.microsoft.com/windows/win32/winsock/windows-sockets-error-codes-2
+// have WSA before them.
+// https://learn.microsoft.com/windows/win32/winsock/windows-sockets-error-codes-2
 var errnos = []errnoEntry{
 	{10061, "ECONNREFUSED"},
 	{syscall.WSAECONNRESET, "ECONNRESET"},
