@@ -107,7 +107,7 @@ FUZZ ?= 1m
 .PHONY: fuzz
 fuzz: ## fuzz DSNs, queries and what is exported (FUZZ=1m each)
 	@for target in driver:FuzzDSN driver:FuzzSecrets driver:FuzzTexts driver:FuzzTranslate \
-		tracing/sqltext:FuzzStatements tracing/sqltext:FuzzRewrite tracing/sqltext:FuzzBinds tracing/sqltext:FuzzOnlyReads tracing/internal/summary:FuzzDescribe \
+		tracing/sqltext:FuzzStatements tracing/sqltext:FuzzRewrite tracing/sqltext:FuzzServers tracing/sqltext:FuzzOnlyReads tracing/internal/summary:FuzzDescribe tracing/internal/summary:FuzzServer \
 		pool:FuzzParseDSN pool:FuzzClassify pool:FuzzReader pool:FuzzReaderUnchanged \
 		pool/page:FuzzSecrets; do \
 		echo "$$target"; \
@@ -138,6 +138,15 @@ bench-check: ## check the budgets of speed on this machine
 .PHONY: jaeger
 jaeger: ## build a Jaeger (takes minutes the first time), start it and print its address
 	@cd conformance/jaeger && $(GO) run .
+
+.PHONY: engines
+engines: ## run the tests on real servers: PostgreSQL, MariaDB and dqlite (needs Debian's packages of them)
+	cd conformance/engines && SQLITEMW_ENGINES=$${SQLITEMW_ENGINES:-try} $(GO) test -count 1 -p 1 -timeout $(TIMEOUT) ./...
+	@if test -d /usr/share/gocode/src/github.com/canonical/go-dqlite; then \
+		echo "cd conformance/dqlite && go test -tags libsqlite3 ./..."; \
+		cd conformance/dqlite && SQLITEMW_ENGINES=$${SQLITEMW_ENGINES:-try} CGO_ENABLED=1 $(GO) test -count 1 -p 1 -tags libsqlite3 -timeout $(TIMEOUT) ./...; \
+	elif test "$$SQLITEMW_ENGINES" = must; then echo "dqlite needs: apt-get install libdqlite-dev golang-github-canonical-go-dqlite-dev"; exit 1; \
+	else echo "dqlite skipped; it needs: apt-get install libdqlite-dev golang-github-canonical-go-dqlite-dev"; fi
 
 .PHONY: e2e
 e2e: ## run the demo with a Jaeger, and check which traces Jaeger has
