@@ -48,7 +48,7 @@ check: lint test ## run what every change must pass: lint and test
 
 .PHONY: race
 race: ## run the tests of the library and its users with the race detector (needs a C compiler)
-	$(call each,$(filter-out conformance/bench conformance/browser conformance/apps conformance/api,$(MODULES)),CGO_ENABLED=1 $(GO) test -race -short -timeout $(TIMEOUT) ./...)
+	$(call each,$(filter-out conformance/bench conformance/browser conformance/apps conformance/api conformance/litestream,$(MODULES)),CGO_ENABLED=1 $(GO) test -race -short -timeout $(TIMEOUT) ./...)
 
 .PHONY: lint
 lint: ## check format, tidiness, faults that golangci-lint finds, the exported API, imports and the order of files
